@@ -1,0 +1,81 @@
+"""The table of features: what can be heard, under which name, in which sources.
+
+Conventions: a feature name is `source.feature` (`bass.rms`, `harmonic.chroma`); without a source it means the full
+mix. Read by the analysis, the randomizer, the schema, the documentation and the command line alike; imports
+nothing heavy.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from audioreactive.errors import FeatureError
+
+Kind = Literal["rhythmic", "note-based", "timbral", "sectional"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One row of Table 3.1 of the thesis."""
+
+    name: str
+    channels: int
+    kind: Kind
+    description: str
+
+
+FEATURES: dict[str, Feature] = {
+    feature.name: feature
+    for feature in (
+        Feature("mfcc", 20, "timbral", "mel-frequency cepstral coefficients: the colour of the sound"),
+        Feature("spectral_contrast", 7, "timbral", "peaks against valleys in each octave: clear or dense"),
+        Feature("spectral_flatness", 1, "timbral", "noise against tone: 0 a pure tone, 1 white noise"),
+        Feature("chroma", 12, "note-based", "energy in each of the twelve notes, of the harmonic part (CENS)"),
+        Feature("tonnetz", 6, "note-based", "fifths, minor and major thirds: the mood of the harmony"),
+        Feature("rms", 1, "rhythmic", "loudness"),
+        Feature("drop_weight", 1, "sectional", "0 in quiet passages, 1 in loud ones, over some seconds"),
+        Feature("onsets", 1, "rhythmic", "starts of sounds, of the percussive part"),
+        Feature("pulse", 1, "rhythmic", "predominant local pulse: the beat, as a smooth wave"),
+    )
+}
+
+SOURCES: dict[str, str] = {
+    "harmonic": "what sustains: voices, strings, pads",
+    "percussive": "what strikes: drums, plucks, consonants",
+    "bass": "below 200 Hz",
+    "mid": "200 Hz to 2 kHz",
+    "high": "above 2 kHz",
+}
+"""The sources that are separated from every song, beside the full mix; a stem of the user's adds its own name."""
+
+DEFAULT_FEATURES: tuple[str, ...] = (
+    *FEATURES,
+    *(f"{source}.rms" for source in SOURCES),
+    *(f"{source}.onsets" for source in ("bass", "mid", "high")),
+)
+"""What is analysed when nobody asks for anything in particular, and what the randomizer draws from."""
+
+SEGMENTABLE: tuple[str, ...] = ("chroma", "mfcc", "spectral_contrast", "tonnetz")
+"""Features of the full mix on which a Laplacian segmentation stands (McFee & Ellis 2014)."""
+
+SEGMENT_COUNTS = range(2, 17)
+"""k of the segmentations, the thesis' choice (section 4.1.1)."""
+
+
+def split_name(name: str) -> tuple[str, Feature]:
+    """Split `source.feature` into the source ("" for the full mix) and its row of the table.
+
+    Raises:
+        FeatureError: the feature is not in the table, or the name has more than one dot.
+    """
+    source, _, feature = name.rpartition(".")
+    if feature not in FEATURES or "." in source or name.startswith("."):
+        raise FeatureError(
+            f"there is no feature {name!r}; features are {', '.join(FEATURES)}, "
+            f"each alone or after a source ({', '.join(SOURCES)}, or the name of a stem), such as bass.rms"
+        )
+    return source, FEATURES[feature]
+
+
+def is_univariate(name: str) -> bool:
+    """Whether the named feature is a single envelope."""
+    return split_name(name)[1].channels == 1
