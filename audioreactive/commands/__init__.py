@@ -1,0 +1,1 @@
+"""The command line: one click command a module. Commands wire, they do not compute."""

@@ -1,0 +1,25 @@
+"""Audio -> Features: named envelopes on the frame grid, one module for each class of musical information."""
+
+from audioreactive.features.names import (
+    DEFAULT_FEATURES,
+    FEATURES,
+    SEGMENT_COUNTS,
+    SEGMENTABLE,
+    SOURCES,
+    Feature,
+    is_univariate,
+    split_name,
+)
+from audioreactive.features.types import Features
+
+__all__ = [
+    "DEFAULT_FEATURES",
+    "FEATURES",
+    "SEGMENTABLE",
+    "SEGMENT_COUNTS",
+    "SOURCES",
+    "Feature",
+    "Features",
+    "is_univariate",
+    "split_name",
+]
