@@ -1,0 +1,145 @@
+"""Patch + Features -> `Latents`: weights over a palette, for each depth group (section 4.1.1 of the thesis).
+
+Conventions: T = video frames, G = depth groups (deep, middle, shallow), P = palette vectors, L = latent inputs of the
+generator, W = width of a latent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from audioreactive.patches.motion import (
+    FloatArray,
+    base_weights,
+    depth_indices,
+    feature_weights,
+    gather,
+    held,
+    loop_phase,
+    merge_amount,
+    shape_envelope,
+    smooth,
+    spline_weights,
+)
+from audioreactive.patches.schema import (
+    DEPTHS,
+    LatentFeature,
+    LatentLoop,
+    LatentSegmentation,
+    depth_slices,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from audioreactive.features import Features
+    from audioreactive.patches.schema import LatentPatch, LatentSequence, Palette
+
+
+class Mapper(Protocol):
+    """The half of a generator that palettes need."""
+
+    z_dim: int
+    c_dim: int
+    device: torch.device
+
+    def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
+        """(B, z_dim), (B, c_dim) -> (B, L, W)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A latent sequence, never written out: motion apart from content."""
+
+    weights: FloatArray
+    """(T, G, P): the motion."""
+    palette: torch.Tensor
+    """(P, L, W) float32, on the generator's device: the content."""
+
+    def __post_init__(self) -> None:
+        if self.weights.shape[1:] != (len(DEPTHS), len(self.palette)):
+            raise ValueError(f"weights {self.weights.shape} do not fit a palette of {len(self.palette)} vectors")
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.weights)
+
+    def frames(self, start: int, stop: int) -> torch.Tensor:
+        """(B, L, W) float32: latents of frames start to stop - 1."""
+        import torch
+
+        weights = torch.from_numpy(held(self.weights, start, stop)).to(self.palette.device)  # [B, G, P]
+        groups = [
+            torch.einsum("bp,plw->blw", weights[:, group], self.palette[:, layers])
+            for group, layers in enumerate(depth_slices(self.palette.shape[1]))
+        ]
+        return torch.cat(groups, dim=1)
+
+
+def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
+    """(P, L, W) float32: the palette's seeds through the generator's mapping network, truncated.
+
+    z for seed s is RandomState(s).randn(1, z_dim), as StyleGAN users share seeds. Seeds are mapped one at a time, so
+    that a vector does not depend on its neighbours in the palette. Raises RenderError if the model has no such class.
+    """
+    import torch
+
+    from audioreactive.errors import RenderError
+
+    if palette.label is not None and palette.label >= generator.c_dim:
+        classes = f"classes 0 to {generator.c_dim - 1}" if generator.c_dim else "no classes"
+        raise RenderError(f"label {palette.label} was asked for, but the model has {classes}")
+    vectors = []
+    for seed in palette.seeds:
+        z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float().to(generator.device)
+        c = None
+        if generator.c_dim:
+            label = seed % generator.c_dim if palette.label is None else palette.label
+            c = torch.nn.functional.one_hot(torch.tensor([label]), generator.c_dim).float().to(generator.device)
+        vectors.append(generator.mapping(z, c, truncation_psi=palette.truncation))
+    return torch.cat(vectors).float()
+
+
+def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatArray:
+    """Weights (T, G, P) of the patch's latents over a palette of P = `size` vectors; every row sums to one."""
+    base = gather(base_weights(features.frames, len(patch.base)), patch.base, size)  # [T, P]
+    main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, P]: each group contiguous while merging
+    for sequence in patch.sequences:
+        weights = gather(_sequence_weights(sequence, features), sequence.vectors, size)
+        amount = merge_amount(sequence, features)
+        for group in depth_indices(sequence.depth):
+            main[group] += amount * (weights - main[group])
+    if patch.vividness > 0:
+        for group in main:
+            _restore_spread(group, patch.vividness)
+    return np.ascontiguousarray(main.transpose(1, 0, 2))
+
+
+def _sequence_weights(sequence: LatentSequence, features: Features) -> FloatArray:
+    match sequence:
+        case LatentSegmentation():
+            labels = features.segmentation(sequence.feature, sequence.k)
+            return smooth(np.eye(sequence.k, dtype=np.float32)[labels], float(sequence.smooth * features.fps))
+        case LatentFeature():
+            return feature_weights(shape_envelope(sequence.envelope, features))
+        case LatentLoop():
+            knots = len(sequence.vectors)
+            return spline_weights(loop_phase(sequence, features) * knots, knots, closed=True)
+
+
+def _restore_spread(weights: FloatArray, vividness: float) -> None:
+    """Scale weights (T, P) about their mean over the palette, in place, one factor for the whole song.
+
+    For independent vectors, a weighted average lies sqrt(sum of squared weights) of a vector's length from their mean.
+    """
+    size = weights.shape[1]
+    centred = weights - 1 / size
+    spread = np.sqrt(np.square(centred).sum(axis=1)).mean()
+    single = np.sqrt(1 - 1 / size)
+    if spread > 0:
+        factor = 1 + vividness * (max(single / spread, 1) - 1)
+        weights += np.float32(factor - 1) * centred

@@ -1,0 +1,208 @@
+"""Patch + Features -> `NoiseSequence`: noise maps as pure functions of the frame index (section 4.1.2).
+
+A few fixed Gaussian fields come from named seeds. Interpolations, feature-weighted averages, blends and merges are
+linear in them, so they are tables of weights over time, as for the latents; only the periodic function of the loops is
+evaluated for each pixel. Nothing holds frames, at any resolution.
+
+Normalisation: each sub-sequence has unit variance in expectation (fields are independent, so a weighted sum has the
+norm of its weights), and each finished frame exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.patches.motion import (
+    FloatArray,
+    base_weights,
+    depth_indices,
+    feature_weights,
+    gather,
+    held,
+    loop_phase,
+    merge_amount,
+    shape_envelope,
+    spline_weights,
+)
+from audioreactive.patches.schema import DEPTHS, NoiseBlend, NoiseFeature, NoiseLoop, depth_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.patches.schema import NoisePatch
+
+SIGMA_SCALE = 50
+"""The constant of the periodic function: sin(cos(2 pi t L + n0) / (sigma / 50) + n1) · n2."""
+
+
+@dataclass(frozen=True)
+class LoopMotion:
+    """One periodic function's way through the song."""
+
+    phase: NDArray[np.float64]
+    """(T,) turns."""
+    share: FloatArray
+    """(T, G): its weight in the mix."""
+    seeds: tuple[int, int, int]
+    """Positions of the fields n0, n1 and n2."""
+    reach: float
+    """50 / sigma: radians that the phase sweeps."""
+
+
+@dataclass(frozen=True)
+class NoiseMotion:
+    """The noise's motion, for any model: weights over the fields, loops, and the amount of noise."""
+
+    weights: FloatArray
+    """(T, G, F) over the fixed fields."""
+    loops: tuple[LoopMotion, ...]
+    gain: FloatArray
+    """(T,): standard deviation of the finished maps."""
+    seeds: tuple[int, ...]
+    """F seeds of the fields."""
+
+
+def noise_motion(patch: NoisePatch, features: Features) -> NoiseMotion:
+    """The patch's noise over the song, before any resolution is known."""
+    size = len(patch.seeds)
+    base = _unit(gather(base_weights(features.frames, len(patch.base)), patch.base, size))
+    main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, F]
+    shares: list[FloatArray] = []  # [T, G] for each loop
+    for sequence in patch.sequences:
+        amount = merge_amount(sequence, features)
+        groups = depth_indices(sequence.depth)
+        if isinstance(sequence, NoiseLoop):
+            shares.append(np.zeros((features.frames, len(DEPTHS)), np.float32))
+            weights: FloatArray | float = 0.0
+        else:
+            weights = _sequence_weights(sequence, features, size)
+        for group in groups:
+            main[group] += amount * (weights - main[group])
+            for share in shares:
+                share[:, group] *= 1 - amount[:, 0]
+            if isinstance(sequence, NoiseLoop):
+                shares[-1][:, group] = amount[:, 0]
+    loops = [sequence for sequence in patch.sequences if isinstance(sequence, NoiseLoop)]
+    return NoiseMotion(
+        weights=np.ascontiguousarray(main.transpose(1, 0, 2)),
+        loops=tuple(_loop_motion(*pair, features, size) for pair in zip(loops, shares, strict=True)),
+        gain=_gain(patch, features),
+        seeds=patch.seeds,
+    )
+
+
+def _sequence_weights(sequence: NoiseFeature | NoiseBlend, features: Features, size: int) -> FloatArray:
+    """(T, F) with unit norm in every row."""
+    if isinstance(sequence, NoiseFeature):
+        weights = feature_weights(shape_envelope(sequence.envelope, features))
+        return _unit(gather(weights, sequence.fields, size))
+    pace = shape_envelope(sequence.envelope, features).mean(axis=1, keepdims=True)
+    knots = len(sequence.fields)
+    slow, fast = (
+        _unit(gather(spline_weights(features.times / period, knots, closed=True), sequence.fields, size))
+        for period in (sequence.slow, sequence.fast)
+    )
+    return _unit(slow + pace * (fast - slow))
+
+
+def _loop_motion(loop: NoiseLoop, share: FloatArray, features: Features, size: int) -> LoopMotion:
+    first, second, third = (position % size for position in loop.fields)
+    return LoopMotion(loop_phase(loop, features), share, (first, second, third), SIGMA_SCALE / loop.sigma)
+
+
+def _gain(patch: NoisePatch, features: Features) -> FloatArray:
+    gain = np.full(features.frames, patch.strength, np.float32)
+    if patch.amplitude is not None:
+        low, high = np.float32(patch.amplitude.low), np.float32(patch.amplitude.high)
+        gain *= low + (high - low) * shape_envelope(patch.amplitude.envelope, features)[:, 0]
+    return gain
+
+
+def _unit(weights: FloatArray) -> FloatArray:
+    """Rows scaled to unit norm: a weighted sum of independent unit fields then has unit variance."""
+    norm = np.sqrt(np.square(weights).sum(axis=1, keepdims=True))
+    return weights / np.maximum(norm, np.float32(1e-6))
+
+
+def draw_field(seed: int, layer: int, size: tuple[int, int]) -> FloatArray:
+    """(h, w) float32, standard normal: the fixed field of this seed for one noise map of a model.
+
+    From RandomState, whose stream NumPy has frozen, seeded by the name of what is drawn.
+    """
+    name = hashlib.sha256(f"noise field {seed} layer {layer}".encode()).digest()
+    return np.random.RandomState(np.frombuffer(name, "<u4")).randn(*size).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NoiseSequence:
+    """The noise of a whole video for one model: a list of maps a frame, made when they are asked for."""
+
+    motion: NoiseMotion
+    sizes: tuple[tuple[int, int], ...]
+    """(h, w) of each noise map, in layer order."""
+    device: torch.device
+    _fields: tuple[torch.Tensor, ...] = field(init=False, repr=False)
+    """For each map, (F, h · w): the fixed fields."""
+
+    def __post_init__(self) -> None:
+        import torch
+
+        fields = [
+            torch.from_numpy(np.stack([draw_field(s, layer, size).ravel() for s in self.motion.seeds])).to(self.device)
+            for layer, size in enumerate(self.sizes)
+        ]
+        object.__setattr__(self, "_fields", tuple(fields))
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.motion.weights)
+
+    def frames(self, start: int, stop: int) -> list[torch.Tensor]:
+        """For each noise map, (B, 1, h, w) float32: the noise of frames start to stop - 1."""
+        maps: list[torch.Tensor] = []
+        for group, layers in enumerate(depth_slices(len(self.sizes))):
+            maps += [self._map(layer, group, start, stop) for layer in range(*layers.indices(len(self.sizes)))]
+        return maps
+
+    def _map(self, layer: int, group: int, start: int, stop: int) -> torch.Tensor:
+        import torch
+
+        fields = self._fields[layer]
+        weights = torch.from_numpy(held(self.motion.weights[:, group], start, stop)).to(self.device)
+        noise = weights @ fields  # [B, h · w]
+        for loop in self.motion.loops:
+            share = held(loop.share[:, group], start, stop)
+            if np.any(share):
+                self._add_loop(noise, loop, fields, held(loop.phase, start, stop), share)
+        norm = torch.linalg.vector_norm(noise, dim=1, keepdim=True) / math.sqrt(noise.shape[1])
+        gain = torch.from_numpy(held(self.motion.gain, start, stop)[:, None]).to(self.device)
+        noise *= gain / norm.clamp_min(1e-6)
+        return noise.view(-1, 1, *self.sizes[layer])
+
+    def _add_loop(
+        self, noise: torch.Tensor, loop: LoopMotion, fields: torch.Tensor, phase: Sequence[float], share: FloatArray
+    ) -> None:
+        """Add share · N(t) to noise (B, h · w), N as in section 4.1.2, normalised for each frame."""
+        import torch
+
+        n0, n1, n2 = (fields[position] for position in loop.seeds)
+        turns = torch.from_numpy(2 * np.pi * np.mod(phase, 1.0)).float().to(self.device)
+        value = torch.cos(turns[:, None] + n0).mul_(loop.reach).add_(n1).sin_().mul_(n2)
+        norm = torch.linalg.vector_norm(value, dim=1, keepdim=True) / math.sqrt(value.shape[1])
+        noise += value * (torch.from_numpy(share[:, None]).to(self.device) / norm.clamp_min(1e-6))
+
+
+def make_noise(
+    patch: NoisePatch, features: Features, sizes: Sequence[tuple[int, int]], device: torch.device
+) -> NoiseSequence:
+    """The patch's noise for a song and a model with noise maps of these (h, w)."""
+    return NoiseSequence(noise_motion(patch, features), tuple(sizes), device)

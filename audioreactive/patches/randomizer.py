@@ -1,0 +1,189 @@
+"""seed -> `Patch`: the Randomizer of section 4.1 of the thesis.
+
+Every choice is drawn beforehand and named in the patch. Each part draws from a stream of its own, named after it, so
+that a later version that draws one thing more in one place leaves all other choices of a seed as they are. Streams
+are `numpy.random.RandomState`, which NumPy has frozen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from audioreactive.features.names import (
+    DEFAULT_FEATURES,
+    FEATURES,
+    SEGMENT_COUNTS,
+    SEGMENTABLE,
+    is_univariate,
+    split_name,
+)
+from audioreactive.patches.schema import DEPTHS, LOOP_BARS, Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from audioreactive.patches.schema import Depth
+
+Choice = TypeVar("Choice")
+
+PALETTE_SIZE = 24
+"""Vectors in a drawn palette: enough for the channels of any feature."""
+NOISE_FIELDS = 12
+SEQUENCES = range(5, 16)
+"""5 to 15 sub-sequences, the thesis' choice."""
+
+UNIVARIATE = tuple(name for name in DEFAULT_FEATURES if is_univariate(name))
+LATENT_STRATEGIES = ("segmentation", "feature", "loop")
+NOISE_STRATEGIES = ("feature", "blend", "loop")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Named draws from one frozen stream."""
+
+    stream: np.random.RandomState
+
+    @classmethod
+    def named(cls, seed: int, name: str) -> Draws:
+        """The stream that belongs to this seed and this name."""
+        digest = hashlib.sha256(f"audioreactive patch {seed} {name}".encode()).digest()
+        return cls(np.random.RandomState(np.frombuffer(digest, "<u4")))
+
+    def integer(self, low: int, high: int) -> int:
+        """Low to high, both included."""
+        return int(self.stream.randint(low, high + 1))
+
+    def one_of(self, choices: Sequence[Choice]) -> Choice:
+        """One of the choices, all alike."""
+        return choices[self.integer(0, len(choices) - 1)]
+
+    def between(self, low: float, high: float) -> float:
+        """Uniform, rounded so that a preset reads well."""
+        return round(float(low + (high - low) * self.stream.random_sample()), 3)
+
+    def log_between(self, low: float, high: float) -> float:
+        """Log-uniform, rounded so that a preset reads well."""
+        return round(float(np.exp(self.between(np.log(low), np.log(high)))), 3)
+
+    def some(self, size: int, count: int) -> tuple[int, ...]:
+        """The first few positions of a random permutation; goes round again if more are wanted than there are."""
+        order = self.stream.permutation(size)
+        return tuple(int(order[i % size]) for i in range(count))
+
+
+def draw_patch(seed: int) -> Patch:
+    """Draw the patch of this seed, any non-negative integer."""
+    return Patch.model_validate({"palette": _palette(seed), "latents": _latents(seed), "noise": _noise(seed)})
+
+
+def _palette(seed: int) -> dict[str, Any]:
+    draws = Draws.named(seed, "palette")
+    seeds = tuple(draws.integer(0, 99_999) for _ in range(PALETTE_SIZE))
+    return {"seeds": seeds, "truncation": 1.0}
+
+
+def _latents(seed: int) -> dict[str, Any]:
+    draws = Draws.named(seed, "latents")
+    count = draws.integer(SEQUENCES[0], SEQUENCES[-1])
+    return {
+        "base": draws.some(PALETTE_SIZE, draws.integer(4, 12)),
+        "vividness": 1.0,
+        "sequences": [_latent_sequence(Draws.named(seed, f"latents {i}")) for i in range(count)],
+    }
+
+
+def _latent_sequence(draws: Draws) -> dict[str, Any]:
+    common = _common(draws)
+    match draws.one_of(LATENT_STRATEGIES):
+        case "segmentation":
+            k = draws.integer(SEGMENT_COUNTS[0], SEGMENT_COUNTS[-1])
+            return {
+                "strategy": "segmentation",
+                "feature": draws.one_of(SEGMENTABLE),
+                "k": k,
+                "vectors": draws.some(PALETTE_SIZE, k),
+                "smooth": draws.log_between(0.1, 2.0),
+                **common,
+            }
+        case "feature":
+            envelope = _envelope(draws, draws.one_of(DEFAULT_FEATURES))
+            vectors = draws.some(PALETTE_SIZE, _weights_needed(envelope["feature"]))
+            return {"strategy": "feature", "envelope": envelope, "vectors": vectors, **common}
+        case _:
+            bars = draws.one_of(LOOP_BARS)
+            vectors = draws.some(PALETTE_SIZE, draws.integer(3, 8))
+            return {"strategy": "loop", "bars": bars, "vectors": vectors, **common}
+
+
+def _noise(seed: int) -> dict[str, Any]:
+    draws = Draws.named(seed, "noise")
+    count = draws.integer(SEQUENCES[0], SEQUENCES[-1])
+    return {
+        "seeds": tuple(draws.integer(0, 99_999) for _ in range(NOISE_FIELDS)),
+        "base": draws.some(NOISE_FIELDS, draws.integer(3, 8)),
+        "sequences": [_noise_sequence(Draws.named(seed, f"noise {i}")) for i in range(count)],
+    }
+
+
+def _noise_sequence(draws: Draws) -> dict[str, Any]:
+    common = _common(draws)
+    match draws.one_of(NOISE_STRATEGIES):
+        case "feature":
+            envelope = _envelope(draws, draws.one_of(DEFAULT_FEATURES))
+            fields = draws.some(NOISE_FIELDS, _weights_needed(envelope["feature"]))
+            return {"strategy": "feature", "envelope": envelope, "fields": fields, **common}
+        case "blend":
+            return {
+                "strategy": "blend",
+                "envelope": _envelope(draws, draws.one_of(DEFAULT_FEATURES)),
+                "fields": draws.some(NOISE_FIELDS, draws.integer(3, 8)),
+                "slow": draws.log_between(4, 16),
+                "fast": draws.log_between(0.25, 1),
+                **common,
+            }
+        case _:
+            return {
+                "strategy": "loop",
+                "bars": draws.one_of(LOOP_BARS),
+                "fields": draws.some(NOISE_FIELDS, 3),
+                "sigma": draws.log_between(2, 50),
+                **common,
+            }
+
+
+def _common(draws: Draws) -> dict[str, Any]:
+    """Depth and merge, which latent and noise sequences share."""
+    depth = _depth(draws)
+    if draws.one_of(("average", "modulate")) == "average":
+        return {"depth": depth, "merge": "average"}
+    return {"depth": depth, "merge": "modulate", "modulator": _envelope(draws, draws.one_of(UNIVARIATE))}
+
+
+def _depth(draws: Draws) -> tuple[Depth, ...]:
+    """One, two or all of the three depth groups."""
+    count = draws.integer(1, len(DEPTHS))
+    return tuple(DEPTHS[i] for i in sorted(draws.some(len(DEPTHS), count)))
+
+
+def _weights_needed(feature: str) -> int:
+    """Vectors that a feature weighs: one for each channel, two for a single envelope."""
+    return max(split_name(feature)[1].channels, 2)
+
+
+def _envelope(draws: Draws, feature: str) -> dict[str, Any]:
+    """A feature, shaped according to what it is: transients die away, notes and timbres glide.
+
+    Channels of notes and timbres are much alike in size; a contrast keeps their average from being the same mixture
+    all the time.
+    """
+    kind = FEATURES[split_name(feature)[1].name].kind
+    if feature.endswith("onsets"):
+        return {"feature": feature, "release": draws.log_between(0.05, 0.5), "smooth": 0.02}
+    if kind in ("rhythmic", "sectional"):
+        return {"feature": feature, "smooth": draws.log_between(0.03, 0.3)}
+    contrast = 1.0 if is_univariate(feature) else draws.log_between(2, 6)
+    return {"feature": feature, "contrast": contrast, "smooth": draws.log_between(0.08, 0.5)}

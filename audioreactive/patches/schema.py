@@ -1,0 +1,255 @@
+"""`Patch`: every choice that makes a video, named. Exactly what a preset file holds.
+
+Conventions:
+    Times are seconds or bars, never frames, so that a patch moves alike at every frame rate and tempo.
+    `vectors` and `fields` are positions in the palette and in the noise seeds; they wrap around, so that a patch works
+    with a palette of any size.
+    `depth` is relative to the model: thirds of its layers, from coarse to fine.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from audioreactive.errors import FeatureError
+from audioreactive.features.names import SEGMENT_COUNTS, SEGMENTABLE, is_univariate, split_name
+
+Depth = Literal["deep", "middle", "shallow"]
+DEPTHS: tuple[Depth, ...] = ("deep", "middle", "shallow")
+
+LOOP_BARS = (4, 8, 16, 32)
+"""Lengths of the randomizer's loops (section 4.1.1); a preset may hold others."""
+
+
+def depth_slices(layers: int) -> tuple[slice, ...]:
+    """Thirds of a model's layers, coarse to fine, one slice for each of `DEPTHS`: depth is relative, so that a patch
+    made on one model works on another. `layers` counts the latent inputs, or the noise maps.
+    """
+    edges = [round(layers * third / 3) for third in range(4)]
+    return tuple(slice(start, stop) for start, stop in pairwise(edges))
+
+
+def _known_feature(name: str) -> str:
+    try:
+        split_name(name)
+    except FeatureError as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+def _segmentable(name: str) -> str:
+    if name not in SEGMENTABLE:
+        raise ValueError(f"a segmentation needs one of {', '.join(SEGMENTABLE)}")
+    return name
+
+
+def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
+    if len(set(depths)) != len(depths):
+        raise ValueError("names a depth twice")
+    return tuple(depth for depth in DEPTHS if depth in depths)
+
+
+FeatureName = Annotated[str, AfterValidator(_known_feature)]
+SegmentableName = Annotated[str, AfterValidator(_segmentable)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What `numpy.random.RandomState` takes: latent for seed s is RandomState(s).randn(1, z_dim), as users share it."""
+Position = Annotated[int, Field(ge=0, le=4095)]
+Positions = Annotated[tuple[Position, ...], Field(min_length=1, max_length=256)]
+Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=3), AfterValidator(_distinct_depths)]
+Seconds = Annotated[float, Field(ge=0, le=600)]
+Intensity = Annotated[float, Field(ge=0, le=2)]
+
+
+class Part(BaseModel):
+    """Base of all parts of a patch: immutable, and strict about what a person writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Envelope(Part):
+    """A feature, shaped for the eye. In order: contrast, then release, then smooth."""
+
+    feature: FeatureName
+    contrast: Annotated[float, Field(ge=0.1, le=16)] = 1.0
+    """Exponent on the feature's [0, 1]: above 1 only peaks count."""
+    release: Seconds = 0.0
+    """Time in which a peak dies away to 1/e; the attack stays instant. 0 leaves the feature as it is."""
+    smooth: Seconds = 0.0
+    """Standard deviation of a Gaussian filter."""
+
+
+class _Sequence(Part):
+    """What every sub-sequence has: where it goes, and how it joins the main sequence."""
+
+    depth: Depths = DEPTHS
+    merge: Literal["average", "modulate"] = "average"
+    """average: main · (1 - intensity/2) + this · intensity/2.
+    modulate: main · (1 - intensity · modulator) + this · intensity · modulator."""
+    modulator: Envelope | None = None
+    intensity: Intensity = 1.0
+    """1 as in the thesis, 0 switches the sequence off, up to 2 replaces or overshoots."""
+
+    @model_validator(mode="after")
+    def _modulator_belongs_to_modulate(self) -> _Sequence:
+        if self.merge == "modulate" and self.modulator is None:
+            raise ValueError('merge = "modulate" needs a modulator, such as modulator = { feature = "rms" }')
+        if self.merge == "average" and self.modulator is not None:
+            raise ValueError('a modulator needs merge = "modulate"')
+        if self.modulator is not None and not is_univariate(self.modulator.feature):
+            raise ValueError(f"a modulator is one envelope, and {self.modulator.feature} has several channels")
+        return self
+
+
+class _Loop(_Sequence):
+    """A sub-sequence that comes back every so many bars, or seconds."""
+
+    strategy: Literal["loop"]
+    bars: Annotated[float, Field(gt=0, le=1024)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=3600)] | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> _Loop:
+        if (self.bars is None) == (self.seconds is None):
+            raise ValueError("a loop needs either bars or seconds")
+        return self
+
+
+class LatentSegmentation(_Sequence):
+    """One palette vector for each kind of section (section 4.1.1, "segmentation")."""
+
+    strategy: Literal["segmentation"]
+    feature: SegmentableName
+    k: Annotated[int, Field(ge=SEGMENT_COUNTS[0], le=SEGMENT_COUNTS[-1])]
+    vectors: Positions
+    smooth: Seconds = 0.5
+    """Standard deviation of the transition between sections."""
+
+
+class LatentFeature(_Sequence):
+    """Average of palette vectors, weighted by a feature's channels; a single envelope blends between two vectors."""
+
+    strategy: Literal["feature"]
+    envelope: Envelope
+    vectors: Positions
+
+
+class LatentLoop(_Loop):
+    """A closed spline through palette vectors, once every so many bars."""
+
+    vectors: Positions
+
+
+LatentSequence = Annotated[LatentSegmentation | LatentFeature | LatentLoop, Field(discriminator="strategy")]
+
+
+class LatentPatch(Part):
+    """The latents' half of a patch: a base spline, and the sub-sequences merged into it one by one."""
+
+    base: Positions
+    """Palette vectors that a cubic spline passes through, equally spaced over the song."""
+    vividness: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Averages of many vectors drift towards the palette's mean, and pictures grow alike. 0 leaves the thesis' averages
+    as they are, 1 restores the spread of single vectors."""
+    sequences: Annotated[tuple[LatentSequence, ...], Field(max_length=64)] = ()
+
+
+class NoiseFeature(_Sequence):
+    """Average of fixed noise fields, weighted by a feature's channels."""
+
+    strategy: Literal["feature"]
+    envelope: Envelope
+    fields: Positions
+
+
+class NoiseBlend(_Sequence):
+    """Blends from a slow interpolation to a fast one where the envelope is high: it squirms with the sound."""
+
+    strategy: Literal["blend"]
+    envelope: Envelope
+    fields: Positions
+    slow: Annotated[float, Field(gt=0, le=600)] = 8.0
+    """Seconds from one field to the next."""
+    fast: Annotated[float, Field(gt=0, le=600)] = 0.5
+
+
+class NoiseLoop(_Loop):
+    """The periodic function of section 4.1.2, seeded by three fields."""
+
+    fields: Annotated[tuple[Position, ...], Field(min_length=3, max_length=3)]
+    sigma: Annotated[float, Field(gt=0, le=10000)] = 20.0
+    """Smoothness, as the standard deviation of a Gaussian process: larger moves less."""
+
+
+NoiseSequence = Annotated[NoiseFeature | NoiseBlend | NoiseLoop, Field(discriminator="strategy")]
+
+
+class Amplitude(Part):
+    """Lets the sound play the amount of noise: from `low` in its quiet frames to `high` at its peaks."""
+
+    envelope: Envelope
+    low: Annotated[float, Field(ge=0, le=10)] = 0.5
+    high: Annotated[float, Field(ge=0, le=10)] = 1.5
+
+    @model_validator(mode="after")
+    def _one_envelope(self) -> Amplitude:
+        if not is_univariate(self.envelope.feature):
+            raise ValueError(f"an amplitude needs one envelope, and {self.envelope.feature} has several channels")
+        return self
+
+
+class NoisePatch(Part):
+    """The noise's half of a patch: fixed fields from seeds, and what moves between them."""
+
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=64)]
+    """One fixed Gaussian field a seed, for every noise map of the model."""
+    base: Positions
+    """Fields that a cubic spline passes through, equally spaced over the song."""
+    strength: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """1 is what the model was trained with."""
+    amplitude: Amplitude | None = None
+    sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
+
+
+class Palette(Part):
+    """The content: which latents of the model the motion moves between."""
+
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
+    truncation: Annotated[float, Field(ge=-2, le=2)] = 1.0
+    """psi: 1 the model's whole variety, 0 its average picture."""
+    label: Annotated[int, Field(ge=0)] | None = None
+    """Class of a conditional model; absent: each vector takes a class from its seed."""
+
+
+class Patch(Part):
+    """A complete recipe: equal patches give equal videos of a song on a model."""
+
+    palette: Palette
+    latents: LatentPatch
+    noise: NoisePatch
+
+    @classmethod
+    def random(cls, seed: int) -> Patch:
+        """The patch that the Randomizer draws from this seed (section 4.1)."""
+        from audioreactive.patches.randomizer import draw_patch
+
+        return draw_patch(seed)
+
+    def envelopes(self) -> list[Envelope]:
+        """Every envelope in use, in order."""
+        found: list[Envelope] = []
+        for sequence in (*self.latents.sequences, *self.noise.sequences):
+            found += [e for e in (getattr(sequence, "envelope", None), sequence.modulator) if e is not None]
+        if self.noise.amplitude is not None:
+            found.append(self.noise.amplitude.envelope)
+        return found
+
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that must be heard for this patch, sorted."""
+        return tuple(sorted({envelope.feature for envelope in self.envelopes()}))
+
+    def segmentation_names(self) -> tuple[str, ...]:
+        """Names of the features that must be segmented for this patch, sorted."""
+        return tuple(sorted({s.feature for s in self.latents.sequences if isinstance(s, LatentSegmentation)}))
