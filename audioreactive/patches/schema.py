@@ -9,6 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -66,7 +67,20 @@ Intensity = Annotated[float, Field(ge=0, le=2)]
 class Part(BaseModel):
     """Base of all parts of a patch: immutable, and strict about what a person writes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, data: object) -> object:
+        """Name what is allowed when a person mistypes a key; pydantic alone says only that it is forbidden."""
+        if isinstance(data, dict):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in data:
+                if key not in known and key not in cls.model_fields:
+                    close = get_close_matches(str(key), known, 1)
+                    guess = f" (did you mean {close[0]!r}?)" if close else ""
+                    raise ValueError(f"unknown key {key!r}{guess}; the keys here are {', '.join(known)}")
+        return data
 
 
 class Envelope(Part):

@@ -1,0 +1,273 @@
+"""Find, read, write and change presets: TOML files that hold a `Patch`, and say where it came from.
+
+A preset never names a path, neither to read nor to write: it can be opened from a stranger.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from audioreactive.errors import PresetError
+from audioreactive.patches.schema import Part, Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LARGEST_PRESET = 1 << 20
+"""Bytes; a patch of the largest size that the schema allows takes a tenth of it."""
+
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class RenderDefaults(Part):
+    """Settings that the preset was rendered with; a flag on the command line wins over them."""
+
+    fps: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}(/[1-9]\d{0,5})?$")] | None = None
+    size: Annotated[str, Field(pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")] | None = None
+    fit: Literal["widen", "crop", "pad", "stretch"] | None = None
+
+
+class MadeWith(Part):
+    """Where a rendered preset came from, for people to read; nothing depends on it."""
+
+    program: Text | None = None
+    model: Text | None = None
+    model_sha256: Text | None = None
+    song_sha256: Text | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+
+class Preset(Patch):
+    """What a preset file holds: a patch at the top level, beside what people say about it."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: Text = ""
+    about: Annotated[str, Field(max_length=20_000)] = ""
+    render: RenderDefaults = RenderDefaults()
+    made_with: MadeWith | None = None
+
+    @property
+    def patch(self) -> Patch:
+        """The recipe alone."""
+        return Patch(palette=self.palette, latents=self.latents, noise=self.noise)
+
+
+def preset_of(patch: Patch, *, render: RenderDefaults | None = None, made_with: MadeWith | None = None) -> Preset:
+    """A preset around a patch."""
+    return Preset(
+        palette=patch.palette,
+        latents=patch.latents,
+        noise=patch.noise,
+        render=render or RenderDefaults(),
+        made_with=made_with,
+    )
+
+
+def shipped_presets() -> dict[str, Path]:
+    """Name -> file of the presets that ship with the program."""
+    installed = Path(str(files("audioreactive"))) / "assets" / "presets"
+    checkout = Path(str(files("audioreactive"))).parent / "presets"
+    folder = installed if installed.is_dir() else checkout
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_preset(name: str) -> Preset:
+    """The preset of this name: one that ships, a TOML file, or the one inside a video or a folder of frames.
+
+    Raises:
+        PresetError: there is no such preset, or it does not hold what a preset holds.
+    """
+    shipped = shipped_presets()
+    path = Path(name)
+    if name in shipped and not path.is_file():
+        path = shipped[name]
+    if not path.exists():
+        raise PresetError(
+            f"there is no preset {name!r}: give a .toml file, a video rendered by this program, "
+            f"or one of {', '.join(shipped)}"
+        )
+    return parse_preset(_preset_text(path), name)
+
+
+def _preset_text(path: Path) -> str:
+    if path.suffix.lower() != ".toml":
+        from audioreactive.video import read_preset
+
+        text = read_preset(path)
+        if text is None:
+            raise PresetError(f"{str(path)!r} carries no preset; videos rendered by this program do, and .toml files")
+        return text
+    if path.stat().st_size > LARGEST_PRESET:
+        raise PresetError(f"{str(path)!r} has {path.stat().st_size} bytes; a preset has at most {LARGEST_PRESET}")
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PresetError(f"the preset {str(path)!r} cannot be read: {error}") from None
+
+
+def parse_preset(text: str, name: str) -> Preset:
+    """Read TOML text; `name` is what messages call it."""
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise PresetError(f"the preset {name!r} is not TOML: {str(error) or type(error).__name__}") from None
+    version = data.get("schema")
+    if version != 1:
+        raise PresetError(f"the preset {name!r} has schema = {version!r}; this program reads schema = 1")
+    return _validate(data, f"the preset {name!r}")
+
+
+def _validate(data: Mapping[str, Any], what: str) -> Preset:
+    try:
+        return Preset.model_validate(data)
+    except ValidationError as error:
+        raise PresetError(f"{what}: {_describe(error)}") from None
+    except RecursionError:
+        raise PresetError(f"{what} is nested too deeply") from None
+
+
+def _describe(error: ValidationError) -> str:
+    """The first problems as "key = value: what is allowed"."""
+    problems = error.errors(include_url=False)
+    lines = []
+    for problem in problems[:3]:
+        location = problem["loc"]
+        # Beside a list's index pydantic also names the strategy that it took; that is no key of the file.
+        keys = [str(key) for i, key in enumerate(location) if not (i and isinstance(location[i - 1], int))]
+        message = problem["msg"].removeprefix("Value error, ")
+        value = repr(problem["input"])
+        # Of a whole table the message already names the key at fault.
+        whole = problem["type"] == "missing" or isinstance(problem["input"], dict)
+        shown = "" if whole else f" = {value if len(value) <= 60 else value[:57] + '...'}"
+        lines.append(f"{'.'.join(keys) or 'top level'}{shown}: {message[:1].lower() + message[1:]}")
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return "; ".join(lines) + more
+
+
+def preset_text(preset: Preset) -> str:
+    """The preset as TOML."""
+    import tomli_w
+
+    data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for empty in [key for key in ("name", "about", "render", "made_with") if not data.get(key)]:
+        data.pop(empty, None)
+    for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
+        for key in ("depth", "merge", "modulator", "intensity"):  # what it does comes before how it joins
+            if key in sequence:
+                sequence[key] = sequence.pop(key)
+    return _ONE_A_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))
+
+
+_ONE_A_LINE = re.compile(r"\[\n((?:    [^\[\]{}\n]+,\n)+)\]")
+
+
+def _on_one_line(array: re.Match[str]) -> str:
+    """A list of numbers or words, which the TOML writer spreads over as many lines."""
+    return f"[{array[1].replace(chr(10), ' ').replace('    ', '').rstrip(', ')}]"
+
+
+def save_preset(preset: Preset, path: Path) -> None:
+    """Write the preset as a TOML file, aside first, then renamed."""
+    from audioreactive.files import write_aside
+
+    with write_aside(path) as partial:
+        partial.write_text(preset_text(preset), "utf-8")
+
+
+def override(preset: Preset, expressions: Iterable[str]) -> Preset:
+    """Change values by expressions such as `noise.sequences.*.sigma *= 2` or `latents.sequences.1.intensity = 0.5`.
+
+    `=` sets, `*=` multiplies, `+=` adds (or extends a list); `*` stands for every item of a list, and leaves alone
+    those that have no such key. Values are TOML; a bare word is text.
+    """
+    data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for expression in expressions:
+        keys, operator, value = _parse_override(expression)
+        if not _assign(data, keys, operator, value):
+            raise PresetError(f"--set {expression!r} matches nothing in the preset")
+        data = _validate(data, f"--set {expression!r}").model_dump(mode="json", by_alias=True, exclude_none=True)
+    return Preset.model_validate(data)
+
+
+def _parse_override(expression: str) -> tuple[list[str], str, Any]:
+    left, equals, right = expression.partition("=")
+    operator = left[-1:] + "=" if left[-1:] in ("*", "+") else "="
+    keys = [key.strip() for key in left.removesuffix(operator[:-1]).split(".")]
+    if not equals or not all(keys) or not right.strip():
+        raise PresetError(f"--set {expression!r} is not of the form KEY = VALUE, KEY *= NUMBER or KEY += NUMBER")
+    try:
+        value = tomllib.loads(f"value = {right}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = right.strip()
+    return keys, operator, value
+
+
+def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: bool = False) -> int:
+    """Assign below `node`; the number of places assigned. `optional`: below a `*`, where a missing key is passed by."""
+    key, *rest = keys
+    if key == "*":
+        if not isinstance(node, list):
+            raise PresetError("in --set, * stands for the items of a list, and there is none at that place")
+        places = range(len(node))
+        if not rest:
+            for place in places:
+                node[place] = _combine(node[place], operator, value, key)
+            return len(node)
+        return sum(_assign(node[place], rest, operator, value, optional=True) for place in places)
+    place = _place(node, key, may_be_new=not rest and operator == "=" and not optional)
+    if place is None:
+        if optional:
+            return 0
+        known = ", ".join(node) if isinstance(node, dict) else f"0 to {len(node) - 1}" if isinstance(node, list) else ""
+        raise PresetError(f"in --set, there is no {key!r} at that place{'; there are ' + known if known else ''}")
+    if rest:
+        return _assign(node[place], rest, operator, value, optional=optional)
+    node[place] = _combine(node[place], operator, value, key) if operator != "=" else value
+    return 1
+
+
+def _place(node: Any, key: str, *, may_be_new: bool) -> str | int | None:
+    if isinstance(node, list):
+        return int(key) if key.isdecimal() and int(key) < len(node) else None
+    if isinstance(node, dict) and (key in node or may_be_new):
+        return key
+    return None
+
+
+def _combine(old: Any, operator: str, value: Any, key: str) -> Any:
+    if operator == "=":
+        return value
+    if operator == "+=" and isinstance(old, list) and isinstance(value, list):
+        return old + value
+    if not _is_number(old) or not _is_number(value):
+        raise PresetError(f"--set {key} {operator} needs numbers, and this is {old!r} {operator} {value!r}")
+    return old * value if operator == "*=" else old + value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def difference(first: Patch, second: Patch) -> list[tuple[str, Any, Any]]:
+    """What differs between two patches: (key, value in the first, value in the second), None where one lacks it."""
+    old, new = (dict(_flatten(patch.model_dump(mode="json", exclude_none=True))) for patch in (first, second))
+    keys = [*old, *(key for key in new if key not in old)]
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def _flatten(node: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(node, list) and any(isinstance(item, dict) for item in node):
+        for index, item in enumerate(node):
+            yield from _flatten(item, f"{prefix}.{index}")
+    else:
+        yield prefix, node
