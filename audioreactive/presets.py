@@ -215,12 +215,10 @@ def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: 
     if key == "*":
         if not isinstance(node, list):
             raise PresetError("in --set, * stands for the items of a list, and there is none at that place")
-        places = range(len(node))
-        if not rest:
-            for place in places:
-                node[place] = _combine(node[place], operator, value, key)
-            return len(node)
-        return sum(_assign(node[place], rest, operator, value, optional=True) for place in places)
+        if rest:
+            return sum(_assign(item, rest, operator, value, optional=True) for item in node)
+        node[:] = [_combine(item, operator, value, key) for item in node]
+        return len(node)
     place = _place(node, key, may_be_new=not rest and operator == "=" and not optional)
     if place is None:
         if optional:

@@ -1,1 +1,103 @@
-"""The command line: one click command a module. Commands wire, they do not compute."""
+"""The command line: one click command a module. Commands wire, they do not compute.
+
+Modules are imported when their command is called, and heavy libraries inside the functions that need them, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from audioreactive.errors import AudioReactiveError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+COMMANDS = {
+    "render": "Render a song to an audio-reactive video.",
+    "sheet": "Preview many seeds or presets in one grid.",
+    "analyze": "Show what is heard in a song.",
+    "palette": "Show the pictures of a model's seeds in a grid.",
+    "patch": "Draw, show and compare recipes.",
+    "model": "Inspect and convert model files.",
+    "doctor": "Show versions, devices, codecs, and which compiled ops are in use and why.",
+}
+"""Name -> one line of help, here so that `audioreactive --help` imports no command."""
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+INTERRUPTED = 130
+"""128 + SIGINT, what shells report."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"audioreactive.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings=CONTEXT)
+@click.version_option(package_name="audioreactive")
+def group() -> None:
+    """Turn any song and any StyleGAN2 model into a music video in which every motion is traced to something heard."""
+
+
+def main() -> NoReturn:
+    """Entry point of `audioreactive`."""
+    run(group, "audioreactive")
+
+
+def render_main() -> NoReturn:
+    """Entry point of `render`, which is `audioreactive render`."""
+    from audioreactive.commands.render import command
+
+    run(command, "render")
+
+
+def run(command: click.Command, name: str) -> NoReturn:
+    """Run a command and exit: 0, 2 with one sentence for what a person can mend, 130 if interrupted."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; partial files were removed", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        if not _mendable(error):
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    """Leave through the same doors as Ctrl-C, so that partial files are removed."""
+    sys.exit(128 + signum)
+
+
+def _mendable(error: Exception) -> bool:
+    """Whether this is a sentence for a person rather than a fault of ours. The generator's package is not imported
+    for the question: an error of its can only come from a module that is there.
+    """
+    errors = sys.modules.get("stylegan_ops.errors")
+    return isinstance(error, AudioReactiveError) or (errors is not None and isinstance(error, errors.StyleGANError))

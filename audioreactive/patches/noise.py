@@ -130,7 +130,8 @@ def _gain(patch: NoisePatch, features: Features) -> FloatArray:
 def _unit(weights: FloatArray) -> FloatArray:
     """Rows scaled to unit norm: a weighted sum of independent unit fields then has unit variance."""
     norm = np.sqrt(np.square(weights).sum(axis=1, keepdims=True))
-    return weights / np.maximum(norm, np.float32(1e-6))
+    scaled: FloatArray = weights / np.maximum(norm, np.float32(1e-6))
+    return scaled
 
 
 def draw_field(seed: int, layer: int, size: tuple[int, int]) -> FloatArray:
@@ -189,7 +190,7 @@ class NoiseSequence:
         return noise.view(-1, 1, *self.sizes[layer])
 
     def _add_loop(
-        self, noise: torch.Tensor, loop: LoopMotion, fields: torch.Tensor, phase: Sequence[float], share: FloatArray
+        self, noise: torch.Tensor, loop: LoopMotion, fields: torch.Tensor, phase: NDArray[np.float64], share: FloatArray
     ) -> None:
         """Add share · N(t) to noise (B, h · w), N as in section 4.1.2, normalised for each frame."""
         import torch

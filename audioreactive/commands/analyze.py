@@ -1,0 +1,97 @@
+"""`audioreactive analyze SONG`: look at what was heard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import PATH, FrameRate, Stem, overwrite_option, quiet_option, stem_table
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+    from audioreactive.features import Features
+    from audioreactive.pipeline import BeatTracker
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("song", type=PATH)
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw all features into a .png, .pdf or .svg file.")
+@click.option("--fps", type=FrameRate(), default="24", show_default=True, help="Frame grid of the features.")
+@click.option("--stem", "stems", type=Stem(), multiple=True, help="A stem as a source of features.")
+@click.option("--beats", type=click.Choice(["librosa", "madmom"]), default="librosa", show_default=True)
+@overwrite_option
+@quiet_option
+def command(
+    song: Path,
+    plot: Path | None,
+    fps: Fraction,
+    stems: tuple[tuple[str, Path], ...],
+    beats: BeatTracker,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Show what is heard in SONG: tempo, beats, sections, and every feature."""
+    from audioreactive.pipeline import RenderSettings, listen
+
+    if plot is not None:
+        from audioreactive.plots import check_picture
+
+        check_picture(plot, overwrite=overwrite)
+    table = stem_table(stems)
+    names = tuple(f"{stem}.{feature}" for stem in table for feature in ("rms", "onsets", "chroma"))
+    features = listen(
+        song,
+        fps=fps,
+        stems=table,
+        settings=RenderSettings(beat_tracker=beats),
+        progress=progress_for(quiet),
+        names=names,
+    )
+    click.echo(describe(features))
+    if plot is not None:
+        from audioreactive.plots import plot_features
+
+        plot_features(features, plot, title=song.name)
+        click.echo(plot)
+
+
+SHOWN_SECTIONS = 4
+"""k of the segmentations that the text shows; the plot shows more."""
+
+
+def describe(features: Features) -> str:
+    """What was heard, as text."""
+    from audioreactive.plots import sparkline
+
+    seconds = float(features.duration)
+    rows = [
+        f"duration  {seconds:.2f} s, {features.frames} frames at {features.fps} a second",
+        f"tempo     {features.tempo:.1f} bpm, {len(features.beats)} beats, {len(features.downbeats)} bars",
+        *(f"sections  {_sections(features, name)}  (by {name})" for name in features.segmentations),
+        "",
+        f"{'feature':20} {'channels':>8} {'mean':>6} {'peak':>6}  {'over time'}",
+    ]
+    for name in features:
+        envelope = features[name]
+        peak = f"{envelope.max():6.2f}" if envelope.size else "     -"
+        rows.append(
+            f"{name:20} {envelope.shape[1]:8} {envelope.mean():6.2f} {peak}  {sparkline(envelope.mean(axis=1))}"
+        )
+    return "\n".join(rows)
+
+
+def _sections(features: Features, name: str) -> str:
+    """Such as "A 0:00  B 0:17  A 0:34"."""
+    from audioreactive.plots import run_lengths
+
+    def clock(frame: int) -> str:
+        minutes, seconds = divmod(int(frame / features.fps), 60)
+        return f"{minutes}:{seconds:02}"
+
+    runs = run_lengths(features.segmentation(name, SHOWN_SECTIONS))
+    return "  ".join(f"{chr(ord('A') + label)} {clock(first)}" for label, first, _ in runs)

@@ -1,0 +1,48 @@
+"""Progress bars and remarks for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from audioreactive.progress import Advance
+
+
+class Bars:
+    """One bar a stage, with rate and time left, on standard error."""
+
+    def say(self, message: str) -> None:
+        """A remark, above the bars."""
+        from tqdm import tqdm
+
+        tqdm.write(f"note: {message}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
+        """A bar from 0 to total."""
+        from tqdm import tqdm
+
+        with tqdm(
+            total=total,
+            desc=f"{stage:9}",
+            unit=f" {unit}",
+            smoothing=0.1,
+            bar_format="{desc} {percentage:3.0f}% |{bar:32}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}, {remaining} left",
+            file=sys.stderr,
+        ) as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+
+            yield advance
+
+
+def progress_for(quiet: bool) -> Progress:
+    """Bars, or silence for scripts."""
+    return Silent() if quiet else Bars()

@@ -1,0 +1,148 @@
+"""Types and options that several commands share."""
+
+from __future__ import annotations
+
+import secrets
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audioreactive.errors import AudioReactiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATH = click.Path(path_type=Path)
+
+MOST_SEEDS = 1024
+LARGEST_SEED = 2**32 - 1
+
+
+class FrameRate(click.ParamType):
+    """Frames a second as an exact fraction."""
+
+    name = "N|N/D"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Text -> Fraction."""
+        from audioreactive.pipeline import parse_frame_rate
+
+        return value if isinstance(value, Fraction) else _converted(self, parse_frame_rate, value, param, ctx)
+
+
+class Size(click.ParamType):
+    """Width and height in pixels."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Text -> (width, height)."""
+        from audioreactive.sizes import parse_size
+
+        return value if isinstance(value, tuple) else _converted(self, parse_size, value, param, ctx)
+
+
+class Time(click.ParamType):
+    """A time in the song: seconds, minutes:seconds or hours:minutes:seconds."""
+
+    name = "SECONDS|M:S"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Text -> seconds."""
+        if isinstance(value, Fraction):
+            return value
+        try:
+            parts = [Fraction(part) for part in str(value).split(":")]
+        except (ValueError, ZeroDivisionError):
+            parts = []
+        if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+            self.fail(f"{value!r} is not a time, such as 95, 95.5 or 1:35", param, ctx)
+        return sum((part * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))
+
+
+class SeedList(click.ParamType):
+    """Seed numbers and ranges of them, as StyleGAN users share them."""
+
+    name = "SEEDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Text such as "66,230,389-400" -> all seeds, in order."""
+        if isinstance(value, tuple):
+            return value
+        seeds: list[int] = []
+        for item in str(value).split(","):
+            first, dash, last = item.strip().partition("-")
+            if not first.isdecimal() or (dash and not last.isdecimal()):
+                self.fail(f"{value!r} is not a list of seeds, such as 66,230,389-400", param, ctx)
+            low, high = int(first), int(last or first)
+            if high < low or high > LARGEST_SEED:
+                self.fail(f"{item!r} does not run upwards within 0 to {LARGEST_SEED}", param, ctx)
+            if len(seeds) + high - low >= MOST_SEEDS:
+                self.fail(f"{value!r} names more than {MOST_SEEDS} seeds", param, ctx)
+            seeds += range(low, high + 1)
+        return tuple(seeds)
+
+
+class Seed(click.ParamType):
+    """One seed, or `random`."""
+
+    name = "N|random"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text -> seed; `random` rolls one."""
+        if isinstance(value, int):
+            return value
+        if value == "random":
+            return secrets.randbelow(10**6)  # short enough to be told to a friend
+        if not str(value).isdecimal() or int(value) > LARGEST_SEED:
+            self.fail(f"{value!r} is neither random nor a number from 0 to {LARGEST_SEED}", param, ctx)
+        return int(value)
+
+
+class Stem(click.ParamType):
+    """A stem of the user's: a name for its features, and a file."""
+
+    name = "NAME=FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        """Text -> (name, path)."""
+        from audioreactive.features.names import FEATURES, SOURCES
+
+        if isinstance(value, tuple):
+            return value
+        name, equals, file = str(value).partition("=")
+        if not equals or not name.isidentifier() or not file:
+            self.fail(f"{value!r} is not NAME=FILE, such as drums=drums.wav", param, ctx)
+        if name in SOURCES or name in FEATURES:
+            self.fail(f"a stem cannot be called {name!r}: the program has a source or feature of that name", param, ctx)
+        return name, Path(file)
+
+
+def _converted(
+    kind: click.ParamType, parse: Callable[[str], Any], value: Any, param: click.Parameter | None, ctx: Any
+) -> Any:
+    try:
+        return parse(str(value))
+    except AudioReactiveError as error:
+        kind.fail(str(error), param, ctx)
+
+
+def stem_table(stems: tuple[tuple[str, Path], ...]) -> dict[str, Path]:
+    """The stems by name; a name given twice is refused."""
+    table = dict(stems)
+    if len(table) != len(stems):
+        raise click.UsageError("two stems have the same name")
+    return table
+
+
+model_option = click.option(
+    "--model", type=PATH, metavar="FILE", help="StyleGAN2 model: .pkl, .pt or .safetensors. [default: built-in]"
+)
+seed_option = click.option(
+    "--seed", type=Seed(), metavar="N|random", help="Draw the recipe from this seed. [default: from the song's content]"
+)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no remarks.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output file.")

@@ -1,0 +1,76 @@
+"""`audioreactive patch new | show | diff`: draw, read and compare recipes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.options import PATH, overwrite_option, seed_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.group(context_settings=CONTEXT)
+def command() -> None:
+    """Draw, show and compare recipes."""
+
+
+@command.command(context_settings=CONTEXT)
+@seed_option
+@click.option("--preset", metavar="NAME|FILE", help="Start from this preset instead of a seed.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe. Can be repeated.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="Write a .toml file. [default: to the terminal]")
+@overwrite_option
+def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output: Path | None, overwrite: bool) -> None:
+    """Draw a recipe from a seed, and write it as a preset."""
+    from audioreactive.patches.schema import Patch
+    from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_text, save_preset
+
+    if (seed is None) == (preset is None):
+        raise click.UsageError("give --seed N, --seed random or --preset NAME")
+    if seed is not None:
+        start = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+    else:
+        start = load_preset(str(preset))
+    made = override(start, overrides)
+    if output is None:
+        click.echo(preset_text(made), nl=False)
+        return
+    from audioreactive.commands.render import check_preset_output
+
+    check_preset_output(output, overwrite)
+    save_preset(made, output)
+    click.echo(output)
+
+
+@command.command(context_settings=CONTEXT)
+@click.argument("preset", metavar="NAME|FILE", required=False)
+def show(preset: str | None) -> None:
+    """Print the recipe of a preset or inside a video; without a name, list the presets that ship."""
+    from audioreactive.presets import load_preset, preset_text, shipped_presets
+
+    if preset is not None:
+        click.echo(preset_text(load_preset(preset)), nl=False)
+        return
+    for name in shipped_presets():
+        click.echo(f"{name:12} {load_preset(name).about.strip().partition(chr(10))[0]}")
+
+
+@command.command(context_settings=CONTEXT)
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+def diff(first: str, second: str) -> int:
+    """Print what differs between two recipes; exits with 1 if anything does, like diff."""
+    from audioreactive.presets import difference, load_preset
+
+    changes = difference(load_preset(first).patch, load_preset(second).patch)
+    for key, old, new in changes:
+        click.echo(f"{key}: {_shown(old)} -> {_shown(new)}")
+    return 1 if changes else 0
+
+
+def _shown(value: object) -> str:
+    return "(absent)" if value is None else repr(value)

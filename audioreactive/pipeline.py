@@ -1,0 +1,372 @@
+"""The whole way: a song, a model and a recipe go in, a video comes out. For the command line and for Python alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from audioreactive.errors import AudioReactiveError, RenderError
+from audioreactive.features.names import DEFAULT_FEATURES
+from audioreactive.progress import Progress, Silent
+from audioreactive.sizes import Canvas, Fit, plan_canvas
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from audioreactive.features import Features
+    from audioreactive.patches.latents import Latents
+    from audioreactive.patches.noise import NoiseSequence
+    from audioreactive.patches.schema import Patch
+    from audioreactive.presets import Preset
+    from audioreactive.renderer import Precision
+    from stylegan_ops import Generator
+
+BeatTracker = Literal["librosa", "madmom"]
+
+DEFAULT_FPS = Fraction(24)
+
+BUILTIN_MODEL = "built-in"
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """Everything about a render that is not its recipe."""
+
+    fps: Fraction | None = None
+    """None: what the preset was rendered with, else 24."""
+    size: tuple[int, int] | None = None
+    """(width, height); None: what the preset was rendered with, else the model's own."""
+    fit: Fit | None = None
+    """None: what the preset was rendered with, else widen."""
+    start: Fraction = Fraction(0)
+    """Seconds into the song."""
+    duration: Fraction | None = None
+    """Seconds; None to the end."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch: int | None = None
+    crf: int = 18
+    """Quality of H.264 and VP9: 1 nearly lossless, 18 looks so, 28 small."""
+    beat_tracker: BeatTracker = "librosa"
+
+
+@dataclass(frozen=True)
+class Production:
+    """Everything that a render needs, made and checked: what `--dry-run` shows and `produce` renders."""
+
+    song: Path
+    features: Features
+    preset: Preset
+    generator: Generator
+    latents: Latents
+    noise: NoiseSequence
+    canvas: Canvas
+    start: int
+    """First frame."""
+    stop: int
+    """One past the last frame."""
+    batch: int
+    settings: RenderSettings
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of the video."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What came out."""
+
+    path: Path
+    frames: int
+    preset: Preset
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to come by a preset: a given one, or a drawn one, and what to change in it."""
+
+    preset: Preset | None = None
+    seed: int | None = None
+    """Without a preset and a seed, the seed comes from the song's content: the same song, the same video."""
+    palette: tuple[int, ...] | None = None
+    truncation: float | None = None
+    label: int | None = None
+    overrides: tuple[str, ...] = field(default=())
+
+    def preset_for(self, features: Features) -> Preset:
+        """The preset for this song, all changes made."""
+        from audioreactive.patches.schema import Patch
+        from audioreactive.presets import MadeWith, override, preset_of
+
+        preset = self.preset
+        if preset is None:
+            seed = song_seed(features.digest) if self.seed is None else self.seed
+            preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+        changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
+        expressions = [
+            f"palette.{key} = {list(value) if isinstance(value, tuple) else value}"
+            for key, value in changes.items()
+            if value is not None
+        ]
+        return override(preset, (*expressions, *self.overrides))
+
+
+def song_seed(digest: str) -> int:
+    """The seed of a song that nobody gave one: the first 32 bits of its content's digest."""
+    return int(digest[:8], 16)
+
+
+def listen(
+    song: Path,
+    *,
+    fps: Fraction,
+    stems: Mapping[str, Path],
+    settings: RenderSettings,
+    progress: Progress,
+    names: tuple[str, ...] = (),
+) -> Features:
+    """Features of the song, from the cache where they are.
+
+    Always the whole default set, so that one analysis serves every preset after it.
+    """
+    from audioreactive.features import analyze_file
+
+    with progress.track("listening", 100, "%") as advance:
+        done = 0
+
+        def report(stage: str, share: float) -> None:
+            nonlocal done
+            advance(max(round(100 * share) - done, 0))
+            done = max(round(100 * share), done)
+
+        return analyze_file(
+            song,
+            fps=fps,
+            names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
+            stems=stems,
+            beat_tracker=settings.beat_tracker,
+            progress=report,
+            warn=progress.say,
+        )
+
+
+def load_model(model: Path | None, *, device: torch.device, dtype: torch.dtype) -> Generator:
+    """A model file, or the built-in model."""
+    if model is None:
+        from audioreactive.builtin import builtin_generator
+
+        return builtin_generator(device, dtype)
+    from stylegan_ops import load_generator
+
+    return load_generator(model, device=device, dtype=dtype)
+
+
+def prepare(
+    song: Path,
+    output: Path,
+    *,
+    model: Path | None = None,
+    recipe: Recipe = Recipe(),
+    settings: RenderSettings = RenderSettings(),
+    stems: Mapping[str, Path] | None = None,
+    progress: Progress | None = None,
+) -> Production:
+    """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
+    from audioreactive.patches.latents import Latents, latent_weights, make_palette
+    from audioreactive.patches.noise import make_noise
+    from audioreactive.renderer import choose_device, choose_dtype, default_batch
+    from audioreactive.video import output_format
+
+    progress = progress or Silent()
+    device = choose_device(settings.device)
+    names = recipe.preset.feature_names() if recipe.preset else ()
+    fps = _frame_rate(settings, recipe.preset)
+    features = listen(song, fps=fps, stems=stems or {}, settings=settings, progress=progress, names=names)
+    preset = recipe.preset_for(features)
+    start, stop = frame_range(features, settings.start, settings.duration)
+
+    generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
+    canvas = _canvas(generator, preset, settings, even=output_format(output).even, progress=progress)
+    if canvas.const_size != generator.const_size:
+        generator = generator.enlarged(const_size=canvas.const_size)
+    preset = _signed(preset, features, canvas, settings, fps, model)
+    palette = make_palette(preset.palette, generator)
+    return Production(
+        song=song,
+        features=features,
+        preset=preset,
+        generator=generator,
+        latents=Latents(latent_weights(preset.latents, features, len(palette)), palette),
+        noise=make_noise(preset.noise, features, generator.noise_sizes, device),
+        canvas=canvas,
+        start=start,
+        stop=stop,
+        batch=settings.batch or default_batch(device),
+        settings=settings,
+    )
+
+
+def produce(
+    production: Production, output: Path, *, overwrite: bool = False, progress: Progress | None = None
+) -> Rendered:
+    """Render the frames and stream them into the file, while its sound is taken from the song."""
+    from audioreactive.presets import preset_text
+    from audioreactive.renderer import render_frames
+    from audioreactive.video import VideoSettings, VideoWriter
+
+    features, canvas = production.features, production.canvas
+    settings = VideoSettings(fps=features.fps, size=canvas.size, filters=canvas.filters, crf=production.settings.crf)
+    writer = VideoWriter(
+        output,
+        settings,
+        frame_size=canvas.frame_size,
+        sound=production.song,
+        start=production.start / features.fps,
+        duration=production.frames / features.fps,
+        preset=preset_text(production.preset),
+        overwrite=overwrite,
+    )
+    frames = render_frames(
+        production.generator,
+        production.latents,
+        production.noise,
+        batch=production.batch,
+        start=production.start,
+        stop=production.stop,
+    )
+    with writer, (progress or Silent()).track("rendering", production.frames, "frame") as advance:
+        for batch in frames:
+            writer.write(batch)
+            advance(len(batch))
+    return Rendered(output, production.frames, production.preset)
+
+
+def render(
+    song: Path | str,
+    output: Path | str | None = None,
+    *,
+    model: Path | str | None = None,
+    preset: Preset | str | None = None,
+    patch: Patch | None = None,
+    seed: int | None = None,
+    settings: RenderSettings = RenderSettings(),
+    stems: Mapping[str, Path] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Rendered:
+    """Render a song to a video; without `output`, an mp4 beside the song.
+
+    The recipe is a preset (or its name or file), a patch or a seed; with none of these, drawn from the song's content.
+    Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
+    """
+    from audioreactive.presets import load_preset, preset_of
+    from audioreactive.video import check_output
+
+    if sum(choice is not None for choice in (preset, patch, seed)) > 1:
+        raise AudioReactiveError("give one of preset, patch and seed, not several")
+    song = Path(song)
+    output = Path(output) if output is not None else song.with_suffix(".mp4")
+    check_output(output, overwrite)
+    if isinstance(preset, str):
+        preset = load_preset(preset)
+    if patch is not None:
+        preset = preset_of(patch)
+    production = prepare(
+        song,
+        output,
+        model=Path(model) if model is not None else None,
+        recipe=Recipe(preset=preset, seed=seed),
+        settings=settings,
+        stems=stems,
+        progress=progress,
+    )
+    return produce(production, output, overwrite=overwrite, progress=progress)
+
+
+def frame_range(features: Features, start: Fraction, duration: Fraction | None) -> tuple[int, int]:
+    """(first frame, one past the last) of the asked part of the song.
+
+    Raises:
+        RenderError: the part lies outside of the song, or is empty.
+    """
+    length = features.duration
+    if not 0 <= start < length:
+        raise RenderError(f"the start at {float(start):g} s is not inside the song, which lasts {float(length):.2f} s")
+    if duration is not None and duration <= 0:
+        raise RenderError(f"the duration of {float(duration):g} s is not positive")
+    first = features.frame_at(start)
+    stop = features.frames
+    if duration is not None:
+        stop = min(stop, first + max(math.ceil(duration * features.fps), 1))
+    return first, stop
+
+
+def parse_frame_rate(text: str) -> Fraction:
+    """Frames a second from text such as "30" or "30000/1001"; at most 240."""
+    try:
+        fps = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if not 1 <= fps <= 240 or fps.denominator > 1_000_000:
+        raise RenderError(f"the frame rate {text!r} is not between 1 and 240, such as 24, 59.94 or 30000/1001")
+    return fps
+
+
+def _frame_rate(settings: RenderSettings, preset: Preset | None) -> Fraction:
+    if settings.fps is not None:
+        return settings.fps
+    if preset is not None and preset.render.fps is not None:
+        return parse_frame_rate(preset.render.fps)
+    return DEFAULT_FPS
+
+
+def _canvas(
+    generator: Generator, preset: Preset, settings: RenderSettings, *, even: tuple[bool, bool], progress: Progress
+) -> Canvas:
+    from audioreactive.sizes import parse_size
+
+    size = settings.size
+    if size is None and preset.render.size is not None:
+        size = parse_size(preset.render.size)
+    canvas = plan_canvas(
+        const_size=generator.const_size,
+        img_size=generator.img_size,
+        size=size,
+        fit=settings.fit or preset.render.fit or "widen",
+        even=even,
+    )
+    if size is not None and canvas.size != size:
+        progress.say(f"{size[0]}x{size[1]} is rounded to {canvas.size[0]}x{canvas.size[1]}: video needs even sides")
+    return canvas
+
+
+def _signed(
+    preset: Preset, features: Features, canvas: Canvas, settings: RenderSettings, fps: Fraction, model: Path | None
+) -> Preset:
+    """The preset with what it was rendered with, so that a video's preset gives the same video again."""
+    import hashlib
+
+    from audioreactive.presets import MadeWith, RenderDefaults
+
+    digest = None
+    if model is not None:
+        with model.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    made_with = MadeWith(
+        program=f"audioreactive {version('audioreactive')}",
+        model=BUILTIN_MODEL if model is None else model.name,
+        model_sha256=digest,
+        song_sha256=features.digest,
+        seed=preset.made_with.seed if preset.made_with else None,
+    )
+    fit = settings.fit or preset.render.fit
+    render = RenderDefaults(fps=str(fps), size=f"{canvas.size[0]}x{canvas.size[1]}", fit=fit)
+    return preset.model_copy(update={"made_with": made_with, "render": render})

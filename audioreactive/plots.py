@@ -1,0 +1,157 @@
+"""Pictures of what was heard and of what a model paints."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.errors import RenderError
+from audioreactive.features.names import FEATURES
+from audioreactive.files import write_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+
+INK, PAPER, ACCENT, FAINT = "#e8e6e3", "#111418", "#ff7a59", "#3d4652"
+SECTION_COLOURS = "tab20"
+NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+PICTURES = (".png", ".pdf", ".svg")
+WIDEST_PLOT = 4000
+"""Columns; longer songs are drawn by the maximum over each column's frames, so that no onset is lost."""
+
+
+def check_picture(path: Path, *, overwrite: bool, suffixes: Sequence[str] = PICTURES) -> None:
+    """Refuse early what could not be written at the end."""
+    if path.suffix.lower() not in suffixes:
+        raise RenderError(f"{str(path)!r} should end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise RenderError(f"the folder {str(path.parent)!r} does not exist")
+    if path.exists() and not overwrite:
+        raise RenderError(f"{str(path)!r} exists; choose another name or give --overwrite")
+
+
+def plot_features(features: Features, path: Path, *, title: str) -> None:
+    """All features over time, one row each, with beats and sections."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(features)
+    heights = [_row_height(features[name].shape[1]) for name in names] + [0.35] * len(features.segmentations)
+    figure = Figure(figsize=(16, 1.2 + sum(heights) * 0.62), facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    seconds = float(features.duration)
+    for axes, name in zip(rows, names, strict=False):
+        _style(axes, name)
+        _draw_envelope(axes, features, name, seconds)
+    for axes, name in zip(rows[len(names) :], features.segmentations, strict=True):
+        _style(axes, f"sections\n({name})")
+        labels = np.stack([features.segmentation(name, k) / (k - 1) for k in (3, 5, 8)])
+        axes.imshow(labels, aspect="auto", extent=(0, seconds, 3, 0), cmap=SECTION_COLOURS, interpolation="nearest")
+        axes.set_yticks([0.5, 1.5, 2.5], ["3", "5", "8"], fontsize=6)
+    rows[-1].set_xlim(0, seconds)
+    rows[-1].set_xlabel("seconds", color=INK)
+    figure.suptitle(f"{title}   {features.tempo:.1f} bpm, {len(features.beats)} beats", color=INK)
+    with write_aside(path) as partial:
+        figure.savefig(partial, dpi=110, facecolor=PAPER)
+
+
+def _row_height(channels: int) -> float:
+    return 1.0 if channels == 1 else 1.8 if channels > 8 else 1.3
+
+
+def _style(axes: Axes, name: str) -> None:
+    axes.set_facecolor(PAPER)
+    axes.set_ylabel(name.replace(".", "\n"), rotation=0, ha="right", va="center", fontsize=8, color=INK)
+    axes.tick_params(colors=INK, labelsize=7)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _draw_envelope(axes: Axes, features: Features, name: str, seconds: float) -> None:
+    values = features[name]
+    channels = values.shape[1]
+    if channels > 1:
+        extent = (0, seconds, 0, channels)
+        axes.imshow(
+            _columns(values).T, aspect="auto", origin="lower", extent=extent, vmin=0, vmax=1, cmap="magma",
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.set_yticks([])
+        if name.endswith("chroma"):
+            axes.set_yticks(np.arange(12) + 0.5, NOTES, fontsize=5)
+        return
+    envelope = _columns(values)[:, 0]
+    times = np.linspace(0, seconds, len(envelope), endpoint=False)
+    if FEATURES[name.rpartition(".")[2]].kind == "rhythmic" and len(features.beats) < WIDEST_PLOT / 8:
+        axes.vlines(features.beats, 0, 1, color=FAINT, linewidth=0.5)
+        axes.vlines(features.downbeats, 0, 1, color=INK, linewidth=0.5, alpha=0.6)
+    axes.fill_between(times, envelope, color=ACCENT, linewidth=0, alpha=0.9)
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([])
+
+
+def _columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, C) -> at most WIDEST_PLOT rows, each the maximum of its frames."""
+    if len(values) <= WIDEST_PLOT:
+        return values
+    starts = np.linspace(0, len(values), WIDEST_PLOT, endpoint=False).astype(int)
+    columns: NDArray[np.float32] = np.maximum.reduceat(values, starts, axis=0)
+    return columns
+
+
+def grid_shape(count: int) -> tuple[int, int]:
+    """(rows, columns) of a grid for so many pictures, a little wider than high."""
+    columns = int(np.ceil(np.sqrt(count * 4 / 3))) if count > 3 else count
+    return -(-count // columns), columns
+
+
+def tile(pictures: NDArray[np.uint8], labels: Sequence[str], *, columns: int | None = None) -> NDArray[np.uint8]:
+    """(N, h, w, 3) -> one picture (H, W, 3), with a label in the corner of each tile; empty places are dark."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    count, height, width, _ = pictures.shape
+    across = columns or grid_shape(count)[1]
+    down = -(-count // across)
+    gap = max(width // 64, 2)
+    sheet = Image.new("RGB", (across * (width + gap) + gap, down * (height + gap) + gap), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(max(width // 14, 9))
+    for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        x, y = gap + i % across * (width + gap), gap + i // across * (height + gap)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        draw.text(
+            (x + width // 32, y + height // 48), label, fill="white", font=font, stroke_width=2, stroke_fill="black"
+        )
+    return np.asarray(sheet)
+
+
+def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write (H, W, 3) as a picture file."""
+    from PIL import Image
+
+    with write_aside(path) as partial:
+        Image.fromarray(picture).save(partial)
+
+
+def sparkline(values: NDArray[np.float32], width: int = 40) -> str:
+    """A curve in [0, 1] as a line of text."""
+    if not len(values):
+        return ""
+    starts = np.linspace(0, len(values), min(width, len(values)), endpoint=False).astype(int)
+    levels = np.clip(np.maximum.reduceat(values, starts) * 8, 0, 7).astype(int)
+    return "".join("▁▂▃▄▅▆▇█"[level] for level in levels)
+
+
+def run_lengths(labels: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
+    """(label, first frame, one past the last) of every run of equal labels."""
+    edges = [0, *(np.flatnonzero(np.diff(labels)) + 1), len(labels)]
+    return [(int(labels[a]), int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
