@@ -1,0 +1,177 @@
+"""The table of outputs: what each extension means and which arguments make it.
+
+Conventions: incoming frames are sRGB, full range. Where a format stores luma and chroma they are converted with
+the matrix of BT.709 to limited range, and tagged as such, so that every player undoes exactly that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from audioreactive.errors import VideoError
+from audioreactive.video.ffmpeg import encoders
+
+SPEEDS: Final = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+)  # fmt: skip
+"""x264's presets, from the quickest to the smallest file."""
+
+_VP9_SPEEDS: Final = dict(zip(SPEEDS, (8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True))
+_BT709: Final = (
+    "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How the picture is made and coded.
+
+    Raises:
+        VideoError: a value is out of range.
+    """
+
+    fps: Fraction
+    size: tuple[int, int]
+    """(width, height) of the finished picture; even where the format halves the colour's resolution."""
+    filters: str = ""
+    """An ffmpeg filter chain from the generator's frames to the picture; written by the program, never by a person."""
+    crf: int = 18
+    """x264's constant rate factor: 1 is nearly lossless, 18 looks so, 51 is rubble."""
+    speed: str = "medium"
+    """One of `SPEEDS`."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps <= 1000:
+            raise VideoError(f"{self.fps} frames a second were asked for; give a rate above 0 and up to 1000")
+        if min(self.size) < 1 or max(self.size) > 16384:
+            raise VideoError(f"a picture of {_by(self.size)} was asked for; sides go from 1 to 16384 pixels")
+        if not 1 <= self.crf <= 51:
+            raise VideoError(f"crf {self.crf} was asked for; it goes from 1 to 51 (a lossless video is an .mkv)")
+        if self.speed not in SPEEDS:
+            raise VideoError(f"there is no encoder speed {self.speed!r}; speeds are {', '.join(SPEEDS)}")
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """One kind of output."""
+
+    extension: str
+    """With its dot; empty for a folder of frames."""
+    description: str
+    video_encoder: str
+    sound_encoder: str
+    pixel_format: str
+    video_options: Callable[[VideoSettings], list[str]]
+    sound_options: tuple[str, ...]
+    container_options: tuple[str, ...] = ()
+    even: tuple[bool, bool] = (False, False)
+    """Whether width and height must be even."""
+
+    @property
+    def is_folder(self) -> bool:
+        return not self.extension
+
+    @property
+    def available(self) -> bool:
+        """Whether this machine's ffmpeg can write it."""
+        return {self.video_encoder, self.sound_encoder} <= encoders()
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.pixel_format in ("gbrp", "rgb24")
+
+    def check(self, settings: VideoSettings) -> None:
+        """Raise VideoError if the picture's size is not possible, or ffmpeg lacks an encoder."""
+        if any(even and side % 2 for even, side in zip(self.even, settings.size, strict=True)):
+            raise VideoError(f"{self.description} needs even sides, not {_by(settings.size)}; round them to even ones")
+        missing = {self.video_encoder, self.sound_encoder} - encoders()
+        if missing:
+            raise VideoError(f"this ffmpeg cannot write {self.description}: it lacks {', '.join(sorted(missing))}")
+
+    def picture_filters(self, settings: VideoSettings) -> str:
+        """The filter chain from incoming frames to what the encoder takes."""
+        convert = [f"format={self.pixel_format}"]
+        if not self.is_rgb:
+            # accurate_rnd: without it greys drift by a level; the left siting is what H.264 and VP9 players assume.
+            accurate = "flags=bicubic+accurate_rnd+full_chroma_int"
+            convert.insert(0, f"scale=out_color_matrix=bt709:out_range=tv:out_chroma_loc=left:{accurate}")
+            convert.append("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709")
+        return ",".join(([settings.filters] if settings.filters else []) + convert)
+
+    def arguments(self, settings: VideoSettings) -> list[str]:
+        """Encoder arguments of the picture."""
+        tags = [] if self.is_rgb else list(_BT709)
+        return ["-c:v", self.video_encoder, *self.video_options(settings), *tags]
+
+
+def _h264(settings: VideoSettings) -> list[str]:
+    return ["-profile:v", "high", "-preset", settings.speed, "-crf", str(settings.crf)]
+
+
+def _vp9(settings: VideoSettings) -> list[str]:
+    # VP9 counts quality from 0 to 63 where x264 counts to 51; b:v 0 makes the factor rule alone.
+    crf = round(settings.crf * 63 / 51)
+    speed = _VP9_SPEEDS[settings.speed]
+    deadline = "realtime" if speed > 5 else "good"
+    return ["-crf", str(crf), "-b:v", "0", "-deadline", deadline, "-cpu-used", str(speed), "-row-mt", "1"]
+
+
+def _prores(settings: VideoSettings) -> list[str]:
+    return ["-profile:v", "hq", "-vendor", "apl0"]
+
+
+def _ffv1(settings: VideoSettings) -> list[str]:
+    # Version 3, every frame a key frame, with checksums: what archives use, and slices for threads.
+    return ["-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"]
+
+
+def _png(settings: VideoSettings) -> list[str]:
+    return ["-start_number", "0", "-f", "image2"]
+
+
+FORMATS: Final[dict[str, OutputFormat]] = {
+    row.extension: row
+    for row in (
+        OutputFormat(
+            ".mp4", "H.264 and AAC", "libx264", "aac", "yuv420p", _h264, ("-b:a", "256k"),
+            ("-movflags", "+faststart"), (True, True),
+        ),
+        OutputFormat(
+            ".webm", "VP9 and Opus", "libvpx-vp9", "libopus", "yuv420p", _vp9, ("-b:a", "192k"), (), (True, True)
+        ),
+        # Plain .mov tags are limited to 64 KiB; the metadata table is not.
+        OutputFormat(
+            ".mov", "ProRes 422 HQ and PCM", "prores_ks", "pcm_s24le", "yuv422p10le", _prores, (),
+            ("-movflags", "+faststart+use_metadata_tags"), (True, False),
+        ),
+        OutputFormat(".mkv", "FFV1 and FLAC, lossless", "ffv1", "flac", "gbrp", _ffv1, ()),
+        OutputFormat("", "a folder of numbered PNG", "png", "pcm_s24le", "rgb24", _png, ()),
+    )
+}  # fmt: skip
+
+
+def output_formats() -> tuple[OutputFormat, ...]:
+    """Every kind of output, in the order in which the documentation lists them."""
+    return tuple(FORMATS.values())
+
+
+def output_format(path: Path) -> OutputFormat:
+    """The format that a name asks for: by its extension; a name without one, or a folder, is a folder of frames.
+
+    Raises:
+        VideoError: the extension is not known.
+    """
+    extension = "" if path.is_dir() else path.suffix.lower()
+    if extension not in FORMATS:
+        known = ", ".join(name for name in FORMATS if name)
+        raise VideoError(
+            f"{path} ends in {extension!r}, which is no kind of video that can be written; "
+            f"give a name that ends in {known}, or one without an extension for a folder of frames"
+        )
+    return FORMATS[extension]
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
