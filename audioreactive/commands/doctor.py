@@ -1,0 +1,80 @@
+"""`audioreactive doctor`: what is installed, what can be written, what runs and why."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from audioreactive.commands import CONTEXT
+
+PACKAGES = ("audioreactive", "torch", "numpy", "scipy", "librosa", "soundfile", "imageio-ffmpeg", "pydantic", "ninja")
+
+
+@click.command(context_settings=CONTEXT)
+def command() -> None:
+    """Show versions, devices, codecs, and which compiled ops are in use and why."""
+    for heading, lines in (
+        ("versions", _versions()),
+        ("devices", _devices()),
+        ("video", _video()),
+        ("ops", _ops()),
+        ("extras", _extras()),
+        ("folders", _folders()),
+    ):
+        click.echo(heading)
+        for line in lines:
+            click.echo(f"  {line}")
+
+
+def _versions() -> list[str]:
+    lines = [f"{'python':16} {platform.python_version()} on {platform.system()} {platform.machine()}"]
+    for package in PACKAGES:
+        try:
+            lines.append(f"{package:16} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package:16} missing: pip install {package}")
+    return lines
+
+
+def _devices() -> list[str]:
+    import torch
+
+    lines = [f"cpu: {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        lines.append(f"cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    if not torch.cuda.is_available():
+        reason = "this build of torch is for CPUs" if torch.version.cuda is None else "no NVIDIA GPU or driver answers"
+        lines.append(f"cuda: not in use, {reason}")
+    return lines
+
+
+def _video() -> list[str]:
+    from audioreactive.video import ffmpeg_path, ffmpeg_version, output_formats
+
+    rows = [(kind.extension or "folder", kind.description, kind.available) for kind in output_formats()]
+    return [
+        f"ffmpeg {ffmpeg_version()}: {ffmpeg_path()}",
+        *(f"{name:8} {text}: {'yes' if available else 'not in this ffmpeg'}" for name, text, available in rows),
+    ]
+
+
+def _ops() -> list[str]:
+    from stylegan_ops.ops import op_status
+
+    return [f"{status.op:24} {status.implementation:10} {status.reason}" for status in op_status()]
+
+
+def _extras() -> list[str]:
+    installed = importlib.util.find_spec("madmom") is not None
+    state = "installed" if installed else "not installed: pip install 'audioreactive[madmom]'"
+    return [f"madmom (--beats madmom): {state}; its trained models are CC BY-NC-SA, not for commercial use"]
+
+
+def _folders() -> list[str]:
+    from platformdirs import user_cache_path
+
+    return [f"cache of analyses: {user_cache_path('audioreactive')}"]

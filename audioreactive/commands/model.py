@@ -1,0 +1,46 @@
+"""`audioreactive model inspect | convert`: look inside model files, without running what is inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.options import PATH, overwrite_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.group(context_settings=CONTEXT)
+def command() -> None:
+    """Inspect and convert model files."""
+
+
+@command.command(context_settings=CONTEXT)
+@click.argument("model", type=PATH)
+def inspect(model: Path) -> None:
+    """Say what MODEL is: format, resolution, layers, classes. Never runs what is inside."""
+    from stylegan_ops import inspect_checkpoint
+
+    click.echo(str(inspect_checkpoint(model)))
+
+
+@command.command(context_settings=CONTEXT)
+@click.argument("model", type=PATH)
+@click.argument("output", type=PATH, metavar="OUTPUT.safetensors")
+@overwrite_option
+def convert(model: Path, output: Path, overwrite: bool) -> None:
+    """Convert MODEL to OUTPUT, a safetensors file: smaller, quick to load, nothing in it can be run."""
+    from audioreactive.errors import RenderError
+    from stylegan_ops import convert_checkpoint
+
+    if output.suffix.lower() != ".safetensors":
+        raise RenderError(f"models are converted to .safetensors, and {str(output)!r} ends otherwise")
+    if not output.parent.is_dir():
+        raise RenderError(f"the folder {str(output.parent)!r} does not exist")
+    if output.exists() and not overwrite:
+        raise RenderError(f"{str(output)!r} exists; choose another name or give --overwrite")
+    convert_checkpoint(model, output)
+    click.echo(output)

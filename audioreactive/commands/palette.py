@@ -1,0 +1,54 @@
+"""`audioreactive palette MODEL`: the pictures of a model's seeds, to choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.options import PATH, SeedList, device_option, overwrite_option, quiet_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("model", type=PATH, required=False)
+@click.option("--seeds", type=SeedList(), default="0-35", show_default=True, help="Seeds to show.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="Picture to write, .png or .jpg.")
+@click.option("--truncation", type=click.FloatRange(-2, 2), metavar="PSI", default=1.0, show_default=True)
+@click.option("--label", type=click.IntRange(min=0), metavar="N", help="Class of a conditional model.")
+@click.option("--height", type=click.IntRange(32, 1024), default=192, show_default=True, help="Pixels of a tile.")
+@device_option
+@overwrite_option
+@quiet_option
+def command(
+    model: Path | None,
+    seeds: tuple[int, ...],
+    output: Path,
+    truncation: float,
+    label: int | None,
+    height: int,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Show the pictures of MODEL's seeds in a grid (without MODEL, of the built-in model).
+
+    Choose from it with render --palette 66,230,389-400.
+    """
+    from audioreactive.patches.schema import Palette
+    from audioreactive.pipeline import load_model
+    from audioreactive.plots import check_picture, save_picture, tile
+    from audioreactive.renderer import choose_device, choose_dtype
+    from audioreactive.sheet import palette_pictures
+
+    check_picture(output, overwrite=overwrite, suffixes=(".png", ".jpg"))
+    where = choose_device(device)
+    generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
+    palette = Palette(seeds=seeds, truncation=truncation, label=label)
+    pictures = palette_pictures(generator, palette, height=height)
+    save_picture(tile(pictures, [str(seed) for seed in seeds]), output)
+    if not quiet:
+        click.echo(output)

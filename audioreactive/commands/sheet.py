@@ -1,0 +1,121 @@
+"""`audioreactive sheet SONG`: previews of many seeds or presets in one grid."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import (
+    PATH,
+    FrameRate,
+    SeedList,
+    Time,
+    device_option,
+    model_option,
+    overwrite_option,
+    quiet_option,
+)
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+    from audioreactive.patches.schema import Patch
+
+MOST_TILES = 64
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("song", type=PATH)
+@click.option("--seeds", type=SeedList(), help="Seeds to preview, such as 1-12.")
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="A preset to preview; 'all' for those that ship. Can be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    required=True,
+    help="A video (.mp4, .webm, .mov, .mkv), or a picture of one moment (.png).",
+)
+@model_option
+@click.option("--start", type=Time(), help="Begin here in the song. [default: a third into it]")
+@click.option("--duration", type=Time(), default="8", show_default=True, help="Length of a video.")
+@click.option("--fps", type=FrameRate(), default="24", show_default=True)
+@click.option("--height", type=click.IntRange(32, 1024), default=192, show_default=True, help="Pixels of a tile.")
+@device_option
+@overwrite_option
+@quiet_option
+def command(
+    song: Path, seeds: tuple[int, ...] | None, presets: tuple[str, ...], output: Path, model: Path | None,
+    start: Fraction | None, duration: Fraction, fps: Fraction, height: int, device: str, overwrite: bool, quiet: bool,
+) -> None:  # fmt: skip
+    r"""Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
+
+    \b
+    audioreactive sheet song.mp3 --seeds 1-12 -o sheet.mp4
+    audioreactive sheet song.mp3 --preset all -o sheet.png
+    """
+    from audioreactive.pipeline import RenderSettings, frame_range, listen, load_model
+    from audioreactive.plots import check_picture, save_picture
+    from audioreactive.renderer import choose_device, choose_dtype, default_batch
+    from audioreactive.sheet import make_previews, sheet_frames
+    from audioreactive.video import VideoSettings, VideoWriter, check_output
+
+    still = output.suffix.lower() == ".png"
+    if still:
+        check_picture(output, overwrite=overwrite, suffixes=(".png",))
+    else:
+        check_output(output, overwrite)
+    patches = _patches(seeds, presets)
+    progress = progress_for(quiet)
+    names = tuple({name for _, patch in patches for name in patch.feature_names()})
+    features = listen(song, fps=fps, stems={}, settings=RenderSettings(), progress=progress, names=names)
+    first, stop = frame_range(features, features.duration / 3 if start is None else start, duration)
+    where = choose_device(device)
+    generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
+    previews = make_previews(generator, features, patches)
+    batch = default_batch(where)
+    if still:
+        frames = sheet_frames(generator, previews, height=height, batch=batch, start=first, stop=first + 1)
+        save_picture(next(frames)[0], output)
+    else:
+        frames = sheet_frames(generator, previews, height=height, batch=batch, start=first, stop=stop)
+        opening = next(frames)
+        size = (opening.shape[2], opening.shape[1])
+        writer = VideoWriter(
+            output,
+            VideoSettings(fps=fps, size=size),
+            frame_size=size,
+            sound=song,
+            start=first / fps,
+            duration=(stop - first) / fps,
+            overwrite=overwrite,
+        )
+        with writer, progress.track("rendering", stop - first, "frame") as advance:
+            for grids in chain([opening], frames):
+                writer.write(grids)
+                advance(len(grids))
+    if not quiet:
+        click.echo(output)
+
+
+def _patches(seeds: tuple[int, ...] | None, presets: tuple[str, ...]) -> list[tuple[str, Patch]]:
+    from audioreactive.patches.schema import Patch
+    from audioreactive.presets import load_preset, shipped_presets
+
+    names = [name for preset in presets for name in (shipped_presets() if preset == "all" else [preset])]
+    patches = [(name, load_preset(name).patch) for name in names]
+    patches += [(str(seed), Patch.random(seed)) for seed in seeds or ()]
+    if not 1 <= len(patches) <= MOST_TILES:
+        raise click.UsageError(f"give --seeds or --preset, 1 to {MOST_TILES} of them together, not {len(patches)}")
+    return patches

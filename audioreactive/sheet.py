@@ -1,0 +1,101 @@
+"""Previews: the pictures of a palette, and many recipes for one song in a grid.
+
+A preview moves exactly as the full render of the same seed: the same features, the same weights, the same noise; it is
+only shown smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.plots import tile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.patches.schema import Palette, Patch
+    from audioreactive.renderer import LatentSource, NoiseSource
+    from stylegan_ops import Generator
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One tile of a sheet."""
+
+    label: str
+    latents: LatentSource
+    noise: NoiseSource
+
+
+def make_previews(generator: Generator, features: Features, patches: Sequence[tuple[str, Patch]]) -> list[Preview]:
+    """Latents and noise of each labelled patch."""
+    from audioreactive.patches.latents import Latents, latent_weights, make_palette
+    from audioreactive.patches.noise import make_noise
+
+    previews = []
+    for label, patch in patches:
+        palette = make_palette(patch.palette, generator)
+        latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
+        noise = make_noise(patch.noise, features, generator.noise_sizes, generator.device)
+        previews.append(Preview(label, latents, noise))
+    return previews
+
+
+def sheet_frames(
+    generator: Generator, previews: Sequence[Preview], *, height: int, batch: int, start: int, stop: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames start to stop - 1 of the grid, (n, H, W, 3) uint8 with even sides, n <= batch."""
+    for first in range(start - start % batch, stop, batch):
+        tiles = np.stack([_small_batch(generator, preview, first, batch, height) for preview in previews])
+        labels = [preview.label for preview in previews]
+        shown = range(max(start - first, 0), min(stop - first, batch))
+        yield np.stack([even(tile(tiles[:, i], labels)) for i in shown])
+
+
+def _small_batch(generator: Generator, preview: Preview, first: int, batch: int, height: int) -> NDArray[np.uint8]:
+    import torch
+
+    from audioreactive.renderer import to_uint8
+
+    with torch.inference_mode():
+        noise = preview.noise.frames(first, first + batch)
+        images = generator.synthesis(preview.latents.frames(first, first + batch), noise)
+        return to_uint8(shrink(images.float().clamp(-1, 1), height)).cpu().numpy()
+
+
+def shrink(images: torch.Tensor, height: int) -> torch.Tensor:
+    """(B, 3, H, W) -> (B, 3, height, W · height / H); pictures that are smaller stay as they are."""
+    from torch.nn.functional import interpolate
+
+    if images.shape[2] <= height:
+        return images
+    width = max(round(images.shape[3] * height / images.shape[2]), 1)
+    return interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
+
+
+def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> NDArray[np.uint8]:
+    """(P, h, w, 3) uint8: what the model paints for each of the palette's seeds, with its constant noise."""
+    import torch
+
+    from audioreactive.patches.latents import make_palette
+    from audioreactive.renderer import to_uint8
+
+    with torch.inference_mode():
+        pictures = [
+            to_uint8(shrink(generator.synthesis(ws[None]).float().clamp(-1, 1), height)).cpu().numpy()
+            for ws in make_palette(palette, generator)
+        ]
+    return np.concatenate(pictures)
+
+
+def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with even sides, as video needs them: one row or column repeated."""
+    height, width, _ = picture.shape
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
