@@ -104,7 +104,8 @@ def command(
     palette: tuple[int, ...] | None, truncation: float | None, label: int | None, fps: Fraction | None,
     size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
     overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str,
-    precision: Precision, batch: int | None, crf: int, overwrite: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
+    precision: Precision, batch: int | None, crf: int, overwrite: bool, save_preset: Path | None, dry_run: bool,
+    quiet: bool,
 ) -> None:  # fmt: skip
     r"""Render SONG to a video in which every motion can be traced to something heard.
 
