@@ -1,0 +1,169 @@
+"""Presets: round trips, changes, and sentences for mistakes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audioreactive.errors import PresetError
+from audioreactive.patches.schema import Patch
+from audioreactive.presets import (
+    MadeWith,
+    RenderDefaults,
+    difference,
+    load_preset,
+    override,
+    parse_preset,
+    preset_of,
+    preset_text,
+    save_preset,
+    shipped_presets,
+)
+
+PRESET = preset_of(Patch.random(1), made_with=MadeWith(seed=1), render=RenderDefaults(fps="24000/1001"))
+LOOPS = [i for i, s in enumerate(PRESET.noise.sequences) if s.strategy == "loop"]
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(deadline=None, max_examples=25)
+def test_text_and_preset_are_the_same(seed: int) -> None:
+    preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+    assert parse_preset(preset_text(preset), "it") == preset
+
+
+def test_the_text_reads_well() -> None:
+    text = preset_text(PRESET)
+    assert text.startswith("schema = 1\n")
+    assert "    " not in text  # lists of numbers stay on their line
+    table = text[text.index("[[latents.sequences]]") :].splitlines()
+    assert table[1].startswith("strategy = ")
+
+
+def test_a_file_is_written_whole_and_read_again(tmp_path) -> None:
+    path = tmp_path / 'it\'s a "preset" %d.toml'
+    save_preset(PRESET, path)
+    assert load_preset(str(path)) == PRESET
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_shipped_preset_is_sound_and_says_what_to_watch_for() -> None:
+    presets = shipped_presets()
+    assert len(presets) >= 8
+    for name, path in presets.items():
+        preset = load_preset(name)
+        assert len(preset.about) > 40, name
+        assert path.read_text("utf-8").startswith("#"), name
+
+
+def test_shipped_presets_differ_in_what_they_hear_or_do() -> None:
+    patches = [load_preset(name).patch for name in shipped_presets()]
+    assert len({patch.model_dump_json() for patch in patches}) == len(patches)
+
+
+@pytest.mark.parametrize(
+    ("expression", "check"),
+    [
+        ("latents.sequences.1.intensity = 0.5", lambda p: p.latents.sequences[1].intensity == 0.5),
+        ("palette.seeds += [66, 230]", lambda p: p.palette.seeds[-2:] == (66, 230)),
+        ("palette.seeds = [7]", lambda p: p.palette.seeds == (7,)),
+        ("palette.truncation *= 0.5", lambda p: p.palette.truncation == 0.5 * PRESET.palette.truncation),
+        ("palette.truncation=-0.25", lambda p: p.palette.truncation == -0.25),
+        ("noise.strength += 1", lambda p: p.noise.strength == 2),
+        ('noise.amplitude = {envelope = {feature = "onsets"}}', lambda p: p.noise.amplitude.high == 1.5),
+        (
+            "latents.sequences.0.envelope.feature = bass.rms",
+            lambda p: p.latents.sequences[0].envelope.feature == "bass.rms",
+        ),
+        (
+            "noise.sequences.*.sigma *= 2",
+            lambda p: (
+                [p.noise.sequences[i].sigma for i in LOOPS] == [2 * PRESET.noise.sequences[i].sigma for i in LOOPS]
+            ),
+        ),
+        ("latents.sequences.*.intensity = 0.1", lambda p: {s.intensity for s in p.latents.sequences} == {0.1}),
+        ("latents.base.* += 1", lambda p: p.latents.base == tuple(b + 1 for b in PRESET.latents.base)),
+    ],
+)
+def test_set_changes_what_it_names(expression: str, check) -> None:
+    assert check(override(PRESET, [expression]))
+
+
+def test_set_applies_in_order_and_leaves_the_rest() -> None:
+    changed = override(PRESET, ["palette.truncation = 0.5", "palette.truncation *= 0.5"])
+    assert difference(PRESET.patch, changed.patch) == [("palette.truncation", 1.0, 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("palette.truncation", "not of the form"),
+        ("= 3", "not of the form"),
+        ("palette.truncation =", "not of the form"),
+        ("palette.truncaton = 1", "did you mean 'truncation'"),
+        ("palette.truncation = 3", "palette.truncation = 3: input should be less than or equal to 2"),
+        ("palette.truncation = maybe", "valid number"),
+        ("palette.seeds *= 2", "needs numbers"),
+        ("latents.sequences.99.intensity = 1", "no '99' at that place; there are 0 to"),
+        ("latents.sequences.1.sigma *= 2", "no 'sigma' at that place"),
+        ("latents.sequences.*.sigma *= 2", "matches nothing"),
+        ("palette.*.x = 2", r"\* stands for the items of a list"),
+        ("latents.sequences.0.envelope.feature = loud", "there is no feature 'loud'"),
+        ('palette.seeds += [1, "x"]', "palette.seeds"),
+        ("schema = 2", "schema"),
+    ],
+)
+def test_set_says_what_is_wrong(expression: str, message: str) -> None:
+    with pytest.raises(PresetError, match=message):
+        override(PRESET, [expression])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<html>", "is not TOML"),
+        ("schema = 1", "palette: field required; latents: field required; noise: field required"),
+        ("", "schema = None; this program reads schema = 1"),
+        ("schema = 9", "schema = 9; this program reads"),
+        ("schema = 1\nx = " + "[" * 100_000, "is not TOML"),
+        (preset_text(PRESET).replace("merge =", "merg ="), "unknown key 'merg' .did you mean 'merge'"),
+        (preset_text(PRESET) + "\n[sections]\n", "top level: unknown key 'sections'"),
+        (preset_text(PRESET).replace("truncation = 1.0", 'truncation = "high"'), "palette.truncation = 'high'"),
+        (preset_text(PRESET).replace("fps = ", 'fps = "0/0" #'), "render.fps = '0/0'"),
+    ],
+)
+def test_a_broken_preset_is_explained(text: str, message: str) -> None:
+    with pytest.raises(PresetError, match=message):
+        parse_preset(text, "friend.toml")
+
+
+def test_files_that_are_no_presets(tmp_path) -> None:
+    with pytest.raises(PresetError, match=r"there is no preset 'nowhere': give a \.toml file"):
+        load_preset("nowhere")
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(PresetError, match="at most"):
+        load_preset(str(large))
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes("schema = 1 # é".encode("latin-1"))
+    with pytest.raises(PresetError, match="cannot be read"):
+        load_preset(str(latin))
+    with pytest.raises(PresetError, match="cannot be read"):
+        (tmp_path / "folder.toml").mkdir()
+        load_preset(str(tmp_path / "folder.toml"))
+
+
+def test_difference_names_added_and_missing_keys() -> None:
+    other = override(PRESET, ['noise.amplitude = {envelope = {feature = "onsets"}, high = 2}'])
+    keys = {key: (old, new) for key, old, new in difference(PRESET.patch, other.patch)}
+    assert keys["noise.amplitude.high"] == (None, 2.0)
+    assert difference(PRESET.patch, PRESET.patch) == []
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None, max_examples=100)
+def test_no_text_does_worse_than_an_error(text: str) -> None:
+    with pytest.raises(PresetError):
+        parse_preset(text, "it")
+    with pytest.raises(PresetError):
+        override(PRESET, [f"x.{text}"])

@@ -1,0 +1,74 @@
+"""Planning pictures of any size."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audioreactive.errors import RenderError
+from audioreactive.sizes import parse_size, plan_canvas
+
+SQUARE = {"const_size": (4, 4), "img_size": (256, 256)}
+
+
+def test_without_a_wish_the_model_decides() -> None:
+    canvas = plan_canvas(**SQUARE)
+    assert (canvas.size, canvas.frame_size, canvas.filters) == ((256, 256), (256, 256), "")
+
+
+def test_widen_paints_the_aspect_ratio_and_cuts_little() -> None:
+    canvas = plan_canvas(const_size=(4, 4), img_size=(1024, 1024), size=(1920, 1080))
+    assert canvas.const_size == (4, 7)
+    assert canvas.frame_size == (1792, 1024)
+    assert canvas.filters.startswith("scale=1920:1097")
+    assert canvas.filters.endswith(",crop=1920:1080")
+    tall = plan_canvas(const_size=(4, 4), img_size=(1024, 1024), size=(1080, 1920))
+    assert tall.const_size == (7, 4)
+
+
+def test_widen_without_scaling_only_crops() -> None:
+    assert plan_canvas(**SQUARE, size=(512, 256)).filters == ""
+    assert plan_canvas(**SQUARE, size=(500, 256)).filters == "crop=500:256"
+
+
+def test_a_non_square_model_is_widened_from_its_own_shape() -> None:
+    body = {"const_size": (4, 2), "img_size": (256, 128)}
+    assert plan_canvas(**body, size=(128, 256)).const_size == (4, 2)
+    assert plan_canvas(**body, size=(256, 256)).const_size == (4, 4)
+    assert plan_canvas(**body, size=(64, 256)).const_size == (8, 2)
+
+
+def test_the_other_fits_keep_the_constant() -> None:
+    for fit in ("crop", "pad", "stretch"):
+        canvas = plan_canvas(**SQUARE, size=(640, 360), fit=fit)
+        assert canvas.const_size == (4, 4)
+        assert canvas.size == (640, 360)
+    assert "pad=640:360" in plan_canvas(**SQUARE, size=(640, 360), fit="pad").filters
+    assert plan_canvas(**SQUARE, size=(640, 360), fit="stretch").filters.startswith("scale=640:360:")
+
+
+def test_odd_sides_are_rounded_up_where_colour_needs_it() -> None:
+    assert plan_canvas(**SQUARE, size=(641, 359)).size == (642, 360)
+    assert plan_canvas(**SQUARE, size=(641, 359), even=(True, False)).size == (642, 359)
+    assert plan_canvas(**SQUARE, size=(641, 359), even=(False, False)).size == (641, 359)
+
+
+@given(width=st.integers(2, 4000), height=st.integers(2, 4000))
+def test_widen_never_shrinks_the_constant_and_loses_at_most_an_eighth(width: int, height: int) -> None:
+    canvas = plan_canvas(**SQUARE, size=(width, height))
+    assert min(canvas.const_size) == 4
+    across, down = canvas.frame_size
+    size = canvas.size
+    scale = max(size[0] / across, size[1] / down)
+    assert size[0] * size[1] / (across * down * scale * scale) > 7 / 8
+
+
+@pytest.mark.parametrize("text", ["1920", "1920x", "x1080", "0x10", "-4x4", "1920*1080", "axb", "99999x2", ""])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(RenderError, match="size"):
+        parse_size(text)
+
+
+def test_a_size_is_read() -> None:
+    assert parse_size("1920x1080") == parse_size("1920X1080") == (1920, 1080)
