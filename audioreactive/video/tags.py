@@ -31,9 +31,10 @@ def check_preset(text: str) -> None:
 
 def metadata_file(*, title: str, preset: str | None) -> bytes:
     """An ffmetadata file with these tags."""
-    tags = {"title": title.replace("\0", "")}
+    # ffmpeg takes a line end for escaped after any backslash, even one that is escaped itself: no value ends in one.
+    tags = {"title": title.rstrip("\\")}
     if preset is not None:
-        tags["comment"] = HEADER + preset
+        tags["comment"] = HEADER + preset + "\n"
     lines = [f"{name}={_escape(value)}\n" for name, value in tags.items()]
     return b";FFMETADATA1\n" + "".join(lines).encode(errors="replace")
 
@@ -46,7 +47,7 @@ def preset_in(metadata: bytes) -> str | None:
     if not found:
         return None
     value = re.sub(r"\\([\s\S])", r"\1", found[1])
-    return value.removeprefix(HEADER) if value.startswith(HEADER) else None
+    return value.removeprefix(HEADER).removesuffix("\n") if value.startswith(HEADER) else None
 
 
 def _escape(value: str) -> str:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from fractions import Fraction
@@ -49,8 +50,11 @@ def check_output(path: Path, overwrite: bool) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise VideoError(f"the folder {folder} for {path.name!r} does not exist; create it, or choose another")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise VideoError(f"the folder {folder} is not writable; choose another with -o")
+    try:
+        # Tried, not asked: permissions do not tell of read-only disks, nor the whole truth to an administrator.
+        tempfile.TemporaryDirectory(prefix=".", dir=folder).cleanup()
+    except OSError as error:
+        raise VideoError(f"the folder {folder} is not writable ({error.strerror}); choose another with -o") from error
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
@@ -119,6 +123,9 @@ class VideoWriter:
     def __enter__(self) -> Self:
         try:
             self._start_encoder()
+        except OSError as error:
+            self._abandon()
+            raise VideoError(self._sentence(str(error), "the output cannot be begun")) from error
         except BaseException:
             self._abandon()
             raise
@@ -150,6 +157,8 @@ class VideoWriter:
         try:
             if kind is None:
                 self._finish()
+        except OSError as failure:
+            raise VideoError(self._sentence(str(failure), "the output cannot be completed")) from failure
         finally:
             self._abandon()
 
@@ -166,10 +175,7 @@ class VideoWriter:
         # A name may have 255 bytes; ours adds some to it.
         stem = os.fsdecode(os.fsencode(self._path.name)[:200])
         folder = self._path.parent / f".{stem}.partial-{secrets.token_hex(4)}"
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise VideoError(f"the folder {folder.parent} is not writable: {error}") from error
+        folder.mkdir()
         return folder
 
     def _title(self) -> str:
@@ -275,14 +281,16 @@ class VideoWriter:
             self._process.wait()
         self._threads[-1].join(timeout=5)
         said = "\n".join(self._last_lines) or "(nothing)"
+        otherwise = f"ffmpeg stopped before the video was whole ({_ending(self._process.returncode)})"
+        return VideoError(self._sentence(f"ffmpeg's last lines:\n{said}", otherwise))
+
+    def _sentence(self, said: str, otherwise: str) -> str:
+        """The cause, where the words of a program or of the system tell of a full disk, and then those words."""
+        folder = self._path.parent
         if re.search(r"No space left on device|Disk quota exceeded|File too large", said):
-            free = shutil.disk_usage(self._path.parent).free / 1e6
-            cause = (
-                f"the disk of {self._path.parent} is full ({free:.0f} MB free); make room, or choose another with -o"
-            )
-        else:
-            cause = f"ffmpeg stopped before the video was whole ({_ending(self._process.returncode)})"
-        return VideoError(f"{cause}\nffmpeg's last lines:\n{said}")
+            free = shutil.disk_usage(folder).free // 10**6
+            return f"the disk of {folder} is full ({free} MB free); make room, or choose another with -o\n{said}"
+        return f"{otherwise}\n{said}"
 
     def _abandon(self) -> None:
         """Leave nothing: no process, no thread, no file. Does nothing after a clean end."""
