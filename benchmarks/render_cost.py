@@ -1,0 +1,125 @@
+"""What does everything that is not the generator cost?
+
+Renders at 256², channel_base 16384, and times the generator alone on the same inputs, in turns, so that both see
+the same machine. Prints the share of the wall time that is not the generator, and each part's time a frame. The target is 15 %.
+
+    python benchmarks/render_cost.py [--frames 48] [--rounds 3] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from audioreactive.demo import DEMO_SONG
+from audioreactive.features import analyze_file
+from audioreactive.patches.latents import Latents, latent_weights, make_palette
+from audioreactive.patches.noise import make_noise
+from audioreactive.patches.schema import Patch
+from audioreactive.renderer import CPU_BATCH, render_frames, to_uint8
+from audioreactive.video import VideoSettings, VideoWriter
+from stylegan_ops import Generator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def seconds_for(work: Callable[[], object], repeats: int = 1) -> float:
+    """Wall time of one call, the median of `repeats`."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def main() -> None:
+    """Measure, print a table, write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--channel-base", type=int, default=16384)
+    parser.add_argument("--seed", type=int, default=0, help="patch; 0 has 5 noise loops of 14 noise sequences")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    frames, batch = options.frames, CPU_BATCH
+    features = analyze_file(DEMO_SONG, fps=Fraction(24))
+    generator = Generator.random(img_resolution=options.resolution, channel_base=options.channel_base, seed=0)
+    patch = Patch.random(options.seed)
+    palette = make_palette(patch.palette, generator)
+    latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
+    noise = make_noise(patch.noise, features, generator.noise_sizes, generator.device)
+    size = (generator.img_size[1], generator.img_size[0])
+
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        inputs = [
+            (latents.frames(first, first + batch), noise.frames(first, first + batch))
+            for first in range(0, frames, batch)
+        ]
+        images = generator.synthesis(*inputs[0])
+        pictures = to_uint8(images).numpy()
+
+        def render() -> None:
+            settings = VideoSettings(fps=features.fps, size=size)
+            path = Path(folder) / "out.mp4"
+            with VideoWriter(
+                path, settings, frame_size=size, sound=DEMO_SONG, duration=frames / features.fps, overwrite=True
+            ) as writer:
+                for pictures in render_frames(generator, latents, noise, batch=batch, stop=frames):
+                    writer.write(pictures)
+
+        def synthesise() -> None:
+            for ws, maps in inputs:
+                generator.synthesis(ws, maps)
+
+        def encode() -> None:
+            settings = VideoSettings(fps=features.fps, size=size)
+            path = Path(folder) / "alone.mp4"
+            with VideoWriter(
+                path, settings, frame_size=size, sound=DEMO_SONG, duration=frames / features.fps, overwrite=True
+            ) as writer:
+                for _ in inputs:
+                    writer.write(pictures)
+
+        render()
+        rounds = [(seconds_for(render), seconds_for(synthesise)) for _ in range(options.rounds)]
+        per_batch = {
+            "latents": seconds_for(lambda: latents.frames(0, batch), 9),
+            "noise": seconds_for(lambda: noise.frames(0, batch), 9),
+            "to uint8 RGB": seconds_for(lambda: to_uint8(images).numpy(), 9),
+        }
+        encoding = seconds_for(encode)
+        motion = seconds_for(lambda: latent_weights(patch.latents, features, len(palette)), 3)
+
+    total, alone = (float(np.median(column)) / frames for column in zip(*rounds, strict=True))
+    shares = [1 - generator_time / render_time for render_time, generator_time in rounds]
+    parts = {name: value / batch for name, value in per_batch.items()}
+    parts["encoding alone (its own process)"] = encoding / frames
+    parts["latent weights of the song"] = motion / features.frames
+    print(
+        f"{options.resolution}², channel_base {options.channel_base}, batch {batch}, {torch.get_num_threads()} threads"
+    )
+    print(f"{'render, wall time a frame':36} {total * 1e3:8.2f} ms")
+    print(f"{'generator alone':36} {alone * 1e3:8.2f} ms")
+    for name, value in parts.items():
+        print(f"  {name:34} {value * 1e3:8.2f} ms")
+    each = ", ".join(f"{100 * share:.1f}" for share in shares)
+    print(f"{'not the generator':36} {100 * float(np.median(shares)):8.1f} %   (rounds: {each})")
+    if options.json:
+        result = {"render_s": total, "generator_s": alone, "share": float(np.median(shares)), "parts_s": parts}
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
