@@ -1,7 +1,8 @@
 """What does everything that is not the generator cost?
 
 Renders at 256², channel_base 16384, and times the generator alone on the same inputs, in turns, so that both see
-the same machine. Prints the share of the wall time that is not the generator, and each part's time a frame. The target is 15 %.
+the same machine. Prints the share of the wall time that is not the generator, and each part's time a frame. The
+target is 15 %.
 
     python benchmarks/render_cost.py [--frames 48] [--rounds 3] [--json FILE]
 """
