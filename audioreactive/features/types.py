@@ -1,5 +1,6 @@
 """`Features`: what was heard, on the frame grid."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,6 +62,10 @@ class Features(Mapping[str, FloatArray]):
     def times(self) -> NDArray[np.float64]:
         """(T,) seconds at which each frame listens."""
         return np.arange(self.frames) * self.fps.denominator / self.fps.numerator
+
+    def frame_at(self, seconds: Fraction) -> int:
+        """The first frame at or after this time."""
+        return math.ceil(seconds * self.fps)
 
     def segmentation(self, name: str, k: int) -> NDArray[np.uint8]:
         """(T,) labels in 0..k-1 of the Laplacian segmentation of the named feature into k kinds of section."""
