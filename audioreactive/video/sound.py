@@ -38,13 +38,13 @@ def _microseconds(seconds: Fraction) -> str:
 def _can_be_copied(sound: Path, duration: Fraction | None) -> bool:
     """Whether the stream is AAC that every player takes, whole, and keeps its time.
 
-    The encoder's delay must be told by the time stamps (a first packet before 0, which an edit list made); a
-    delay that is told in another way would not survive the copy.
+    The encoder's delay must be told: ffmpeg then gives the first packet a time before 0, and writes that down as an
+    edit list, which every player honours. What players make of AAC that tells no delay differs.
     """
     first_packet = ["-map", "0:a:0", "-c", "copy", "-frames:a", "1", "-f", "framecrc", "-"]
     header = run(["-hide_banner", *stranger(sound, SOUND_DEMUXERS), *first_packet], both=True)
     first = re.search(r"^0, +-?\d+, +(-?\d+),", header, re.MULTILINE)
-    length = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d\d), start: 0\.000000,", header, re.MULTILINE)
+    length = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d\d),", header, re.MULTILINE)
     stream = re.search(r"Audio: aac \(LC\) .*, \d+ Hz, (mono|stereo),", header)
     if not (first and length and stream) or int(first[1]) >= 0:
         return False
