@@ -18,9 +18,12 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list[str]:
-    found = []
+    """Fenced blocks of a language, or of none."""
+    found: list[str] = []
     for document in DOCUMENTS:
-        found += re.findall(rf"^```{language}\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        # Between fences, every second piece is inside; its first line is the language.
+        pieces = re.split(r"^```", document.read_text("utf-8"), flags=re.MULTILINE)
+        found += [body for name, _, body in (piece.partition("\n") for piece in pieces[1::2]) if name == language]
     return found
 
 
