@@ -167,7 +167,7 @@ def _load_with_ffmpeg(path: Path) -> Audio:
         process = stack.enter_context(spawn([*options, *stranger(path, SOUND_DEMUXERS), *output], stderr=log))
         stack.callback(process.kill)
         assert process.stdout is not None
-        pipe: BinaryIO = io.BufferedReader(process.stdout, 1 << 20)  # type: ignore[assignment, type-var]
+        pipe: BinaryIO = io.BufferedReader(process.stdout, 1 << 20)  # type: ignore[type-var]
         magic, offset, _, _, rate, channels = struct.unpack(">4s5I", pipe.read(24).ljust(24, b"\0"))
         if magic != b".snd" or not channels:
             process.wait()
@@ -225,7 +225,7 @@ def _gather(stream: _Stream, source: str) -> Audio:
     for block in stream.blocks:
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
         _check_finite(mono, count, stream.sample_rate, source)
-        digest.update(memoryview(np.ascontiguousarray(mono, "<f4")))
+        digest.update(mono.astype("<f4").tobytes())
         count += len(mono)
         peak = max(peak, float(np.abs(mono).max(initial=0)))
         collected.add(mono)
