@@ -1,1 +1,8 @@
 """StyleGAN2 inference on its own: reads every checkpoint format in the wild without executing it, and runs it fast."""
+
+from stylegan_ops.architecture import Architecture
+from stylegan_ops.errors import CheckpointError, StyleGANError
+from stylegan_ops.generator import Generator
+from stylegan_ops.ops import op_status
+
+__all__ = ["Architecture", "CheckpointError", "Generator", "StyleGANError", "op_status"]

@@ -1,0 +1,134 @@
+"""The shape of a StyleGAN2: everything about a network that is not a weight, and the tensors that it must have.
+
+Conventions: tensors go by the names of `state` in a StyleGAN2-ADA PyTorch pickle (`mapping.fc0.weight`,
+`synthesis.b8.conv0.affine.bias`), whatever file they came from. A block is named after the resolution that it
+would have in a square network, 4, 8, 16, ...; a learned constant of 4 × 2 gives block b8 pictures of 8 × 4.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["skip", "resnet", "orig"]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One 3 × 3 convolution of the synthesis network, in layer order."""
+
+    name: str
+    """Prefix of its tensors: `synthesis.b8.conv0`."""
+    in_channels: int
+    out_channels: int
+    up: bool
+    """Doubles the resolution."""
+    size: tuple[int, int]
+    """(h, w) of its output and of its noise."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A StyleGAN2 generator (Karras et al. 2020, arXiv:1912.04958; ADA 2020, arXiv:2006.06676) without its weights."""
+
+    z_dim: int
+    w_dim: int
+    mapping_features: tuple[int, ...]
+    """Outputs of each layer of the mapping network; the last is `w_dim`."""
+    channels: tuple[int, ...]
+    """Of the blocks at 4, 8, 16, ...: min(channel_base // resolution, channel_max) in models as published."""
+    c_dim: int = 0
+    """Classes of a conditional model; 0 without."""
+    embed_features: int = 0
+    """Width of the label's embedding."""
+    kind: Kind = "skip"
+    """skip: every block paints; resnet and orig: the last alone, with and without residual branches."""
+    const_size: tuple[int, int] = (4, 4)
+    """(h, w) of the learned constant."""
+    conv_clamp: float | None = None
+    """Activations are kept within ± this value (models trained with 16-bit layers)."""
+    mapping_lr: float = 0.01
+    """Learning-rate multiplier of the mapping network, a factor of its stored weights and biases."""
+    resample_filter: tuple[float, ...] = (0.125, 0.375, 0.375, 0.125)
+    """Four taps that sum to one."""
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Nominal resolutions: 4, 8, 16, ..."""
+        return tuple(4 << index for index in range(len(self.channels)))
+
+    @property
+    def img_resolution(self) -> int:
+        """The nominal resolution, which names the last block."""
+        return self.blocks[-1]
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(H, W) of the pictures."""
+        return self.block_size(self.img_resolution)
+
+    @property
+    def num_ws(self) -> int:
+        """Latent inputs: one for each convolution and one for the last painter."""
+        return 2 * len(self.channels)
+
+    @property
+    def noise_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(h, w) of the noise maps in layer order: b4.conv1, b8.conv0, b8.conv1, ..."""
+        return tuple(convolution.size for convolution in self.convolutions())
+
+    def block_size(self, resolution: int) -> tuple[int, int]:
+        """(h, w) of what the block at this nominal resolution puts out."""
+        height, width = self.const_size
+        return height * resolution // 4, width * resolution // 4
+
+    def paints(self, resolution: int) -> bool:
+        """Whether the block has a `torgb`."""
+        return self.kind == "skip" or resolution == self.img_resolution
+
+    def convolutions(self) -> Iterator[Convolution]:
+        """The 3 × 3 convolutions in layer order."""
+        previous = self.channels[0]
+        for resolution, channels in zip(self.blocks, self.channels, strict=True):
+            prefix, size = f"synthesis.b{resolution}", self.block_size(resolution)
+            if resolution > 4:
+                yield Convolution(f"{prefix}.conv0", previous, channels, True, size)
+            yield Convolution(f"{prefix}.conv1", channels, channels, False, size)
+            previous = channels
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of every tensor of the network."""
+        shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (self.w_dim,)}
+        width = self.z_dim
+        if self.c_dim:
+            shapes["mapping.embed.weight"] = (self.embed_features, self.c_dim)
+            shapes["mapping.embed.bias"] = (self.embed_features,)
+            width += self.embed_features
+        for index, features in enumerate(self.mapping_features):
+            shapes[f"mapping.fc{index}.weight"] = (features, width)
+            shapes[f"mapping.fc{index}.bias"] = (features,)
+            width = features
+        shapes["synthesis.b4.const"] = (self.channels[0], *self.const_size)
+        for convolution in self.convolutions():
+            shapes |= self._styled(convolution.name, convolution.in_channels, convolution.out_channels, 3)
+            shapes[f"{convolution.name}.noise_strength"] = ()
+            shapes[f"{convolution.name}.noise_const"] = convolution.size
+        for index, (resolution, channels) in enumerate(zip(self.blocks, self.channels, strict=True)):
+            if self.paints(resolution):
+                shapes |= self._styled(f"synthesis.b{resolution}.torgb", channels, 3, 1)
+            if self.kind == "resnet" and resolution > 4:
+                shapes[f"synthesis.b{resolution}.skip.weight"] = (channels, self.channels[index - 1], 1, 1)
+        return shapes
+
+    def parameters(self) -> int:
+        """How many numbers the network has learned; noise maps and the mean latent are not among them."""
+        fixed = (".noise_const", ".w_avg")
+        return sum(math.prod(shape) for name, shape in self.shapes().items() if not name.endswith(fixed))
+
+    def _styled(self, prefix: str, in_channels: int, out_channels: int, kernel: int) -> dict[str, tuple[int, ...]]:
+        return {
+            f"{prefix}.weight": (out_channels, in_channels, kernel, kernel),
+            f"{prefix}.bias": (out_channels,),
+            f"{prefix}.affine.weight": (in_channels, self.w_dim),
+            f"{prefix}.affine.bias": (in_channels,),
+        }

@@ -1,0 +1,295 @@
+"""The StyleGAN2 generator, for inference.
+
+Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958).
+
+Conventions: B samples, L = `num_ws` latent inputs, W = `w_dim`. Pictures are (B, 3, H, W) float32, RGB, nominally in
+[-1, 1]; nothing clamps them. The mapping network, the styles and the sum of the painted pictures are float32;
+the convolutions run in the precision that was asked for.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan_ops import ops
+from stylegan_ops.architecture import Architecture, Convolution
+from stylegan_ops.errors import StyleGANError
+from stylegan_ops.initial import random_state
+from stylegan_ops.layers import GAIN, Block, Layer, Preparation, extended, normalised
+
+Noise = Literal["const", "none"] | Sequence[Tensor]
+
+CPU_WORKING_SET = 24 << 20
+"""Bytes of one activation. glibc hands every freed block above 32 MiB back to the system, and faulting it in again
+costs as much as a convolution; large batches go through the high resolutions in parts that stay below."""
+
+
+class Generator:
+    """A StyleGAN2 generator in memory. Immutable; calls from several threads do not disturb each other.
+
+    Equal inputs in equal batch shapes give bit-identical pictures on the same machine.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        state: Mapping[str, Tensor],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Prepare the network.
+
+        Args:
+            architecture: the network's shape.
+            state: a tensor of the right shape for each name in `architecture.shapes()`.
+            device: where to compute.
+            dtype: precision of the convolutions: float32, bfloat16 or float16.
+
+        Raises:
+            StyleGANError: the precision is none of the three.
+        """
+        if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            raise StyleGANError(f"the precision {dtype} is not supported; use float32, bfloat16 or float16")
+        self.architecture = architecture
+        self.device = torch.device(device)
+        self.dtype = dtype
+        with torch.no_grad():
+            prepare = Preparation(architecture, state, self.device, dtype)
+            self._w_avg = prepare.tensor("mapping.w_avg")
+            self._embed = prepare.linear("mapping.embed", lr=1.0) if architecture.c_dim else None
+            count = len(architecture.mapping_features)
+            self._mapping = [prepare.linear(f"mapping.fc{i}", lr=architecture.mapping_lr) for i in range(count)]
+            self._const = prepare.activation("synthesis.b4.const")[None]
+            self._blocks = prepare.blocks()
+            self._image_taps = prepare.taps(3, torch.float32)
+
+    @classmethod
+    def random(
+        cls,
+        *,
+        img_resolution: int,
+        channel_base: int,
+        channel_max: int = 512,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        c_dim: int = 0,
+        mapping_layers: int = 8,
+        seed: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """A network with seeded random weights, for tests and benchmarks; the same on every machine.
+
+        Raises:
+            StyleGANError: the resolution is not a power of two from 8 to 4096.
+        """
+        if not 8 <= img_resolution <= 4096 or img_resolution & (img_resolution - 1):
+            raise StyleGANError(f"a resolution of {img_resolution} was asked for; powers of two from 8 to 4096 exist")
+        resolutions = [4 << index for index in range(img_resolution.bit_length() - 2)]
+        architecture = Architecture(
+            z_dim=z_dim,
+            w_dim=w_dim,
+            c_dim=c_dim,
+            embed_features=w_dim if c_dim else 0,
+            mapping_features=(w_dim,) * mapping_layers,
+            channels=tuple(min(channel_base // resolution, channel_max) for resolution in resolutions),
+        )
+        return cls(architecture, random_state(architecture, seed=seed), device=device, dtype=dtype)
+
+    @property
+    def z_dim(self) -> int:
+        """Width of the noise vector that `mapping` takes."""
+        return self.architecture.z_dim
+
+    @property
+    def w_dim(self) -> int:
+        """W, the latent width."""
+        return self.architecture.w_dim
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes; 0 for a model without."""
+        return self.architecture.c_dim
+
+    @property
+    def num_ws(self) -> int:
+        """L, the number of latent inputs."""
+        return self.architecture.num_ws
+
+    @property
+    def img_resolution(self) -> int:
+        """The nominal resolution: the side of a square model's pictures as it was trained."""
+        return self.architecture.img_resolution
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(H, W) of the pictures."""
+        return self.architecture.img_size
+
+    @property
+    def noise_sizes(self) -> list[tuple[int, int]]:
+        """(h, w) of the noise maps in layer order: b4.conv1, b8.conv0, b8.conv1, ..."""
+        return list(self.architecture.noise_sizes)
+
+    @torch.no_grad()
+    def mapping(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
+        """Latent vectors for noise vectors.
+
+        Args:
+            z: (B, z_dim), standard normal.
+            c: (B, c_dim), one row a sample, one-hot for a class; for conditional models alone.
+            truncation_psi: how far to go from the mean latent towards the sample's: 0 the mean, 1 no truncation.
+
+        Returns:
+            (B, num_ws, w_dim) float32.
+
+        Raises:
+            StyleGANError: a shape is wrong, or a label is missing or not wanted.
+        """
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {self.z_dim})")
+        x = normalised(z.to(self.device, torch.float32))
+        if self._embed is not None:
+            if c is None or c.shape != (len(z), self.c_dim):
+                given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
+                raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {self.c_dim}): one row a sample")
+            label = normalised(self._embed(c.to(self.device, torch.float32)))
+            x = torch.cat([x, label], dim=1)
+        elif c is not None and c.numel():
+            raise StyleGANError("a label was given, but this model has no classes; leave it out")
+        for layer in self._mapping:
+            x = F.leaky_relu_(layer(x), 0.2).mul_(GAIN)
+        if truncation_psi != 1.0:
+            x = self._w_avg + (x - self._w_avg) * truncation_psi
+        return x[:, None].repeat(1, self.num_ws, 1)
+
+    @torch.no_grad()
+    def synthesis(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+        """Pictures for latent vectors.
+
+        Args:
+            ws: (B, num_ws, w_dim).
+            noise: "const", the model's own maps; "none"; or one map (B or 1, 1, h, w) for each of `noise_sizes`,
+                standard normal.
+
+        Returns:
+            (B, 3, H, W) float32, RGB, nominally in [-1, 1], not clamped.
+
+        Raises:
+            StyleGANError: a shape is wrong.
+        """
+        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+            wanted = f"(batch, {self.num_ws}, {self.w_dim})"
+            raise StyleGANError(f"ws has the shape {tuple(ws.shape)}; this model takes {wanted}")
+        ws = ws.to(self.device, torch.float32)
+        return self._synthesise(0, self._const, None, ws, self._noise_maps(noise, len(ws)))
+
+    def enlarged(self, *, const_size: tuple[int, int]) -> Self:
+        """The same network with a larger learned constant, so that it paints a larger picture in the same scale.
+
+        The constant is extended around its centre by reflection, and so are the noise maps; all weights are shared.
+
+        Args:
+            const_size: (h, w); the picture will be larger in the same proportion. (4, 7) makes a square model wide.
+
+        Raises:
+            StyleGANError: smaller than the constant is.
+        """
+        height, width = self.architecture.const_size
+        if const_size[0] < height or const_size[1] < width:
+            raise StyleGANError(
+                f"a constant of {const_size[0]} × {const_size[1]} was asked for; this model's has {height} × {width}, "
+                "and it can only grow: give at least as much, and crop the picture"
+            )
+        larger = type(self).__new__(type(self))
+        larger.__dict__.update(self.__dict__)
+        larger.architecture = dataclasses.replace(self.architecture, const_size=const_size)
+        larger._const = extended(self._const, self.architecture.const_size, const_size)
+        sizes = iter(larger.architecture.convolutions())
+        larger._blocks = [
+            dataclasses.replace(block, layers=tuple(self._extended_layer(layer, next(sizes)) for layer in block.layers))
+            for block in self._blocks
+        ]
+        return larger
+
+    def _extended_layer(self, layer: Layer, source: Convolution) -> Layer:
+        noise = layer.noise_const
+        if noise is not None:
+            factor = layer.source.size[0] // self.architecture.const_size[0]
+            const_size = (source.size[0] // factor, source.size[1] // factor)
+            noise = extended(noise, self.architecture.const_size, const_size)
+        return dataclasses.replace(layer, source=source, noise_const=noise)
+
+    def _noise_maps(self, noise: Noise, batch: int) -> list[Tensor | None]:
+        """For each layer a map (B or 1, 1, h, w) times its gain, or None."""
+        layers = [layer for block in self._blocks for layer in block.layers]
+        if isinstance(noise, str):
+            if noise not in ("const", "none"):
+                raise StyleGANError(f'noise is {noise!r}; give "const", "none", or a list of maps')
+            return [layer.noise_const if noise == "const" else None for layer in layers]
+        if len(noise) != len(layers):
+            raise StyleGANError(f"{len(noise)} noise maps were given; this model takes {len(layers)}, one for a layer")
+        maps: list[Tensor | None] = []
+        for index, (values, layer) in enumerate(zip(noise, layers, strict=True)):
+            size = layer.source.size
+            if values.ndim != 4 or len(values) not in (1, batch) or values.shape[1:] != (1, *size):
+                wanted = f"({batch} or 1, 1, {size[0]}, {size[1]})"
+                raise StyleGANError(f"noise map {index} has the shape {tuple(values.shape)}; its layer takes {wanted}")
+            scaled = None if layer.noise_const is None else values.to(self.device, torch.float32) * layer.noise_gain
+            maps.append(None if scaled is None else scaled.to(self.dtype))
+        return maps
+
+    def _synthesise(
+        self, start: int, x: Tensor, image: Tensor | None, ws: Tensor, noise: Sequence[Tensor | None]
+    ) -> Tensor:
+        """Run the blocks from `start` on; where activations grow large, in parts of the batch, one after the other."""
+        for index in range(start, len(self._blocks)):
+            samples = self._samples_at_once(index)
+            if len(ws) > samples:
+                parts = []
+                for at in range(0, len(ws), samples):
+                    part = slice(at, at + samples)
+                    maps = [values if values is None or len(values) == 1 else values[part] for values in noise]
+                    own_x = x if len(x) == 1 else x[part]
+                    own_image = None if image is None else image[part]
+                    parts.append(self._synthesise(index, own_x, own_image, ws[part], maps))
+                return torch.cat(parts)
+            x, image = self._run_block(self._blocks[index], x, image, ws, noise)
+        assert image is not None  # the last block always paints
+        return image
+
+    def _run_block(
+        self, block: Block, x: Tensor, image: Tensor | None, ws: Tensor, noise: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor | None]:
+        shortcut = (
+            None if block.shortcut is None else ops.conv2d(ops.upsample2d(x, self._block_taps(x)), block.shortcut)
+        )
+        keep_input = shortcut is not None or x is self._const
+        for index, layer in enumerate(block.layers, block.first_layer):
+            x = layer(x, ws[:, index], noise[index], keep_input=keep_input)
+            keep_input = False
+        if shortcut is not None:
+            x = shortcut.add_(x)
+        if image is not None:
+            image = ops.upsample2d(image, self._image_taps)
+        if block.painter is not None:
+            painted = block.painter(x, ws[:, block.first_layer + len(block.layers)])
+            image = painted if image is None else image.add_(painted)
+        return x, image
+
+    def _block_taps(self, x: Tensor) -> Tensor:
+        """The resampling filter for as many channels as x has, times its gain."""
+        return self._image_taps[:1].to(x.dtype).expand(x.shape[1], -1, -1, -1)
+
+    def _samples_at_once(self, index: int) -> int:
+        """How many samples of a batch go through this block and all that follow together."""
+        if self.device.type != "cpu":
+            return 1 << 30
+        resolution, channels = self.architecture.blocks[index], self.architecture.channels[index]
+        height, width = self.architecture.block_size(resolution)
+        return max(1, CPU_WORKING_SET // (channels * height * width * self.dtype.itemsize))

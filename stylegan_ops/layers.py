@@ -1,0 +1,191 @@
+"""The parts of a generator in memory: layers with all that does not depend on the input computed beforehand."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan_ops import ops
+from stylegan_ops.architecture import Architecture, Convolution
+
+GAIN = math.sqrt(2)
+"""Of leaky ReLU, so that it keeps the variance."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fully connected layer with its learning-rate multiplier and 1/√fan_in multiplied in."""
+
+    weight: Tensor  # [out, in]
+    bias: Tensor  # [out]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A styled convolution, with all that does not depend on the input computed beforehand."""
+
+    source: Convolution
+    affine: Linear
+    weight: Tensor  # [O, I, 3, 3], or [I, O, 3, 3] when it doubles the resolution; in the compute precision
+    weight_scale: float
+    """What `weight` was divided by, to keep 16-bit sums in range."""
+    energy: Tensor  # [I, O], sum of the squared weights over the kernel, float32
+    bias: Tensor  # [O], times gain
+    gain: float
+    clamp: float | None
+    noise_gain: Tensor  # [], noise strength times gain
+    noise_const: Tensor | None  # [1, 1, h, w], times noise_gain; None where the strength is 0
+    taps: Tensor | None  # [O, 1, 4, 4], the resampling filter times 4 of a layer that doubles the resolution
+
+    def __call__(self, x: Tensor, w: Tensor, noise: Tensor | None, *, keep_input: bool) -> Tensor:
+        """X (B or 1, I, h, w), w (B, W), noise (B or 1, 1, h', w') times `noise_gain` -> (B, O, h', w')."""
+        style = self.affine(w)
+        scale = torch.rsqrt(style.square() @ self.energy + 1e-8).mul_(self.gain * self.weight_scale)
+        if x.dtype == torch.float16:  # ± 65504 is soon reached: as in ADA, the style's size moves behind the sum
+            peak = style.abs().amax(1, keepdim=True).clamp_min_(1e-8)
+            style, scale = style / peak, scale * peak
+        style, scale = style.to(x.dtype)[:, :, None, None], scale.to(x.dtype)
+        x = x * style if keep_input else x.mul_(style)
+        x = ops.conv2d(x, self.weight) if self.taps is None else ops.conv2d_up(x, self.weight, self.taps)
+        return ops.activate_(x, scale, noise, self.bias, self.clamp)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A `torgb`: the modulated 1 × 1 convolution from activations to colours."""
+
+    affine: Linear
+    weight: Tensor  # [3, C] float32, times 1/√C
+    bias: Tensor  # [3] float32
+    clamp: float | None
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        return ops.to_rgb(x, self.weight, self.affine(w), self.bias, self.clamp)
+
+
+@dataclass(frozen=True)
+class Block:
+    first_layer: int
+    """Index of its first convolution, which is also the index of its first latent input."""
+    layers: tuple[Layer, ...]
+    painter: Painter | None
+    shortcut: Tensor | None  # [O, I, 1, 1] of a residual block, times its gain
+
+
+class Preparation:
+    """Turns a state into layers: gains multiplied in, weights moved, laid out and rounded once."""
+
+    def __init__(
+        self, architecture: Architecture, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._architecture = architecture
+        self._state = state
+        self._device = device
+        self._dtype = dtype
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor of the state in float32 on the device."""
+        return self._state[name].to(self._device, torch.float32)
+
+    def activation(self, name: str) -> Tensor:
+        """A tensor of the state in the compute precision."""
+        return self.tensor(name).to(self._dtype)
+
+    def linear(self, prefix: str, *, lr: float) -> Linear:
+        """A fully connected layer; `lr` is the learning-rate multiplier that it was trained with."""
+        weight = self.tensor(f"{prefix}.weight")
+        return Linear(weight * (lr / math.sqrt(weight.shape[1])), self.tensor(f"{prefix}.bias") * lr)
+
+    def taps(self, channels: int, dtype: torch.dtype) -> Tensor:
+        """The resampling filter times its gain of 4, for as many channels: [C, 1, 4, 4]."""
+        taps = torch.tensor(self._architecture.resample_filter, dtype=torch.float64)
+        return (4 * torch.outer(taps, taps)).to(self._device, dtype).expand(channels, 1, 4, 4)
+
+    def blocks(self) -> list[Block]:
+        """All blocks of the synthesis network in order."""
+        architecture = self._architecture
+        blocks, convolutions = [], list(architecture.convolutions())
+        at = 0
+        for resolution in architecture.blocks:
+            prefix = f"synthesis.b{resolution}"
+            residual = architecture.kind == "resnet" and resolution > 4
+            count = 1 if resolution == 4 else 2
+            layers = [self._layer(source, 1.0) for source in convolutions[at : at + count - 1]]
+            layers.append(self._layer(convolutions[at + count - 1], math.sqrt(0.5) if residual else 1.0))
+            painter = self._painter(f"{prefix}.torgb") if architecture.paints(resolution) else None
+            shortcut = self._shortcut(f"{prefix}.skip.weight") if residual else None
+            blocks.append(Block(at, tuple(layers), painter, shortcut))
+            at += count
+        return blocks
+
+    def _layer(self, source: Convolution, branch_gain: float) -> Layer:
+        """A residual block scales its branch by `branch_gain`, after everything else."""
+        gain = GAIN * branch_gain
+        weight = self.tensor(f"{source.name}.weight")
+        energy = weight.square().sum((2, 3)).T.contiguous()
+        weight_scale = 1.0
+        if self._dtype == torch.float16:
+            weight_scale = float(weight.abs().max().clamp_min(1e-8)) * math.sqrt(weight[0].numel())
+        weight = weight / weight_scale
+        taps = None
+        if source.up:
+            weight = weight.transpose(0, 1)
+            taps = self.taps(source.out_channels, self._dtype).flip(2, 3)  # conv2d correlates, the filter convolves
+            taps = taps.contiguous(memory_format=torch.channels_last)
+        noise_gain = self.tensor(f"{source.name}.noise_strength") * gain
+        noise = self.tensor(f"{source.name}.noise_const")[None, None] * noise_gain
+        clamp = self._architecture.conv_clamp
+        return Layer(
+            source=source,
+            affine=self.linear(f"{source.name}.affine", lr=1.0),
+            weight=weight.to(self._dtype).contiguous(memory_format=torch.channels_last),
+            weight_scale=weight_scale,
+            energy=energy,
+            bias=(self.tensor(f"{source.name}.bias") * gain).to(self._dtype),
+            gain=gain,
+            clamp=None if clamp is None else clamp * branch_gain,
+            noise_gain=noise_gain,
+            noise_const=noise.to(self._dtype) if noise_gain.item() else None,
+            taps=taps,
+        )
+
+    def _painter(self, prefix: str) -> Painter:
+        weight = self.tensor(f"{prefix}.weight")[:, :, 0, 0]
+        return Painter(
+            affine=self.linear(f"{prefix}.affine", lr=1.0),
+            weight=weight / math.sqrt(weight.shape[1]),
+            bias=self.tensor(f"{prefix}.bias"),
+            clamp=self._architecture.conv_clamp,
+        )
+
+    def _shortcut(self, name: str) -> Tensor:
+        weight = self.tensor(name)
+        gain = math.sqrt(0.5 / weight.shape[1])
+        return (weight * gain).to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Each row scaled to unit second moment."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+def extended(x: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
+    """A map (..., h, w) grown from `size` to `new_size` around its centre, by reflection about its edge pixels.
+
+    Sizes are those of the learned constant; a map n times as large grows n times as much.
+    """
+    for axis, old, new in zip((-2, -1), size, new_size, strict=True):
+        length = x.shape[axis]
+        factor = length // old
+        before = (new - old) // 2 * factor
+        position = torch.arange(new * factor, device=x.device) - before
+        period = max(1, 2 * (length - 1))
+        folded = position.remainder(period)
+        x = x.index_select(axis, torch.minimum(folded, period - folded).clamp_max_(length - 1))
+    return x
