@@ -195,7 +195,7 @@ def prepare(
 
     generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
     canvas = _canvas(generator, preset, settings, even=output_format(output).even, progress=progress)
-    if canvas.const_size != generator.const_size:
+    if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
     preset = _signed(preset, features, canvas, settings, fps, model)
     palette = make_palette(preset.palette, generator)
@@ -337,7 +337,7 @@ def _canvas(
     if size is None and preset.render.size is not None:
         size = parse_size(preset.render.size)
     canvas = plan_canvas(
-        const_size=generator.const_size,
+        const_size=generator.architecture.const_size,
         img_size=generator.img_size,
         size=size,
         fit=settings.fit or preset.render.fit or "widen",
