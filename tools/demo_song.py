@@ -194,13 +194,14 @@ def drum_sounds() -> dict[str, Signal]:
 def pad_note(note: int, duration: float, brightness: float) -> Signal:
     """(2, N): two slightly detuned saws a side, with a soft beginning and end."""
     t = seconds_axis(duration)
-    envelope = np.minimum(1, t / 0.06) * np.clip((duration - t) / 0.12, 0, 1)
+    envelope: Signal = np.minimum(1, t / 0.06) * np.clip((duration - t) / 0.12, 0, 1)
     left, right = (
         partials(frequency(note + low / 100), duration, brightness, 16)
         + partials(frequency(note + high / 100), duration, brightness, 16)
         for low, high in ((-6, 3), (-3, 6))
     )
-    return np.stack([left, right]) * envelope
+    both: Signal = np.stack([left, right])
+    return both * envelope
 
 
 def bass_note(note: int, duration: float) -> Signal:
