@@ -1,0 +1,5 @@
+"""`python -m audioreactive`."""
+
+from audioreactive.commands import main
+
+main()

@@ -1,0 +1,95 @@
+"""The other commands, end to end."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support import GOLDEN
+from PIL import Image
+
+from audioreactive.presets import load_preset
+from audioreactive.video import probe
+
+
+def test_analyze_tells_and_plots(call, song, tmp_path) -> None:
+    plot = tmp_path / "song.png"
+    result = call("analyze", song, "--plot", plot)
+    assert result.code == 0, result.err
+    assert "3.00 s, 72 frames at 24 a second" in result.out
+    assert "bpm" in result.out and "onsets" in result.out and "by chroma" in result.out
+    assert Image.open(plot).width > 1000
+    refused = call("analyze", song, "--plot", plot)
+    assert refused.code == 2 and "--overwrite" in refused.err
+    assert call("analyze", song, "--plot", tmp_path / "plot.gif").code == 2
+
+
+def test_analyze_takes_stems(call, song) -> None:
+    result = call("analyze", song, "--stem", f"drums={song}", "-q")
+    assert result.code == 0, result.err
+    assert "drums.onsets" in result.out
+
+
+def test_palette_is_a_grid(call, model, tmp_path) -> None:
+    out = tmp_path / "grid.png"
+    assert call("palette", model, "--seeds", "0-7", "-o", out).code == 0
+    grid = np.asarray(Image.open(out))
+    assert grid.shape[0] > 2 * 32 and grid.shape[1] > 3 * 32
+    assert grid.std() > 5
+
+
+@pytest.mark.parametrize("name", ["sheet.mp4", "sheet.png"])
+def test_sheet_is_a_grid_over_the_song(call, song, model, tmp_path, name: str) -> None:
+    out = tmp_path / name
+    result = call("sheet", song, "--model", model, "--seeds", "1-3", "--preset", "pulse", "--duration", 0.5, "-o", out)
+    assert result.code == 0, result.err
+    width = probe(out).width if name.endswith("mp4") else Image.open(out).width
+    assert width > 4 * 32 or width > 2 * 32
+    assert call("sheet", song, "-o", tmp_path / "none.mp4").code == 2
+
+
+def test_patches_are_drawn_shown_and_compared(call, tmp_path) -> None:
+    out = tmp_path / "a.toml"
+    assert call("patch", "new", "--seed", 42, "-o", out).code == 0
+    shown = call("patch", "show", out)
+    assert shown.out == out.read_text() == call("patch", "new", "--seed", 42).out
+    other = tmp_path / "b.toml"
+    assert call("patch", "new", "--preset", out, "--set", "palette.truncation = 0.5", "-o", other).code == 0
+    assert load_preset(str(other)).palette.truncation == 0.5
+    differs = call("patch", "diff", out, other)
+    assert (differs.code, differs.out) == (1, "palette.truncation: 1.0 -> 0.5\n")
+    same = call("patch", "diff", out, out)
+    assert (same.code, same.out) == (0, "")
+    assert call("patch", "new").code == 2
+    listed = call("patch", "show").out
+    assert listed.count("\n") >= 8 and "pulse" in listed
+
+
+def test_models_are_inspected_and_converted(call, tmp_path) -> None:
+    source = GOLDEN / "nvidia_skip64.pkl"
+    shown = call("model", "inspect", source)
+    assert shown.code == 0, shown.err
+    assert "64" in shown.out and "StyleGAN2" in shown.out
+    out = tmp_path / "m.safetensors"
+    assert call("model", "convert", source, out).code == 0
+    header = out.read_bytes()
+    assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
+    assert call("model", "inspect", out).code == 0
+    assert call("model", "convert", source, out).code == 2
+    assert call("model", "convert", source, tmp_path / "m.pkl").code == 2
+    assert call("model", "inspect", tmp_path / "none.pkl").code == 2
+
+
+def test_the_doctor_reports(call) -> None:
+    result = call("doctor")
+    assert result.code == 0, result.err
+    for word in ("torch", "ffmpeg", ".mp4", "cpu:", "conv2d", "madmom", "CC BY-NC-SA"):
+        assert word in result.out
+
+
+def test_help_lists_every_command(call) -> None:
+    shown = call("--help").out
+    for name in ("render", "sheet", "analyze", "palette", "patch", "model", "doctor"):
+        assert f"  {name}" in shown
+        assert "Usage" in call(name, "--help").out

@@ -1,0 +1,41 @@
+"""Features with known values, for every room's tests."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def make_features(
+    seconds: float = 8, fps: Fraction = Fraction(24), *, tempo: float = 120, **envelopes: np.ndarray
+) -> Features:
+    """Random envelopes under every name, but for those given (`bass_rms` names `bass.rms`)."""
+    duration = Fraction(seconds)
+    frames = int(np.ceil(duration * fps))
+    stream = np.random.RandomState(0)
+    values = {
+        name: stream.random_sample((frames, split_name(name)[1].channels)).astype(np.float32)
+        for name in DEFAULT_FEATURES
+    }
+    for name, envelope in envelopes.items():
+        table = np.asarray(envelope, np.float32)
+        values[name.replace("_rms", ".rms").replace("_onsets", ".onsets")] = table.reshape(frames, -1)
+    labels = np.stack([np.arange(frames) * 2 * k // frames % k for k in SEGMENT_COUNTS], axis=1).astype(np.uint8)
+    beats = np.arange(0, float(duration), 60 / tempo)
+    return Features(
+        fps=fps,
+        frames=frames,
+        duration=duration,
+        tempo=tempo,
+        beats=beats,
+        downbeats=beats[::4],
+        digest="5eed" * 16,
+        envelopes=values,
+        segmentations=dict.fromkeys(SEGMENTABLE, labels),
+    )
