@@ -15,15 +15,18 @@ import subprocess
 import tempfile
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from audioreactive.patches.schema import Patch
 from audioreactive.pipeline import RenderSettings, render
 from audioreactive.video import ffmpeg_path, read_frames
 from stylegan_ops import Generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RATE = 44_100
 MINUTES = 60.5
@@ -103,7 +106,7 @@ def main() -> None:
         encode = [str(ffmpeg_path()), "-v", "error", "-i", str(wav), "-c:a", "libmp3lame", "-b:a", "128k", str(mp3)]
         subprocess.run(encode, check=True)
         print(
-            f"{'song':5} {'minute':>6} {'fps':>12} {'clicks':>7} {'worst':>6} {'mean':>6}   frames between hearing and seeing"
+            f"{'song':5} {'minute':>6} {'fps':>12} {'clicks':>7} {'worst':>6} {'mean':>6}   frames from hearing to seeing"
         )
         for song in (wav, mp3):
             for minute, start in WINDOWS.items():

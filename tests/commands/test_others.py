@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from support import GOLDEN
 from PIL import Image
+from support import GOLDEN
 
 from audioreactive.presets import load_preset
 from audioreactive.video import probe

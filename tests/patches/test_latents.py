@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support import make_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
+from support import make_features
 
 from audioreactive.errors import FeatureError, RenderError
 from audioreactive.patches.latents import Latents, latent_weights, make_palette

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support import make_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import make_features
 
 from audioreactive.patches.noise import draw_field, make_noise
 from audioreactive.patches.schema import NoisePatch, Patch
