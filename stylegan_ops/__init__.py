@@ -1,8 +1,20 @@
 """StyleGAN2 inference on its own: reads every checkpoint format in the wild without executing it, and runs it fast."""
 
 from stylegan_ops.architecture import Architecture
+from stylegan_ops.checkpoint import convert_checkpoint, inspect_checkpoint, load_generator
 from stylegan_ops.errors import CheckpointError, StyleGANError
 from stylegan_ops.generator import Generator
+from stylegan_ops.info import ModelInfo
 from stylegan_ops.ops import op_status
 
-__all__ = ["Architecture", "CheckpointError", "Generator", "StyleGANError", "op_status"]
+__all__ = [
+    "Architecture",
+    "CheckpointError",
+    "Generator",
+    "ModelInfo",
+    "StyleGANError",
+    "convert_checkpoint",
+    "inspect_checkpoint",
+    "load_generator",
+    "op_status",
+]

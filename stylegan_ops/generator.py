@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_ops import ops
 from stylegan_ops.architecture import Architecture, Convolution
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.initial import random_state
-from stylegan_ops.layers import GAIN, Block, Layer, Preparation, extended, normalised
+from stylegan_ops.layers import Block, Layer, Preparation, extended
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
 
@@ -60,10 +59,7 @@ class Generator:
         self.dtype = dtype
         with torch.no_grad():
             prepare = Preparation(architecture, state, self.device, dtype)
-            self._w_avg = prepare.tensor("mapping.w_avg")
-            self._embed = prepare.linear("mapping.embed", lr=1.0) if architecture.c_dim else None
-            count = len(architecture.mapping_features)
-            self._mapping = [prepare.linear(f"mapping.fc{i}", lr=architecture.mapping_lr) for i in range(count)]
+            self._mapping = prepare.mapping()
             self._const = prepare.activation("synthesis.b4.const")[None]
             self._blocks = prepare.blocks()
             self._image_taps = prepare.taps(3, torch.float32)
@@ -153,19 +149,14 @@ class Generator:
         """
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {self.z_dim})")
-        x = normalised(z.to(self.device, torch.float32))
-        if self._embed is not None:
-            if c is None or c.shape != (len(z), self.c_dim):
-                given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
-                raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {self.c_dim}): one row a sample")
-            label = normalised(self._embed(c.to(self.device, torch.float32)))
-            x = torch.cat([x, label], dim=1)
-        elif c is not None and c.numel():
+        if self.c_dim and (c is None or c.shape != (len(z), self.c_dim)):
+            given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
+            raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {self.c_dim}): one row a sample")
+        if not self.c_dim and c is not None and c.numel():
             raise StyleGANError("a label was given, but this model has no classes; leave it out")
-        for layer in self._mapping:
-            x = F.leaky_relu_(layer(x), 0.2).mul_(GAIN)
+        x = self._mapping(z.to(self.device, torch.float32), None if c is None else c.to(self.device, torch.float32))
         if truncation_psi != 1.0:
-            x = self._w_avg + (x - self._w_avg) * truncation_psi
+            x = torch.lerp(self._mapping.average, x, truncation_psi)
         return x[:, None].repeat(1, self.num_ws, 1)
 
     @torch.no_grad()

@@ -78,6 +78,24 @@ class Block:
     shortcut: Tensor | None  # [O, I, 1, 1] of a residual block, times its gain
 
 
+@dataclass(frozen=True)
+class MappingNetwork:
+    """Noise vectors, and labels of a conditional model, to latent vectors; float32."""
+
+    layers: tuple[Linear, ...]
+    embed: Linear | None
+    average: Tensor  # [W]
+
+    def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Z (B, z_dim), c (B, c_dim) where there is an embedding -> (B, W)."""
+        x = normalised(z)
+        if self.embed is not None and c is not None:
+            x = torch.cat([x, normalised(self.embed(c))], dim=1)
+        for layer in self.layers:
+            x = F.leaky_relu_(layer(x), 0.2).mul_(GAIN)
+        return x
+
+
 class Preparation:
     """Turns a state into layers: gains multiplied in, weights moved, laid out and rounded once."""
 
@@ -106,6 +124,15 @@ class Preparation:
         """The resampling filter times its gain of 4, for as many channels: [C, 1, 4, 4]."""
         taps = torch.tensor(self._architecture.resample_filter, dtype=torch.float64)
         return (4 * torch.outer(taps, taps)).to(self._device, dtype).expand(channels, 1, 4, 4)
+
+    def mapping(self) -> MappingNetwork:
+        """The mapping network."""
+        lr = self._architecture.mapping_lr
+        return MappingNetwork(
+            layers=tuple(self.linear(f"mapping.fc{i}", lr=lr) for i in range(len(self._architecture.mapping_features))),
+            embed=self.linear("mapping.embed", lr=1.0) if self._architecture.c_dim else None,
+            average=self.tensor("mapping.w_avg"),
+        )
 
     def blocks(self) -> list[Block]:
         """All blocks of the synthesis network in order."""

@@ -1,0 +1,207 @@
+"""The files that models come in: what kind a file is, and the object or tensors in it, as plain data.
+
+A file is looked at through a memory map: nothing is copied that is not wanted.
+"""
+
+import mmap
+import string
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from stylegan_ops.errors import CheckpointError
+from stylegan_ops.pickles import Damaged, PickleReader, Record
+from stylegan_ops.records import PLAIN_NAMES, STORAGE_TYPES, TENSOR_NAMES, Bytes, Storage
+
+TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""The first pickle of a file that torch wrote before version 1.6, and of every storage inside a plain pickle."""
+
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"\x89HDF", "an HDF5 file (Keras?), not a StyleGAN2 model"),
+    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
+    (b"Rar!", "a RAR archive; unpack it first"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GGUF", "a GGUF language model"),
+)
+
+
+def map_file(path: Path) -> memoryview:
+    """A file's bytes, read when they are touched.
+
+    Raises:
+        CheckpointError: there is no such file, it cannot be read, or it is empty.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give the model file in it")
+    if not path.is_file():
+        raise CheckpointError(f"there is no model file {path}")
+    try:
+        with path.open("rb") as file:
+            if not file.seek(0, 2):
+                raise CheckpointError(f"{path} is empty; fetch it again")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_root(path: Path, data: memoryview) -> object:
+    """The object that a pickle or a torch file holds, as plain data.
+
+    Raises:
+        CheckpointError: the file is of another kind, or asks for a name that no StyleGAN2 model needs.
+        Damaged: the file is not whole.
+    """
+    start = bytes(data[:512])
+    if start[:4] == b"PK\x03\x04":
+        return _read_zip(path)
+    if start.startswith(TORCH_MAGIC):
+        return _read_legacy(data)
+    if start[:1] == b"\x80":
+        return _read_plain(data)
+    raise CheckpointError(f"{path} is {_describe(start)}")
+
+
+def _describe(start: bytes) -> str:
+    for magic, description in _FOREIGN:
+        if start.startswith(magic):
+            return description
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "a web page, not a model: the download did not work; fetch the file itself"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the model itself; run `git lfs pull`"
+    if all(byte in string.printable.encode() for byte in start):
+        return "a text file, not a model"
+    if not any(start):
+        return "full of zeros: the download did not work; fetch it again"
+    return "no model file of a known kind; StyleGAN2 models are .pkl, .pt or .safetensors files"
+
+
+def _read_plain(data: memoryview) -> object:
+    """A pickle that Python wrote: NVIDIA's files."""
+    names = PLAIN_NAMES | TENSOR_NAMES
+    names["torch.storage._load_from_bytes"] = _nested_storage
+    names["torch_utils.persistence._reconstruct_persistent_obj"] = partial(Record, "torch_utils.persistence", ())
+    names["dnnlib.tflib.network.Network"] = lambda *args: Record("dnnlib.tflib.network.Network", args)
+    return PickleReader(data, names=names).read()
+
+
+def _nested_storage(content: object) -> Storage:
+    """`torch.storage._load_from_bytes`: a torch file inside the pickle, which holds one storage."""
+    if not isinstance(content, bytes | memoryview) or bytes(content[: len(TORCH_MAGIC)]) != TORCH_MAGIC:
+        raise Damaged("a tensor's storage is not in torch's format")
+    storage = _read_legacy(memoryview(content))
+    if not isinstance(storage, Storage):
+        raise Damaged("a tensor's storage holds something else")
+    return storage
+
+
+def _storage_type(kind: object) -> torch.dtype:
+    dtype = STORAGE_TYPES.get(_name(kind).removeprefix("torch."))
+    if dtype is None:
+        raise Damaged("a tensor is of an unknown type")
+    return dtype
+
+
+def _name(value: object) -> str:
+    """The name of a class that a pickle mentions without making anything of it."""
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else ""
+
+
+def _read_legacy(data: memoryview) -> object:
+    """A torch file of before 1.6: pickles of a magic number, a protocol, the system and the object, then storages."""
+    storages: dict[str, Storage] = {}
+    content: dict[str, memoryview] = {}
+
+    def persistent(identity: object) -> Storage:
+        if not isinstance(identity, tuple) or len(identity) != 6 or identity[0] != "storage":
+            raise Damaged("a tensor's storage has an unknown form")
+        _, kind, key, _, numel, view = identity
+        if not isinstance(key, str) or type(numel) is not int or numel < 0 or view is not None:
+            raise Damaged("a tensor's storage has an unknown form")
+        dtype = _storage_type(kind)
+        storage = storages.setdefault(key, Storage(dtype, numel, lambda: content[key]))
+        if storage.dtype != dtype or storage.numel != numel:
+            raise Damaged("two tensors see one storage differently")
+        return storage
+
+    names = PLAIN_NAMES | TENSOR_NAMES
+    position = 0
+    for _ in range(3):
+        reader = PickleReader(data, names=PLAIN_NAMES, position=position)
+        reader.read()
+        position = reader.position
+    reader = PickleReader(data, names=names, persistent=persistent, position=position)
+    root = reader.read()
+    order = PickleReader(data, names={}, position=reader.position)
+    keys = order.read()
+    position = order.position
+    if not isinstance(keys, list) or len(keys) != len(storages):
+        raise Damaged("the list of storages does not fit the tensors")
+    for key in keys:
+        if not isinstance(key, str) or key not in storages:
+            raise Damaged("the list of storages does not fit the tensors")
+        size = storages[key].numel * storages[key].dtype.itemsize
+        numel = int.from_bytes(data[position : position + 8], "little")
+        position += 8 + size
+        if numel != storages[key].numel or position > len(data):
+            raise Damaged(f"the file ends at byte {len(data)}, in the middle of a tensor")
+        content[key] = data[position - size : position]
+    return root
+
+
+def _read_zip(path: Path) -> object:
+    """A torch file of 1.6 or later: a zip archive of a pickle and one entry for each storage."""
+    try:
+        archive = zipfile.ZipFile(path)
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if not pickles:
+            inside = ", ".join(sorted(entries)[:3]) or "nothing"
+            raise CheckpointError(f"{path} is a zip archive of {inside[:200]!r}, not a model; unpack it first")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}constants.pkl" in entries:
+            raise CheckpointError(f"{path} is a TorchScript program, not a model's weights; it is not supported")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+            raise CheckpointError(f"{path} is a compressed zip archive, which torch does not write; it may be hostile")
+
+        def fetch(name: str) -> Bytes:
+            try:
+                return archive.read(entries[name])
+            except _ZIP_ERRORS as error:
+                raise Damaged(f"the entry {name[:80]!r} is damaged") from error
+
+        endian = fetch(f"{folder}byteorder") if f"{folder}byteorder" in entries else b"little"
+        if endian != b"little":
+            raise CheckpointError(f"{path} was written on a big-endian machine, which is not supported")
+        persistent = partial(_zip_storage, entries, folder, fetch)
+        content = memoryview(fetch(pickles[0]))
+    except _ZIP_ERRORS as error:
+        raise Damaged("the zip archive is damaged or not whole") from error
+    return PickleReader(content, names=PLAIN_NAMES | TENSOR_NAMES, persistent=persistent).read()
+
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+def _zip_storage(
+    entries: dict[str, zipfile.ZipInfo], folder: str, fetch: Callable[[str], Bytes], identity: object
+) -> Storage:
+    if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
+        raise Damaged("a tensor's storage has an unknown form")
+    _, kind, key, _, numel = identity
+    if not isinstance(key, str) or type(numel) is not int or numel < 0:
+        raise Damaged("a tensor's storage has an unknown form")
+    dtype, name = _storage_type(kind), f"{folder}data/{key}"
+    if name not in entries or entries[name].file_size != numel * dtype.itemsize:
+        raise Damaged(f"the storage {name[:80]!r} is missing or has another size")
+    return Storage(dtype, numel, partial(fetch, name))

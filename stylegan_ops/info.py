@@ -1,0 +1,50 @@
+"""What a model file holds, for people."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `inspect_checkpoint` found; `str()` of it is a table for people."""
+
+    path: str
+    format: str
+    kind: str
+    """The architecture: skip, resnet or orig."""
+    resolution: int
+    """Nominal: the side of a square model's pictures."""
+    img_size: tuple[int, int]
+    """(H, W) of the pictures."""
+    channels: dict[int, int]
+    """By the nominal resolution of the block."""
+    z_dim: int
+    w_dim: int
+    c_dim: int
+    """Classes; 0 for a model without."""
+    mapping_layers: int
+    num_ws: int
+    conv_clamp: float | None
+    parameters: int
+    note: str | None
+    """What the file says of its licence or origin."""
+    digest: str
+    """SHA-256 of the file, hexadecimal."""
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        height, width = self.img_size
+        rows = [
+            ("file", self.path),
+            ("format", self.format),
+            ("pictures", f"{width} × {height}"),
+            ("architecture", f"StyleGAN2, {self.kind}"),
+            ("channels", "  ".join(f"{resolution}: {count}" for resolution, count in self.channels.items())),
+            ("latents", f"z {self.z_dim}, w {self.w_dim}, {self.mapping_layers} mapping layers, {self.num_ws} inputs"),
+            ("classes", str(self.c_dim) if self.c_dim else "none"),
+            ("clamp", "none" if self.conv_clamp is None else f"± {self.conv_clamp:g}"),
+            ("parameters", f"{self.parameters / 1e6:.2f} million"),
+            ("note", self.note or "none in the file"),
+            ("sha256", self.digest),
+            *(("warning", warning) for warning in self.warnings),
+        ]
+        return "\n".join(f"{name:<13}{value}" for name, value in rows)

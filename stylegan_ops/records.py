@@ -1,0 +1,198 @@
+"""Arrays and tensors as files describe them: checked records, turned into tensors only when one is wanted.
+
+The names in the two tables below are all that a StyleGAN2 file may mention. Each stands for a constructor of ours that
+returns plain data. A tensor is a record of a storage and a shape; its numbers are not touched until `tensor()` is
+called, so that a file's discriminator and optimiser cost nothing.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import starmap
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan_ops.pickles import Constructor, Damaged, Record
+
+Bytes = bytes | memoryview
+
+STORAGE_TYPES: dict[str, torch.dtype] = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+ARRAY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+
+MAX_DIMENSIONS = 8
+
+
+class Storage:
+    """A run of numbers of one type; `fetch` brings its bytes when they are wanted."""
+
+    __slots__ = ("dtype", "fetch", "numel")
+
+    def __init__(self, dtype: torch.dtype, numel: int, fetch: Callable[[], Bytes]) -> None:
+        self.dtype = dtype
+        self.numel = numel
+        self.fetch = fetch
+
+
+class TensorRecord(Record):
+    """A strided view of a storage."""
+
+    __slots__ = ("offset", "shape", "storage", "stride")
+
+    def __init__(self, storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        super().__init__("torch.Tensor")
+        self.storage = storage
+        self.offset = offset
+        self.shape = shape
+        self.stride = stride
+
+    def tensor(self) -> Tensor:
+        """A float32 copy."""
+        size = self.storage.numel * self.storage.dtype.itemsize
+        data = self.storage.fetch()
+        if len(data) != size:
+            raise Damaged(f"a tensor's storage has {len(data)} bytes instead of {size}")
+        if not self.storage.numel:
+            return torch.zeros(self.shape)
+        flat = torch.frombuffer(bytearray(data), dtype=self.storage.dtype)
+        return flat.as_strided(self.shape, self.stride, self.offset).to(torch.float32).clone()
+
+
+class ArrayRecord(Record):
+    """A NumPy array; `build` gives it (version, shape, dtype, fortran order, bytes)."""
+
+    __slots__ = ()
+
+    def tensor(self) -> Tensor:
+        """A float32 copy."""
+        state = self.state
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise Damaged("an array has no content")
+        _, shape, dtype, fortran, data = state
+        if not _is_shape(shape) or not isinstance(dtype, DtypeRecord) or not isinstance(data, bytes | memoryview):
+            raise Damaged("an array has no numbers")
+        numbers = dtype.numpy()
+        if math.prod(shape) * numbers.itemsize != len(data):
+            raise Damaged(f"an array of {shape} has {len(data)} bytes instead of {math.prod(shape) * numbers.itemsize}")
+        array = np.frombuffer(data, numbers).reshape(shape, order="F" if fortran else "C")
+        return torch.from_numpy(array.astype(np.float32, order="C"))
+
+
+class DtypeRecord(Record):
+    """A NumPy number type; `build` gives it (version, byte order, ...)."""
+
+    __slots__ = ()
+
+    def numpy(self) -> np.dtype[np.generic]:
+        """The type, one of plain numbers."""
+        code = self.args[0] if self.args else None
+        order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
+        if not isinstance(code, str) or code not in ARRAY_TYPES or order not in ("<", ">", "=", "|"):
+            kind = repr(code[:40]) if isinstance(code, str) else "without a name"
+            raise Damaged(f"an array is of a type {kind}, not of numbers")
+        return np.dtype(f"{order}{code}")
+
+
+def _is_shape(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) <= MAX_DIMENSIONS
+        and all(type(length) is int and length >= 0 for length in value)
+    )
+
+
+def _rebuild_tensor(storage: object, offset: object, shape: object, stride: object, *_unused: object) -> TensorRecord:
+    """`torch._utils._rebuild_tensor_v2`; refuses views that leave the storage or count its numbers many times over."""
+    if not isinstance(storage, Storage) or type(offset) is not int or offset < 0:
+        raise Damaged("a tensor has no storage")
+    if not _is_shape(shape) or not _is_shape(stride):
+        raise Damaged("a tensor has no shape")
+    assert isinstance(shape, tuple) and isinstance(stride, tuple)
+    if len(shape) != len(stride) or math.prod(shape) > storage.numel:
+        raise Damaged(f"a tensor of {shape} lies in a storage of {storage.numel} numbers")
+    last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
+    if math.prod(shape) and last >= storage.numel:
+        raise Damaged(f"a tensor of {shape} reaches beyond its storage of {storage.numel} numbers")
+    return TensorRecord(storage, offset, shape, stride)
+
+
+def _encode(text: object, encoding: object) -> bytes:
+    """`_codecs.encode`, with which protocol 2 writes bytes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise Damaged("bytes are written in an encoding other than latin1")
+    return text.encode("latin-1")
+
+
+def _scalar(dtype: object, data: object = None) -> object:
+    """`numpy.core.multiarray.scalar`: a Python number, or None for other types."""
+    if not isinstance(dtype, DtypeRecord) or dtype.args[:1] == ("O8",) or not isinstance(data, bytes):
+        return None
+    numbers = dtype.numpy()
+    if len(data) != numbers.itemsize:
+        raise Damaged(f"a number has {len(data)} bytes instead of {numbers.itemsize}")
+    return np.frombuffer(data, numbers)[0].item()
+
+
+def _dict(items: object = ()) -> dict[object, object]:
+    if not isinstance(items, list | tuple) or not all(isinstance(item, list | tuple) for item in items):
+        raise Damaged("a dict has no items")
+    return dict(starmap(_pair, items))
+
+
+def _pair(key: object, value: object) -> tuple[object, object]:
+    if not isinstance(key, str | int | float | bytes | None):
+        raise Damaged(f"a key of a dict is a {type(key).__name__}")
+    return key, value
+
+
+def _list(items: object = ()) -> list[object]:
+    if not isinstance(items, list | tuple):
+        raise Damaged("a set has no items")
+    return list(items)
+
+
+def _record(name: str) -> Constructor:
+    return lambda *args: Record(name, args)
+
+
+def _numpy_names() -> dict[str, Constructor]:
+    names: dict[str, Constructor] = {
+        "numpy.ndarray": _record("numpy.ndarray"),
+        "numpy.dtype": lambda *args: DtypeRecord("numpy.dtype", args),
+    }
+    for package in ("numpy.core", "numpy._core"):
+        names[f"{package}.multiarray._reconstruct"] = lambda *args: ArrayRecord("numpy.ndarray")
+        names[f"{package}.multiarray.scalar"] = _scalar
+    return names
+
+
+PLAIN_NAMES: dict[str, Constructor] = {
+    "collections.OrderedDict": _dict,
+    "dnnlib.util.EasyDict": _dict,
+    "builtins.set": _list,
+    "__builtin__.set": _list,
+    "_codecs.encode": _encode,
+    "argparse.Namespace": _record("argparse.Namespace"),
+    **_numpy_names(),
+}
+
+TENSOR_NAMES: dict[str, Constructor] = {
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_parameter": lambda tensor, *_unused: tensor,
+    "torch.Size": lambda items=(): tuple(_list(items)),
+    "torch.device": _record("torch.device"),
+    **{f"torch.{name}": _record(name) for name in STORAGE_TYPES},
+}
