@@ -83,7 +83,7 @@ def load(path: Path) -> Audio:
     Raises:
         AudioError: the file is missing, is not sound, is empty, too long, or holds values that are not finite.
     """
-    _check_file(path)
+    check_file(path)
     try:
         return _load_plain(path) or _load_with_ffmpeg(path)
     except VideoError as error:
@@ -102,7 +102,8 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     return _gather(_Stream(sample_rate, block.shape[1], pieces, []), source)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise AudioError unless this is a file with something in it that can be read."""
     try:
         if not path.exists():
             raise AudioError(f"there is no file {str(path)!r}")

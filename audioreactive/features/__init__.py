@@ -1,5 +1,6 @@
 """Audio -> Features: named envelopes on the frame grid, one module for each class of musical information."""
 
+from audioreactive.features.analyze import analyze, analyze_file
 from audioreactive.features.names import (
     DEFAULT_FEATURES,
     FEATURES,
@@ -20,6 +21,8 @@ __all__ = [
     "SOURCES",
     "Feature",
     "Features",
+    "analyze",
+    "analyze_file",
     "is_univariate",
     "split_name",
 ]

@@ -96,9 +96,7 @@ def _local_score(envelope: NDArray[np.floating], period: int) -> NDArray[np.floa
     return np.convolve(np.asarray(envelope, np.float64), window, mode="full")[period : period + len(envelope)]
 
 
-def _best_predecessors(
-    score: NDArray[np.float64], period: int, tightness: float
-) -> tuple[Frames, NDArray[np.float64]]:
+def _best_predecessors(score: NDArray[np.float64], period: int, tightness: float) -> tuple[Frames, NDArray[np.float64]]:
     """For each frame, the beat before it if it were a beat (-1: none), and the score of the whole path so far.
 
     A beat lies between half a period and two periods after the one before, so that all frames of half a period depend
@@ -154,7 +152,8 @@ def _trimmed(score: NDArray[np.float64], path: Frames) -> Frames:
     strong = np.flatnonzero(score > 0.5 * np.sqrt(np.mean(smooth**2)))
     if not len(strong):
         return path[:0]
-    return path[(path >= strong[0]) & (path <= strong[-1])]
+    kept: Frames = path[(path >= strong[0]) & (path <= strong[-1])]
+    return kept
 
 
 def tempo_of(beats: NDArray[np.float64], fallback: float) -> float:

@@ -57,7 +57,8 @@ def cqt_magnitude(y: FloatArray, *, sample_rate: int, hop_length: int, tuning: f
             rate, hop = rate / 2, hop // 2
     frame_count = min(len(octave) for octave in octaves)
     stacked = np.concatenate([octave[:frame_count] for octave in reversed(octaves)], axis=1)
-    return stacked / np.sqrt(lengths).astype(np.float32)
+    stacked /= np.sqrt(lengths).astype(np.float32)
+    return stacked
 
 
 def _bandwidths(tuning: float) -> NDArray[np.float64]:
@@ -66,7 +67,9 @@ def _bandwidths(tuning: float) -> NDArray[np.float64]:
     steps = np.empty_like(logarithms)
     steps[1:-1] = (logarithms[2:] - logarithms[:-2]) / 2
     steps[0], steps[-1] = logarithms[1] - logarithms[0], logarithms[-1] - logarithms[-2]
-    return (2 ** (2 * steps) - 1) / (2 ** (2 * steps) + 1)
+    ratios = np.exp2(2 * steps)
+    relative: NDArray[np.float64] = (ratios - 1) / (ratios + 1)
+    return relative
 
 
 def _filter_lengths(rate: float, tuning: float) -> NDArray[np.float64]:
@@ -114,7 +117,8 @@ def chroma_of(cqt: FloatArray) -> FloatArray:
 def normalized(values: FloatArray, *, order: float) -> FloatArray:
     """Every frame over its norm of this order; silent frames stay zero."""
     length = np.linalg.norm(values, ord=order, axis=1, keepdims=True)
-    return np.divide(values, length, out=np.zeros_like(values), where=length > np.finfo(np.float32).tiny)
+    unit: FloatArray = np.divide(values, length, out=np.zeros_like(values), where=length > np.finfo(np.float32).tiny)
+    return unit
 
 
 def cens(chroma: FloatArray, *, smoothing: int) -> FloatArray:
@@ -134,7 +138,7 @@ def tonnetz(chroma: FloatArray) -> FloatArray:
     """Tonal centroids, (frames, 6) in [-1, 1]: sine and cosine of the circles of fifths, minor and major thirds
     (Harte, Sandler & Gasser 2006); agrees with `librosa.feature.tonnetz(chroma=chroma)`.
     """
-    circles = np.repeat([7 / 6, 3 / 2, 2 / 3], 2)[:, None] * np.arange(12)
+    circles = np.repeat([7 / 6, 3 / 2, 2 / 3], 2)[:, None] * np.arange(12.0)
     circles[::2] -= 0.5
     radii = np.repeat([1.0, 1.0, 0.5], 2)[:, None]
     projection = (radii * np.cos(np.pi * circles)).astype(np.float32)

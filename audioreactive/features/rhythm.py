@@ -32,7 +32,9 @@ ONSET_MELS = 64
 
 def mel_power(y: FloatArray, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int) -> FloatArray:
     """Mel spectrogram, (frames, n_mels); agrees with `librosa.feature.melspectrogram`."""
-    return power_spectrum(stft(y, n_fft=n_fft, hop_length=hop_length)) @ mel_filters(sample_rate, n_fft, n_mels).T
+    power = power_spectrum(stft(y, n_fft=n_fft, hop_length=hop_length))
+    mel: FloatArray = power @ mel_filters(sample_rate, n_fft, n_mels).T
+    return mel
 
 
 def onset_strength(
@@ -119,7 +121,10 @@ def _weighted_peaks(peaks: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
 def _peak_normalized(values: FloatArray) -> FloatArray:
     largest = values.max(initial=0)
-    return values / largest if largest > np.finfo(np.float32).tiny else np.zeros_like(values)
+    if not largest > np.finfo(np.float32).tiny:
+        return np.zeros_like(values)
+    unit: FloatArray = values / largest
+    return unit
 
 
 def drop_weight(loudness: FloatArray, *, frame_rate: float, seconds: float = 5.0) -> FloatArray:
@@ -136,4 +141,5 @@ def drop_weight(loudness: FloatArray, *, frame_rate: float, seconds: float = 5.0
     mean = slow.mean()
     # Twice the deviation from loud to quiet fills the range; a song's loudness wavers by a tenth without meaning it.
     spread = max(slow.std(), 0.1 * mean)
-    return (0.5 + 0.5 * np.tanh(1.5 * (slow - mean) / spread)).astype(np.float32)
+    weight: FloatArray = (0.5 + 0.5 * np.tanh(1.5 * (slow - mean) / spread)).astype(np.float32)
+    return weight

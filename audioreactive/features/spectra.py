@@ -93,13 +93,14 @@ def _hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) / 27 * (mel - 15)))
+    hz: NDArray[np.float64] = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) / 27 * (mel - 15)))
+    return hz
 
 
 def mel_edges(sample_rate: int, n_mels: int) -> NDArray[np.float64]:
     """(n_mels + 2,) Hz: band i rises from edge i to edge i + 1 and falls to edge i + 2."""
     top = _hz_to_mel(np.array([sample_rate / 2]))[0]
-    return _mel_to_hz(np.linspace(0, top, n_mels + 2))
+    return _mel_to_hz(np.arange(n_mels + 2, dtype=np.float64) * float(top / (n_mels + 1)))
 
 
 @cache

@@ -39,9 +39,7 @@ def spectral_flatness(power: FloatArray) -> FloatArray:
     return flatness
 
 
-def contrast_extremes(
-    magnitude: FloatArray, frequencies: NDArray[np.float64]
-) -> tuple[FloatArray, FloatArray]:
+def contrast_extremes(magnitude: FloatArray, frequencies: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
     """Valleys and peaks of each octave of a magnitude spectrum, (frames, 7) each (Jiang et al. 2002).
 
     The mean of the weakest and of the strongest 2 % of a band's bins.

@@ -1,0 +1,186 @@
+"""The front door: sound in, features out. Light to import; what listens is loaded only if something is not cached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from audioreactive.audio import check_file
+from audioreactive.features import cache
+from audioreactive.features.analysis import (
+    check_segmentations,
+    check_stems,
+    on_frames,
+    song_key,
+    stem_key,
+)
+from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from fractions import Fraction
+    from pathlib import Path
+
+    from audioreactive.audio import Audio
+    from audioreactive.features.analysis import Analysis
+    from audioreactive.features.types import Features
+
+BeatTracker = Literal["librosa", "madmom"]
+
+SONG = ""
+"""The full mix among the sounds that are heard; the others are stems."""
+LENGTH_TOLERANCE = 0.1
+"""Seconds by which a stem may differ from the song without a word."""
+
+
+def analyze(
+    audio: Audio,
+    *,
+    fps: Fraction,
+    names: Collection[str] = DEFAULT_FEATURES,
+    stems: Mapping[str, Audio] | None = None,
+    segmentations: Collection[str] = SEGMENTABLE,
+    beat_tracker: BeatTracker = "librosa",
+    progress: Callable[[str, float], None] | None = None,
+) -> Features:
+    """Hear the named features, beats and sections of a sound, on video frames.
+
+    Args:
+        audio: the song, at audio.ANALYSIS_RATE.
+        fps: frames a second; a fraction, so that an hour later frames are still on time.
+        names: `feature` or `source.feature`; a source is one of SOURCES, or the name of a stem.
+        stems: the user's own separated tracks, which start together with the song; each is heard as it is.
+        segmentations: features of the full mix whose recurrence divides the song into sections.
+        beat_tracker: Ellis' as in librosa, or madmom's networks.
+        progress: called with the stage and the share of all work that is done, in [0, 1].
+
+    Raises:
+        FeatureError: a name is not known, or its stem is not given, or madmom is not installed.
+        AudioError: the sound is empty or at another sample rate.
+    """
+    from audioreactive.features.listening import listen
+
+    sounds = {SONG: audio, **(stems or {})}
+    keys = _keys(names, stems or {}, segmentations)
+    heard = {}
+    for i, (sound, wanted) in enumerate(keys.items()):
+        heard[sound] = listen(
+            sounds[sound],
+            keys=wanted,
+            segmentations=() if sound else segmentations,
+            beat_tracker="librosa" if sound else beat_tracker,
+            report=_share(progress, i, len(keys)),
+        )
+    return _assembled(heard, fps, names, segmentations)
+
+
+def analyze_file(
+    path: Path,
+    *,
+    fps: Fraction,
+    names: Collection[str] = DEFAULT_FEATURES,
+    stems: Mapping[str, Path] | None = None,
+    segmentations: Collection[str] = SEGMENTABLE,
+    beat_tracker: BeatTracker = "librosa",
+    cache_dir: Path | None = None,
+    use_cache: bool = True,
+    progress: Callable[[str, float], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Features:
+    """As `analyze`, of files, and remembered: the same file with the same settings is heard once.
+
+    `cache_dir` is the user's cache folder if None; `warn` is told what the person should know about the files.
+
+    Raises:
+        AudioError: a file cannot be used.
+        FeatureError: as `analyze`.
+    """
+    files = {SONG: path, **(stems or {})}
+    keys = _keys(names, stems or {}, segmentations)
+    for file in files.values():
+        check_file(file)
+    folder = (cache_dir or cache.default_cache_dir()) if use_cache else None
+    heard = {}
+    for i, (sound, wanted) in enumerate(keys.items()):
+        heard[sound] = _heard_file(
+            files[sound],
+            wanted,
+            () if sound else segmentations,
+            beat_tracker="librosa" if sound else beat_tracker,
+            folder=folder,
+            report=_share(progress, i, len(keys)),
+        )
+    if warn is not None:
+        for note in _notes(heard):
+            warn(note)
+    return _assembled(heard, fps, names, segmentations)
+
+
+def _heard_file(
+    path: Path,
+    keys: Collection[str],
+    segmentations: Collection[str],
+    *,
+    beat_tracker: BeatTracker,
+    folder: Path | None,
+    report: Callable[[str, float], None],
+) -> Analysis:
+    """What the cache holds of it, and what it does not."""
+    entry = cache.entry_path(folder, path, beat_tracker) if folder else None
+    known = cache.read(entry) if entry else None
+    missing = [key for key in keys if known is None or key not in known.envelopes]
+    unsegmented = [name for name in segmentations if known is None or name not in known.labels]
+    if known is not None and not missing and not unsegmented:
+        report("remembering", 1.0)
+        return known
+    from audioreactive.audio import load
+    from audioreactive.features.listening import listen
+
+    report("decoding", 0.0)
+    fresh = listen(load(path), keys=missing, segmentations=unsegmented, beat_tracker=beat_tracker, report=report)
+    whole = known.merged(fresh) if known is not None else fresh
+    if entry:
+        cache.write(entry, whole)
+    return whole
+
+
+def _keys(names: Collection[str], stems: Collection[str], segmentations: Collection[str]) -> dict[str, list[str]]:
+    """Sound -> the envelopes that are needed of it; SONG first, and no stem of which nothing is asked."""
+    check_stems(stems)
+    check_segmentations(segmentations)
+    keys: dict[str, dict[str, None]] = {SONG: {}}
+    for name in names:
+        source = split_name(name)[0]
+        sound, key = (source, stem_key(name)) if source in stems else (SONG, song_key(name))
+        keys.setdefault(sound, {})[key] = None
+    return {sound: list(wanted) for sound, wanted in keys.items()}
+
+
+def _assembled(
+    heard: Mapping[str, Analysis], fps: Fraction, names: Collection[str], segmentations: Collection[str]
+) -> Features:
+    stems = {sound: analysis for sound, analysis in heard.items() if sound}
+    return on_frames(
+        heard[SONG], fps=fps, names=tuple(dict.fromkeys(names)), stems=stems, segmentations=tuple(segmentations)
+    )
+
+
+def _notes(heard: Mapping[str, Analysis]) -> Iterator[str]:
+    """What the person should know: of the files themselves, and of stems that are not as long as the song."""
+    for sound, analysis in heard.items():
+        yield from analysis.notes
+        longer = float(analysis.duration - heard[SONG].duration)
+        if sound and abs(longer) > LENGTH_TOLERANCE:
+            fate = "longer than the song: its end is left out"
+            if longer < 0:
+                fate = "shorter than the song: it is silent after its end"
+            yield f"the stem {sound} is {abs(longer):.1f} s {fate}"
+
+
+def _share(progress: Callable[[str, float], None] | None, index: int, count: int) -> Callable[[str, float], None]:
+    """Reports on one of several sounds, as a share of all of them."""
+
+    def report(stage: str, share: float) -> None:
+        if progress is not None:
+            progress(stage, (index + share) / count)
+
+    return report

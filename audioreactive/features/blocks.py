@@ -1,0 +1,200 @@
+"""Sound -> raw values on the analysis' grids, block by block.
+
+A block of the sound is cut out with enough context on both sides that its frames come out as those of the whole
+sound; so memory does not grow with the song, and blocks are measured in parallel. Only what is wanted is measured:
+without a feature of the harmonic or percussive part, nothing is separated.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.audio import ANALYSIS_RATE
+from audioreactive.features import pitch, rhythm, separation, spectra, timbre
+from audioreactive.features.analysis import MIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+
+    Quantity = tuple[str, int, FloatArray]
+
+FINE_HOP, COARSE_HOP = 256, 1024
+"""Samples: 1/96 s and 1/24 s."""
+COARSE_FFT = 2048
+RMS_FRAME = 2048
+
+BLOCK = 1 << 19
+"""Samples, 21 s. The same on every machine, for the last bits of a resampler depend on where it starts."""
+HPSS_CONTEXT = 10 * 1024
+"""Samples: the median's 15 frames of 512, and half a window each for analysis and synthesis."""
+CQT_CONTEXT = 32 * 1024
+"""Samples: half of the longest window, that of C1."""
+SPECTRUM_CONTEXT = 1024
+TUNING_SPANS, TUNING_SAMPLES = 4, 1 << 18
+"""The tuning is measured on at most four spans of 11 s."""
+LOUDEST_SILENCE = 1e-6
+"""Mean power of a spectrum's bins: about -92 dB against full scale, below the last bit of a CD."""
+_FOLDED = (80.0, 2000.0)
+"""Hz between which the mix's harmony is looked for."""
+
+Measured = dict[str, "FloatArray"]
+"""`part.quantity` -> (frames, C) raw values."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Keys such as `percussive.onsets`: what the measurements are for."""
+
+    keys: frozenset[str]
+
+    def any(self, part: str, *features: str) -> bool:
+        """Whether one of these features of this part is wanted."""
+        return any(f"{part}.{feature}" in self.keys for feature in features)
+
+    def part(self, part: str) -> bool:
+        """Whether anything of this part is wanted."""
+        return any(key.startswith(f"{part}.") for key in self.keys)
+
+    @property
+    def notes(self) -> bool:
+        """Whether anything needs a constant-Q spectrum."""
+        return any(key.endswith((".chroma", ".tonnetz")) for key in self.keys)
+
+
+def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]) -> Measured:
+    """Raw values of the whole sound at ANALYSIS_RATE.
+
+    loudness     RMS, fine grid                            attack   mel bands in decibels, fine grid
+    colour       mel bands in decibels, coarse grid        flatness, extremes   of coarse spectra
+    notes        constant-Q chroma, coarse grid            harmony  the mix's spectrum, folded to twelve notes
+    """
+    tuning = _tuning(samples) if wanted.notes else 0.0
+    pieces: list[Measured] = []
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
+        tasks = [pool.submit(_measure_block, samples, a, wanted, tuning) for a in range(0, len(samples), BLOCK)]
+        try:
+            for i, task in enumerate(tasks):
+                pieces.append(task.result())
+                report((i + 1) / len(tasks))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    # The blocks' values are let go while they are put together.
+    return {key: np.concatenate([piece.pop(key) for piece in pieces]) for key in list(pieces[0])}
+
+
+def _measure_block(samples: FloatArray, start: int, wanted: Wanted, tuning: float) -> Measured:
+    """Raw values of the frames that lie in one block."""
+    stop = min(start + BLOCK, len(samples))
+    measured: Measured = {}
+    for part, first, y in _parts(samples, start, stop, wanted):
+        for key, hop, values in _quantities(part, y, wanted, tuning):
+            skip = (start - first) // hop
+            # The frame that is centred on the sound's very end belongs to the last block.
+            end = (stop - first) // hop + 1 if stop == len(samples) else skip + BLOCK // hop
+            measured[key] = values[skip:end]
+    return measured
+
+
+def _parts(samples: FloatArray, start: int, stop: int, wanted: Wanted) -> Iterator[tuple[str, int, FloatArray]]:
+    """(part, its first sample, sound) of a block and its context: the mix, and the separated parts if wanted."""
+    context = CQT_CONTEXT if wanted.notes else SPECTRUM_CONTEXT
+    first, last = max(start - context, 0), min(stop + context, len(samples))
+    yield MIX, first, samples[first:last]
+    if not (wanted.part("harmonic") or wanted.part("percussive")):
+        return
+    wide = max(first - HPSS_CONTEXT, 0)
+    parts = separation.hpss(samples[wide : last + HPSS_CONTEXT])
+    for part, y in (("harmonic", parts.harmonic), ("percussive", parts.percussive)):
+        if wanted.part(part):
+            yield part, first, y[first - wide : last - wide]
+
+
+def _quantities(part: str, y: FloatArray, wanted: Wanted, tuning: float) -> Iterator[Quantity]:
+    """(key, hop, values) of everything that is measured on one part; the bands are read from the mix's spectra."""
+    if wanted.any(part, "rms", "drop_weight"):
+        yield f"{part}.loudness", FINE_HOP, rhythm.rms(y, frame_length=RMS_FRAME, hop_length=FINE_HOP)[:, None]
+    # The beats need the mix's attacks and harmony whatever is asked for.
+    if part == MIX or wanted.any(part, "onsets", "pulse"):
+        yield from _fine_quantities(part, y, wanted)
+    if part == MIX or wanted.any(part, "mfcc", "spectral_contrast", "spectral_flatness"):
+        yield from _coarse_quantities(part, y, wanted)
+    sources = [source for source in _sources(part) if wanted.any(source, "chroma", "tonnetz")]
+    if sources:
+        cqt = pitch.cqt_magnitude(y, sample_rate=ANALYSIS_RATE, hop_length=COARSE_HOP, tuning=tuning)
+        for source in sources:
+            yield f"{source}.notes", COARSE_HOP, pitch.chroma_of(cqt * _cqt_weights(source, tuning))
+
+
+def _sources(part: str) -> tuple[str, ...]:
+    return (MIX, *separation.BANDS) if part == MIX else (part,)
+
+
+def _fine_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quantity]:
+    """Of spectra that are short enough to place an attack."""
+    n_fft = rhythm.ONSET_FFT
+    power = spectra.power_spectrum(spectra.stft(y, n_fft=n_fft, hop_length=FINE_HOP))
+    mel = power @ spectra.mel_filters(ANALYSIS_RATE, n_fft, rhythm.ONSET_MELS).T
+    yield f"{part}.attack", FINE_HOP, spectra.power_to_db(mel, top_db=None)
+    # Parseval: the mean square of a sound from half of its spectrum under a window.
+    parseval = np.float32(2 / (n_fft * np.square(spectra.hann(n_fft)).sum()))
+    for band in _sources(part)[1:]:
+        if wanted.any(band, "rms", "drop_weight"):
+            energy = power @ separation.band_weights(band, ANALYSIS_RATE, n_fft)
+            yield f"{band}.loudness", FINE_HOP, np.sqrt(energy * parseval)[:, None]
+
+
+def _coarse_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quantity]:
+    """Of spectra that are long enough to tell neighbouring tones apart."""
+    whole = spectra.power_spectrum(spectra.stft(y, n_fft=COARSE_FFT, hop_length=COARSE_HOP))
+    if part == MIX:
+        yield f"{MIX}.harmony", COARSE_HOP, np.sqrt(whole) @ _fold()
+    frequencies = spectra.bin_frequencies(ANALYSIS_RATE, COARSE_FFT)
+    for source in _sources(part):
+        if not wanted.any(source, "mfcc", "spectral_contrast", "spectral_flatness"):
+            continue
+        band = source in separation.BANDS
+        weights = separation.band_weights(source, ANALYSIS_RATE, COARSE_FFT) if band else np.ones(1, np.float32)
+        power: FloatArray = whole * weights if band else whole
+        if wanted.any(source, "mfcc"):
+            mel = power @ spectra.mel_filters(ANALYSIS_RATE, COARSE_FFT, timbre.MELS).T
+            yield f"{source}.colour", COARSE_HOP, spectra.power_to_db(mel, top_db=None)
+        if wanted.any(source, "spectral_flatness"):
+            flatness = timbre.spectral_flatness(power[:, weights > 0] if band else power)
+            audible = power.mean(axis=1) > LOUDEST_SILENCE
+            yield f"{source}.flatness", COARSE_HOP, (flatness * audible)[:, None]
+        if wanted.any(source, "spectral_contrast"):
+            valleys, peaks = timbre.contrast_extremes(np.sqrt(power), frequencies)
+            yield f"{source}.extremes", COARSE_HOP, np.concatenate([valleys, peaks], axis=1)
+
+
+def _cqt_weights(source: str, tuning: float) -> FloatArray:
+    """Of amplitude; ones where the source is no band."""
+    frequencies = pitch.cqt_frequencies(tuning)
+    band = separation.BANDS.get(source)
+    return np.ones(len(frequencies), np.float32) if band is None else np.sqrt(band.weights(frequencies))
+
+
+def _fold() -> FloatArray:
+    """(bins, 12): the note that is nearest to each bin of a coarse spectrum."""
+    hz = spectra.bin_frequencies(ANALYSIS_RATE, COARSE_FFT)
+    inside = (hz >= _FOLDED[0]) & (hz <= _FOLDED[1])
+    notes = np.round(12 * np.log2(np.maximum(hz, 1) / pitch.LOWEST_NOTE)).astype(int) % 12
+    fold: FloatArray = (np.eye(12)[notes] * inside[:, None]).astype(np.float32)
+    return fold
+
+
+def _tuning(samples: FloatArray) -> float:
+    """Measured on spans that lie evenly over the song."""
+    if len(samples) > TUNING_SPANS * TUNING_SAMPLES:
+        starts = np.linspace(0, len(samples) - TUNING_SAMPLES, TUNING_SPANS).astype(int)
+        samples = np.concatenate([samples[start : start + TUNING_SAMPLES] for start in starts])
+    return pitch.estimate_tuning(samples, sample_rate=ANALYSIS_RATE)

@@ -1,0 +1,74 @@
+"""From the analysis' grids to video frames: the one place where seconds become frames.
+
+Conventions: frame i is shown from i / fps seconds on, until frame i + 1 is. Point g of a grid is at g / rate seconds.
+All positions are whole numbers over whole numbers, so that an hour later nothing has moved.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+
+FINE_RATE, COARSE_RATE = 96, 24
+"""Grid points a second."""
+_RATES = {"onsets": FINE_RATE, "rms": FINE_RATE, "pulse": FINE_RATE // 2}
+
+
+def grid_rate(feature: str) -> int:
+    """Grid points a second of the named feature, without its source."""
+    return _RATES.get(feature, COARSE_RATE)
+
+
+def frame_count(duration: Fraction, fps: Fraction) -> int:
+    """Frames of a video that lasts as long as the sound: ceil(duration · fps), and at least one."""
+    return max(math.ceil(duration * fps), 1)
+
+
+def _positions(frames: int, fps: Fraction, rate: int) -> tuple[NDArray[np.int64], int]:
+    """(frames + 1,) numerators of the frames' positions on the grid, and their denominator."""
+    return np.arange(frames + 1, dtype=np.int64) * (fps.denominator * rate), fps.numerator
+
+
+def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int) -> FloatArray:
+    """(n, C) on the grid -> (frames, C): the value at the moment when each frame appears."""
+    position, one = _positions(frames, fps, rate)
+    last = len(envelope) - 1
+    before = np.minimum(position[:-1] // one, last)
+    after = np.minimum(before + 1, last)
+    share = ((position[:-1] % one) / one).astype(np.float32)[:, None]
+    between: FloatArray = envelope[before] * (1 - share) + envelope[after] * share
+    return between
+
+
+def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int) -> FloatArray:
+    """(n, C) on the grid -> (frames, C): the highest value while each frame is shown.
+
+    So no click falls between two frames, and its peak is as high at every frame rate.
+    """
+    held = interpolate(envelope, rate=rate, fps=fps, frames=frames)
+    position, one = _positions(frames, fps, rate)
+    edges = np.minimum(-(-position // one), len(envelope))
+    occupied = edges[1:] > edges[:-1]
+    if occupied.any():
+        # Frames without a grid point of their own are left out: their neighbours' edges then meet.
+        peaks = np.maximum.reduceat(envelope[: edges[-1]], edges[:-1][occupied], axis=0)
+        held[occupied] = np.maximum(held[occupied], peaks)
+    return held
+
+
+def step_labels(
+    labels: NDArray[np.uint8], starts: NDArray[np.int64], *, fps: Fraction, frames: int
+) -> NDArray[np.uint8]:
+    """(n, K) labels of steps that start at points of the fine grid -> (frames, K)."""
+    position, one = _positions(frames, fps, FINE_RATE)
+    step = np.searchsorted(starts, position[:-1] // one, side="right") - 1
+    return labels[np.maximum(step, 0)]

@@ -1,0 +1,207 @@
+"""Sound -> `Analysis`: envelopes, beats and sections of a whole song, from what was measured on its blocks."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.audio import ANALYSIS_RATE
+from audioreactive.errors import AudioError
+from audioreactive.features import beats, pitch, rhythm, scaling, separation, spectra, structure, timbre
+from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
+from audioreactive.features.blocks import FINE_HOP, Measured, Wanted, measure
+from audioreactive.features.grid import COARSE_RATE, FINE_RATE, grid_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from audioreactive.audio import Audio
+
+    FloatArray = NDArray[np.float32]
+
+    BeatTracker = Literal["librosa", "madmom"]
+
+TOP_DB = 80.0
+"""How far below the loudest moment of a song a spectrum is heard."""
+PULSE_SECONDS = 8
+CENS_SMOOTHING = 23
+"""Frames of 1/24 s: librosa's default, in seconds."""
+TEMPO_STRIDE = 8
+"""Fine frames between the windows that the tempo is estimated on, which are a hundred times as long."""
+MOST_STEPS = 8192
+STEP_SECONDS = 0.5
+"""Of the segmentations, where there are no beats."""
+_ROWS = 1 << 12
+
+
+def listen(
+    audio: Audio,
+    *,
+    keys: Collection[str],
+    segmentations: Collection[str],
+    beat_tracker: BeatTracker = "librosa",
+    report: Callable[[str, float], None] = lambda stage, share: None,
+) -> Analysis:
+    """Hear the named envelopes, beats and sections of a sound.
+
+    Raises:
+        AudioError: the sound is not at ANALYSIS_RATE, or empty.
+        FeatureError: madmom is asked for and not installed.
+    """
+    if audio.sample_rate != ANALYSIS_RATE or not len(audio.samples):
+        raise AudioError(
+            f"{audio.source!r} has {len(audio.samples)} samples at {audio.sample_rate} Hz; "
+            f"make it with audioreactive.audio.from_samples, which resamples to {ANALYSIS_RATE} Hz"
+        )
+    needed = {f"{PART_OF_FEATURE.get(name, MIX)}.{name}" for name in segmentations}
+    wanted = Wanted(frozenset({*keys, *needed, *((f"{MIX}.mfcc",) if segmentations else ())}))
+    measured = measure(audio.samples, wanted, lambda share: report("listening", 0.85 * share))
+    found = find_beats(audio, measured, beat_tracker)
+    report("beats", 0.9)
+    raw = {key: _finish(key, measured) for key in sorted(wanted.keys)}
+    steps = step_starts(found, float(audio.duration))
+    labels = _sections(raw, steps, segmentations)
+    report("sections", 1.0)
+    return Analysis(
+        duration=audio.duration,
+        digest=audio.digest,
+        notes=audio.notes,
+        tempo=found.tempo,
+        beats=found.beats,
+        downbeats=found.downbeats,
+        envelopes={key: scaling.scaled(key.partition(".")[2], raw[key]) for key in sorted(keys)},
+        steps=steps,
+        labels=labels,
+    )
+
+
+def _finish(key: str, measured: Measured) -> FloatArray:
+    """(n, C) raw values of a feature on its grid."""
+    part, _, feature = key.partition(".")
+    match feature:
+        case "rms":
+            return measured[f"{part}.loudness"]
+        case "drop_weight":
+            weight = rhythm.drop_weight(measured[f"{part}.loudness"][:, 0], frame_rate=FINE_RATE)
+            return weight[:: FINE_RATE // COARSE_RATE, None]
+        case "onsets":
+            return _onsets(part, measured, np.mean)[:, None]
+        case "pulse":
+            return _pulse(_onsets(part, measured, np.median))[:, None]
+        case "mfcc":
+            return timbre.mfcc(_clipped(measured[f"{part}.colour"]))
+        case "spectral_flatness":
+            return measured[f"{part}.flatness"]
+        case "spectral_contrast":
+            valleys, peaks = np.hsplit(measured[f"{part}.extremes"], 2)
+            return timbre.spectral_contrast(valleys, peaks)
+        case "chroma":
+            return pitch.cens(measured[f"{part}.notes"], smoothing=CENS_SMOOTHING)
+        case "tonnetz":
+            return pitch.tonnetz(measured[f"{part}.notes"])
+    raise AssertionError(f"no way to hear {key}")
+
+
+def _clipped(decibels: FloatArray) -> FloatArray:
+    clipped: FloatArray = np.maximum(decibels, decibels.max() - np.float32(TOP_DB))
+    return clipped
+
+
+def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.floating]]) -> FloatArray:
+    """Flux over a part's mel bands; a band's are those of the mix's that lie in it."""
+    band = separation.BANDS.get(part)
+    decibels = measured[f"{MIX if band else part}.attack"]
+    floor = decibels.max() - np.float32(TOP_DB)
+    if band:
+        centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
+        decibels = decibels[:, (centres >= band.low) & (centres < band.high)]
+    envelope = np.empty(len(decibels), np.float32)
+    before = np.full((1, decibels.shape[1]), floor)  # Silence: a song that starts with a stroke has an onset there.
+    for start in range(0, len(envelope), _ROWS):
+        rows = np.concatenate((before, np.maximum(decibels[start : start + _ROWS], floor)))
+        envelope[start : start + _ROWS] = aggregate(rhythm.flux(rows), axis=1)
+        before = rows[-1:]
+    return rhythm.delayed(envelope, n_fft=rhythm.ONSET_FFT, hop_length=FINE_HOP)[1:]
+
+
+def _pulse(onsets: FloatArray) -> FloatArray:
+    """On a grid of half the rate: every second point, with half of its neighbours'."""
+    neighbours = np.pad(onsets, 1)
+    half_rate = (0.25 * neighbours[:-2] + 0.5 * onsets + 0.25 * neighbours[2:])[::2]
+    rate = grid_rate("pulse")
+    return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate)
+
+
+def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker) -> beats.Beats:
+    """Tempo, beats and downbeats, by Ellis' tracker as in librosa, or by madmom's networks."""
+    if tracker == "madmom":
+        from audioreactive.features.neural_beats import track
+
+        return track(audio)
+    onsets = _onsets(MIX, measured, np.median)
+    if not onsets.any():
+        onsets = _onsets(MIX, measured, np.mean)
+    bpm = beats.estimate_tempo(onsets, frame_rate=FINE_RATE, stride=TEMPO_STRIDE) if onsets.any() else 0.0
+    frames = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm)
+    first = beats.find_downbeats(_accents(frames, measured))
+    seconds = frames / FINE_RATE
+    return beats.Beats(beats.tempo_of(seconds, bpm if len(frames) else 0.0), seconds, seconds[first])
+
+
+def _accents(frames: NDArray[np.int64], measured: Measured) -> NDArray[np.float64]:
+    """(beats,) how much a beat sounds like the first of its bar: a stroke in the bass, and a change of harmony."""
+    if len(frames) < 2:
+        return np.zeros(len(frames))
+    reach = FINE_RATE // 20
+    bass = np.pad(_onsets("bass", measured, np.mean), reach)
+    stroke = np.lib.stride_tricks.sliding_window_view(bass, 2 * reach + 1)[frames].max(axis=1).astype(np.float64)
+    harmony = measured[f"{MIX}.harmony"]
+    edges = np.concatenate((frames * COARSE_RATE // FINE_RATE, [len(harmony)]))
+    edges = np.maximum.accumulate(np.minimum(edges, len(harmony) - 1))
+    edges[-1] = max(edges[-1], edges[-2] + 1)
+    spans = np.add.reduceat(np.sqrt(harmony), edges[:-1], axis=0)
+    unit = pitch.normalized(spans, order=2)
+    change = np.concatenate(([0.0], 1 - (unit[1:] * unit[:-1]).sum(axis=1)))
+    return _standardised(stroke) + _standardised(change)
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    deviation = values.std()
+    standard: NDArray[np.float64] = (values - values.mean()) / (deviation if deviation > 0 else 1)
+    return standard
+
+
+def step_starts(found: beats.Beats, seconds: float) -> NDArray[np.int64]:
+    """(m,) points of the fine grid at which the steps of the segmentations start: the beats, and on in their period
+    where there are none.
+    """
+    period = 60 / found.tempo if found.tempo else STEP_SECONDS
+    marks = np.concatenate(([0.0], found.beats, [seconds]))
+    starts = [0.0]
+    for before, after in itertools.pairwise(marks):
+        extra = max(round((after - before) / period), 1)
+        starts.extend(before + (after - before) * (np.arange(extra) + 1) / extra)
+    # The last start is the end; a step shorter than a coarse frame would be empty.
+    grid = np.round(np.array(starts[:-1]) * FINE_RATE).astype(np.int64)
+    grid = grid[np.concatenate(([True], np.diff(grid // (FINE_RATE // COARSE_RATE)) > 0))]
+    return grid[:: -(-len(grid) // MOST_STEPS)]
+
+
+def _sections(
+    raw: dict[str, FloatArray], steps: NDArray[np.int64], names: Collection[str]
+) -> dict[str, NDArray[np.uint8]]:
+    """Feature name -> (m, 15) labels of the steps."""
+    if not names:
+        return {}
+    edges = np.append(steps * COARSE_RATE // FINE_RATE, len(raw[f"{MIX}.mfcc"]))
+    colour = structure.per_step(raw[f"{MIX}.mfcc"], edges)
+    labels = {}
+    for name in names:
+        values = structure.per_step(raw[f"{PART_OF_FEATURE.get(name, MIX)}.{name}"], edges)
+        labels[name] = structure.segment(values, colour)
+    return labels
