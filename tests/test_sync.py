@@ -101,6 +101,15 @@ def test_sound_stays_in_its_place(tmp_path: Path, songs: dict[str, Path], source
         assert shown_in(video) == [int(time * 24) for time in expected]
 
 
+def test_time_stamps_with_a_gap_are_not_believed(tmp_path: Path, songs: dict[str, Path]) -> None:
+    """The analysis counts samples; so does the video."""
+    song, video = tmp_path / "song.mkv", tmp_path / "out.mp4"
+    ffmpeg("-i", songs[".wav"], "-af", "asetpts='PTS+gt(N,44100)*0.5/TB'", "-c:a", "flac", song)
+    for start in (Fraction(0), Fraction(373, 10)):
+        expected = render(video, song, Fraction(24), start, Fraction(4), CLICKS)
+        np.testing.assert_allclose(heard_at(video, expected), expected, rtol=0, atol=1e-3)
+
+
 def packets(path: Path) -> bytes:
     return ffmpeg("-i", path, "-map", "0:a", "-c", "copy", "-f", "adts", "-")
 

@@ -105,7 +105,7 @@ def test_lossless_formats_give_every_bit_back(tmp_path: Path, extension: str) ->
     np.testing.assert_array_equal(np.stack(list(read_frames(path))), frames)
 
 
-def bt709(rgb: tuple[int, int, int]) -> np.ndarray:
+def bt709(rgb: tuple[float, float, float]) -> np.ndarray:
     """ITU-R BT.709-6, items 3.2 to 3.5: 8-bit Y', C_B, C_R of full-range R'G'B'."""
     red, green, blue = (value / 255 for value in rgb)
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -124,6 +124,27 @@ def test_colours_are_those_of_bt709(tmp_path: Path, extension: str) -> None:
     np.testing.assert_allclose(planes, [bt709(colour) for colour in colours], rtol=0, atol=1.0)
     seen = np.stack(list(read_frames(path))).mean((1, 2))
     np.testing.assert_allclose(seen, colours, rtol=0, atol=2.0)
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".webm"])
+def test_halved_colour_sits_on_the_left(tmp_path: Path, extension: str) -> None:
+    """A chroma sample belongs to the even column, not to the middle between two (H.264, annex E, type 0)."""
+
+    def wave(column: np.ndarray) -> np.ndarray:
+        return 128 + 100 * np.sin(column / 7)
+
+    row = np.stack([wave(np.arange(256)), np.full(256, 128.0), 256 - wave(np.arange(256))], -1)
+    frames = np.broadcast_to(row.round().astype(np.uint8), (1, 64, 256, 3))
+    path = write(tmp_path / f"out{extension}", frames.copy(), crf=1, speed="medium")
+    command = [str(ffmpeg_path()), "-v", "error", "-i", str(path), "-f", "rawvideo", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+    blue = np.frombuffer(raw, np.uint8)[256 * 64 : 256 * 64 * 5 // 4].reshape(32, 128).mean(0)[4:-4]
+    distance = []
+    for offset in (0.0, 0.5):
+        red = wave(np.arange(8, 248, 2) + offset)
+        ideal = [bt709((r, 128, 256 - r))[1] for r in red]
+        distance.append(np.abs(blue - ideal).mean())
+    assert distance[0] < 0.5 < 2 < distance[1]
 
 
 def test_mp4_is_what_players_expect(tmp_path: Path) -> None:
@@ -208,7 +229,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, name: str) -> None:
     tone(tmp_path / "secret.wav")
     (tmp_path / "text.mp3").write_text("no sound at all, only words")
     # ffmpeg would follow this one, were its demuxers not named.
-    (tmp_path / "playlist.mp3").write_text(f"ffconcat version 1.0\nfile '{tmp_path}/secret.wav'\n")
+    (tmp_path / "playlist.mp3").write_text("ffconcat version 1.0\nfile secret.wav\n")
     write(tmp_path / "video_only.mkv", noise_frames())
     with leaves_nothing(tmp_path), pytest.raises(VideoError, match=r"last lines|ffmpeg failed"):
         write(tmp_path / "out.mkv", noise_frames(), sound=tmp_path / name)
@@ -253,7 +274,8 @@ def test_impossible_presets_are_refused(tmp_path: Path, text: str, words: str) -
 
 
 def test_what_is_no_video_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile 'b.mp4'\n")
+    write(tmp_path / "b.mp4", noise_frames(1), preset="secret = 1")
+    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile b.mp4\n")
     (tmp_path / "folder").mkdir()
     for reader in (probe, read_preset, lambda path: next(read_frames(path))):
         for name in ("missing.mp4", "a.mp4"):
@@ -434,6 +456,7 @@ def test_an_encoder_that_dies_at_the_very_end_is_noticed(tmp_path: Path) -> None
 def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
     with leaves_nothing(tmp_path), pytest.raises(KeyboardInterrupt), big(tmp_path / "out.mkv") as writer:
         assert writer._process is not None
+        assert os.getpgid(writer._process.pid) != os.getpgrp(), "the terminal's Ctrl-C is for us alone"
         os.kill(writer._process.pid, signal.SIGSTOP)
         main = threading.main_thread().ident
         assert main is not None

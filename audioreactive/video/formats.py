@@ -94,8 +94,8 @@ class OutputFormat:
         """The filter chain from incoming frames to what the encoder takes."""
         convert = [f"format={self.pixel_format}"]
         if not self.is_rgb:
-            # accurate_rnd: without it greys drift by a level; the left siting is what H.264 and VP9 players assume.
-            accurate = "flags=bicubic+accurate_rnd+full_chroma_int"
+            # Every pixel's colour is averaged, and lands where H.264 and VP9 players look for it: on the left.
+            accurate = "flags=bicubic+accurate_rnd+full_chroma_inp"
             convert.insert(0, f"scale=out_color_matrix=bt709:out_range=tv:out_chroma_loc=left:{accurate}")
             convert.append("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709")
         return ",".join(([settings.filters] if settings.filters else []) + convert)

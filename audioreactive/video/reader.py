@@ -108,7 +108,7 @@ def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     source = ["-f", "image2", "-start_number", "0", "-i", FRAME_PATTERN]
     if not path.is_dir():
         source = stranger(path, VIDEO_DEMUXERS)
-    accurate = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24"
+    accurate = "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24"
     raw = ["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", accurate, "-f", "rawvideo", "-"]
     size = info.width * info.height * 3
     with _output_of([*QUIET, *source, *raw], path) as process:
