@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from audioreactive.errors import FeatureError
-from audioreactive.features.grid import frame_count, grid_rate, hold_peaks, interpolate, step_labels
+from audioreactive.features.grid import FLUX_LATE, frame_count, grid_rate, hold_peaks, interpolate, step_labels
 from audioreactive.features.names import SEGMENTABLE, SOURCES, split_name
 from audioreactive.features.types import Features
 
@@ -129,8 +129,9 @@ def _sampled(feature: str, envelope: FloatArray, song: Analysis, fps: Fraction, 
     missing = int(song.duration * rate) + 2 - len(envelope)
     if missing > 2:
         envelope = np.pad(envelope, ((0, missing), (0, 0)))
-    sample = hold_peaks if feature == "onsets" else interpolate
-    return sample(envelope, rate=rate, fps=fps, frames=frames)
+    if feature == "onsets":
+        return hold_peaks(envelope, rate=rate, fps=fps, frames=frames, late=FLUX_LATE)
+    return interpolate(envelope, rate=rate, fps=fps, frames=frames)
 
 
 def _read_only(array: _Array) -> _Array:

@@ -7,19 +7,21 @@ All positions are whole numbers over whole numbers, so that an hour later nothin
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
 
 FINE_RATE, COARSE_RATE = 96, 24
 """Grid points a second."""
+ON_TIME: Final = Fraction(0)
+FLUX_LATE: Final = Fraction(1, 2)
+"""Grid points: a gain between two spectra happened halfway between them, and is noted with the second."""
 _RATES = {"onsets": FINE_RATE, "rms": FINE_RATE, "pulse": FINE_RATE // 2}
 
 
@@ -33,14 +35,12 @@ def frame_count(duration: Fraction, fps: Fraction) -> int:
     return max(math.ceil(duration * fps), 1)
 
 
-def _positions(frames: int, fps: Fraction, rate: int) -> tuple[NDArray[np.int64], int]:
-    """(frames + 1,) numerators of the frames' positions on the grid, and their denominator."""
-    return np.arange(frames + 1, dtype=np.int64) * (fps.denominator * rate), fps.numerator
+def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, late: Fraction = ON_TIME) -> FloatArray:
+    """(n, C) on the grid -> (frames, C): the value at the moment when each frame appears.
 
-
-def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int) -> FloatArray:
-    """(n, C) on the grid -> (frames, C): the value at the moment when each frame appears."""
-    position, one = _positions(frames, fps, rate)
+    `late` is how far the envelope lags behind the sound, in grid points.
+    """
+    position, one = _positions(frames, fps, rate, late)
     last = len(envelope) - 1
     before = np.minimum(position[:-1] // one, last)
     after = np.minimum(before + 1, last)
@@ -49,13 +49,13 @@ def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int) 
     return between
 
 
-def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int) -> FloatArray:
+def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, late: Fraction = ON_TIME) -> FloatArray:
     """(n, C) on the grid -> (frames, C): the highest value while each frame is shown.
 
     So no click falls between two frames, and its peak is as high at every frame rate.
     """
-    held = interpolate(envelope, rate=rate, fps=fps, frames=frames)
-    position, one = _positions(frames, fps, rate)
+    held = interpolate(envelope, rate=rate, fps=fps, frames=frames, late=late)
+    position, one = _positions(frames, fps, rate, late)
     edges = np.minimum(-(-position // one), len(envelope))
     occupied = edges[1:] > edges[:-1]
     if occupied.any():
@@ -63,6 +63,12 @@ def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int) -
         peaks = np.maximum.reduceat(envelope[: edges[-1]], edges[:-1][occupied], axis=0)
         held[occupied] = np.maximum(held[occupied], peaks)
     return held
+
+
+def _positions(frames: int, fps: Fraction, rate: int, late: Fraction = ON_TIME) -> tuple[NDArray[np.int64], int]:
+    """(frames + 1,) numerators of the frames' positions on the grid, and their denominator."""
+    step, one = fps.denominator * rate * late.denominator, fps.numerator * late.denominator
+    return np.arange(frames + 1, dtype=np.int64) * step + late.numerator * fps.numerator, one
 
 
 def step_labels(

@@ -12,7 +12,7 @@ from audioreactive.errors import AudioError
 from audioreactive.features import beats, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
 from audioreactive.features.blocks import FINE_HOP, Measured, Wanted, measure
-from audioreactive.features.grid import COARSE_RATE, FINE_RATE, grid_rate
+from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -149,7 +149,7 @@ def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker) -> beats.
     bpm = beats.estimate_tempo(onsets, frame_rate=FINE_RATE, stride=TEMPO_STRIDE) if onsets.any() else 0.0
     frames = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm)
     first = beats.find_downbeats(_accents(frames, measured))
-    seconds = frames / FINE_RATE
+    seconds = np.maximum(frames - float(FLUX_LATE), 0) / FINE_RATE
     return beats.Beats(beats.tempo_of(seconds, bpm if len(frames) else 0.0), seconds, seconds[first])
 
 

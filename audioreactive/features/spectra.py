@@ -84,7 +84,7 @@ def power_spectrum(spectrum: NDArray[np.complex64]) -> FloatArray:
 @cache
 def bin_frequencies(sample_rate: int, n_fft: int) -> NDArray[np.float64]:
     """Hz at the centre of each bin, (1 + n_fft / 2,)."""
-    return np.arange(1 + n_fft // 2) * (sample_rate / n_fft)
+    return np.arange(1 + n_fft // 2, dtype=np.float64) * (sample_rate / n_fft)
 
 
 def _hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
