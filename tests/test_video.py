@@ -212,8 +212,9 @@ def test_sound_is_as_long_as_asked(tmp_path: Path, extension: str) -> None:
     sound = tone(tmp_path / "a.wav", seconds=0.5)
     path = write(tmp_path / f"out{extension}", noise_frames(24), fps=Fraction(24), sound=sound, duration=Fraction(1))
     heard = decoded_sound(path, 2)
-    # Opus counts in packets of 20 ms.
-    assert abs(len(heard) - SAMPLE_RATE) <= (0.02 * SAMPLE_RATE if extension == ".webm" else 2)
+    # Opus counts in packets of 20 ms, and decoders before ffmpeg 8 leave AAC's last packet of 1024 samples whole.
+    slack = {".webm": 0.02 * SAMPLE_RATE, ".mp4": 1024}.get(extension, 0)
+    assert abs(len(heard) - SAMPLE_RATE) <= slack + 2
     # 20 ms after the end of the file the coder's window has died away.
     assert np.abs(heard[: SAMPLE_RATE // 2]).max() > 0.2 and np.abs(heard[int(0.53 * SAMPLE_RATE) :]).max() < 3e-3
 
@@ -460,8 +461,12 @@ def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
         os.kill(writer._process.pid, signal.SIGSTOP)
         main = threading.main_thread().ident
         assert main is not None
-        threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT)).start()
-        forever(writer)
+        interrupt = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+        interrupt.start()
+        try:
+            forever(writer)
+        finally:
+            interrupt.cancel()
 
 
 @pytest.fixture

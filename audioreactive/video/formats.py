@@ -96,7 +96,7 @@ class OutputFormat:
         if not self.is_rgb:
             # Every pixel's colour is averaged, and lands where H.264 and VP9 players look for it: on the left.
             accurate = "flags=bicubic+accurate_rnd+full_chroma_inp"
-            convert.insert(0, f"scale=out_color_matrix=bt709:out_range=tv:out_chroma_loc=left:{accurate}")
+            convert.insert(0, f"scale=out_color_matrix=bt709:out_range=tv:out_h_chr_pos=0:out_v_chr_pos=128:{accurate}")
             convert.append("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709")
         return ",".join(([settings.filters] if settings.filters else []) + convert)
 

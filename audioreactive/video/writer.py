@@ -168,8 +168,9 @@ class VideoWriter:
         self._process = spawn(self._arguments(), stdin=subprocess.PIPE, folder=self._folder)
         _widen(self._process.stdin)
         for work in (self._feed, self._listen):
-            self._threads.append(threading.Thread(target=work, name=f"video{work.__name__}", daemon=True))
-            self._threads[-1].start()
+            thread = threading.Thread(target=work, name=f"video{work.__name__}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def _make_folder(self) -> Path:
         # A name may have 255 bytes; ours adds some to it.
