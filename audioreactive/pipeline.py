@@ -101,14 +101,23 @@ class Recipe:
     label: int | None = None
     overrides: tuple[str, ...] = field(default=())
 
-    def preset_for(self, features: Features) -> Preset:
-        """The preset for this song, all changes made."""
+    @property
+    def needs_song(self) -> bool:
+        """Whether the seed is the song's to give."""
+        return self.preset is None and self.seed is None
+
+    def make(self, song_seed: int = 0) -> Preset:
+        """The preset, all changes made.
+
+        Raises:
+            PresetError: a change does not fit.
+        """
         from audioreactive.patches.schema import Patch
         from audioreactive.presets import MadeWith, override, preset_of
 
         preset = self.preset
         if preset is None:
-            seed = song_seed(features.digest) if self.seed is None else self.seed
+            seed = song_seed if self.seed is None else self.seed
             preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
         changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
         expressions = [
@@ -187,10 +196,17 @@ def prepare(
 
     progress = progress or Silent()
     device = choose_device(settings.device)
-    names = recipe.preset.feature_names() if recipe.preset else ()
-    fps = _frame_rate(settings, recipe.preset)
-    features = listen(song, fps=fps, stems=stems or {}, settings=settings, progress=progress, names=names)
-    preset = recipe.preset_for(features)
+    preset = recipe.make()  # before anything takes time, so that mistakes show at once
+    fps = _frame_rate(settings, preset)
+
+    def hear(names: tuple[str, ...]) -> Features:
+        return listen(song, fps=fps, stems=stems or {}, settings=settings, progress=progress, names=names)
+
+    features = hear(() if recipe.needs_song else preset.feature_names())
+    if recipe.needs_song:
+        preset = recipe.make(song_seed(features.digest))
+        if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
+            features = hear(preset.feature_names())
     start, stop = frame_range(features, settings.start, settings.duration)
 
     generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
@@ -320,10 +336,10 @@ def parse_frame_rate(text: str) -> Fraction:
     return fps
 
 
-def _frame_rate(settings: RenderSettings, preset: Preset | None) -> Fraction:
+def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:
     if settings.fps is not None:
         return settings.fps
-    if preset is not None and preset.render.fps is not None:
+    if preset.render.fps is not None:
         return parse_frame_rate(preset.render.fps)
     return DEFAULT_FPS
 

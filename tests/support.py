@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
+from stylegan_ops import Generator
+from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
+from stylegan_ops.initial import random_state
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -39,3 +42,12 @@ def make_features(
         envelopes=values,
         segmentations=dict.fromkeys(SEGMENTABLE, labels),
     )
+
+
+def save_small_model(path: Path, *, img_resolution: int = 32) -> None:
+    """A model with random weights that renders hundreds of frames a second."""
+    network = Generator.random(
+        img_resolution=img_resolution, channel_base=512, z_dim=32, w_dim=32, mapping_layers=2, seed=1
+    )
+    state = random_state(network.architecture, seed=1)
+    save_checkpoint(Checkpoint("random", network.architecture, state, None, ()), path)

@@ -35,6 +35,7 @@ class Bars:
             smoothing=0.1,
             bar_format="{desc} {percentage:3.0f}% |{bar:32}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}, {remaining} left",
             file=sys.stderr,
+            mininterval=0.1 if sys.stderr.isatty() else 10,  # a log gets a line now and then
         ) as bar:
 
             def advance(count: int) -> None:

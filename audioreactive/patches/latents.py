@@ -42,9 +42,17 @@ if TYPE_CHECKING:
 class Mapper(Protocol):
     """The half of a generator that palettes need."""
 
-    z_dim: int
-    c_dim: int
     device: torch.device
+
+    @property
+    def z_dim(self) -> int:
+        """Width of the noise vector."""
+        ...
+
+    @property
+    def c_dim(self) -> int:
+        """Classes; 0 for a model without."""
+        ...
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """(B, z_dim), (B, c_dim) -> (B, L, W)."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
+from support import save_small_model
 
 from audioreactive.commands import group, run
-from stylegan_ops import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of 32² that renders hundreds of frames a second."""
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    Generator.random(img_resolution=32, channel_base=512, z_dim=32, w_dim=32, mapping_layers=2, seed=1).save(path)
+    save_small_model(path)
     return path
 
 

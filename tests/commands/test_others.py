@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 from support import GOLDEN
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 from audioreactive.presets import load_preset
 from audioreactive.video import probe
+
+
+def picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def test_analyze_tells_and_plots(call, song, tmp_path) -> None:
@@ -19,7 +28,7 @@ def test_analyze_tells_and_plots(call, song, tmp_path) -> None:
     assert result.code == 0, result.err
     assert "3.00 s, 72 frames at 24 a second" in result.out
     assert "bpm" in result.out and "onsets" in result.out and "by chroma" in result.out
-    assert Image.open(plot).width > 1000
+    assert picture(plot).shape[1] > 1000
     refused = call("analyze", song, "--plot", plot)
     assert refused.code == 2 and "--overwrite" in refused.err
     assert call("analyze", song, "--plot", tmp_path / "plot.gif").code == 2
@@ -34,7 +43,7 @@ def test_analyze_takes_stems(call, song) -> None:
 def test_palette_is_a_grid(call, model, tmp_path) -> None:
     out = tmp_path / "grid.png"
     assert call("palette", model, "--seeds", "0-7", "-o", out).code == 0
-    grid = np.asarray(Image.open(out))
+    grid = picture(out)
     assert grid.shape[0] > 2 * 32 and grid.shape[1] > 3 * 32
     assert grid.std() > 5
 
@@ -44,8 +53,8 @@ def test_sheet_is_a_grid_over_the_song(call, song, model, tmp_path, name: str) -
     out = tmp_path / name
     result = call("sheet", song, "--model", model, "--seeds", "1-3", "--preset", "pulse", "--duration", 0.5, "-o", out)
     assert result.code == 0, result.err
-    width = probe(out).width if name.endswith("mp4") else Image.open(out).width
-    assert width > 4 * 32 or width > 2 * 32
+    width = probe(out).width if name.endswith("mp4") else picture(out).shape[1]
+    assert width > 3 * 32
     assert call("sheet", song, "-o", tmp_path / "none.mp4").code == 2
 
 

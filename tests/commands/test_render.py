@@ -189,7 +189,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
         (["SONG", "-o", "out.avi"], ".avi"),
         (["SONG", "--preset", "nope"], "there is no preset 'nope'"),
         (["SONG", "--preset", "pulse", "--seed", "3"], "give one of them"),
-        (["SONG", "--preset", "pulse", "--set", "x = 1"], "there is no 'x'"),
+        (["SONG", "--preset", "pulse", "--set", "x = 1"], "unknown key 'x'"),
         (["SONG", "--fps", "0"], "frame rate '0'"),
         (["SONG", "--fps", "1/0"], "frame rate '1/0'"),
         (["SONG", "--size", "12"], "size '12'"),
