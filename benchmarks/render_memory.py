@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from common import save_small_model
 
 from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, split_name
 from audioreactive.patches.randomizer import NOISE_FIELDS, PALETTE_SIZE
@@ -77,8 +78,6 @@ def peak_of_render(song: Path, model: Path, folder: Path) -> tuple[int, float]:
 
 def main() -> None:
     """Measure, print a table, write JSON where asked."""
-    from stylegan_ops import Generator
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, nargs=2, default=[3, 60])
     parser.add_argument("--json", type=Path)
@@ -87,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = folder / "small.safetensors"
-        Generator.random(img_resolution=32, channel_base=512, z_dim=64, w_dim=64, mapping_layers=2, seed=0).save(model)
+        save_small_model(model, img_resolution=32)
         for minutes in options.minutes:
             song = folder / f"{minutes:g}.wav"
             write_song(song, minutes)

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
+from common import save_small_model
 
 from audioreactive.patches.schema import Patch
 from audioreactive.pipeline import RenderSettings, render
 from audioreactive.video import ffmpeg_path, read_frames
-from stylegan_ops import Generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,12 +101,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, wav, mp3 = folder / "small.safetensors", folder / "clicks.wav", folder / "clicks.mp3"
-        Generator.random(img_resolution=16, channel_base=256, z_dim=32, w_dim=32, mapping_layers=2, seed=0).save(model)
+        save_small_model(model, img_resolution=16)
         write_clicks(wav)
         encode = [str(ffmpeg_path()), "-v", "error", "-i", str(wav), "-c:a", "libmp3lame", "-b:a", "128k", str(mp3)]
         subprocess.run(encode, check=True)
         print(
-            f"{'song':5} {'minute':>6} {'fps':>12} {'clicks':>7} {'worst':>6} {'mean':>6}   frames from hearing to seeing"
+            f"{'song':5} {'minute':>6} {'fps':>12} {'clicks':>7} {'worst':>6} {'mean':>6}   frames from sound to sight"
         )
         for song in (wav, mp3):
             for minute, start in WINDOWS.items():
