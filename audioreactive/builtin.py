@@ -1,0 +1,29 @@
+"""The model that ships with the program, for songs whose maker brings none."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylegan_ops import Generator
+
+TRUNCATION = 1.0
+"""The ψ that its latents are made for: they are bounded, none lies far out."""
+
+
+def builtin_generator(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Generator:
+    """The built-in model, ready to run: 256 × 256, 14 latent inputs, no classes.
+
+    Args:
+        device: where to compute.
+        dtype: precision of the convolutions; float32 if not given.
+    """
+    import torch
+
+    from stylegan_ops import load_generator
+
+    with as_file(files("audioreactive") / "assets" / "builtin.safetensors") as path:
+        return load_generator(path, device=device, dtype=torch.float32 if dtype is None else dtype)
