@@ -8,6 +8,7 @@ without a feature of the harmonic or percussive part, nothing is separated.
 from __future__ import annotations
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,29 +79,35 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
     notes        constant-Q chroma, coarse grid            harmony  the mix's spectrum, folded to twelve notes
     """
     tuning = _tuning(samples) if wanted.notes else 0.0
-    pieces: list[Measured] = []
+    measured: Measured = {}
+    starts = range(0, len(samples), BLOCK)
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
-        tasks = [pool.submit(_measure_block, samples, a, wanted, tuning) for a in range(0, len(samples), BLOCK)]
+        tasks = deque(pool.submit(_measure_block, samples, start, wanted, tuning) for start in starts)
         try:
-            for i, task in enumerate(tasks):
-                pieces.append(task.result())
-                report((i + 1) / len(tasks))
+            for i, start in enumerate(starts):
+                # A block is let go once its values are in their place.
+                for key, hop, values in tasks.popleft().result():
+                    if key not in measured:
+                        frames = spectra.frame_count(len(samples), hop)
+                        measured[key] = np.empty((frames, values.shape[1]), np.float32)
+                    measured[key][start // hop :][: len(values)] = values
+                report((i + 1) / len(starts))
         finally:
             pool.shutdown(cancel_futures=True)
-    # The blocks' values are let go while they are put together.
-    return {key: np.concatenate([piece.pop(key) for piece in pieces]) for key in list(pieces[0])}
+    return measured
 
 
-def _measure_block(samples: FloatArray, start: int, wanted: Wanted, tuning: float) -> Measured:
-    """Raw values of the frames that lie in one block."""
+def _measure_block(samples: FloatArray, start: int, wanted: Wanted, tuning: float) -> list[Quantity]:
+    """(key, hop, values) of the frames that lie in one block."""
     stop = min(start + BLOCK, len(samples))
-    measured: Measured = {}
+    measured = []
     for part, first, y in _parts(samples, start, stop, wanted):
         for key, hop, values in _quantities(part, y, wanted, tuning):
             skip = (start - first) // hop
             # The frame that is centred on the sound's very end belongs to the last block.
             end = (stop - first) // hop + 1 if stop == len(samples) else skip + BLOCK // hop
-            measured[key] = values[skip:end]
+            # A copy, for a view would hold the context too.
+            measured.append((key, hop, values[skip:end].copy()))
     return measured
 
 

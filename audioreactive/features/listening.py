@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
@@ -60,17 +61,22 @@ def listen(
         )
     needed = {f"{PART_OF_FEATURE.get(name, MIX)}.{name}" for name in segmentations}
     wanted = Wanted(frozenset({*keys, *needed, *((f"{MIX}.mfcc",) if segmentations else ())}))
-    measured = measure(audio.samples, wanted, lambda share: report("listening", 0.85 * share))
-    found = find_beats(audio, measured, beat_tracker)
-    report("beats", 0.9)
-    raw = {key: _finish(key, measured) for key in sorted(wanted.keys)}
-    steps = step_starts(found, float(audio.duration))
-    labels = _sections(raw, steps, segmentations)
-    report("sections", 1.0)
+    # Blocks are heard in parallel: threads inside of their small matrix products would only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        measured = measure(audio.samples, wanted, lambda share: report("listening", 0.85 * share))
+        found = find_beats(audio, measured, beat_tracker)
+        duration, digest, notes = audio.duration, audio.digest, audio.notes
+        del audio  # An hour of samples is 350 MB; if nobody else holds them, they make room for the rest.
+        report("beats", 0.9)
+        raw = {key: _finish(key, measured) for key in sorted(wanted.keys)}
+        del measured
+        steps = step_starts(found, float(duration))
+        labels = _sections(raw, steps, segmentations)
+        report("sections", 1.0)
     return Analysis(
-        duration=audio.duration,
-        digest=audio.digest,
-        notes=audio.notes,
+        duration=duration,
+        digest=digest,
+        notes=notes,
         tempo=found.tempo,
         beats=found.beats,
         downbeats=found.downbeats,

@@ -29,7 +29,7 @@ SMOOTHING = 9
 """Steps over which an eigenvector is smoothed."""
 ROUNDS = 100
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 
 def segment(features: FloatArray, timbre: FloatArray) -> NDArray[np.uint8]:
