@@ -127,7 +127,7 @@ def _peak_normalized(values: FloatArray) -> FloatArray:
     return unit
 
 
-def drop_weight(loudness: FloatArray, *, frame_rate: float, seconds: float = 5.0) -> FloatArray:
+def drop_weight(loudness: FloatArray, *, frame_rate: float, seconds: float = 2.0) -> FloatArray:
     """0 in quiet passages, 1 in loud ones, (frames,): a long moving average of the RMS, softly clipped (Table 3.1).
 
     `seconds` is the standard deviation of the average's Gaussian. Where the loudness hardly changes over the song,

@@ -8,7 +8,7 @@ chroma                     as it is: every frame has length one
 tonnetz                    0.5 is the centre; the 99th percentile of each channel's distance from it reaches 0 or 1
 rms                        over its 99.5th percentile; 0 is silence
 drop_weight, pulse         as they are
-onsets                     over the height below which lie nine tenths of the energy of all peaks
+onsets                     over the height that a peak exceeds once in two seconds, or a tenth of the highest
 
 Percentiles, not extremes: one loud click does not flatten all the rest. What lies outside is clipped. A feature that
 never changes, such as any of digital silence, is 0.
@@ -20,12 +20,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audioreactive.features.grid import grid_rate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
+
+
+STRONG_PEAK_EVERY = 2.0
+"""Seconds: strokes that come about once a bar reach 1, whatever one that breaks a silence measures."""
+LEAST_USUAL = 0.1
+"""Of the highest peak: where strokes are rarer, noise between them stays small."""
 
 
 def scaled(feature: str, values: FloatArray) -> FloatArray:
@@ -63,11 +71,11 @@ def _loudness(values: FloatArray) -> FloatArray:
 def _peaks(values: FloatArray) -> FloatArray:
     envelope = values[:, 0]
     neighbours = np.pad(envelope, 1)
-    peaks = np.sort(envelope[(envelope >= neighbours[:-2]) & (envelope > neighbours[2:])])
-    energy = np.cumsum(np.square(peaks, dtype=np.float64))
-    if not len(energy) or not energy[-1] > 0:
+    peaks = np.sort(envelope[(envelope > neighbours[:-2]) & (envelope >= neighbours[2:])])[::-1]
+    if not len(peaks):
         return np.zeros_like(values)
-    relative: FloatArray = values / peaks[np.searchsorted(energy, 0.9 * energy[-1])]
+    usual = peaks[min(round(len(envelope) / (grid_rate("onsets") * STRONG_PEAK_EVERY)), len(peaks) - 1)]
+    relative: FloatArray = values / max(usual, LEAST_USUAL * peaks[0])
     return relative
 
 
