@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,8 +110,9 @@ def _columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def grid_shape(count: int) -> tuple[int, int]:
-    """(rows, columns) of a grid for so many pictures, a little wider than high."""
-    columns = int(np.ceil(np.sqrt(count * 4 / 3))) if count > 3 else count
+    """(rows, columns) of a grid for so many pictures: few empty places, and a little wider than high."""
+    least, most = max(round(count**0.5), 1), math.ceil((2 * count) ** 0.5)
+    columns = min(range(least, most + 1), key=lambda n: (-count % n, abs(n / -(-count // n) - 4 / 3)))
     return -(-count // columns), columns
 
 
