@@ -7,6 +7,7 @@ safetensors: the state under the names of `Architecture.shapes()`, the rest of t
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -116,9 +117,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
         CheckpointError: the file cannot be written.
     """
     path = Path(path)
-    metadata = {METADATA_KEY: json.dumps(dataclasses.asdict(checkpoint.architecture))}
-    if checkpoint.note:
-        metadata["note"] = checkpoint.note
+    described = dataclasses.asdict(checkpoint.architecture) | {"note": checkpoint.note}
+    metadata = {METADATA_KEY: json.dumps(described)}  # one key: safetensors writes several in any order
     state = {name: tensor.to(dtype).contiguous() for name, tensor in checkpoint.state.items()}
     try:
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -189,8 +189,11 @@ def _read_safetensors(path: Path) -> Draft:
             state = {name: file.get_tensor(name).to(torch.float32) for name in names}
     except (SafetensorError, OSError) as error:
         raise Damaged("its header and its tensors do not fit") from error
-    draft = Draft("safetensors", state, note=clean(metadata["note"]) if metadata.get("note") else None)
     described = json.loads(metadata.get(METADATA_KEY, "{}"))
+    if not isinstance(described, dict):
+        raise Damaged("its metadata is no description of a network")
+    note = described.get("note")
+    draft = Draft("safetensors", state, note=clean(note) if isinstance(note, str) else None)
     if isinstance(clamp := described.get("conv_clamp"), int | float):
         draft.conv_clamp = float(clamp)
     if isinstance(lr := described.get("mapping_lr"), int | float):
@@ -275,6 +278,9 @@ def _common_filter(filters: list[Tensor]) -> tuple[float, ...]:
 
 def _check_declared(draft: Draft, architecture: Architecture) -> None:
     """Compare what the file says with what its tensors tell."""
+    for name, number in (("clamp", architecture.conv_clamp), ("learning-rate multiplier", architecture.mapping_lr)):
+        if number is not None and not 0 < number < math.inf:
+            raise CheckpointError(f"its {name} is {number}, which is no positive number: the file is damaged")
     declared = draft.declared
     told = {"z_dim": architecture.z_dim, "w_dim": architecture.w_dim, "c_dim": architecture.c_dim}
     for key, value in told.items():

@@ -1,8 +1,7 @@
 """From the objects in model files to one form: tensors under common names, and what the file says of itself.
 
 Each reader takes the plain data that `containers` found and returns a `Draft`, or None where the file is not of its
-format; it raises `CheckpointError` for relatives that are recognised and not supported. The facts about the formats
-are in docs/checkpoints.md.
+format; it raises `CheckpointError` for relatives that are recognised and not supported.
 """
 
 import re

@@ -184,6 +184,7 @@ PLAIN_NAMES: dict[str, Constructor] = {
     "builtins.set": _list,
     "__builtin__.set": _list,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": lambda: b"",  # how protocol 2 writes empty ones
     "argparse.Namespace": _record("argparse.Namespace"),
     **_numpy_names(),
 }

@@ -270,6 +270,7 @@ def main() -> None:
     default = Path(__file__).parent.parent / "audioreactive" / "assets" / "builtin.safetensors"
     parser.add_argument("-o", "--output", type=Path, default=default)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # sums are in one order, whatever the machine
     designer = Designer(arguments.seed)
     with torch.no_grad():
         state = designer.design()

@@ -1,0 +1,377 @@
+"""Model files: what is read, what is refused, and that nothing in them is executed."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import pickle
+import random
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stylegan_ops import CheckpointError, convert_checkpoint, inspect_checkpoint, load_generator
+from stylegan_ops.architecture import Architecture
+from stylegan_ops.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from stylegan_ops.initial import random_state
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+FILES = ("nvidia_skip64.pkl", "nvidia_cond32.pkl", "nvidia_resnet32.pkl", "tf_legacy32.pkl", "rosinality32.pt")
+TINY = Architecture(z_dim=8, w_dim=8, mapping_features=(8, 8), channels=(6, 4, 4))
+
+
+class Global:
+    """Pickles as a name, so that a test can write one that it cannot import."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Call:
+    """Pickles as a call of a name."""
+
+    def __init__(self, name: str, *args: object) -> None:
+        self.name, self.args = name, args
+
+
+class Writer(pickle._Pickler):  # the one in Python: the C pickler would look names up
+    def save(self, obj: object, save_persistent_id: bool = True) -> None:
+        if isinstance(obj, Global):
+            module, _, name = obj.name.rpartition(".")
+            self.write(b"c" + f"{module}\n{name}\n".encode())
+        elif isinstance(obj, Call):
+            self.save(Global(obj.name))
+            self.save(obj.args)
+            self.write(b"R")
+        else:
+            super().save(obj, save_persistent_id)
+
+
+def pickled(obj: object) -> bytes:
+    buffer = io.BytesIO()
+    Writer(buffer, 2).dump(obj)
+    return buffer.getvalue()
+
+
+def module(class_name: str, modules: dict[str, object] | None = None, **buffers: object) -> Call:
+    state = {"_parameters": {}, "_buffers": buffers, "_modules": modules or {}}
+    meta = {"type": "class", "version": 6, "module_src": "raise SystemExit", "class_name": class_name, "state": state}
+    return Call("torch_utils.persistence._reconstruct_persistent_obj", meta)
+
+
+def tensor(*shape: int) -> Call:
+    buffer = io.BytesIO()
+    values = torch.zeros(shape)
+    typed = torch.storage.TypedStorage(wrap_storage=values.untyped_storage(), dtype=values.dtype, _internal=True)
+    torch.save(typed, buffer, _use_new_zipfile_serialization=False)
+    storage = Call("torch.storage._load_from_bytes", buffer.getvalue())
+    return Call("torch._utils._rebuild_tensor_v2", storage, 0, tuple(shape), values.stride(), False, OrderedDict())
+
+
+def network(version: int, variables: list[str], components: dict[str, object] | None = None) -> Call:
+    """A TensorFlow network without numbers, as (constructed object, then its state)."""
+    return TfNetwork({
+        "version": version, "name": "G", "static_kwargs": {}, "components": components or {},
+        "variables": [(name, 0.0) for name in variables],
+    })  # fmt: skip
+
+
+class TfNetwork:
+    def __init__(self, state: dict[str, object]) -> None:
+        self.state = state
+
+
+def save_network(writer: Writer, obj: TfNetwork) -> None:
+    writer.save(Global("dnnlib.tflib.network.Network"))
+    writer.write(b")\x81")
+    writer.save(obj.state)
+    writer.write(b"b")
+
+
+Writer.dispatch = {**pickle._Pickler.dispatch, TfNetwork: save_network}
+
+
+def write(tmp_path: Path, content: bytes, name: str = "model.pkl") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+def tiny(path: Path, architecture: Architecture = TINY) -> Path:
+    save_checkpoint(Checkpoint("test", architecture, random_state(architecture, seed=1), None, ()), path)
+    return path
+
+
+# What is read.
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_inspect_tells_what_is_inside(name: str) -> None:
+    info = inspect_checkpoint(GOLDEN / name)
+    size = 64 if "64" in name else 32
+    assert (info.resolution, info.img_size, info.z_dim, info.w_dim) == (size, (size, size), 64, 64)
+    assert info.kind == ("resnet" if "resnet" in name else "skip")
+    assert info.c_dim == (5 if "cond" in name else 0)
+    assert info.num_ws == (10 if size == 64 else 8)
+    assert list(info.channels)[:2] == [4, 8] and list(info.channels)[-1] == size
+    assert info.mapping_layers == (2 if "resnet" in name else 8)
+    assert len(info.digest) == 64 and info.warnings == ()
+    for word in (info.format, info.digest, f"{size} × {size}", f"{info.num_ws} inputs"):
+        assert word in str(info)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_conversion_changes_nothing(name: str, tmp_path: Path) -> None:
+    converted = tmp_path / "model.safetensors"
+    convert_checkpoint(GOLDEN / name, converted)
+    assert list(tmp_path.iterdir()) == [converted]
+    before, after = read_checkpoint(GOLDEN / name), read_checkpoint(converted)
+    assert after.architecture == before.architecture
+    assert all(torch.equal(after.state[key], values) for key, values in before.state.items())
+    assert inspect_checkpoint(converted).format == "safetensors"
+
+
+def test_conversion_writes_nothing_when_it_fails(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="choose another folder"):
+        convert_checkpoint(GOLDEN / FILES[1], tmp_path / "missing" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="no model file"):
+        convert_checkpoint(tmp_path / "missing.pkl", tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_note_in_a_converted_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    note = "CC BY-NC 4.0\x1b[31m, by someone"
+    save_checkpoint(Checkpoint("test", TINY, random_state(TINY, seed=1), note, ()), path)
+    assert inspect_checkpoint(path).note == "CC BY-NC 4.0 [31m, by someone"  # no escape sequences reach a terminal
+
+
+def test_half_precision_weights_are_read(tmp_path: Path) -> None:
+    state = random_state(TINY, seed=1)
+    path = tmp_path / "half.safetensors"
+    save_checkpoint(Checkpoint("test", TINY, state, None, ()), path, dtype=torch.float16)
+    read = read_checkpoint(path).state
+    assert all(torch.equal(read[name], values.half().float()) for name, values in state.items())
+
+
+def test_wide_constants_and_large_latents_follow_from_the_shapes(tmp_path: Path) -> None:
+    wide = Architecture(z_dim=12, w_dim=10, mapping_features=(9, 11, 7, 10), channels=(8, 6, 6), const_size=(4, 2))
+    generator = load_generator(tiny(tmp_path / "wide.safetensors", wide))
+    assert generator.architecture == wide
+    assert generator.img_size == (16, 8) and generator.noise_sizes == [(4, 2), (8, 4), (8, 4), (16, 8), (16, 8)]
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+@pytest.mark.parametrize("form", ["converted", "training", "bare"])
+def test_rosinality_in_all_its_forms(container: str, form: str, tmp_path: Path) -> None:
+    original = torch.load(GOLDEN / "rosinality32.pt", weights_only=True)
+    g_ema = original["g_ema"]
+    saved: dict[str, object] = {"g_ema": g_ema, "latent_avg": original["latent_avg"]}
+    if form == "training":
+        saved = {
+            "g": g_ema, "d": {"final_conv.0.weight": torch.zeros(3)}, "g_ema": g_ema, "ada_aug_p": 0.0,
+            "g_optim": {"state": {0: {"step": 1, "exp_avg": torch.zeros(2)}}, "param_groups": [{"betas": (0.0, 0.99)}]},
+            "args": argparse.Namespace(size=32, r1=10.0),
+        }  # fmt: skip
+    path = tmp_path / "model.pt"
+    torch.save(g_ema if form == "bare" else saved, path, _use_new_zipfile_serialization=container == "zip")
+    read, golden = read_checkpoint(path), read_checkpoint(GOLDEN / "rosinality32.pt")
+    for name, values in golden.state.items():
+        if name != "mapping.w_avg" or form == "converted":
+            assert torch.equal(read.state[name], values)
+    if form != "converted":
+        assert any("estimated" in warning for warning in read.warnings)
+        z = torch.from_numpy(np.random.RandomState(9).randn(20_000, 64).astype(np.float32))
+        w = load_generator(path).mapping(z)[:, 0]
+        # Two means of ten and twenty thousand samples differ by about a hundredth of the spread; four times that.
+        assert (read.state["mapping.w_avg"] - w.mean(0)).abs().max() < 0.05 * w.std(0).max()
+
+
+def test_models_without_noise_and_files_without_constant_maps(tmp_path: Path) -> None:
+    state = random_state(TINY, seed=1)
+    drawn = {name: values for name, values in state.items() if not name.endswith("noise_const")}
+    save_file(drawn, tmp_path / "drawn.safetensors")
+    first, second = (read_checkpoint(tmp_path / "drawn.safetensors") for _ in range(2))
+    assert any("fixed seed" in warning for warning in first.warnings)
+    assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)
+    assert first.state["synthesis.b8.conv0.noise_const"].std() == pytest.approx(1, abs=0.3)
+    silent = {name: values for name, values in drawn.items() if not name.endswith("noise_strength")}
+    save_file(silent, tmp_path / "silent.safetensors")
+    read = read_checkpoint(tmp_path / "silent.safetensors")
+    assert any("without noise" in warning for warning in read.warnings)
+    assert not read.state["synthesis.b8.conv0.noise_strength"]
+
+
+def test_unknown_settings_of_tensorflow_files_warn(tmp_path: Path) -> None:
+    content = (GOLDEN / "tf_legacy32.pkl").read_bytes()
+    # The same length, so that the pickle's frames stay whole.
+    path = write(tmp_path, content.replace(b"fmap_base", b"fmap_bass", 1))
+    assert any("fmap_bass" in warning for warning in inspect_checkpoint(path).warnings)
+
+
+# What is refused, by name.
+
+
+def test_relatives_and_strangers_are_named(tmp_path: Path) -> None:
+    stylegan3 = module("Generator", {"mapping": module("M"), "synthesis": module("S", {"input": module("I")})})
+    mapping_xl = module("M", w_avg=tensor(10, 4))
+    stylegan_xl = module("Generator", {"mapping": mapping_xl, "synthesis": module("S", {"input": module("I")})})
+    discriminator = module("Discriminator", {"b4": module("B")})
+    parts = {"mapping": network(4, []), "synthesis": network(4, ["4x4/ToRGB_lod0/weight"])}
+    cases: dict[str, object] = {
+        "StyleGAN3": {"G_ema": stylegan3},
+        "StyleGAN-XL": {"G_ema": stylegan_xl},
+        "a discriminator, not a generator": {"G_ema": discriminator},
+        "'D' but no generator": {"D": discriminator},
+        "StyleGAN1": (network(3, [], {"mapping": network(3, []), "synthesis": network(3, [])}),),
+        "configurations A to D": (network(4, [], parts),),
+        "a discriminator alone, or a Progressive GAN": (network(4, ["4x4/Dense0/weight"]),),
+        "holds a list but no StyleGAN2": [1, 2, 3],
+        "holds a dict but no StyleGAN2": {"epoch": 3},
+    }
+    for words, content in cases.items():
+        path = write(tmp_path, pickled(content))
+        with pytest.raises(CheckpointError, match=words) as caught:
+            load_generator(path)
+        assert str(path) in str(caught.value)
+
+
+def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("readme.txt", "hello")
+    cases = {
+        "is empty": b"",
+        "a web page": b"\n<!DOCTYPE html><html>Quota exceeded</html>",
+        "a text file": b"this is not a model\n",
+        "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+        "a gzip archive": b"\x1f\x8b\x08\x00 ...",
+        "full of zeros": bytes(1000),
+        "of a known kind": bytes(range(200, 256)),
+        "a zip archive of 'readme.txt'": archive.getvalue(),
+    }
+    for words, content in cases.items():
+        with pytest.raises(CheckpointError, match=words):
+            load_generator(write(tmp_path, content))
+    with pytest.raises(CheckpointError, match="there is no model file"):
+        load_generator(tmp_path / "missing.pkl")
+    with pytest.raises(CheckpointError, match="is a folder"):
+        load_generator(tmp_path)
+    torch.save({"d": {"final_conv.0.weight": torch.zeros(3)}}, tmp_path / "d.pt")
+    with pytest.raises(CheckpointError, match="a discriminator alone"):
+        load_generator(tmp_path / "d.pt")
+    torch.save({"layer1.weight": torch.zeros(3)}, tmp_path / "resnet.pt")
+    with pytest.raises(CheckpointError, match=r"'layer1.weight', no StyleGAN2 generator"):
+        load_generator(tmp_path / "resnet.pt")
+    save_file({"layer1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="a safetensors file of another network"):
+        load_generator(tmp_path / "other.safetensors")
+
+
+class Payload:
+    """What an attacker writes: `pickle.load` would run it."""
+
+    def __init__(self, function: object, *args: object) -> None:
+        self.function, self.args = function, args
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return self.function, self.args
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_payloads_are_refused_by_name_and_not_run(protocol: int, tmp_path: Path) -> None:
+    sign = tmp_path / "owned"
+    payloads = {
+        f"{os.name}.system": Payload(os.system, f"touch {sign}"),
+        "eval": Payload(eval, f"open({str(sign)!r}, 'w')"),
+        "exec": Payload(exec, f"open({str(sign)!r}, 'w')"),
+        "getattr": Payload(getattr, "", "join"),
+        "open": Payload(open, str(sign), "w"),
+        "pickle.loads": Payload(pickle.loads, pickle.dumps(Payload(os.system, f"touch {sign}"))),
+    }
+    for name, payload in payloads.items():
+        for content in (payload, {"G_ema": payload}, [1, {"x": (payload,)}]):
+            path = write(tmp_path, pickle.dumps(content, protocol=protocol))
+            with pytest.raises(CheckpointError, match=name.removeprefix("posix.")) as caught:
+                load_generator(path)
+            assert "nothing was run" in str(caught.value)
+    torch.save({"g_ema": payloads["eval"]}, tmp_path / "zip.pt")
+    torch.save({"g_ema": payloads["eval"]}, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    for name in ("zip.pt", "legacy.pt"):
+        with pytest.raises(CheckpointError, match="eval"):
+            load_generator(tmp_path / name)
+    assert not sign.exists()
+
+
+def test_source_in_a_file_is_not_run(tmp_path: Path) -> None:
+    content = (GOLDEN / "nvidia_cond32.pkl").read_bytes()
+    assert content.count(b"# removed") == 1
+    path = write(tmp_path, content.replace(b"# removed", b"1 / 0    "))
+    assert load_generator(path).num_ws == 8
+
+
+# What is damaged.
+
+
+@pytest.mark.parametrize("change", ["missing", "shape", "extra", "nan", "clamp", "z_dim"])
+def test_networks_that_are_not_whole_are_refused(change: str, tmp_path: Path) -> None:
+    state = random_state(TINY, seed=1)
+    described: dict[str, object] = {}
+    name = "synthesis.b8.conv1.affine.weight"
+    words = {
+        "missing": f"lacks {name}",
+        "shape": rf"{name} has the shape \(5, 8\) instead of \(4, 8\)",
+        "extra": "holds synthesis.b8.attention, which",
+        "nan": f"{name} holds values that are not finite",
+        "clamp": "its clamp is -1.0",
+        "z_dim": "it says z_dim = 9, but its tensors have 8",
+    }
+    match change:
+        case "missing":
+            del state[name]
+        case "shape":
+            state[name] = torch.zeros(5, 8)
+        case "extra":
+            state["synthesis.b8.attention"] = torch.zeros(2, 2)
+        case "nan":
+            state[name][1, 2] = torch.nan
+        case "clamp":
+            described = {"conv_clamp": -1}
+        case "z_dim":
+            described = {"z_dim": 9}
+    path = tmp_path / "model.safetensors"
+    save_file(state, path, metadata={"stylegan2": json.dumps(described)})
+    with pytest.raises(CheckpointError, match=words[change]):
+        load_generator(path)
+
+
+@pytest.mark.parametrize("name", [*FILES, "own.safetensors"])
+def test_damaged_files_raise_nothing_but_a_checkpoint_error(name: str, tmp_path: Path) -> None:
+    source = tiny(tmp_path / name) if name == "own.safetensors" else GOLDEN / name
+    content, stream = source.read_bytes(), random.Random(4)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(content)
+        near_an_end = stream.choice([0, max(0, len(content) - 4000)])
+        for _ in range(stream.choice([1, 1, 3, 10])):
+            damaged[near_an_end + stream.randrange(min(4000, len(content) - near_an_end))] = stream.randrange(256)
+        if stream.random() < 0.3:
+            del damaged[stream.randrange(len(damaged)) :]
+        path = write(tmp_path, damaged, f"damaged{source.suffix}")
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            refused += 1
+            assert str(path) in str(error) and str(error).isprintable()
+        path.unlink()
+    assert refused > 20
+    for length in (1, 3, 17, 100, len(content) // 2, len(content) - 1):
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(tmp_path, content[:length], f"short{source.suffix}"))
