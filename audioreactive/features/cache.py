@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import zipfile
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from audioreactive.files import write_aside
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANALYSIS_VERSION: Final = 2
+ANALYSIS_VERSION: Final = 3
 """Raised whenever the analysis hears something else in the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
 
@@ -52,7 +53,7 @@ def read(path: Path) -> Analysis | None:
             return None
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             return _unpacked({name: arrays[name] for name in arrays.files})
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, EOFError, zipfile.BadZipFile):
         return None
 
 

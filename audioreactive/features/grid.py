@@ -45,7 +45,7 @@ def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, 
     before = np.minimum(position[:-1] // one, last)
     after = np.minimum(before + 1, last)
     share = ((position[:-1] % one) / one).astype(np.float32)[:, None]
-    between: FloatArray = envelope[before] * (1 - share) + envelope[after] * share
+    between: FloatArray = envelope[before] + (envelope[after] - envelope[before]) * share
     return between
 
 
@@ -57,6 +57,7 @@ def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, l
     held = interpolate(envelope, rate=rate, fps=fps, frames=frames, late=late)
     position, one = _positions(frames, fps, rate, late)
     edges = np.minimum(-(-position // one), len(envelope))
+    edges[0] = 0  # Nothing is shown before the first frame.
     occupied = edges[1:] > edges[:-1]
     if occupied.any():
         # Frames without a grid point of their own are left out: their neighbours' edges then meet.

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 TOP_DB = 80.0
 """How far below the loudest moment of a song a spectrum is heard."""
+ONSET_DB = 60.0
+"""The same for onsets: below it lies the shadow that the separation's long windows cast ahead of an attack."""
+SILENCE_DB = 10 * np.log10(spectra.SMALLEST_POWER)
 PULSE_SECONDS = 8
 CENS_SMOOTHING = 23
 """Frames of 1/24 s: librosa's default, in seconds."""
@@ -122,17 +125,20 @@ def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.f
     """Flux over a part's mel bands; a band's are those of the mix's that lie in it."""
     band = separation.BANDS.get(part)
     decibels = measured[f"{MIX if band else part}.attack"]
-    floor = decibels.max() - np.float32(TOP_DB)
+    floor = np.float32(max(decibels.max() - ONSET_DB, SILENCE_DB))
     if band:
         centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
         decibels = decibels[:, (centres >= band.low) & (centres < band.high)]
     envelope = np.empty(len(decibels), np.float32)
-    before = np.full((1, decibels.shape[1]), floor)  # Silence: a song that starts with a stroke has an onset there.
+    before = np.full((1, decibels.shape[1]), floor)
     for start in range(0, len(envelope), _ROWS):
         rows = np.concatenate((before, np.maximum(decibels[start : start + _ROWS], floor)))
         envelope[start : start + _ROWS] = aggregate(rhythm.flux(rows), axis=1)
         before = rows[-1:]
-    return rhythm.delayed(envelope, n_fft=rhythm.ONSET_FFT, hop_length=FINE_HOP)[1:]
+    onsets = rhythm.delayed(envelope[1:], n_fft=rhythm.ONSET_FFT, hop_length=FINE_HOP)
+    # librosa hears nothing before the second spectrum; but a song that starts with a stroke has an onset there.
+    onsets[0] = envelope[0]
+    return onsets
 
 
 def _pulse(onsets: FloatArray) -> FloatArray:
