@@ -5,6 +5,7 @@ from stylegan_ops.checkpoint import convert_checkpoint, inspect_checkpoint, load
 from stylegan_ops.errors import CheckpointError, StyleGANError
 from stylegan_ops.generator import Generator
 from stylegan_ops.info import ModelInfo
+from stylegan_ops.memory import keep_freed_memory
 from stylegan_ops.ops import op_status
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "StyleGANError",
     "convert_checkpoint",
     "inspect_checkpoint",
+    "keep_freed_memory",
     "load_generator",
     "op_status",
 ]
