@@ -99,9 +99,14 @@ def test_nothing_is_separated_unless_something_needs_it(song: Audio, monkeypatch
     analyze(song, fps=FPS, names=("rms", "mfcc", "bass.onsets", "high.rms", "pulse"), segmentations=("mfcc",))
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [(*DEFAULT_FEATURES, "bass.chroma", "percussive.mfcc"), ("onsets", "percussive.rms", "harmonic.mfcc"), ("mfcc",)],
+    ids=["all", "no notes", "no parts"],
+)
+def test_blocks_do_not_show(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     audio = sound(music(30.123))
-    keys = [song_key(name) for name in (*DEFAULT_FEATURES, "bass.chroma", "percussive.mfcc")]
+    keys = [song_key(name) for name in names]
     whole = listen(audio, keys=keys, segmentations=())
     monkeypatch.setattr(blocks, "BLOCK", 1 << 17)
     pieces = listen(audio, keys=keys, segmentations=())
@@ -167,6 +172,16 @@ def test_the_pulse_peaks_on_the_beats() -> None:
     off = pulse["pulse"][((times + 0.25) * 60).astype(int)[:-1]][4:-4].mean()
     assert on > 0.8
     assert off < 0.05
+
+
+def test_silence_between_sounds_is_not_taken_for_noise() -> None:
+    samples = np.concatenate([noise(2), silence(2), tone(440, 2), noise(2)])
+    flatness = analyze(sound(samples), fps=FPS, names=("spectral_flatness",), segmentations=())["spectral_flatness"][
+        :, 0
+    ]
+    assert flatness[6:42].min() > 0.9
+    assert flatness[54:90].max() == 0
+    assert flatness[102:138].max() < 0.1
 
 
 def test_sections_that_return_share_a_label() -> None:
