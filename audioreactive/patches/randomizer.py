@@ -33,6 +33,8 @@ Choice = TypeVar("Choice")
 PALETTE_SIZE = 24
 """Vectors in a drawn palette: enough for the channels of any feature."""
 NOISE_FIELDS = 12
+VIVIDNESS = 0.6
+"""Enough that pictures differ, not so much that every small motion is thrown wide."""
 SEQUENCES = range(5, 16)
 """5 to 15 sub-sequences, the thesis' choice."""
 
@@ -91,7 +93,7 @@ def _latents(seed: int) -> dict[str, Any]:
     count = draws.integer(SEQUENCES[0], SEQUENCES[-1])
     return {
         "base": draws.some(PALETTE_SIZE, draws.integer(4, 12)),
-        "vividness": 1.0,
+        "vividness": VIVIDNESS,
         "sequences": [_latent_sequence(Draws.named(seed, f"latents {i}")) for i in range(count)],
     }
 
@@ -160,7 +162,9 @@ def _common(draws: Draws) -> dict[str, Any]:
     depth = _depth(draws)
     if draws.one_of(("average", "modulate")) == "average":
         return {"depth": depth, "merge": "average"}
-    return {"depth": depth, "merge": "modulate", "modulator": _envelope(draws, draws.one_of(UNIVARIATE))}
+    modulator = _envelope(draws, draws.one_of(UNIVARIATE))
+    # A full swing on every drum hit is a flash, not a motion.
+    return {"depth": depth, "merge": "modulate", "modulator": modulator, "intensity": draws.between(0.3, 0.8)}
 
 
 def _depth(draws: Draws) -> tuple[Depth, ...]:
@@ -182,8 +186,8 @@ def _envelope(draws: Draws, feature: str) -> dict[str, Any]:
     """
     kind = FEATURES[split_name(feature)[1].name].kind
     if feature.endswith("onsets"):
-        return {"feature": feature, "release": draws.log_between(0.05, 0.5), "smooth": 0.02}
+        return {"feature": feature, "release": draws.log_between(0.15, 0.6)}
     if kind in ("rhythmic", "sectional"):
-        return {"feature": feature, "smooth": draws.log_between(0.03, 0.3)}
-    contrast = 1.0 if is_univariate(feature) else draws.log_between(2, 6)
-    return {"feature": feature, "contrast": contrast, "smooth": draws.log_between(0.08, 0.5)}
+        return {"feature": feature, "smooth": draws.log_between(0.05, 0.4)}
+    contrast = 1.0 if is_univariate(feature) else draws.log_between(1.5, 4)
+    return {"feature": feature, "contrast": contrast, "smooth": draws.log_between(0.2, 1)}
