@@ -141,7 +141,7 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
     from PIL import Image
 
     with write_aside(path) as partial:
-        Image.fromarray(picture).save(partial)
+        Image.fromarray(picture).save(partial, quality=92)  # of a .jpg
 
 
 def sparkline(values: NDArray[np.float32], width: int = 40) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from audioreactive.patches.schema import Patch
 
 MOST_TILES = 64
+STILLS = (".png", ".jpg")
 
 
 @click.command(context_settings=CONTEXT)
@@ -45,7 +46,7 @@ MOST_TILES = 64
     type=PATH,
     metavar="FILE",
     required=True,
-    help="A video (.mp4, .webm, .mov, .mkv), or a picture of one moment (.png).",
+    help="A video (.mp4, .webm, .mov, .mkv), or a picture of one moment (.png, .jpg).",
 )
 @model_option
 @click.option("--start", type=Time(), help="Begin here in the song. [default: a third into it]")
@@ -71,9 +72,9 @@ def command(
     from audioreactive.sheet import make_previews, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
 
-    still = output.suffix.lower() == ".png"
+    still = output.suffix.lower() in STILLS
     if still:
-        check_picture(output, overwrite=overwrite, suffixes=(".png",))
+        check_picture(output, overwrite=overwrite, suffixes=STILLS)
     else:
         check_output(output, overwrite)
     patches = _patches(seeds, presets)
