@@ -160,7 +160,7 @@ def _short_riff(path: Path) -> list[str]:
 
 def _load_with_ffmpeg(path: Path) -> Audio:
     """Through ffmpeg, as an AU stream: rate and channels ahead, then big-endian floats to the end."""
-    from audioreactive.video.ffmpeg import SOUND_DEMUXERS, spawn, stranger
+    from audioreactive.ffmpeg import SOUND_DEMUXERS, spawn, stranger
 
     with tempfile.TemporaryFile() as log, contextlib.ExitStack() as stack:
         output = ["-map", "0:a:0", "-vn", "-c:a", "pcm_f32be", "-f", "au", "-"]

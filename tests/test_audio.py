@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from audioreactive import audio
 from audioreactive.audio import ANALYSIS_RATE, from_samples, load
 from audioreactive.errors import AudioError
-from audioreactive.video.ffmpeg import ffmpeg_path
+from audioreactive.ffmpeg import ffmpeg_path
 
 RATE = 44_100
 CLICKS = (0.25, 1.1, 1.93, 3.4)

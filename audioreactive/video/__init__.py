@@ -4,10 +4,9 @@ formats   what each extension means, and the arguments that make it
 writer    the stream of frames, beside the song, into a file that has its name only when it is whole
 reader    a finished file: its shape, its frames, the preset that it carries
 tags      the preset as metadata, exact to the character
-ffmpeg    the program itself: where it is, what it can do, how to run it on a stranger's file
 """
 
-from audioreactive.video.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
+from audioreactive.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
 from audioreactive.video.formats import FORMATS, OutputFormat, VideoSettings, output_format, output_formats
 from audioreactive.video.reader import VideoInfo, probe, read_frames, read_preset
 from audioreactive.video.writer import VideoWriter, check_output

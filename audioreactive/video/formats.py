@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from audioreactive.errors import VideoError
-from audioreactive.video.ffmpeg import encoders
+from audioreactive.ffmpeg import encoders
 
 SPEEDS: Final = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",

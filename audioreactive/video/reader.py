@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive.errors import VideoError
+from audioreactive.ffmpeg import QUIET, VIDEO_DEMUXERS, run, spawn, stranger
 from audioreactive.video import tags
-from audioreactive.video.ffmpeg import QUIET, VIDEO_DEMUXERS, run, spawn, stranger
 
 FRAME_PATTERN: Final = "frame_%06d.png"
 PRESET_FILE: Final = "preset.toml"

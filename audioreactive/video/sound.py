@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-from audioreactive.video.ffmpeg import SOUND_DEMUXERS, run, stranger
+from audioreactive.ffmpeg import SOUND_DEMUXERS, run, stranger
 from audioreactive.video.formats import OutputFormat
 
 

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive.errors import VideoError
+from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
 from audioreactive.video import tags
-from audioreactive.video.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
 from audioreactive.video.formats import VideoSettings, output_format
 from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, SOUND_FILE, is_frame_folder
 from audioreactive.video.sound import sound_arguments
