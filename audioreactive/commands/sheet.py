@@ -71,6 +71,7 @@ def command(
     from audioreactive.renderer import choose_device, choose_dtype, default_batch
     from audioreactive.sheet import make_previews, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
+    from stylegan_ops import keep_freed_memory
 
     still = output.suffix.lower() in STILLS
     if still:
@@ -86,6 +87,7 @@ def command(
     generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
     previews = make_previews(generator, features, patches)
     batch = default_batch(where)
+    keep_freed_memory()
     if still:
         frames = sheet_frames(generator, previews, height=height, batch=batch, start=first, stop=first + 1)
         save_picture(next(frames)[0], output)
