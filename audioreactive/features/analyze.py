@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from audioreactive.audio import check_file
+from audioreactive.errors import FeatureError
 from audioreactive.features import cache
 from audioreactive.features.analysis import (
     check_segmentations,
@@ -17,8 +20,6 @@ from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_na
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from fractions import Fraction
-    from pathlib import Path
 
     from audioreactive.audio import Audio
     from audioreactive.features.analysis import Analysis
@@ -35,7 +36,7 @@ LENGTH_TOLERANCE = 0.1
 def analyze(
     audio: Audio,
     *,
-    fps: Fraction,
+    fps: Fraction | int,
     names: Collection[str] = DEFAULT_FEATURES,
     stems: Mapping[str, Audio] | None = None,
     segmentations: Collection[str] = SEGMENTABLE,
@@ -60,6 +61,7 @@ def analyze(
     from audioreactive.features.listening import listen
 
     sounds = {SONG: audio, **(stems or {})}
+    rate = _frame_rate(fps)
     keys = _keys(names, stems or {}, segmentations)
     heard = {}
     for i, (sound, wanted) in enumerate(keys.items()):
@@ -70,15 +72,15 @@ def analyze(
             beat_tracker="librosa" if sound else beat_tracker,
             report=_share(progress, i, len(keys)),
         )
-    return _assembled(heard, fps, names, segmentations)
+    return _assembled(heard, rate, names, segmentations)
 
 
 def analyze_file(
-    path: Path,
+    path: Path | str,
     *,
-    fps: Fraction,
+    fps: Fraction | int,
     names: Collection[str] = DEFAULT_FEATURES,
-    stems: Mapping[str, Path] | None = None,
+    stems: Mapping[str, Path | str] | None = None,
     segmentations: Collection[str] = SEGMENTABLE,
     beat_tracker: BeatTracker = "librosa",
     cache_dir: Path | None = None,
@@ -94,7 +96,8 @@ def analyze_file(
         AudioError: a file cannot be used.
         FeatureError: as `analyze`.
     """
-    files = {SONG: path, **(stems or {})}
+    files = {sound: Path(file) for sound, file in {SONG: path, **(stems or {})}.items()}
+    rate = _frame_rate(fps)
     keys = _keys(names, stems or {}, segmentations)
     for file in files.values():
         check_file(file)
@@ -112,7 +115,7 @@ def analyze_file(
     if warn is not None:
         for note in _notes(heard):
             warn(note)
-    return _assembled(heard, fps, names, segmentations)
+    return _assembled(heard, rate, names, segmentations)
 
 
 def _heard_file(
@@ -141,6 +144,15 @@ def _heard_file(
     if entry:
         cache.write(entry, whole)
     return whole
+
+
+def _frame_rate(fps: Fraction | int) -> Fraction:
+    """Exact, and small enough that hours of frames can be counted in whole numbers."""
+    if not 0 < fps <= 1000 or Fraction(fps).denominator > 1_000_000:
+        raise FeatureError(
+            f"{fps} frames a second were asked for; give a fraction up to 1000, such as 24 or 30000/1001"
+        )
+    return Fraction(fps)
 
 
 def _keys(names: Collection[str], stems: Collection[str], segmentations: Collection[str]) -> dict[str, list[str]]:

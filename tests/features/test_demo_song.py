@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from audioreactive.audio import load
 from audioreactive.demo import DEMO_SONG, ground_truth
 from audioreactive.errors import FeatureError
 from audioreactive.features import SEGMENTABLE, Features, analyze_file, neural_beats
@@ -78,6 +79,16 @@ def test_madmom_hears_every_beat_and_bar() -> None:
     assert heard.tempo == pytest.approx(truth.tempo, rel=0.01)
     assert f_measure(np.array(truth.beats), heard.beats, 0.05) > 0.97
     assert f_measure(np.array(truth.downbeats), heard.downbeats, 0.05) > 0.97
+
+
+def test_madmom_hears_a_long_song_span_by_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neural_beats, "SPAN_SECONDS", 10)
+    monkeypatch.setattr(neural_beats, "MARGIN_SECONDS", 5)
+    truth, heard = ground_truth(), neural_beats.track(load(DEMO_SONG))
+    assert heard.tempo == pytest.approx(truth.tempo, rel=0.01)
+    assert f_measure(np.array(truth.beats), heard.beats, 0.05) > 0.97
+    assert f_measure(np.array(truth.downbeats), heard.downbeats, 0.05) > 0.97
+    assert np.diff(heard.beats).min() > 0.4
 
 
 def test_madmom_leaves_no_other_name_behind() -> None:
