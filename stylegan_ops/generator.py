@@ -261,7 +261,7 @@ class Generator:
         shortcut = (
             None if block.shortcut is None else ops.conv2d(ops.upsample2d(x, self._block_taps(x)), block.shortcut)
         )
-        keep_input = shortcut is not None or x is self._const
+        keep_input = x is self._const  # all else is ours to overwrite; the shortcut has been taken
         for index, layer in enumerate(block.layers, block.first_layer):
             x = layer(x, ws[:, index], noise[index], keep_input=keep_input)
             keep_input = False

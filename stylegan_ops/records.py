@@ -67,7 +67,7 @@ class TensorRecord(Record):
         if not self.storage.numel:
             return torch.zeros(self.shape)
         flat = torch.frombuffer(bytearray(data), dtype=self.storage.dtype)
-        return flat.as_strided(self.shape, self.stride, self.offset).to(torch.float32).clone()
+        return flat.as_strided(self.shape, self.stride, self.offset).to(torch.float32).contiguous()
 
 
 class ArrayRecord(Record):
@@ -135,6 +135,13 @@ def _encode(text: object, encoding: object) -> bytes:
     return text.encode("latin-1")
 
 
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> ArrayRecord:
+    """`numpy.core.numeric._frombuffer`, with which protocol 5 writes arrays."""
+    record = ArrayRecord("numpy.ndarray")
+    record.build((1, shape, dtype, order == "F", data))
+    return record
+
+
 def _scalar(dtype: object, data: object = None) -> object:
     """`numpy.core.multiarray.scalar`: a Python number, or None for other types."""
     if not isinstance(dtype, DtypeRecord) or dtype.args[:1] == ("O8",) or not isinstance(data, bytes):
@@ -175,6 +182,7 @@ def _numpy_names() -> dict[str, Constructor]:
     for package in ("numpy.core", "numpy._core"):
         names[f"{package}.multiarray._reconstruct"] = lambda *args: ArrayRecord("numpy.ndarray")
         names[f"{package}.multiarray.scalar"] = _scalar
+        names[f"{package}.numeric._frombuffer"] = _from_buffer
     return names
 
 

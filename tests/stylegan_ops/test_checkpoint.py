@@ -119,6 +119,7 @@ def test_inspect_tells_what_is_inside(name: str) -> None:
     assert (info.resolution, info.img_size, info.z_dim, info.w_dim) == (size, (size, size), 64, 64)
     assert info.kind == ("resnet" if "resnet" in name else "skip")
     assert info.c_dim == (5 if "cond" in name else 0)
+    assert info.conv_clamp == (256 if "cond" in name else None)
     assert info.num_ws == (10 if size == 64 else 8)
     assert list(info.channels)[:2] == [4, 8] and list(info.channels)[-1] == size
     assert info.mapping_layers == (2 if "resnet" in name else 8)
@@ -144,6 +145,11 @@ def test_conversion_writes_nothing_when_it_fails(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no model file"):
         convert_checkpoint(tmp_path / "missing.pkl", tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())
+    taken = tmp_path / "folder.safetensors"
+    taken.mkdir()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        convert_checkpoint(GOLDEN / FILES[1], taken)
+    assert list(tmp_path.iterdir()) == [taken]
 
 
 def test_the_note_in_a_converted_file_stays(tmp_path: Path) -> None:
@@ -273,6 +279,35 @@ def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
     save_file({"layer1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="a safetensors file of another network"):
         load_generator(tmp_path / "other.safetensors")
+
+
+def test_compressed_archives_are_refused(tmp_path: Path) -> None:
+    """A few kilobytes of zip can hold gigabytes of zeros; torch itself stores without compression."""
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", pickled({}))
+        archive.writestr("model/data/0", bytes(10_000_000))
+    with pytest.raises(CheckpointError, match="compressed zip archive"):
+        load_generator(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize("change", ["numel", "cut", "key"])
+def test_legacy_files_whose_storages_do_not_fit_are_refused(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"g_ema": {"a": torch.full((300,), 7.0)}}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    numel = (300).to_bytes(8, "little")
+    at = content.index(numel + torch.tensor(7.0).numpy().tobytes())
+    match change:
+        case "numel":
+            content = content[:at] + (301).to_bytes(8, "little") + content[at + 8 :]
+        case "cut":
+            content = content[:-4]
+        case "key":
+            key = content[: at - 2].rindex(b"X") + 5  # in the list of storages, just before the first
+            content = content[:key] + b"#" + content[key + 1 :]
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="in the middle of a tensor" if change != "key" else "does not fit"):
+        load_generator(path)
 
 
 class Payload:
