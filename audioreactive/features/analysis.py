@@ -49,6 +49,10 @@ class Analysis:
     labels: Mapping[str, NDArray[np.uint8]]
     """Feature name -> (m, 15) labels of the steps."""
 
+    def fits(self, more: Analysis) -> bool:
+        """Whether both are of the same sound, heard in the same steps."""
+        return self.digest == more.digest and np.array_equal(self.steps, more.steps)
+
     def merged(self, more: Analysis) -> Analysis:
         """With the envelopes and labels of another analysis of the same sound."""
         envelopes, labels = {**self.envelopes, **more.envelopes}, {**self.labels, **more.labels}

@@ -139,11 +139,14 @@ def _heard_file(
     from audioreactive.features.listening import listen
 
     report("decoding", 0.0)
-    fresh = listen(load(path), keys=missing, segmentations=unsegmented, beat_tracker=beat_tracker, report=report)
-    whole = known.merged(fresh) if known is not None else fresh
+    heard = listen(load(path), keys=missing, segmentations=unsegmented, beat_tracker=beat_tracker, report=report)
+    if known is not None and known.fits(heard):
+        heard = known.merged(heard)
+    elif known is not None:  # Another machine or library wrote the entry, and heard beats elsewhere.
+        heard = listen(load(path), keys=keys, segmentations=segmentations, beat_tracker=beat_tracker, report=report)
     if entry:
-        cache.write(entry, whole)
-    return whole
+        cache.write(entry, heard)
+    return heard
 
 
 def _frame_rate(fps: Fraction | int) -> Fraction:

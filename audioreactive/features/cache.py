@@ -95,8 +95,12 @@ def _unpacked(arrays: dict[str, np.ndarray]) -> Analysis | None:
     envelopes = {name.removeprefix("envelope/"): a for name, a in arrays.items() if name.startswith("envelope/")}
     labels = {name.removeprefix("labels/"): a for name, a in arrays.items() if name.startswith("labels/")}
     steps = arrays["steps"]
-    fits = all(a.ndim == 2 and a.shape[1] == FEATURES[key.partition(".")[2]].channels for key, a in envelopes.items())
-    if not fits or any(a.shape != (len(steps), len(SEGMENT_COUNTS)) for a in labels.values()):
+    if not (
+        all(_is_table(a, np.float32, FEATURES[key.partition(".")[2]].channels) for key, a in envelopes.items())
+        and all(_is_table(a, np.uint8, len(SEGMENT_COUNTS)) and len(a) == len(steps) for a in labels.values())
+        and all(arrays[name].dtype == np.float64 and arrays[name].ndim == 1 for name in ("beats", "downbeats"))
+        and steps.dtype == np.int64
+    ):
         return None
     return Analysis(
         duration=Fraction(about["duration"]),
@@ -109,3 +113,7 @@ def _unpacked(arrays: dict[str, np.ndarray]) -> Analysis | None:
         steps=steps,
         labels=labels,
     )
+
+
+def _is_table(array: np.ndarray, dtype: type[np.generic], columns: int) -> bool:
+    return array.dtype == dtype and array.ndim == 2 and array.shape[1] == columns and len(array) > 0

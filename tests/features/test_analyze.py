@@ -26,7 +26,7 @@ from audioreactive.features import (
     blocks,
     split_name,
 )
-from audioreactive.features.analysis import song_key
+from audioreactive.features.analysis import on_frames, song_key
 from audioreactive.features.listening import listen
 
 if TYPE_CHECKING:
@@ -212,8 +212,6 @@ def hour() -> tuple[Audio, np.ndarray]:
 
 
 def test_clicks_are_on_time_after_an_hour_at_every_frame_rate(hour: tuple[Audio, np.ndarray]) -> None:
-    from audioreactive.features.analysis import on_frames
-
     audio, times = hour
     heard = listen(audio, keys=["high.onsets"], segmentations=())
     for fps in FRAME_RATES:
@@ -247,8 +245,9 @@ def test_strokes_of_all_kinds_are_on_time(stroke: str, level: float) -> None:
     for time in times:
         place = round(time * ANALYSIS_RATE)
         samples[place : place + 9000] += STROKES[stroke](np.arange(9000))[: len(samples) - place].astype(np.float32)
+    heard = listen(sound(samples), keys=[song_key("onsets")], segmentations=())
     for fps in FRAME_RATES:
-        features = analyze(sound(samples), fps=fps, names=("onsets",), segmentations=())
+        features = on_frames(heard, fps=fps, names=("onsets",), stems={}, segmentations=())
         assert_on_time(features["onsets"], times, fps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,19 @@ def test_an_entry_of_another_version_is_stale(
     analyze_file(song, fps=FPS, names=NAMES, cache_dir=folder)
     monkeypatch.undo()
     assert cache.read(next(folder.iterdir())) is None
+
+
+def test_an_entry_with_other_beats_is_heard_again_whole(song: Path, folder: Path, heard: list) -> None:
+    analyze_file(song, fps=FPS, names=NAMES, cache_dir=folder)
+    (entry,) = folder.iterdir()
+    known = cache.read(entry)
+    assert known is not None
+    fewer = {name: labels[:-1] for name, labels in known.labels.items()}
+    cache.write(entry, replace(known, steps=known.steps[:-1], labels=fewer))
+    more = (*NAMES, "bass.rms")
+    mended = analyze_file(song, fps=FPS, names=more, cache_dir=folder)
+    same(mended, analyze_file(song, fps=FPS, names=more, use_cache=False))
+    assert [keys for keys, _ in heard][1:3] == [["bass.rms"], ["bass.rms", "mix.rms", "percussive.onsets"]]
 
 
 def test_no_pickle_is_ever_read(tmp_path: Path) -> None:
