@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--channel-base", type=int, default=16384)
-    parser.add_argument("--seed", type=int, default=0, help="patch; 0 has 5 noise loops of 14 noise sequences")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the patch")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
