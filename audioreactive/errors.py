@@ -26,3 +26,7 @@ class RenderError(AudioReactiveError):
 
 class VideoError(AudioReactiveError):
     """A video cannot be written or read: the encoder failed, the disk is full, the name is taken."""
+
+
+class OutputError(AudioReactiveError):
+    """A file cannot be written under this name: the folder is missing, the name is taken or ends in something else."""

@@ -6,8 +6,10 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
+from audioreactive.errors import OutputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -20,3 +22,17 @@ def write_aside(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_name(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse early, before any work, a name under which the result could not be written.
+
+    Raises:
+        OutputError: it ends in none of the suffixes, its folder is missing, or it is taken and not to be replaced.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{str(path)!r} should end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {str(path.parent)!r} does not exist")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{str(path)!r} exists; choose another name or give --overwrite")

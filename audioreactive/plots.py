@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.errors import RenderError
 from audioreactive.features.names import FEATURES
 from audioreactive.files import write_aside
 
@@ -27,16 +26,6 @@ NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "
 PICTURES = (".png", ".pdf", ".svg")
 WIDEST_PLOT = 4000
 """Columns; longer songs are drawn by the maximum over each column's frames, so that no onset is lost."""
-
-
-def check_picture(path: Path, *, overwrite: bool, suffixes: Sequence[str] = PICTURES) -> None:
-    """Refuse early what could not be written at the end."""
-    if path.suffix.lower() not in suffixes:
-        raise RenderError(f"{str(path)!r} should end in {' or '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise RenderError(f"the folder {str(path.parent)!r} does not exist")
-    if path.exists() and not overwrite:
-        raise RenderError(f"{str(path)!r} exists; choose another name or give --overwrite")
 
 
 def plot_features(features: Features, path: Path, *, title: str) -> None:

@@ -30,7 +30,9 @@ from audioreactive.video import VideoSettings, VideoWriter
 from stylegan_ops import Generator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
 
 def seconds_for(work: Callable[[], object], repeats: int = 1) -> float:
@@ -71,27 +73,25 @@ def main() -> None:
         images = generator.synthesis(*inputs[0])
         pictures = to_uint8(images).numpy()
 
-        def render() -> None:
+        def write(batches: Iterable[NDArray[np.uint8]]) -> None:
             settings = VideoSettings(fps=features.fps, size=size)
+            length = frames / features.fps
             path = Path(folder) / "out.mp4"
             with VideoWriter(
-                path, settings, frame_size=size, sound=DEMO_SONG, duration=frames / features.fps, overwrite=True
+                path, settings, frame_size=size, sound=DEMO_SONG, duration=length, overwrite=True
             ) as writer:
-                for pictures in render_frames(generator, latents, noise, batch=batch, stop=frames):
+                for pictures in batches:
                     writer.write(pictures)
+
+        def render() -> None:
+            write(render_frames(generator, latents, noise, batch=batch, stop=frames))
 
         def synthesise() -> None:
             for ws, maps in inputs:
                 generator.synthesis(ws, maps)
 
         def encode() -> None:
-            settings = VideoSettings(fps=features.fps, size=size)
-            path = Path(folder) / "alone.mp4"
-            with VideoWriter(
-                path, settings, frame_size=size, sound=DEMO_SONG, duration=frames / features.fps, overwrite=True
-            ) as writer:
-                for _ in inputs:
-                    writer.write(pictures)
+            write(pictures for _ in inputs)
 
         render()
         rounds = [(seconds_for(render), seconds_for(synthesise)) for _ in range(options.rounds)]

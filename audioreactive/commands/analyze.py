@@ -39,9 +39,10 @@ def command(
     from audioreactive.pipeline import RenderSettings, listen
 
     if plot is not None:
-        from audioreactive.plots import check_picture
+        from audioreactive.files import check_name
+        from audioreactive.plots import PICTURES
 
-        check_picture(plot, overwrite=overwrite)
+        check_name(plot, PICTURES, overwrite=overwrite)
     table = stem_table(stems)
     names = tuple(f"{stem}.{feature}" for stem in table for feature in ("rms", "onsets", "chroma"))
     features = listen(

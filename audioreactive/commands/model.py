@@ -33,14 +33,9 @@ def inspect(model: Path) -> None:
 @overwrite_option
 def convert(model: Path, output: Path, overwrite: bool) -> None:
     """Convert MODEL to OUTPUT, a safetensors file: smaller, quick to load, nothing in it can be run."""
-    from audioreactive.errors import RenderError
+    from audioreactive.files import check_name
     from stylegan_ops import convert_checkpoint
 
-    if output.suffix.lower() != ".safetensors":
-        raise RenderError(f"models are converted to .safetensors, and {str(output)!r} ends otherwise")
-    if not output.parent.is_dir():
-        raise RenderError(f"the folder {str(output.parent)!r} does not exist")
-    if output.exists() and not overwrite:
-        raise RenderError(f"{str(output)!r} exists; choose another name or give --overwrite")
+    check_name(output, (".safetensors",), overwrite=overwrite)
     convert_checkpoint(model, output)
     click.echo(output)

@@ -38,13 +38,14 @@ def command(
 
     Choose from it with render --palette 66,230,389-400.
     """
+    from audioreactive.files import check_name
     from audioreactive.patches.schema import Palette
     from audioreactive.pipeline import load_model
-    from audioreactive.plots import check_picture, save_picture, tile
+    from audioreactive.plots import save_picture, tile
     from audioreactive.renderer import choose_device, choose_dtype
     from audioreactive.sheet import palette_pictures
 
-    check_picture(output, overwrite=overwrite, suffixes=(".png", ".jpg"))
+    check_name(output, (".png", ".jpg"), overwrite=overwrite)
     where = choose_device(device)
     generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
     palette = Palette(seeds=seeds, truncation=truncation, label=label)

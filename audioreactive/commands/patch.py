@@ -26,6 +26,7 @@ def command() -> None:
 @overwrite_option
 def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output: Path | None, overwrite: bool) -> None:
     """Draw a recipe from a seed, and write it as a preset."""
+    from audioreactive.files import check_name
     from audioreactive.patches.schema import Patch
     from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_text, save_preset
 
@@ -39,9 +40,7 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
     if output is None:
         click.echo(preset_text(made), nl=False)
         return
-    from audioreactive.commands.render import check_preset_output
-
-    check_preset_output(output, overwrite)
+    check_name(output, (".toml",), overwrite=overwrite)
     save_preset(made, output)
     click.echo(output)
 

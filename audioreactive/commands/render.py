@@ -115,6 +115,7 @@ def command(
     render song.mp3 --preset pulse
     render other.flac --preset out.mp4        a video carries its recipe inside
     """
+    from audioreactive.files import check_name
     from audioreactive.pipeline import Recipe, RenderSettings, prepare, produce
     from audioreactive.presets import load_preset
     from audioreactive.presets import save_preset as write_preset
@@ -127,7 +128,7 @@ def command(
     overwrite = overwrite or (demo and output == Path("demo.mp4"))
     check_output(output, overwrite)
     if save_preset is not None:
-        check_preset_output(save_preset, overwrite)
+        check_name(save_preset, (".toml",), overwrite=overwrite)
     recipe = Recipe(
         preset=load_preset(preset) if preset is not None else None,
         seed=seed,
@@ -167,18 +168,6 @@ def _input_and_output(song: Path | None, demo: bool, output: Path | None) -> tup
         if output == song:
             raise click.UsageError(f"{str(song)!r} is an mp4 itself: name the new video with -o")
     return song, output
-
-
-def check_preset_output(path: Path, overwrite: bool) -> None:
-    """Refuse early what could not be written at the end."""
-    from audioreactive.errors import PresetError
-
-    if path.suffix.lower() != ".toml":
-        raise PresetError(f"a preset is saved as a .toml file, not {str(path)!r}")
-    if not path.parent.is_dir():
-        raise PresetError(f"the folder {str(path.parent)!r} does not exist")
-    if path.exists() and not overwrite:
-        raise PresetError(f"{str(path)!r} exists; choose another name or give --overwrite")
 
 
 def describe(production: Production, output: Path) -> str:

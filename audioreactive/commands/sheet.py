@@ -66,8 +66,9 @@ def command(
     audioreactive sheet song.mp3 --seeds 1-12 -o sheet.mp4
     audioreactive sheet song.mp3 --preset all -o sheet.png
     """
+    from audioreactive.files import check_name
     from audioreactive.pipeline import RenderSettings, frame_range, listen, load_model
-    from audioreactive.plots import check_picture, save_picture
+    from audioreactive.plots import save_picture
     from audioreactive.renderer import choose_device, choose_dtype, default_batch
     from audioreactive.sheet import make_previews, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
@@ -75,7 +76,7 @@ def command(
 
     still = output.suffix.lower() in STILLS
     if still:
-        check_picture(output, overwrite=overwrite, suffixes=STILLS)
+        check_name(output, STILLS, overwrite=overwrite)
     else:
         check_output(output, overwrite)
     patches = _patches(seeds, presets)
