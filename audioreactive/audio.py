@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import mmap
 import re
 import struct
 import tempfile
@@ -40,7 +41,6 @@ LOUDEST: Final = 16.0
 
 _BLOCK: Final = 1 << 18
 """Samples in a block, over all channels."""
-_GROWTH: Final = 1 << 24
 _NOT_SOUND: Final = 1e9
 _PLAIN_FORMATS: Final = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"})
 """Read by soundfile. The rest goes through ffmpeg, whose decoder also makes the sound of the video."""
@@ -222,15 +222,15 @@ def _gather(stream: _Stream, source: str) -> Audio:
         )
     digest = hashlib.sha256(str(stream.sample_rate).encode())
     count, peak = 0, 0.0
-    collected = _Collector(stream.sample_rate, source)
-    for block in stream.blocks:
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
-        _check_finite(mono, count, stream.sample_rate, source)
-        digest.update(mono.astype("<f4").tobytes())
-        count += len(mono)
-        peak = max(peak, float(np.abs(mono).max(initial=0)))
-        collected.add(mono)
-    samples = collected.finish(count)
+    with contextlib.closing(_Collector(stream.sample_rate, source)) as collected:
+        for block in stream.blocks:
+            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+            _check_finite(mono, count, stream.sample_rate, source)
+            digest.update(mono.astype("<f4").tobytes())
+            count += len(mono)
+            peak = max(peak, float(np.abs(mono).max(initial=0)))
+            collected.add(mono)
+        samples = collected.finish(count)
     if not count:
         raise AudioError(f"{source!r} holds no sound: its length is zero")
     if peak > LOUDEST:
@@ -251,7 +251,7 @@ def _check_finite(mono: Samples, first: int, rate: int, source: str) -> None:
 
 
 class _Collector:
-    """Resamples blocks into one array that grows in place, so that an hour is never in memory twice."""
+    """Resamples blocks into one array, which lies in a temporary file: an hour would be 350 MB of memory."""
 
     def __init__(self, sample_rate: int, source: str) -> None:
         import soxr
@@ -260,7 +260,7 @@ class _Collector:
         self._resampler = None if same else soxr.ResampleStream(sample_rate, ANALYSIS_RATE, 1, dtype="float32")
         self._rate = sample_rate
         self._source = source
-        self._samples = np.empty(0, np.float32)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         self._length = 0
 
     def add(self, mono: Samples) -> None:
@@ -273,15 +273,33 @@ class _Collector:
         length = max((2 * count * ANALYSIS_RATE + self._rate) // (2 * self._rate), min(count, 1))
         if length > self._length:
             self._append(np.zeros(length - self._length, np.float32))
-        self._samples.resize(length, refcheck=False)
-        return self._samples
+        if not length:
+            return np.zeros(0, np.float32)
+        self._file.flush()
+        return np.asarray(np.memmap(self._file, np.float32, "r+", shape=(length,)))
+
+    def close(self) -> None:
+        """Let go of the file; an array that was mapped from it keeps it."""
+        self._file.close()
 
     def _append(self, samples: Samples) -> None:
-        end = self._length + len(samples)
-        if end > LONGEST_HOURS * 3600 * ANALYSIS_RATE:
+        self._length += len(samples)
+        if self._length > LONGEST_HOURS * 3600 * ANALYSIS_RATE:
             raise AudioError(f"{self._source!r} lasts longer than {LONGEST_HOURS} hours: cut it into parts")
-        if end > len(self._samples):
-            # A large array moves by remapping its pages, without a copy.
-            self._samples.resize(end + (_GROWTH if end > _GROWTH else end), refcheck=False)
-        self._samples[self._length : end] = samples
-        self._length = end
+        try:
+            self._file.write(samples.data)
+        except OSError as error:
+            raise AudioError(
+                f"{self._source!r} cannot be decoded: the temporary folder {tempfile.gettempdir()!r} "
+                f"takes no more ({error.strerror}); an hour needs 350 MB there, or set TMPDIR to another folder"
+            ) from error
+
+
+def let_go(samples: Samples) -> None:
+    """Give back the memory of the samples that were read, if they lie in a file; they are read again when needed."""
+    owner: object = samples
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    mapping = getattr(owner, "_mmap", None)
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)

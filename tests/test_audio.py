@@ -1,8 +1,11 @@
 """Decoding: in step with ffmpeg, exact in length, and a sentence for whatever is not sound."""
 
+import errno
+import io
 import shutil
 import struct
 import subprocess
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioreactive import audio
-from audioreactive.audio import ANALYSIS_RATE, from_samples, load
+from audioreactive.audio import ANALYSIS_RATE, from_samples, let_go, load
 from audioreactive.errors import AudioError
 from audioreactive.ffmpeg import ffmpeg_path
 
@@ -122,7 +125,6 @@ def test_the_length_is_exact(count: int, rate: int) -> None:
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, clicks: Path) -> None:
     whole = load(clicks)
     monkeypatch.setattr(audio, "_BLOCK", 1000)
-    monkeypatch.setattr(audio, "_GROWTH", 5000)
     pieces = load(clicks)
     np.testing.assert_array_equal(pieces.samples, whole.samples)
     assert pieces.digest == whole.digest
@@ -133,6 +135,32 @@ def test_the_digest_is_of_the_sound_not_of_the_file(clicks: Path, tmp_path: Path
     ffmpeg("-i", clicks, "-af", "volume=0.5", tmp_path / "other.flac")
     assert load(tmp_path / "same.flac").digest == load(clicks).digest
     assert load(tmp_path / "other.flac").digest != load(clicks).digest
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts resident memory as Linux tells it")
+def test_samples_that_were_let_go_are_read_again() -> None:
+    sound = np.random.RandomState(0).uniform(-1, 1, 3 << 20).astype(np.float32)
+    samples = from_samples(sound, ANALYSIS_RATE).samples
+    assert samples.sum() == sound.sum()
+    before = resident_bytes()
+    let_go(samples)
+    assert before - resident_bytes() > 2 << 20  # four bytes a sample, of which the system may keep some
+    np.testing.assert_array_equal(samples, sound)
+    let_go(sound)  # that lie in no file stay
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    with pytest.raises(AudioError, match="takes no more"):
+        from_samples(np.zeros(100, np.float32), 44_100)
 
 
 def test_samples_are_read_only(clicks: Path) -> None:

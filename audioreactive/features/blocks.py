@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.audio import ANALYSIS_RATE
+from audioreactive.audio import ANALYSIS_RATE, let_go
 from audioreactive.features import pitch, rhythm, separation, spectra, timbre
 from audioreactive.features.analysis import MIX
 
@@ -91,6 +91,7 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
                         frames = spectra.frame_count(len(samples), hop)
                         measured[key] = np.empty((frames, values.shape[1]), np.float32)
                     measured[key][start // hop :][: len(values)] = values
+                let_go(samples)
                 report((i + 1) / len(starts))
         finally:
             pool.shutdown(cancel_futures=True)
