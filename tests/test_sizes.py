@@ -44,7 +44,10 @@ def test_the_other_fits_keep_the_constant() -> None:
         canvas = plan_canvas(**SQUARE, size=(640, 360), fit=fit)
         assert canvas.const_size == (4, 4)
         assert canvas.size == (640, 360)
-    assert "pad=640:360" in plan_canvas(**SQUARE, size=(640, 360), fit="pad").filters
+    pad = plan_canvas(**SQUARE, size=(640, 360), fit="pad").filters
+    assert pad.startswith("scale=360:360:") and ",pad=640:360:" in pad
+    crop = plan_canvas(**SQUARE, size=(640, 360), fit="crop").filters
+    assert crop.startswith("scale=640:640:") and crop.endswith(",crop=640:360")
     assert plan_canvas(**SQUARE, size=(640, 360), fit="stretch").filters.startswith("scale=640:360:")
 
 

@@ -88,7 +88,7 @@ def spline_weights(position: NDArray[np.float64], knots: int, *, closed: bool) -
     if closed:
         values = np.vstack([np.eye(knots), np.eye(1, knots)])
         curve = CubicSpline(np.arange(knots + 1), values, bc_type="periodic")
-        return curve(np.mod(position, knots)).astype(np.float32)  # type: ignore[no-any-return]
+        return curve(position).astype(np.float32)  # type: ignore[no-any-return]
     curve = CubicSpline(np.arange(knots), np.eye(knots))
     return curve(position).astype(np.float32)  # type: ignore[no-any-return]
 

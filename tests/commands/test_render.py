@@ -57,6 +57,18 @@ def test_the_same_recipe_gives_the_same_pixels_whole_or_in_part(call, song, mode
     np.testing.assert_array_equal(frames_of(part), expected[27:49])  # frame 27 is the first at or after 1.1 s
 
 
+def test_a_video_renders_again_at_its_own_rate_size_and_fit(call, song, model, tmp_path) -> None:
+    first, again, other = (tmp_path / f"{name}.mkv" for name in ("first", "again", "other"))
+    common = ("--model", model, "--duration", 0.5, "-q")
+    shape = ("--fps", 12, "--size", "48x32", "--fit", "stretch")
+    assert call("render", song, *common, "--seed", 3, *shape, "-o", first).code == 0
+    assert call("render", song, *common, "--preset", first, "-o", again).code == 0
+    np.testing.assert_array_equal(frames_of(again), frames_of(first))
+    assert (probe(again).fps, probe(again).width) == (12, 48)
+    assert call("render", song, *common, "--preset", first, "--fps", 24, "--size", "32x32", "-o", other).code == 0
+    assert (probe(other).fps, probe(other).width) == (24, 32)
+
+
 def test_another_batch_moves_hardly_a_pixel(call, song, model, tmp_path) -> None:
     four, three = tmp_path / "4.mkv", tmp_path / "3.mkv"
     for batch, path in ((4, four), (3, three)):

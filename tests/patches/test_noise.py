@@ -59,6 +59,14 @@ def test_every_frame_of_every_patch_has_unit_variance(seed: int) -> None:
         torch.testing.assert_close(maps.square().mean(dim=(1, 2, 3)), torch.ones(48), rtol=0, atol=1e-4)
 
 
+def test_what_is_merged_later_covers_a_loop(features) -> None:
+    loop = {"strategy": "loop", "bars": 1, "sigma": 5, "fields": [0, 1, 2]}
+    cover = {"strategy": "feature", "envelope": {"feature": "onsets"}, "fields": [3], "intensity": 2}
+    produced = noise_of(features, loop, cover).frames(7, 8)[6][0, 0].numpy()
+    field = draw_field(4, 6, (32, 32))
+    np.testing.assert_allclose(produced, field / np.sqrt(np.mean(field**2)), rtol=0, atol=1e-4)
+
+
 def test_strength_and_amplitude_set_the_amount() -> None:
     ramp = np.linspace(0, 1, 192)
     amplitude = {"envelope": {"feature": "rms"}, "low": 0.5, "high": 1.5}
