@@ -11,7 +11,7 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
 
-    Quantity = tuple[str, int, FloatArray]
+    Quantity = tuple[str, int, NDArray[Any]]
 
 FINE_HOP, COARSE_HOP = 256, 1024
 """Samples: 1/96 s and 1/24 s."""
@@ -47,8 +47,11 @@ LOUDEST_SILENCE = 1e-6
 _FOLDED = (80.0, 2000.0)
 """Hz between which the mix's harmony is looked for."""
 
-Measured = dict[str, "FloatArray"]
-"""`part.quantity` -> (frames, C) raw values."""
+Measured = dict[str, "NDArray[Any]"]
+"""`part.quantity` -> (frames, C) raw values: float32, but for the attacks, which are int16 in steps of ATTACK_STEP."""
+
+ATTACK_STEP = 1 / 128
+"""Decibels. An hour of mel bands on the fine grid is by far the most that is measured; so it takes half."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
                 for key, hop, values in tasks.popleft().result():
                     if key not in measured:
                         frames = spectra.frame_count(len(samples), hop)
-                        measured[key] = np.empty((frames, values.shape[1]), np.float32)
+                        measured[key] = np.empty((frames, values.shape[1]), values.dtype)
                     measured[key][start // hop :][: len(values)] = values
                 let_go(samples)
                 report((i + 1) / len(starts))
@@ -151,7 +154,8 @@ def _fine_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quant
     n_fft = rhythm.ONSET_FFT
     power = spectra.power_spectrum(spectra.stft(y, n_fft=n_fft, hop_length=FINE_HOP))
     mel = power @ spectra.mel_filters(ANALYSIS_RATE, n_fft, rhythm.ONSET_MELS).T
-    yield f"{part}.attack", FINE_HOP, spectra.power_to_db(mel, top_db=None)
+    decibels = spectra.power_to_db(mel, top_db=None)
+    yield f"{part}.attack", FINE_HOP, np.round(decibels / ATTACK_STEP).clip(-(1 << 15), (1 << 15) - 1).astype(np.int16)
     # Parseval: the mean square of a sound from half of its spectrum under a window.
     parseval = np.float32(2 / (n_fft * np.square(spectra.hann(n_fft)).sum()))
     for band in _sources(part)[1:]:

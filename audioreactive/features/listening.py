@@ -12,7 +12,7 @@ from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
 from audioreactive.features import beats, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
-from audioreactive.features.blocks import FINE_HOP, Measured, Wanted, measure
+from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure
 from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
 
 if TYPE_CHECKING:
@@ -124,15 +124,16 @@ def _clipped(decibels: FloatArray) -> FloatArray:
 def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.floating]]) -> FloatArray:
     """Flux over a part's mel bands; a band's are those of the mix's that lie in it."""
     band = separation.BANDS.get(part)
-    decibels = measured[f"{MIX if band else part}.attack"]
-    floor = np.float32(max(decibels.max() - ONSET_DB, SILENCE_DB))
+    attack = measured[f"{MIX if band else part}.attack"]
+    floor = np.float32(max(attack.max() * ATTACK_STEP - ONSET_DB, SILENCE_DB))
     if band:
         centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
-        decibels = decibels[:, (centres >= band.low) & (centres < band.high)]
-    envelope = np.empty(len(decibels), np.float32)
-    before = np.full((1, decibels.shape[1]), floor)
+        attack = attack[:, (centres >= band.low) & (centres < band.high)]
+    envelope = np.empty(len(attack), np.float32)
+    before = np.full((1, attack.shape[1]), floor)
     for start in range(0, len(envelope), _ROWS):
-        rows = np.concatenate((before, np.maximum(decibels[start : start + _ROWS], floor)))
+        decibels = attack[start : start + _ROWS] * np.float32(ATTACK_STEP)
+        rows = np.concatenate((before, np.maximum(decibels, floor)))
         envelope[start : start + _ROWS] = aggregate(rhythm.flux(rows), axis=1)
         before = rows[-1:]
     onsets = rhythm.delayed(envelope[1:], n_fft=rhythm.ONSET_FFT, hop_length=FINE_HOP)
