@@ -17,6 +17,7 @@ from audioreactive.features.analysis import (
     stem_key,
 )
 from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_name
+from audioreactive.memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -146,6 +147,7 @@ def _heard_file(
         heard = listen(load(path), keys=keys, segmentations=segmentations, beat_tracker=beat_tracker, report=report)
     if entry:
         cache.write(entry, heard)
+    give_back()  # hearing takes several times the memory of what was heard
     return heard
 
 
