@@ -195,7 +195,8 @@ def prepare(
     from audioreactive.video import output_format
 
     progress = progress or Silent()
-    device = choose_device(settings.device)
+    if settings.device not in ("auto", "cpu"):
+        choose_device(settings.device)  # a wrong name shows at once
     preset = recipe.make()  # before anything takes time, so that mistakes show at once
     fps = _frame_rate(settings, preset)
 
@@ -207,6 +208,8 @@ def prepare(
         preset = recipe.make(song_seed(features.digest))
         if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
             features = hear(preset.feature_names())
+    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
+    device = choose_device(settings.device)
     start, stop = frame_range(features, settings.start, settings.duration)
 
     generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))

@@ -120,7 +120,6 @@ def command(
     from audioreactive.presets import load_preset
     from audioreactive.presets import save_preset as write_preset
     from audioreactive.video import check_output
-    from stylegan_ops import keep_freed_memory
 
     song, output = _input_and_output(song, demo, output)
     if preset is not None and seed is not None:
@@ -150,6 +149,8 @@ def command(
     if dry_run:
         click.echo(describe(production, output))
         return
+    from stylegan_ops import keep_freed_memory
+
     keep_freed_memory()  # this process has nothing left to do but to ask for the same blocks again and again
     rendered = produce(production, output, overwrite=overwrite, progress=progress)
     if not quiet:
