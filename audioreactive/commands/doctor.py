@@ -10,7 +10,18 @@ import click
 
 from audioreactive.commands import CONTEXT
 
-PACKAGES = ("audioreactive", "torch", "numpy", "scipy", "librosa", "soundfile", "soxr", "imageio-ffmpeg", "pydantic", "ninja")
+PACKAGES = (
+    "audioreactive",
+    "torch",
+    "numpy",
+    "scipy",
+    "librosa",
+    "soundfile",
+    "soxr",
+    "imageio-ffmpeg",
+    "pydantic",
+    "ninja",
+)
 
 
 @click.command(context_settings=CONTEXT)
