@@ -1,0 +1,91 @@
+"""What a training run does, in stages; every number that decides the result is here."""
+
+from dataclasses import dataclass
+
+from stylegan_ops.architecture import Architecture
+from training.pictures import Z_DIM
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a run, at one resolution."""
+
+    resolution: int
+    """0 for scattered points: the deep layers and those above learn apart from one another."""
+    batch: int
+    pictures: int
+    """How many pictures the generator paints in this stage."""
+    lr: float
+    """Learning rate of both networks at the start of the stage."""
+    final_lr: float
+    """At its end; between them it falls evenly."""
+    fit: float = 1.0
+    """Weight of the distance to the picture that the latents and the noise ask for."""
+    fit_scale: int = 1
+    """The finest scale of that distance, in pixels: 1 compares every pixel, 4 only what is left at a quarter."""
+    adversary: float = 0.0
+    """Weight of the discriminator's judgement; without it the discriminator rests."""
+    r1: float = 1.0
+    """γ of the R1 penalty (Mescheder et al. 2018)."""
+    path_length: float = 0.0
+    """Weight of path-length regularisation (StyleGAN2, section 3.2)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run."""
+
+    architecture: Architecture
+    discriminator: tuple[int, ...]
+    """Channels of the discriminator's blocks at 4, 8, 16, ..."""
+    stages: tuple[Stage, ...]
+    seed: int = 1
+    ema_pictures: int = 8_000
+    """Half-life of the weights' moving average."""
+
+    @property
+    def pictures(self) -> int:
+        """Of all stages."""
+        return sum(stage.pictures for stage in self.stages)
+
+
+def _architecture(channels: tuple[int, ...]) -> Architecture:
+    return Architecture(
+        z_dim=Z_DIM, w_dim=384, mapping_features=(2 * Z_DIM, 384, 384), channels=channels, mapping_lr=0.3
+    )
+
+
+def plans() -> dict[str, Plan]:
+    """The runs that there are, by name."""
+    return {
+        "cpu": Plan(
+            architecture=_architecture((192, 192, 256, 256, 160, 64, 32)),
+            discriminator=(128, 128, 128, 128, 96, 48, 32),
+            stages=(
+                Stage(0, 64, 480_000, 5e-3, 1.5e-3),
+                Stage(256, 8, 14_000, 1.5e-3, 1e-3),
+                Stage(256, 8, 18_000, 1.5e-3, 5e-4, fit=2.0, fit_scale=4, adversary=0.1, r1=4.0, path_length=0.5),
+            ),
+        ),
+        "gpu": Plan(
+            architecture=_architecture((512, 512, 512, 256, 192, 128, 64, 32)),
+            discriminator=(512, 512, 512, 256, 192, 128, 64, 32),
+            stages=(
+                Stage(64, 128, 600_000, 3e-3, 2e-3),
+                Stage(128, 64, 400_000, 2e-3, 1.5e-3),
+                Stage(256, 64, 300_000, 1.5e-3, 1e-3),
+                Stage(256, 64, 300_000, 2e-3, 1.5e-3, fit=2.0, fit_scale=4, adversary=0.1, r1=4.0, path_length=0.5),
+                Stage(512, 32, 250_000, 1.5e-3, 5e-4, fit=2.0, fit_scale=4, adversary=0.1, r1=8.0, path_length=0.5),
+            ),
+        ),
+        "toy": Plan(
+            architecture=Architecture(
+                z_dim=Z_DIM, w_dim=48, mapping_features=(2 * Z_DIM, 48), channels=(16, 16, 16, 16, 16), mapping_lr=0.3
+            ),
+            discriminator=(16, 16, 16, 16, 16),
+            stages=(
+                Stage(16, 8, 64, 3e-3, 2e-3),
+                Stage(32, 8, 64, 2e-3, 1e-3, fit_scale=2, adversary=0.1, path_length=0.5),
+            ),
+        ),
+    }

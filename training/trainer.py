@@ -1,0 +1,417 @@
+"""Training, step by step: the same state and step number give the same step, whatever came between.
+
+Two losses share the work. *Fit*: latents and noise maps say which picture is meant (`pictures`), and the generator is
+pulled towards it, at several scales; this gives latents their meaning, keeps the deep, the middle and the shallow ones
+to their own, and cannot collapse. *Adversary*: a discriminator that compares the results with the pictures makes
+sharp what an average would blur (Karras et al. 2020: non-saturating loss, lazy R1, lazy path-length regularisation,
+style mixing, moving average of the weights).
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan_ops.architecture import Architecture
+from training.network import GAIN, Discriminator, GeneratorNetwork
+from training.pictures import COLOUR, FAMILIES, MATTER, SMOOTHED, STRUCTURE, meaning, paint, paint_ground, paint_points
+from training.plan import Plan, Stage
+
+MIXED = 0.5
+"""Share of samples whose three depth groups come from three noise vectors."""
+SEAM = 2
+"""Index of the last deep block, at 16 × 16: above it, a picture is a function of the ground, point by point."""
+POINTS = 14
+"""Points a side that a stage without resolution learns from, in each picture."""
+R1_EVERY = 16
+PATH_EVERY = 16
+PATH_DECAY = 0.01
+W_AVERAGE_DECAY = 0.998
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of one step; not a number where a loss was not computed."""
+
+    fit: float
+    tone: float
+    deep: float
+    generator: float = math.nan
+    real: float = math.nan
+    fake: float = math.nan
+    r1: float = math.nan
+    path_length: float = math.nan
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from."""
+
+    ws: Tensor  # (B, L, W)
+    noise: list[Tensor]
+    target: Tensor  # (B, 3, r, r)
+
+
+def depth_slices(layers: int) -> tuple[slice, slice, slice]:
+    """Latent inputs of the deep, middle and shallow group: thirds, as everywhere in the program."""
+    edges = [round(layers * third / 3) for third in range(4)]
+    return slice(edges[0], edges[1]), slice(edges[1], edges[2]), slice(edges[2], edges[3])
+
+
+class Trainer:
+    """The networks in training and all that a run needs to go on."""
+
+    def __init__(self, plan: Plan, device: torch.device | str = "cpu") -> None:
+        """Fresh networks from the plan's seed."""
+        self.plan = plan
+        self.device = torch.device(device)
+        self.dtype = torch.bfloat16
+        self.pictures_seen = 0
+        self.step_number = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            self.generator = GeneratorNetwork(plan.architecture)
+            numbers = (
+                slice(0, STRUCTURE),
+                slice(STRUCTURE, STRUCTURE + MATTER),
+                slice(STRUCTURE + MATTER, STRUCTURE + MATTER + COLOUR),
+            )
+            groups = depth_slices(plan.architecture.num_ws)
+            self.generator.focus(list(zip(groups, numbers, strict=True)))
+            self.embedding = Embedding(plan.architecture.channels[SEAM])
+            self._begin_with_waves()
+            self.tone = nn.Conv2d(plan.architecture.channels[SEAM + 2], 1, 1)
+            self.families = nn.Conv2d(plan.architecture.channels[SEAM + 2], FAMILIES, 1)
+            self.discriminator = Discriminator(plan.architecture, plan.discriminator)
+        for name, parameter in self.generator.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.data.fill_(0.05 if int(name.split(".")[1][1:]) >= 32 else 0.0)
+            if ".torgb.weight" in name:
+                parameter.data.mul_(0.3)
+        self.generator.to(self.device)
+        self.embedding.to(self.device)
+        self.tone.to(self.device)
+        self.families.to(self.device)
+        self.discriminator.to(self.device)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self._optimiser = torch.optim.Adam(
+            [*self.generator.parameters(), *self.tone.parameters(), *self.families.parameters()],
+            lr=1e-3,
+            betas=(0.9, 0.99),
+            eps=1e-8,
+        )
+        self._adversary = torch.optim.Adam(self.discriminator.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8)
+        self._path_mean = torch.zeros((), device=self.device)
+
+    @torch.no_grad()
+    def _begin_with_waves(self) -> None:
+        layer = self.generator.synthesis.get_submodule(f"b{8 << SEAM}").conv0
+        outputs = layer.weight.shape[0]
+        waves, bias = self.embedding.waves(outputs)
+        layer.weight.mul_(0.1)
+        layer.weight[: len(waves), :, 1, 1] = 3 * waves
+        layer.bias[: len(waves)] = bias / waves.norm(dim=1)  # as demodulation scales the sums
+        layer.affine.weight.mul_(0.1)  # the sums of ridges rely on one another
+
+    # The run.
+
+    def stage(self) -> tuple[int, Stage, float]:
+        """The number of the current stage, the stage, and how far it has got, from 0 to 1."""
+        left = self.pictures_seen
+        for index, stage in enumerate(self.plan.stages):
+            if left < stage.pictures:
+                return index, stage, left / stage.pictures
+            left -= stage.pictures
+        return len(self.plan.stages) - 1, self.plan.stages[-1], 1.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every stage is done."""
+        return self.pictures_seen >= self.plan.pictures
+
+    def step(self) -> Losses:
+        """Learn from one batch."""
+        _, stage, progress = self.stage()
+        rate = stage.lr + (stage.final_lr - stage.lr) * progress
+        for optimiser, adversarial in ((self._optimiser, bool(stage.adversary)), (self._adversary, True)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+                group["betas"] = (0.0, 0.99) if adversarial else (0.9, 0.99)
+        random = self.random()
+        real = fake = r1 = math.nan
+        if stage.adversary:
+            real, fake = self._judge(stage, random)
+            if self.step_number % R1_EVERY == 0:
+                r1 = self._penalise(stage, random)
+        tone = deep = math.nan
+        if stage.resolution:
+            fit, generator = self._paint(stage, random)
+        else:
+            fit, tone, deep = self._points(stage, random)
+            generator = math.nan
+        path_length = math.nan
+        if stage.path_length and self.step_number % PATH_EVERY == PATH_EVERY // 2:
+            path_length = self._straighten(stage, random)
+        self._follow(stage.batch)
+        self.step_number += 1
+        self.pictures_seen += stage.batch
+        return Losses(fit, tone, deep, generator, real, fake, r1, path_length)
+
+    def random(self) -> torch.Generator:
+        """All chance of the current step."""
+        return torch.Generator(self.device).manual_seed(self.plan.seed * 1_000_003 + self.step_number)
+
+    def batch(self, stage: Stage, random: torch.Generator, size: int | None = None) -> Batch:
+        """Latents, noise, and the pictures that they mean."""
+        size = stage.batch if size is None else size
+        z = torch.randn(3, size, self.plan.architecture.z_dim, generator=random, device=self.device)
+        mixed = torch.rand(size, 1, generator=random, device=self.device) < MIXED
+        z[1:] = torch.where(mixed, z[1:], z[0])
+        noise = self.generator.noise(size, stage.resolution, generator=random)
+        with torch.no_grad():
+            target = paint(meaning(z[0], z[1], z[2]), noise, (stage.resolution, stage.resolution))
+        return Batch(self._latents(z), noise, target)
+
+    def _latents(self, z: Tensor) -> Tensor:
+        """(3, B, Z) -> (B, L, W)."""
+        w = self.generator.latents(z.flatten(0, 1)).unflatten(0, (3, -1))
+        with torch.no_grad():
+            self.generator.mapping.w_avg.lerp_(w[0].mean(0), 1 - W_AVERAGE_DECAY)
+        layers = self.plan.architecture.num_ws
+        parts = [
+            values[:, None].expand(-1, part.stop - part.start, -1)
+            for values, part in zip(w, depth_slices(layers), strict=True)
+        ]
+        return torch.cat(parts, 1)
+
+    # The losses.
+
+    def _points(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
+        """One step of both parts: from noise vectors to the embedded ground, and from there to colours."""
+        size, architecture = stage.batch, self.plan.architecture
+        z = torch.randn(size, architecture.z_dim, generator=random, device=self.device)
+        values = [
+            SMOOTHED * torch.randn(size, POINTS, POINTS, generator=random, device=self.device)
+            if source.size[0] > 4 << SEAM
+            else None
+            for source in architecture.convolutions()
+        ]
+        with torch.no_grad():
+            of = meaning(z, z, z)
+            painted = paint_points(of, values, POINTS)
+            inner = self.embedding(painted.ground).to(self.dtype).contiguous(memory_format=torch.channels_last)
+            side = 4 << SEAM
+            goal = self.embedding(paint_ground(of, side))
+        ws = self._latents(z.expand(3, -1, -1))
+        noise = [None if value is None else value[:, None] for value in values]
+        image, layers = self.generator.points(inner, ws, noise, 8 << SEAM)
+        fit = (image - painted.rgb).abs().mean()
+        tone = (self.tone(layers[f"b{16 << SEAM}.conv1"].float()) - painted.tone).abs().mean()
+        tone = tone + (self.families(layers[f"b{16 << SEAM}.conv0"].float()) - painted.families).abs().mean()
+        half = slice(0, size // 3)
+        few = self.generator.noise(size // 3, side, generator=random)
+        reached = self.generator.activations(ws[half], few, side, dtype=self.dtype)
+        deep = (reached.float() - goal[half]).abs().mean()
+        self._optimiser.zero_grad()
+        (fit + tone + 0.5 * deep).backward()
+        self._optimiser.step()
+        return float(fit.detach()), float(tone.detach()), float(deep.detach())
+
+    def _paint(self, stage: Stage, random: torch.Generator) -> tuple[float, float]:
+        """One step of the generator."""
+        batch = self.batch(stage, random)
+        image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
+        fit = distance(image, batch.target, stage.fit_scale)
+        loss = stage.fit * fit
+        judged = math.nan
+        if stage.adversary:
+            self.discriminator.requires_grad_(False)
+            generator_loss = F.softplus(-self.discriminator(image, dtype=self.dtype)).mean()
+            loss = loss + stage.adversary * generator_loss
+            judged = float(generator_loss.detach())
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        return float(fit.detach()), judged
+
+    def _judge(self, stage: Stage, random: torch.Generator) -> tuple[float, float]:
+        """One step of the discriminator."""
+        self.discriminator.requires_grad_(True)
+        with torch.no_grad():
+            batch = self.batch(stage, random)
+            image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
+        self._adversary.zero_grad()
+        real = F.softplus(-self.discriminator(batch.target, dtype=self.dtype)).mean()
+        real.backward()
+        fake = F.softplus(self.discriminator(image, dtype=self.dtype)).mean()
+        fake.backward()
+        self._adversary.step()
+        return float(real.detach()), float(fake.detach())
+
+    def _penalise(self, stage: Stage, random: torch.Generator) -> float:
+        """R1: the discriminator is flat around real pictures. On half a batch, in full precision."""
+        target = self.batch(stage, random, max(1, stage.batch // 2)).target.requires_grad_(True)
+        logits = self.discriminator(target)
+        (gradient,) = torch.autograd.grad(logits.sum(), target, create_graph=True)
+        penalty = gradient.square().sum((1, 2, 3)).mean()
+        self._adversary.zero_grad()
+        (penalty * (stage.r1 / 2 * R1_EVERY)).backward()
+        self._adversary.step()
+        return float(penalty.detach())
+
+    def _straighten(self, stage: Stage, random: torch.Generator) -> float:
+        """Path length: equal steps in W move the picture equally far. On a quarter of a batch, in full precision."""
+        size = max(2, stage.batch // 4)
+        z = torch.randn(1, size, self.plan.architecture.z_dim, generator=random, device=self.device)
+        ws = self._latents(z.expand(3, -1, -1))
+        resolution = min(stage.resolution, 128)
+        noise = self.generator.noise(size, resolution, generator=random)
+        image = self.generator(ws, noise, resolution, twice=True)
+        direction = torch.randn(image.shape, generator=random, device=self.device) / resolution
+        (gradient,) = torch.autograd.grad((image * direction).sum(), ws, create_graph=True)
+        lengths = (gradient.square().sum(2).mean(1) + 1e-12).sqrt()
+        mean = self._path_mean.lerp(lengths.mean().detach(), PATH_DECAY if self._path_mean > 0 else 1.0)
+        self._path_mean = mean
+        penalty = ((lengths - mean) / mean).square().mean()
+        self._optimiser.zero_grad()
+        (penalty * (stage.path_length * PATH_EVERY / 100)).backward()
+        self._optimiser.step()
+        return float(lengths.mean().detach())
+
+    @torch.no_grad()
+    def _follow(self, batch: int) -> None:
+        """The moving average of the weights; at the start it follows closely."""
+        half_life = min(self.plan.ema_pictures, 0.05 * self.pictures_seen + batch)
+        share = 1 - 0.5 ** (batch / half_life)
+        now, average = dict(self.generator.named_parameters()), dict(self.average.named_parameters())
+        torch._foreach_lerp_(list(average.values()), [now[name] for name in average], share)
+        self.average.mapping.w_avg.copy_(self.generator.mapping.w_avg)
+
+    # Leaving and coming back.
+
+    def state(self) -> dict[str, Any]:
+        """All that a run needs to go on; tensors and numbers alone."""
+        return {
+            "pictures_seen": self.pictures_seen,
+            "step_number": self.step_number,
+            "generator": self.generator.state_dict(),
+            "families": self.families.state_dict(),
+            "tone": self.tone.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "adversary": self._adversary.state_dict(),
+            "path_mean": self._path_mean,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.pictures_seen = int(state["pictures_seen"])
+        self.step_number = int(state["step_number"])
+        self.generator.load_state_dict(state["generator"])
+        self.families.load_state_dict(state["families"])
+        self.tone.load_state_dict(state["tone"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._adversary.load_state_dict(state["adversary"])
+        self._path_mean = state["path_mean"].to(self.device)
+
+    def save(self, path: Path) -> None:
+        """Write the state aside, then in its place."""
+        aside = path.with_suffix(".part")
+        torch.save(self.state(), aside)
+        aside.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote; executes nothing of it."""
+        self.restore(torch.load(path, map_location=self.device, weights_only=True))
+
+
+class Embedding(nn.Module):
+    """What the last deep layer should put out: ridges across the ground, enough to draw any curve along 16 directions.
+
+    Fixed; the seam at which the deep layers and those above are trained apart.
+    """
+
+    DIRECTIONS = 16
+    REACH = 2.3
+    """Where the outermost ridges lie."""
+    FREQUENCIES = (1.2, 2.3, 3.5, 5.0)
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        root = math.sqrt(0.5)
+        directions = [
+            [1, 0, 0, 0, 0, 0],
+            [0, 1, 0, 0, 0, 0],
+            [0, 0, 1, 0, 0, 0],
+            [root, root, 0, 0, 0, 0],
+            [root, -root, 0, 0, 0, 0],
+            [0.8, 0, 0.6, 0, 0, 0],
+            [0, 0.8, 0.6, 0, 0, 0],
+            [0.8, 0, -0.6, 0, 0, 0],
+            [0, 0.8, -0.6, 0, 0, 0],
+            [0.6, 0.6, 0.5, 0, 0, 0],
+            [0.6, -0.6, 0.5, 0, 0, 0],
+            [0, 0, 0, 1, 0, 0],
+            [0, 0, 0, 0.5, 0.866, 0],
+            [0, 0, 0, -0.5, 0.866, 0],
+            [0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 1],
+        ]
+        knots = channels // self.DIRECTIONS
+        self._knots = torch.linspace(-self.REACH, self.REACH, knots)
+        rows = torch.tensor(directions)
+        self.register_buffer("weight", rows.repeat_interleave(knots, 0))
+        self.register_buffer("bias", -self._knots.repeat(self.DIRECTIONS))
+
+    def forward(self, ground: Tensor) -> Tensor:
+        """(B, 6, h, w) -> (B, C, h, w)."""
+        x = torch.einsum("oi,bihw->bohw", self.weight, ground) + self.bias[:, None, None]
+        return F.leaky_relu(x, 0.2) * GAIN
+
+    def waves(self, outputs: int) -> tuple[Tensor, Tensor]:
+        """A layer above that draws sines and cosines along each direction, each up and down: weights (O, C), bias (O,).
+
+        Networks of rectifiers learn such curves late (Rahaman et al. 2019, arXiv:1806.08734); so they begin with them.
+        """
+        knots = len(self._knots)
+        place = torch.linspace(-self.REACH - 0.3, self.REACH + 0.3, 200)
+        basis = F.leaky_relu(place[:, None] - self._knots, 0.2) * GAIN
+        basis = torch.cat([basis, torch.ones(200, 1)], 1)
+        curves = [torch.sin(f * place + phase) for f in self.FREQUENCIES for phase in (0.0, math.pi / 2)]
+        ridge = torch.cat([basis, 0.7 * torch.diag(torch.tensor([1.0] * knots + [0.05]))])  # small weights rather than exact curves
+        goal = torch.cat([torch.stack(curves, 1), torch.zeros(knots + 1, len(curves))])
+        drawn = torch.linalg.lstsq(ridge, goal).solution.T  # (curves, knots + 1)
+        drawn = torch.cat([drawn, -drawn])
+        drawn, bias = drawn[:, :knots], drawn[:, knots]
+        weight = torch.zeros(self.DIRECTIONS * len(drawn), self.DIRECTIONS * knots)
+        for direction in range(self.DIRECTIONS):
+            rows = slice(direction * len(drawn), (direction + 1) * len(drawn))
+            weight[rows, direction * knots : (direction + 1) * knots] = drawn
+        order = torch.arange(len(weight)).view(self.DIRECTIONS, len(drawn)).T.flatten()  # low frequencies first
+        return weight[order][:outputs], bias.repeat(self.DIRECTIONS)[order][:outputs]
+
+
+def distance(image: Tensor, target: Tensor, finest: int = 1) -> Tensor:
+    """Mean absolute difference, the mean over scales from `finest` up: each sees pictures at half the size."""
+    total = image.new_zeros(())
+    scales = 0
+    scale = 1
+    while image.shape[-1] >= 8 and scale <= 16:
+        if scale >= finest:
+            total = total + (image - target).abs().mean()
+            scales += 1
+        image, target = F.avg_pool2d(image, 2), F.avg_pool2d(target, 2)
+        scale *= 2
+    return total / scales
