@@ -14,9 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from audioreactive.builtin import TRUNCATION
+from stylegan_ops import Generator, load_generator
+from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
+from stylegan_ops.initial import random_state
 from stylegan_ops.memory import keep_freed_memory
+from training import measure as measurements
 from training.plan import plans
 from training.trainer import Losses, Trainer
+
+BUILTIN = Path(__file__).parent.parent / "audioreactive" / "assets" / "builtin.safetensors"
 
 
 @click.group()
@@ -60,14 +67,67 @@ def train(plan_name: str, folder: Path, device: str, every: float, seconds: floa
         late = seconds is not None and now - started > seconds
         if now - saved > every or late or trainer.finished:
             trainer.save(checkpoint)
-            sheet(trainer, 4, 6).save(folder / f"sheet-{trainer.pictures_seen:08d}.png")
+            progress_sheet(trainer, 4, 6).save(folder / f"sheet-{trainer.pictures_seen:08d}.png")
             saved = time.monotonic()
         if late:
             break
 
 
-def sheet(trainer: Trainer, rows: int, columns: int) -> Image.Image:
-    """Targets and results of the averaged weights, in turn; the last two columns of a pair mix latents."""
+@main.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("run"), show_default=True)
+@click.option("--plan", "plan_name", type=click.Choice(sorted(plans())), default="cpu", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=BUILTIN, show_default=True)
+def export(folder: Path, plan_name: str, output: Path) -> None:
+    """Write the averaged weights as a model file, in half precision."""
+    trainer = Trainer(plans()[plan_name])
+    trainer.load(folder / "state.pt")
+    state = {name: tensor.float() for name, tensor in trainer.average.state_dict().items()}
+    note = f"The built-in model of audioreactive: plan {plan_name}, {trainer.pictures_seen} pictures; CC0, free for any use."
+    save_checkpoint(Checkpoint("trained", trainer.plan.architecture, state, note, ()), output, dtype=torch.float16)
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+@main.command()
+@click.option("--model", type=click.Path(path_type=Path, exists=True), default=BUILTIN, show_default=True)
+@click.option("--truncation", default=TRUNCATION, show_default=True)
+@click.option("--count", default=1024, show_default=True, help="Samples and training pictures to compare.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
+def measure(model: Path, truncation: float, count: int, json_path: Path | None) -> None:
+    """Measure a model against the training pictures, as in its model card."""
+    keep_freed_memory()
+    generator = load_generator(model)
+    untrained = Generator(generator.architecture, random_state(generator.architecture, seed=0))
+    figures = measurements.measure(generator, untrained, truncation=truncation, count=count).as_json()
+    text = json.dumps(figures, indent=2)
+    click.echo(text)
+    if json_path:
+        json_path.write_text(text + "\n")
+
+
+@main.command()
+@click.option(
+    "--model", type=click.Path(path_type=Path, exists=True), help="Samples of a model; else training pictures."
+)
+@click.option("--truncation", default=0.8, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--size", default=256, show_default=True, help="Of one training picture.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("sheet.png"), show_default=True)
+def sheet(model: Path | None, truncation: float, seed: int, size: int, output: Path) -> None:
+    """Lay out 64 samples of a model, or 64 training pictures."""
+    keep_freed_memory()
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        if model:
+            generator = load_generator(model)
+            images = torch.cat([measurements.sampled(generator, 8, truncation, random) for _ in range(8)])
+        else:
+            shape = Generator.random(img_resolution=size, channel_base=size, z_dim=8, w_dim=8, seed=0)
+            images = torch.cat([measurements.training_pictures(shape, 8, random) for _ in range(8)])
+    tiled(images, 8).save(output)
+
+
+def progress_sheet(trainer: Trainer, rows: int, columns: int) -> Image.Image:
+    """Targets and results of the averaged weights, in turn."""
     _, stage, _ = trainer.stage()
     if not stage.resolution:
         stage = dataclasses.replace(stage, resolution=trainer.plan.architecture.img_resolution)

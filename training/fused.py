@@ -37,7 +37,9 @@ def _library() -> ctypes.CDLL | None:
         path = Path(folder) / f"fused-{key}.so"
         built = subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(path)], capture_output=True, text=True)
         if built.returncode:
-            _log.warning("the training kernels did not compile; training runs at about half the speed: %s", built.stderr)
+            _log.warning(
+                "the training kernels did not compile; training runs at about half the speed: %s", built.stderr
+            )
             return None
         return ctypes.CDLL(str(path))  # stays loaded when the file is gone
 
@@ -57,9 +59,7 @@ def _call(name: str, *arguments: Tensor | int) -> None:
     assert library is not None
     function = getattr(library, name)
     function.restype = None
-    function(
-        *(ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_long(a) for a in arguments)
-    )
+    function(*(ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_long(a) for a in arguments))
 
 
 def scaled(x: Tensor, scale: Tensor, *, twice: bool = False) -> Tensor:
@@ -75,7 +75,9 @@ def activated(x: Tensor, scale: Tensor, noise: Tensor, bias: Tensor, *, twice: b
     if twice or not _applies(x):
         x = x * scale[:, :, None, None].to(x.dtype) + noise.to(x.dtype) + bias[:, None, None].to(x.dtype)
         return F.leaky_relu(x, 0.2)
-    result: Tensor = _Activated.apply(x, scale.float().contiguous(), noise.float().contiguous(), bias.float().contiguous())
+    result: Tensor = _Activated.apply(
+        x, scale.float().contiguous(), noise.float().contiguous(), bias.float().contiguous()
+    )
     return result
 
 

@@ -234,7 +234,6 @@ class GeneratorNetwork(nn.Module):
         assert image is not None
         return image
 
-
     def activations(
         self, ws: Tensor, noise: Sequence[Tensor], resolution: int, *, dtype: torch.dtype = torch.float32
     ) -> Tensor:

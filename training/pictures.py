@@ -149,7 +149,9 @@ def _ground(of: Meaning, size: tuple[int, int], rough: tuple[Tensor, Tensor, Ten
     height, width = size
     coarse = (min(height, 48), min(width, 48))
     y, x = torch.meshgrid(
-        torch.linspace(-1, 1, coarse[0], device=s.device), torch.linspace(-1, 1, coarse[1], device=s.device), indexing="ij"
+        torch.linspace(-1, 1, coarse[0], device=s.device),
+        torch.linspace(-1, 1, coarse[1], device=s.device),
+        indexing="ij",
     )
     waves = _waves(s.device)
     phase = waves[:, :1, None] * x + waves[:, 1:2, None] * y + waves[:, 2:, None]  # (waves, h, w)
@@ -208,8 +210,10 @@ SMOOTHED = 0.74
 def _rough(noise: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """Fractal noise from the maps: two fields and the finest octave, (B, h, w), about unit variance."""
     octaves = [
-        None if octave.shape[-1] not in OCTAVES or octave.shape[-1] > size[1]
-        else octave[:, 0] if octave.shape[-1] == size[1]
+        None
+        if octave.shape[-1] not in OCTAVES or octave.shape[-1] > size[1]
+        else octave[:, 0]
+        if octave.shape[-1] == size[1]
         else F.interpolate(octave, size, mode="bicubic", align_corners=False)[:, 0]
         for octave in noise
     ]
@@ -321,16 +325,16 @@ def _nebula(g: Ground) -> Tensor:
 
 
 def _ornament(g: Ground) -> Tensor:
-    """Ornament: the plane mirrored around a centre, and waves that weave through one another."""
-    sector = math.pi / 3
-    twist = 0.5 * g.number(12) * torch.exp(-g.radius)
-    angle = torch.abs(torch.remainder(g.angle + twist, sector) - sector / 2)
-    warp = 0.11 * g.height + 0.014 * g.rough
-    x, y = (g.radius + warp) * torch.cos(angle), (g.radius + warp) * torch.sin(angle)
-    k = g.between(13, 5.0, 6.6)
-    t = torch.sin(k * x + g.number(2)) + torch.sin(1.31 * k * y + 1.0 + 1.2 * torch.sin(2.2 * x))
-    t = t + 0.8 * torch.sin(1.6 * k * (0.6 * x + 0.8 * y) + g.number(4))
-    return _spread(1.0 * t) * (0.55 + 0.45 * torch.exp(-0.6 * g.radius)) + 0.10
+    """Ornament: three waves woven into a lattice of hexagons, rings around the centre of interest."""
+    k = g.between(13, 7.6, 9.2)
+    turn = 0.5 * g.number(12)
+    weave = torch.zeros_like(g.x)
+    for strand in range(3):
+        angle = turn + strand * math.pi / 3
+        weave = weave + torch.cos(k * (torch.cos(angle) * g.x + torch.sin(angle) * g.y) + 0.15 * g.height)
+    rings = torch.cos(10.5 * g.near - 0.7 * g.height + g.number(2))
+    petals = _sharpened(0.5 * weave + 0.8 * rings + 0.05 * g.rough, 0.7)
+    return (0.08 + 0.60 * petals + 0.22 * _spread(weave) + 0.14 * torch.exp(-2.5 * g.near.square())).clamp(0, 1)
 
 
 def _light(g: Ground) -> Tensor:

@@ -25,6 +25,8 @@ class Stage:
     """The finest scale of that distance, in pixels: 1 compares every pixel, 4 only what is left at a quarter."""
     adversary: float = 0.0
     """Weight of the discriminator's judgement; without it the discriminator rests."""
+    window: int = 0
+    """Side of the part of a picture that the discriminator sees, at a random place; 0 for the whole."""
     r1: float = 1.0
     """γ of the R1 penalty (Mescheder et al. 2018)."""
     path_length: float = 0.0
@@ -62,9 +64,21 @@ def plans() -> dict[str, Plan]:
             architecture=_architecture((192, 192, 256, 256, 160, 64, 32)),
             discriminator=(128, 128, 128, 128, 96, 48, 32),
             stages=(
-                Stage(0, 64, 480_000, 5e-3, 1.5e-3),
+                Stage(0, 64, 400_000, 5e-3, 1.5e-3),
                 Stage(256, 8, 14_000, 1.5e-3, 1e-3),
-                Stage(256, 8, 18_000, 1.5e-3, 5e-4, fit=2.0, fit_scale=4, adversary=0.1, r1=4.0, path_length=0.5),
+                Stage(
+                    256,
+                    8,
+                    18_000,
+                    1.5e-3,
+                    5e-4,
+                    fit=2.0,
+                    fit_scale=4,
+                    adversary=0.1,
+                    window=128,
+                    r1=2.0,
+                    path_length=0.5,
+                ),
             ),
         ),
         "gpu": Plan(

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan_ops.architecture import Architecture
 from training.network import GAIN, Discriminator, GeneratorNetwork
 from training.pictures import COLOUR, FAMILIES, MATTER, SMOOTHED, STRUCTURE, meaning, paint, paint_ground, paint_points
 from training.plan import Plan, Stage
@@ -232,7 +231,9 @@ class Trainer:
         judged = math.nan
         if stage.adversary:
             self.discriminator.requires_grad_(False)
-            generator_loss = F.softplus(-self.discriminator(image, dtype=self.dtype)).mean()
+            generator_loss = F.softplus(
+                -self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)
+            ).mean()
             loss = loss + stage.adversary * generator_loss
             judged = float(generator_loss.detach())
         self._optimiser.zero_grad()
@@ -247,16 +248,17 @@ class Trainer:
             batch = self.batch(stage, random)
             image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
         self._adversary.zero_grad()
-        real = F.softplus(-self.discriminator(batch.target, dtype=self.dtype)).mean()
+        real = F.softplus(-self.discriminator(cropped(batch.target, stage.window, random), dtype=self.dtype)).mean()
         real.backward()
-        fake = F.softplus(self.discriminator(image, dtype=self.dtype)).mean()
+        fake = F.softplus(self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)).mean()
         fake.backward()
         self._adversary.step()
         return float(real.detach()), float(fake.detach())
 
     def _penalise(self, stage: Stage, random: torch.Generator) -> float:
         """R1: the discriminator is flat around real pictures. On half a batch, in full precision."""
-        target = self.batch(stage, random, max(1, stage.batch // 2)).target.requires_grad_(True)
+        target = self.batch(stage, random, max(1, stage.batch // 2)).target
+        target = cropped(target, stage.window, random).requires_grad_(True)
         logits = self.discriminator(target)
         (gradient,) = torch.autograd.grad(logits.sum(), target, create_graph=True)
         penalty = gradient.square().sum((1, 2, 3)).mean()
@@ -390,7 +392,9 @@ class Embedding(nn.Module):
         basis = F.leaky_relu(place[:, None] - self._knots, 0.2) * GAIN
         basis = torch.cat([basis, torch.ones(200, 1)], 1)
         curves = [torch.sin(f * place + phase) for f in self.FREQUENCIES for phase in (0.0, math.pi / 2)]
-        ridge = torch.cat([basis, 0.7 * torch.diag(torch.tensor([1.0] * knots + [0.05]))])  # small weights rather than exact curves
+        ridge = torch.cat(
+            [basis, 0.7 * torch.diag(torch.tensor([1.0] * knots + [0.05]))]
+        )  # small weights rather than exact curves
         goal = torch.cat([torch.stack(curves, 1), torch.zeros(knots + 1, len(curves))])
         drawn = torch.linalg.lstsq(ridge, goal).solution.T  # (curves, knots + 1)
         drawn = torch.cat([drawn, -drawn])
@@ -401,6 +405,15 @@ class Embedding(nn.Module):
             weight[rows, direction * knots : (direction + 1) * knots] = drawn
         order = torch.arange(len(weight)).view(self.DIRECTIONS, len(drawn)).T.flatten()  # low frequencies first
         return weight[order][:outputs], bias.repeat(self.DIRECTIONS)[order][:outputs]
+
+
+def cropped(image: Tensor, side: int, random: torch.Generator) -> Tensor:
+    """The same window of each picture, at a random place; the whole where side is 0 or as large."""
+    room = image.shape[-1] - side
+    if not side or room <= 0:
+        return image
+    y, x = torch.randint(0, room + 1, (2,), generator=random, device=random.device).tolist()
+    return image[:, :, y : y + side, x : x + side]
 
 
 def distance(image: Tensor, target: Tensor, finest: int = 1) -> Tensor:
