@@ -53,7 +53,7 @@ def train(plan_name: str, folder: Path, device: str, every: float, seconds: floa
         now = time.monotonic()
         if trainer.step_number % 50 == 0 or trainer.finished:
             index, stage, _ = trainer.stage()
-            row = {"pictures": trainer.pictures_seen, "stage": index, "resolution": stage.resolution}
+            row: dict[str, float] = {"pictures": trainer.pictures_seen, "stage": index, "resolution": stage.resolution}
             row["pictures_per_s"] = round(len(recent) * stage.batch / (now - since), 2)
             for name in ("fit", "tone", "deep", "generator", "real", "fake", "r1", "path_length"):
                 values = [getattr(losses, name) for losses in recent]
@@ -82,7 +82,8 @@ def export(folder: Path, plan_name: str, output: Path) -> None:
     trainer = Trainer(plans()[plan_name])
     trainer.load(folder / "state.pt")
     state = {name: tensor.float() for name, tensor in trainer.average.state_dict().items()}
-    note = f"The built-in model of audioreactive: plan {plan_name}, {trainer.pictures_seen} pictures; CC0, free for any use."
+    made = f"plan {plan_name}, {trainer.pictures_seen} pictures"
+    note = f"The built-in model of audioreactive: {made}; CC0, free for any use."
     save_checkpoint(Checkpoint("trained", trainer.plan.architecture, state, note, ()), output, dtype=torch.float16)
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
@@ -144,7 +145,7 @@ def progress_sheet(trainer: Trainer, rows: int, columns: int) -> Image.Image:
 
 def tiled(images: Tensor, columns: int) -> Image.Image:
     """Pictures (N, 3, h, w) in [-1, 1] -> one, row by row."""
-    rows = [torch.cat(list(row), 2) for row in images.split(columns)]
+    rows = [torch.cat(list(row), 2) for row in torch.split(images, columns)]
     picture = torch.cat(rows, 1)
     return Image.fromarray(((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
 

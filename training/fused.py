@@ -66,7 +66,9 @@ def scaled(x: Tensor, scale: Tensor, *, twice: bool = False) -> Tensor:
     """X (B, C, h, w) times scale (B, C); `twice` where gradients of gradients are wanted."""
     if twice or not _applies(x):
         return x * scale[:, :, None, None].to(x.dtype)
-    result: Tensor = _Scaled.apply(x, scale.float().contiguous())
+    result: Tensor = _Scaled.apply(  # type: ignore[no-untyped-call]
+        x, scale.float().contiguous()
+    )
     return result
 
 
@@ -75,7 +77,7 @@ def activated(x: Tensor, scale: Tensor, noise: Tensor, bias: Tensor, *, twice: b
     if twice or not _applies(x):
         x = x * scale[:, :, None, None].to(x.dtype) + noise.to(x.dtype) + bias[:, None, None].to(x.dtype)
         return F.leaky_relu(x, 0.2)
-    result: Tensor = _Activated.apply(
+    result: Tensor = _Activated.apply(  # type: ignore[no-untyped-call]
         x, scale.float().contiguous(), noise.float().contiguous(), bias.float().contiguous()
     )
     return result

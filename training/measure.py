@@ -177,7 +177,7 @@ def walk(generator: Generator, truncation: float, random: torch.Generator) -> tu
     means, peaks = [], []
     for start, end in itertools.pairwise(ends):
         ws = torch.stack([start.lerp(end, at / 48) for at in range(49)])
-        frames = torch.cat([generator.synthesis(part).clamp(-1, 1) for part in ws.split(7)])
+        frames = torch.cat([generator.synthesis(part).clamp(-1, 1) for part in torch.split(ws, 7)])
         changes = (frames[1:] - frames[:-1]).abs().mean((1, 2, 3)) * 127.5
         means.append(float(changes.mean()))
         peaks.append(float(changes.max() / changes.mean()))

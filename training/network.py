@@ -6,7 +6,7 @@ model file's. Convolutions are dense, with styles on the activations, as in `sty
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +51,9 @@ class StyledConvolution(nn.Module):
         self.affine = Linear(w_dim, source.in_channels, bias=1.0)
         self.up = source.up
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor, taps: Tensor, twice: bool, points: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, w: Tensor, noise: Tensor, taps: Tensor, twice: bool = False, points: bool = False
+    ) -> Tensor:
         style = self.affine(w)
         # Scaled as a whole, which demodulation undoes: 16-bit sums keep their precision.
         weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
@@ -82,7 +84,7 @@ def up_convolution(x: Tensor, weight: Tensor, taps: Tensor) -> Tensor:
 def _phase_matrix(taps: Tensor) -> Tensor:
     """(9, 36): the kernel of each of four phases, from a 3 × 3 weight."""
     kernel = 4 * torch.outer(taps, taps)
-    unit = torch.eye(9, device=taps.device).view(9, 1, 3, 3)
+    unit = torch.eye(9, device=taps.device, dtype=taps.dtype).view(9, 1, 3, 3)
     full = F.conv2d(unit, kernel.flip(0, 1)[None, None], padding=3)  # (9, 1, 6, 6): weight and filter together
     full = full.flip(2, 3)[:, 0]  # as conv_transpose2d counts, flipped to correlate
     return torch.stack([full[:, 1 - i :: 2, 1 - j :: 2] for i in (0, 1) for j in (0, 1)], 1).reshape(9, 36)
@@ -97,7 +99,7 @@ class Painter(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
         self.affine = Linear(w_dim, channels, bias=1.0)
 
-    def forward(self, x: Tensor, w: Tensor, twice: bool) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, twice: bool = False) -> Tensor:
         style = self.affine(w) * (1 / math.sqrt(x.shape[1]))
         x = scaled(x, style, twice=twice)
         return F.conv2d(x, self.weight.to(x.dtype)).float() + self.bias[:, None, None]
@@ -115,6 +117,34 @@ class Block(nn.Module):
         self.conv1 = StyledConvolution(convolutions[-1], w_dim)
         self.torgb = Painter(channels, w_dim)
 
+    def layers(self) -> list[StyledConvolution]:
+        """Its convolutions, in order."""
+        return [module for module in self.children() if isinstance(module, StyledConvolution)]
+
+
+class MappingNetwork(nn.Module):
+    """Noise vectors to latents; and the latents' running mean."""
+
+    w_avg: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        width = architecture.z_dim
+        for index, features in enumerate(architecture.mapping_features):
+            self.add_module(f"fc{index}", Linear(width, features, lr=architecture.mapping_lr))
+            width = features
+        self.register_buffer("w_avg", torch.zeros(architecture.w_dim))
+
+    def layers(self) -> list[Linear]:
+        """In order."""
+        return [module for module in self.children() if isinstance(module, Linear)]
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = normalised(z)
+        for layer in self.layers():
+            x = F.leaky_relu(layer(x), 0.2) * GAIN
+        return x
+
 
 class GeneratorNetwork(nn.Module):
     """A trainable StyleGAN2 generator; `state_dict()` is the state of a `stylegan_ops` model of `architecture`."""
@@ -125,18 +155,23 @@ class GeneratorNetwork(nn.Module):
         """Fresh weights from PyTorch's generator."""
         super().__init__()
         self.architecture = architecture
-        self.mapping = nn.Module()
-        width = architecture.z_dim
-        for index, features in enumerate(architecture.mapping_features):
-            self.mapping.add_module(f"fc{index}", Linear(width, features, lr=architecture.mapping_lr))
-            width = features
-        self.mapping.register_buffer("w_avg", torch.zeros(architecture.w_dim))
+        self.mapping = MappingNetwork(architecture)
         self.synthesis = nn.Module()
         convolutions = list(architecture.convolutions())
         for resolution, channels in zip(architecture.blocks, architecture.channels, strict=True):
             own = [source for source in convolutions if source.name.startswith(f"synthesis.b{resolution}.")]
             self.synthesis.add_module(f"b{resolution}", Block(own, channels, architecture.w_dim))
         self.register_buffer("taps", torch.tensor(architecture.resample_filter), persistent=False)
+
+    def block(self, resolution: int) -> Block:
+        """What runs at a resolution."""
+        block = self.synthesis.get_submodule(f"b{resolution}")
+        assert isinstance(block, Block)
+        return block
+
+    def blocks(self) -> list[tuple[int, Block]]:
+        """All of them, from coarse to fine, with their resolutions."""
+        return [(size, self.block(size)) for size in self.architecture.blocks]
 
     def focus(self, groups: Sequence[tuple[slice, slice]]) -> None:
         """Begin with a third of each latent for each depth group, and layers that listen to their own third alone.
@@ -148,13 +183,12 @@ class GeneratorNetwork(nn.Module):
             groups: layers, and the numbers of z that they begin with.
         """
         lr, z_dim, width = self.architecture.mapping_lr, self.architecture.z_dim, self.architecture.w_dim // len(groups)
-        layer = self.mapping.get_submodule("fc0")
-        unit = torch.eye(z_dim, device=layer.weight.device)
-        layer.weight.data = torch.cat([unit, -unit]) * (math.sqrt(z_dim) / lr)
+        first, *others = self.mapping.layers()
+        unit = torch.eye(z_dim, device=first.weight.device)
+        first.weight.data = torch.cat([unit, -unit]) * (math.sqrt(z_dim) / lr)
         sources = [torch.arange(z_dim)[numbers] for _, numbers in groups]
         sources = [torch.cat([own, own + z_dim]) for own in sources]
-        for index in range(1, len(self.architecture.mapping_features)):
-            layer = self.mapping.get_submodule(f"fc{index}")
+        for layer in others:
             kept = torch.zeros_like(layer.weight.data)
             for group, own in enumerate(sources):
                 rows = slice(group * width, (group + 1) * width)
@@ -163,28 +197,29 @@ class GeneratorNetwork(nn.Module):
             layer.bias.data = torch.randn_like(layer.bias.data) * (0.5 / lr)
             sources = [torch.arange(group * width, (group + 1) * width) for group in range(len(groups))]
         at = 0
-        for size in self.architecture.blocks:
-            block = self.synthesis.get_submodule(f"b{size}")
-            for name in ("conv1", "torgb") if size == 4 else ("conv0", "conv1", "torgb"):
-                (group,) = [index for index, (layers, _) in enumerate(groups) if layers.start <= at < layers.stop]
-                slopes = block.get_submodule(name).affine.weight.data
-                kept = torch.zeros_like(slopes)
-                kept[:, sources[group]] = slopes[:, sources[group]] * (0.35 * math.sqrt(len(groups)))
-                slopes.copy_(kept)
-                if name != "torgb" and size >= 32:
-                    filters = block.get_submodule(name).weight.data
+        for size, block in self.blocks():
+            for convolution in block.layers():
+                self._listen(convolution.affine, sources[_group_of(at, groups)])
+                if size >= 32:
+                    filters = convolution.weight.data
                     centre = filters[:, :, 1, 1].clone()
                     filters.mul_(0.02)[:, :, 1, 1] = centre
-                if name == "torgb" and size < 32:
-                    block.get_submodule(name).weight.data.zero_()
-                at += name != "torgb"
+                at += 1
+            self._listen(block.torgb.affine, sources[_group_of(at, groups)])
+            if size < 32:
+                block.torgb.weight.data.zero_()
+
+    @staticmethod
+    def _listen(affine: Linear, numbers: Tensor) -> None:
+        """Let styles depend on some numbers of the latents alone."""
+        kept = torch.zeros_like(affine.weight.data)
+        kept[:, numbers] = affine.weight.data[:, numbers] * (0.35 * math.sqrt(affine.weight.shape[1] / len(numbers)))
+        affine.weight.data = kept
 
     def latents(self, z: Tensor) -> Tensor:
         """(B, z_dim) -> (B, w_dim) float32."""
-        x = normalised(z)
-        for index in range(len(self.architecture.mapping_features)):
-            x = F.leaky_relu(self.mapping.get_submodule(f"fc{index}")(x), 0.2) * GAIN
-        return x
+        latents: Tensor = self.mapping(z)
+        return latents
 
     def noise(self, batch: int, resolution: int, *, generator: torch.Generator) -> list[Tensor]:
         """Noise maps for the layers up to a resolution, (B, 1, h, w) each, in layer order."""
@@ -216,19 +251,8 @@ class GeneratorNetwork(nn.Module):
         Returns:
             (B, 3, resolution, resolution) float32.
         """
-        x = self.synthesis.get_submodule("b4").const.to(dtype)[None].expand(len(ws), -1, -1, -1)
-        x = x.contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
-        at = 0
-        for size in self.architecture.blocks:
-            if size > resolution:
-                break
-            block = self.synthesis.get_submodule(f"b{size}")
-            if size > 4:
-                x = block.conv0(x, ws[:, at], noise[at], self.taps, twice)
-                at += 1
-            x = block.conv1(x, ws[:, at], noise[at], self.taps, twice)
-            at += 1
+        for x, block, at in self._walk(ws, noise, resolution, dtype, twice):
             painted = block.torgb(x, ws[:, at], twice)
             image = painted if image is None else upsampled(image, self.taps) + painted
         assert image is not None
@@ -238,21 +262,27 @@ class GeneratorNetwork(nn.Module):
         self, ws: Tensor, noise: Sequence[Tensor], resolution: int, *, dtype: torch.dtype = torch.float32
     ) -> Tensor:
         """What the block at a resolution puts out, (B, C, h, w), unpainted; arguments as of `forward`."""
-        x = self.synthesis.get_submodule("b4").const.to(dtype)[None].expand(len(ws), -1, -1, -1)
+        *_, (x, _, _) = self._walk(ws, noise, resolution, dtype, twice=False)
+        return x
+
+    def _walk(
+        self, ws: Tensor, noise: Sequence[Tensor], resolution: int, dtype: torch.dtype, twice: bool
+    ) -> Iterator[tuple[Tensor, Block, int]]:
+        """Activations after each block, the block, and the number of the latent that paints it."""
+        x = self.block(4).const.to(dtype)[None].expand(len(ws), -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         at = 0
-        for size in self.architecture.blocks:
+        for size, block in self.blocks():
             if size > resolution:
                 break
-            block = self.synthesis.get_submodule(f"b{size}")
-            for name in ("conv1",) if size == 4 else ("conv0", "conv1"):
-                x = block.get_submodule(name)(x, ws[:, at], noise[at], self.taps, False)
+            for layer in block.layers():
+                x = layer(x, ws[:, at], noise[at], self.taps, twice)
                 at += 1
-        return x
+            yield x, block, at
 
     def points(
         self, x: Tensor, ws: Tensor, noise: Sequence[Tensor | None], first: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, dict[int, list[Tensor]]]:
         """Colours of single points: the blocks from `first` on with the centres of their filters alone.
 
         Args:
@@ -262,22 +292,26 @@ class GeneratorNetwork(nn.Module):
             first: resolution of the first block.
 
         Returns:
-            (B, 3, h, w) float32, and the activations by their layer's name.
+            (B, 3, h, w) float32, and the activations after each layer, by the resolution of its block.
         """
-        inner: dict[str, Tensor] = {}
+        inner: dict[int, list[Tensor]] = {}
         image = x.new_zeros((len(x), 3, *x.shape[2:]), dtype=torch.float32)
         at = 0
-        for size in self.architecture.blocks:
-            block = self.synthesis.get_submodule(f"b{size}")
-            for name in ("conv1",) if size == 4 else ("conv0", "conv1"):
+        for size, block in self.blocks():
+            for layer in block.layers():
                 values = noise[at]
                 if size >= first and values is not None:
-                    x = block.get_submodule(name)(x, ws[:, at], values, self.taps, False, True)
-                    inner[f"b{size}.{name}"] = x
+                    x = layer(x, ws[:, at], values, self.taps, points=True)
+                    inner.setdefault(size, []).append(x)
                 at += 1
             if size >= first:
-                image = image + block.torgb(x, ws[:, at], False)
+                image = image + block.torgb(x, ws[:, at])
         return image, inner
+
+
+def _group_of(layer: int, groups: Sequence[tuple[slice, slice]]) -> int:
+    (group,) = [index for index, (layers, _) in enumerate(groups) if layers.start <= layer < layers.stop]
+    return group
 
 
 def upsampled(image: Tensor, taps: Tensor) -> Tensor:
@@ -319,7 +353,8 @@ class Discriminator(nn.Module):
         spread = spread.repeat_interleave(group.shape[1])[:, None, None, None].expand(-1, 1, 4, 4)
         x = self.last(torch.cat([x, spread], 1))
         x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2) * GAIN
-        return self.verdict(x)[:, 0]
+        logits: Tensor = self.verdict(x)[:, 0]
+        return logits
 
 
 class PlainConvolution(nn.Module):

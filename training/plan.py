@@ -94,12 +94,17 @@ def plans() -> dict[str, Plan]:
         ),
         "toy": Plan(
             architecture=Architecture(
-                z_dim=Z_DIM, w_dim=48, mapping_features=(2 * Z_DIM, 48), channels=(16, 16, 16, 16, 16), mapping_lr=0.3
+                z_dim=Z_DIM,
+                w_dim=48,
+                mapping_features=(2 * Z_DIM, 48),
+                channels=(32, 32, 32, 32, 32),
+                mapping_lr=0.3,
             ),
             discriminator=(16, 16, 16, 16, 16),
             stages=(
-                Stage(16, 8, 64, 3e-3, 2e-3),
-                Stage(32, 8, 64, 2e-3, 1e-3, fit_scale=2, adversary=0.1, path_length=0.5),
+                Stage(0, 8, 64, 3e-3, 2e-3),
+                Stage(32, 8, 64, 2e-3, 1e-3),
+                Stage(64, 8, 64, 2e-3, 1e-3, fit_scale=2, adversary=0.1, window=32, path_length=0.5),
             ),
         ),
     }

@@ -110,7 +110,7 @@ class Trainer:
 
     @torch.no_grad()
     def _begin_with_waves(self) -> None:
-        layer = self.generator.synthesis.get_submodule(f"b{8 << SEAM}").conv0
+        layer = self.generator.block(8 << SEAM).layers()[0]
         outputs = layer.weight.shape[0]
         waves, bias = self.embedding.waves(outputs)
         layer.weight.mul_(0.1)
@@ -179,7 +179,7 @@ class Trainer:
 
     def _latents(self, z: Tensor) -> Tensor:
         """(3, B, Z) -> (B, L, W)."""
-        w = self.generator.latents(z.flatten(0, 1)).unflatten(0, (3, -1))
+        w = self.generator.latents(z.flatten(0, 1)).view(3, z.shape[1], -1)
         with torch.no_grad():
             self.generator.mapping.w_avg.lerp_(w[0].mean(0), 1 - W_AVERAGE_DECAY)
         layers = self.plan.architecture.num_ws
@@ -211,14 +211,15 @@ class Trainer:
         noise = [None if value is None else value[:, None] for value in values]
         image, layers = self.generator.points(inner, ws, noise, 8 << SEAM)
         fit = (image - painted.rgb).abs().mean()
-        tone = (self.tone(layers[f"b{16 << SEAM}.conv1"].float()) - painted.tone).abs().mean()
-        tone = tone + (self.families(layers[f"b{16 << SEAM}.conv0"].float()) - painted.families).abs().mean()
+        before, after = layers[16 << SEAM]
+        tone = (self.tone(after.float()) - painted.tone).abs().mean()
+        tone = tone + (self.families(before.float()) - painted.families).abs().mean()
         half = slice(0, size // 3)
         few = self.generator.noise(size // 3, side, generator=random)
         reached = self.generator.activations(ws[half], few, side, dtype=self.dtype)
         deep = (reached.float() - goal[half]).abs().mean()
         self._optimiser.zero_grad()
-        (fit + tone + 0.5 * deep).backward()
+        torch.autograd.backward(fit + tone + 0.5 * deep)
         self._optimiser.step()
         return float(fit.detach()), float(tone.detach()), float(deep.detach())
 
@@ -237,7 +238,7 @@ class Trainer:
             loss = loss + stage.adversary * generator_loss
             judged = float(generator_loss.detach())
         self._optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self._optimiser.step()
         return float(fit.detach()), judged
 
@@ -249,9 +250,9 @@ class Trainer:
             image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
         self._adversary.zero_grad()
         real = F.softplus(-self.discriminator(cropped(batch.target, stage.window, random), dtype=self.dtype)).mean()
-        real.backward()
+        torch.autograd.backward(real)
         fake = F.softplus(self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)).mean()
-        fake.backward()
+        torch.autograd.backward(fake)
         self._adversary.step()
         return float(real.detach()), float(fake.detach())
 
@@ -263,7 +264,7 @@ class Trainer:
         (gradient,) = torch.autograd.grad(logits.sum(), target, create_graph=True)
         penalty = gradient.square().sum((1, 2, 3)).mean()
         self._adversary.zero_grad()
-        (penalty * (stage.r1 / 2 * R1_EVERY)).backward()
+        torch.autograd.backward(penalty * (stage.r1 / 2 * R1_EVERY))
         self._adversary.step()
         return float(penalty.detach())
 
@@ -282,7 +283,7 @@ class Trainer:
         self._path_mean = mean
         penalty = ((lengths - mean) / mean).square().mean()
         self._optimiser.zero_grad()
-        (penalty * (stage.path_length * PATH_EVERY / 100)).backward()
+        torch.autograd.backward(penalty * (stage.path_length * PATH_EVERY / 100))
         self._optimiser.step()
         return float(lengths.mean().detach())
 

@@ -1,0 +1,138 @@
+"""Training: a step helps, a resumed run is the uninterrupted one, a run is one command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import torch
+from click.testing import CliRunner
+
+from stylegan_ops import load_generator
+from training.__main__ import main
+from training.plan import Plan, plans
+from training.trainer import Trainer, cropped, distance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+TOY = plans()["toy"]
+
+
+def short(*pictures: int) -> Plan:
+    """The toy plan with stages of so many pictures."""
+    stages = [dataclasses.replace(stage, pictures=n) for stage, n in zip(TOY.stages, pictures, strict=True)]
+    return dataclasses.replace(TOY, stages=tuple(stages))
+
+
+def fit_of(trainer: Trainer) -> float:
+    """How far its pictures are from those that are meant, on a batch that it does not learn from."""
+    stage = TOY.stages[1]
+    random = torch.Generator().manual_seed(99)
+    with torch.no_grad():
+        batch = trainer.batch(stage, random)
+        return float(distance(trainer.generator(batch.ws, batch.noise, 32), batch.target))
+
+
+def test_one_step_lowers_the_loss() -> None:
+    trainer = Trainer(short(0, 8, 0))
+    before = fit_of(trainer)
+    trainer.step()
+    assert fit_of(trainer) < before
+    assert trainer.pictures_seen == 8 and trainer.finished
+
+
+def test_scattered_points_teach_both_halves() -> None:
+    trainer = Trainer(short(160, 0, 0))
+    losses = [trainer.step() for _ in range(20)]
+    first, last = losses[:4], losses[-4:]
+    for name in ("fit", "tone", "deep"):
+        assert sum(getattr(row, name) for row in last) < sum(getattr(row, name) for row in first)
+
+
+def test_every_stage_trains_both_networks_where_it_should() -> None:
+    trainer = Trainer(short(8, 8, 16))
+    judge = {name: value.clone() for name, value in trainer.discriminator.state_dict().items()}
+
+    def judge_moved() -> bool:
+        return any((value != judge[name]).any() for name, value in trainer.discriminator.state_dict().items())
+
+    trainer.step()
+    trainer.step()
+    assert not judge_moved()
+    losses = trainer.step()
+    assert judge_moved()
+    assert losses.real > 0 and losses.fake > 0 and losses.generator > 0
+    trainer.step()
+    assert trainer.finished
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    plan = short(16, 16, 96)  # into the step that straightens paths
+    whole = Trainer(plan)
+    for _ in range(14):
+        whole.step()
+    half = Trainer(plan)
+    for _ in range(7):
+        half.step()
+    half.save(tmp_path / "state.pt")
+    resumed = Trainer(dataclasses.replace(plan, seed=plan.seed))
+    resumed.load(tmp_path / "state.pt")
+    for _ in range(7):
+        resumed.step()
+    assert not list(tmp_path.glob("*.part"))
+
+    def flat(state: object) -> list[torch.Tensor]:
+        if isinstance(state, torch.Tensor):
+            return [state]
+        if isinstance(state, dict):
+            return [tensor for value in state.values() for tensor in flat(value)]
+        return [torch.tensor(float(state))] if isinstance(state, (int, float)) else []
+
+    first, second = flat(whole.state()), flat(resumed.state())
+    assert len(first) == len(second) > 100
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_another_seed_is_another_run() -> None:
+    first, second = Trainer(TOY), Trainer(dataclasses.replace(TOY, seed=2))
+    assert not torch.equal(first.generator.latents(torch.ones(1, 88)), second.generator.latents(torch.ones(1, 88)))
+
+
+def test_windows_lie_inside() -> None:
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    random = torch.Generator().manual_seed(1)
+    seen = {tuple(cropped(image, 6, random)[0, 0, 0, :1].tolist()) for _ in range(60)}
+    assert len(seen) == 9
+    assert cropped(image, 0, random) is image and cropped(image, 16, random) is image
+
+
+def test_distance_counts_scales_from_the_finest_on() -> None:
+    image = torch.zeros(1, 3, 32, 32)
+    checks = torch.ones(1, 3, 32, 32)
+    checks[..., ::2] = -1
+    assert distance(image, checks) > 0.1
+    assert distance(image, checks, 2) == 0
+
+
+def test_a_run_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.__main__.plans", lambda: {"toy": short(16, 16, 16)})
+    folder, model = tmp_path / "run", tmp_path / "model.safetensors"
+    runner = CliRunner()
+    command = ["train", "--plan", "toy", "--folder", str(folder)]
+    for _ in range(20):  # one step a call: every call goes on where the last one stopped
+        result = runner.invoke(main, [*command, "--seconds", "0"], catch_exceptions=False)
+        assert result.exit_code == 0
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["pictures"] == 48 and rows[-1]["fake"] > 0
+    assert list(folder.glob("sheet-*.png"))
+    result = runner.invoke(main, ["export", "--plan", "toy", "--folder", str(folder), "-o", str(model)])
+    assert result.exit_code == 0, result.output
+    generator = load_generator(model)
+    assert generator.img_size == (64, 64) and generator.z_dim == 88
+    result = runner.invoke(main, ["sheet", "--model", str(model), "-o", str(tmp_path / "sheet.png")])
+    assert result.exit_code == 0 and (tmp_path / "sheet.png").stat().st_size > 10_000
