@@ -20,6 +20,7 @@ from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
 from stylegan_ops.memory import keep_freed_memory
 from training import measure as measurements
+from training.pictures import Z_DIM, meaning, paint
 from training.plan import plans
 from training.trainer import Losses, Trainer
 
@@ -111,20 +112,32 @@ def measure(model: Path, truncation: float, count: int, json_path: Path | None) 
 )
 @click.option("--truncation", default=0.8, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-@click.option("--size", default=256, show_default=True, help="Of one training picture.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("sheet.png"), show_default=True)
-def sheet(model: Path | None, truncation: float, seed: int, size: int, output: Path) -> None:
-    """Lay out 64 samples of a model, or 64 training pictures."""
+def sheet(model: Path, truncation: float, seed: int, output: Path) -> None:
+    """Lay out 64 random samples of a model."""
     keep_freed_memory()
     random = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        if model:
-            generator = load_generator(model)
-            images = torch.cat([measurements.sampled(generator, 8, truncation, random) for _ in range(8)])
-        else:
-            shape = Generator.random(img_resolution=size, channel_base=size, z_dim=8, w_dim=8, seed=0)
-            images = torch.cat([measurements.training_pictures(shape, 8, random) for _ in range(8)])
+    generator = load_generator(model)
+    images = torch.cat([measurements.sampled(generator, 8, truncation, random) for _ in range(8)])
     tiled(images, 8).save(output)
+
+
+@main.command()
+@click.option("--seed", default=0, show_default=True)
+@click.option("--size", type=click.IntRange(64, 1024), default=256, show_default=True, help="Of one picture.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("pictures.png"), show_default=True)
+def pictures(seed: int, size: int, output: Path) -> None:
+    """Lay out 64 random training pictures."""
+    keep_freed_memory()
+    random = torch.Generator().manual_seed(seed)
+    resolutions = [4 << index for index in range(size.bit_length() - 2)]
+    sides = [side for side in resolutions for _ in range(1 if side == 4 else 2)]
+    images = []
+    for _ in range(8):
+        z = torch.randn(8, Z_DIM, generator=random)
+        noise = [torch.randn(8, 1, side, side, generator=random) for side in sides]
+        images.append(paint(meaning(z, z, z), noise, (size, size)))
+    tiled(torch.cat(images), 8).save(output)
 
 
 def progress_sheet(trainer: Trainer, rows: int, columns: int) -> Image.Image:
