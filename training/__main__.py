@@ -100,6 +100,7 @@ def measure(model: Path, truncation: float, count: int, json_path: Path | None) 
     generator = load_generator(model)
     untrained = Generator(generator.architecture, random_state(generator.architecture, seed=0))
     figures = measurements.measure(generator, untrained, truncation=truncation, count=count).as_json()
+    figures |= {"truncation": truncation, "count": count}
     text = json.dumps(figures, indent=2)
     click.echo(text)
     if json_path:

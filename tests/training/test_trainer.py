@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+import re
+import shlex
+from pathlib import Path
 
+import pytest
 import torch
 from click.testing import CliRunner
 
@@ -13,11 +16,6 @@ from stylegan_ops import load_generator
 from training.__main__ import main
 from training.plan import Plan, plans
 from training.trainer import Trainer, cropped, distance
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 TOY = plans()["toy"]
 
@@ -117,6 +115,23 @@ def test_distance_counts_scales_from_the_finest_on() -> None:
     checks[..., ::2] = -1
     assert distance(image, checks) > 0.1
     assert distance(image, checks, 2) == 0
+
+
+def documented() -> list[str]:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    return re.findall(r"^python -m training (.*)$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", documented())
+def test_documented_commands_are_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    name, *arguments = shlex.split(line, comments=True)
+    main.commands[name].make_context(name, arguments)
+
+
+def test_the_documents_train_export_and_measure() -> None:
+    assert {line.split()[0] for line in documented()} >= {"train", "export", "sheet", "measure", "pictures"}
 
 
 def test_a_run_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
