@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audioreactive.patches.schema import DEPTHS, depth_slices
 from stylegan_ops import Generator
 from training.pictures import Z_DIM, meaning, paint
-from training.trainer import depth_slices
 
 SIZE = 128
 """Pictures are brought to this size before features are taken."""
@@ -191,7 +191,7 @@ def shares(generator: Generator, truncation: float, random: torch.Generator, cou
     noise, other_noise = (noise_maps(generator, count, random) for _ in range(2))
     before = generator.synthesis(ws, noise).clamp(-1, 1)
     result = {}
-    for name, part in zip(("deep", "middle", "shallow"), depth_slices(generator.num_ws), strict=True):
+    for name, part in zip(DEPTHS, depth_slices(generator.num_ws), strict=True):
         changed = ws.clone()
         changed[:, part] = others[:, part]
         result[name] = share(before, generator.synthesis(changed, noise).clamp(-1, 1))

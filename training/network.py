@@ -13,14 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_ops.architecture import Architecture, Convolution
+from stylegan_ops.layers import GAIN, normalised
 from training.fused import activated, scaled
-
-GAIN = math.sqrt(2)
-
-
-def normalised(z: Tensor) -> Tensor:
-    """Each row scaled to unit second moment."""
-    return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
 
 
 class Linear(nn.Module):

@@ -18,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.network import GAIN, Discriminator, GeneratorNetwork
+from audioreactive.patches.schema import depth_slices
+from stylegan_ops.layers import GAIN
+from training.network import Discriminator, GeneratorNetwork
 from training.pictures import COLOUR, FAMILIES, MATTER, SMOOTHED, STRUCTURE, meaning, paint, paint_ground, paint_points
 from training.plan import Plan, Stage
 
@@ -55,12 +57,6 @@ class Batch:
     ws: Tensor  # (B, L, W)
     noise: list[Tensor]
     target: Tensor  # (B, 3, r, r)
-
-
-def depth_slices(layers: int) -> tuple[slice, slice, slice]:
-    """Latent inputs of the deep, middle and shallow group: thirds, as everywhere in the program."""
-    edges = [round(layers * third / 3) for third in range(4)]
-    return slice(edges[0], edges[1]), slice(edges[1], edges[2]), slice(edges[2], edges[3])
 
 
 class Trainer:

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audioreactive.patches.schema import depth_slices
 from stylegan_ops import Generator
 from stylegan_ops.architecture import Architecture
 from training import fused
 from training.network import Discriminator, GeneratorNetwork, up_convolution, upsampled
 from training.plan import plans
-from training.trainer import depth_slices
 
 ARCHITECTURE = Architecture(z_dim=12, w_dim=24, mapping_features=(24, 24), channels=(16, 16, 8, 8), mapping_lr=0.1)
 TAPS = torch.tensor([0.125, 0.375, 0.375, 0.125])
