@@ -190,7 +190,7 @@ def shares(generator: Generator, truncation: float, random: torch.Generator, cou
     ws, others = (generator.mapping(part, truncation_psi=truncation) for part in z)
     noise, other_noise = (noise_maps(generator, count, random) for _ in range(2))
     before = generator.synthesis(ws, noise).clamp(-1, 1)
-    result = {}
+    result: dict[str, Share] = {}
     for name, part in zip(DEPTHS, depth_slices(generator.num_ws), strict=True):
         changed = ws.clone()
         changed[:, part] = others[:, part]
