@@ -144,7 +144,7 @@ def pictures(seed: int, size: int, output: Path) -> None:
 def progress_sheet(trainer: Trainer, rows: int, columns: int) -> Image.Image:
     """Targets and results of the averaged weights, in turn."""
     _, stage, _ = trainer.stage()
-    if not stage.resolution:
+    if not stage.resolution or stage.cells:
         stage = dataclasses.replace(stage, resolution=trainer.plan.architecture.img_resolution)
     random = torch.Generator(trainer.device).manual_seed(7)
     size = rows * columns

@@ -51,10 +51,12 @@ class StyledConvolution(nn.Module):
         style = self.affine(w)
         # Scaled as a whole, which demodulation undoes: 16-bit sums keep their precision.
         weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
+        if points:
+            weight = weight[:, :, 1:2, 1:2]
         scale = torch.rsqrt(style.square() @ weight.square().sum((2, 3)).T + 1e-8)
         x = scaled(x, style, twice=twice)
         if points:
-            x = F.conv2d(x, weight[:, :, 1:2, 1:2].to(x.dtype))
+            x = F.conv2d(x, weight.to(x.dtype))
         elif self.up:
             x = up_convolution(x, weight.to(x.dtype), taps)
         else:
@@ -258,6 +260,31 @@ class GeneratorNetwork(nn.Module):
         """What the block at a resolution puts out, (B, C, h, w), unpainted; arguments as of `forward`."""
         *_, (x, _, _) = self._walk(ws, noise, resolution, dtype, twice=False)
         return x
+
+    def upper(self, x: Tensor, ws: Tensor, noise: Sequence[Tensor], first: int) -> Tensor:
+        """Pictures from activations: the blocks from `first` on.
+
+        Args:
+            x: (B, C, h, w), activations of the block before, of the whole picture or of a part.
+            ws: (B, L, w_dim).
+            noise: a map for each layer of the whole network; those of the blocks in use are of the same part.
+            first: resolution of the first block.
+
+        Returns:
+            (B, 3, h', w') float32; near the border of a part, not what the whole would be.
+        """
+        image: Tensor | None = None
+        at = 0
+        for size, block in self.blocks():
+            for layer in block.layers():
+                if size >= first:
+                    x = layer(x, ws[:, at], noise[at], self.taps)
+                at += 1
+            if size >= first:
+                painted = block.torgb(x, ws[:, at])
+                image = painted if image is None else upsampled(image, self.taps) + painted
+        assert image is not None
+        return image
 
     def _walk(
         self, ws: Tensor, noise: Sequence[Tensor], resolution: int, dtype: torch.dtype, twice: bool

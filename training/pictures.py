@@ -97,7 +97,27 @@ class Points:
     ground: Tensor  # (B, 6, h, w), what they stand on
 
 
-def paint(of: Meaning, noise: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+@dataclass(frozen=True)
+class Window:
+    """A part of the plane, in a picture's own coordinates: -1 to 1 is the whole."""
+
+    top: float = -1.0
+    left: float = -1.0
+    height: float = 2.0
+    width: float = 2.0
+
+    def pixels(self, size: tuple[int, int], margin: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Coordinates (y, x) of pixel centres, (h, w) each, with a margin of pixels around the window."""
+        rows = (torch.arange(-margin, size[0] + margin, device=device) + 0.5) / size[0]
+        columns = (torch.arange(-margin, size[1] + margin, device=device) + 0.5) / size[1]
+        y, x = torch.meshgrid(self.top + self.height * rows, self.left + self.width * columns, indexing="ij")
+        return y, x
+
+
+WHOLE = Window()
+
+
+def paint(of: Meaning, noise: Sequence[Tensor], size: tuple[int, int], window: Window = WHOLE) -> Tensor:
     """Pictures for what noise vectors and noise maps say.
 
     Args:
@@ -105,11 +125,13 @@ def paint(of: Meaning, noise: Sequence[Tensor], size: tuple[int, int]) -> Tensor
         noise: the generator's noise maps in layer order, (B, 1, h', w') each, coarse to fine; those larger than `size`
             are left out.
         size: (h, w) of the pictures.
+        window: the part of the plane that they show; noise maps are of that part.
 
     Returns:
         (B, 3, h, w) float32, RGB in [-1, 1].
     """
-    ground = _ground(of, size, _rough(noise, size))
+    octaves = [round(2 * octave.shape[-1] / window.width) for octave in noise]
+    ground = _ground(of, size, _rough(noise, octaves, size), window)
     shares = _shares(of)
     tone = torch.zeros_like(ground.x)
     for index, family in enumerate(_FAMILY):
@@ -132,27 +154,24 @@ def paint_points(of: Meaning, values: Sequence[Tensor | None], side: int) -> Poi
     `values` are what the noise is at each point, (B, side, side), for each layer or None.
     """
     zero = torch.zeros(len(of.structure), side, side, device=of.structure.device)
-    ground = _ground(of, (side, side), _sum_octaves(values, zero))
+    ground = _ground(of, (side, side), _sum_octaves(values, zero), WHOLE)
     families = torch.stack([family(ground) for family in _FAMILY], 1)
     tone = (_shares(of)[:, :, None, None] * families).sum(1)
     return Points(_finish(tone, ground, of.colour, flat=True), tone[:, None], families, ground.vector())
 
 
-def paint_ground(of: Meaning, side: int) -> Tensor:
-    """What pictures stand on, at the points of a small grid: (B, 6, side, side)."""
+def paint_ground(of: Meaning, side: int, window: Window = WHOLE) -> Tensor:
+    """What pictures stand on, at the pixel centres of a small grid: (B, 6, side, side)."""
     zero = torch.zeros(len(of.structure), side, side, device=of.structure.device)
-    return _ground(of, (side, side), (zero, zero, zero)).vector()
+    return _ground(of, (side, side), (zero, zero, zero), window).vector()
 
 
-def _ground(of: Meaning, size: tuple[int, int], rough: tuple[Tensor, Tensor, Tensor]) -> Ground:
+def _ground(of: Meaning, size: tuple[int, int], rough: tuple[Tensor, Tensor, Tensor], window: Window) -> Ground:
     s = of.structure
-    height, width = size
-    coarse = (min(height, 48), min(width, 48))
-    y, x = torch.meshgrid(
-        torch.linspace(-1, 1, coarse[0], device=s.device),
-        torch.linspace(-1, 1, coarse[1], device=s.device),
-        indexing="ij",
-    )
+    # The ground is smooth: large pictures take it at every fourth pixel.
+    factor = 4 if min(size) >= 64 and size[0] % 4 == size[1] % 4 == 0 else 1
+    margin = 2 if factor > 1 else 0
+    y, x = window.pixels((size[0] // factor, size[1] // factor), margin, s.device)
     waves = _waves(s.device)
     phase = waves[:, :1, None] * x + waves[:, 1:2, None] * y + waves[:, 2:, None]  # (waves, h, w)
     basis = torch.cos(phase)
@@ -176,7 +195,10 @@ def _ground(of: Meaning, size: tuple[int, int], rough: tuple[Tensor, Tensor, Ten
     wx = zoom * (cos * cx - sin * cy) + 0.22 * fields[1]
     wy = zoom * (sin * cx + cos * cy) + 0.22 * fields[2]
     stack = torch.stack([wx, wy, fields[0], cx, cy, x.expand_as(cx), y.expand_as(cx)], 1)
-    stack = F.interpolate(stack, size, mode="bicubic", align_corners=True)
+    if factor > 1:
+        stack = F.interpolate(stack, scale_factor=factor, mode="bicubic", align_corners=False)
+        border = margin * factor
+        stack = stack[..., border:-border, border:-border]
     wx, wy, mass, cx, cy, px, py = stack.unbind(1)
     return Ground(
         x=wx,
@@ -207,17 +229,17 @@ SMOOTHED = 0.74
 """What the standard deviation of a noise map becomes when it is drawn smoothly at a higher resolution."""
 
 
-def _rough(noise: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Fractal noise from the maps: two fields and the finest octave, (B, h, w), about unit variance."""
-    octaves = [
-        None
-        if octave.shape[-1] not in OCTAVES or octave.shape[-1] > size[1]
-        else octave[:, 0]
-        if octave.shape[-1] == size[1]
-        else F.interpolate(octave, size, mode="bicubic", align_corners=False)[:, 0]
-        for octave in noise
-    ]
-    return _sum_octaves(octaves, torch.zeros(len(noise[0]), *size, device=noise[0].device))
+def _rough(noise: Sequence[Tensor], octaves: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Fractal noise from the maps, of these resolutions for a whole picture: two fields and the finest octave."""
+    fields: list[Tensor | None] = []
+    for values, octave in zip(noise, octaves, strict=True):
+        if octave not in OCTAVES or values.shape[-1] > size[1]:
+            fields.append(None)
+        elif values.shape[-1] == size[1]:
+            fields.append(values[:, 0])
+        else:
+            fields.append(F.interpolate(values, size, mode="bicubic", align_corners=False)[:, 0])
+    return _sum_octaves(fields, torch.zeros(len(noise[0]), *size, device=noise[0].device))
 
 
 def _sum_octaves(octaves: Sequence[Tensor | None], zero: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,6 +25,9 @@ class Stage:
     """The finest scale of that distance, in pixels: 1 compares every pixel, 4 only what is left at a quarter."""
     adversary: float = 0.0
     """Weight of the discriminator's judgement; without it the discriminator rests."""
+    cells: int = 0
+    """Side of a window of the seam, in its pixels, that the upper layers paint from, the deep ones learning apart; 0
+    for whole pictures and the whole network."""
     window: int = 0
     """Side of the part of a picture that the discriminator sees, at a random place; 0 for the whole."""
     r1: float = 1.0
@@ -42,7 +45,7 @@ class Plan:
     """Channels of the discriminator's blocks at 4, 8, 16, ..."""
     stages: tuple[Stage, ...]
     seed: int = 1
-    ema_pictures: int = 8_000
+    ema_steps: int = 250
     """Half-life of the weights' moving average."""
 
     @property
@@ -64,21 +67,10 @@ def plans() -> dict[str, Plan]:
             architecture=_architecture((192, 192, 256, 256, 160, 64, 32)),
             discriminator=(128, 128, 128, 128, 96, 48, 32),
             stages=(
-                Stage(0, 64, 400_000, 5e-3, 1.5e-3),
-                Stage(256, 8, 14_000, 1.5e-3, 1e-3),
-                Stage(
-                    256,
-                    8,
-                    18_000,
-                    1.5e-3,
-                    5e-4,
-                    fit=2.0,
-                    fit_scale=4,
-                    adversary=0.1,
-                    window=128,
-                    r1=2.0,
-                    path_length=0.5,
-                ),
+                Stage(0, 64, 128_000, 5e-3, 3e-3),
+                Stage(256, 24, 48_000, 3e-3, 2e-3, cells=6),
+                Stage(256, 24, 36_000, 2e-3, 1e-3, cells=6, fit_scale=2, adversary=0.1, r1=1.0),
+                Stage(256, 8, 1_600, 1e-3, 3e-4, fit_scale=2, adversary=0.05, window=64, r1=1.0, path_length=0.5),
             ),
         ),
         "gpu": Plan(
@@ -104,6 +96,7 @@ def plans() -> dict[str, Plan]:
             stages=(
                 Stage(0, 8, 64, 3e-3, 2e-3),
                 Stage(32, 8, 64, 2e-3, 1e-3),
+                Stage(64, 8, 64, 2e-3, 1e-3, cells=10, fit_scale=2, adversary=0.1),
                 Stage(64, 8, 64, 2e-3, 1e-3, fit_scale=2, adversary=0.1, window=32, path_length=0.5),
             ),
         ),

@@ -8,6 +8,7 @@ style mixing, moving average of the weights).
 """
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,19 @@ from torch import Tensor, nn
 from audioreactive.patches.schema import depth_slices
 from stylegan_ops.layers import GAIN
 from training.network import Discriminator, GeneratorNetwork
-from training.pictures import COLOUR, FAMILIES, MATTER, SMOOTHED, STRUCTURE, meaning, paint, paint_ground, paint_points
+from training.pictures import (
+    COLOUR,
+    FAMILIES,
+    MATTER,
+    SMOOTHED,
+    STRUCTURE,
+    Meaning,
+    Window,
+    meaning,
+    paint,
+    paint_ground,
+    paint_points,
+)
 from training.plan import Plan, Stage
 
 MIXED = 0.5
@@ -59,6 +72,16 @@ class Batch:
     target: Tensor  # (B, 3, r, r)
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Parts of pictures, painted and meant."""
+
+    of: Meaning
+    ws: Tensor  # (B, L, W)
+    target: Tensor  # (B, 3, h, w)
+    image: Tensor  # (B, 3, h, w)
+
+
 class Trainer:
     """The networks in training and all that a run needs to go on."""
 
@@ -90,7 +113,6 @@ class Trainer:
             if ".torgb.weight" in name:
                 parameter.data.mul_(0.3)
         self.generator.to(self.device)
-        self.embedding.to(self.device)
         self.tone.to(self.device)
         self.families.to(self.device)
         self.discriminator.to(self.device)
@@ -106,13 +128,20 @@ class Trainer:
 
     @torch.no_grad()
     def _begin_with_waves(self) -> None:
-        layer = self.generator.block(8 << SEAM).layers()[0]
-        outputs = layer.weight.shape[0]
-        waves, bias = self.embedding.waves(outputs)
-        layer.weight.mul_(0.1)
-        layer.weight[: len(waves), :, 1, 1] = 3 * waves
-        layer.bias[: len(waves)] = bias / waves.norm(dim=1)  # as demodulation scales the sums
-        layer.affine.weight.mul_(0.1)  # the sums of ridges rely on one another
+        """Let the two layers above the seam begin with ridges and waves."""
+        first, second = self.generator.block(8 << SEAM).layers()
+        louder = 1.0
+        for layer, (weight, bias) in (
+            (first, self.embedding.ridges(first.weight.shape[0])),
+            (second, self.embedding.waves(second.weight.shape[1], second.weight.shape[0])),
+        ):
+            norm = weight.norm(dim=1).clamp_min(1e-6)  # demodulation scales the sums by its inverse
+            own = norm > 1e-5
+            layer.weight[own] *= 0.1
+            layer.weight[own, :, 1, 1] = 3 * weight[own] / norm[own, None]
+            layer.bias[own] = louder * (bias / norm)[own]
+            layer.affine.weight.mul_(0.1)  # the sums rely on one another
+            louder = float(1 / norm[own].mean())
 
     # The run.
 
@@ -146,14 +175,14 @@ class Trainer:
                 r1 = self._penalise(stage, random)
         tone = deep = math.nan
         if stage.resolution:
-            fit, generator = self._paint(stage, random)
+            fit, deep, generator = self._paint(stage, random)
         else:
             fit, tone, deep = self._points(stage, random)
             generator = math.nan
         path_length = math.nan
         if stage.path_length and self.step_number % PATH_EVERY == PATH_EVERY // 2:
             path_length = self._straighten(stage, random)
-        self._follow(stage.batch)
+        self._follow()
         self.step_number += 1
         self.pictures_seen += stage.batch
         return Losses(fit, tone, deep, generator, real, fake, r1, path_length)
@@ -165,9 +194,7 @@ class Trainer:
     def batch(self, stage: Stage, random: torch.Generator, size: int | None = None) -> Batch:
         """Latents, noise, and the pictures that they mean."""
         size = stage.batch if size is None else size
-        z = torch.randn(3, size, self.plan.architecture.z_dim, generator=random, device=self.device)
-        mixed = torch.rand(size, 1, generator=random, device=self.device) < MIXED
-        z[1:] = torch.where(mixed, z[1:], z[0])
+        z = self._noise_vectors(size, random)
         noise = self.generator.noise(size, stage.resolution, generator=random)
         with torch.no_grad():
             target = paint(meaning(z[0], z[1], z[2]), noise, (stage.resolution, stage.resolution))
@@ -187,10 +214,52 @@ class Trainer:
 
     # The losses.
 
+    def _noise_vectors(self, size: int, random: torch.Generator) -> Tensor:
+        """(3, B, Z), one for each depth group; in unmixed samples all the same."""
+        z = torch.randn(3, size, self.plan.architecture.z_dim, generator=random, device=self.device)
+        mixed = torch.rand(size, 1, generator=random, device=self.device) < MIXED
+        z[1:] = torch.where(mixed, z[1:], z[0])
+        return z
+
+    def _deep(self, of: Meaning, ws: Tensor, size: int, random: torch.Generator) -> Tensor:
+        """How far the deep layers are from the ground, in the first samples of a batch."""
+        side = 4 << SEAM
+        first = Meaning(of.structure[:size], of.matter[:size], of.colour[:size])
+        with torch.no_grad():
+            goal = self.embedding(paint_ground(first, side))
+        noise = self.generator.noise(size, side, generator=random)
+        reached = self.generator.activations(ws[:size], noise, side, dtype=self.dtype)
+        return (reached.float() - goal).abs().mean()
+
+    def _windows(self, stage: Stage, random: torch.Generator) -> Windows:
+        """Windows at one random place of each picture of a batch, and what the upper layers make of them."""
+        size, side = stage.batch, 4 << SEAM
+        z = self._noise_vectors(size, random)
+        of = meaning(z[0], z[1], z[2])
+        room = side - stage.cells
+        top, left = torch.randint(0, room + 1, (2,), generator=random, device=self.device).tolist()
+        window = Window(2 * top / side - 1, 2 * left / side - 1, 2 * stage.cells / side, 2 * stage.cells / side)
+        noise = [
+            torch.randn(size, 1, *([source.size[0] * stage.cells // side] * 2), generator=random, device=self.device)
+            if source.size[0] > side
+            else torch.zeros(size, 1, 1, 1, device=self.device)
+            for source in self.plan.architecture.convolutions()
+        ]
+        pixels = stage.resolution * stage.cells // side
+        with torch.no_grad():
+            target = paint(of, noise, (pixels, pixels), window)
+            inner = self.embedding(paint_ground(of, stage.cells, window))
+        inner = inner.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        ws = self._latents(z)
+        image = self.generator.upper(inner, ws, noise, 2 * side)
+        edge = stage.resolution // side if room else 0
+        inside = slice(edge, pixels - edge)
+        return Windows(of, ws, target[..., inside, inside], image[..., inside, inside])
+
     def _points(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
         """One step of both parts: from noise vectors to the embedded ground, and from there to colours."""
         size, architecture = stage.batch, self.plan.architecture
-        z = torch.randn(size, architecture.z_dim, generator=random, device=self.device)
+        z = self._noise_vectors(size, random)
         values = [
             SMOOTHED * torch.randn(size, POINTS, POINTS, generator=random, device=self.device)
             if source.size[0] > 4 << SEAM
@@ -198,54 +267,62 @@ class Trainer:
             for source in architecture.convolutions()
         ]
         with torch.no_grad():
-            of = meaning(z, z, z)
+            of = meaning(z[0], z[1], z[2])
             painted = paint_points(of, values, POINTS)
             inner = self.embedding(painted.ground).to(self.dtype).contiguous(memory_format=torch.channels_last)
-            side = 4 << SEAM
-            goal = self.embedding(paint_ground(of, side))
-        ws = self._latents(z.expand(3, -1, -1))
+        ws = self._latents(z)
         noise = [None if value is None else value[:, None] for value in values]
         image, layers = self.generator.points(inner, ws, noise, 8 << SEAM)
         fit = (image - painted.rgb).abs().mean()
         before, after = layers[16 << SEAM]
         tone = (self.tone(after.float()) - painted.tone).abs().mean()
         tone = tone + (self.families(before.float()) - painted.families).abs().mean()
-        half = slice(0, size // 3)
-        few = self.generator.noise(size // 3, side, generator=random)
-        reached = self.generator.activations(ws[half], few, side, dtype=self.dtype)
-        deep = (reached.float() - goal[half]).abs().mean()
+        deep = self._deep(of, ws, size // 3, random)
         self._optimiser.zero_grad()
         torch.autograd.backward(fit + tone + 0.5 * deep)
         self._optimiser.step()
         return float(fit.detach()), float(tone.detach()), float(deep.detach())
 
-    def _paint(self, stage: Stage, random: torch.Generator) -> tuple[float, float]:
+    def _paint(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
         """One step of the generator."""
-        batch = self.batch(stage, random)
-        image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
-        fit = distance(image, batch.target, stage.fit_scale)
+        deep = torch.full((), math.nan)
+        if stage.cells:
+            windows = self._windows(stage, random)
+            image, target = windows.image, windows.target
+        else:
+            batch = self.batch(stage, random)
+            image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
+            target = batch.target
+        fit = distance(image, target, stage.fit_scale)
         loss = stage.fit * fit
+        if stage.cells:
+            deep = self._deep(windows.of, windows.ws, stage.batch // 2, random)
+            loss = loss + 0.5 * deep
         judged = math.nan
         if stage.adversary:
             self.discriminator.requires_grad_(False)
-            generator_loss = F.softplus(
-                -self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)
-            ).mean()
+            logits = self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)
+            generator_loss = F.softplus(-logits).mean()
             loss = loss + stage.adversary * generator_loss
             judged = float(generator_loss.detach())
         self._optimiser.zero_grad()
         torch.autograd.backward(loss)
         self._optimiser.step()
-        return float(fit.detach()), judged
+        return float(fit.detach()), float(deep.detach()), judged
 
     def _judge(self, stage: Stage, random: torch.Generator) -> tuple[float, float]:
         """One step of the discriminator."""
         self.discriminator.requires_grad_(True)
         with torch.no_grad():
-            batch = self.batch(stage, random)
-            image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
+            if stage.cells:
+                windows = self._windows(stage, random)
+                image, target = windows.image, windows.target
+            else:
+                batch = self.batch(stage, random)
+                image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
+                target = batch.target
         self._adversary.zero_grad()
-        real = F.softplus(-self.discriminator(cropped(batch.target, stage.window, random), dtype=self.dtype)).mean()
+        real = F.softplus(-self.discriminator(cropped(target, stage.window, random), dtype=self.dtype)).mean()
         torch.autograd.backward(real)
         fake = F.softplus(self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)).mean()
         torch.autograd.backward(fake)
@@ -254,7 +331,9 @@ class Trainer:
 
     def _penalise(self, stage: Stage, random: torch.Generator) -> float:
         """R1: the discriminator is flat around real pictures. On half a batch, in full precision."""
-        target = self.batch(stage, random, max(1, stage.batch // 2)).target
+        part = dataclasses.replace(stage, batch=max(1, stage.batch // 2))
+        with torch.no_grad():
+            target = self._windows(part, random).target if stage.cells else self.batch(part, random).target
         target = cropped(target, stage.window, random).requires_grad_(True)
         logits = self.discriminator(target)
         (gradient,) = torch.autograd.grad(logits.sum(), target, create_graph=True)
@@ -284,10 +363,10 @@ class Trainer:
         return float(lengths.mean().detach())
 
     @torch.no_grad()
-    def _follow(self, batch: int) -> None:
+    def _follow(self) -> None:
         """The moving average of the weights; at the start it follows closely."""
-        half_life = min(self.plan.ema_pictures, 0.05 * self.pictures_seen + batch)
-        share = 1 - 0.5 ** (batch / half_life)
+        half_life = min(self.plan.ema_steps, 0.05 * self.step_number + 1)
+        share = 1 - 0.5 ** (1 / half_life)
         now, average = dict(self.generator.named_parameters()), dict(self.average.named_parameters())
         torch._foreach_lerp_(list(average.values()), [now[name] for name in average], share)
         self.average.mapping.w_avg.copy_(self.generator.mapping.w_avg)
@@ -333,75 +412,91 @@ class Trainer:
         self.restore(torch.load(path, map_location=self.device, weights_only=True))
 
 
-class Embedding(nn.Module):
-    """What the last deep layer should put out: ridges across the ground, enough to draw any curve along 16 directions.
+class Embedding:
+    """What the last deep layer should put out, and what the two layers above begin with.
 
-    Fixed; the seam at which the deep layers and those above are trained apart.
+    The deep layers hand over the ground itself: each channel is lrelu(g) or lrelu(-g) of one of its six fields, so that
+    differences of channels are the fields, and stay so when they are resampled. The next layer begins with ridges along
+    16 directions across the ground, the one after with sines and cosines along them: networks of rectifiers learn such
+    curves late (Rahaman et al. 2019, arXiv:1806.08734).
     """
 
-    DIRECTIONS = 16
+    FIELDS = 6
     REACH = 2.3
     """Where the outermost ridges lie."""
     FREQUENCIES = (1.2, 2.3, 3.5, 5.0)
-
-    weight: Tensor
-    bias: Tensor
+    PAIRS = 3
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        root = math.sqrt(0.5)
-        directions = [
+        signs = torch.tensor([1.0, -1.0])
+        order = torch.arange(channels)
+        self._field = (order // 2) % self.FIELDS
+        self._sign = signs[order % 2]
+
+    def __call__(self, ground: Tensor) -> Tensor:
+        """(B, 6, h, w) -> (B, C, h, w)."""
+        x = ground[:, self._field.to(ground.device)] * self._sign.to(ground)[:, None, None]
+        return F.leaky_relu(x, 0.2) * GAIN
+
+    def ridges(self, outputs: int) -> tuple[Tensor, Tensor]:
+        """Weights (O, C) and bias (O,) of a layer that draws lrelu(d · g - t) for directions d and offsets t."""
+        directions = self._directions()
+        knots = outputs // len(directions)
+        channels = len(self._field)
+        # Differences of pairs: lrelu(g) - lrelu(-g) = 1.2 g. A few pairs of each field average out their errors; all
+        # of them would make the demodulated sums too large.
+        reading = torch.zeros(self.FIELDS, channels)
+        few = torch.arange(min(channels, 2 * self.FIELDS * self.PAIRS))
+        counts = torch.bincount(self._field[few], minlength=self.FIELDS).float()
+        reading[self._field[few], few] = self._sign[few] / counts[self._field[few]] * (2 / 1.2 / GAIN)
+        weight = (directions @ reading).repeat_interleave(knots, 0)
+        offsets = torch.linspace(-self.REACH, self.REACH, knots).repeat(len(directions))
+        rest = outputs - len(weight)
+        return F.pad(weight, (0, 0, 0, rest)), F.pad(-offsets, (0, rest))
+
+    def waves(self, inputs: int, outputs: int) -> tuple[Tensor, Tensor]:
+        """Weights (O, I) and bias (O,) of a layer that draws waves along each direction from ridges."""
+        directions = len(self._directions())
+        knots = inputs // directions
+        offsets = torch.linspace(-self.REACH, self.REACH, knots)
+        place = torch.linspace(-self.REACH - 0.3, self.REACH + 0.3, 200)
+        basis = F.leaky_relu(place[:, None] - offsets, 0.2) * GAIN
+        basis = torch.cat([basis, torch.ones(200, 1)], 1)
+        curves = [torch.sin(f * place + phase) for f in self.FREQUENCIES for phase in (0.0, math.pi / 2)]
+        small = 0.7 * torch.diag(torch.tensor([1.0] * knots + [0.05]))  # small weights rather than exact curves
+        goal = torch.cat([torch.stack(curves, 1), torch.zeros(knots + 1, len(curves))])
+        drawn = torch.linalg.lstsq(torch.cat([basis, small]), goal).solution.T  # (curves, knots + 1)
+        drawn = torch.cat([drawn, -drawn])
+        weight = torch.zeros(len(drawn), directions, inputs)
+        for direction in range(directions):
+            weight[:, direction, direction * knots : (direction + 1) * knots] = drawn[:, :knots]
+        bias = drawn[:, knots:].expand(-1, directions)
+        weight, bias = weight.flatten(0, 1)[:outputs], bias.flatten()[:outputs]  # low frequencies first
+        rest = outputs - len(weight)
+        return F.pad(weight, (0, 0, 0, rest)), F.pad(bias, (0, rest))
+
+    @staticmethod
+    def _directions() -> Tensor:
+        """(16, 6), unit vectors."""
+        rows = [
             [1, 0, 0, 0, 0, 0],
             [0, 1, 0, 0, 0, 0],
             [0, 0, 1, 0, 0, 0],
-            [root, root, 0, 0, 0, 0],
-            [root, -root, 0, 0, 0, 0],
-            [0.8, 0, 0.6, 0, 0, 0],
-            [0, 0.8, 0.6, 0, 0, 0],
-            [0.8, 0, -0.6, 0, 0, 0],
-            [0, 0.8, -0.6, 0, 0, 0],
-            [0.6, 0.6, 0.5, 0, 0, 0],
-            [0.6, -0.6, 0.5, 0, 0, 0],
+            [1, 1, 0, 0, 0, 0],
+            [1, -1, 0, 0, 0, 0],
+            [4, 0, 3, 0, 0, 0],
+            [0, 4, 3, 0, 0, 0],
+            [4, 0, -3, 0, 0, 0],
+            [0, 4, -3, 0, 0, 0],
+            [1, 1, 1, 0, 0, 0],
+            [1, -1, 1, 0, 0, 0],
             [0, 0, 0, 1, 0, 0],
-            [0, 0, 0, 0.5, 0.866, 0],
-            [0, 0, 0, -0.5, 0.866, 0],
             [0, 0, 0, 0, 1, 0],
             [0, 0, 0, 0, 0, 1],
+            [1, 2, 0, 0, 0, 0],
+            [2, -1, 0, 0, 0, 0],
         ]
-        knots = channels // self.DIRECTIONS
-        self._knots = torch.linspace(-self.REACH, self.REACH, knots)
-        rows = torch.tensor(directions)
-        self.register_buffer("weight", rows.repeat_interleave(knots, 0))
-        self.register_buffer("bias", -self._knots.repeat(self.DIRECTIONS))
-
-    def forward(self, ground: Tensor) -> Tensor:
-        """(B, 6, h, w) -> (B, C, h, w)."""
-        x = torch.einsum("oi,bihw->bohw", self.weight, ground) + self.bias[:, None, None]
-        return F.leaky_relu(x, 0.2) * GAIN
-
-    def waves(self, outputs: int) -> tuple[Tensor, Tensor]:
-        """A layer above that draws sines and cosines along each direction, each up and down: weights (O, C), bias (O,).
-
-        Networks of rectifiers learn such curves late (Rahaman et al. 2019, arXiv:1806.08734); so they begin with them.
-        """
-        knots = len(self._knots)
-        place = torch.linspace(-self.REACH - 0.3, self.REACH + 0.3, 200)
-        basis = F.leaky_relu(place[:, None] - self._knots, 0.2) * GAIN
-        basis = torch.cat([basis, torch.ones(200, 1)], 1)
-        curves = [torch.sin(f * place + phase) for f in self.FREQUENCIES for phase in (0.0, math.pi / 2)]
-        ridge = torch.cat(
-            [basis, 0.7 * torch.diag(torch.tensor([1.0] * knots + [0.05]))]
-        )  # small weights rather than exact curves
-        goal = torch.cat([torch.stack(curves, 1), torch.zeros(knots + 1, len(curves))])
-        drawn = torch.linalg.lstsq(ridge, goal).solution.T  # (curves, knots + 1)
-        drawn = torch.cat([drawn, -drawn])
-        drawn, bias = drawn[:, :knots], drawn[:, knots]
-        weight = torch.zeros(self.DIRECTIONS * len(drawn), self.DIRECTIONS * knots)
-        for direction in range(self.DIRECTIONS):
-            rows = slice(direction * len(drawn), (direction + 1) * len(drawn))
-            weight[rows, direction * knots : (direction + 1) * knots] = drawn
-        order = torch.arange(len(weight)).view(self.DIRECTIONS, len(drawn)).T.flatten()  # low frequencies first
-        return weight[order][:outputs], bias.repeat(self.DIRECTIONS)[order][:outputs]
+        return F.normalize(torch.tensor(rows, dtype=torch.float32), dim=1)
 
 
 def cropped(image: Tensor, side: int, random: torch.Generator) -> Tensor:

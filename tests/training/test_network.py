@@ -70,9 +70,9 @@ def test_points_are_what_the_layers_make_of_even_activations(network: GeneratorN
             centre = parameter.data[:, :, 1, 1].clone()
             parameter.data.zero_()[:, :, 1, 1] = centre
     for resolution in (4, 8):
-        network.synthesis.get_submodule(f"b{resolution}").torgb.weight.data.zero_()
-        network.synthesis.get_submodule(f"b{resolution}").torgb.bias.data.zero_()
-    const = network.synthesis.get_submodule("b4").const
+        network.block(resolution).torgb.weight.data.zero_()
+        network.block(resolution).torgb.bias.data.zero_()
+    const = network.block(4).const
     const.data.copy_(const.data[:, :1, :1].expand_as(const))
     ws = network.latents(torch.randn(2, 12))[:, None].expand(-1, 8, -1)
     noise = [0.5 * torch.ones_like(values) for values in noise_for(network, 2)]
@@ -84,6 +84,24 @@ def test_points_are_what_the_layers_make_of_even_activations(network: GeneratorN
         whole = network(ws, noise, 32)
     assert {size: len(inner) for size, inner in layers.items()} == {16: 2, 32: 2}
     torch.testing.assert_close(whole[:, :, 16:17, 16:17], points, atol=2e-3, rtol=2e-3)
+
+
+def test_the_upper_part_goes_on_where_the_deep_part_ends(network: GeneratorNetwork) -> None:
+    for resolution in (4, 8):  # whose painters are not part of the upper network
+        network.block(resolution).torgb.weight.data.zero_()
+        network.block(resolution).torgb.bias.data.zero_()
+    ws = network.latents(torch.randn(2, 12))[:, None].expand(-1, 8, -1)
+    noise = noise_for(network, 2)
+    with torch.no_grad():
+        inner = network.activations(ws, noise, 8)
+        torch.testing.assert_close(network.upper(inner, ws, noise, 16), network(ws, noise, 32), atol=1e-4, rtol=1e-4)
+        # a part of it, away from its border, is that part of the whole
+        part = network.upper(
+            inner[..., 1:7, 1:7], ws, [n[..., n.shape[-1] // 8 : -(n.shape[-1] // 8)] for n in noise], 16
+        )
+        whole = network(ws, noise, 32)[..., 4:28, 4:28]
+    middle = slice(10, 14)
+    torch.testing.assert_close(part[..., middle, middle], whole[..., middle, middle], atol=1e-4, rtol=1e-4)
 
 
 def test_depths_begin_apart() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from training.palettes import NUMBERS, oklab_to_rgb, palettes, ramp
-from training.pictures import MATTER, STRUCTURE, Z_DIM, meaning, paint, paint_ground, paint_points
+from training.pictures import MATTER, STRUCTURE, Z_DIM, Window, meaning, paint, paint_ground, paint_points
 
 SIZES = [4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 128]
 
@@ -75,6 +75,27 @@ def test_noise_moves_details_rather_than_masses() -> None:
     coarse = torch.nn.functional.avg_pool2d(change, 16)
     assert change.square().mean() > 0.002
     assert coarse.square().mean() < 0.25 * change.square().mean()
+
+
+def test_a_window_is_a_part_of_the_whole() -> None:
+    z, noise = drawn(8, 12)
+    still = [octave * 0 for octave in noise]
+    whole = paint(meaning(z, z, z), still, (128, 128))
+    window = Window(top=-0.5, left=0.0, height=1.0, width=1.0)
+    part = paint(meaning(z, z, z), [octave[..., : octave.shape[-1] // 2] * 0 for octave in noise], (64, 64), window)
+    inside = slice(12, -12)  # bloom reaches as far
+    difference = (whole[:, :, 32:96, 64:128] - part)[..., inside, inside].abs()
+    assert difference.mean() < 0.004 and difference.max() < 0.4
+    ground = paint_ground(meaning(z, z, z), 16)
+    torch.testing.assert_close(paint_ground(meaning(z, z, z), 8, window), ground[:, :, 4:12, 8:16], atol=1e-5, rtol=0)
+
+
+def test_a_larger_picture_shows_the_same() -> None:
+    z, noise = drawn(8, 13)
+    still = [octave * 0 for octave in noise]
+    large, small = (paint(meaning(z, z, z), still, (side, side)) for side in (128, 64))
+    halved = torch.nn.functional.avg_pool2d(large, 2)
+    assert (halved - small).abs().mean() < 0.04
 
 
 def test_the_ground_is_what_points_stand_on() -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from stylegan_ops import load_generator
 from training.__main__ import main
 from training.plan import Plan, plans
-from training.trainer import Trainer, cropped, distance
+from training.trainer import GAIN, Embedding, Trainer, cropped, distance
 
 TOY = plans()["toy"]
 
@@ -36,7 +36,7 @@ def fit_of(trainer: Trainer) -> float:
 
 
 def test_one_step_lowers_the_loss() -> None:
-    trainer = Trainer(short(0, 8, 0))
+    trainer = Trainer(short(0, 8, 0, 0))
     before = fit_of(trainer)
     trainer.step()
     assert fit_of(trainer) < before
@@ -44,7 +44,7 @@ def test_one_step_lowers_the_loss() -> None:
 
 
 def test_scattered_points_teach_both_halves() -> None:
-    trainer = Trainer(short(160, 0, 0))
+    trainer = Trainer(short(160, 0, 0, 0))
     losses = [trainer.step() for _ in range(20)]
     first, last = losses[:4], losses[-4:]
     for name in ("fit", "tone", "deep"):
@@ -52,7 +52,7 @@ def test_scattered_points_teach_both_halves() -> None:
 
 
 def test_every_stage_trains_both_networks_where_it_should() -> None:
-    trainer = Trainer(short(8, 8, 16))
+    trainer = Trainer(short(8, 8, 8, 16))
     judge = {name: value.clone() for name, value in trainer.discriminator.state_dict().items()}
 
     def judge_moved() -> bool:
@@ -63,13 +63,15 @@ def test_every_stage_trains_both_networks_where_it_should() -> None:
     assert not judge_moved()
     losses = trainer.step()
     assert judge_moved()
-    assert losses.real > 0 and losses.fake > 0 and losses.generator > 0
+    assert losses.real > 0 and losses.fake > 0 and losses.generator > 0 and losses.deep > 0
     trainer.step()
+    losses = trainer.step()
+    assert losses.real > 0 and losses.fake > 0 and losses.generator > 0
     assert trainer.finished
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    plan = short(16, 16, 96)  # into the step that straightens paths
+    plan = short(16, 16, 16, 96)  # into the step that straightens paths
     whole = Trainer(plan)
     for _ in range(14):
         whole.step()
@@ -99,6 +101,31 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
 def test_another_seed_is_another_run() -> None:
     first, second = Trainer(TOY), Trainer(dataclasses.replace(TOY, seed=2))
     assert not torch.equal(first.generator.latents(torch.ones(1, 88)), second.generator.latents(torch.ones(1, 88)))
+
+
+def test_windows_teach_both_halves() -> None:
+    stage = dataclasses.replace(TOY.stages[2], pictures=160, adversary=0.0, fit_scale=1)
+    trainer = Trainer(dataclasses.replace(TOY, stages=(stage,)))
+    losses = [trainer.step() for _ in range(20)]
+    for name in ("fit", "deep"):
+        assert sum(getattr(row, name) for row in losses[-4:]) < sum(getattr(row, name) for row in losses[:4])
+
+
+def test_the_layers_above_the_seam_begin_with_waves() -> None:
+    """Through pairs, ridges and waves: sines of a field of the ground, as they were drawn."""
+    embedding = Embedding(256)
+    ground = torch.zeros(1, 6, 1, 50)
+    ground[0, 0, 0] = torch.linspace(-1.8, 1.8, 50)
+    pairs = embedding(ground)[0, :, 0]
+    weight, bias = embedding.ridges(256)
+    ridges = torch.nn.functional.leaky_relu(weight @ pairs + bias[:, None], 0.2) * GAIN
+    weight, bias = embedding.waves(256, 256)
+    waves = weight @ ridges + bias[:, None]
+    directions = 16
+    for index, (frequency, phase) in enumerate([(1.2, 0.0), (1.2, torch.pi / 2), (2.3, 0.0), (2.3, torch.pi / 2)]):
+        wanted = torch.sin(frequency * ground[0, 0, 0] + phase)
+        for sign, row in ((1, index * directions), (-1, (index + 8) * directions)):
+            assert torch.corrcoef(torch.stack([waves[row], sign * wanted]))[0, 1] > 0.97
 
 
 def test_windows_lie_inside() -> None:
@@ -135,7 +162,7 @@ def test_the_documents_train_export_and_measure() -> None:
 
 
 def test_a_run_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.__main__.plans", lambda: {"toy": short(16, 16, 16)})
+    monkeypatch.setattr("training.__main__.plans", lambda: {"toy": short(16, 16, 16, 16)})
     folder, model = tmp_path / "run", tmp_path / "model.safetensors"
     runner = CliRunner()
     command = ["train", "--plan", "toy", "--folder", str(folder)]
@@ -143,7 +170,7 @@ def test_a_run_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         result = runner.invoke(main, [*command, "--seconds", "0"], catch_exceptions=False)
         assert result.exit_code == 0
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["pictures"] == 48 and rows[-1]["fake"] > 0
+    assert rows[-1]["pictures"] == 64 and rows[-1]["fake"] > 0
     assert list(folder.glob("sheet-*.png"))
     result = runner.invoke(main, ["export", "--plan", "toy", "--folder", str(folder), "-o", str(model)])
     assert result.exit_code == 0, result.output
