@@ -96,9 +96,9 @@ def test_the_upper_part_goes_on_where_the_deep_part_ends(network: GeneratorNetwo
         inner = network.activations(ws, noise, 8)
         torch.testing.assert_close(network.upper(inner, ws, noise, 16), network(ws, noise, 32), atol=1e-4, rtol=1e-4)
         # a part of it, away from its border, is that part of the whole
-        part = network.upper(
-            inner[..., 1:7, 1:7], ws, [n[..., n.shape[-1] // 8 : -(n.shape[-1] // 8)] for n in noise], 16
-        )
+        eighths = [n.shape[-1] // 8 for n in noise]
+        parts = [n[..., at : 7 * at, at : 7 * at] for n, at in zip(noise, eighths, strict=True)]
+        part = network.upper(inner[..., 1:7, 1:7], ws, parts, 16)
         whole = network(ws, noise, 32)[..., 4:28, 4:28]
     middle = slice(10, 14)
     torch.testing.assert_close(part[..., middle, middle], whole[..., middle, middle], atol=1e-4, rtol=1e-4)
