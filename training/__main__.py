@@ -50,7 +50,10 @@ def train(plan_name: str, folder: Path, device: str, every: float, seconds: floa
     recent: list[Losses] = []
     since = time.monotonic()
     while not trainer.finished:
+        before, _, _ = trainer.stage()
         recent.append(trainer.step())
+        if trainer.stage()[0] != before:
+            trainer.save(folder / f"stage-{before}.pt")
         now = time.monotonic()
         if trainer.step_number % 50 == 0 or trainer.finished:
             index, stage, _ = trainer.stage()

@@ -43,6 +43,8 @@ SEAM = 2
 """Index of the last deep block, at 16 × 16: above it, a picture is a function of the ground, point by point."""
 POINTS = 14
 """Points a side that a stage without resolution learns from, in each picture."""
+WARM_UP = 200
+"""Steps over which the learning rate rises at the start of each stage."""
 R1_EVERY = 16
 PATH_EVERY = 16
 PATH_DECAY = 0.01
@@ -163,6 +165,8 @@ class Trainer:
         """Learn from one batch."""
         _, stage, progress = self.stage()
         rate = stage.lr + (stage.final_lr - stage.lr) * progress
+        # Weights that a stage is the first to use would all leap at once.
+        rate *= min(1.0, (progress * stage.pictures / stage.batch + 1) / WARM_UP)
         for optimiser, adversarial in ((self._optimiser, bool(stage.adversary)), (self._adversary, True)):
             for group in optimiser.param_groups:
                 group["lr"] = rate
