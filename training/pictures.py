@@ -101,16 +101,19 @@ class Points:
 class Window:
     """A part of the plane, in a picture's own coordinates: -1 to 1 is the whole."""
 
-    top: float = -1.0
-    left: float = -1.0
+    top: float | Tensor = -1.0
+    """One for all pictures of a batch, or (B,)."""
+    left: float | Tensor = -1.0
     height: float = 2.0
     width: float = 2.0
 
     def pixels(self, size: tuple[int, int], margin: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Coordinates (y, x) of pixel centres, (h, w) each, with a margin of pixels around the window."""
+        """Coordinates (y, x) of pixel centres, (1 or B, h, w) each, with a margin of pixels around the window."""
         rows = (torch.arange(-margin, size[0] + margin, device=device) + 0.5) / size[0]
         columns = (torch.arange(-margin, size[1] + margin, device=device) + 0.5) / size[1]
-        y, x = torch.meshgrid(self.top + self.height * rows, self.left + self.width * columns, indexing="ij")
+        top, left = (torch.as_tensor(edge, device=device).reshape(-1, 1, 1) for edge in (self.top, self.left))
+        y = (top + self.height * rows[:, None]).expand(-1, -1, len(columns))
+        x = (left + self.width * columns).expand(-1, len(rows), -1)
         return y, x
 
 
@@ -173,8 +176,9 @@ def _ground(of: Meaning, size: tuple[int, int], rough: tuple[Tensor, Tensor, Ten
     margin = 2 if factor > 1 else 0
     y, x = window.pixels((size[0] // factor, size[1] // factor), margin, s.device)
     waves = _waves(s.device)
-    phase = waves[:, :1, None] * x + waves[:, 1:2, None] * y + waves[:, 2:, None]  # (waves, h, w)
-    basis = torch.cos(phase)
+    direction = waves[:, :, None, None]
+    basis = torch.cos(direction[:, 0] * x[:, None] + direction[:, 1] * y[:, None] + direction[:, 2])
+    basis = basis.expand(len(s), -1, -1, -1)
     at = 0
     fields = []
     for count, power in ((_HEIGHT_WAVES, 0.6), (_WARP_WAVES, 1.0), (_WARP_WAVES, 1.0)):
@@ -182,7 +186,7 @@ def _ground(of: Meaning, size: tuple[int, int], rough: tuple[Tensor, Tensor, Ten
         amplitude = amplitude / amplitude.square().sum().mul(0.5).sqrt()
         coefficients = s[:, at : at + count] * amplitude
         # Each field has waves of its own: the list is walked from another place.
-        fields.append(torch.einsum("bk,khw->bhw", coefficients, basis.roll(-at, 0)[:count]))
+        fields.append(torch.einsum("bk,bkhw->bhw", coefficients, basis.roll(-at, 1)[:, :count]))
         at += count
     centre = 0.45 * torch.tanh(s[:, at : at + 2])
     zoom = torch.exp(0.22 * s[:, at + 2])[:, None, None]

@@ -241,8 +241,9 @@ class Trainer:
         z = self._noise_vectors(size, random)
         of = meaning(z[0], z[1], z[2])
         room = side - stage.cells
-        top, left = torch.randint(0, room + 1, (2,), generator=random, device=self.device).tolist()
-        window = Window(2 * top / side - 1, 2 * left / side - 1, 2 * stage.cells / side, 2 * stage.cells / side)
+        places = torch.randint(0, room + 1, (2, size), generator=random, device=self.device)
+        top, left = 2 * places / side - 1
+        window = Window(top, left, 2 * stage.cells / side, 2 * stage.cells / side)
         noise = [
             torch.randn(size, 1, *([source.size[0] * stage.cells // side] * 2), generator=random, device=self.device)
             if source.size[0] > side
