@@ -21,27 +21,35 @@ struct Columns {
 
 namespace {
 
+constexpr int64_t TILE_BYTES = 64 << 10;
+
 // Of one column of the input: sums over the rows, for both rows of the output and the filter's three columns.
 struct Sums {
     Vector value[2][3];
 };
 
+// The resampling filter, and its taps that fall on the rows above and below.
+struct Taps {
+    Vector here[4], above[2], below[2];
+};
+
 template <class T>
-INLINE Sums vertical(const T *above, const T *here, const T *below, int64_t channels, const float *f, float top,
-                     float bottom, int64_t count) {
+INLINE Sums vertical(const T *above, const T *here, const T *below, int64_t channels, const Taps &f, int64_t count) {
     // The output's row y takes rows y - 1 to y + 2 of the transposed convolution, whose row 2i + k holds tap row k of
     // input row i.
     Sums sums;
     for (int k = 0; k < 3; k++) {
-        const Vector above1 = load(above + (3 + k) * channels, count) * top;
-        const Vector above2 = load(above + (6 + k) * channels, count) * top;
+        const Vector above1 = load(above + (3 + k) * channels, count);
+        const Vector above2 = load(above + (6 + k) * channels, count);
         const Vector here0 = load(here + k * channels, count);
         const Vector here1 = load(here + (3 + k) * channels, count);
         const Vector here2 = load(here + (6 + k) * channels, count);
-        const Vector below0 = load(below + k * channels, count) * bottom;
-        const Vector below1 = load(below + (3 + k) * channels, count) * bottom;
-        sums.value[0][k] = above1 * f[0] + (above2 + here0) * f[1] + here1 * f[2] + (here2 + below0) * f[3];
-        sums.value[1][k] = (above2 + here0) * f[0] + here1 * f[1] + (here2 + below0) * f[2] + below1 * f[3];
+        const Vector below0 = load(below + k * channels, count);
+        const Vector below1 = load(below + (3 + k) * channels, count);
+        sums.value[0][k] = above1 * f.above[0] + above2 * f.above[1] + here0 * f.here[1] + here1 * f.here[2] +
+                           here2 * f.here[3] + below0 * f.below[1];
+        sums.value[1][k] = above2 * f.above[0] + here0 * f.here[0] + here1 * f.here[1] + here2 * f.here[2] +
+                           below0 * f.below[0] + below1 * f.below[1];
     }
     return sums;
 }
@@ -52,35 +60,46 @@ INLINE void pair_of_rows(const Columns &job, int64_t sample, int64_t row) {
     const T *here = (const T *)job.products + (sample * job.rows + row - job.first_row) * line;
     const bool first = row == 0, last = row == job.height - 1;
     const T *above = first ? here : here - line, *below = last ? here : here + line;
-    const float top = first ? 0 : 1, bottom = last ? 0 : 1;  // beyond the edge there is nothing
+    Taps taps;
+    for (int tap = 0; tap < 4; tap++) taps.here[tap] = splat(job.taps[tap]);
+    for (int tap = 0; tap < 2; tap++) {  // beyond the edge there is nothing
+        taps.above[tap] = first ? Vector{} : taps.here[tap];
+        taps.below[tap] = last ? Vector{} : taps.here[2 + tap];
+    }
     T *y = (T *)job.y + sample * job.y_stride + 4 * row * width * channels;
     const float *noise = job.noise ? job.noise + sample * job.noise_stride + 4 * row * width : nullptr;
-    const float *f = job.taps;
+    const Vector *f = taps.here;
     const Vector high = splat(job.clamp), low = -high;
-    for (int64_t c = 0; c < channels; c += LANES) {
-        const int64_t count = channels - c < LANES ? channels - c : LANES;
-        const Vector scale = load(job.scale + sample * channels + c, count), bias = load(job.bias + c, count);
-        const Vector style = job.style ? load(job.style + sample * channels + c, count) : splat(1);
-        auto sums = [&](int64_t j) {
-            return vertical(above + j * step + c, here + j * step + c, below + j * step + c, channels, f, top, bottom,
-                            count);
-        };
-        auto put = [&](int parity, int64_t column, Vector value) {
-            const int64_t at = parity * 2 * width + column;
-            value = value * scale + (bias + (noise ? noise[at] * job.noise_gain : 0.0f));
-            value = at_most(at_least(leaky_relu(value), low), high) * style;
-            store(y + at * channels + c, value, count);
-        };
-        Sums before{}, now = sums(0);
-        for (int64_t j = 0; j < width; j++) {
-            Sums after{};
-            if (j + 1 < width) after = sums(j + 1);
-            for (int parity = 0; parity < 2; parity++) {
-                const Vector *a = before.value[parity], *b = now.value[parity], *d = after.value[parity];
-                put(parity, 2 * j, a[1] * f[0] + (a[2] + b[0]) * f[1] + b[1] * f[2] + (b[2] + d[0]) * f[3]);
-                put(parity, 2 * j + 1, (a[2] + b[0]) * f[0] + b[1] * f[1] + (b[2] + d[0]) * f[2] + d[1] * f[3]);
+    // In tiles that the innermost cache holds, since each vector of channels goes over a tile again.
+    const int64_t fitting = TILE_BYTES / (3 * step * (int64_t)sizeof(T)), tile = fitting < 8 ? 8 : fitting;
+    for (int64_t left = 0; left < width; left += tile) {
+        const int64_t right = left + tile < width ? left + tile : width;
+        for (int64_t c = 0; c < channels; c += LANES) {
+            const int64_t count = channels - c < LANES ? channels - c : LANES;
+            const Vector scale = load(job.scale + sample * channels + c, count), bias = load(job.bias + c, count);
+            const Vector style = job.style ? load(job.style + sample * channels + c, count) : splat(1);
+            auto sums = [&](int64_t j) {
+                return vertical(above + j * step + c, here + j * step + c, below + j * step + c, channels, taps,
+                                count);
+            };
+            auto put = [&](int parity, int64_t column, Vector value) {
+                const int64_t at = parity * 2 * width + column;
+                value = value * scale + (bias + (noise ? noise[at] * job.noise_gain : 0.0f));
+                value = at_most(at_least(leaky_relu(value), low), high) * style;
+                store(y + at * channels + c, value, count);
+            };
+            Sums before{}, now = sums(left);
+            if (left > 0) before = sums(left - 1);
+            for (int64_t j = left; j < right; j++) {
+                Sums after{};
+                if (j + 1 < width) after = sums(j + 1);
+                for (int parity = 0; parity < 2; parity++) {
+                    const Vector *a = before.value[parity], *b = now.value[parity], *d = after.value[parity];
+                    put(parity, 2 * j, a[1] * f[0] + (a[2] + b[0]) * f[1] + b[1] * f[2] + (b[2] + d[0]) * f[3]);
+                    put(parity, 2 * j + 1, (a[2] + b[0]) * f[0] + b[1] * f[1] + (b[2] + d[0]) * f[2] + d[1] * f[3]);
+                }
+                before = now, now = after;
             }
-            before = now, now = after;
         }
     }
 }

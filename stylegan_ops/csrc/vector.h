@@ -15,6 +15,10 @@
 #define LANES 4
 #endif
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
@@ -56,10 +60,14 @@ INLINE void store(float *to, Vector values, int64_t count) {
 
 // Rounds to nearest, ties to even.
 INLINE void store(BFloat16 *to, Vector values, int64_t count) {
-    Bits bits = (Bits)values;
+#if defined(__AVX512BF16__)
+    const Halves halves = (Halves)_mm512_cvtneps_pbh((__m512)values);
+#else
+    const Bits bits = (Bits)values;
     Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     rounded = values == values ? rounded : Bits{} + 0x7fc0;  // rounding would carry a NaN into the sign
-    Halves halves = __builtin_convertvector(rounded, Halves);
+    const Halves halves = __builtin_convertvector(rounded, Halves);
+#endif
     if (count == LANES)
         std::memcpy(to, &halves, sizeof(halves));
     else
@@ -67,19 +75,22 @@ INLINE void store(BFloat16 *to, Vector values, int64_t count) {
 }
 
 // Both return a NaN of `values`, as PyTorch does.
-INLINE Vector at_least(Vector values, Vector low) { return values < low ? low : values; }
-INLINE Vector at_most(Vector values, Vector high) { return values > high ? high : values; }
+INLINE Vector at_least(Vector values, Vector low) { return low > values ? low : values; }
+INLINE Vector at_most(Vector values, Vector high) { return high < values ? high : values; }
 
 INLINE Vector leaky_relu(Vector values) {
-    Vector small = values * 0.2f;
-    return values > small ? values : small;
+    const Vector small = values * 0.2f;
+    return small > values ? small : values;
 }
+
+typedef float Quarter __attribute__((vector_size(16)));
 
 // In a fixed order.
 INLINE float sum(Vector values) {
-    float lanes[LANES];
-    std::memcpy(lanes, &values, sizeof(values));
-    for (int half = LANES / 2; half; half /= 2)
-        for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
-    return lanes[0];
+    Quarter parts[LANES / 4];
+    std::memcpy(parts, &values, sizeof(values));
+    for (int half = LANES / 8; half; half /= 2)
+        for (int part = 0; part < half; part++) parts[part] += parts[part + half];
+    const Quarter total = parts[0];
+    return (total[0] + total[2]) + (total[1] + total[3]);
 }
