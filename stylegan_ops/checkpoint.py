@@ -33,8 +33,8 @@ from stylegan_ops.formats import (
     read_state_dict,
 )
 from stylegan_ops.generator import Generator
-from stylegan_ops.kernels import Implementation
 from stylegan_ops.info import ModelInfo
+from stylegan_ops.kernels import Implementation
 from stylegan_ops.layers import Preparation
 from stylegan_ops.pickles import Damaged
 

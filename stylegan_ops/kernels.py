@@ -101,7 +101,7 @@ def _cpu_kernels() -> Availability:
         path, source = build.cpu_library()
         library = ctypes.CDLL(str(path))
     except (build.BuildError, OSError) as error:
-        warnings.warn(f"the compiled kernels cannot be used: {error}. {COST[0].upper()}{COST[1:]}.", stacklevel=2)
+        warnings.warn(f"the compiled kernels cannot be used: {error}; {COST}", RuntimeWarning, stacklevel=2)
         return Availability(None, str(error))
     for name in NAMES.values():
         for function, structure in (("finish", Finish), ("columns", Columns)):
@@ -296,23 +296,24 @@ def unlimited(clamp: float | None) -> float:
     return math.inf if clamp is None else clamp
 
 
-_ops = torch.library.Library("stylegan_ops", "DEF")
-_ops.define(
-    "finish(Tensor x, Tensor(a!)? y, int first_row, int height, Tensor scale, Tensor bias, Tensor? noise, "
-    "float noise_gain, float clamp, Tensor? style, Tensor? brush, Tensor? brush_bias, float brush_clamp, Tensor? skip, "
-    "Tensor? taps, Tensor(b!)? image) -> ()"
+torch.library.define(
+    "stylegan_ops::finish",
+    "(Tensor x, Tensor(a!)? y, int first_row, int height, Tensor scale, Tensor bias, Tensor? noise, float noise_gain, "
+    "float clamp, Tensor? style, Tensor? brush, Tensor? brush_bias, float brush_clamp, Tensor? skip, Tensor? taps, "
+    "Tensor(b!)? image) -> ()",
 )
-_ops.define(
-    "columns(Tensor products, Tensor(a!) y, int first_row, int start, int stop, Tensor taps, Tensor scale, "
-    "Tensor bias, Tensor? noise, float noise_gain, float clamp, Tensor? style) -> ()"
+torch.library.define(
+    "stylegan_ops::columns",
+    "(Tensor products, Tensor(a!) y, int first_row, int start, int stop, Tensor taps, Tensor scale, Tensor bias, "
+    "Tensor? noise, float noise_gain, float clamp, Tensor? style) -> ()",
 )
-_ops.define("rgb_to_yuv420(Tensor image) -> Tensor")
-_ops.impl("finish", _finish, "CPU")
-_ops.impl("columns", _columns, "CPU")
-_ops.impl("rgb_to_yuv420", _rgb_to_yuv420, "CPU")
-torch.library.register_fake("stylegan_ops::finish", lambda *args, **kwargs: None, lib=_ops)
-torch.library.register_fake("stylegan_ops::columns", lambda *args, **kwargs: None, lib=_ops)
-torch.library.register_fake("stylegan_ops::rgb_to_yuv420", _rgb_to_yuv420_shape, lib=_ops)
+torch.library.define("stylegan_ops::rgb_to_yuv420", "(Tensor image) -> Tensor")
+torch.library.impl("stylegan_ops::finish", "CPU", _finish)
+torch.library.impl("stylegan_ops::columns", "CPU", _columns)
+torch.library.impl("stylegan_ops::rgb_to_yuv420", "CPU", _rgb_to_yuv420)
+torch.library.register_fake("stylegan_ops::finish", lambda *args: None)
+torch.library.register_fake("stylegan_ops::columns", lambda *args: None)
+torch.library.register_fake("stylegan_ops::rgb_to_yuv420", _rgb_to_yuv420_shape)
 
 finish = torch.ops.stylegan_ops.finish.default
 columns = torch.ops.stylegan_ops.columns.default

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_ops import kernels
+from stylegan_ops.errors import StyleGANError
 from stylegan_ops.memory import Workspace
 
 BAND_BYTES = 4 << 20
@@ -84,8 +85,10 @@ def op_status() -> list[OpStatus]:
     try:
         implementation = kernels.wanted_implementation(None)
         use = kernels.use_compiled(implementation, torch.device("cpu"), torch.float32)
-        reason = f"{kernels.VARIABLE}={implementation}" if implementation == "reference" else kernels.cpu_kernels().reason
-    except kernels.StyleGANError as error:
+        reason = (
+            f"{kernels.VARIABLE}={implementation}" if implementation == "reference" else kernels.cpu_kernels().reason
+        )
+    except StyleGANError as error:
         use, reason = False, str(error)
     status = [
         OpStatus(op, "compiled" if use else "reference", f"CPU, {reason}")
@@ -171,7 +174,12 @@ def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
     Returns:
         (B, H · W · 3 / 2) uint8: the planes Y (H, W), U and V (H / 2, W / 2), one after the other. Chroma is the mean
         of four pixels.
+
+    Raises:
+        StyleGANError: a size is odd.
     """
+    if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % 2 or image.shape[3] % 2:
+        raise StyleGANError(f"pictures of {tuple(image.shape)} were given; YUV 4:2:0 takes (batch, 3, even, even)")
     return kernels.rgb_to_yuv420(image.float().contiguous()) if compiled else _rgb_to_yuv420_ref(image)
 
 
