@@ -34,6 +34,7 @@ from stylegan_ops.formats import (
 )
 from stylegan_ops.generator import Generator
 from stylegan_ops.info import ModelInfo
+from stylegan_ops.kernels import Implementation
 from stylegan_ops.layers import Preparation
 from stylegan_ops.pickles import Damaged
 
@@ -57,7 +58,10 @@ class Checkpoint:
 
 
 def load_generator(
-    path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    implementation: Implementation | None = None,
 ) -> Generator:
     """The generator in a model file, ready to run. Nothing in the file is executed.
 
@@ -65,12 +69,16 @@ def load_generator(
         path: a StyleGAN2 pickle of NVIDIA's (PyTorch or TensorFlow), a rosinality `.pt`, or our own `.safetensors`.
         device: where to compute.
         dtype: precision of the convolutions: float32, bfloat16 or float16.
+        implementation: what runs the operations, as `Generator` takes it.
 
     Raises:
         CheckpointError: the file is missing, damaged, hostile, or of a network that is not StyleGAN2.
+        StyleGANError: compiled kernels were asked for and cannot be used.
     """
     checkpoint = read_checkpoint(path)
-    return Generator(checkpoint.architecture, checkpoint.state, device=device, dtype=dtype)
+    return Generator(
+        checkpoint.architecture, checkpoint.state, device=device, dtype=dtype, implementation=implementation
+    )
 
 
 def inspect_checkpoint(path: str | Path) -> ModelInfo:

@@ -8,17 +8,20 @@ the convolutions run in the precision that was asked for.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
-from stylegan_ops import ops
+from stylegan_ops import kernels, ops
 from stylegan_ops.architecture import Architecture, Convolution
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.initial import random_state
-from stylegan_ops.layers import Block, Layer, Preparation, extended
+from stylegan_ops.layers import Block, Layer, Modulation, Preparation, extended, styled
+from stylegan_ops.memory import Workspace, large_block
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
 
@@ -26,6 +29,28 @@ CPU_WORKING_SET = 8 << 20
 """Bytes of one activation. Large batches go through the high resolutions in parts that stay below: one picture fills
 the cores there. Above, blocks of memory go back to the system and are faulted in again every time: measured at 256² and
 batch 8, 20 000 page faults a picture and a quarter more time; below, none."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the blocks take from a batch of latent vectors, and where its pictures go."""
+
+    modulations: list[Modulation]
+    """For each layer."""
+    brushes: list[Tensor | None]
+    """For each block that paints, (B, 3, C)."""
+    noise: list[Tensor | None]
+    """For each layer, (B or 1, 1, h, w) float32."""
+    image: Tensor  # [B, 3, H, W] float32
+
+    def part(self, samples: slice) -> "Batch":
+        """That of some samples."""
+        return Batch(
+            [modulation.part(samples) for modulation in self.modulations],
+            [None if brush is None else brush[samples] for brush in self.brushes],
+            [values if values is None or len(values) == 1 else values[samples] for values in self.noise],
+            self.image[samples],
+        )
 
 
 class Generator:
@@ -41,6 +66,7 @@ class Generator:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        implementation: kernels.Implementation | None = None,
     ) -> None:
         """Prepare the network.
 
@@ -49,21 +75,25 @@ class Generator:
             state: a tensor of the right shape for each name in `architecture.shapes()`.
             device: where to compute.
             dtype: precision of the convolutions: float32, bfloat16 or float16.
+            implementation: "auto", compiled kernels where there are any; "reference", plain PyTorch; "compiled". By
+                default what the environment variable STYLEGAN_OPS says, or else "auto".
 
         Raises:
-            StyleGANError: the precision is none of the three.
+            StyleGANError: the precision is none of the three, or kernels were asked for and cannot be used.
         """
         if dtype not in (torch.float32, torch.bfloat16, torch.float16):
             raise StyleGANError(f"the precision {dtype} is not supported; use float32, bfloat16 or float16")
         self.architecture = architecture
         self.device = torch.device(device)
         self.dtype = dtype
+        self.compiled = kernels.use_compiled(kernels.wanted_implementation(implementation), self.device, dtype)
+        self._workspaces: list[Workspace] = []  # those that no call is using
         with torch.no_grad():
             prepare = Preparation(architecture, state, self.device, dtype)
             self._mapping = prepare.mapping()
             self._const = prepare.activation("synthesis.b4.const")[None]
             self._blocks = prepare.blocks()
-            self._image_taps = prepare.taps(3, torch.float32)
+            self._taps = prepare.taps()
 
     @classmethod
     def random(
@@ -79,6 +109,7 @@ class Generator:
         seed: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        implementation: kernels.Implementation | None = None,
     ) -> Self:
         """A network with seeded random weights, for tests and benchmarks; the same on every machine.
 
@@ -96,7 +127,8 @@ class Generator:
             mapping_features=(w_dim,) * mapping_layers,
             channels=tuple(min(channel_base // resolution, channel_max) for resolution in resolutions),
         )
-        return cls(architecture, random_state(architecture, seed=seed), device=device, dtype=dtype)
+        state = random_state(architecture, seed=seed)
+        return cls(architecture, state, device=device, dtype=dtype, implementation=implementation)
 
     @property
     def z_dim(self) -> int:
@@ -179,7 +211,22 @@ class Generator:
             wanted = f"(batch, {self.num_ws}, {self.w_dim})"
             raise StyleGANError(f"ws has the shape {tuple(ws.shape)}; this model takes {wanted}")
         ws = ws.to(self.device, torch.float32)
-        return self._synthesise(0, self._const, None, ws, self._noise_maps(noise, len(ws)))
+        maps = self._noise_maps(noise, len(ws))
+        image = self._empty_image(self._blocks[-1], len(ws))
+        workspace = self._borrow_workspace() if self.compiled else None
+        batch = Batch(
+            modulations=[layer.modulation(ws[:, at]) for at, layer in enumerate(self._layers())],
+            brushes=[None if b.painter is None else b.painter.brush(ws[:, b.last_layer + 1]) for b in self._blocks],
+            noise=maps,
+            image=image,
+        )
+        x = self._const.expand(len(ws), -1, -1, -1)
+        if self.architecture.kind != "resnet":
+            x = styled(x, batch.modulations[0].style)
+        self._synthesise(0, x, None, batch, workspace)
+        if workspace is not None:
+            self._workspaces.append(workspace)
+        return image
 
     def enlarged(self, *, const_size: tuple[int, int]) -> Self:
         """The same network with a larger learned constant, so that it paints a larger picture in the same scale.
@@ -217,9 +264,26 @@ class Generator:
             noise = extended(noise, self.architecture.const_size, const_size)
         return dataclasses.replace(layer, source=source, noise_const=noise)
 
+    def _layers(self) -> list[Layer]:
+        return [layer for block in self._blocks for layer in block.layers]
+
+    def _borrow_workspace(self) -> Workspace:
+        """One that no other thread is using."""
+        try:
+            return self._workspaces.pop()
+        except IndexError:
+            return Workspace()
+
+    def _empty_image(self, block: Block, batch: int) -> Tensor:
+        """The pictures that a block paints, not painted yet: (B, 3, h, w) float32."""
+        shape = (batch, 3, *block.layers[-1].source.size)
+        if self.device.type != "cpu":
+            return torch.empty(shape, device=self.device)
+        return large_block(4 * math.prod(shape)).view(torch.float32).view(shape)
+
     def _noise_maps(self, noise: Noise, batch: int) -> list[Tensor | None]:
-        """For each layer a map (B or 1, 1, h, w) times its gain, or None."""
-        layers = [layer for block in self._blocks for layer in block.layers]
+        """For each layer a map (B or 1, 1, h, w) float32, or None."""
+        layers = self._layers()
         if isinstance(noise, str):
             if noise not in ("const", "none"):
                 raise StyleGANError(f'noise is {noise!r}; give "const", "none", or a list of maps')
@@ -232,51 +296,59 @@ class Generator:
             if values.ndim != 4 or len(values) not in (1, batch) or values.shape[1:] != (1, *size):
                 wanted = f"({batch} or 1, 1, {size[0]}, {size[1]})"
                 raise StyleGANError(f"noise map {index} has the shape {tuple(values.shape)}; its layer takes {wanted}")
-            scaled = None if layer.noise_const is None else values.to(self.device, torch.float32) * layer.noise_gain
-            maps.append(None if scaled is None else scaled.to(self.dtype))
+            maps.append(values.to(self.device, torch.float32).contiguous() if layer.noise_gain else None)
         return maps
 
     def _synthesise(
-        self, start: int, x: Tensor, image: Tensor | None, ws: Tensor, noise: Sequence[Tensor | None]
-    ) -> Tensor:
+        self, start: int, x: Tensor, skip: Tensor | None, batch: Batch, workspace: Workspace | None
+    ) -> None:
         """Run the blocks from `start` on; where activations grow large, in parts of the batch, one after the other."""
         for index in range(start, len(self._blocks)):
             samples = self._samples_at_once(index)
-            if len(ws) > samples:
-                parts = []
-                for at in range(0, len(ws), samples):
+            if len(x) > samples:
+                for at in range(0, len(x), samples):
                     part = slice(at, at + samples)
-                    maps = [values if values is None or len(values) == 1 else values[part] for values in noise]
-                    own_x = x if len(x) == 1 else x[part]
-                    own_image = None if image is None else image[part]
-                    parts.append(self._synthesise(index, own_x, own_image, ws[part], maps))
-                return torch.cat(parts)
-            x, image = self._run_block(self._blocks[index], x, image, ws, noise)
-        assert image is not None  # the last block always paints
-        return image
+                    own_skip = None if skip is None else skip[part]
+                    self._synthesise(index, x[part], own_skip, batch.part(part), workspace)
+                return
+            x, skip = self._run_block(index, x, skip, batch, workspace)
 
     def _run_block(
-        self, block: Block, x: Tensor, image: Tensor | None, ws: Tensor, noise: Sequence[Tensor | None]
+        self, index: int, x: Tensor, skip: Tensor | None, batch: Batch, workspace: Workspace | None
     ) -> tuple[Tensor, Tensor | None]:
-        shortcut = (
-            None if block.shortcut is None else ops.conv2d(ops.upsample2d(x, self._block_taps(x)), block.shortcut)
-        )
-        keep_input = x is self._const  # all else is ours to overwrite; the shortcut has been taken
-        for index, layer in enumerate(block.layers, block.first_layer):
-            x = layer(x, ws[:, index], noise[index], keep_input=keep_input)
-            keep_input = False
+        """One block's activations, which the next block finds styled unless the network is residual, and its picture.
+
+        x is overwritten only where it is the workspace's.
+        """
+        block, last = self._blocks[index], index == len(self._blocks) - 1
+        residual = self.architecture.kind == "resnet"
+        image = paint = shortcut = None
+        brush = batch.brushes[index]
+        if block.painter is not None and brush is not None:
+            image = batch.image if last else self._empty_image(block, len(x))
+            paint = block.painter.paint(brush, skip, image)
+        if block.shortcut is not None:
+            shortcut = ops.conv2d(ops.upsample2d(x, self._taps), block.shortcut)
+        if residual:
+            x = styled(x, batch.modulations[block.first_layer].style)
+        for at, layer in enumerate(block.layers, block.first_layer):
+            ends_block = at == block.last_layer
+            found = layer(
+                x,
+                batch.modulations[at].scale,
+                batch.noise[at],
+                next_style=None if ends_block and (last or residual) else batch.modulations[at + 1].style,
+                paint=paint if ends_block and not residual else None,
+                keep=residual or not (ends_block and last),
+                workspace=workspace,
+            )
+            if found is not None:
+                x = found
         if shortcut is not None:
             x = shortcut.add_(x)
-        if image is not None:
-            image = ops.upsample2d(image, self._image_taps)
-        if block.painter is not None:
-            painted = block.painter(x, ws[:, block.first_layer + len(block.layers)])
-            image = painted if image is None else image.add_(painted)
+        if residual and paint is not None:
+            ops.to_rgb(x, paint)
         return x, image
-
-    def _block_taps(self, x: Tensor) -> Tensor:
-        """The resampling filter for as many channels as x has, times its gain."""
-        return self._image_taps[:1].to(x.dtype).expand(x.shape[1], -1, -1, -1)
 
     def _samples_at_once(self, index: int) -> int:
         """How many samples of a batch go through this block and all that follow together."""

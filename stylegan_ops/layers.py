@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stylegan_ops import ops
 from stylegan_ops.architecture import Architecture, Convolution
+from stylegan_ops.memory import Workspace
 
 GAIN = math.sqrt(2)
 """Of leaky ReLU, so that it keeps the variance."""
@@ -27,6 +28,18 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Modulation:
+    """What a styled convolution takes from a batch of latent vectors."""
+
+    style: Tensor  # [B, I] float32, for its input
+    scale: Tensor  # [B, O] float32, for its output: demodulation times gain
+
+    def part(self, samples: slice) -> "Modulation":
+        """That of some samples."""
+        return Modulation(self.style[samples], self.scale[samples])
+
+
+@dataclass(frozen=True)
 class Layer:
     """A styled convolution, with all that does not depend on the input computed beforehand."""
 
@@ -36,24 +49,51 @@ class Layer:
     weight_scale: float
     """What `weight` was divided by, to keep 16-bit sums in range."""
     energy: Tensor  # [I, O], sum of the squared weights over the kernel, float32
-    bias: Tensor  # [O], times gain
+    bias: Tensor  # [O] float32, times gain
     gain: float
     clamp: float | None
-    noise_gain: Tensor  # [], noise strength times gain
-    noise_const: Tensor | None  # [1, 1, h, w], times noise_gain; None where the strength is 0
-    taps: Tensor | None  # [O, 1, 4, 4], the resampling filter times 4 of a layer that doubles the resolution
+    noise_gain: float
+    """Noise strength times gain."""
+    noise_const: Tensor | None  # [1, 1, h, w] float32; None where the strength is 0
+    taps: Tensor | None  # [4] float32, the resampling filter times 2 of a layer that doubles the resolution
 
-    def __call__(self, x: Tensor, w: Tensor, noise: Tensor | None, *, keep_input: bool) -> Tensor:
-        """X (B or 1, I, h, w), w (B, W), noise (B or 1, 1, h', w') times `noise_gain` -> (B, O, h', w')."""
+    def modulation(self, w: Tensor) -> Modulation:
+        """Of latent vectors (B, W)."""
         style = self.affine(w)
         scale = torch.rsqrt(style.square() @ self.energy + 1e-8).mul_(self.gain * self.weight_scale)
-        if x.dtype == torch.float16:  # ± 65504 is soon reached: as in ADA, the style's size moves behind the sum
+        if self.weight.dtype == torch.float16:  # ± 65504 is soon reached: as in ADA, the style's size moves behind
             peak = style.abs().amax(1, keepdim=True).clamp_min_(1e-8)
             style, scale = style / peak, scale * peak
-        style, scale = style.to(x.dtype)[:, :, None, None], scale.to(x.dtype)
-        x = x * style if keep_input else x.mul_(style)
-        x = ops.conv2d(x, self.weight) if self.taps is None else ops.conv2d_up(x, self.weight, self.taps)
-        return ops.activate_(x, scale, noise, self.bias, self.clamp)
+        return Modulation(style, scale)
+
+    def __call__(
+        self,
+        x: Tensor,
+        scale: Tensor,
+        noise: Tensor | None,
+        *,
+        next_style: Tensor | None,
+        paint: ops.Paint | None,
+        keep: bool,
+        workspace: Workspace | None,
+    ) -> Tensor | None:
+        """X (B, I, h, w), styled -> (B, O, h', w'), times the next layer's style where it is given.
+
+        Args:
+            x: the input.
+            scale: (B, O), of `modulation`.
+            noise: (B or 1, 1, h', w') float32.
+            next_style: (B, O).
+            paint: of a block that paints.
+            keep: whether more than the painted picture is wanted.
+            workspace: where the compiled kernels work.
+        """
+        finish = ops.Finish(scale, self.bias, noise, self.noise_gain, self.clamp, next_style)
+        if self.taps is None:
+            name = self.source.name
+            return ops.styled_conv2d(x, self.weight, finish, paint, keep=keep, workspace=workspace, name=name)
+        # The convolution that follows in the block is done with it before another layer takes the name.
+        return ops.styled_conv2d_up(x, self.weight, self.taps, finish, workspace=workspace, name="up")
 
 
 @dataclass(frozen=True)
@@ -64,9 +104,15 @@ class Painter:
     weight: Tensor  # [3, C] float32, times 1/√C
     bias: Tensor  # [3] float32
     clamp: float | None
+    taps: Tensor  # [4] float32, the resampling filter times 2
 
-    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
-        return ops.to_rgb(x, self.weight, self.affine(w), self.bias, self.clamp)
+    def brush(self, w: Tensor) -> Tensor:
+        """The filters for latent vectors (B, W): (B, 3, C)."""
+        return self.weight * self.affine(w)[:, None]
+
+    def paint(self, brush: Tensor, skip: Tensor | None, image: Tensor) -> ops.Paint:
+        """How to paint `image` (B, 3, h, w) on top of the block before's, (B, 3, h / 2, w / 2)."""
+        return ops.Paint(brush, self.bias, self.clamp, skip, self.taps, image)
 
 
 @dataclass(frozen=True)
@@ -76,6 +122,11 @@ class Block:
     layers: tuple[Layer, ...]
     painter: Painter | None
     shortcut: Tensor | None  # [O, I, 1, 1] of a residual block, times its gain
+
+    @property
+    def last_layer(self) -> int:
+        """Index of its last convolution."""
+        return self.first_layer + len(self.layers) - 1
 
 
 @dataclass(frozen=True)
@@ -120,10 +171,9 @@ class Preparation:
         weight = self.tensor(f"{prefix}.weight")
         return Linear(weight * (lr / math.sqrt(weight.shape[1])), self.tensor(f"{prefix}.bias") * lr)
 
-    def taps(self, channels: int, dtype: torch.dtype) -> Tensor:
-        """The resampling filter times its gain of 4, for as many channels: [C, 1, 4, 4]."""
-        taps = torch.tensor(self._architecture.resample_filter, dtype=torch.float64)
-        return (4 * torch.outer(taps, taps)).to(self._device, dtype).expand(channels, 1, 4, 4)
+    def taps(self) -> Tensor:
+        """The resampling filter times 2, its gain along one axis: [4]."""
+        return 2 * torch.tensor(self._architecture.resample_filter, dtype=torch.float32, device=self._device)
 
     def mapping(self) -> MappingNetwork:
         """The mapping network."""
@@ -160,13 +210,10 @@ class Preparation:
         if self._dtype == torch.float16:
             weight_scale = float(weight.abs().max().clamp_min(1e-8)) * math.sqrt(weight[0].numel())
         weight = weight / weight_scale
-        taps = None
         if source.up:
             weight = weight.transpose(0, 1)
-            taps = self.taps(source.out_channels, self._dtype).flip(2, 3)  # conv2d correlates, the filter convolves
-            taps = taps.contiguous(memory_format=torch.channels_last)
-        noise_gain = self.tensor(f"{source.name}.noise_strength") * gain
-        noise = self.tensor(f"{source.name}.noise_const")[None, None] * noise_gain
+        noise_gain = float(self.tensor(f"{source.name}.noise_strength")) * gain
+        noise = self.tensor(f"{source.name}.noise_const")[None, None]
         clamp = self._architecture.conv_clamp
         return Layer(
             source=source,
@@ -174,12 +221,12 @@ class Preparation:
             weight=weight.to(self._dtype).contiguous(memory_format=torch.channels_last),
             weight_scale=weight_scale,
             energy=energy,
-            bias=(self.tensor(f"{source.name}.bias") * gain).to(self._dtype),
+            bias=self.tensor(f"{source.name}.bias") * gain,
             gain=gain,
             clamp=None if clamp is None else clamp * branch_gain,
             noise_gain=noise_gain,
-            noise_const=noise.to(self._dtype) if noise_gain.item() else None,
-            taps=taps,
+            noise_const=noise.contiguous() if noise_gain else None,
+            taps=self.taps() if source.up else None,
         )
 
     def _painter(self, prefix: str) -> Painter:
@@ -187,14 +234,20 @@ class Preparation:
         return Painter(
             affine=self.linear(f"{prefix}.affine", lr=1.0),
             weight=weight / math.sqrt(weight.shape[1]),
-            bias=self.tensor(f"{prefix}.bias"),
+            bias=self.tensor(f"{prefix}.bias").contiguous(),
             clamp=self._architecture.conv_clamp,
+            taps=self.taps(),
         )
 
     def _shortcut(self, name: str) -> Tensor:
         weight = self.tensor(name)
         gain = math.sqrt(0.5 / weight.shape[1])
         return (weight * gain).to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+
+def styled(x: Tensor, style: Tensor) -> Tensor:
+    """Activations (B, I, h, w) times a style (B, I), in their own precision and channels-last."""
+    return (x * style.to(x.dtype)[:, :, None, None]).contiguous(memory_format=torch.channels_last)
 
 
 def normalised(x: Tensor) -> Tensor:

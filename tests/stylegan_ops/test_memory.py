@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+import torch
+
+from stylegan_ops import kernels
+from stylegan_ops.memory import Workspace, large_block
 
 SCRIPT = """
 import json, resource, sys, torch
@@ -25,9 +30,11 @@ print(json.dumps([kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - bef
 """
 
 
-def page_faults(*options: str) -> tuple[bool, int]:
+def page_faults(implementation: str, *options: str) -> tuple[bool, int]:
     """Of the third batch of a fresh process."""
-    output = subprocess.run([sys.executable, "-c", SCRIPT, *options], check=True, capture_output=True, text=True)
+    environment = os.environ | {kernels.VARIABLE: implementation}
+    command = [sys.executable, "-c", SCRIPT, *options]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     kept, faults = json.loads(output.stdout)
     return kept, faults
 
@@ -35,10 +42,31 @@ def page_faults(*options: str) -> tuple[bool, int]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
 def test_batches_do_not_fault_their_memory_in_again() -> None:
     # The first batches teach glibc which sizes to keep.
-    _, whole = page_faults("whole")
-    _, parts = page_faults()
-    kept, whole_kept = page_faults("whole", "keep")
+    _, whole = page_faults("reference", "whole")
+    _, parts = page_faults("reference")
+    kept, whole_kept = page_faults("reference", "whole", "keep")
     assert kept
     assert whole > 10_000  # 50 MB activations, 4 KiB a page
     assert parts < whole / 5
     assert whole_kept < whole / 5
+    if kernels.cpu_kernels().library is not None:
+        _, workspace = page_faults("compiled", "whole")
+        assert workspace < whole / 5
+
+
+def test_a_workspace_keeps_its_blocks() -> None:
+    workspace = Workspace()
+    first = workspace.activations("a", (2, 3, 40, 50), torch.float32)
+    assert first.shape == (2, 3, 40, 50) and first.is_contiguous(memory_format=torch.channels_last)
+    again = workspace.take("a", (5, 7), torch.bfloat16)
+    other = workspace.take("b", (5, 7), torch.bfloat16)
+    assert again.data_ptr() == first.data_ptr() != other.data_ptr() and again.is_contiguous()
+    assert workspace.take("a", (2, 3, 400, 500), torch.float32).numel() == 1_200_000  # more than it had
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 << 20, (9 << 20) + 5])
+def test_a_large_block_holds_what_it_says(size: int) -> None:
+    block = large_block(size)
+    assert block.shape == (size,) and block.is_contiguous()
+    block.fill_(7)
+    assert size < 4 << 20 or block.data_ptr() % 64 == 0
