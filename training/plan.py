@@ -75,14 +75,13 @@ def plans() -> dict[str, Plan]:
             ),
         ),
         "gpu": Plan(
-            architecture=_architecture((512, 512, 512, 256, 192, 128, 64, 32)),
+            architecture=_architecture((512, 512, 512, 512, 256, 128, 64, 32)),
             discriminator=(512, 512, 512, 256, 192, 128, 64, 32),
             stages=(
-                Stage(64, 128, 600_000, 3e-3, 2e-3),
-                Stage(128, 64, 400_000, 2e-3, 1.5e-3),
-                Stage(256, 64, 300_000, 1.5e-3, 1e-3),
-                Stage(256, 64, 300_000, 2e-3, 1.5e-3, fit=2.0, fit_scale=4, adversary=0.1, r1=4.0, path_length=0.5),
-                Stage(512, 32, 250_000, 1.5e-3, 5e-4, fit=2.0, fit_scale=4, adversary=0.1, r1=8.0, path_length=0.5),
+                Stage(0, 256, 2_000_000, 4e-3, 3e-4),
+                Stage(512, 64, 200_000, 2e-4, 1e-4, cells=6),
+                Stage(512, 64, 300_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=2.0),
+                Stage(512, 32, 50_000, 1e-4, 5e-5, fit_scale=2, adversary=0.05, window=128, r1=2.0, path_length=0.5),
             ),
         ),
         "toy": Plan(
