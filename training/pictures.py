@@ -312,7 +312,7 @@ def _brush(g: Ground) -> Tensor:
 
 def _cells(g: Ground) -> Tensor:
     """Cells and stained glass: three families of walls across a bent plane, bodies of differing light."""
-    scale = g.between(7, 3.6, 4.8)
+    scale = g.between(7, 3.0, 4.0)
     x, y = g.x + 0.02 * g.rough, g.y + 0.02 * g.rough2
     x, y = x + 0.16 * torch.sin(2.6 * y + g.height), y + 0.16 * torch.sin(2.4 * x - g.height)
     walls = [
@@ -332,7 +332,7 @@ def _silk(g: Ground) -> Tensor:
     for fold in range(3):
         turn = 0.55 * g.number(9) + 0.75 * fold
         along = torch.cos(turn) * g.x + torch.sin(turn) * g.y
-        u = (1.1 + 0.45 * fold) * along + 0.33 * g.height + 0.18 * torch.sin(2.4 * g.y + 1.7 * fold) + 0.012 * g.rough
+        u = (0.85 + 0.35 * fold) * along + 0.30 * g.height + 0.18 * torch.sin(2.4 * g.y + 1.7 * fold) + 0.012 * g.rough
         ridge = 1 - torch.sqrt(torch.sin(math.pi * u).square() + 0.012)
         t = t + ridge.square() * (1.0 - 0.22 * fold)
     return (0.08 + 0.62 * t + 0.05 * g.rough2 * t).clamp(0, 1)
@@ -352,13 +352,13 @@ def _nebula(g: Ground) -> Tensor:
 
 def _ornament(g: Ground) -> Tensor:
     """Ornament: three waves woven into a lattice of hexagons, rings around the centre of interest."""
-    k = g.between(13, 7.6, 9.2)
+    k = g.between(13, 6.4, 7.6)
     turn = 0.5 * g.number(12)
     weave = torch.zeros_like(g.x)
     for strand in range(3):
         angle = turn + strand * math.pi / 3
         weave = weave + torch.cos(k * (torch.cos(angle) * g.x + torch.sin(angle) * g.y) + 0.15 * g.height)
-    rings = torch.cos(10.5 * g.near - 0.7 * g.height + g.number(2))
+    rings = torch.cos(8.5 * g.near - 0.7 * g.height + g.number(2))
     petals = _sharpened(0.5 * weave + 0.8 * rings + 0.05 * g.rough, 0.7)
     return (0.08 + 0.60 * petals + 0.22 * _spread(weave) + 0.14 * torch.exp(-2.5 * g.near.square())).clamp(0, 1)
 

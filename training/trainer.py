@@ -498,8 +498,8 @@ class Embedding:
             [0, 0, 0, 1, 0, 0],
             [0, 0, 0, 0, 1, 0],
             [0, 0, 0, 0, 0, 1],
-            [1, 2, 0, 0, 0, 0],
-            [2, -1, 0, 0, 0, 0],
+            [1, 1.732, 0, 0, 0, 0],
+            [-1, 1.732, 0, 0, 0, 0],
         ]
         return F.normalize(torch.tensor(rows, dtype=torch.float32), dim=1)
 
