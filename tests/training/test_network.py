@@ -148,6 +148,12 @@ def test_fused_passes_are_the_plain_ones(shape: tuple[int, int, int, int]) -> No
             assert (got.double() - want).abs().max() <= 0.01 * want.abs().max() + 1e-6
 
 
+def test_fused_passes_leave_tiny_numbers_alone() -> None:
+    """A library linked with -ffast-math rounds them to 0 in all of the process."""
+    fused._library()
+    assert torch.tensor(1e-310, dtype=torch.float64).item() * 0.5 > 0
+
+
 def test_the_discriminator_judges_every_resolution_and_sees_the_batch() -> None:
     torch.manual_seed(5)
     judge = Discriminator(ARCHITECTURE, (16, 16, 8, 8))
