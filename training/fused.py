@@ -21,7 +21,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 _log = logging.getLogger(__name__)
 _SOURCE = Path(__file__).with_name("fused.c")
-# Sums in any order, so that they can be vectors; not -ffast-math, which would round tiny numbers to 0 in all of the process.
+# Sums in any order, so that they can be vectors; but -ffast-math would round tiny numbers to 0 in all of the process.
 _SUMS = ("-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno")
 _FLAGS = ("-O3", "-march=native", *_SUMS, "-fopenmp", "-shared", "-fPIC")
 _ROW = 1024
