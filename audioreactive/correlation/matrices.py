@@ -25,11 +25,11 @@ STILL = 1e-12
 
 
 def adjusted_rv(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The adjusted RV coefficient, equation 3.1: |tr(S'a S'b)| / sqrt(tr(S'a²) tr(S'b²)), S' = XXᵀ - diag(XXᵀ), in [0, 1].
+    """The adjusted RV coefficient, equation 3.1: |tr(S'a S'b)| / sqrt(tr(S'a²) tr(S'b²)), in [0, 1].
 
-    Columns are centred; the scale of either table divides out. Without the diagonal, independent noise scores near 0
-    (Smilde et al., "Matrix correlations for high-dimensional data: the modified RV-coefficient", 2009). The T x T tables
-    S' are never made: tr(S'a S'b) = |AᵀB|² - sum over t of |a_t|² |b_t|².
+    S' is XXᵀ less its diagonal; columns are centred, and the scale of either table divides out. Without the diagonal,
+    independent noise scores near 0 (Smilde et al., "Matrix correlations for high-dimensional data: the modified
+    RV-coefficient", 2009). The T x T tables are never made: tr(S'a S'b) = |AᵀB|² - sum over t of |a_t|² |b_t|².
     """
     a, b = _prepared(a, b)
     together, first, second = (_off_diagonal(x, y) for x, y in ((a, b), (a, a), (b, b)))
@@ -43,7 +43,8 @@ def orthogonal_procrustes(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     the nuclear norm |AᵀB|*, what remains alike after the best rotation of one table onto the other (Schönemann, 1966).
     """
     a, b = _prepared(a, b)
-    return torch.linalg.svdvals(a.T @ b).sum()
+    value: torch.Tensor = torch.linalg.svdvals(a.T @ b).sum()
+    return value
 
 
 def pwcca(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -61,7 +62,8 @@ def pwcca(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     cross = first.T @ second
     variates = first @ _basis(cross, min(cross.shape))
     alpha = (variates.T @ a).abs().sum(1)
-    return (alpha * torch.linalg.svdvals(cross)).sum() / alpha.sum()
+    value: torch.Tensor = (alpha * torch.linalg.svdvals(cross)).sum() / alpha.sum()
+    return value
 
 
 def smi(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -102,7 +104,8 @@ def _normalised(x: torch.Tensor) -> torch.Tensor:
     norm = torch.linalg.vector_norm(centred.detach())
     if not norm > STILL * x.numel() ** 0.5:
         return torch.zeros_like(x) * x
-    return centred / torch.linalg.vector_norm(centred)
+    scaled: torch.Tensor = centred / torch.linalg.vector_norm(centred)
+    return scaled
 
 
 def _off_diagonal(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -111,10 +114,11 @@ def _off_diagonal(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _ratio(value: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """value / sqrt(first · second); 0 where one of them is."""
+    """The value over sqrt(first · second); 0 where one of them is."""
     if not (first > STILL and second > STILL):
         return value * 0
-    return value / (first * second).sqrt()
+    ratio: torch.Tensor = value / (first * second).sqrt()
+    return ratio
 
 
 def _nothing(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
