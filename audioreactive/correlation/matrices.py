@@ -149,7 +149,8 @@ class _LeftVectors(torch.autograd.Function):
         """(T, A) -> (T, rank)."""
         u, s, vh = torch.linalg.svd(x, full_matrices=False)
         ctx.save_for_backward(u, s, vh)
-        return u[:, :rank].clone()
+        vectors: torch.Tensor = u[:, :rank].clone()
+        return vectors
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -164,4 +165,5 @@ class _LeftVectors(torch.autograd.Function):
         inside = u.T @ grad
         along = u @ ((inside - inside.T) * inverse_gaps * s[None, :])
         across = (grad - u @ inside) * inverse
-        return (along + across) @ vh, None
+        gradient: torch.Tensor = (along + across) @ vh
+        return gradient, None

@@ -176,7 +176,8 @@ class _Watcher:
         before, self._previous_grey = self._previous_grey, image
         if before is None or not self._follows:
             return torch.zeros(DIRECTIONS)
-        flow = torch.from_numpy(np.asarray(self._flow.calc(before, image, None), np.float32)).flatten(0, 1)  # [H W, 2]
+        still = np.zeros((*image.shape, 2), np.float32)
+        flow = torch.from_numpy(np.asarray(self._flow.calc(before, image, still), np.float32)).flatten(0, 1)  # [H W, 2]
         right, down = flow.flip(1).unbind(1) if self._turned else flow.unbind(1)
         turns = torch.atan2(down, right).div_(2 * np.pi)
         # The first direction is to the right, and reaches half a direction to both sides.
