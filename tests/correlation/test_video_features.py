@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -120,3 +121,9 @@ def test_any_size(size):
 def test_no_frames_and_one_frame():
     assert all(len(table) == 0 for table in watch([]).values())
     assert all(len(table) == 1 and np.isfinite(table).all() for table in watch([texture()]).values())
+
+
+def test_every_row_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "correlation.md").read_text("utf-8")
+    for name, feature in VIDEO_FEATURES.items():
+        assert f"| `{name}` | {feature.channels} | {feature.description} |" in text
