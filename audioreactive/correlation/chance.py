@@ -119,11 +119,7 @@ def score_features(
         ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
     """
     frames = len(next(iter(heard.values())))
-    if frames < FEWEST_FRAMES:
-        raise ScoreError(
-            f"sound and picture share {frames} frames; at least {FEWEST_FRAMES} "
-            f"({float(FEWEST_FRAMES / fps):.1f} s at {fps} frames a second) are needed to tell a reaction from chance"
-        )
+    check_frames(frames, fps)
     edges = _window_edges(frames, fps)
     sound = _Side({**heard, **(more or {})}, edges, heard_weights or {}, len(heard))
     picture = _Side(seen, edges, seen_weights or {}, len(seen))
@@ -151,6 +147,15 @@ def score_features(
         lags=dict(zip(lags, map(float, around), strict=True)),
         shifts=tuple(shifts),
     )
+
+
+def check_frames(frames: int, fps: Fraction) -> None:
+    """Raise ScoreError if these are too few to say what chance does."""
+    if frames < FEWEST_FRAMES:
+        raise ScoreError(
+            f"sound and picture share {frames} frames; at least {FEWEST_FRAMES} "
+            f"({float(FEWEST_FRAMES / fps):.1f} s at {fps} frames a second) are needed to tell a reaction from chance"
+        )
 
 
 def _against(raw: float, chance: NDArray[np.float64]) -> Score:

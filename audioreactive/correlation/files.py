@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.correlation.chance import score_features
+from audioreactive.correlation.chance import check_frames, score_features
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
@@ -53,6 +53,7 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
     if not times.is_even(fps):
         fps, order = _even(times.frames)
         progress.say(f"{video.name} has no constant frame rate; it is watched at {float(fps):.3g} frames a second")
+    check_frames(info.frames if order is None else len(order), fps)  # before anything takes time
     sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
     with progress.track("listening", 100, "%") as advance:
         done = 0
@@ -103,8 +104,8 @@ def _own_sound(video: Path, codec: str | None) -> Path:
 
 def _even(stamps: NDArray[np.float64]) -> tuple[Fraction, list[int]]:
     """The mean frame rate, and for each frame at that rate the picture that is shown then."""
-    if len(stamps) < 2 or stamps[-1] <= 0:
-        raise ScoreError("the video has a single moment; a score needs at least some seconds")
+    if stamps[-1] <= 0:
+        raise ScoreError("all pictures of the video carry the same time; write it again with a frame rate")
     fps = Fraction((len(stamps) - 1) / stamps[-1]).limit_denominator(1001)
     fps = min(max(fps, Fraction(1)), Fraction(240))
     count = int(stamps[-1] * fps) + 1
