@@ -126,7 +126,7 @@ def vectors(generator: Generator, stream: np.random.RandomState, count: int) -> 
 
 def onset_inputs(generator: Generator, stream: np.random.RandomState, onsets: FloatArray) -> Fixed:
     """Latents bounce between two pictures; smooth noise is 0.5 to 1.5 times as strong. `onsets` is (T, 1)."""
-    strength = torch.from_numpy(onsets)
+    strength = torch.from_numpy(onsets.copy())
     low, high = vectors(generator, stream, 2)
     ws = torch.lerp(low[None], high[None], strength[:, :, None])
     maps = random_maps(generator, stream, RANDOM_SIGMA)

@@ -57,6 +57,8 @@ def command(
         click.echo(plot)
 
 
+CLEAR_PEAK = 4.0
+"""Deviations above chance: the highest of a hundred lags does not come there by itself."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
 
@@ -65,13 +67,19 @@ def describe(card: ScoreCard) -> str:
     """The score, for a person."""
     total = card.total
     verdict = "a reaction" if total.z > 2 else "no more than chance"
-    late = f"the sound comes {abs(card.lag)} frames {'after' if card.lag > 0 else 'before'} the picture's reaction"
+    if card.peak < CLEAR_PEAK:
+        lag = "no clear peak within two seconds"
+    elif card.lag == 0:
+        lag = "0 frames: sound and picture are in step"
+    else:
+        order = "after" if card.lag > 0 else "before"
+        lag = f"the sound comes {abs(card.lag)} frames {order} what it moves; there, {card.peak:+.1f} deviations"
     strongest = sorted(card.cells, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
     return "\n".join(
         [
             f"score   {total.z:+.1f} deviations above chance: {verdict} (p = {total.p:.3f})",
             f"raw     {total.raw:.4f}; {len(card.shifts)} shifts give {total.mean:.4f} ± {total.deviation:.4f}",
-            f"lag     {card.lag} frames: {late if card.lag else 'sound and picture are in step'}",
+            f"lag     {lag}",
             f"length  {card.frames} frames at {card.fps} a second",
             "",
             "what moves what",

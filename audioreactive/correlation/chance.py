@@ -89,9 +89,10 @@ class ScoreCard:
         """The video features, in order."""
         return tuple(dict.fromkeys(name for _, name in self.cells))
 
-    def by_heard(self, name: str) -> float:
-        """Mean corrected score of one audio feature over all video features."""
-        return float(np.mean([score.z for (heard, _), score in self.cells.items() if heard == name]))
+    @property
+    def peak(self) -> float:
+        """Deviations above chance at the lag of the peak: the best of many, so that chance alone reaches 2 or 3."""
+        return (self.lags[self.lag] - self.total.mean) / max(self.total.deviation, 1e-12)
 
 
 def score_features(
@@ -128,9 +129,10 @@ def score_features(
     if not picture.total_columns.any():
         raise ScoreError("nothing changes in the picture, so there is nothing that could react; check the video")
     pair = _Pair(sound, picture)
-    reach = min(max(sound.memory(), picture.memory(), 1), (frames - FEWEST_SHIFTS) // 2)
-    shifts = _spread(reach, frames - reach, SHIFTS)
     widest = min(round(LARGEST_LAG * fps), frames // 4)
+    # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
+    reach = min(max(sound.memory(), picture.memory(), widest + 1), (frames - FEWEST_SHIFTS) // 2)
+    shifts = _spread(reach, frames - reach, SHIFTS)
     lags = range(-widest, widest + 1)
     true, true_cells = pair.values([0], cells=with_cells)
     chance, chance_cells = pair.values(shifts, cells=with_cells)

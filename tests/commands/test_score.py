@@ -88,7 +88,9 @@ def test_the_song_beside_the_video_and_late(call, video, song, tmp_path):
     write_song(late, delay=10 / 24)
     done = call("score", video, "--audio", late, "--json", tmp_path / "late.json", "-q")
     assert done.code == 0
-    assert abs(json.loads((tmp_path / "late.json").read_text())["lag"] - 10) <= 1
+    card = json.loads((tmp_path / "late.json").read_text())
+    assert abs(card["lag"] - 10) <= 1 and card["z"] < 4
+    assert f"the sound comes {card['lag']} frames after what it moves" in done.out
     call("score", video, "--audio", song, "--json", tmp_path / "same.json", "-q")
     assert json.loads((tmp_path / "same.json").read_text())["lag"] == 0
 
