@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 WINDOW = 16.0
 """Seconds: the length of the thesis' snippets (section 3.4.1)."""
+FEWEST_WINDOWS = 4
+"""Shorter videos have shorter windows: one of them holds the seam of a sound that is shifted round and round, where
+slow motion fits worse than it would by chance, and that must not be all of them."""
 FEWEST_FRAMES = 240
 """Frames below which there are not shifts enough to say what chance does."""
 SHIFTS = 256
@@ -174,8 +177,8 @@ def _spread(low: int, high: int, count: int) -> list[int]:
 
 
 def _window_edges(frames: int, fps: Fraction) -> list[int]:
-    """Windows of about WINDOW seconds, all alike; at least one."""
-    count = max(round(frames / (WINDOW * fps)), 1)
+    """Windows of about WINDOW seconds, all alike; at least FEWEST_WINDOWS."""
+    count = max(round(frames / (WINDOW * fps)), FEWEST_WINDOWS)
     return [round(frames * i / count) for i in range(count + 1)]
 
 
