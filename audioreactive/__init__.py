@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from audioreactive.correlation import ScoreCard, score
     from audioreactive.errors import AudioReactiveError
     from audioreactive.features import Features, analyze, analyze_file
     from audioreactive.patches.schema import Patch
@@ -26,11 +27,13 @@ _HOMES = {
     "Preset": "presets",
     "RenderSettings": "pipeline",
     "Rendered": "pipeline",
+    "ScoreCard": "correlation",
     "analyze": "features",
     "analyze_file": "features",
     "load_preset": "presets",
     "render": "pipeline",
     "save_preset": "presets",
+    "score": "correlation",
 }
 
 __all__ = [
@@ -40,11 +43,13 @@ __all__ = [
     "Preset",
     "RenderSettings",
     "Rendered",
+    "ScoreCard",
     "analyze",
     "analyze_file",
     "load_preset",
     "render",
     "save_preset",
+    "score",
 ]
 
 

@@ -30,3 +30,7 @@ class VideoError(AudioReactiveError):
 
 class OutputError(AudioReactiveError):
     """A file cannot be written under this name: the folder is missing, the name is taken or ends in something else."""
+
+
+class ScoreError(AudioReactiveError):
+    """A video cannot be scored: it is too short, or nothing changes in its picture or its sound."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -100,6 +100,8 @@ class Recipe:
     truncation: float | None = None
     label: int | None = None
     overrides: tuple[str, ...] = field(default=())
+    best_of: int | None = None
+    """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
 
     @property
     def needs_song(self) -> bool:
@@ -213,6 +215,8 @@ def prepare(
     start, stop = frame_range(features, settings.start, settings.duration)
 
     generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
+    if recipe.best_of is not None:
+        preset = _most_reactive(recipe, features, generator, settings.batch or default_batch(device), progress)
     canvas = _canvas(generator, preset, settings, even=output_format(output).even, progress=progress)
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
@@ -337,6 +341,17 @@ def parse_frame_rate(text: str) -> Fraction:
     if not 1 <= fps <= 240 or fps.denominator > 1_000_000:
         raise RenderError(f"the frame rate {text!r} is not between 1 and 240, such as 24, 59.94 or 30000/1001")
     return fps
+
+
+def _most_reactive(recipe: Recipe, features: Features, generator: Generator, batch: int, progress: Progress) -> Preset:
+    from audioreactive.choose import choose
+
+    first = song_seed(features.digest) if recipe.seed is None else recipe.seed
+    seeds = [(first + i) % 2**32 for i in range(recipe.best_of or 1)]
+    presets = [replace(recipe, seed=seed).make() for seed in seeds]
+    choice = choose([preset.patch for preset in presets], features, generator, batch=batch, progress=progress)
+    progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
+    return presets[choice.index]
 
 
 def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from audioreactive.correlation import ScoreCard
     from audioreactive.features import Features
 
 INK, PAPER, ACCENT, FAINT = "#e8e6e3", "#111418", "#ff7a59", "#3d4652"
@@ -50,6 +51,39 @@ def plot_features(features: Features, path: Path, *, title: str) -> None:
     rows[-1].set_xlim(0, seconds)
     rows[-1].set_xlabel("seconds", color=INK)
     figure.suptitle(f"{title}   {features.tempo:.1f} bpm, {len(features.beats)} beats", color=INK)
+    with write_aside(path) as partial:
+        figure.savefig(partial, dpi=110, facecolor=PAPER)
+
+
+def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
+    """Which sound moves what, as a heat map of corrected scores; below it, the raw correlation at each lag."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    heard, seen = card.heard, card.seen
+    scores = np.array([[card.cells[a, b].z for b in seen] for a in heard])
+    figure = Figure(figsize=(11, 2.6 + 0.38 * len(heard)), facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    cells, lags = figure.subplots(2, 1, height_ratios=[0.38 * len(heard), 1.6])
+    most = max(float(scores.max(initial=0)), 6.0)
+    image = cells.imshow(scores, aspect="auto", vmin=0, vmax=most, cmap="magma", interpolation="nearest")
+    _style(cells, "")
+    cells.set_xticks(range(len(seen)), [name.replace("_", "\n") for name in seen], fontsize=7)
+    cells.set_yticks(range(len(heard)), heard, fontsize=8)
+    for (row, column), value in np.ndenumerate(scores):
+        ink = PAPER if value > 0.6 * most else INK
+        cells.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color=ink)
+    bar = figure.colorbar(image, ax=cells, pad=0.01)
+    bar.ax.tick_params(colors=INK, labelsize=7)
+    bar.set_label("deviations above chance", color=INK, fontsize=8)
+    _style(lags, "raw")
+    seconds = np.array(list(card.lags)) / float(card.fps)
+    lags.axhspan(card.total.mean - 2 * card.total.deviation, card.total.mean + 2 * card.total.deviation, color=FAINT)
+    lags.plot(seconds, list(card.lags.values()), color=ACCENT, linewidth=1.2)
+    lags.axvline(0, color=INK, linewidth=0.5)
+    lags.set_xlim(seconds[0], seconds[-1])
+    lags.set_xlabel("seconds by which the sound comes after the picture; the band is chance, ± 2 deviations", color=INK)
+    figure.suptitle(f"{title}   {card.total.z:+.1f} deviations above chance, peak at lag {card.lag} frames", color=INK)
     with write_aside(path) as partial:
         figure.savefig(partial, dpi=110, facecolor=PAPER)
 

@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     "--preset", metavar="NAME|FILE", help="Recipe: one that ships, a .toml file, or a video rendered by this program."
 )
 @seed_option
+@click.option(
+    "--best-of",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Draw N recipes, from the seed upwards, and render the most audio-reactive one.",
+)
 @click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
@@ -101,8 +107,8 @@ if TYPE_CHECKING:
 @quiet_option
 def command(
     song: Path | None, demo: bool, output: Path | None, model: Path | None, preset: str | None, seed: int | None,
-    palette: tuple[int, ...] | None, truncation: float | None, label: int | None, fps: Fraction | None,
-    size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
+    best_of: int | None, palette: tuple[int, ...] | None, truncation: float | None, label: int | None,
+    fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
     overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str,
     precision: Precision, batch: int | None, crf: int, overwrite: bool, save_preset: Path | None, dry_run: bool,
     quiet: bool,
@@ -113,6 +119,7 @@ def command(
     render song.mp3
     render song.mp3 --model abstract.pkl --seed 42 --fps 30 --size 1920x1080 -o out.mp4
     render song.mp3 --preset pulse
+    render song.mp3 --best-of 32              the most audio-reactive of 32 recipes
     render other.flac --preset out.mp4        a video carries its recipe inside
     """
     from audioreactive.files import check_name
@@ -124,6 +131,8 @@ def command(
     song, output = _input_and_output(song, demo, output)
     if preset is not None and seed is not None:
         raise click.UsageError("--preset and --seed both choose the recipe: give one of them")
+    if preset is not None and best_of is not None:
+        raise click.UsageError("--best-of draws recipes, and --preset gives one: leave one of them out")
     overwrite = overwrite or (demo and output == Path("demo.mp4"))
     check_output(output, overwrite)
     if save_preset is not None:
@@ -135,6 +144,7 @@ def command(
         truncation=truncation,
         label=label,
         overrides=overrides,
+        best_of=best_of,
     )
     settings = RenderSettings(
         fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,

@@ -8,7 +8,7 @@ tags      the preset as metadata, exact to the character
 
 from audioreactive.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
 from audioreactive.video.formats import FORMATS, OutputFormat, VideoSettings, output_format, output_formats
-from audioreactive.video.reader import VideoInfo, probe, read_frames, read_preset
+from audioreactive.video.reader import VideoInfo, VideoTimes, frame_times, probe, read_frames, read_preset
 from audioreactive.video.writer import VideoWriter, check_output
 
 __all__ = [
@@ -16,11 +16,13 @@ __all__ = [
     "OutputFormat",
     "VideoInfo",
     "VideoSettings",
+    "VideoTimes",
     "VideoWriter",
     "check_output",
     "encoders",
     "ffmpeg_path",
     "ffmpeg_version",
+    "frame_times",
     "output_format",
     "output_formats",
     "probe",

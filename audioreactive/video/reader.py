@@ -78,6 +78,45 @@ def probe(path: Path) -> VideoInfo:
     )
 
 
+@dataclass(frozen=True)
+class VideoTimes:
+    """When each picture of a video is shown, and when its sound begins."""
+
+    frames: NDArray[np.float64]
+    """(n,) seconds since the first picture, in order."""
+    sound_start: float
+    """Seconds from the first picture to the first sound; 0 without sound."""
+
+    def is_even(self, fps: Fraction) -> bool:
+        """Whether picture i comes at i / fps, give or take half a frame."""
+        expected = np.arange(len(self.frames)) / float(fps)
+        return bool(np.all(np.abs(self.frames - expected) < 0.5 / fps))
+
+
+def frame_times(path: Path) -> VideoTimes:
+    """The time stamps of a video file or of a folder of frames, without decoding.
+
+    Raises:
+        VideoError: it is not there, or holds no picture.
+    """
+    _check_there(path)
+    if path.is_dir():
+        info = _probe_folder(path)
+        return VideoTimes(np.arange(info.frames) / float(info.fps), 0.0)
+    source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
+    packets = run([*source, "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"])
+    bases = {stream: float(Fraction(base)) for stream, base in re.findall(r"^#tb (\d): (.*)$", packets, re.MULTILINE)}
+    stamps: dict[str, list[int]] = {"0": [], "1": []}
+    for stream, stamp in re.findall(r"^([01]), *-?\d+, *(-?\d+),", packets, re.MULTILINE):
+        stamps[stream].append(int(stamp))
+    if not stamps["0"]:
+        raise VideoError(f"{path} holds no picture that can be read")
+    frames = np.sort(np.array(stamps["0"])) * bases["0"]
+    # An encoder's delay lies before 0, and is cut away by decoders.
+    sound_start = max(min(stamps["1"]) * bases["1"], 0.0) - frames[0] if stamps["1"] else 0.0
+    return VideoTimes(frames - frames[0], sound_start)
+
+
 def read_preset(path: Path) -> str | None:
     """The TOML inside a video or a folder of frames, or None where there is none.
 

@@ -1,0 +1,101 @@
+"""`audioreactive score VIDEO`: how audio-reactive is it?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import PATH, overwrite_option, quiet_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from audioreactive.correlation import ScoreCard
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("video", type=PATH)
+@click.option("--audio", type=PATH, metavar="FILE", help="The song. [default: the sound inside the video]")
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw which sound moves what: a .png, .pdf or .svg file.")
+@click.option("--json", "numbers", type=PATH, metavar="FILE", help="Write all numbers into a .json file.")
+@overwrite_option
+@quiet_option
+def command(
+    video: Path, audio: Path | None, plot: Path | None, numbers: Path | None, overwrite: bool, quiet: bool
+) -> None:
+    r"""Measure how audio-reactive VIDEO is, in deviations above chance.
+
+    \b
+    audioreactive score video.mp4 --audio song.mp3 --plot score.png
+    audioreactive score video.mp4                 the sound inside the video
+    """
+    from audioreactive.files import check_name, write_aside
+
+    if plot is not None:
+        from audioreactive.plots import PICTURES
+
+        check_name(plot, PICTURES, overwrite=overwrite)
+    if numbers is not None:
+        check_name(numbers, (".json",), overwrite=overwrite)
+    from audioreactive.correlation import score
+
+    card = score(video, audio, progress=progress_for(quiet))
+    click.echo(describe(card))
+    if numbers is not None:
+        with write_aside(numbers) as partial:
+            partial.write_text(json.dumps(as_json(card), indent=2) + "\n", "utf-8")
+        click.echo(numbers)
+    if plot is not None:
+        from audioreactive.plots import plot_score
+
+        plot_score(card, plot, title=video.name)
+        click.echo(plot)
+
+
+CLEAR_PEAK = 4.0
+"""Deviations above chance: the highest of a hundred lags does not come there by itself."""
+STRONGEST = 6
+"""Pairs of features that the text shows; the plot shows all."""
+
+
+def describe(card: ScoreCard) -> str:
+    """The score, for a person."""
+    total = card.total
+    verdict = "a reaction" if total.z > 2 else "no more than chance"
+    if card.peak < CLEAR_PEAK:
+        lag = "no clear peak within two seconds"
+    elif card.lag == 0:
+        lag = "0 frames: sound and picture are in step"
+    else:
+        order = "after" if card.lag > 0 else "before"
+        lag = f"the sound comes {abs(card.lag)} frames {order} what it moves; there, {card.peak:+.1f} deviations"
+    strongest = sorted(card.cells, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
+    return "\n".join(
+        [
+            f"score   {total.z:+.1f} deviations above chance: {verdict} (p = {total.p:.3f})",
+            f"raw     {total.raw:.4f}; {len(card.shifts)} shifts give {total.mean:.4f} ± {total.deviation:.4f}",
+            f"lag     {lag}",
+            f"length  {card.frames} frames at {card.fps} a second",
+            "",
+            "what moves what",
+            *(f"  {card.cells[cell].z:+6.1f}  {cell[0]:20} {cell[1]}" for cell in strongest),
+        ]
+    )
+
+
+def as_json(card: ScoreCard) -> dict[str, object]:
+    """Everything that is on the card."""
+    return {
+        "fps": str(card.fps),
+        "frames": card.frames,
+        **asdict(card.total),
+        "lag": card.lag,
+        "lags": {str(lag): value for lag, value in card.lags.items()},
+        "shifts": list(card.shifts),
+        "cells": [{"heard": a, "seen": b, **asdict(score)} for (a, b), score in card.cells.items()],
+    }

@@ -1,0 +1,319 @@
+"""The corrected score: how much better does a video fit its sound than the same sound at any other time?
+
+The thesis' measure, the orthogonal Procrustes correlation (equation 3.3), favours smooth videos: anything slow fits
+anything slow (section 3.4.4). Here it is compared with its own distribution over circular shifts of the sound
+against the picture. A shift keeps everything that either of them is, their smoothness, beat and loudness, and takes
+away only that one follows the other; what is left above chance is reaction.
+
+Conventions: T frames. Every feature is centred in windows of some seconds, since what drifts over a song is no
+reaction, and divided by its norm, so that each counts alike; the features of each side then stand side by side,
+weighted, and one rotation is sought for the whole video. Their correlation is |AᵀB|* / (|A| |B|), and time and memory
+are linear in T. A lag is the number of frames by which the sound comes later than the picture that follows it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from audioreactive.errors import ScoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+    Tables = Mapping[str, FloatArray]
+
+WINDOW = 16.0
+"""Seconds: the length of the thesis' snippets (section 3.4.1)."""
+FEWEST_WINDOWS = 4
+"""Shorter videos have shorter windows: one of them holds the seam of a sound that is shifted round and round, where
+slow motion fits worse than it would by chance, and that must not be all of them."""
+FEWEST_FRAMES = 240
+"""Frames below which there are not shifts enough to say what chance does."""
+SHIFTS = 256
+FEWEST_SHIFTS = 200
+LARGEST_LAG = 2.0
+"""Seconds, to both sides, in which the peak is sought."""
+FORGOTTEN = 0.1
+"""Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
+_AT_ONCE = 16
+"""Shifts whose cross-products are held together."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One correlation against chance."""
+
+    raw: float
+    """Orthogonal Procrustes correlation, in [0, 1]."""
+    mean: float
+    """Its mean over the shifts: what chance gives these two."""
+    deviation: float
+    """Its standard deviation over the shifts."""
+    z: float
+    """(raw - mean) / deviation: the corrected score. 0 is chance, above 2 is a reaction."""
+    p: float
+    """Share of shifts, the true position among them, that fit at least as well."""
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """How audio-reactive a video is, and which sound moves what."""
+
+    fps: Fraction
+    frames: int
+    total: Score
+    """All features of Table 3.1 against all of Table 3.2."""
+    cells: Mapping[tuple[str, str], Score]
+    """(audio feature, video feature) -> the correlation of these two alone."""
+    lag: int
+    """Frames by which the sound comes later than the picture that follows it; 0 in step."""
+    lags: Mapping[int, float]
+    """Lag in frames -> raw correlation of all features."""
+    shifts: tuple[int, ...]
+    """The circular shifts in frames that stand for chance."""
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """The audio features, in order."""
+        return tuple(dict.fromkeys(name for name, _ in self.cells))
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The video features, in order."""
+        return tuple(dict.fromkeys(name for _, name in self.cells))
+
+    @property
+    def peak(self) -> float:
+        """Deviations above chance at the lag of the peak: the best of many, so that chance alone reaches 2 or 3."""
+        return (self.lags[self.lag] - self.total.mean) / max(self.total.deviation, 1e-12)
+
+
+def score_features(
+    heard: Tables,
+    seen: Tables,
+    *,
+    fps: Fraction,
+    more: Tables | None = None,
+    heard_weights: Mapping[str, float] | None = None,
+    seen_weights: Mapping[str, float] | None = None,
+    with_cells: bool = True,
+) -> ScoreCard:
+    """Compare what was heard with what was seen.
+
+    Args:
+        heard: name -> (T, C), features of the sound.
+        seen: name -> (T, C), features of the picture, or of what the picture is made of.
+        fps: frames a second.
+        more: further features of the sound for the cells, which the total leaves out.
+        heard_weights: name -> weight in the total; 1 where nothing is said.
+        seen_weights: likewise.
+        with_cells: whether the pairs are compared too.
+
+    Raises:
+        ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
+    """
+    frames = len(next(iter(heard.values())))
+    check_frames(frames, fps)
+    edges = _window_edges(frames, fps)
+    sound = _Side({**heard, **(more or {})}, edges, heard_weights or {}, len(heard))
+    picture = _Side(seen, edges, seen_weights or {}, len(seen))
+    if not sound.total_columns.any():
+        raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
+    if not picture.total_columns.any():
+        raise ScoreError("nothing changes in the picture, so there is nothing that could react; check the video")
+    pair = _Pair(sound, picture)
+    widest = min(round(LARGEST_LAG * fps), frames // 4)
+    # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
+    reach = min(max(sound.memory(), picture.memory(), widest + 1), (frames - FEWEST_SHIFTS) // 2)
+    shifts = _spread(reach, frames - reach, SHIFTS)
+    lags = range(-widest, widest + 1)
+    true, true_cells = pair.values([0], cells=with_cells)
+    chance, chance_cells = pair.values(shifts, cells=with_cells)
+    # At lag k the sound is k frames late: rolled back by k, it is in step.
+    around, _ = pair.values([-lag for lag in lags], cells=False)
+    names = [(a, b) for a in sound.names for b in picture.names] if with_cells else []
+    cells = zip(names, true_cells[0].ravel(), chance_cells.reshape(len(shifts), -1).T, strict=True) if names else ()
+    return ScoreCard(
+        fps=fps,
+        frames=frames,
+        total=_against(float(true[0]), chance),
+        cells={name: _against(float(raw), values) for name, raw, values in cells},
+        lag=lags[int(np.argmax(around))],
+        lags=dict(zip(lags, map(float, around), strict=True)),
+        shifts=tuple(shifts),
+    )
+
+
+def check_frames(frames: int, fps: Fraction) -> None:
+    """Raise ScoreError if these are too few to say what chance does."""
+    if frames < FEWEST_FRAMES:
+        raise ScoreError(
+            f"sound and picture share {frames} frames; at least {FEWEST_FRAMES} "
+            f"({float(FEWEST_FRAMES / fps):.1f} s at {fps} frames a second) are needed to tell a reaction from chance"
+        )
+
+
+def _against(raw: float, chance: NDArray[np.float64]) -> Score:
+    mean, deviation = float(chance.mean()), float(chance.std())
+    # What never changes correlates with nothing at any shift.
+    z = (raw - mean) / deviation if deviation > 1e-12 else 0.0
+    p = (1 + int((chance >= raw).sum())) / (1 + len(chance))
+    return Score(raw, mean, deviation, z, p)
+
+
+def _spread(low: int, high: int, count: int) -> list[int]:
+    """Up to `count` different whole numbers from low to high, both included, equally spaced."""
+    return sorted(set(np.linspace(low, high, min(count, high - low + 1)).round().astype(int).tolist()))
+
+
+def _window_edges(frames: int, fps: Fraction) -> list[int]:
+    """Windows of about WINDOW seconds, all alike; at least FEWEST_WINDOWS."""
+    count = max(round(frames / (WINDOW * fps)), FEWEST_WINDOWS)
+    return [round(frames * i / count) for i in range(count + 1)]
+
+
+class _Side:
+    """The features of one side, ready to be compared: (T, C) float32, one block of columns a feature."""
+
+    def __init__(self, tables: Tables, edges: Sequence[int], weights: Mapping[str, float], in_total: int) -> None:
+        self.names = tuple(tables)
+        self.edges = edges
+        widths = [table.shape[1] for table in tables.values()]
+        starts = np.cumsum([0, *widths])
+        self.blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
+        self.block_of = torch.from_numpy(np.repeat(np.arange(len(widths)), widths))
+        self.columns = torch.empty(len(next(iter(tables.values()))), int(starts[-1]))
+        """Each block centred over the video, and of norm 1 once it is centred in the windows; 0 if it never changes."""
+        for block, table in zip(self.blocks, tables.values(), strict=True):
+            self.columns[:, block] = _scaled(table, edges)
+        total = [float(weights.get(name, 1.0)) for name in self.names[:in_total]]
+        self.weights = torch.tensor(total, dtype=torch.float64)
+        self.total_width = int(starts[in_total])
+        self.column_weights = torch.from_numpy(np.repeat(total, widths[:in_total]))
+
+    @property
+    def total_columns(self) -> torch.Tensor:
+        """(T, C) of the features that the total takes in."""
+        return self.columns[:, : self.total_width]
+
+    def centred(self) -> torch.Tensor:
+        """(T, C), each window centred."""
+        return _centred(self.columns, self.edges)
+
+    def memory(self) -> int:
+        """Frames after which the features have forgotten themselves: where their autocorrelation stays below a tenth
+        for the first time, at most a quarter of the video.
+        """
+        frames = len(self.columns)
+        size = 1 << (2 * frames - 1).bit_length()
+        power = torch.zeros(size // 2 + 1, dtype=torch.float64)
+        for column in _centred(self.total_columns, self.edges).T:
+            power += torch.fft.rfft(column.double(), size).abs().square()
+        correlation = torch.fft.irfft(power, size)[: frames // 4 + 1]
+        below = torch.nonzero(correlation < FORGOTTEN * correlation[0])
+        return int(below[0]) if len(below) else frames // 4
+
+
+class _Pair:
+    """The correlations of a sound and a picture, at any shift of the sound."""
+
+    def __init__(self, sound: _Side, picture: _Side) -> None:
+        self.sound, self.picture = sound, picture
+        # Centring one side of a product is enough: the other side's means then meet zeros.
+        self.seen = picture.centred()
+        self.prefix = torch.cat([sound.columns.new_zeros(1, sound.columns.shape[1]), sound.columns]).double().cumsum(0)
+        self.energy = sound.columns.double().square().sum(0)
+        self.seen_total = float((self.seen[:, : picture.total_width] * picture.column_weights).double().norm())
+        self.seen_blocks = torch.stack([self.seen[:, block].double().norm() for block in picture.blocks])
+
+    def values(self, shifts: Sequence[int], *, cells: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) of all features and (n, heard, seen) of the pairs, for each shift of the sound in frames."""
+        totals, pairs = [], []
+        for start in range(0, len(shifts), _AT_ONCE):
+            some = shifts[start : start + _AT_ONCE]
+            cross = torch.stack([self._cross(shift) for shift in some]).double()
+            energy = torch.stack([self._energy(shift) for shift in some])  # [n, C]
+            totals.append(self._total(cross, energy))
+            if cells:
+                pairs.append(self._cells(cross, energy))
+        joined = torch.cat(pairs).numpy() if pairs else np.zeros((len(shifts), 0, 0))
+        return torch.cat(totals).numpy(), joined
+
+    def _cross(self, shift: int) -> torch.Tensor:
+        """(A, B): AᵀB of the sound, rolled by `shift` frames, and the picture."""
+        frames = len(self.seen)
+        shift %= frames
+        sound = self.sound.columns
+        cross: torch.Tensor = sound[: frames - shift].T @ self.seen[shift:]
+        return cross + sound[frames - shift :].T @ self.seen[:shift] if shift else cross
+
+    def _energy(self, shift: int) -> torch.Tensor:
+        """(A,) squared norms of the rolled sound's columns, centred in the picture's windows."""
+        frames, energy = len(self.seen), self.energy.clone()
+        for start, stop in pairwise(self.sound.edges):
+            first, last = (start - shift) % frames, (stop - shift) % frames
+            total = self.prefix[last] - self.prefix[first]
+            if last <= first:
+                total = total + self.prefix[-1]
+            energy -= total.square() / (stop - start)
+        return energy.clamp_(min=0)
+
+    def _total(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+        sound, picture = self.sound, self.picture
+        weighted = cross[:, : sound.total_width, : picture.total_width]
+        weighted = weighted * sound.column_weights[:, None] * picture.column_weights
+        norm = (energy[:, : sound.total_width] * sound.column_weights.square()).sum(1).sqrt()
+        return _nuclear(weighted) / (norm * self.seen_total)
+
+    def _cells(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+        """(n, heard, seen)."""
+        norms = _sum_blocks(energy, self.sound.block_of, len(self.sound.blocks)).sqrt()
+        squares = _sum_blocks(cross.square(), self.picture.block_of, len(self.picture.blocks))  # [n, A, seen]
+        squares = _sum_blocks(squares.mT, self.sound.block_of, len(self.sound.blocks)).mT
+        values = squares.sqrt()  # of a row or a column, this is the nuclear norm too
+        for i, rows in enumerate(self.sound.blocks):
+            for j, columns in enumerate(self.picture.blocks):
+                if rows.stop - rows.start > 1 and columns.stop - columns.start > 1:
+                    values[:, i, j] = _nuclear(cross[:, rows, columns])
+        size = norms[:, :, None] * self.seen_blocks
+        return torch.where(size > 1e-9, values / size.clamp(min=1e-9), 0.0)
+
+
+def _centred(columns: torch.Tensor, edges: Sequence[int]) -> torch.Tensor:
+    centred = torch.empty_like(columns)
+    for start, stop in pairwise(edges):
+        window = columns[start:stop]
+        centred[start:stop] = window - window.mean(0)
+    return centred
+
+
+def _scaled(table: FloatArray, edges: Sequence[int]) -> torch.Tensor:
+    """(T, C) float32, of norm 1 once it is centred in the windows."""
+    values = torch.from_numpy(np.asarray(table, np.float64))
+    values = values - values.mean(0)
+    norm = float(_centred(values, edges).norm())
+    largest = float(np.abs(table).max(initial=0)) * math.sqrt(table.size)
+    # Float32 rounds a constant to six digits or so; less than that is no change.
+    return (values / norm if norm > 1e-6 * largest else torch.zeros_like(values)).float()
+
+
+def _sum_blocks(values: torch.Tensor, block_of: torch.Tensor, count: int) -> torch.Tensor:
+    """(..., C) -> (..., count): sums over each block of columns."""
+    return values.new_zeros(*values.shape[:-1], count).index_add_(-1, block_of, values)
+
+
+def _nuclear(matrices: torch.Tensor) -> torch.Tensor:
+    """(n, A, B) float64 -> (n,) sums of singular values, by the smaller of the two Gram matrices."""
+    gram = matrices @ matrices.mT if matrices.shape[1] <= matrices.shape[2] else matrices.mT @ matrices
+    norm: torch.Tensor = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum(-1)
+    return norm

@@ -1,0 +1,129 @@
+"""A video and its sound, from files, to a score."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.correlation.chance import check_frames, score_features
+from audioreactive.correlation.video_features import watch
+from audioreactive.errors import ScoreError
+from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
+from audioreactive.progress import Progress, Silent
+from audioreactive.video import frame_times, probe, read_frames
+from audioreactive.video.reader import SOUND_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from audioreactive.correlation.chance import FloatArray, ScoreCard
+    from audioreactive.features import Features
+    from audioreactive.progress import Advance
+
+SECTIONS, SECTION_COUNT = "chroma", 4
+"""The Laplacian segmentation that stands in the score: by chroma, into four kinds of section."""
+UNNOTICED = 0.1
+"""Seconds by which sound and picture may differ in length without a word."""
+SAME_START = 0.05
+"""Seconds; containers round, and encoders have delays that few state."""
+
+
+def score(video: Path | str, audio: Path | str | None = None, *, progress: Progress | None = None) -> ScoreCard:
+    """How audio-reactive a video is.
+
+    Args:
+        video: a file, or a folder of frames that this program wrote.
+        audio: the song, which begins with the first frame; if None, the sound inside the video.
+        progress: is told of lengths that differ, and of uneven frame rates.
+
+    Raises:
+        VideoError: the video is not there, or cannot be read.
+        AudioError: the sound cannot be used.
+        ScoreError: there is no sound, or too few frames; or nothing changes in one of the two.
+    """
+    progress = progress or Silent()
+    video = Path(video)
+    info, times = probe(video), frame_times(video)
+    fps, order = info.fps, None
+    if not times.is_even(fps):
+        fps, order = _even(times.frames)
+        progress.say(f"{video.name} has no constant frame rate; it is watched at {float(fps):.3g} frames a second")
+    check_frames(info.frames if order is None else len(order), fps)  # before anything takes time
+    sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
+    with progress.track("listening", 100, "%") as advance:
+        done = 0
+
+        def report(stage: str, share: float) -> None:
+            nonlocal done
+            advance(max(round(100 * share) - done, 0))
+            done = max(round(100 * share), done)
+
+        features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
+    with progress.track("watching", info.frames if order is None else len(order), "frame") as advance:
+        frames = read_frames(video) if order is None else _reordered(read_frames(video), order)
+        seen = watch(_counted(frames, advance))
+    late = round(start * fps) if abs(start) > SAME_START else 0
+    heard, more = sound_tables(features)
+    length = len(next(iter(seen.values())))
+    shared = min(length - max(late, 0), features.frames - max(-late, 0))
+    if shared <= 0:
+        raise ScoreError(
+            f"no sound plays while the {length} frames of {video.name} are shown; give it with --audio FILE"
+        )
+    if abs(length - late - features.frames) > UNNOTICED * fps:
+        progress.say(
+            f"the picture lasts {float(length / fps):.1f} s and the sound {float(features.duration):.1f} s; "
+            f"the {float(shared / fps):.1f} s that they share are scored"
+        )
+
+    def cut(tables: dict[str, FloatArray], first: int) -> dict[str, FloatArray]:
+        return {name: table[first : first + shared] for name, table in tables.items()}
+
+    first = max(-late, 0)
+    return score_features(cut(heard, first), cut(seen, max(late, 0)), fps=fps, more=cut(more, first))
+
+
+def sound_tables(features: Features) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """The features of Table 3.1, name -> (T, C), and those of separate sources, which the total leaves out."""
+    labels = features.segmentation(SECTIONS, SECTION_COUNT)
+    heard = {name: features[name] for name in FEATURES}
+    heard["sections"] = np.eye(SECTION_COUNT, dtype=np.float32)[labels]
+    return heard, {name: features[name] for name in DEFAULT_FEATURES if name not in FEATURES}
+
+
+def _own_sound(video: Path, codec: str | None) -> Path:
+    if codec is None:
+        raise ScoreError(f"{video} has no sound of its own; give the song with --audio FILE")
+    return video / SOUND_FILE if video.is_dir() else video
+
+
+def _even(stamps: NDArray[np.float64]) -> tuple[Fraction, list[int]]:
+    """The mean frame rate, and for each frame at that rate the picture that is shown then."""
+    if stamps[-1] <= 0:
+        raise ScoreError("all pictures of the video carry the same time; write it again with a frame rate")
+    fps = Fraction((len(stamps) - 1) / stamps[-1]).limit_denominator(1001)
+    fps = min(max(fps, Fraction(1)), Fraction(240))
+    count = int(stamps[-1] * fps) + 1
+    shown = np.searchsorted(stamps, np.arange(count) / float(fps) + 1e-6, side="right") - 1
+    return fps, shown.tolist()
+
+
+def _reordered(frames: Iterable[NDArray[np.uint8]], order: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    """The frames at these positions, which never go back."""
+    wanted = iter(order)
+    position = next(wanted, None)
+    for i, frame in enumerate(frames):
+        while position == i:
+            yield frame
+            position = next(wanted, None)
+
+
+def _counted(frames: Iterable[NDArray[np.uint8]], advance: Advance) -> Iterator[NDArray[np.uint8]]:
+    for frame in frames:
+        yield frame
+        advance(1)

@@ -1,0 +1,234 @@
+"""What moves in a video: the features of Table 3.2 of the thesis, from frames as they come.
+
+Conventions: T frames, of any size; those with a short side above 256 pixels are shrunk to it first, so that one
+measure serves every resolution. Pixel values are in [0, 1]. A feature of frame i is of the picture that is shown from
+i / fps seconds on; what changed in it (difference, flow, onsets) is against the frame before, and of frame 0 the same
+as of frame 1. Nothing but the features themselves is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+
+LARGEST_SIDE = 256
+"""Pixels of the shorter side."""
+BATCH = 2
+"""Frames that are measured at once: few enough for the processor's cache."""
+SMALLEST_FOLLOWED = 16
+"""Pixels of the shorter side: below, no movement is followed, and the directogram is 0."""
+HISTOGRAM_BINS = 32
+SPECTRUM_BANDS = 32
+DIRECTIONS = 16
+VARYING_BANDS = 8
+"""Bands of the spectrogram that the adaptive loudness follows: a quarter, those that vary most over the video."""
+
+
+@dataclass(frozen=True)
+class VideoFeature:
+    """One row of Table 3.2 of the thesis."""
+
+    name: str
+    channels: int
+    description: str
+
+
+VIDEO_FEATURES: dict[str, VideoFeature] = {
+    feature.name: feature
+    for feature in (
+        VideoFeature("rgb_histogram", 96, "share of pixels in each of 32 levels of red, green and blue"),
+        VideoFeature("hsv_histogram", 96, "share of pixels in each of 32 hues, saturations and values"),
+        VideoFeature("visual_variance", 1, "variance of all pixel values"),
+        VideoFeature("spectrogram", 32, "strength of detail in 32 spatial frequencies, coarse to fine"),
+        VideoFeature("low_rms", 1, "strength of the coarsest third of the spectrogram"),
+        VideoFeature("mid_rms", 1, "strength of the middle third"),
+        VideoFeature("high_rms", 1, "strength of the finest third"),
+        VideoFeature("adaptive_rms", 1, "strength of the eight bands that vary most over the video"),
+        VideoFeature("absolute_difference", 1, "mean change of a pixel since the frame before"),
+        VideoFeature("directogram", 16, "mean movement in each of 16 directions, in picture heights a frame"),
+        VideoFeature("spectral_onsets", 1, "sudden gains in the spectrogram"),
+        VideoFeature("flow_onsets", 1, "sudden gains in the directogram"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What one batch of frames leaves behind, each (n, C)."""
+
+    rgb: torch.Tensor
+    hsv: torch.Tensor
+    variance: torch.Tensor
+    spectrum: torch.Tensor
+    difference: torch.Tensor
+    directions: torch.Tensor
+
+
+def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
+    """(H, W, 3) uint8 RGB frames in order -> name -> (T, C) float32 for each of VIDEO_FEATURES; empty of no frames."""
+    measured: list[_Measured] = []
+    watcher: _Watcher | None = None
+    for batch in _batches(frames):
+        watcher = watcher or _Watcher(*batch.shape[1:3])
+        measured.append(watcher.measure(batch))
+    if not measured:
+        return {name: np.zeros((0, feature.channels), np.float32) for name, feature in VIDEO_FEATURES.items()}
+
+    def joined(name: str) -> torch.Tensor:
+        return torch.cat([getattr(part, name) for part in measured])
+
+    spectrum, directions, difference = joined("spectrum"), joined("directions"), joined("difference")
+    for changes in (directions, difference):
+        changes[:1] = changes[1:2] if len(changes) > 1 else 0
+    thirds = [round(SPECTRUM_BANDS * i / 3) for i in range(4)]
+    varying = spectrum.var(0, correction=0).argsort(descending=True, stable=True)[:VARYING_BANDS]
+    features = {
+        "rgb_histogram": joined("rgb"),
+        "hsv_histogram": joined("hsv"),
+        "visual_variance": joined("variance"),
+        "spectrogram": spectrum,
+        "low_rms": _rms(spectrum[:, thirds[0] : thirds[1]]),
+        "mid_rms": _rms(spectrum[:, thirds[1] : thirds[2]]),
+        "high_rms": _rms(spectrum[:, thirds[2] : thirds[3]]),
+        "adaptive_rms": _rms(spectrum[:, varying]),
+        "absolute_difference": difference,
+        "directogram": directions,
+        # As for sound, gains count by their ratio; the floor, a tenth of the mean, keeps still bands quiet.
+        "spectral_onsets": _flux((spectrum + 0.1 * spectrum.mean(0) + 1e-9).log()),
+        "flow_onsets": _flux(directions),
+    }
+    return {name: table.numpy().astype(np.float32) for name, table in features.items()}
+
+
+def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """(n, H, W, 3), n <= BATCH, the shorter side at most LARGEST_SIDE."""
+    kept: list[NDArray[np.uint8]] = []
+    for frame in frames:
+        kept.append(_shrunk(frame))
+        if len(kept) == BATCH:
+            yield np.stack(kept)
+            kept = []
+    if kept:
+        yield np.stack(kept)
+
+
+def _shrunk(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    height, width, _ = frame.shape
+    scale = LARGEST_SIDE / min(height, width)
+    if scale >= 1:
+        return frame
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class _Watcher:
+    """Measures batches of frames of one size; remembers the last one, for what changed since."""
+
+    def __init__(self, height: int, width: int) -> None:
+        import cv2
+
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        # The flow's coarsest scale is chosen by the picture's width alone, and must not be less than a patch high.
+        self._turned = width > height
+        self._follows = min(height, width) >= SMALLEST_FOLLOWED
+        self._previous: NDArray[np.uint8] | None = None
+        self._previous_grey: NDArray[np.uint8] | None = None
+        self._bands, self._band_sizes = _spectrum_bands(height, width)
+
+    def measure(self, batch: NDArray[np.uint8]) -> _Measured:
+        """(n, H, W, 3) uint8: the next frames."""
+        before = batch[:1] if self._previous is None else self._previous
+        steps = np.concatenate([before, batch])
+        self._previous = batch[-1:]
+        pixels = torch.from_numpy(batch).float().div_(255)  # [n, H, W, 3]
+        grey = pixels @ torch.tensor([0.299, 0.587, 0.114])
+        change = torch.from_numpy(np.abs(np.diff(steps.astype(np.int16), axis=0))).float()
+        return _Measured(
+            rgb=_histogram(torch.from_numpy(batch // (256 // HISTOGRAM_BINS)).int()),
+            hsv=_histogram((_hsv(pixels) * HISTOGRAM_BINS).int().clamp_(max=HISTOGRAM_BINS - 1)),
+            variance=(pixels.square().flatten(1).mean(1) - pixels.flatten(1).mean(1).square()).clamp_(min=0)[:, None],
+            spectrum=self._spectrum(grey),
+            difference=change.flatten(1).mean(1)[:, None] / 255,
+            directions=torch.stack([self._directions(image) for image in grey]),
+        )
+
+    def _spectrum(self, grey: torch.Tensor) -> torch.Tensor:
+        """(n, H, W) -> (n, SPECTRUM_BANDS): mean amplitude over all angles, in rings of spatial frequency."""
+        amplitude = torch.fft.rfft2(grey, norm="ortho").abs().flatten(1)
+        rings = torch.zeros(len(grey), SPECTRUM_BANDS + 1).index_add_(1, self._bands, amplitude)
+        return rings[:, :SPECTRUM_BANDS] / self._band_sizes
+
+    def _directions(self, grey: torch.Tensor) -> torch.Tensor:
+        """(H, W) in [0, 1] -> (DIRECTIONS,): the directogram (Davis and Agrawala, 2018) since the frame before."""
+        image = np.ascontiguousarray((grey.T if self._turned else grey).mul(255).round_().to(torch.uint8).numpy())
+        before, self._previous_grey = self._previous_grey, image
+        if before is None or not self._follows:
+            return torch.zeros(DIRECTIONS)
+        still = np.zeros((*image.shape, 2), np.float32)
+        flow = torch.from_numpy(np.asarray(self._flow.calc(before, image, still), np.float32)).flatten(0, 1)  # [H W, 2]
+        right, down = flow.flip(1).unbind(1) if self._turned else flow.unbind(1)
+        turns = torch.atan2(down, right).div_(2 * np.pi)
+        # The first direction is to the right, and reaches half a direction to both sides.
+        direction = turns.mul_(DIRECTIONS).add_(0.5).floor_().long() % DIRECTIONS
+        moved = torch.linalg.vector_norm(flow, dim=1)
+        return torch.bincount(direction, moved, DIRECTIONS) / (len(moved) * len(grey))
+
+
+def _histogram(levels: torch.Tensor) -> torch.Tensor:
+    """(n, H, W, 3) int32 in 0..HISTOGRAM_BINS-1 -> (n, 3 · HISTOGRAM_BINS): the share of pixels in each bin."""
+    count, height, width, channels = levels.shape
+    slots = torch.arange(count * channels, dtype=torch.int32).view(count, 1, 1, channels) * HISTOGRAM_BINS
+    counts = torch.bincount((levels + slots).flatten(), minlength=count * channels * HISTOGRAM_BINS)
+    return counts.view(count, channels * HISTOGRAM_BINS).float() / (height * width)
+
+
+def _hsv(pixels: torch.Tensor) -> torch.Tensor:
+    """(..., 3) RGB in [0, 1] -> (..., 3) hue (turns from red), saturation and value in [0, 1]; grey has hue 0."""
+    value, which = pixels.max(-1)
+    chroma = value - pixels.amin(-1)
+    safe = torch.where(chroma > 0, chroma, 1.0)
+    red, green, blue = pixels.unbind(-1)
+    sector = torch.where(
+        which == 0, (green - blue) / safe, torch.where(which == 1, (blue - red) / safe + 2, (red - green) / safe + 4)
+    )
+    hue = torch.remainder(sector / 6, 1.0)
+    saturation = chroma / torch.where(value > 0, value, 1.0)
+    return torch.stack([hue, saturation, value], -1)
+
+
+def _spectrum_bands(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each point of a real 2D spectrum its band, and the bands' sizes.
+
+    Bands divide the frequencies up to half a cycle a pixel alike. The mean brightness, and the corners that lie beyond
+    in the diagonals alone, belong to a band of their own that is left out.
+    """
+    vertical, horizontal = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :]
+    radius = (vertical.square() + horizontal.square()).sqrt()
+    band = (radius * 2 * SPECTRUM_BANDS).ceil().long() - 1
+    band[(band < 0) | (band >= SPECTRUM_BANDS)] = SPECTRUM_BANDS
+    bands = band.flatten()
+    return bands, torch.bincount(bands, minlength=SPECTRUM_BANDS + 1)[:SPECTRUM_BANDS].clamp(min=1).float()
+
+
+def _rms(bands: torch.Tensor) -> torch.Tensor:
+    return bands.square().mean(1, keepdim=True).sqrt()
+
+
+def _flux(bands: torch.Tensor) -> torch.Tensor:
+    """(T, C) -> (T, 1): what the bands gained since the frame before, losses not counted."""
+    gains = torch.zeros(len(bands), 1)
+    gains[1:] = bands.diff(dim=0).clamp_(min=0).mean(1, keepdim=True)
+    gains[:1] = gains[1:2] if len(gains) > 1 else 0
+    return gains

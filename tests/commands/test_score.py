@@ -1,0 +1,154 @@
+"""`audioreactive score` and `render --best-of` as a person calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+
+from audioreactive.features import analyze_file
+from audioreactive.presets import load_preset
+from audioreactive.video import VideoSettings, VideoWriter, ffmpeg_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RATE, SECONDS, FPS = 22_050, 13, Fraction(24)
+FRAMES = int(SECONDS * FPS)
+
+
+def write_song(path: Path, seconds: float = SECONDS, delay: float = 0.0) -> None:
+    """Drum strokes at uneven times over a chord."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    sound = sum(np.sin(2 * np.pi * pitch * t) for pitch in (220, 277.2, 329.6)) / 30
+    for time in np.cumsum(np.random.RandomState(3).uniform(0.25, 0.8, 60)) + delay:
+        first = round(time * RATE)
+        stroke = np.exp(-np.arange(3000) / 500) * np.random.RandomState(1).randn(3000) * 0.3
+        sound[first : first + 3000] += stroke[: max(len(sound) - first, 0)]
+    soundfile.write(path, sound.astype(np.float32), RATE)
+
+
+def write_video(path: Path, frames: np.ndarray, sound: Path | None) -> None:
+    settings = VideoSettings(fps=FPS, size=(32, 32), crf=1)
+    duration = len(frames) / FPS if sound else None
+    with VideoWriter(path, settings, frame_size=(32, 32), sound=sound, duration=duration, overwrite=True) as writer:
+        writer.write(frames)
+
+
+def ffmpeg(*arguments: object) -> None:
+    subprocess.run([str(ffmpeg_path()), "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    path = tmp_path_factory.mktemp("score") / "song.wav"
+    write_song(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reactive(song, own_cache):
+    """(FRAMES, 32, 32, 3): a texture as bright as the drums are loud, over smooth random colours."""
+    onsets = analyze_file(song, fps=FPS)["onsets"][:FRAMES]
+    rng = np.random.default_rng(0)
+    texture = rng.random((32, 32, 3))
+    colour = np.repeat(rng.random((FRAMES // 24 + 1, 3)), 24, axis=0)[:FRAMES]
+    brightness = 0.3 + 0.5 * onsets[:, :, None, None]
+    return (255 * np.clip(brightness * texture[None] + 0.15 * colour[:, None, None], 0, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def video(song, reactive, tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
+    write_video(path, reactive, song)
+    return path
+
+
+def test_a_reactive_video(call, video, tmp_path):
+    plot, numbers = tmp_path / "score.png", tmp_path / "score.json"
+    done = call("score", video, "--plot", plot, "--json", numbers, "-q")
+    assert done.code == 0
+    assert "a reaction" in done.out and "in step" in done.out
+    card = json.loads(numbers.read_text())
+    assert card["z"] > 4 and card["lag"] == 0 and card["frames"] == FRAMES
+    assert len(card["shifts"]) >= 200
+    cells = {(cell["heard"], cell["seen"]): cell["z"] for cell in card["cells"]}
+    assert cells["onsets", "visual_variance"] > 4
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert call("score", video, "--plot", plot).code == 2  # the name is taken
+
+
+def test_the_song_beside_the_video_and_late(call, video, song, tmp_path):
+    late = tmp_path / "late.wav"
+    write_song(late, delay=10 / 24)
+    done = call("score", video, "--audio", late, "--json", tmp_path / "late.json", "-q")
+    assert done.code == 0
+    card = json.loads((tmp_path / "late.json").read_text())
+    assert abs(card["lag"] - 10) <= 1 and card["z"] < 4
+    assert f"the sound comes {card['lag']} frames after what it moves" in done.out
+    call("score", video, "--audio", song, "--json", tmp_path / "same.json", "-q")
+    assert json.loads((tmp_path / "same.json").read_text())["lag"] == 0
+
+
+def test_lengths_that_differ(call, video, tmp_path):
+    write_song(tmp_path / "short.wav", 11)
+    short = call("score", video, "--audio", tmp_path / "short.wav")
+    assert short.code == 0 and "the 11.0 s that they share are scored" in short.err
+    write_song(tmp_path / "long.wav", 16)
+    long = call("score", video, "--audio", tmp_path / "long.wav")
+    assert long.code == 0 and "the 13.0 s that they share are scored" in long.err
+
+
+def test_a_variable_frame_rate(call, reactive, song, video, tmp_path):
+    """Every third frame of the first half is missing: time stamps say when the others are shown."""
+    uneven = tmp_path / "uneven.mkv"
+    drop = f"select='not(lt(n,{FRAMES // 2})*not(mod(n,3)))'"
+    ffmpeg("-i", video, "-vf", drop, "-fps_mode", "vfr", "-c:v", "ffv1", "-c:a", "copy", uneven)
+    done = call("score", uneven, "--json", tmp_path / "uneven.json")
+    assert done.code == 0 and "no constant frame rate" in done.err
+    card = json.loads((tmp_path / "uneven.json").read_text())
+    assert abs(card["lag"]) <= 1 and card["z"] > 3
+
+
+def test_what_cannot_be_scored(call, song, reactive, video, tmp_path):
+    silent, black, single = (tmp_path / name for name in ("silent.mp4", "black.mp4", "single.mp4"))
+    write_video(silent, reactive, None)
+    write_video(black, np.zeros_like(reactive), song)
+    write_video(single, reactive[:1], song)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(video.read_bytes()[:2000])
+    (tmp_path / "text.mp4").write_text("not a video")
+    for arguments, sentence in (
+        ((silent,), "give the song with --audio"),
+        ((black,), "nothing changes in the picture"),
+        ((single,), "at least 240"),
+        ((broken,), ""),
+        ((tmp_path / "text.mp4",), ""),
+        ((tmp_path / "none.mp4",), "there is no"),
+        ((video, "--audio", tmp_path / "none.wav"), "there is no file"),
+        ((video, "--audio", tmp_path / "text.mp4"), "no sound"),
+    ):
+        done = call("score", *arguments, "-q")
+        assert done.code == 2, arguments
+        assert sentence in done.err and done.err.startswith("error: "), done.err
+
+
+def test_best_of(call, song, model, tmp_path):
+    """Ends in the preset of one of the seeds, and says which."""
+    preset = tmp_path / "best.toml"
+    write_song(tmp_path / "long.wav", 21)
+    options = ("--model", model, "--seed", 5, "--best-of", 3, "--save-preset", preset, "--dry-run")
+    done = call("render", tmp_path / "long.wav", *options)
+    assert done.code == 0, done.err
+    assert "of 3 recipes, number" in done.err and "deviations above chance" in done.err
+    chosen = load_preset(str(preset))
+    assert chosen.made_with.seed in (5, 6, 7) and f"its seed is {chosen.made_with.seed}" in done.err
+    both = call("render", song, "--best-of", 3, "--preset", "pulse", "-o", tmp_path / "x.mp4")
+    assert both.code == 2 and "leave one of them out" in both.err
+    short = call("render", song, "--best-of", 3, "--model", model, "-o", tmp_path / "x.mp4", "-q")
+    assert short.code == 2 and "choose one with --seed" in short.err

@@ -1,0 +1,160 @@
+"""The corrected score on tables that are random, smooth, reactive or late."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter1d
+
+from audioreactive.correlation import orthogonal_procrustes, score_features
+from audioreactive.correlation.chance import FEWEST_SHIFTS
+from audioreactive.errors import ScoreError
+
+FPS = Fraction(24)
+FRAMES = 480
+
+
+def sound(seed: int, frames: int = FRAMES) -> dict[str, np.ndarray]:
+    """Drum strokes, their loudness, and notes that change now and then."""
+    rng = np.random.default_rng(seed)
+    strokes = (rng.random(frames) < 0.06) * rng.uniform(0.5, 1, frames)
+    notes = np.repeat(rng.random((frames // 12 + 1, 6)), 12, axis=0)[:frames]
+    tables = {"onsets": strokes[:, None], "rms": gaussian_filter1d(strokes, 6)[:, None], "chroma": notes}
+    return {name: table.astype(np.float32) for name, table in tables.items()}
+
+
+def random_picture(seed: int, sigma: float, frames: int = FRAMES) -> dict[str, np.ndarray]:
+    """A palette's smooth random walk, seen through some features."""
+    rng = np.random.default_rng(seed)
+    pad = round(4 * sigma)
+    walk = gaussian_filter1d(rng.normal(size=(frames + 2 * pad, 8)), sigma, axis=0)[pad : pad + frames]
+    walk = walk / walk.std()
+    change = np.abs(np.diff(walk, axis=0, prepend=walk[:1])).mean(1, keepdims=True)
+    tables = {"histogram": walk @ rng.normal(size=(8, 20)), "edges": np.abs(walk[:, :3]), "difference": change}
+    return {name: table.astype(np.float32) for name, table in tables.items()}
+
+
+def centred(table: np.ndarray) -> torch.Tensor:
+    """In four windows."""
+    return torch.cat([torch.from_numpy(w - w.mean(0, dtype=np.float64)) for w in np.split(table, 4)])
+
+
+def test_the_raw_value_is_the_procrustes_correlation():
+    """Of features that are centred in windows, and beside each other with norm 1."""
+    heard, seen = sound(1, 360), random_picture(1, 4, 360)
+    card = score_features(heard, seen, fps=FPS)
+
+    def beside(tables):
+        return torch.cat([centred(t) / centred(t).norm() for t in tables.values()], 1)
+
+    expected = float(orthogonal_procrustes(beside(heard), beside(seen)))
+    assert card.total.raw == pytest.approx(expected, abs=1e-6)
+    for (a, b), score in card.cells.items():
+        pair = orthogonal_procrustes(centred(heard[a]), centred(seen[b]))
+        assert score.raw == pytest.approx(float(pair), abs=1e-6)
+
+
+def test_a_shift_is_the_sound_rolled_against_the_picture():
+    heard, seen = {"chroma": sound(2, 360)["chroma"]}, {"histogram": random_picture(2, 4, 360)["histogram"]}
+    card = score_features(heard, seen, fps=FPS)
+
+    def rolled(shift):
+        return float(
+            orthogonal_procrustes(centred(np.roll(heard["chroma"], shift, axis=0)), centred(seen["histogram"]))
+        )
+
+    for lag in (-7, 0, 13):
+        assert card.lags[lag] == pytest.approx(rolled(-lag), abs=1e-6)
+    chance = [rolled(shift) for shift in card.shifts]
+    assert card.total.mean == pytest.approx(np.mean(chance), abs=1e-6)
+    assert card.total.deviation == pytest.approx(np.std(chance), abs=1e-6)
+    assert card.total.p == pytest.approx((1 + sum(c >= card.total.raw for c in chance)) / (1 + len(chance)))
+
+
+def test_chance_is_many_distant_shifts():
+    card = score_features(sound(3), random_picture(3, 4), fps=FPS)
+    assert len(card.shifts) == len(set(card.shifts)) >= FEWEST_SHIFTS
+    assert min(card.shifts) > max(card.lags) and max(card.shifts) < FRAMES + min(card.lags)
+    assert 1 / (1 + len(card.shifts)) <= card.total.p <= 1
+    assert card.total.z == pytest.approx((card.total.raw - card.total.mean) / card.total.deviation)
+
+
+def test_the_same_score_every_time():
+    assert score_features(sound(4), random_picture(4, 8), fps=FPS) == score_features(
+        sound(4), random_picture(4, 8), fps=FPS
+    )
+
+
+def test_smoothness_alone_scores_chance():
+    """The raw value grows with the smoothness, as in Figure 3.3; the corrected one stays."""
+    raw, corrected = {}, {}
+    for sigma in (1, 4, 16, 64):
+        cards = [score_features(sound(i), random_picture(100 + i, sigma), fps=FPS, with_cells=False) for i in range(12)]
+        raw[sigma] = np.median([card.total.raw for card in cards])
+        corrected[sigma] = np.median([card.total.z for card in cards])
+    assert raw[1] < raw[4] < raw[16] and raw[64] > 1.5 * raw[1]
+    assert max(map(abs, corrected.values())) < 2
+
+
+@pytest.mark.parametrize("sigma", [1, 16, 64])
+@pytest.mark.parametrize("feature", ["onsets", "chroma"])
+def test_a_reaction_scores_above_chance(sigma, feature):
+    heard, seen = sound(5, 720), random_picture(5, sigma, 720)
+    rng = np.random.default_rng(0)
+    driven = heard[feature] - heard[feature].mean(0)
+    seen["histogram"] = seen["histogram"] + 2 * (driven / driven.std() @ rng.normal(size=(driven.shape[1], 20)))
+    card = score_features(heard, seen, fps=FPS)
+    assert card.total.z > 3
+    assert card.total.p < 0.02
+    best = max(card.cells, key=lambda cell: card.cells[cell].z)
+    assert best == (feature, "histogram") or (feature == "onsets" and best == ("rms", "histogram"))
+
+
+@pytest.mark.parametrize("late", [-5, 0, 10])
+def test_the_lag_of_the_peak(late):
+    heard = sound(6)
+    seen = {"picture": heard["onsets"] @ np.ones((1, 3), np.float32) + 0.1 * random_picture(6, 2)["edges"]}
+    delayed = {name: np.roll(table, late, axis=0) for name, table in heard.items()}
+    card = score_features(delayed, seen, fps=FPS, with_cells=False)
+    assert card.lag == late
+    assert card.peak > 8
+    assert (card.total.z > 8) == (late == 0)
+
+
+def test_weights_and_features_outside_the_total():
+    heard, seen = sound(7), random_picture(7, 4)
+    alone = {"chroma": heard["chroma"]}
+    others = {name: heard[name] for name in ("onsets", "rms")}
+    weighted = score_features(heard, seen, fps=FPS, heard_weights={"onsets": 0, "rms": 0}).total
+    card = score_features(alone, seen, fps=FPS, more=others)
+    assert card.total.raw == pytest.approx(weighted.raw, abs=1e-7)
+    assert card.heard == ("chroma", "onsets", "rms") and card.seen == tuple(seen)
+    edges = score_features(heard, seen, fps=FPS, seen_weights={"edges": 0}, with_cells=False).total
+    without = {name: seen[name] for name in ("histogram", "difference")}
+    assert edges.raw == pytest.approx(score_features(heard, without, fps=FPS, with_cells=False).total.raw, abs=1e-7)
+
+
+def test_a_feature_that_never_changes_scores_nothing():
+    heard, seen = sound(8), random_picture(8, 4)
+    heard["rms"] = np.full_like(heard["rms"], 0.3)
+    seen["edges"] = np.zeros_like(seen["edges"])
+    card = score_features(heard, seen, fps=FPS)
+    for (a, b), score in card.cells.items():
+        if a == "rms" or b == "edges":
+            assert (score.raw, score.z, score.p) == (0, 0, 1)
+        else:
+            assert score.raw > 0
+    assert np.isfinite(card.total.z)
+
+
+def test_what_cannot_be_scored():
+    with pytest.raises(ScoreError, match="share 100 frames; at least 240"):
+        score_features(sound(0, 100), random_picture(0, 2, 100), fps=FPS)
+    still = {"picture": np.full((FRAMES, 3), 0.1, np.float32)}
+    with pytest.raises(ScoreError, match="nothing changes in the picture"):
+        score_features(sound(0), still, fps=FPS)
+    with pytest.raises(ScoreError, match="nothing changes in the sound"):
+        score_features(still, random_picture(0, 2), fps=FPS)
