@@ -43,7 +43,8 @@ def test_one_step_lowers_the_loss() -> None:
     assert trainer.pictures_seen == 8 and trainer.finished
 
 
-def test_scattered_points_teach_both_halves() -> None:
+def test_scattered_points_teach_both_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.trainer.WARM_UP", 1)
     trainer = Trainer(short(480, 0, 0, 0))
     layer = trainer.generator.block(64).layers()[0]
     border = layer.weight.detach().clone()
@@ -109,12 +110,13 @@ def test_another_seed_is_another_run() -> None:
     assert not torch.equal(first.generator.latents(torch.ones(1, 88)), second.generator.latents(torch.ones(1, 88)))
 
 
-def test_windows_teach_both_halves() -> None:
-    stage = dataclasses.replace(TOY.stages[2], pictures=160, adversary=0.0, fit_scale=1)
+def test_windows_teach_both_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.trainer.WARM_UP", 1)
+    stage = dataclasses.replace(TOY.stages[2], pictures=320, adversary=0.0, fit_scale=1)
     trainer = Trainer(dataclasses.replace(TOY, stages=(stage,)))
-    losses = [trainer.step() for _ in range(20)]
+    losses = [trainer.step() for _ in range(40)]
     for name in ("fit", "deep"):
-        assert sum(getattr(row, name) for row in losses[-4:]) < sum(getattr(row, name) for row in losses[:4])
+        assert sum(getattr(row, name) for row in losses[-8:]) < sum(getattr(row, name) for row in losses[:8])
 
 
 def test_the_layers_above_the_seam_begin_with_waves() -> None:
