@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,10 @@ from support import make_features
 
 if TYPE_CHECKING:
     from audioreactive.features import Features
+
+
+# Programs in the background are started deaf to interrupts; some tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
