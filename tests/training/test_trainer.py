@@ -13,9 +13,11 @@ import torch
 from click.testing import CliRunner
 
 from stylegan_ops import load_generator
+from stylegan_ops.layers import GAIN
 from training.__main__ import main
+from training.embedding import Embedding
 from training.plan import Plan, plans
-from training.trainer import GAIN, Embedding, Trainer, cropped, distance
+from training.trainer import Trainer, cropped, distance
 
 TOY = plans()["toy"]
 
