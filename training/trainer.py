@@ -288,19 +288,21 @@ class Trainer:
         self._optimiser.step()
         return float(fit.detach()), float(tone.detach()), float(deep.detach())
 
+    def _painted(self, stage: Stage, random: torch.Generator) -> tuple[Tensor, Tensor, Windows | None]:
+        """What the generator paints, what is meant, and the windows of a stage that has them."""
+        if stage.cells:
+            windows = self._windows(stage, random)
+            return windows.image, windows.target, windows
+        batch = self.batch(stage, random)
+        return self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype), batch.target, None
+
     def _paint(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
         """One step of the generator."""
         deep = torch.full((), math.nan)
-        if stage.cells:
-            windows = self._windows(stage, random)
-            image, target = windows.image, windows.target
-        else:
-            batch = self.batch(stage, random)
-            image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
-            target = batch.target
+        image, target, windows = self._painted(stage, random)
         fit = distance(image, target, stage.fit_scale)
         loss = stage.fit * fit
-        if stage.cells:
+        if windows is not None:
             deep = self._deep(windows.of, windows.ws, stage.batch // 2, random)
             loss = loss + 0.5 * deep
         judged = math.nan
@@ -319,13 +321,7 @@ class Trainer:
         """One step of the discriminator."""
         self.discriminator.requires_grad_(True)
         with torch.no_grad():
-            if stage.cells:
-                windows = self._windows(stage, random)
-                image, target = windows.image, windows.target
-            else:
-                batch = self.batch(stage, random)
-                image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
-                target = batch.target
+            image, target, _ = self._painted(stage, random)
         self._adversary.zero_grad()
         real = F.softplus(-self.discriminator(cropped(target, stage.window, random), dtype=self.dtype)).mean()
         torch.autograd.backward(real)
