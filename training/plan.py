@@ -67,11 +67,11 @@ def plans() -> dict[str, Plan]:
             architecture=_architecture((192, 192, 256, 256, 160, 64, 32)),
             discriminator=(128, 128, 128, 128, 96, 48, 32),
             stages=(
-                Stage(0, 64, 600_000, 5e-3, 2e-3),
-                Stage(0, 64, 400_000, 2e-3, 2e-4),
-                Stage(256, 24, 60_000, 3e-4, 1e-4, cells=6),
-                Stage(256, 24, 90_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=1.0),
-                Stage(256, 8, 4_000, 1e-4, 3e-5, fit_scale=2, adversary=0.05, window=64, r1=1.0, path_length=0.5),
+                Stage(0, 64, 480_000, 5e-3, 2e-3),
+                Stage(0, 64, 320_000, 2e-3, 2e-4),
+                Stage(256, 24, 40_000, 3e-4, 1e-4, cells=6),
+                Stage(256, 24, 60_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=1.0),
+                Stage(256, 8, 2_000, 1e-4, 3e-5, fit_scale=2, adversary=0.05, window=64, r1=1.0, path_length=0.5),
             ),
         ),
         "gpu": Plan(
