@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.features.names import DEFAULT_FEATURES
-from audioreactive.progress import Progress, Silent
+from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.sizes import Canvas, Fit, plan_canvas
 
 if TYPE_CHECKING:
@@ -150,14 +150,7 @@ def listen(
     """
     from audioreactive.features import analyze_file
 
-    with progress.track("listening", 100, "%") as advance:
-        done = 0
-
-        def report(stage: str, share: float) -> None:
-            nonlocal done
-            advance(max(round(100 * share) - done, 0))
-            done = max(round(100 * share), done)
-
+    with track_share(progress, "listening") as report:
         return analyze_file(
             song,
             fps=fps,

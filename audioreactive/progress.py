@@ -33,3 +33,21 @@ class Silent:
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
         """Track nothing."""
         yield lambda count: None
+
+
+ReportShare = Callable[[str, float], None]
+"""Says which part of the work begins, and what share of the whole is done, in [0, 1]."""
+
+
+@contextlib.contextmanager
+def track_share(progress: Progress, stage: str) -> Iterator[ReportShare]:
+    """A stage whose work tells the share that is done, rather than units; it never goes back."""
+    with progress.track(stage, 100, "%") as advance:
+        done = 0
+
+        def report(part: str, share: float) -> None:
+            nonlocal done
+            advance(max(round(100 * share) - done, 0))
+            done = max(round(100 * share), done)
+
+        yield report

@@ -12,7 +12,7 @@ from audioreactive.correlation.chance import check_frames, score_features
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
-from audioreactive.progress import Progress, Silent
+from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.video import frame_times, probe, read_frames
 from audioreactive.video.reader import SOUND_FILE
 
@@ -52,17 +52,10 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
     fps, order = info.fps, None
     if not times.is_even(fps):
         fps, order = _even(times.frames)
-        progress.say(f"{video.name} has no constant frame rate; it is watched at {float(fps):.3g} frames a second")
+        progress.say(f"{video.name} has no constant frame rate; it is resampled to its mean, {float(fps):.4g} frames a second")
     check_frames(info.frames if order is None else len(order), fps)  # before anything takes time
     sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
-    with progress.track("listening", 100, "%") as advance:
-        done = 0
-
-        def report(stage: str, share: float) -> None:
-            nonlocal done
-            advance(max(round(100 * share) - done, 0))
-            done = max(round(100 * share), done)
-
+    with track_share(progress, "listening") as report:
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
     with progress.track("watching", info.frames if order is None else len(order), "frame") as advance:
         frames = read_frames(video) if order is None else _reordered(read_frames(video), order)
