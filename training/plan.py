@@ -16,7 +16,7 @@ class Stage:
     pictures: int
     """How many pictures the generator paints in this stage."""
     lr: float
-    """Learning rate of both networks at the start of the stage."""
+    """Learning rate of the generator at the start of the stage."""
     final_lr: float
     """At its end; between them it falls evenly."""
     fit: float = 1.0
@@ -25,6 +25,8 @@ class Stage:
     """The finest scale of that distance, in pixels: 1 compares every pixel, 4 only what is left at a quarter."""
     adversary: float = 0.0
     """Weight of the discriminator's judgement; without it the discriminator rests."""
+    adversary_lr: float = 4.0
+    """Learning rate of the discriminator, as a multiple of the generator's: it has less time to learn."""
     cells: int = 0
     """Side of a window of the seam, in its pixels, that the upper layers paint from, the deep ones learning apart; 0
     for whole pictures and the whole network."""
@@ -70,8 +72,8 @@ def plans() -> dict[str, Plan]:
                 Stage(0, 64, 480_000, 5e-3, 2e-3),
                 Stage(0, 64, 320_000, 2e-3, 2e-4),
                 Stage(256, 24, 40_000, 3e-4, 1e-4, cells=6),
-                Stage(256, 24, 60_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=1.0),
-                Stage(256, 8, 2_000, 1e-4, 3e-5, fit_scale=2, adversary=0.05, window=64, r1=1.0, path_length=0.5),
+                Stage(256, 24, 60_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=0.1),
+                Stage(256, 8, 2_000, 1e-4, 3e-5, fit_scale=2, adversary=0.05, window=64, r1=0.1, path_length=0.5),
             ),
         ),
         "gpu": Plan(
@@ -80,8 +82,8 @@ def plans() -> dict[str, Plan]:
             stages=(
                 Stage(0, 256, 2_000_000, 4e-3, 3e-4),
                 Stage(512, 64, 200_000, 2e-4, 1e-4, cells=6),
-                Stage(512, 64, 300_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=2.0),
-                Stage(512, 32, 50_000, 1e-4, 5e-5, fit_scale=2, adversary=0.05, window=128, r1=2.0, path_length=0.5),
+                Stage(512, 64, 300_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=0.1),
+                Stage(512, 32, 50_000, 1e-4, 5e-5, fit_scale=2, adversary=0.05, window=128, r1=0.2, path_length=0.5),
             ),
         ),
         "toy": Plan(

@@ -8,7 +8,6 @@ style mixing, moving average of the weights).
 """
 
 import copy
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,13 +74,14 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Parts of pictures, painted and meant."""
+class Painted:
+    """Pictures, or parts of them: as they are meant, and as the generator paints them."""
 
-    of: Meaning
     ws: Tensor  # (B, L, W)
     target: Tensor  # (B, 3, h, w)
     image: Tensor  # (B, 3, h, w)
+    of: Meaning | None = None
+    """Of parts: what the whole pictures are."""
 
 
 class Trainer:
@@ -167,22 +167,24 @@ class Trainer:
         rate = stage.lr + (stage.final_lr - stage.lr) * progress
         # Weights that a stage is the first to use would all leap at once.
         rate *= min(1.0, (progress * stage.pictures / stage.batch + 1) / WARM_UP)
-        for optimiser, adversarial in ((self._optimiser, bool(stage.adversary)), (self._adversary, True)):
+        for optimiser, times, adversarial in (
+            (self._optimiser, 1.0, bool(stage.adversary)),
+            (self._adversary, stage.adversary_lr, True),
+        ):
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * times
                 group["betas"] = (0.0, 0.99) if adversarial else (0.9, 0.99)
         random = self.random()
-        real = fake = r1 = math.nan
-        if stage.adversary:
-            real, fake = self._judge(stage, random)
-            if self.step_number % R1_EVERY == 0:
-                r1 = self._penalise(stage, random)
-        tone = deep = math.nan
+        real = fake = r1 = tone = deep = generator = math.nan
         if stage.resolution:
-            fit, deep, generator = self._paint(stage, random)
+            painted = self._painted(stage, random)
+            if stage.adversary:
+                real, fake = self._judge(stage, painted, random)
+                if self.step_number % R1_EVERY == 0:
+                    r1 = self._penalise(stage, painted.target, random)
+            fit, deep, generator = self._paint(stage, painted, random)
         else:
             fit, tone, deep = self._points(stage, random)
-            generator = math.nan
         path_length = math.nan
         if stage.path_length and self.step_number % PATH_EVERY == PATH_EVERY // 2:
             path_length = self._straighten(stage, random)
@@ -235,7 +237,7 @@ class Trainer:
         reached = self.generator.activations(ws[:size], noise, side, dtype=self.dtype)
         return (reached.float() - goal).abs().mean()
 
-    def _windows(self, stage: Stage, random: torch.Generator) -> Windows:
+    def _windows(self, stage: Stage, random: torch.Generator) -> Painted:
         """Windows at one random place of each picture of a batch, and what the upper layers make of them."""
         size, side = stage.batch, 4 << SEAM
         z = self._noise_vectors(size, random)
@@ -259,7 +261,7 @@ class Trainer:
         image = self.generator.upper(inner, ws, noise, 2 * side)
         edge = stage.resolution // side if room else 0
         inside = slice(edge, pixels - edge)
-        return Windows(of, ws, target[..., inside, inside], image[..., inside, inside])
+        return Painted(ws, target[..., inside, inside], image[..., inside, inside], of)
 
     def _points(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
         """One step of both parts: from noise vectors to the embedded ground, and from there to colours."""
@@ -288,27 +290,26 @@ class Trainer:
         self._optimiser.step()
         return float(fit.detach()), float(tone.detach()), float(deep.detach())
 
-    def _painted(self, stage: Stage, random: torch.Generator) -> tuple[Tensor, Tensor, Windows | None]:
-        """What the generator paints, what is meant, and the windows of a stage that has them."""
+    def _painted(self, stage: Stage, random: torch.Generator) -> Painted:
+        """What a stage learns from."""
         if stage.cells:
-            windows = self._windows(stage, random)
-            return windows.image, windows.target, windows
+            return self._windows(stage, random)
         batch = self.batch(stage, random)
-        return self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype), batch.target, None
+        image = self.generator(batch.ws, batch.noise, stage.resolution, dtype=self.dtype)
+        return Painted(batch.ws, batch.target, image)
 
-    def _paint(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
+    def _paint(self, stage: Stage, painted: Painted, random: torch.Generator) -> tuple[float, float, float]:
         """One step of the generator."""
         deep = torch.full((), math.nan)
-        image, target, windows = self._painted(stage, random)
-        fit = distance(image, target, stage.fit_scale)
+        fit = distance(painted.image, painted.target, stage.fit_scale)
         loss = stage.fit * fit
-        if windows is not None:
-            deep = self._deep(windows.of, windows.ws, stage.batch // 2, random)
+        if painted.of is not None:
+            deep = self._deep(painted.of, painted.ws, stage.batch // 2, random)
             loss = loss + 0.5 * deep
         judged = math.nan
         if stage.adversary:
             self.discriminator.requires_grad_(False)
-            logits = self.discriminator(cropped(image, stage.window, random), dtype=self.dtype)
+            logits = self.discriminator(cropped(painted.image, stage.window, random), dtype=self.dtype)
             generator_loss = F.softplus(-logits).mean()
             loss = loss + stage.adversary * generator_loss
             judged = float(generator_loss.detach())
@@ -317,11 +318,10 @@ class Trainer:
         self._optimiser.step()
         return float(fit.detach()), float(deep.detach()), judged
 
-    def _judge(self, stage: Stage, random: torch.Generator) -> tuple[float, float]:
+    def _judge(self, stage: Stage, painted: Painted, random: torch.Generator) -> tuple[float, float]:
         """One step of the discriminator."""
         self.discriminator.requires_grad_(True)
-        with torch.no_grad():
-            image, target, _ = self._painted(stage, random)
+        target, image = painted.target, painted.image.detach()
         self._adversary.zero_grad()
         real = F.softplus(-self.discriminator(cropped(target, stage.window, random), dtype=self.dtype)).mean()
         torch.autograd.backward(real)
@@ -330,12 +330,9 @@ class Trainer:
         self._adversary.step()
         return float(real.detach()), float(fake.detach())
 
-    def _penalise(self, stage: Stage, random: torch.Generator) -> float:
+    def _penalise(self, stage: Stage, target: Tensor, random: torch.Generator) -> float:
         """R1: the discriminator is flat around real pictures. On half a batch, in full precision."""
-        part = dataclasses.replace(stage, batch=max(1, stage.batch // 2))
-        with torch.no_grad():
-            target = self._windows(part, random).target if stage.cells else self.batch(part, random).target
-        target = cropped(target, stage.window, random).requires_grad_(True)
+        target = cropped(target[: max(1, stage.batch // 2)], stage.window, random).clone().requires_grad_(True)
         logits = self.discriminator(target)
         (gradient,) = torch.autograd.grad(logits.sum(), target, create_graph=True)
         penalty = gradient.square().sum((1, 2, 3)).mean()
