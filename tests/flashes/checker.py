@@ -1,0 +1,121 @@
+"""Another reading of WCAG 2.2's "general flash and red flash thresholds", pixel by pixel; shares no code with the package.
+
+It works the other way round from the package: a trace is first reduced to its peaks and valleys, the smallest wriggles
+taken out until every step left is a transition, and a transition belongs to the frame at which it ends.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+STEP = 0.1
+DARKER_BELOW = 0.8
+
+
+def linear(frames: np.ndarray) -> np.ndarray:
+    c = frames.astype(float) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def peaks_and_valleys(trace: np.ndarray, step: float = STEP) -> list[int]:
+    """Frames of the extremes between which the trace moves by at least `step`."""
+    inner = [0]
+    for i in range(1, len(trace)):
+        if trace[i] == trace[inner[-1]]:
+            continue
+        if len(inner) > 1 and (trace[inner[-1]] - trace[inner[-2]]) * (trace[i] - trace[inner[-1]]) > 0:
+            inner[-1] = i
+        else:
+            inner.append(i)
+    while len(inner) > 1:
+        steps = np.abs(np.diff(trace[inner]))
+        least = int(steps.argmin())
+        if steps[least] >= step:
+            break
+        if least == 0:
+            del inner[0]
+        elif least == len(steps) - 1:
+            del inner[-1]
+        else:
+            del inner[least : least + 2]
+    return inner
+
+
+def general_transitions(trace: np.ndarray) -> list[int]:
+    extremes = peaks_and_valleys(trace)
+    return [b for a, b in zip(extremes, extremes[1:], strict=False) if min(trace[a], trace[b]) < DARKER_BELOW]
+
+
+def red_transitions(colours: np.ndarray) -> list[int]:
+    """(n, 3) linear -> frames; every state since the last transition is compared, none is singled out."""
+    x = colours @ np.array([0.4124, 0.3576, 0.1805])
+    y = colours @ np.array([0.2126, 0.7152, 0.0722])
+    z = colours @ np.array([0.0193, 0.1192, 0.9505])
+    below = x + 15 * y + 3 * z
+    lit = below > 1e-3  # black has no colour of its own: white's
+    uv = np.where(
+        lit[:, None], np.stack([4 * x, 9 * y], -1) / np.where(lit, below, 1)[:, None], np.array([0.1978, 0.4683])
+    )
+    red = lit & (colours[:, 0] >= 0.8 * colours.sum(1))
+    found, since, to_red = [], 0, None
+    for i in range(1, len(colours)):
+        far = np.hypot(*(uv[since:i] - uv[i]).T) > 0.2
+        if to_red is not True and red[i] and (far & ~red[since:i]).any():
+            to_red = True
+        elif to_red is not False and (far & red[since:i]).any() and not red[i]:
+            to_red = False
+        else:
+            continue
+        found.append(i)
+        since = i
+    return found
+
+
+def table(frames: np.ndarray, kind: str) -> np.ndarray:
+    """(n, H, W): whether a pixel ends a transition in a frame."""
+    n, height, width, _ = frames.shape
+    pixels = frames.transpose(1, 2, 0, 3).reshape(height * width, n * 3)
+    unique, which = np.unique(pixels, axis=0, return_inverse=True)
+    out = np.zeros((len(unique), n), bool)
+    for row, codes in zip(out, unique, strict=True):
+        colours = linear(codes.reshape(n, 3))
+        ends = red_transitions(colours) if kind == "red" else general_transitions(colours @ [0.2126, 0.7152, 0.0722])
+        row[ends] = True
+    return out[which.ravel()].reshape(height, width, n).transpose(2, 0, 1)
+
+
+def largest_share(pixels: np.ndarray) -> float:
+    """The largest share of ten degrees of the visual field, or of the picture, that is set."""
+    height, width = pixels.shape
+    scale = min(1024 / width, 768 / height)
+    box = (min(max(int(256 / scale), 1), height), min(max(int(341 / scale), 1), width))
+    if pixels.sum() <= 0.25 * box[0] * box[1]:
+        return float(pixels.mean())
+    places = np.lib.stride_tricks.sliding_window_view(pixels, box)
+    return max(float(places.mean(axis=(2, 3)).max()), float(pixels.mean()))
+
+
+def breaks_the_rules(frames: np.ndarray, fps: Fraction) -> set[str]:
+    """The kinds of flash, of {"general", "red"}, of which more than three fall in any one second."""
+    broken = set()
+    n = len(frames)
+    for kind in ("general", "red"):
+        ends = table(frames, kind)
+        if not ends.any():
+            continue
+        # A flash is two opposing transitions of the same pixel, in the same second.
+        flashes = np.zeros_like(ends)
+        open_since = np.full(ends.shape[1:], -np.inf)
+        for i in range(n):
+            closes = ends[i] & (open_since > float(i / fps) - 1 + 1e-9)
+            flashes[i] = closes
+            open_since = np.where(ends[i], np.where(closes, -np.inf, float(i / fps)), open_since)
+        large = [largest_share(mask) > 0.25 for mask in flashes]
+        for last in range(n):
+            first = next(i for i in range(last + 1) if Fraction(last - i) / fps < 1)
+            if sum(large[first : last + 1]) > 3 or largest_share(ends[first : last + 1].sum(0) > 6) > 0.25:
+                broken.add(kind)
+                break
+    return broken
