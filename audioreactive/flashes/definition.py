@@ -45,7 +45,7 @@ FIELD: Final = (341, 256)
 """(width, height) of ten degrees in reference pixels."""
 CELL: Final = 16
 """Reference pixels, about half a degree: what is measured is the mean light of squares of this side. What changes
-places inside a cell is movement, not a flash; where the frames have fewer pixels than there are cells, a cell is a pixel.
+places inside a cell is movement, not a flash. Where frames have fewer pixels than there are cells, a cell is a pixel.
 """
 
 LUMINANCE: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)

@@ -1,15 +1,15 @@
 """Light over time -> transitions -> how many of them any ten degrees of the picture saw in the last second.
 
-A transition is found by a zigzag: the step from a valley to the first frame that is `CHANGE` above it, or from a peak to
-the first that is as much below; smaller wriggles in between do not count. A second is any second, not a whole one: the
-frames shown in (t - 1, t].
+A transition is found by a zigzag: the step from a valley to the first frame that is `CHANGE` above it, or from a peak
+to the first that is as much below; smaller wriggles in between do not count. A second is any second, not a whole one:
+the frames shown in (t - 1, t].
 
 A stretch of the picture breaks the rule in either of two ways, both counted:
 
 - alone: more than a quarter of its cells had more than six transitions each;
 - together: more than three times more than a quarter of its cells ended a flash (their second, fourth, ... transition)
-  at once, not the same cells each time. "At once" is within a twelfth of a second: the light of one flash rarely falls in
-  one frame everywhere.
+  at once, not the same cells each time. "At once" is within a twelfth of a second: the light of one flash rarely
+  falls in one frame everywhere.
 """
 
 from __future__ import annotations
@@ -199,11 +199,13 @@ class _Tally:
             self._ended.popleft()
 
     def _alone(self) -> tuple[int, Mask]:
-        """The most transitions that a quarter of a field had each; the fields with more than six."""
+        """The most transitions that more than a quarter of a field had each; the fields with more than six."""
         most, crowded = 0, np.zeros(self._fields.count, bool)
-        while most <= TRANSITIONS and (found := self._fields.over(self._counts > most)).any():
-            most, crowded = most + 1, found
-        return most, crowded if most > TRANSITIONS else np.zeros_like(crowded)
+        while (found := self._fields.over(self._counts > most)).any():
+            if most == TRANSITIONS:
+                crowded = found
+            most += 1
+        return most, crowded
 
     def _count_together(self, cells: Mask, time: float) -> None:
         ended = cells & (self._begun > time - SECOND + _TIE)

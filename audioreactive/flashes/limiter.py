@@ -7,8 +7,8 @@ sixth of one. Every transition then takes longer than that, and seven of them lo
 condition, and the smallest change that meets it is found by `admm`.
 
 Where that is not enough (places that flash in turn, or a rhythm that goes on beside the second) the passage is solved
-again, over every frame and cell that still flashes too often, and with twice the time for a change of `STEP`. At a whole
-second for a change no cell can flash, and nothing is left to correct.
+again, over every frame and cell that still flashes too often, and with twice the time for a change of `STEP`. With a
+whole second for a change no cell can flash, and nothing is left to correct.
 """
 
 from __future__ import annotations

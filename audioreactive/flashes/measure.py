@@ -38,7 +38,7 @@ class Thumbnails:
     """The thumbnails of a video in one row, whose parts may be arrays or mapped files.
 
     Args:
-        parts: (n_i, rows, columns, 3) uint8 each, in order: what `measure` gave for one stretch of frames after another.
+        parts: (n_i, rows, columns, 3) uint8 each, in order: what `measure` gave for one stretch of frames and the next.
         size: (width, height) of the frames that were measured.
     """
 

@@ -1,11 +1,12 @@
-"""Another reading of WCAG 2.2's "general flash and red flash thresholds", pixel by pixel; shares no code with the package.
+"""Another reading of WCAG 2.2's "general flash and red flash thresholds", pixel by pixel; no code of the package in it.
 
-It works the other way round from the package: a trace is first reduced to its peaks and valleys, the smallest wriggles
-taken out until every step left is a transition, and a transition belongs to the frame at which it ends.
+It works the other way round: a trace is first reduced to its peaks and valleys, the smallest wriggles taken out until
+every step left is a transition, which belongs to the frame in which the change reaches a tenth.
 """
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -21,31 +22,32 @@ def linear(frames: np.ndarray) -> np.ndarray:
 
 def peaks_and_valleys(trace: np.ndarray, step: float = STEP) -> list[int]:
     """Frames of the extremes between which the trace moves by at least `step`."""
-    inner = [0]
-    for i in range(1, len(trace)):
-        if trace[i] == trace[inner[-1]]:
-            continue
-        if len(inner) > 1 and (trace[inner[-1]] - trace[inner[-2]]) * (trace[i] - trace[inner[-1]]) > 0:
-            inner[-1] = i
-        else:
-            inner.append(i)
-    while len(inner) > 1:
-        steps = np.abs(np.diff(trace[inner]))
-        least = int(steps.argmin())
+    moves = np.flatnonzero(np.diff(trace)) + 1
+    rising = np.sign(trace[moves] - trace[moves - 1])
+    extremes = [0, *(moves[:-1][rising[1:] != rising[:-1]]).tolist(), *moves[-1:].tolist()]
+    values = trace[extremes].tolist()
+    while len(values) > 1:
+        steps = [abs(b - a) for a, b in itertools.pairwise(values)]
+        least = min(range(len(steps)), key=steps.__getitem__)
         if steps[least] >= step:
             break
-        if least == 0:
-            del inner[0]
-        elif least == len(steps) - 1:
-            del inner[-1]
-        else:
-            del inner[least : least + 2]
-    return inner
+        # A wriggle goes with both its ends; one at the border of the video with the outer one alone.
+        gone = slice(0, 1) if least == 0 else slice(least, least + (1 if least == len(steps) - 1 else 2))
+        if least and least == len(steps) - 1:
+            gone = slice(least + 1, least + 2)
+        del extremes[gone], values[gone]
+    return extremes
 
 
 def general_transitions(trace: np.ndarray) -> list[int]:
-    extremes = peaks_and_valleys(trace)
-    return [b for a, b in zip(extremes, extremes[1:], strict=False) if min(trace[a], trace[b]) < DARKER_BELOW]
+    if trace.max() - trace.min() < STEP:
+        return []
+    ends = []
+    for a, b in itertools.pairwise(peaks_and_valleys(trace)):
+        if min(trace[a], trace[b]) < DARKER_BELOW:
+            change, darker = np.abs(trace[a : b + 1] - trace[a]), np.minimum(trace[a : b + 1], trace[a])
+            ends.append(a + int(np.argmax((change >= STEP) & (darker < DARKER_BELOW))))
+    return ends
 
 
 def red_transitions(colours: np.ndarray) -> list[int]:
@@ -59,6 +61,8 @@ def red_transitions(colours: np.ndarray) -> list[int]:
         lit[:, None], np.stack([4 * x, 9 * y], -1) / np.where(lit, below, 1)[:, None], np.array([0.1978, 0.4683])
     )
     red = lit & (colours[:, 0] >= 0.8 * colours.sum(1))
+    if not red.any():
+        return []
     found, since, to_red = [], 0, None
     for i in range(1, len(colours)):
         far = np.hypot(*(uv[since:i] - uv[i]).T) > 0.2

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
 
 SIDE = 48
 """Pixels: at this size a pixel is a cell of the measurement."""
@@ -15,9 +18,9 @@ RED, DARK_GREY = (255, 0, 0), (60, 60, 60)
 def code(light: np.ndarray) -> np.ndarray:
     """Linear light -> sRGB."""
     light = np.clip(light, 0, 1)
-    return np.round(
-        255 * np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    ).astype(np.uint8)
+    return np.round(255 * np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)).astype(
+        np.uint8
+    )
 
 
 def flat(trace: np.ndarray, side: int = SIDE) -> np.ndarray:
@@ -105,8 +108,8 @@ def faster_and_faster(fps: Fraction) -> np.ndarray:
 
 
 def texture_strobe(fps: Fraction) -> np.ndarray:
-    """A picture, brighter and darker; four pixels to a cell."""
-    side = 2 * SIDE
+    """A picture, brighter and darker; more pixels than cells."""
+    side = 80
     y, x = np.mgrid[:side, :side] / side
     paint = np.stack([0.5 + 0.4 * np.sin(9 * x + 5 * y), 0.5 + 0.4 * np.cos(7 * x * y + 3), 0.4 + 0.3 * x], -1)
     trace = square_wave(fps, 6, 0.15, 0.9, rest=0.5)
