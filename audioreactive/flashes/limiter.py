@@ -13,6 +13,7 @@ whole second for a change no cell can flash, and nothing is left to correct.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -42,6 +43,7 @@ WINDOW: Final = Fraction(10)
 PALLOR_RAMP: Final = Fraction(1, 4)
 """Seconds in which reds become pale, and red again."""
 _MOST_ROUNDS: Final = 10
+_MOST_NAMED: Final = 6
 _UNCHANGED: Final = 1 / 512
 """A gain this close to 1 changes no value by more than half a step of 8 bits."""
 
@@ -84,6 +86,31 @@ class Plan:
     def least_gain(self) -> float:
         """What is left of the light where most of it is taken; 1 where none is."""
         return min((float(passage.gain.min()) for passage in self.passages), default=1.0)
+
+    def digest(self, start: int, stop: int) -> str:
+        """What is changed in these frames, as a hash; empty where nothing is. Equal digests give equal frames."""
+        changes = hashlib.sha256()
+        for passage in self.passages:
+            inside = slice(max(start - passage.start, 0), max(stop - passage.start, 0))
+            if len(passage.gain[inside]):
+                changes.update(np.int64(max(passage.start - start, 0)).tobytes())
+                changes.update(passage.gain[inside].tobytes() + passage.pallor[inside].tobytes())
+        return changes.hexdigest() if self.changes(start, stop) else ""
+
+    def sentence(self, fps: Fraction) -> str | None:
+        """What was changed, for a person; None if nothing was."""
+        if not self.passages:
+            return None
+        spans = ", ".join(_clock(passage.start, passage.stop, fps) for passage in self.passages[:_MOST_NAMED])
+        more = len(self.passages) - _MOST_NAMED
+        if more > 0:
+            spans += f" and {more} more"
+        done = [f"dimmed by up to {100 * (1 - self.least_gain):.0f} %"] if self.least_gain < 1 else []
+        done += ["its reds made paler"] if self.red_excess else []
+        return (
+            f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
+            f"({float(self.changed_frames / fps):.1f} s in all); --no-flash-safe leaves them as they are"
+        )
 
     def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
         """(n, H, W, 3) sRGB, the first of them number `start` of the video -> the same, corrected.
@@ -161,6 +188,12 @@ def _extend(cores: list[_Core], excess: Excess, index: int, base: int) -> None:
         last = cores.pop()
         core = replace(core, first=min(last.first, core.first), cells=last.cells | core.cells)
     cores.append(core)
+
+
+def _clock(start: int, stop: int, fps: Fraction) -> str:
+    """Such as 1:02-1:05, whole seconds that hold the frames."""
+    first, last = math.floor(start / fps), math.ceil(stop / fps)
+    return f"{first // 60}:{first % 60:02}-{last // 60}:{last % 60:02}"
 
 
 def _base_horizon(fps: Fraction) -> int:
