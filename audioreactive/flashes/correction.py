@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.flashes.definition import luminance, to_codes, to_light
+from audioreactive.flashes.definition import LIGHT, luminance, to_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,4 +95,6 @@ class Passage:
 
 def correct_frame(frame: NDArray[np.uint8], index: int, passage: Passage) -> NDArray[np.uint8]:
     """(H, W, 3) sRGB -> the same, changed; pixels where nothing changes keep their value."""
-    return to_codes(passage.correct_light(index, to_light(frame)))
+    import cv2
+
+    return to_codes(passage.correct_light(index, np.asarray(cv2.LUT(frame, LIGHT), np.float32)))

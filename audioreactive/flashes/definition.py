@@ -79,8 +79,8 @@ def to_light(codes: NDArray[np.uint8]) -> Light:
 
 
 def to_codes(light: Light) -> NDArray[np.uint8]:
-    """Linear light -> the nearest 8-bit sRGB value, clipped to [0, 1]; undoes `to_light` exactly."""
-    steps = np.clip(light, 0, 1) * np.float32(65535) + np.float32(0.5)
+    """Linear light in [0, 1] -> the nearest 8-bit sRGB value; undoes `to_light` exactly."""
+    steps = light * np.float32(65535) + np.float32(0.5)
     return _CODES[steps.astype(np.uint16)]
 
 

@@ -7,7 +7,7 @@ stay in files: nothing here needs them in memory.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_BLOCK = 256
+_WHITE: Final = np.float32(65535)
+_STEPS: Final = np.round(LIGHT * _WHITE).astype(np.uint16)
+"""Linear light in 16 bits, which averages in half the time of floats, and to the same 8 bits."""
+_BLOCK: Final = 256
 """Frames that are read from a file of thumbnails at once."""
 
 
@@ -29,8 +32,8 @@ def measure(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows, columns = Geometry.of(frames.shape[2], frames.shape[1]).cells
     thumbnails = np.empty((len(frames), rows, columns, 3), np.uint8)
     for frame, thumbnail in zip(frames, thumbnails, strict=True):
-        light = cv2.LUT(frame, LIGHT)
-        thumbnail[:] = to_codes(np.asarray(cv2.resize(light, (columns, rows), interpolation=cv2.INTER_AREA)))
+        light = np.asarray(cv2.resize(cv2.LUT(frame, _STEPS), (columns, rows), interpolation=cv2.INTER_AREA))
+        thumbnail[:] = to_codes(light.astype(np.float32) / _WHITE)
     return thumbnails
 
 
