@@ -84,11 +84,12 @@ class FlashMeter:
 
     Args:
         geometry: of the thumbnails.
+        margin: by how much each threshold of a transition is lower than the standard's.
     """
 
-    def __init__(self, geometry: Geometry) -> None:
-        self._brightness = _Swings(geometry.cells)
-        self._redness = _RedSwings(geometry.cells)
+    def __init__(self, geometry: Geometry, margin: float = ROUNDING) -> None:
+        self._brightness = _Swings(geometry.cells, margin)
+        self._redness = _RedSwings(geometry.cells, margin)
         self._general, self._red = _Tally(geometry), _Tally(geometry)
 
     def push(self, light: Light, time: float) -> Moment:
@@ -101,7 +102,8 @@ class FlashMeter:
 class _Swings:
     """Transitions of luminance, each cell on its own."""
 
-    def __init__(self, cells: tuple[int, int]) -> None:
+    def __init__(self, cells: tuple[int, int], margin: float) -> None:
+        self._step = np.float32(CHANGE - margin)
         self._low = np.full(cells, np.inf, np.float32)
         self._high = np.full(cells, -np.inf, np.float32)
         self._last = np.zeros(cells, np.int8)
@@ -109,9 +111,8 @@ class _Swings:
 
     def push(self, now: Light) -> tuple[Mask, Mask]:
         """(up, down): the cells that complete a transition with this frame."""
-        least = np.float32(CHANGE - ROUNDING)
-        up = (self._last != 1) & (now - self._low >= least) & (self._low < DARK)
-        down = (self._last != -1) & (self._high - now >= least) & (now < DARK) & ~up
+        up = (self._last != 1) & (now - self._low >= self._step) & (self._low < DARK)
+        down = (self._last != -1) & (self._high - now >= self._step) & (now < DARK) & ~up
         # After a fall only the valley counts, and after a rise only the peak; the other is begun anew at the turn.
         self._low = np.where(down, now, np.minimum(self._low, now))
         self._high = np.where(up, now, np.maximum(self._high, now))
@@ -126,7 +127,8 @@ class _RedSwings:
     primary on the way to red, the saturated red nearest to it on the way back.
     """
 
-    def __init__(self, cells: tuple[int, int]) -> None:
+    def __init__(self, cells: tuple[int, int], margin: float) -> None:
+        self._step, self._share = np.float32(CHROMA_CHANGE - margin), SATURATED - margin
         self._red = np.zeros((*cells, 2), np.float32)
         self._red_distance = np.full(cells, np.inf, np.float32)
         self._other = np.zeros((*cells, 2), np.float32)
@@ -135,12 +137,11 @@ class _RedSwings:
 
     def push(self, light: Light) -> tuple[Mask, Mask]:
         """(to red, from red): the cells that complete a transition with this frame."""
-        least = np.float32(CHROMA_CHANGE - ROUNDING)
-        red, colour = is_saturated_red(light, SATURATED - ROUNDING), chromaticity(light)
+        red, colour = is_saturated_red(light, self._share), chromaticity(light)
         distance = _distance(colour, RED_PRIMARY)
         seen_red, seen_other = np.isfinite(self._red_distance), np.isfinite(self._other_distance)
-        to_red = (self._last != 1) & red & seen_other & (_distance(colour, self._other) > least)
-        from_red = (self._last != -1) & seen_red & (_distance(colour, self._red) > least) & ~to_red
+        to_red = (self._last != 1) & red & seen_other & (_distance(colour, self._other) > self._step)
+        from_red = (self._last != -1) & seen_red & (_distance(colour, self._red) > self._step) & ~to_red
         redder = to_red | (red & (distance < self._red_distance))
         farther = from_red | (distance > self._other_distance)
         self._red[redder], self._red_distance[redder] = colour[redder], distance[redder]

@@ -23,7 +23,7 @@ import numpy as np
 
 from audioreactive.flashes.admm import Programme, solve
 from audioreactive.flashes.correction import Passage, correct_frame, knots, weights
-from audioreactive.flashes.definition import TRANSITIONS, luminance, to_light
+from audioreactive.flashes.definition import ROUNDING, TRANSITIONS, luminance, to_light
 from audioreactive.flashes.detect import FlashMeter
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 STEP: Final = 0.075
 """Change of luminance that is left to a flash: three quarters of what would count. The rest is for pixels that are
 brighter than their cell, for rounding to 8 bits and for what compression does."""
+MARGIN: Final = 1.5 * ROUNDING
+"""A render is looked at a little more carefully than a finished video, so that compression makes no flash of what was
+just below one."""
 LEAD: Final = Fraction(2)
 """Seconds before and after a passage in which the light goes down and comes back, no faster than within it."""
 WINDOW: Final = Fraction(10)
@@ -107,9 +110,10 @@ class Plan:
             spans += f" and {more} more"
         done = [f"dimmed by up to {100 * (1 - self.least_gain):.0f} %"] if self.least_gain < 1 else []
         done += ["its reds made paler"] if self.red_excess else []
+        left = f"; {self.remaining} frames still end a second with more" if self.remaining else ""
         return (
             f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
-            f"({float(self.changed_frames / fps):.1f} s in all); --no-flash-safe leaves them as they are"
+            f"({float(self.changed_frames / fps):.1f} s in all){left}; --no-flash-safe leaves them as they are"
         )
 
     def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
@@ -161,7 +165,7 @@ class _Found:
 def _look(thumbnails: Thumbnails, fps: Fraction, passages: tuple[Passage, ...]) -> _Found:
     """What flashes too often after these corrections."""
     found, base = _Found(), _base_horizon(fps)
-    meter = FlashMeter(thumbnails.geometry)
+    meter = FlashMeter(thumbnails.geometry, MARGIN)
     coming = iter(passages)
     passage = next(coming, None)
     for index, thumbnail in enumerate(thumbnails):
