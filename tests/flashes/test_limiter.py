@@ -36,6 +36,7 @@ def test_each_broken_rule_is_kept_afterwards(name, fps) -> None:
     )
     corrected = made.apply(frames, 0)
     assert not breaks_the_rules(corrected, fps)
+    assert planned(corrected, fps).passages == ()
     outside = np.array([not made.changes(i, i + 1) for i in range(len(frames))])
     np.testing.assert_array_equal(corrected[outside], frames[outside])
     assert not outside.all()
