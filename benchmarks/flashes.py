@@ -105,6 +105,22 @@ def render_milliseconds(size: int, frames: int) -> float:
     return milliseconds(render, frames, repeats=2)
 
 
+def cost(size: int, count: int, *, with_render: bool) -> Row:
+    """Everything at one size."""
+    frames = paint(size, count)
+    calm, strobe = song(size, strobe=False), song(size, strobe=True)
+    made = plan(strobe, FPS)
+    first = made.passages[0].start + 48
+    return Row(
+        size=size,
+        measure_ms=milliseconds(lambda: measure(frames), count),
+        plan_calm_ms=milliseconds(lambda: plan(calm, FPS), len(calm)),
+        plan_strobe_ms=milliseconds(lambda: plan(strobe, FPS), len(strobe), 1),
+        apply_ms=milliseconds(lambda: made.apply(frames, first), count),
+        render_ms=render_milliseconds(size, count) if with_render else None,
+    )
+
+
 def main() -> None:
     """Measure, print a table, write JSON where asked."""
     import cv2
@@ -119,21 +135,7 @@ def main() -> None:
     rows = []
     print(f"{'size':>5} {'measure':>8} {'plan':>6} {'strobe':>7} {'apply':>7} {'render':>8}   ms a frame")
     for size in options.sizes:
-        frames = paint(size, options.frames)
-        calm, strobe = song(size, strobe=False), song(size, strobe=True)
-        made = plan(strobe, FPS)
-        first = made.passages[0].start + 48
-        row = Row(
-            size=size,
-            measure_ms=milliseconds(lambda frames=frames: measure(frames), len(frames)),  # type: ignore[misc]
-            plan_calm_ms=milliseconds(lambda calm=calm: plan(calm, FPS), len(calm)),  # type: ignore[misc]
-            plan_strobe_ms=milliseconds(lambda strobe=strobe: plan(strobe, FPS), len(strobe), 1),  # type: ignore[misc]
-            apply_ms=milliseconds(
-                lambda made=made, frames=frames, first=first: made.apply(frames, first),
-                len(frames),  # type: ignore[misc]
-            ),
-            render_ms=None if options.no_render else render_milliseconds(size, options.frames),
-        )
+        row = cost(size, options.frames, with_render=not options.no_render)
         rows.append(row)
         text = (
             f"{row.size:5} {row.measure_ms:8.2f} {row.plan_calm_ms:6.2f} {row.plan_strobe_ms:7.2f} {row.apply_ms:7.2f}"

@@ -228,16 +228,17 @@ def _passages(thumbnails: Thumbnails, fps: Fraction, general: list[_Core], red: 
     reach += [(max(core.first - ramp, 0), min(core.stop + ramp, frames)) for core in red]
     made = []
     for first, stop in _joined(sorted(reach)):
-        inside = [core for core in general if first < core.stop and core.first < stop]
-        gain = _gain(thumbnails, fps, inside, first, stop)
-        pallor = _pallor(
-            thumbnails, [core for core in red if first < core.stop and core.first < stop], first, stop, ramp
-        )
+        gain = _gain(thumbnails, fps, _within(general, first, stop), first, stop)
+        pallor = _pallor(thumbnails, _within(red, first, stop), first, stop, ramp)
         touched = np.flatnonzero((gain < 1).any(axis=(1, 2)) | pallor.any(axis=(1, 2)))
         if len(touched):
             kept = slice(touched[0], touched[-1] + 1)
             made.append(Passage(first + int(touched[0]), gain[kept], pallor[kept]))
     return tuple(made)
+
+
+def _within(cores: list[_Core], first: int, stop: int) -> list[_Core]:
+    return [core for core in cores if first < core.stop and core.first < stop]
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -264,7 +265,9 @@ def _pallor(thumbnails: Thumbnails, cores: list[_Core], first: int, stop: int, r
 
 def _knots_of(cells: Mask) -> Mask:
     """(rows, columns) of cells -> of knots: those that any of the cells hears."""
-    down, across = (weights(side, count) > 0 for side, count in zip(cells.shape, knots(cells.shape), strict=True))
+    height, width = cells.shape
+    rows, columns = knots((height, width))
+    down, across = weights(height, rows) > 0, weights(width, columns) > 0
     heard: Mask = (down.T.astype(int) @ cells.astype(int) @ across.astype(int)) > 0
     return heard
 
