@@ -58,16 +58,18 @@ def milliseconds(work: Callable[[], object], frames: int, repeats: int = 3) -> f
 
 def paint(size: int, frames: int) -> NDArray[np.uint8]:
     """(frames, size, size, 3): a smooth picture that drifts."""
-    y, x = np.mgrid[:size, :size] / size
-    phase = np.arange(frames)[:, None, None] * 0.05
-    channels = [0.5 + 0.45 * np.sin(7 * x + a * y + phase) for a in (3.0, 5.0, 8.0)]
-    return (np.stack(channels, axis=-1) * 255).astype(np.uint8)
+    y, x = (np.mgrid[:size, :size] / size).astype(np.float32)
+    painted = np.empty((frames, size, size, 3), np.uint8)
+    for i, picture in enumerate(painted):
+        for channel, slant in enumerate((3, 5, 8)):
+            picture[..., channel] = 128 + 115 * np.sin(7 * x + slant * y + 0.05 * i)
+    return painted
 
 
 def song(size: int, *, strobe: bool) -> Thumbnails:
     """Thumbnails of a minute that is calm, or flashes eight times a second throughout."""
     frames = round(SONG_SECONDS * FPS)
-    calm = measure(paint(max(size, 64), 24))
+    calm = measure(paint(size, 24))
     thumbnails = np.concatenate([calm] * (frames // 24))
     if strobe:
         thumbnails[(np.arange(len(thumbnails)) // 3) % 2 == 1] //= 4
