@@ -57,6 +57,8 @@ class Excess:
 
     since: int
     """The frame with the first transition of that second."""
+    until: int
+    """The frame with its last one."""
     cells: Mask
     """(rows, columns): whose transitions they were."""
 
@@ -188,7 +190,7 @@ class _Tally:
             return Count(most, None)
         cells = self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
         cells |= self._fields.covered(crowded) & (self._counts > TRANSITIONS)
-        return Count(most, Excess(self._recent[0][1], cells))
+        return Count(most, Excess(self._recent[0][1], self._recent[-1][1], cells))
 
     def _forget(self, time: float) -> None:
         second = time - SECOND + _TIE

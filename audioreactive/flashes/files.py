@@ -73,7 +73,7 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     times: list[float] = []
     brightness: list[float] = []
     counts: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
-    since: dict[Kind, dict[int, int]] = {kind: {} for kind in KINDS}
+    excesses: dict[Kind, list[tuple[int, int, int]]] = {kind: [] for kind in KINDS}
     with (progress or Silent()).track("watching", info.frames, "frame") as advance:
         for i, frame in enumerate(read_frames(video)):
             light = to_light(measure(frame[None])[0])
@@ -85,25 +85,29 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
                 count = moment.general if kind == "general" else moment.red
                 counts[kind].append(count.transitions)
                 if count.excess is not None:
-                    since[kind][i] = count.excess.since
+                    excesses[kind].append((i, count.excess.since, count.excess.until))
             advance(1)
     if len(times) < 2:
         raise VideoError(f"{video} has {len(times)} frames that can be decoded; a flash takes at least two")
     shown = np.array(times)
     halves = {kind: np.array(values, np.float32) / 2 for kind, values in counts.items()}
-    stretches = [stretch for kind in KINDS for stretch in _stretches(kind, since[kind], halves[kind], shown)]
+    stretches = [stretch for kind in KINDS for stretch in _stretches(kind, excesses[kind], halves[kind], shown)]
     stretches.sort(key=lambda stretch: (stretch.start, stretch.kind))
     return FlashReport(shown, np.array(brightness, np.float32), halves, tuple(stretches))
 
 
 def _stretches(
-    kind: Kind, since: dict[int, int], flashes: NDArray[np.float32], times: NDArray[np.float64]
+    kind: Kind, excesses: list[tuple[int, int, int]], flashes: NDArray[np.float32], times: NDArray[np.float64]
 ) -> list[Stretch]:
-    """Seconds with too many flashes, those that meet as one."""
+    """From the first to the last transition of seconds with too many flashes, those that meet as one.
+
+    Args:
+        excesses: (last frame of the second, frame of its first transition, frame of its last transition).
+    """
     found: list[Stretch] = []
     frame = min(float(np.median(np.diff(times))), _LONGEST_FRAME)
-    for last, first in since.items():
-        stretch = Stretch(kind, float(times[first]), float(times[last]) + frame, float(flashes[last]))
+    for index, first, last in excesses:
+        stretch = Stretch(kind, float(times[first]), float(times[last]) + frame, float(flashes[index]))
         if found and stretch.start <= found[-1].stop:
             before = found.pop()
             stretch = Stretch(kind, before.start, stretch.stop, max(before.most, stretch.most))

@@ -56,7 +56,7 @@ LEVELS = st.integers(0, 14).map(lambda step: step * 0.07)
 TRACE = st.lists(st.tuples(LEVELS, st.integers(1, 6)), min_size=12, max_size=30)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.lists(TRACE, min_size=4, max_size=4), st.sampled_from([Fraction(24), Fraction(25), Fraction(30)]))
 def test_whatever_the_light_does(traces, fps) -> None:
     """Four quarters of a picture, each with random steps at random times."""
