@@ -15,10 +15,8 @@ from audioreactive.flashes import Plan, Thumbnails, measure, plan
 from audioreactive.flashes.definition import luminance, to_light
 
 FPS = Fraction(24)
-OTHER_RATES = (Fraction(30000, 1001), Fraction(60))
-CASES = [(name, FPS) for name in videos.BAD] + [
-    (name, fps) for name in ("strobe", "in turn", "four unaligned", "red and dark") for fps in OTHER_RATES
-]
+NTSC, FAST = Fraction(30000, 1001), Fraction(60)
+CASES = [(name, FPS) for name in videos.BAD] + [("in turn", NTSC), ("red and dark", NTSC), ("four unaligned", FAST)]
 
 
 def planned(frames: np.ndarray, fps: Fraction = FPS) -> Plan:
@@ -42,12 +40,11 @@ def test_each_broken_rule_is_kept_afterwards(name, fps) -> None:
     assert not outside.all()
 
 
-@pytest.mark.parametrize("fps", [FPS, Fraction(30000, 1001)])
 @pytest.mark.parametrize("name", videos.GOOD)
-def test_what_is_within_the_rules_is_left_alone(name, fps) -> None:
-    frames = videos.GOOD[name](fps)
-    assert not breaks_the_rules(frames, fps)
-    made = planned(frames, fps)
+def test_what_is_within_the_rules_is_left_alone(name) -> None:
+    frames = videos.GOOD[name](FPS)
+    assert not breaks_the_rules(frames, FPS)
+    made = planned(frames)
     assert made.passages == () and made.least_gain == 1 and made.changed_frames == 0
     assert made.apply(frames, 0) is frames
 
@@ -56,15 +53,15 @@ LEVELS = st.integers(0, 14).map(lambda step: step * 0.07)
 TRACE = st.lists(st.tuples(LEVELS, st.integers(1, 6)), min_size=12, max_size=30)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.lists(TRACE, min_size=4, max_size=4), st.sampled_from([Fraction(24), Fraction(25), Fraction(30)]))
 def test_whatever_the_light_does(traces, fps) -> None:
     """Four quarters of a picture, each with random steps at random times."""
     held = [np.repeat([level for level, _ in trace], [frames for _, frames in trace]) for trace in traces]
     length = min(map(len, held))
-    light = np.zeros((length, 16, 16))
-    for trace, (row, column) in zip(held, ((0, 0), (0, 8), (8, 0), (8, 8)), strict=True):
-        light[:, row : row + 8, column : column + 8] = trace[:length, None, None]
+    light = np.zeros((length, 8, 8))
+    for trace, (row, column) in zip(held, ((0, 0), (0, 4), (4, 0), (4, 4)), strict=True):
+        light[:, row : row + 4, column : column + 4] = trace[:length, None, None]
     frames = np.repeat(videos.code(light)[..., None], 3, axis=3)
     made = planned(frames, fps)
     assert made.remaining == 0
