@@ -36,15 +36,15 @@ def weights(points: int, count: int) -> Light:
     place = np.clip((np.arange(points) + 0.5) * count / points - 0.5, 0, count - 1)
     near = np.clip(1 - np.abs(place[:, None] - np.arange(count)), 0, 1)
     # Smoothstep: w(d) + w(1 - d) = 1, level at both ends.
-    table = (near * near * (3 - 2 * near)).astype(np.float32)
+    table: Light = (near * near * (3 - 2 * near)).astype(np.float32)
     table.flags.writeable = False
     return table
 
 
 def spread(grid: Light, height: int, width: int) -> Light:
     """(rows, columns) knots -> (height, width)."""
-    field: Light = weights(height, grid.shape[0]) @ grid @ weights(width, grid.shape[1]).T
-    return field
+    down, across = weights(height, grid.shape[0]), weights(width, grid.shape[1])
+    return np.asarray(down @ grid @ across.T, np.float32)
 
 
 def paled(light: Light, amount: Light) -> Light:

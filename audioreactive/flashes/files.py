@@ -90,7 +90,7 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     if len(times) < 2:
         raise VideoError(f"{video} has {len(times)} frames that can be decoded; a flash takes at least two")
     shown = np.array(times)
-    halves = {kind: np.array(values, np.float32) / 2 for kind, values in counts.items()}
+    halves = {kind: np.array([count / 2 for count in values], np.float32) for kind, values in counts.items()}
     stretches = [stretch for kind in KINDS for stretch in _stretches(kind, excesses[kind], halves[kind], shown)]
     stretches.sort(key=lambda stretch: (stretch.start, stretch.kind))
     return FlashReport(shown, np.array(brightness, np.float32), halves, tuple(stretches))

@@ -291,7 +291,7 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
         for core in cores:
             tight[max(core.first - begin, 0) : max(core.stop - begin, 0)] |= core.cells
         for row, column in np.argwhere(active):
-            near = np.ix_(range(end - begin), np.flatnonzero(down[:, row]), np.flatnonzero(across[:, column]))
+            near = np.ix_(np.arange(end - begin), np.flatnonzero(down[:, row]), np.flatnonzero(across[:, column]))
             settled = gain[begin - first : start - first, row, column]
             programme = _programme(light[near], tight[near], horizon, settled)
             gain[start - first : end - first, row, column] = solve(programme)[start - begin :]
