@@ -83,5 +83,5 @@ def as_json(report: FlashReport) -> dict[str, object]:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:05.2f}"
+    minutes, hundredths = divmod(round(100 * seconds), 6000)
+    return f"{minutes}:{hundredths / 100:05.2f}"
