@@ -11,7 +11,18 @@ files        a video file -> a report
 
 from audioreactive.flashes.definition import FLASHES
 from audioreactive.flashes.files import FlashReport, Stretch, find_flashes, sentence
-from audioreactive.flashes.limiter import Plan, plan
+from audioreactive.flashes.limiter import Plan, plan, warning
 from audioreactive.flashes.measure import Thumbnails, measure
 
-__all__ = ["FLASHES", "FlashReport", "Plan", "Stretch", "Thumbnails", "find_flashes", "measure", "plan", "sentence"]
+__all__ = [
+    "FLASHES",
+    "FlashReport",
+    "Plan",
+    "Stretch",
+    "Thumbnails",
+    "find_flashes",
+    "measure",
+    "plan",
+    "sentence",
+    "warning",
+]

@@ -104,16 +104,13 @@ class Plan:
         """What was changed, for a person; None if nothing was."""
         if not self.passages:
             return None
-        spans = ", ".join(_clock(passage.start, passage.stop, fps) for passage in self.passages[:_MOST_NAMED])
-        more = len(self.passages) - _MOST_NAMED
-        if more > 0:
-            spans += f" and {more} more"
+        spans = _clocks([(passage.start, passage.stop) for passage in self.passages], fps)
         done = [f"dimmed by up to {100 * (1 - self.least_gain):.0f} %"] if self.least_gain < 1 else []
         done += ["its reds made paler"] if self.red_excess else []
         left = f"; {self.remaining} frames still end a second with more" if self.remaining else ""
         return (
             f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
-            f"({float(self.changed_frames / fps):.1f} s in all){left}; --no-flash-safe leaves them as they are"
+            f"({float(self.changed_frames / fps):.1f} s in all){left}"
         )
 
     def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
@@ -150,6 +147,18 @@ def plan(thumbnails: Thumbnails, fps: Fraction) -> Plan:
         left = _look(thumbnails, fps, passages)
     remaining = left.general_frames + left.red_frames
     return Plan(len(thumbnails), passages, before.general_frames, before.red_frames, remaining)
+
+
+def warning(thumbnails: Thumbnails, fps: Fraction) -> str | None:
+    """What a person should know of a video that nobody limits; None if it is within the rules."""
+    found = _look(thumbnails, fps, ())
+    ranges = _joined(sorted((core.first, core.stop) for core in found.general + found.red))
+    if not ranges:
+        return None
+    return (
+        f"more than three flashes a second at {_clocks(ranges, fps)}: this can hurt photosensitive viewers; "
+        "--flash-safe dims them"
+    )
 
 
 @dataclass
@@ -194,10 +203,12 @@ def _extend(cores: list[_Core], excess: Excess, index: int, base: int) -> None:
     cores.append(core)
 
 
-def _clock(start: int, stop: int, fps: Fraction) -> str:
-    """Such as 1:02-1:05, whole seconds that hold the frames."""
-    first, last = math.floor(start / fps), math.ceil(stop / fps)
-    return f"{first // 60}:{first % 60:02}-{last // 60}:{last % 60:02}"
+def _clocks(ranges: list[tuple[int, int]], fps: Fraction) -> str:
+    """Such as 1:02-1:05, 1:07-1:10: whole seconds that hold the frames."""
+    seconds = [(math.floor(start / fps), math.ceil(stop / fps)) for start, stop in ranges[:_MOST_NAMED]]
+    spans = ", ".join(f"{a // 60}:{a % 60:02}-{b // 60}:{b % 60:02}" for a, b in seconds)
+    more = len(ranges) - _MOST_NAMED
+    return spans + (f" and {more} more" if more > 0 else "")
 
 
 def _base_horizon(fps: Fraction) -> int:
