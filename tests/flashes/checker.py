@@ -90,17 +90,19 @@ def table(frames: np.ndarray, kind: str) -> np.ndarray:
     return out[which.ravel()].reshape(height, width, n).transpose(2, 0, 1)
 
 
-def largest_share(pixels: np.ndarray) -> float:
-    """The largest share of ten degrees of the visual field, or of the picture, that is set."""
+def large_places(pixels: np.ndarray) -> np.ndarray:
+    """Each place of ten degrees of the visual field, and the whole picture last: whether more than a quarter is set."""
     height, width = pixels.shape
     scale = min(1024 / width, 768 / height)
     box = (min(max(int(256 / scale), 1), height), min(max(int(341 / scale), 1), width))
-    if pixels.sum() <= 0.25 * box[0] * box[1]:
-        return float(pixels.mean())
-    sums = pixels.astype(int)
-    for axis, side in enumerate(box):
-        sums = np.apply_along_axis(np.convolve, axis, sums, np.ones(side, int), "valid")
-    return max(float(sums.max()) / (box[0] * box[1]), float(pixels.mean()))
+    places = np.zeros((height - box[0] + 1) * (width - box[1] + 1) + 1, bool)
+    if pixels.sum() > 0.25 * box[0] * box[1]:
+        sums = pixels.astype(int)
+        for axis, side in enumerate(box):
+            sums = np.apply_along_axis(np.convolve, axis, sums, np.ones(side, int), "valid")
+        places[:-1] = sums.ravel() > 0.25 * box[0] * box[1]
+        places[-1] = pixels.mean() > 0.25
+    return places
 
 
 def breaks_the_rules(frames: np.ndarray, fps: Fraction) -> set[str]:
@@ -118,10 +120,15 @@ def breaks_the_rules(frames: np.ndarray, fps: Fraction) -> set[str]:
             closes = ends[i] & (open_since > float(i / fps) - 1 + 1e-9)
             flashes[i] = closes
             open_since = np.where(ends[i], np.where(closes, -np.inf, float(i / fps)), open_since)
-        large = [largest_share(mask) > 0.25 for mask in flashes]
+        large = np.array([large_places(mask) for mask in flashes])
+        # As documented: flashes in several parts of a place within a twelfth of a second are one flash.
+        counted = np.full(large.shape[1], -np.inf)
+        for i in range(n):
+            large[i] &= i - counted >= float(fps / 12)
+            counted[large[i]] = i
         for last in range(n):
             first = next(i for i in range(last + 1) if Fraction(last - i) / fps < 1)
-            if sum(large[first : last + 1]) > 3 or largest_share(ends[first : last + 1].sum(0) > 6) > 0.25:
+            if (large[first : last + 1].sum(0) > 3).any() or large_places(ends[first : last + 1].sum(0) > 6).any():
                 broken.add(kind)
                 break
     return broken
