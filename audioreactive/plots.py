@@ -1,4 +1,4 @@
-"""Pictures of what was heard and of what a model paints."""
+"""Pictures of what was heard, of what a video does, and of what a model paints."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from audioreactive.correlation import ScoreCard
     from audioreactive.features import Features
+    from audioreactive.flashes import FlashReport
 
 INK, PAPER, ACCENT, FAINT = "#e8e6e3", "#111418", "#ff7a59", "#3d4652"
 SECTION_COLOURS = "tab20"
@@ -84,6 +85,36 @@ def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
     lags.set_xlim(seconds[0], seconds[-1])
     lags.set_xlabel("seconds by which the sound comes after the picture; the band is chance, ± 2 deviations", color=INK)
     figure.suptitle(f"{title}   {card.total.z:+.1f} deviations above chance, peak at lag {card.lag} frames", color=INK)
+    with write_aside(path) as partial:
+        figure.savefig(partial, dpi=110, facecolor=PAPER)
+
+
+def plot_flashes(report: FlashReport, path: Path, *, title: str) -> None:
+    """Brightness over time; below it, for each kind of flash, how many fell in the second before, and the limit."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from audioreactive.flashes import FLASHES, sentence
+
+    figure = Figure(figsize=(14, 5), facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    light, *rows = figure.subplots(1 + len(report.flashes), 1, sharex=True, height_ratios=[1, 1.4, 1.4])
+    times, brightness = _columns(report.times[:, None].astype(np.float32)), _columns(report.brightness[:, None])
+    _style(light, "mean\nluminance")
+    light.fill_between(times[:, 0], brightness[:, 0], color=INK, linewidth=0)
+    light.set_ylim(0, 1)
+    for axes, (kind, flashes) in zip(rows, report.flashes.items(), strict=True):
+        _style(axes, f"{kind}\nflashes\na second")
+        for stretch in report.stretches:
+            if stretch.kind == kind:
+                axes.axvspan(stretch.start, stretch.stop, color=FAINT, linewidth=0)
+        colour = ACCENT if kind == "general" else "#ff3344"
+        axes.fill_between(times[:, 0], _columns(flashes[:, None])[:, 0], step="post", color=colour, linewidth=0)
+        axes.axhline(FLASHES, color=INK, linewidth=0.8, linestyle="--")
+        axes.set_ylim(0, max(FLASHES + 1.5, report.most(kind) * 1.08))
+    rows[-1].set_xlim(float(report.times[0]), float(report.times[-1]))
+    rows[-1].set_xlabel("seconds; the dashed line is the limit, a shaded stretch is beyond it", color=INK)
+    figure.suptitle(sentence(report, title), color=INK)
     with write_aside(path) as partial:
         figure.savefig(partial, dpi=110, facecolor=PAPER)
 

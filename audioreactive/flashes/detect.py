@@ -1,0 +1,260 @@
+"""Light over time -> transitions -> how many of them any ten degrees of the picture saw in the last second.
+
+A transition is found by a zigzag: the step from a valley to the first frame that is `CHANGE` above it, or from a peak
+to the first that is as much below; smaller wriggles in between do not count. A second is any second, not a whole one:
+the frames shown in (t - 1, t].
+
+A stretch of the picture breaks the rule in either of two ways, both counted:
+
+- alone: more than a quarter of its cells had more than six transitions each;
+- together: more than three times more than a quarter of its cells ended a flash (their second, fourth, ... transition)
+  at once, not the same cells each time. "At once" is within a twelfth of a second: the light of one flash rarely
+  falls in one frame everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive.flashes.definition import (
+    AREA,
+    CHANGE,
+    CHROMA_CHANGE,
+    DARK,
+    FLASHES,
+    RED_PRIMARY,
+    ROUNDING,
+    SATURATED,
+    SECOND,
+    TRANSITIONS,
+    Geometry,
+    chromaticity,
+    is_saturated_red,
+    luminance,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from audioreactive.flashes.definition import Light
+
+    Mask = NDArray[np.bool_]
+    Counts = NDArray[np.int32]
+
+TOGETHER: Final = 1 / 12
+"""Seconds within which flashes in different places are one flash."""
+_TIE: Final = 1e-6
+"""Seconds: the frame exactly one second ago has left the second, whatever the rounding of its time."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Too many transitions in the second that ends with a frame."""
+
+    since: int
+    """The frame with the first transition of that second."""
+    until: int
+    """The frame with its last one."""
+    cells: Mask
+    """(rows, columns): whose transitions they were."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one kind of flash did in the second that ends with a frame."""
+
+    transitions: int
+    """The most that any ten degrees of the picture, or its whole, saw over more than a quarter of them."""
+    excess: Excess | None
+    """Where there were more than six."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The second that ends with a frame."""
+
+    general: Count
+    red: Count
+
+
+class FlashMeter:
+    """Counts flashes in frames as they come; remembers a second.
+
+    Args:
+        geometry: of the thumbnails.
+        margin: by how much each threshold of a transition is lower than the standard's.
+    """
+
+    def __init__(self, geometry: Geometry, margin: float = ROUNDING) -> None:
+        self._brightness = _Swings(geometry.cells, margin)
+        self._redness = _RedSwings(geometry.cells, margin)
+        self._general, self._red = _Tally(geometry), _Tally(geometry)
+
+    def push(self, light: Light, time: float) -> Moment:
+        """The next thumbnail, (rows, columns, 3) linear, which is shown from `time` on, in seconds."""
+        up, down = self._brightness.push(luminance(light))
+        to_red, from_red = self._redness.push(light)
+        return Moment(self._general.push(up, down, time), self._red.push(to_red, from_red, time))
+
+
+class _Swings:
+    """Transitions of luminance, each cell on its own."""
+
+    def __init__(self, cells: tuple[int, int], margin: float) -> None:
+        self._step = np.float32(CHANGE - margin)
+        self._low = np.full(cells, np.inf, np.float32)
+        self._high = np.full(cells, -np.inf, np.float32)
+        self._last = np.zeros(cells, np.int8)
+        """The last transition: 1 up, -1 down, 0 none yet."""
+
+    def push(self, now: Light) -> tuple[Mask, Mask]:
+        """(up, down): the cells that complete a transition with this frame."""
+        up = (self._last != 1) & (now - self._low >= self._step) & (self._low < DARK)
+        down = (self._last != -1) & (self._high - now >= self._step) & (now < DARK) & ~up
+        # After a fall only the valley counts, and after a rise only the peak; the other is begun anew at the turn.
+        self._low = np.where(down, now, np.minimum(self._low, now))
+        self._high = np.where(up, now, np.maximum(self._high, now))
+        self._last[up], self._last[down] = 1, -1
+        return up, down
+
+
+class _RedSwings:
+    """Transitions to and from saturated red, each cell on its own.
+
+    A step is measured from the state since the last transition that is farthest: the colour farthest from the red
+    primary on the way to red, the saturated red nearest to it on the way back.
+    """
+
+    def __init__(self, cells: tuple[int, int], margin: float) -> None:
+        self._step, self._share = np.float32(CHROMA_CHANGE - margin), SATURATED - margin
+        self._red = np.zeros((*cells, 2), np.float32)
+        self._red_distance = np.full(cells, np.inf, np.float32)
+        self._other = np.zeros((*cells, 2), np.float32)
+        self._other_distance = np.full(cells, -np.inf, np.float32)
+        self._last = np.zeros(cells, np.int8)
+
+    def push(self, light: Light) -> tuple[Mask, Mask]:
+        """(to red, from red): the cells that complete a transition with this frame."""
+        red, colour = is_saturated_red(light, self._share), chromaticity(light)
+        distance = _distance(colour, RED_PRIMARY)
+        seen_red, seen_other = np.isfinite(self._red_distance), np.isfinite(self._other_distance)
+        to_red = (self._last != 1) & red & seen_other & (_distance(colour, self._other) > self._step)
+        from_red = (self._last != -1) & seen_red & (_distance(colour, self._red) > self._step) & ~to_red
+        redder = to_red | (red & (distance < self._red_distance))
+        farther = from_red | (distance > self._other_distance)
+        self._red[redder], self._red_distance[redder] = colour[redder], distance[redder]
+        self._other[farther], self._other_distance[farther] = colour[farther], distance[farther]
+        self._last[to_red], self._last[from_red] = 1, -1
+        return to_red, from_red
+
+
+def _distance(a: Light, b: Light) -> Light:
+    difference = a - b
+    squared: Light = difference[..., 0] ** 2 + difference[..., 1] ** 2
+    return np.sqrt(squared)
+
+
+class _Tally:
+    """Transitions of the last second, by cell; flashes of the last second, by field."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._fields = _Fields(geometry)
+        self._index = -1
+        self._counts = np.zeros(geometry.cells, np.int32)
+        self._recent: deque[tuple[float, int, Mask]] = deque()
+        self._begun = np.full(geometry.cells, -np.inf)
+        """When a cell made the first transition of a flash that it has not ended yet."""
+        self._ended: deque[tuple[float, Mask]] = deque()
+        self._flashes: Counts = np.zeros(self._fields.count, np.int32)
+        self._recent_flashes: deque[tuple[float, Mask]] = deque()
+        self._last_flash = np.full(self._fields.count, -np.inf)
+
+    def push(self, up: Mask, down: Mask, time: float) -> Count:
+        """What the second up to `time` held, after these transitions."""
+        self._index += 1
+        self._forget(time)
+        either = up | down
+        if either.any():
+            self._recent.append((time, self._index, either))
+            self._counts += either
+            self._count_together(either, time)
+        if not self._recent:
+            return Count(0, None)
+        alone, crowded = self._alone()
+        most = max(alone, 2 * int(self._flashes.max()))
+        if most <= TRANSITIONS:
+            return Count(most, None)
+        cells = self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
+        cells |= self._fields.covered(crowded) & (self._counts > TRANSITIONS)
+        return Count(most, Excess(self._recent[0][1], self._recent[-1][1], cells))
+
+    def _forget(self, time: float) -> None:
+        second = time - SECOND + _TIE
+        while self._recent and self._recent[0][0] <= second:
+            self._counts -= self._recent.popleft()[2]
+        while self._recent_flashes and self._recent_flashes[0][0] <= second:
+            self._flashes -= self._recent_flashes.popleft()[1]
+        while self._ended and self._ended[0][0] <= time - TOGETHER + _TIE:
+            self._ended.popleft()
+
+    def _alone(self) -> tuple[int, Mask]:
+        """The most transitions that more than a quarter of a field had each; the fields with more than six."""
+        most, crowded = 0, np.zeros(self._fields.count, bool)
+        while (found := self._fields.over(self._counts > most)).any():
+            if most == TRANSITIONS:
+                crowded = found
+            most += 1
+        return most, crowded
+
+    def _count_together(self, cells: Mask, time: float) -> None:
+        ended = cells & (self._begun > time - SECOND + _TIE)
+        self._begun = np.where(ended, -np.inf, np.where(cells, time, self._begun))
+        if not ended.any():
+            return
+        self._ended.append((time, ended))
+        area = np.logical_or.reduce([mask for _, mask in self._ended])
+        flash = self._fields.over(area) & (self._last_flash <= time - TOGETHER + _TIE)
+        if flash.any():
+            self._recent_flashes.append((time, flash))
+            self._flashes += flash
+            self._last_flash[flash] = time
+
+
+class _Fields:
+    """All places of ten degrees of the visual field in the picture, and the whole picture as the last one."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._cells, self._field = geometry.cells, geometry.field
+        self._places = (self._cells[0] - self._field[0] + 1, self._cells[1] - self._field[1] + 1)
+        self.count = self._places[0] * self._places[1] + 1
+
+    def over(self, cells: Mask) -> Mask:
+        """(rows, columns) -> (count,): the fields of which more than a quarter is set."""
+        limit = AREA * self._field[0] * self._field[1]
+        fields = np.zeros(self.count, bool)
+        total = np.count_nonzero(cells)
+        if total > limit:
+            fields[:-1] = (_box_sums(cells, self._field) > limit).ravel()
+            fields[-1] = total > AREA * cells.size
+        return fields
+
+    def covered(self, fields: Mask) -> Mask:
+        """(count,) -> (rows, columns): the cells that lie in one of the fields."""
+        if fields[-1]:
+            return np.ones(self._cells, bool)
+        rows, columns = self._field[0] - 1, self._field[1] - 1
+        places = np.pad(fields[:-1].reshape(self._places), ((rows, rows), (columns, columns)))
+        return _box_sums(places, self._field) > 0
+
+
+def _box_sums(cells: Mask, box: tuple[int, int]) -> Counts:
+    """(rows, columns) -> the sum over a box at each place where it fits."""
+    sums = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), np.int32)
+    np.cumsum(np.cumsum(cells, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
+    rows, columns = box
+    inside: Counts = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
+    return inside

@@ -1,0 +1,123 @@
+"""The flashes of a video, from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from audioreactive.errors import VideoError
+from audioreactive.flashes.definition import FLASHES, Geometry, luminance, to_light
+from audioreactive.flashes.detect import FlashMeter
+from audioreactive.flashes.measure import measure
+from audioreactive.progress import Progress, Silent
+from audioreactive.video import frame_times, probe, read_frames
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["general", "red"]
+KINDS: Final[tuple[Kind, ...]] = ("general", "red")
+_LONGEST_FRAME: Final = 0.25
+"""Seconds: for how long the last frame of a passage is shown at most, where nothing says it."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a video with more than three flashes a second."""
+
+    kind: Kind
+    start: float
+    """Seconds."""
+    stop: float
+    most: float
+    """Flashes in the worst second; half a flash is a transition without its return."""
+
+
+@dataclass(frozen=True, eq=False)
+class FlashReport:
+    """What flashes in a video."""
+
+    times: NDArray[np.float64]
+    """(T,) seconds at which each frame is shown."""
+    brightness: NDArray[np.float32]
+    """(T,) mean relative luminance."""
+    flashes: dict[Kind, NDArray[np.float32]]
+    """Kind -> (T,) flashes in the second up to a frame, over more than a quarter of some ten degrees of the picture."""
+    stretches: tuple[Stretch, ...]
+    """In order of time; none in a video within the rules."""
+
+    def most(self, kind: Kind) -> float:
+        """Flashes in the worst second."""
+        return float(self.flashes[kind].max())
+
+    @property
+    def within(self) -> bool:
+        """Whether the video keeps to three flashes of each kind in any second."""
+        return not self.stretches
+
+
+def find_flashes(video: Path | str, *, progress: Progress | None = None) -> FlashReport:
+    """Count the flashes of a video file, or of a folder of frames that this program wrote, as WCAG 2.2 defines them.
+
+    Raises:
+        VideoError: it is not there, cannot be read, or has only one frame.
+    """
+    video = Path(video)
+    info, stated = probe(video), frame_times(video).frames
+    if info.frames < 2:
+        raise VideoError(f"{video} has {info.frames} frame; a flash takes at least two")
+    meter = FlashMeter(Geometry.of(info.width, info.height))
+    times: list[float] = []
+    brightness: list[float] = []
+    counts: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
+    excesses: dict[Kind, list[tuple[int, int, int]]] = {kind: [] for kind in KINDS}
+    with (progress or Silent()).track("watching", info.frames, "frame") as advance:
+        for i, frame in enumerate(read_frames(video)):
+            light = to_light(measure(frame[None])[0])
+            # A damaged file may hold more pictures than time stamps.
+            times.append(float(stated[i]) if i < len(stated) else float(i / info.fps))
+            brightness.append(float(luminance(light).mean()))
+            moment = meter.push(light, times[-1])
+            for kind in KINDS:
+                count = moment.general if kind == "general" else moment.red
+                counts[kind].append(count.transitions)
+                if count.excess is not None:
+                    excesses[kind].append((i, count.excess.since, count.excess.until))
+            advance(1)
+    if len(times) < 2:
+        raise VideoError(f"{video} has {len(times)} frames that can be decoded; a flash takes at least two")
+    shown = np.array(times)
+    halves = {kind: np.array([count / 2 for count in values], np.float32) for kind, values in counts.items()}
+    stretches = [stretch for kind in KINDS for stretch in _stretches(kind, excesses[kind], halves[kind], shown)]
+    stretches.sort(key=lambda stretch: (stretch.start, stretch.kind))
+    return FlashReport(shown, np.array(brightness, np.float32), halves, tuple(stretches))
+
+
+def _stretches(
+    kind: Kind, excesses: list[tuple[int, int, int]], flashes: NDArray[np.float32], times: NDArray[np.float64]
+) -> list[Stretch]:
+    """From the first to the last transition of seconds with too many flashes, those that meet as one.
+
+    Args:
+        excesses: (last frame of the second, frame of its first transition, frame of its last transition).
+    """
+    found: list[Stretch] = []
+    frame = min(float(np.median(np.diff(times))), _LONGEST_FRAME)
+    for index, first, last in excesses:
+        stretch = Stretch(kind, float(times[first]), float(times[last]) + frame, float(flashes[index]))
+        if found and stretch.start <= found[-1].stop:
+            before = found.pop()
+            stretch = Stretch(kind, before.start, stretch.stop, max(before.most, stretch.most))
+        found.append(stretch)
+    return found
+
+
+def sentence(report: FlashReport, name: str) -> str:
+    """The finding, for a person."""
+    most = " and ".join(f"{report.most(kind):g} {kind}" for kind in KINDS)
+    if report.within:
+        return f"{name} keeps to {FLASHES} flashes a second: at most {most} in any one"
+    return f"{name} flashes too often for photosensitive viewers: up to {most} flashes in a second; {FLASHES} are safe"

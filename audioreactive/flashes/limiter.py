@@ -1,0 +1,323 @@
+"""The smallest dimming under which a video keeps to three flashes a second.
+
+`plan` looks at the thumbnails of a whole video, and says for a few passages how each frame is to be changed; all other
+frames stay as they are, bit for bit. Three flashes in any second are allowed; which ones to keep of seven is a
+choice without a good answer, so none is taken out: within such a second, light may change by no more than `STEP` in a
+sixth of one. Every transition then takes longer than that, and seven of them longer than a second. This is a convex
+condition, and the smallest change that meets it is found by `admm`.
+
+Where that is not enough (places that flash in turn, or a rhythm that goes on beside the second) the passage is solved
+again, over every frame and cell that still flashes too often, and with twice the time for a change of `STEP`. With a
+whole second for a change no cell can flash, and nothing is left to correct.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive.flashes.admm import Programme, solve
+from audioreactive.flashes.correction import Passage, correct_frame, knots, weights
+from audioreactive.flashes.definition import ROUNDING, TRANSITIONS, luminance, to_light
+from audioreactive.flashes.detect import FlashMeter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from audioreactive.flashes.definition import Light
+    from audioreactive.flashes.detect import Excess, Mask
+    from audioreactive.flashes.measure import Thumbnails
+
+STEP: Final = 0.075
+"""Change of luminance that is left to a flash: three quarters of what would count. The rest is for pixels that are
+brighter than their cell, for rounding to 8 bits and for what compression does."""
+MARGIN: Final = 1.5 * ROUNDING
+"""A render is looked at a little more carefully than a finished video, so that compression makes no flash of what was
+just below one."""
+LEAD: Final = Fraction(2)
+"""Seconds before and after a passage in which the light goes down and comes back, no faster than within it."""
+WINDOW: Final = Fraction(10)
+"""Seconds that are solved at once; the next window goes on from its end, and this one has seen `LEAD` of the next."""
+PALLOR_RAMP: Final = Fraction(1, 4)
+"""Seconds in which reds become pale, and red again."""
+_MOST_ROUNDS: Final = 10
+_MOST_NAMED: Final = 6
+_UNCHANGED: Final = 1 / 512
+"""A gain this close to 1 changes no value by more than half a step of 8 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Core:
+    """Frames in which cells flash too often."""
+
+    first: int
+    stop: int
+    cells: Mask
+    horizon: int
+    """Frames within which light may change by `STEP`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is changed in a video, and why."""
+
+    frames: int
+    passages: tuple[Passage, ...]
+    """In order, apart from each other."""
+    general_excess: int
+    """Frames that ended a second with more than three general flashes, before."""
+    red_excess: int
+    """The same of red flashes."""
+    remaining: int
+    """Frames that still do; 0, unless the search was given up."""
+
+    def changes(self, start: int, stop: int) -> bool:
+        """Whether any of these frames is another one afterwards."""
+        return any(passage.start < stop and start < passage.stop for passage in self.passages)
+
+    @property
+    def changed_frames(self) -> int:
+        """How many frames are other ones afterwards."""
+        return sum(passage.changes(i) for passage in self.passages for i in range(passage.start, passage.stop))
+
+    @property
+    def least_gain(self) -> float:
+        """What is left of the light where most of it is taken; 1 where none is."""
+        return min((float(passage.gain.min()) for passage in self.passages), default=1.0)
+
+    def digest(self, start: int, stop: int) -> str:
+        """What is changed in these frames, as a hash; empty where nothing is. Equal digests give equal frames."""
+        changes = hashlib.sha256()
+        for passage in self.passages:
+            inside = slice(max(start - passage.start, 0), max(stop - passage.start, 0))
+            if len(passage.gain[inside]):
+                changes.update(np.int64(max(passage.start - start, 0)).tobytes())
+                changes.update(passage.gain[inside].tobytes() + passage.pallor[inside].tobytes())
+        return changes.hexdigest() if self.changes(start, stop) else ""
+
+    def sentence(self, fps: Fraction) -> str | None:
+        """What was changed, for a person; None if nothing was."""
+        if not self.passages:
+            return None
+        spans = _clocks([(passage.start, passage.stop) for passage in self.passages], fps)
+        done = [f"dimmed by up to {100 * (1 - self.least_gain):.0f} %"] if self.least_gain < 1 else []
+        done += ["its reds made paler"] if self.red_excess else []
+        left = f"; {self.remaining} frames still end a second with more" if self.remaining else ""
+        return (
+            f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
+            f"({float(self.changed_frames / fps):.1f} s in all){left}"
+        )
+
+    def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
+        """(n, H, W, 3) sRGB, the first of them number `start` of the video -> the same, corrected.
+
+        Where none of them changes, the same array comes back; else a new one.
+        """
+        corrected = frames
+        for passage in self.passages:
+            for index in range(max(passage.start, start), min(passage.stop, start + len(frames))):
+                if passage.changes(index):
+                    if corrected is frames:
+                        corrected = frames.copy()
+                    corrected[index - start] = correct_frame(frames[index - start], index, passage)
+        return corrected
+
+
+def plan(thumbnails: Thumbnails, fps: Fraction) -> Plan:
+    """How a video is brought within the rules; the same thumbnails always give the same plan.
+
+    Args:
+        thumbnails: of all its frames.
+        fps: frames a second.
+    """
+    before = left = _look(thumbnails, fps, ())
+    general: list[_Core] = []
+    red: list[_Core] = []
+    passages: tuple[Passage, ...] = ()
+    for _ in range(_MOST_ROUNDS):
+        if not left.general_frames and not left.red_frames:
+            break
+        general, red = _grown(general, left.general, fps), _grown(red, left.red, fps)
+        passages = _passages(thumbnails, fps, general, red)
+        left = _look(thumbnails, fps, passages)
+    remaining = left.general_frames + left.red_frames
+    return Plan(len(thumbnails), passages, before.general_frames, before.red_frames, remaining)
+
+
+def warning(thumbnails: Thumbnails, fps: Fraction) -> str | None:
+    """What a person should know of a video that nobody limits; None if it is within the rules."""
+    found = _look(thumbnails, fps, ())
+    ranges = _joined(sorted((core.first, core.stop) for core in found.general + found.red))
+    if not ranges:
+        return None
+    return (
+        f"more than three flashes a second at {_clocks(ranges, fps)}: this can hurt photosensitive viewers; "
+        "--flash-safe dims them"
+    )
+
+
+@dataclass
+class _Found:
+    """Where a video flashes too often."""
+
+    general: list[_Core] = field(default_factory=list)
+    red: list[_Core] = field(default_factory=list)
+    general_frames: int = 0
+    red_frames: int = 0
+
+
+def _look(thumbnails: Thumbnails, fps: Fraction, passages: tuple[Passage, ...]) -> _Found:
+    """What flashes too often after these corrections."""
+    found, base = _Found(), _base_horizon(fps)
+    meter = FlashMeter(thumbnails.geometry, MARGIN)
+    coming = iter(passages)
+    passage = next(coming, None)
+    for index, thumbnail in enumerate(thumbnails):
+        light = to_light(thumbnail)
+        if passage is not None and index >= passage.stop:
+            passage = next(coming, None)
+        if passage is not None and index >= passage.start:
+            light = passage.correct_light(index, light)
+        moment = meter.push(light, float(index / fps))
+        if moment.general.excess is not None:
+            found.general_frames += 1
+            _extend(found.general, moment.general.excess, index, base)
+        if moment.red.excess is not None:
+            found.red_frames += 1
+            _extend(found.red, moment.red.excess, index, base)
+    return found
+
+
+def _extend(cores: list[_Core], excess: Excess, index: int, base: int) -> None:
+    """Add a second that ends with frame `index`; with the last core, where they meet."""
+    # The first transition began up to a horizon before the frame that completes it.
+    core = _Core(max(excess.since - base - 1, 0), index + 1, excess.cells, base)
+    if cores and core.first <= cores[-1].stop:
+        last = cores.pop()
+        core = replace(core, first=min(last.first, core.first), cells=last.cells | core.cells)
+    cores.append(core)
+
+
+def _clocks(ranges: list[tuple[int, int]], fps: Fraction) -> str:
+    """Such as 1:02-1:05, 1:07-1:10: whole seconds that hold the frames."""
+    seconds = [(math.floor(start / fps), math.ceil(stop / fps)) for start, stop in ranges[:_MOST_NAMED]]
+    spans = ", ".join(f"{a // 60}:{a % 60:02}-{b // 60}:{b % 60:02}" for a, b in seconds)
+    more = len(ranges) - _MOST_NAMED
+    return spans + (f" and {more} more" if more > 0 else "")
+
+
+def _base_horizon(fps: Fraction) -> int:
+    """The most frames that are less than a sixth of a second: seven steps of one frame more take a whole second."""
+    return max(math.ceil(fps / TRANSITIONS) - 1, 1)
+
+
+def _grown(cores: list[_Core], found: list[_Core], fps: Fraction) -> list[_Core]:
+    """The cores and what was found now, joined where they meet; one that was not enough gets a longer horizon."""
+    second = math.ceil(fps)
+    grown: list[_Core] = []
+    for old in cores:
+        meeting = [core for core in found if core.first < old.stop and old.first < core.stop]
+        found = [core for core in found if core not in meeting]
+        for core in meeting:
+            first, stop = min(old.first, core.first), max(old.stop, core.stop)
+            old = replace(old, first=first, stop=stop, cells=old.cells | core.cells)
+        if meeting:
+            old = replace(old, horizon=min(2 * old.horizon + 1, second))
+        grown.append(old)
+    return sorted([*grown, *found], key=lambda core: core.first)
+
+
+def _passages(thumbnails: Thumbnails, fps: Fraction, general: list[_Core], red: list[_Core]) -> tuple[Passage, ...]:
+    """Dimming and pallor of the cores, one passage for all that overlap in time."""
+    frames, lead, ramp = len(thumbnails), math.ceil(LEAD * fps), math.ceil(PALLOR_RAMP * fps)
+    reach = [(max(core.first - lead, 0), min(core.stop + lead, frames)) for core in general]
+    reach += [(max(core.first - ramp, 0), min(core.stop + ramp, frames)) for core in red]
+    made = []
+    for first, stop in _joined(sorted(reach)):
+        gain = _gain(thumbnails, fps, _within(general, first, stop), first, stop)
+        pallor = _pallor(thumbnails, _within(red, first, stop), first, stop, ramp)
+        touched = np.flatnonzero((gain < 1).any(axis=(1, 2)) | pallor.any(axis=(1, 2)))
+        if len(touched):
+            kept = slice(touched[0], touched[-1] + 1)
+            made.append(Passage(first + int(touched[0]), gain[kept], pallor[kept]))
+    return tuple(made)
+
+
+def _within(cores: list[_Core], first: int, stop: int) -> list[_Core]:
+    return [core for core in cores if first < core.stop and core.first < stop]
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for first, stop in ranges:
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], stop)
+        else:
+            joined.append((first, stop))
+    return joined
+
+
+def _pallor(thumbnails: Thumbnails, cores: list[_Core], first: int, stop: int, ramp: int) -> Light:
+    """(n, rows, columns) of knots: 1 throughout each core, rising before it and falling after it."""
+    cells = thumbnails.geometry.cells
+    pallor = np.zeros((stop - first, *knots(cells)), np.float32)
+    frame = np.arange(first, stop)
+    for core in cores:
+        outside = np.maximum(np.maximum(core.first - frame, frame - (core.stop - 1)), 0)
+        level = np.clip(1 - outside / (ramp + 1), 0, 1)
+        np.maximum(pallor, level[:, None, None] * _knots_of(core.cells), out=pallor)
+    return pallor
+
+
+def _knots_of(cells: Mask) -> Mask:
+    """(rows, columns) of cells -> of knots: those that any of the cells hears."""
+    height, width = cells.shape
+    rows, columns = knots((height, width))
+    down, across = weights(height, rows) > 0, weights(width, columns) > 0
+    heard: Mask = (down.T.astype(int) @ cells.astype(int) @ across.astype(int)) > 0
+    return heard
+
+
+def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int, stop: int) -> Light:
+    """(n, rows, columns) of knots: what is left of the light."""
+    cells = thumbnails.geometry.cells
+    rows, columns = knots(cells)
+    gain = np.ones((stop - first, rows, columns))
+    if not cores:
+        return gain.astype(np.float32)
+    horizon = max(core.horizon for core in cores)
+    active = np.logical_or.reduce([_knots_of(core.cells) for core in cores])
+    down, across = weights(cells[0], rows) > 0, weights(cells[1], columns) > 0
+    window, ahead = math.ceil(WINDOW * fps), math.ceil(LEAD * fps)
+    for start in range(first, stop, window):
+        # The frames before are settled; the next window's first ones are only looked at.
+        begin, end = max(start - horizon, first), min(start + window + ahead, stop)
+        light = luminance(to_light(thumbnails[begin:end]))
+        tight = np.zeros(light.shape, bool)
+        for core in cores:
+            tight[max(core.first - begin, 0) : max(core.stop - begin, 0)] |= core.cells
+        for row, column in np.argwhere(active):
+            near = np.ix_(np.arange(end - begin), np.flatnonzero(down[:, row]), np.flatnonzero(across[:, column]))
+            settled = gain[begin - first : start - first, row, column]
+            programme = _programme(light[near], tight[near], horizon, settled)
+            gain[start - first : end - first, row, column] = solve(programme)[start - begin :]
+    gain[gain > 1 - _UNCHANGED] = 1
+    return gain.astype(np.float32)
+
+
+def _programme(light: Light, tight: Mask, horizon: int, settled: NDArray[np.float64]) -> Programme:
+    """Cells that flash too often are held to STEP while they do; any others, to what they do of themselves."""
+    frames = len(light)
+    y, held = light.reshape(frames, -1).astype(np.float64), tight.reshape(frames, -1)
+    bounds = []
+    for k in range(1, min(horizon, frames - 1) + 1):
+        own = np.maximum(np.abs(y[:-k] - y[k:]), STEP)
+        bounds.append(np.where(held[:-k] & held[k:], STEP, own))
+    low, high = np.zeros(frames), np.ones(frames)
+    low[: len(settled)] = high[: len(settled)] = settled
+    return Programme(y, tuple(bounds), low, high)

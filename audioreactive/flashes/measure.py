@@ -1,0 +1,71 @@
+"""Frames -> thumbnails, in which a cell has the mean light of its pixels: all that the rules are measured on.
+
+A thumbnail has at most 64 x 48 cells: seven kilobytes for a square frame, six hundred megabytes for an hour, which may
+stay in files: nothing here needs them in memory.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive.flashes.definition import LIGHT, Geometry, to_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_WHITE: Final = np.float32(65535)
+_STEPS: Final = np.round(LIGHT * _WHITE).astype(np.uint16)
+"""Linear light in 16 bits, which averages in half the time of floats, and to the same 8 bits."""
+_BLOCK: Final = 256
+"""Frames that are read from a file of thumbnails at once."""
+
+
+def measure(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(n, H, W, 3) sRGB -> (n, rows, columns, 3) sRGB: the mean of the linear light of each cell."""
+    import cv2
+
+    rows, columns = Geometry.of(frames.shape[2], frames.shape[1]).cells
+    thumbnails = np.empty((len(frames), rows, columns, 3), np.uint8)
+    for frame, thumbnail in zip(frames, thumbnails, strict=True):
+        light = np.asarray(cv2.resize(cv2.LUT(frame, _STEPS), (columns, rows), interpolation=cv2.INTER_AREA))
+        thumbnail[:] = to_codes(light.astype(np.float32) / _WHITE)
+    return thumbnails
+
+
+class Thumbnails:
+    """The thumbnails of a video in one row, whose parts may be arrays or mapped files.
+
+    Args:
+        parts: (n_i, rows, columns, 3) uint8 each, in order: what `measure` gave for one stretch of frames and the next.
+        size: (width, height) of the frames that were measured.
+    """
+
+    def __init__(self, parts: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> None:
+        self.geometry = Geometry.of(*size)
+        self._parts = tuple(parts)
+        for part in self._parts:
+            if part.shape[1:] != (*self.geometry.cells, 3) or part.dtype != np.uint8:
+                raise ValueError(f"thumbnails of {size} are (n, {self.geometry.cells}, 3) uint8, not {part.shape}")
+        self._starts = np.cumsum([0, *(len(part) for part in self._parts)]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, frames: slice) -> NDArray[np.uint8]:
+        """(n, rows, columns, 3) of frames start to stop - 1."""
+        start, stop, _ = frames.indices(len(self))
+        pieces = [
+            part[max(start - first, 0) : stop - first]
+            for part, (first, end) in zip(self._parts, pairwise(self._starts), strict=True)
+            if start < end and first < stop
+        ]
+        return np.concatenate(pieces) if pieces else np.empty((0, *self.geometry.cells, 3), np.uint8)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(self), _BLOCK):
+            yield from self[start : start + _BLOCK]

@@ -1,0 +1,82 @@
+"""`audioreactive flashes` as a person calls it, on real files."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from flashes import videos
+from flashes.checker import breaks_the_rules
+
+from audioreactive.flashes import Thumbnails, measure, plan
+from audioreactive.video import VideoSettings, VideoWriter, read_frames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FPS = Fraction(24)
+
+
+def write(path: Path, frames: np.ndarray, *, crf: int = 18) -> Path:
+    size = (frames.shape[2], frames.shape[1])
+    settings = VideoSettings(fps=FPS, size=size, crf=crf)
+    with VideoWriter(path, settings, frame_size=size, sound=None, overwrite=True) as writer:
+        writer.write(frames)
+    return path
+
+
+def limited(frames: np.ndarray) -> np.ndarray:
+    return plan(Thumbnails([measure(frames)], (frames.shape[2], frames.shape[1])), FPS).apply(frames, 0)
+
+
+def test_a_video_that_flashes(call, tmp_path) -> None:
+    """One sentence, where it happens, exit code 1, a plot and all numbers."""
+    video = write(tmp_path / "strobe.mp4", videos.strobe(FPS))
+    done = call("flashes", video, "--plot", tmp_path / "flashes.png", "--json", tmp_path / "flashes.json", "-q")
+    assert done.code == 1
+    lines = done.out.splitlines()
+    assert lines[0].startswith("strobe.mp4 flashes too often for photosensitive viewers: up to 10 general and 0 red")
+    assert lines[1].split() == ["0:01.50", "to", "0:03.54", "general", "up", "to", "10", "in", "a", "second"]
+    assert (tmp_path / "flashes.png").stat().st_size > 10_000
+    numbers = json.loads((tmp_path / "flashes.json").read_text())
+    assert not numbers["within"] and numbers["most"] == {"general": 10, "red": 0}
+    assert len(numbers["times"]) == len(numbers["flashes"]["red"]) == len(numbers["brightness"]) == 120
+
+
+@pytest.mark.parametrize("name", ["strobe", "checkerboard", "red and dark", "texture strobe"])
+def test_limited_videos_are_safe_after_compression(call, tmp_path, name) -> None:
+    """What a viewer's player decodes is within the rules, for the command and for the independent checker."""
+    frames = videos.BAD[name][0](FPS)
+    assert call("flashes", write(tmp_path / "before.mp4", frames), "-q").code == 1
+    after = write(tmp_path / "after.mp4", limited(frames), crf=28)
+    done = call("flashes", after, "-q")
+    assert done.code == 0 and "after.mp4 keeps to 3 flashes a second" in done.out
+    assert not breaks_the_rules(np.stack(list(read_frames(after))), FPS)
+
+
+def test_folders_of_frames_are_videos_too(call, tmp_path) -> None:
+    assert call("flashes", write(tmp_path / "frames", videos.strobe(FPS)[:60]), "-q").code == 1
+
+
+def test_what_cannot_be_watched(call, tmp_path) -> None:
+    single = write(tmp_path / "single.mp4", videos.strobe(FPS)[:1])
+    whole = write(tmp_path / "whole.mp4", videos.strobe(FPS)[:48])
+    (tmp_path / "broken.mp4").write_bytes(whole.read_bytes()[:1500])
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("not a video")
+    for arguments, sentence in (
+        ((single,), "has 1 frame; a flash takes at least two"),
+        ((tmp_path / "broken.mp4",), ""),
+        ((tmp_path / "empty.mp4",), ""),
+        ((tmp_path / "text.mp4",), ""),
+        ((tmp_path / "none.mp4",), "there is no"),
+        ((whole, "--plot", tmp_path / "plot.txt"), "should end in .png"),
+        ((whole, "--json", single), "should end in .json"),
+        ((whole, "--plot", tmp_path / "missing" / "plot.png"), "does not exist"),
+    ):
+        done = call("flashes", *arguments, "-q")
+        assert done.code == 2 and done.err.startswith("error: ") and sentence in done.err, (arguments, done)
+        assert not done.out
