@@ -40,13 +40,20 @@ def keep_freed_memory() -> bool:
 
 
 class Workspace:
-    """Memory by name, kept for the next request of the same name; for one thread at a time."""
+    """Memory by name, kept for the next request of the same name; for one thread at a time.
 
-    def __init__(self) -> None:
+    On a GPU PyTorch's own allocator does the keeping: it knows which stream still works in a block, and what belongs to a
+    CUDA graph.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device or torch.device("cpu")
         self._blocks: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """A contiguous tensor in the CPU's memory, its values undefined; what the name held before is overwritten."""
+        """A contiguous tensor, its values undefined; what the name held before is overwritten."""
+        if self._device.type != "cpu":
+            return torch.empty(tuple(shape), dtype=dtype, device=self._device)
         size = math.prod(shape) * dtype.itemsize
         block = self._blocks.get(name)
         if block is None or len(block) < size:
