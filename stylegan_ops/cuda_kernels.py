@@ -1,8 +1,8 @@
 """The compiled kernels for NVIDIA GPUs: found or built once in a process, and registered with PyTorch.
 
-The library has a plain C interface (pointers, sizes, a device's number, a stream), free of PyTorch's headers, and brings
-its own CUDA runtime; it shares PyTorch's contexts and streams. A kernel is queued on PyTorch's current stream, so that
-it keeps its place among PyTorch's own, in a CUDA graph too.
+The library has a plain C interface (pointers, sizes, a device's number, a stream), free of PyTorch's headers, and
+brings its own CUDA runtime; it shares PyTorch's contexts and streams. A kernel is queued on PyTorch's current stream, so
+that it keeps its place among PyTorch's own, in a CUDA graph too.
 """
 
 import ctypes
@@ -205,7 +205,7 @@ def _check_activations(x: Tensor) -> None:
         raise ValueError(f"channels-last activations were expected, not {x.dtype} {x.stride()}")
 
 
-def finish(
+def _finish(
     x: Tensor,
     y: Tensor | None,
     first_row: int,
@@ -225,13 +225,11 @@ def finish(
 ) -> None:
     """`torch.ops.stylegan_ops.finish` on a GPU; y may be x."""
     batch, channels, rows, width = x.shape
-    for activations in (x, y):
-        if activations is not None:
-            _check_activations(activations)
-            if activations.shape != x.shape or activations.dtype != x.dtype or activations.device != x.device:
-                raise ValueError(
-                    f"the output is {activations.dtype} {activations.shape}, the input {x.dtype} {x.shape}"
-                )
+    _check_activations(x)
+    if y is not None:
+        _check_activations(y)
+        if y.shape != x.shape or y.dtype != x.dtype or y.device != x.device:
+            raise ValueError(f"the output is {y.dtype} {y.shape}, the input {x.dtype} {x.shape}")
     if first_row + rows > height:
         raise ValueError(f"rows {first_row} to {first_row + rows} of {height}")
     if brush is not None and (brush_bias is None or image is None or (skip is not None and taps is None)):
@@ -261,7 +259,7 @@ def finish(
     _launch(f"stylegan_finish_{NAMES[x.dtype]}", x.device, ctypes.byref(job), 0)
 
 
-def finish_phases(
+def _finish_phases(
     x: Tensor,
     y: Tensor,
     scale: Tensor,
@@ -291,7 +289,7 @@ def finish_phases(
     _launch(f"stylegan_finish_{NAMES[x.dtype]}", x.device, ctypes.byref(job), 1)
 
 
-def smooth(
+def _smooth(
     x: Tensor,
     y: Tensor,
     taps: Tensor,
@@ -321,7 +319,7 @@ def smooth(
     _launch(f"stylegan_smooth_{NAMES[x.dtype]}", x.device, ctypes.byref(job))
 
 
-def rgb_to_yuv420(image: Tensor) -> Tensor:
+def _rgb_to_yuv420(image: Tensor) -> Tensor:
     """`torch.ops.stylegan_ops.rgb_to_yuv420` on a GPU."""
     batch, _, height, width = image.shape
     y = image.new_empty(batch, height * width * 3 // 2, dtype=torch.uint8)
@@ -333,9 +331,12 @@ def rgb_to_yuv420(image: Tensor) -> Tensor:
 _AFTER = "Tensor scale, Tensor bias, Tensor? noise, float noise_gain, float clamp, Tensor? style"
 torch.library.define("stylegan_ops::finish_phases", f"(Tensor x, Tensor(a!) y, {_AFTER}) -> ()")
 torch.library.define("stylegan_ops::smooth", f"(Tensor x, Tensor(a!) y, Tensor taps, {_AFTER}) -> ()")
-torch.library.impl("stylegan_ops::finish", "CUDA", finish)
-torch.library.impl("stylegan_ops::finish_phases", "CUDA", finish_phases)
-torch.library.impl("stylegan_ops::smooth", "CUDA", smooth)
-torch.library.impl("stylegan_ops::rgb_to_yuv420", "CUDA", rgb_to_yuv420)
+torch.library.impl("stylegan_ops::finish", "CUDA", _finish)
+torch.library.impl("stylegan_ops::finish_phases", "CUDA", _finish_phases)
+torch.library.impl("stylegan_ops::smooth", "CUDA", _smooth)
+torch.library.impl("stylegan_ops::rgb_to_yuv420", "CUDA", _rgb_to_yuv420)
 torch.library.register_fake("stylegan_ops::finish_phases", lambda *args: None)
 torch.library.register_fake("stylegan_ops::smooth", lambda *args: None)
+
+finish_phases = torch.ops.stylegan_ops.finish_phases.default
+smooth = torch.ops.stylegan_ops.smooth.default

@@ -1,9 +1,9 @@
 """The operations of `ops` on an NVIDIA GPU: cuDNN convolves on the tensor cores, one kernel does all that follows.
 
-What a layer moves through memory, for n bytes of output: the convolution writes n and the kernel reads and writes n each,
-in place; a convolution that keeps the size reads n besides, one that doubles it n / 2 (twice the channels, a quarter of
-the pixels) or n / 4. That is about the least that can be done without fusing into the convolution itself, and three
-times what the convolution alone would move; unfused, each of six steps would read and write n. See docs/kernels.md.
+What a layer moves through memory, for n bytes of output: the convolution writes n, the kernel reads n and writes n; a
+convolution that keeps the size reads n besides, one that doubles it n / 2 (twice the channels, a quarter of the pixels).
+That is the least that can be done without a convolution of our own; unfused, each of six steps reads and writes n. The
+sums for every layer are in docs/kernels.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from stylegan_ops import kernels
+from stylegan_ops import cuda_kernels, kernels
 from stylegan_ops.convolution import conv2d, conv_transpose2d
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def styled_conv2d_up(
     found = _channels_last(conv_transpose2d(_channels_last(x), weight))  # [B, O, 2h + 1, 2w + 1]
     batch, channels, height, width = found.shape
     y = workspace.activations(name, (batch, channels, height - 1, width - 1), x.dtype)
-    kernels.smooth(
+    cuda_kernels.smooth(
         found, y, taps, finish.scale, finish.bias, finish.noise, finish.noise_gain,
         kernels.unlimited(finish.clamp), finish.style,
     )  # fmt: skip
@@ -67,7 +67,7 @@ def styled_conv2d_phases(x: Tensor, weight: Tensor, finish: Finish, workspace: W
     found = _channels_last(conv2d(_channels_last(x), weight))  # [B, 4 · O, h, w]
     batch, channels, height, width = found.shape
     y = workspace.activations(name, (batch, channels // 4, 2 * height, 2 * width), x.dtype)
-    kernels.finish_phases(
+    cuda_kernels.finish_phases(
         found, y, finish.scale, finish.bias, finish.noise, finish.noise_gain, kernels.unlimited(finish.clamp),
         finish.style,
     )  # fmt: skip

@@ -53,8 +53,8 @@ class GraphSynthesis:
 
         synthesise = GraphSynthesis(generator, functools.partial(ops.rgb_to_yuv420, compiled=generator.compiled))
 
-    The first batch of a shape is computed as ever and recorded on the way, the others are replayed; pixels are the same.
-    Inputs are copied into the graph's memory and the result out of it, so that both belong to the caller. What cannot be
+    The first batch of a shape is computed as ever and recorded on the way, the others are replayed; the pixels are the
+    same. Inputs are copied into the graph's memory and the result out of it: both belong to the caller. What cannot be
     recorded (no GPU, more than `MOST_GRAPHS` shapes, an operation that CUDA does not record) is computed as ever, and
     the log says why at level DEBUG. For one thread at a time.
     """

@@ -42,8 +42,8 @@ def keep_freed_memory() -> bool:
 class Workspace:
     """Memory by name, kept for the next request of the same name; for one thread at a time.
 
-    On a GPU PyTorch's own allocator does the keeping: it knows which stream still works in a block, and what belongs to a
-    CUDA graph.
+    On a GPU PyTorch's own allocator does the keeping: it knows which stream still works in a block, and which blocks
+    belong to a CUDA graph.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:

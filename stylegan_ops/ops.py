@@ -139,7 +139,7 @@ def styled_conv2d(
     """
     if workspace is None:
         return _styled_conv2d_ref(x, weight, finish, paint)
-    compiled = cuda_ops.styled_conv2d if x.is_cuda else cpu_ops.styled_conv2d
+    compiled = cuda_ops.styled_conv2d if _on_gpu(x) else cpu_ops.styled_conv2d
     return compiled(x, weight, finish, paint, workspace, name if keep else None)
 
 
@@ -161,7 +161,7 @@ def styled_conv2d_up(
     """
     if workspace is None:
         return _styled_conv2d_up_ref(x, weight, taps, finish)
-    compiled = cuda_ops.styled_conv2d_up if x.is_cuda else cpu_ops.styled_conv2d_up
+    compiled = cuda_ops.styled_conv2d_up if _on_gpu(x) else cpu_ops.styled_conv2d_up
     return compiled(x, weight, taps, finish, workspace, name)
 
 
@@ -182,7 +182,7 @@ def styled_conv2d_phases(
     Returns:
         (B, O, 2h, 2w) in x's precision.
     """
-    if workspace is None or not x.is_cuda:
+    if workspace is None or not _on_gpu(x):
         return _styled_conv2d_phases_ref(x, weight, finish)
     return cuda_ops.styled_conv2d_phases(x, weight, finish, workspace, name)
 
@@ -190,8 +190,8 @@ def styled_conv2d_phases(
 def phases(weight: Tensor, taps: Tensor) -> Tensor:
     """The filters of `styled_conv2d_phases` that do what `styled_conv2d_up` does with weight (O, I, 3, 3), taps (4,).
 
-    Row 2m + p of the result is a sum over rows m - 1 to m + 1 of the input: the transposed convolution puts tap row k of
-    input row i at row 2i + k, and the filter takes rows 2m + p - 1 to 2m + p + 2 of that.
+    Row 2m + p of the result is a sum over rows m - 1 to m + 1 of the input: the transposed convolution puts tap row k
+    of input row i at row 2i + k, and the filter takes rows 2m + p - 1 to 2m + p + 2 of that.
     """
     along = torch.zeros(2, 3, 3, dtype=weight.dtype, device=weight.device)  # [phase, row of the input, tap row]
     for phase, row, tap in itertools.product(range(2), range(3), range(3)):
@@ -230,6 +230,10 @@ def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
     if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % 2 or image.shape[3] % 2:
         raise StyleGANError(f"pictures of {tuple(image.shape)} were given; YUV 4:2:0 takes (batch, 3, even, even)")
     return kernels.rgb_to_yuv420(image.float().contiguous()) if compiled else _rgb_to_yuv420_ref(image)
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda
 
 
 def _styled_conv2d_ref(x: Tensor, weight: Tensor, finish: Finish, paint: Paint | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_ops.layers import Block, Linear, Modulation, balanced
+from stylegan_ops.layers import Block, Modulation, balanced
 
 
 @dataclass(frozen=True)
