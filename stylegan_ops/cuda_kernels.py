@@ -1,8 +1,8 @@
 """The compiled kernels for NVIDIA GPUs: found or built once in a process, and registered with PyTorch.
 
 The library has a plain C interface (pointers, sizes, a device's number, a stream), free of PyTorch's headers, and
-brings its own CUDA runtime; it shares PyTorch's contexts and streams. A kernel is queued on PyTorch's current stream, so
-that it keeps its place among PyTorch's own, in a CUDA graph too.
+brings its own CUDA runtime; it shares PyTorch's contexts and streams. A kernel is queued on PyTorch's current stream:
+it keeps its place among PyTorch's own, in a CUDA graph too.
 """
 
 import ctypes
