@@ -3,67 +3,30 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch import Tensor
+from emulated_gpu import Machine, emulated, guarded
 
 from stylegan_ops import build, cuda_kernels, kernels, ops
 
-EMULATION = Path(__file__).parent / "emulation"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where the CUDA kernels run."""
-
-    device: torch.device
-    float32_tolerance: float
-    """Relative, of sums of up to 360 products: cuDNN may take Winograd's algorithm."""
-
-
-def emulated(sources: Sequence[Path], library: Path) -> ctypes.CDLL:
-    """CUDA sources, compiled for the CPU."""
-    compiler = shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler")
-    flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas", f"-I{EMULATION}"]
-    files = [str(path) for path in [*sources, EMULATION / "emulation.cpp"]]
-    subprocess.run([compiler, *flags, f"-I{build.SOURCES}", "-x", "c++", *files, "-o", str(library)], check=True)
-    return ctypes.CDLL(str(library))
-
-
-def allow(library: ctypes.CDLL, values: Tensor, *, write: bool) -> None:
-    """Let kernels read a tensor, or write it too."""
-    last = sum((size - 1) * step for size, step in zip(values.shape, values.stride(), strict=True))
-    size = values.itemsize * (last + 1) if values.numel() else 0
-    library.emulation_allow(ctypes.c_void_p(values.data_ptr()), ctypes.c_size_t(size), int(write))
-
-
-def guarded(library: ctypes.CDLL, operation: Callable[..., None], *written: int) -> Callable[..., None]:
-    """An operation that may read its arguments and write those with the positions `written`; and nothing else."""
-
-    def run(*arguments: object) -> None:
-        library.emulation_forget()
-        tensors = [(at, values) for at, values in enumerate(arguments) if isinstance(values, Tensor)]
-        for at, values in sorted(tensors, key=lambda pair: pair[0] not in written):
-            allow(library, values, write=at in written)
-        operation(*arguments)
-
-    return run
+@pytest.fixture(scope="session")
+def emulated_kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """All CUDA kernels."""
+    path = tmp_path_factory.mktemp("emulation") / "kernels.so"
+    emulated(sorted(build.SOURCES.glob("*.cu")), path)
+    return cuda_kernels.load(path)
 
 
 @pytest.fixture(scope="module")
-def emulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def emulation(emulated_kernels: ctypes.CDLL) -> Iterator[Machine]:
     """The operations' form for GPUs, on tensors in the CPU's memory."""
-    path = tmp_path_factory.mktemp("emulation") / "kernels.so"
-    emulated(sorted(build.SOURCES.glob("*.cu")), path)
-    library = cuda_kernels.load(path)
+    library = emulated_kernels
 
     def launch(function: str, device: torch.device, *arguments: object) -> None:
         if function == "stylegan_rgb_to_yuv420":

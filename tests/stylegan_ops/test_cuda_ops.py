@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from conftest import allow, emulated
+from emulated_gpu import allow, emulated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,9 +22,9 @@ from stylegan_ops.memory import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Machine
+    from emulated_gpu import Machine
 
-some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TAPS = torch.tensor([0.1, 0.4, 0.9, 0.6])
 
@@ -156,7 +156,7 @@ def test_styled_conv2d_up(machine: Machine, case: Case, phases: bool) -> None:
     assert_close(found, wanted, case.dtype, machine)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 8), st.integers(1, 40), st.integers(0, 99))
 def test_rgb_to_yuv420(machine: Machine, batch: int, rows: int, columns: int, seed: int) -> None:
     image = torch.randn(batch, 3, 2 * rows, 2 * columns, generator=torch.Generator().manual_seed(seed))
@@ -224,7 +224,8 @@ __global__ void missed(float *y, int) {
 __global__ void sound(float *y, int) {
     __stwb(y + threadIdx.x, __shfl_xor_sync(0xffffffffu, __ldca(y + threadIdx.x), 4));
 }
-#define FAULT(name) EXPORT const char *run_##name(float *y, int count) { return launch(name, dim3(1), 0, nullptr, y, count); }
+#define FAULT(name) \\
+    EXPORT const char *run_##name(float *y, int count) { return launch(name, dim3(1), 0, nullptr, y, count); }
 FAULT(misaligned) FAULT(outside) FAULT(unread) FAULT(race) FAULT(hazard) FAULT(missed) FAULT(sound)
 EXPORT const char *run_nothing(float *y, int count) { return launch(sound, dim3(0), 0, nullptr, y, count); }
 """
