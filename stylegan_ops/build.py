@@ -203,23 +203,26 @@ def _cuda_compiler() -> str:
 
 
 def _known_capabilities(compiler: str) -> list[int]:
+    """Compute capabilities times 10 that a CUDA compiler knows, and the kernels too, in ascending order."""
     words = _run([compiler, "--list-gpu-arch"], VERSION_SECONDS).split()
     names = [word.removeprefix("compute_") for word in words]
-    return sorted(int(name) for name in names if name.isdigit())
+    known = sorted(int(name) for name in names if name.isdigit() and int(name) >= CUDA_TARGETS.start)
+    if not known:
+        raise BuildError(f"{compiler} knows no compute capability from {CUDA_TARGETS.start / 10} on")
+    return known
 
 
 def _cuda_target(capability: int, known: Sequence[int]) -> str:
     """The flag for a GPU: its own machine code, or of a compiler too old for that, code that the driver translates."""
     if capability in known:
         return f"-gencode=arch=compute_{capability},code=sm_{capability}"
-    older = [other for other in known if other < capability]
-    if not older or capability < CUDA_TARGETS.start:
-        oldest = max(known[0], CUDA_TARGETS.start) if known else CUDA_TARGETS.start
+    if capability < known[0]:
         raise BuildError(
-            f"the GPU has compute capability {capability / 10}, and kernels can be compiled from {oldest / 10} on; "
-            "an older CUDA toolkit may know it"
+            f"the GPU has compute capability {capability / 10}, and kernels can be compiled from {known[0] / 10} on; "
+            f"an older CUDA toolkit may know more, from {CUDA_TARGETS.start / 10} on"
         )
-    return f"-gencode=arch=compute_{older[-1]},code=compute_{older[-1]}"
+    older = max(other for other in known if other < capability)
+    return f"-gencode=arch=compute_{older},code=compute_{older}"
 
 
 def _cpu_flags() -> tuple[str, ...]:
