@@ -1,4 +1,4 @@
-"""Dense convolutions, as every implementation computes them.
+"""Convolutions, as every implementation computes them.
 
 On a GPU cuDNN does them: by the algorithm that its rules name for a shape rather than by a race (the winner would vary
 from run to run, and the last bits of the pictures with it), without atomic sums, and in float32 where float32 was asked
@@ -9,17 +9,26 @@ import torch
 from torch import Tensor
 
 
-def conv2d(x: Tensor, weight: Tensor, padding: tuple[int, int] | None = None) -> Tensor:
-    """A convolution: x (B, I, h, w), weight (O, I, k, k) -> (B, O, h', w'); by default h and w, for an odd k."""
-    return _convolution(x, weight, padding or (weight.shape[-2] // 2, weight.shape[-1] // 2), 1, transposed=False)
+def conv2d(x: Tensor, weight: Tensor, padding: tuple[int, int] | None = None, groups: int = 1) -> Tensor:
+    """A convolution: x (B, I, h, w), weight (O, I / groups, k, k) -> (B, O, h', w').
+
+    Without a padding it keeps the size, for an odd k.
+    """
+    padding = padding or (weight.shape[-2] // 2, weight.shape[-1] // 2)
+    return _convolution(x, weight, 1, padding, groups, transposed=False)
 
 
-def conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
-    """A transposed convolution of stride 2: x (B, I, h, w), weight (I, O, k, k) -> (B, O, 2h + k - 2, 2w + k - 2)."""
-    return _convolution(x, weight, (0, 0), 2, transposed=True)
+def conv_transpose2d(x: Tensor, weight: Tensor, padding: int = 0, groups: int = 1) -> Tensor:
+    """A transposed convolution of stride 2: x (B, I, h, w), weight (I, O / groups, k, k) -> (B, O, h', w').
+
+    h' is 2h + k - 2 less twice the padding, and w' likewise.
+    """
+    return _convolution(x, weight, 2, (padding, padding), groups, transposed=True)
 
 
-def _convolution(x: Tensor, weight: Tensor, padding: tuple[int, int], stride: int, *, transposed: bool) -> Tensor:
+def _convolution(
+    x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int], groups: int, *, transposed: bool
+) -> Tensor:
     y: Tensor = torch.ops.aten._convolution.default(
         x,
         weight,
@@ -29,7 +38,7 @@ def _convolution(x: Tensor, weight: Tensor, padding: tuple[int, int], stride: in
         [1, 1],  # dilation
         transposed,
         [0, 0],  # more rows and columns of output
-        1,  # groups
+        groups,
         False,  # benchmark
         True,  # deterministic
         True,  # cuDNN

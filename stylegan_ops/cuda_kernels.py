@@ -92,9 +92,10 @@ def _cuda_kernels() -> Availability:
         library = load(path)
         for index in range(torch.cuda.device_count()):
             _try_out(library, torch.device("cuda", index))
-    except (build.BuildError, OSError) as error:
-        warnings.warn(f"the compiled kernels cannot be used: {error}; {COST}", RuntimeWarning, stacklevel=2)
-        return Availability(None, str(error))
+    except (build.BuildError, OSError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"the compiled kernels cannot be used: {reason}; {COST}", RuntimeWarning, stacklevel=2)
+        return Availability(None, reason)
     return Availability(library, source)
 
 

@@ -22,7 +22,7 @@ from stylegan_ops.convolution import conv2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.initial import random_state
 from stylegan_ops.layers import Block, Layer, Modulation, Preparation, Upsampling, extended, styled
-from stylegan_ops.memory import Workspace, large_block
+from stylegan_ops.memory import Workspace, large_block, moved
 from stylegan_ops.styles import Styles
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
@@ -219,7 +219,7 @@ class Generator:
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             wanted = f"(batch, {self.num_ws}, {self.w_dim})"
             raise StyleGANError(f"ws has the shape {tuple(ws.shape)}; this model takes {wanted}")
-        ws = ws.to(self.device, torch.float32)
+        ws = moved(ws, self.device)
         maps = self._noise_maps(noise, len(ws))
         image = self._empty_image(self._blocks[-1], len(ws))
         workspace = self._borrow_workspace() if self.compiled else None
@@ -307,7 +307,7 @@ class Generator:
             if values.ndim != 4 or len(values) not in (1, batch) or values.shape[1:] != (1, *size):
                 wanted = f"({batch} or 1, 1, {size[0]}, {size[1]})"
                 raise StyleGANError(f"noise map {index} has the shape {tuple(values.shape)}; its layer takes {wanted}")
-            maps.append(values.to(self.device, torch.float32).contiguous() if layer.noise_gain else None)
+            maps.append(moved(values, self.device).contiguous() if layer.noise_gain else None)
         return maps
 
     def _synthesise(

@@ -1,6 +1,6 @@
 """Synthesis as one launch: a CUDA graph for each shape of batch.
 
-A batch is some 150 operations. Started one by one from Python they take longer to start than a GPU takes to run them at
+A batch is some 70 operations. Started one by one from Python they take longer to start than a GPU takes to run them at
 low resolutions and small batches; recorded once, they start together.
 """
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stylegan_ops.generator import Generator, Noise
+from stylegan_ops.memory import moved
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ class _Graph:
     found: Tensor
 
     def replay(self, ws: Tensor, noise: Noise) -> Tensor:
-        self.ws.copy_(ws, non_blocking=True)
+        self.ws.copy_(moved(ws, self.ws.device))
         if not isinstance(noise, str) and not isinstance(self.noise, str):
             for own, given in zip(self.noise, noise, strict=True):
-                own.copy_(given, non_blocking=True)
+                own.copy_(moved(given, own.device))
         self.graph.replay()
         return self.found.clone()
 

@@ -210,7 +210,7 @@ def to_rgb(x: Tensor, paint: Paint) -> None:
 def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
     """Doubles a picture: zeros between the pixels, then the filter; (B, C, h, w) -> (B, C, 2h, 2w)."""
     kernel = torch.outer(taps, taps).to(x.dtype).expand(x.shape[1], 1, 4, 4)
-    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+    return conv_transpose2d(x, kernel, padding=1, groups=x.shape[1])
 
 
 def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
@@ -245,7 +245,7 @@ def _styled_conv2d_up_ref(x: Tensor, weight: Tensor, taps: Tensor, finish: Finis
     # conv2d correlates, the filter convolves.
     kernel = torch.outer(taps, taps).flip(0, 1).to(x.dtype).expand(x.shape[1], 1, 4, 4)
     kernel = kernel.contiguous(memory_format=torch.channels_last)
-    return _finish_ref_(F.conv2d(x, kernel, padding=1, groups=x.shape[1]), finish, None)
+    return _finish_ref_(conv2d(x, kernel, (1, 1), groups=x.shape[1]), finish, None)
 
 
 def _styled_conv2d_phases_ref(x: Tensor, weight: Tensor, finish: Finish) -> Tensor:
