@@ -7,6 +7,7 @@ where there is one.
 from __future__ import annotations
 
 import ctypes
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,23 @@ def test_styled_conv2d_up(machine: Machine, case: Case, phases: bool) -> None:
     wanted = ops.styled_conv2d_up(x.cpu().double(), weight.cpu().double(), TAPS.double(), exact(finish))  # type: ignore[arg-type]
     assert found.dtype == case.dtype
     assert_close(found, wanted, case.dtype, machine)
+
+
+def test_a_picture_may_come_in_parts(machine: Machine) -> None:
+    case = Case(3, 1, 8, 24, 8, 6, torch.float16, 1, 1.5, True, 0)
+    results = []
+    for parts in ((0, 8), (0, 3, 8)):
+        draw = Draw(case, machine.device)
+        finish, paint = draw.finish(8, 6), draw.paint(8, 6, doubled=True)
+        x = draw.normal(1, 24, 8, 6).half().contiguous(memory_format=torch.channels_last)
+        for row, end in itertools.pairwise(parts):
+            own = x[:, :, row:end]
+            kernels.finish(
+                own, own, row, 8, finish.scale, finish.bias, finish.noise, finish.noise_gain, 1.5, finish.style,
+                paint.brush, paint.bias, 1.5, paint.skip, paint.taps, paint.image,
+            )  # fmt: skip
+        results.append((x, paint.image))
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
 
 
 @settings(max_examples=25, deadline=None)
