@@ -188,7 +188,7 @@ def facts(device: str) -> Result:
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
-        "cudnn": torch.backends.cudnn.version() if device == "cuda" else None,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "nvcc": version.strip().splitlines()[-1],
     }
 

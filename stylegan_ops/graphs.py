@@ -100,7 +100,7 @@ class GraphSynthesis:
         if not isinstance(noise, str):
             own_noise = [values.to(device, torch.float32, copy=True).contiguous() for values in noise]
         graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream(device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         try:
             with torch.cuda.stream(stream):

@@ -165,7 +165,7 @@ class Preparation:
         state: Mapping[str, Tensor],
         device: torch.device,
         dtype: torch.dtype,
-        upsampling: Upsampling,
+        upsampling: Upsampling = "auto",
     ) -> None:
         self._architecture = architecture
         self._upsampling = upsampling
