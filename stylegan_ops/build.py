@@ -87,7 +87,7 @@ def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
     known = _known_capabilities(compiler)
     targets = [_cuda_target(capability, known) for capability in sorted(set(capabilities))]
     sources = tuple(sorted(SOURCES.glob("*.cu")))
-    return _library(Recipe("cuda", sources, compiler, (*CUDA_FLAGS, *targets), "", CUDA_BUILD_SECONDS))
+    return _library(Recipe("cuda", sources, compiler, (*CUDA_FLAGS, *targets), platform.machine(), CUDA_BUILD_SECONDS))
 
 
 def cuda_capabilities() -> list[int]:
