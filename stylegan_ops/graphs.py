@@ -93,6 +93,8 @@ class GraphSynthesis:
         pictures = self._generator.synthesis(ws, noise)
         return pictures if self._then is None else self._then(pictures)
 
+    @torch.inference_mode(False)  # what is recorded in that mode could not be replayed outside of it
+    @torch.no_grad()
     def _record(self, ws: Tensor, noise: Noise) -> _Graph | None:
         device = self._generator.device
         own_ws = ws.to(device, torch.float32, copy=True)

@@ -1,4 +1,5 @@
-// RGB to planar YUV 4:2:0 for an encoder: ITU-R BT.709, limited range, 8 bit. A thread makes one sample of chroma.
+// RGB to planar YUV 4:2:0 for an encoder: ITU-R BT.709, limited range, 8 bit. A thread makes one sample of chroma, which
+// lies on the even columns, midway between two rows, where players look for it (ITU-T H.264, annex E, type 0).
 #include "device.h"
 
 namespace {
@@ -29,9 +30,12 @@ __global__ void __launch_bounds__(THREADS)
         red = {unit(red.x), unit(red.y)}, green = {unit(green.x), unit(green.y)}, blue = {unit(blue.x), unit(blue.y)};
         __stwb((uchar2 *)(luma + pair), make_uchar2(level(16 + 219 * (KR * red.x + KG * green.x + KB * blue.x)),
                                                     level(16 + 219 * (KR * red.y + KG * green.y + KB * blue.y))));
-        reds += red.x + red.y, greens += green.x + green.y, blues += blue.x + blue.y;
+        const int64_t before = column > 0 ? pair - 1 : pair;
+        reds += unit(__ldg(picture + before)) + 2 * red.x + red.y;
+        greens += unit(__ldg(picture + plane + before)) + 2 * green.x + green.y;
+        blues += unit(__ldg(picture + 2 * plane + before)) + 2 * blue.x + blue.y;
     }
-    const float r = reds / 4, g = greens / 4, b = blues / 4, bright = KR * r + KG * g + KB * b;
+    const float r = reds / 8, g = greens / 8, b = blues / 8, bright = KR * r + KG * g + KB * b;
     __stwb(luma + plane + at, level(128 + 224 * (b - bright) / (2 * (1 - KB))));
     __stwb(luma + plane + plane / 4 + at, level(128 + 224 * (r - bright) / (2 * (1 - KR))));
 }
