@@ -69,8 +69,9 @@ class Workspace:
 
 def moved(values: Tensor, device: torch.device) -> Tensor:
     """Float32 on a device. What comes from the CPU does not wait until a GPU is done with what it was given before."""
-    if device.type == "cuda" and values.device.type == "cpu":
+    if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
         # From ordinary memory CUDA would copy only then; PyTorch keeps pinned blocks, and knows when one is free again.
+        # Of the caller's own it does not, who may write into them at once.
         return values.to(torch.float32).pin_memory().to(device, non_blocking=True)
     return values.to(device, torch.float32)
 
