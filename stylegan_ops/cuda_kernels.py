@@ -108,8 +108,8 @@ def load(path: object) -> ctypes.CDLL:
         finish.argtypes, finish.restype = [ctypes.POINTER(Finish), ctypes.c_int, *place], ctypes.c_char_p
         smooth.argtypes, smooth.restype = [ctypes.POINTER(Smooth), *place], ctypes.c_char_p
     entry = library.stylegan_rgb_to_yuv420
-    pointers, sizes = [ctypes.c_void_p] * 2, [ctypes.c_int64] * 3
-    entry.argtypes, entry.restype = [*pointers, *sizes, *place], ctypes.c_char_p
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    entry.argtypes, entry.restype = [pointer, pointer, size, size, size, *place], ctypes.c_char_p
     return library
 
 

@@ -38,7 +38,7 @@ class Styles:
         layers = [layer for block in blocks for layer in block.layers]
         painters = [(block.last_layer + 1, block.painter) for block in blocks if block.painter is not None]
         affine = [layer.affine for layer in layers] + [painter.affine for _, painter in painters]
-        widest = max(len(part.bias) for part in [*affine, *layers])
+        widest = max(*(len(linear.bias) for linear in affine), *(len(layer.bias) for layer in layers))
         device = layers[0].bias.device
         return cls(
             inputs=torch.tensor([*range(len(layers)), *(at for at, _ in painters)], device=device),
