@@ -102,7 +102,7 @@ def _cuda_kernels() -> Availability:
 def load(path: object) -> ctypes.CDLL:
     """A library, its functions declared; each returns what went wrong, or nothing."""
     library = ctypes.CDLL(str(path))
-    place = [ctypes.c_int, ctypes.c_void_p]  # device, stream
+    place = (ctypes.c_int, ctypes.c_void_p)  # device, stream
     for name in NAMES.values():
         finish, smooth = (getattr(library, f"stylegan_{function}_{name}") for function in ("finish", "smooth"))
         finish.argtypes, finish.restype = [ctypes.POINTER(Finish), ctypes.c_int, *place], ctypes.c_char_p
