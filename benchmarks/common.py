@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def save_small_model(path: Path, *, img_resolution: int) -> None:
-    """Write a model with random weights, so small that it renders hundreds of frames a second."""
+def save_small_model(path: Path, *, img_resolution: int, channel_base: int = 256) -> None:
+    """Write a model with random weights; by default so small that it renders hundreds of frames a second."""
     network = Generator.random(
-        img_resolution=img_resolution, channel_base=256, z_dim=64, w_dim=64, mapping_layers=2, seed=0
+        img_resolution=img_resolution, channel_base=channel_base, z_dim=64, w_dim=64, mapping_layers=2, seed=0
     )
     state = random_state(network.architecture, seed=0)
     save_checkpoint(Checkpoint("random", network.architecture, state, None, ()), path)

@@ -1,13 +1,15 @@
 """How fast is the generator, how much faster than the plain formulation, and how near to what the machine can do?
 
-    python benchmarks/generator.py [--resolutions 256,1024] [--batches 1,4,8] [--rounds 3] [--json FILE]
+    python benchmarks/generator.py [--devices cpu,cuda] [--resolutions 256,1024] [--batches 1,4,8] [--rounds 3]
+                                   [--json FILE]
 
 The plain formulation modulates a filter for each sample and convolves in groups, as the original code does: planar,
-nothing fused, the allocator as it comes, and on a CPU in float32, which is its precision there. Each formulation has a
+nothing fused, the allocator as it comes, and on a CPU in float32, which is its precision there. `reference` is this
+package without its kernels, `fast` with them, `graph` with them and recorded as a CUDA graph. Each formulation has a
 process of its own with the same random weights; they run by turns, so that a busy machine is busy for all. A row is the
-median of its rounds. The floor is the time that the convolutions' products would take at the rate of a large matrix
-product in that precision, measured in the same way. On a machine that is busy with other things, believe CPU times
-alone, with --threads 1.
+median of its rounds. Gains are over the plain formulation in the same precision, or else in float32. The floor is the
+time that the convolutions' products would take at the rate of a large matrix product in that precision, measured in the
+same way. On a machine that is busy with other things, believe CPU times alone, with --threads 1.
 """
 
 import argparse
@@ -28,16 +30,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_ops import Architecture, Generator, op_status
+from stylegan_ops import Architecture, Generator, GraphSynthesis, op_status
 from stylegan_ops.initial import random_state
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CHANNEL_BASE = {256: 16384, 512: 32768, 1024: 32768}
 FORMULATIONS = {
     "cpu": (("grouped", "float32"), ("fast", "float32"), ("fast", "bfloat16")),
-    "cuda": (("grouped", "float32"), ("grouped", "float16"), ("fast", "float32"), ("fast", "float16")),
+    "cuda": (
+        ("grouped", "float32"),
+        ("grouped", "float16"),
+        ("grouped", "bfloat16"),
+        *((form, dtype) for dtype in ("float32", "float16", "bfloat16") for form in ("reference", "fast", "graph")),
+    ),
 }
-"""What is compared on a device: the first is what the others are compared with."""
+"""What is compared on a device: the first paints the pictures that the others are compared with."""
+
+REPEATS = {"cpu": 1, "cuda": 10}
+"""Batches in one measurement: a GPU works through them without a pause, as it does for a video."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Row:
     dtype: str
     fps: float
     ratio: float
-    """To the plain formulation."""
+    """To the plain formulation, in the same precision where it was measured in it."""
     cpu_ms: float
     """CPU time a frame, over all cores; shows what a busy machine hides."""
     cpu_ratio: float
@@ -118,7 +128,7 @@ class Grouped:
 def architecture_of(resolution: int) -> Architecture:
     """As published for this resolution."""
     resolutions = [4 << index for index in range(resolution.bit_length() - 2)]
-    channels = tuple(min(CHANNEL_BASE[resolution] // side, 512) for side in resolutions)
+    channels = tuple(min(CHANNEL_BASE.get(resolution, 16384) // side, 512) for side in resolutions)
     return Architecture(z_dim=512, w_dim=512, mapping_features=(512,) * 8, channels=channels)
 
 
@@ -146,12 +156,14 @@ class Cost:
 
 
 def cost(run: Callable[[], object], device: str) -> Cost:
-    """Run once."""
+    """Of one call."""
+    repeats = REPEATS[device]
     synchronize(device)
     wall, cpu = time.perf_counter(), time.process_time()
-    run()
+    for _ in range(repeats):
+        run()
     synchronize(device)
-    return Cost(time.perf_counter() - wall, time.process_time() - cpu)
+    return Cost((time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats)
 
 
 def product_cost(device: str, dtype: torch.dtype) -> Cost:
@@ -163,24 +175,38 @@ def product_cost(device: str, dtype: torch.dtype) -> Cost:
     return Cost(whole.wall / size**3, whole.cpu / size**3)
 
 
+def painter(device: str, formulation: str, dtype: torch.dtype, resolution: int) -> Callable[[Tensor], Tensor]:
+    """What paints (B, L, W) -> (B, 3, H, W)."""
+    architecture = architecture_of(resolution)
+    state = random_state(architecture, seed=0)
+    if formulation == "grouped":
+        return Grouped(architecture, state, device, dtype).synthesis
+    if formulation == "reference":
+        return Generator(architecture, state, device=device, dtype=dtype, implementation="reference").synthesis
+    generator = Generator(architecture, state, device=device, dtype=dtype)
+    return GraphSynthesis(generator) if formulation == "graph" else generator.synthesis
+
+
 def work(device: str, formulation: str, dtype_name: str, resolution: int, threads: int) -> None:
     """A process of its own: reads a batch size and a file name a line, paints, and answers with what it cost."""
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 is to mean the same for all
     architecture, dtype = architecture_of(resolution), DTYPES[dtype_name]
-    state = random_state(architecture, seed=0)
-    generator: Grouped | Generator
-    if formulation == "grouped":
-        generator = Grouped(architecture, state, device, dtype)
-    else:
-        generator = Generator(architecture, state, device=device, dtype=dtype)
+    paint = painter(device, formulation, dtype, resolution)
     for line in sys.stdin:
         batch, _, path = line.strip().partition(" ")
         stream = torch.Generator().manual_seed(0)
         ws = torch.randn(int(batch), architecture.num_ws, architecture.w_dim, generator=stream).to(device)
-        painted = cost(functools.partial(generator.synthesis, ws), device)
-        if path:
-            torch.save(generator.synthesis(ws).cpu(), path)
-        print(json.dumps([asdict(painted), asdict(product_cost(device, dtype))]), flush=True)
+        try:
+            painted = cost(functools.partial(paint, ws), device)
+            if path:
+                torch.save(paint(ws).cpu(), path)
+            answer = [asdict(painted), asdict(product_cost(device, dtype))]
+        except torch.OutOfMemoryError:
+            answer = None
+        if device == "cuda":
+            torch.cuda.empty_cache()  # the other processes need room too
+        print(json.dumps(answer), flush=True)
 
 
 class Worker:
@@ -190,12 +216,15 @@ class Worker:
         command = [sys.executable, __file__, "--work", *map(str, arguments)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def paint(self, batch: int, path: Path | None = None) -> tuple[Cost, Cost]:
-        """What the batch cost, and one multiplication of a matrix product."""
+    def paint(self, batch: int, path: Path | None = None) -> tuple[Cost, Cost] | None:
+        """What the batch cost, and one multiplication of a matrix product; None where memory does not suffice."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{batch} {path or ''}\n")
         self._process.stdin.flush()
-        batch_cost, product = (Cost(**item) for item in json.loads(self._process.stdout.readline()))
+        answer = json.loads(self._process.stdout.readline())
+        if answer is None:
+            return None
+        batch_cost, product = (Cost(**item) for item in answer)
         return batch_cost, product
 
     def close(self) -> None:
@@ -203,43 +232,77 @@ class Worker:
         self._process.communicate()
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A formulation's batch: the median of its rounds."""
+
+    formulation: str
+    dtype: str
+    whole: Cost
+    product: Cost
+    """The least of the rounds."""
+    pictures: Tensor
+
+
+def measure(workers: dict[tuple[str, str], Worker], batch: int, rounds: int, folder: Path) -> list[Measured]:
+    """A batch by all formulations, by turns; those that lack the memory are left out."""
+    pictures: dict[tuple[str, str], Tensor] = {}
+    for (formulation, dtype), worker in workers.items():  # not timed: shapes seen for the first time
+        path = folder / f"{formulation}-{dtype}.pt"
+        if worker.paint(batch, path) is None:
+            print(f"batch {batch}, {formulation} in {dtype}: not enough memory", flush=True)
+        else:
+            pictures[formulation, dtype] = torch.load(path, weights_only=True)
+    costs: dict[tuple[str, str], list[tuple[Cost, Cost]]] = {which: [] for which in pictures}
+    for _ in range(rounds):
+        for which, own in costs.items():
+            answer = workers[which].paint(batch)
+            assert answer is not None
+            own.append(answer)
+    return [
+        Measured(
+            *which,
+            whole=Cost(*(statistics.median(getattr(c, kind) for c, _ in own) for kind in ("wall", "cpu"))),
+            product=Cost(*(min(getattr(c, kind) for _, c in own) for kind in ("wall", "cpu"))),
+            pictures=pictures[which],
+        )
+        for which, own in costs.items()
+    ]
+
+
 def compare(device: str, resolution: int, batches: list[int], rounds: int, threads: int) -> list[Row]:
-    """All formulations, by turns."""
+    """All formulations."""
     rows = []
     work_of_frame = products(architecture_of(resolution))
-    formulations = FORMULATIONS[device]
-    workers = [Worker(device, *which, resolution, threads) for which in formulations]
+    workers = {which: Worker(device, *which, resolution, threads) for which in FORMULATIONS[device]}
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
-            pictures = []
-            for index, worker in enumerate(workers):  # not timed: shapes seen for the first time
-                worker.paint(batch, Path(folder, f"{index}.pt"))
-                pictures.append(torch.load(Path(folder, f"{index}.pt"), weights_only=True))
-            costs = list(zip(*([worker.paint(batch) for worker in workers] for _ in range(rounds)), strict=True))
-            walls, cpus = (
-                [statistics.median(getattr(c, kind) for c, _ in own) for own in costs] for kind in ("wall", "cpu")
-            )
-            floors = [min(product.wall if device == "cuda" else product.cpu for _, product in own) for own in costs]
-            peak = pictures[0].abs().max()
-            for index, (formulation, dtype) in enumerate(formulations):
-                error = (pictures[index] - pictures[0]).square().mean()
-                own_time = walls[index] if device == "cuda" else cpus[index]
+            found = measure(workers, batch, rounds, Path(folder))
+            plain = {own.dtype: own.whole for own in found if own.formulation == "grouped"}
+            if not plain:
+                continue
+            for own in found:
+                base = plain.get(own.dtype) or next(iter(plain.values()))
+                error = (own.pictures - found[0].pictures).square().mean()
+                time_of_batch, product = (
+                    (own.whole.wall, own.product.wall) if device == "cuda" else (own.whole.cpu, own.product.cpu)
+                )
                 row = Row(
                     device=device,
                     resolution=resolution,
                     batch=batch,
-                    formulation=formulation,
-                    dtype=dtype,
-                    fps=batch / walls[index],
-                    ratio=walls[0] / walls[index],
-                    cpu_ms=cpus[index] / batch * 1e3,
-                    cpu_ratio=cpus[0] / cpus[index],
-                    floor=work_of_frame * batch * floors[index] / own_time,
-                    psnr=float(10 * torch.log10((2 * peak) ** 2 / error)),
+                    formulation=own.formulation,
+                    dtype=own.dtype,
+                    fps=batch / own.whole.wall,
+                    ratio=base.wall / own.whole.wall,
+                    cpu_ms=own.whole.cpu / batch * 1e3,
+                    cpu_ratio=base.cpu / own.whole.cpu,
+                    floor=work_of_frame * batch * product / time_of_batch,
+                    psnr=float(10 * torch.log10((2 * found[0].pictures.abs().max()) ** 2 / error)),
                 )
                 show(row)
                 rows.append(row)
-    for worker in workers:
+    for worker in workers.values():
         worker.close()
     return rows
 
@@ -248,7 +311,7 @@ def show(row: Row) -> None:
     """Print one line of the table."""
     psnr = "" if math.isinf(row.psnr) else f"{row.psnr:.0f} dB"
     print(
-        f"{row.device:<6}{row.resolution:>6}{row.batch:>6}  {row.formulation:<9}{row.dtype:<10}{row.fps:>9.2f}"
+        f"{row.device:<6}{row.resolution:>6}{row.batch:>6}  {row.formulation:<10}{row.dtype:<10}{row.fps:>9.2f}"
         f"{1e3 / row.fps:>10.1f}{row.ratio:>7.2f}×{row.cpu_ms:>9.1f}{row.cpu_ratio:>7.2f}×{row.floor:>7.0%}{psnr:>9}",
         flush=True,
     )
@@ -261,6 +324,8 @@ def main() -> None:
         work(device, formulation, dtype, int(resolution), int(threads))
         return
     parser = argparse.ArgumentParser(description="Speed of the generator on this machine.")
+    devices = "cpu,cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--devices", default=devices)
     parser.add_argument("--resolutions", default="256,1024")
     parser.add_argument("--batches", default="1,4,8")
     parser.add_argument("--rounds", type=int, default=3)
@@ -272,9 +337,9 @@ def main() -> None:
     print(f"{machine}, {options.threads} threads, {gpu}, torch {torch.__version__}")
     for status in op_status():
         print(f"  {status.op:<18}{status.implementation:<11}{status.reason}")
-    print("device  size batch  form     precision  frames/s  ms/frame    gain   CPU ms    gain  floor     PSNR")
+    print("device  size batch  form      precision  frames/s  ms/frame    gain   CPU ms    gain  floor     PSNR")
     rows: list[Row] = []
-    for kind in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+    for kind in options.devices.split(","):
         for resolution in options.resolutions.split(","):
             batches = [int(size) for size in options.batches.split(",")]
             rows += compare(kind, int(resolution), batches, options.rounds, options.threads)

@@ -4,6 +4,7 @@ from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import convert_checkpoint, inspect_checkpoint, load_generator
 from stylegan_ops.errors import CheckpointError, StyleGANError
 from stylegan_ops.generator import Generator
+from stylegan_ops.graphs import GraphSynthesis
 from stylegan_ops.info import ModelInfo
 from stylegan_ops.memory import keep_freed_memory
 from stylegan_ops.ops import op_status
@@ -12,6 +13,7 @@ __all__ = [
     "Architecture",
     "CheckpointError",
     "Generator",
+    "GraphSynthesis",
     "ModelInfo",
     "StyleGANError",
     "convert_checkpoint",

@@ -1,6 +1,7 @@
 """Builds the kernels in `csrc` on first use, into a per-user cache, so that nothing can go wrong for long.
 
-A library's name holds what went into it (sources, flags, compiler, chip) and the checksum of what came out. It is made
+There are two libraries, one for the CPU and one for NVIDIA GPUs; a machine builds what it can use. A library's name
+holds what went into it (sources, flags, compiler, chip) and the checksum of what came out. It is made
 in a private folder and renamed into place: an interrupted build leaves nothing that anyone would load, two processes
 at once both succeed, and there is no lock to be left behind. A file that does not match its checksum is made anew.
 """
@@ -16,17 +17,31 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "csrc"
 
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
 
+CUDA_FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra",
+    "-allow-unsupported-compiler",  # one that is newer than the toolkit; what it compiles here is a few plain functions
+)
+
+CUDA_TARGETS = range(70, 121)
+"""Compute capabilities times 10 that the kernels are written for: from Volta to Blackwell."""
+
 VERSION_SECONDS = 20
 """A compiler that does not tell its version in this time will not compile either."""
 
 BUILD_SECONDS = 120
 """Two seconds are usual."""
+
+CUDA_BUILD_SECONDS = 60
+"""Six seconds of one core are usual, for one kind of GPU."""
 
 ABANDONED_SECONDS = 3600
 """Private folders older than this belong to builds that were killed."""
@@ -36,34 +51,73 @@ class BuildError(Exception):
     """Why there is no library: a clause that continues "the compiled kernels cannot be used:"."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """All that a library depends on."""
+
+    name: str
+    sources: tuple[Path, ...]
+    compiler: str
+    flags: tuple[str, ...]
+    chip: str
+    seconds: float
+    """How long it may take."""
+
+
 def cpu_library() -> tuple[Path, str]:
     """The library of CPU kernels, built if need be, and where it came from.
 
     Raises:
         BuildError: it cannot be built here.
     """
-    return _library("cpu", sorted(SOURCES.glob("*.cpp")), _compiler(), _cpu_flags(), chip())
+    sources = tuple(sorted(SOURCES.glob("*.cpp")))
+    return _library(Recipe("cpu", sources, _compiler(), _cpu_flags(), chip(), BUILD_SECONDS))
 
 
-def _library(name: str, sources: Sequence[Path], compiler: str, flags: Sequence[str], target: str) -> tuple[Path, str]:
-    key = _key(sources, (_version(compiler), *flags, target))
+def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
+    """The library of CUDA kernels, built if need be, and where it came from.
+
+    Args:
+        capabilities: the GPUs' compute capabilities times 10: 90 for an H200.
+
+    Raises:
+        BuildError: it cannot be built here.
+    """
+    compiler = _cuda_compiler()
+    known = _known_capabilities(compiler)
+    targets = [_cuda_target(capability, known) for capability in sorted(set(capabilities))]
+    sources = tuple(sorted(SOURCES.glob("*.cu")))
+    return _library(Recipe("cuda", sources, compiler, (*CUDA_FLAGS, *targets), platform.machine(), CUDA_BUILD_SECONDS))
+
+
+def cuda_capabilities() -> list[int]:
+    """Those of `CUDA_TARGETS` that the CUDA compiler at hand knows, in ascending order.
+
+    Raises:
+        BuildError: there is no CUDA compiler.
+    """
+    return [capability for capability in _known_capabilities(_cuda_compiler()) if capability in CUDA_TARGETS]
+
+
+def _library(recipe: Recipe) -> tuple[Path, str]:
+    key = _key(recipe)
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        found = _cached(cache, f"{name}-{key}")
+        found = _cached(cache, f"{recipe.name}-{key}")
         if found is not None:
             return found, f"from {cache}"
         _sweep(cache)
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=cache))
     except OSError as error:
-        return _build_for_this_process(sources, compiler, flags, f"{cache} cannot be written ({error.strerror})")
+        return _build_for_this_process(recipe, f"{cache} cannot be written ({error.strerror})")
     try:
-        built = _build(folder, sources, compiler, flags)
+        built = _build(folder, recipe)
         checksum = hashlib.sha256(built.read_bytes()).hexdigest()[:32]
-        final = cache / f"{name}-{key}-{checksum}.so"
+        final = cache / f"{recipe.name}-{key}-{checksum}.so"
         built.replace(final)  # a library in use keeps its old file
     except OSError as error:
-        return _build_for_this_process(sources, compiler, flags, f"{cache} cannot be written ({error.strerror})")
+        return _build_for_this_process(recipe, f"{cache} cannot be written ({error.strerror})")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return final, f"built now, kept in {cache}"
@@ -86,10 +140,10 @@ def chip() -> str:
     return "\n".join(facts)
 
 
-def _key(sources: Sequence[Path], facts: Sequence[str]) -> str:
+def _key(recipe: Recipe) -> str:
     digest = hashlib.sha256()
-    headers = sorted(SOURCES.glob("*.h"))
-    for part in [*facts, *(text for path in [*headers, *sources] for text in (path.name, path.read_text()))]:
+    texts = (text for path in [*sorted(SOURCES.glob("*.h")), *recipe.sources] for text in (path.name, path.read_text()))
+    for part in [_version(recipe.compiler), *recipe.flags, recipe.chip, *texts]:
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:32]
 
@@ -111,25 +165,19 @@ def _sweep(cache: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build_for_this_process(
-    sources: Sequence[Path], compiler: str, flags: Sequence[str], reason: str
-) -> tuple[Path, str]:
+def _build_for_this_process(recipe: Recipe, reason: str) -> tuple[Path, str]:
     """Build in a temporary folder that goes when the process ends."""
     try:
-        # Held until the interpreter ends, then removed.
-        folder = _temporary_folder()
-        return _build(folder, sources, compiler, flags), f"built for this process alone: {reason}"
+        folder = Path(tempfile.mkdtemp(dir=_temporary().name))
+        return _build(folder, recipe), f"built for this process alone: {reason}"
     except OSError as error:
         raise BuildError(f"{reason}, and neither can {tempfile.gettempdir()} ({error.strerror})") from error
 
 
 @functools.cache
 def _temporary() -> tempfile.TemporaryDirectory[str]:
+    # Held until the interpreter ends, then removed.
     return tempfile.TemporaryDirectory(prefix="stylegan_ops-", ignore_cleanup_errors=True)
-
-
-def _temporary_folder() -> Path:
-    return Path(_temporary().name)
 
 
 def _compiler() -> str:
@@ -139,6 +187,42 @@ def _compiler() -> str:
         if found is not None:
             return found
     raise BuildError(f"no C++ compiler was found ({', '.join(wanted)}); install g++ or clang++, or set CXX")
+
+
+def _cuda_compiler() -> str:
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    at_home = [str(Path(home, "bin", "nvcc")) for home in homes if home]
+    wanted = [os.environ["NVCC"]] if os.environ.get("NVCC") else [*at_home[:-1], "nvcc", at_home[-1]]
+    for name in wanted:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    raise BuildError(
+        f"no CUDA compiler was found ({', '.join(wanted)}); install NVIDIA's CUDA toolkit, or set CUDA_HOME or NVCC"
+    )
+
+
+def _known_capabilities(compiler: str) -> list[int]:
+    """Compute capabilities times 10 that a CUDA compiler knows, and the kernels too, in ascending order."""
+    words = _run([compiler, "--list-gpu-arch"], VERSION_SECONDS).split()
+    names = [word.removeprefix("compute_") for word in words]
+    known = sorted(int(name) for name in names if name.isdigit() and int(name) >= CUDA_TARGETS.start)
+    if not known:
+        raise BuildError(f"{compiler} knows no compute capability from {CUDA_TARGETS.start / 10} on")
+    return known
+
+
+def _cuda_target(capability: int, known: Sequence[int]) -> str:
+    """The flag for a GPU: its own machine code, or of a compiler too old for that, code that the driver translates."""
+    if capability in known:
+        return f"-gencode=arch=compute_{capability},code=sm_{capability}"
+    if capability < known[0]:
+        raise BuildError(
+            f"the GPU has compute capability {capability / 10}, and kernels can be compiled from {known[0] / 10} on; "
+            f"an older CUDA toolkit may know more, from {CUDA_TARGETS.start / 10} on"
+        )
+    older = max(other for other in known if other < capability)
+    return f"-gencode=arch=compute_{older},code=compute_{older}"
 
 
 def _cpu_flags() -> tuple[str, ...]:
@@ -161,20 +245,20 @@ def _ninja() -> str:
     return found
 
 
-def _build(folder: Path, sources: Sequence[Path], compiler: str, flags: Sequence[str]) -> Path:
+def _build(folder: Path, recipe: Recipe) -> Path:
     """Compile the sources in a folder of our own; returns the library."""
-    objects = [f"{source.stem}.o" for source in sources]
+    objects = [f"{source.stem}.o" for source in recipe.sources]
     lines = [
-        f"flags = {' '.join(flags)}",
+        f"flags = {' '.join(recipe.flags)}",
         "rule compile",
-        f"  command = {_quoted(compiler)} $flags -c $in -o $out",
+        f"  command = {_quoted(recipe.compiler)} $flags -c $in -o $out",
         "rule link",
-        f"  command = {_quoted(compiler)} $flags -shared $in -o $out",
-        *(f"build {name}: compile {_escaped(source)}" for name, source in zip(objects, sources, strict=True)),
+        f"  command = {_quoted(recipe.compiler)} $flags -shared $in -o $out",
+        *(f"build {name}: compile {_escaped(source)}" for name, source in zip(objects, recipe.sources, strict=True)),
         f"build kernels.so: link {' '.join(objects)}",
     ]
     (folder / "build.ninja").write_text("\n".join(lines) + "\n")
-    _run([_ninja(), "-C", str(folder)], BUILD_SECONDS)
+    _run([_ninja(), "-C", str(folder)], recipe.seconds)
     return folder / "kernels.so"
 
 

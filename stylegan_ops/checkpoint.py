@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stylegan_ops.architecture import Architecture, Kind
+from stylegan_ops.choice import Implementation
 from stylegan_ops.containers import map_file, read_root
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.formats import (
@@ -34,7 +35,6 @@ from stylegan_ops.formats import (
 )
 from stylegan_ops.generator import Generator
 from stylegan_ops.info import ModelInfo
-from stylegan_ops.kernels import Implementation
 from stylegan_ops.layers import Preparation
 from stylegan_ops.pickles import Damaged
 

@@ -16,12 +16,14 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from stylegan_ops import kernels, ops
+from stylegan_ops import choice, ops
 from stylegan_ops.architecture import Architecture, Convolution
+from stylegan_ops.convolution import conv2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.initial import random_state
-from stylegan_ops.layers import Block, Layer, Modulation, Preparation, extended, styled
-from stylegan_ops.memory import Workspace, large_block
+from stylegan_ops.layers import Block, Layer, Modulation, Preparation, Upsampling, extended, styled
+from stylegan_ops.memory import Workspace, large_block, moved
+from stylegan_ops.styles import Styles
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
 
@@ -29,6 +31,9 @@ CPU_WORKING_SET = 8 << 20
 """Bytes of one activation. Large batches go through the high resolutions in parts that stay below: one picture fills
 the cores there. Above, blocks of memory go back to the system and are faulted in again every time: measured at 256² and
 batch 8, 20 000 page faults a picture and a quarter more time; below, none."""
+
+GPU_ELEMENTS = 1 << 30
+"""Numbers of one activation at most: cuDNN counts them in 32 bits, and an up-sampling convolution needs some more."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class Generator:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        implementation: kernels.Implementation | None = None,
+        implementation: choice.Implementation | None = None,
+        upsampling: Upsampling = "auto",
     ) -> None:
         """Prepare the network.
 
@@ -77,6 +83,8 @@ class Generator:
             dtype: precision of the convolutions: float32, bfloat16 or float16.
             implementation: "auto", compiled kernels where there are any; "reference", plain PyTorch; "compiled". By
                 default what the environment variable STYLEGAN_OPS says, or else "auto".
+            upsampling: how convolutions double the resolution: "transposed", "phases", or "auto", what is faster for
+                each layer. The pictures are the same but for rounding.
 
         Raises:
             StyleGANError: the precision is none of the three, or kernels were asked for and cannot be used.
@@ -86,14 +94,15 @@ class Generator:
         self.architecture = architecture
         self.device = torch.device(device)
         self.dtype = dtype
-        self.compiled = kernels.use_compiled(kernels.wanted_implementation(implementation), self.device, dtype)
+        self.compiled = choice.use_compiled(choice.wanted_implementation(implementation), self.device, dtype)
         self._workspaces: list[Workspace] = []  # those that no call is using
         with torch.no_grad():
-            prepare = Preparation(architecture, state, self.device, dtype)
+            prepare = Preparation(architecture, state, self.device, dtype, upsampling)
             self._mapping = prepare.mapping()
             self._const = prepare.activation("synthesis.b4.const")[None]
             self._blocks = prepare.blocks()
             self._taps = prepare.taps()
+            self._styles = Styles.of(self._blocks) if self.compiled and self.device.type == "cuda" else None
 
     @classmethod
     def random(
@@ -109,7 +118,7 @@ class Generator:
         seed: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        implementation: kernels.Implementation | None = None,
+        implementation: choice.Implementation | None = None,
     ) -> Self:
         """A network with seeded random weights, for tests and benchmarks; the same on every machine.
 
@@ -210,16 +219,12 @@ class Generator:
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             wanted = f"(batch, {self.num_ws}, {self.w_dim})"
             raise StyleGANError(f"ws has the shape {tuple(ws.shape)}; this model takes {wanted}")
-        ws = ws.to(self.device, torch.float32)
+        ws = moved(ws, self.device)
         maps = self._noise_maps(noise, len(ws))
         image = self._empty_image(self._blocks[-1], len(ws))
         workspace = self._borrow_workspace() if self.compiled else None
-        batch = Batch(
-            modulations=[layer.modulation(ws[:, at]) for at, layer in enumerate(self._layers())],
-            brushes=[None if b.painter is None else b.painter.brush(ws[:, b.last_layer + 1]) for b in self._blocks],
-            noise=maps,
-            image=image,
-        )
+        modulations, brushes = self._modulations(ws) if self._styles is None else self._styles(ws)
+        batch = Batch(modulations, brushes, maps, image)
         x = self._const.expand(len(ws), -1, -1, -1)
         if self.architecture.kind != "resnet":
             x = styled(x, batch.modulations[0].style)
@@ -267,12 +272,18 @@ class Generator:
     def _layers(self) -> list[Layer]:
         return [layer for block in self._blocks for layer in block.layers]
 
+    def _modulations(self, ws: Tensor) -> tuple[list[Modulation], list[Tensor | None]]:
+        """What `Styles` makes at once."""
+        modulations = [layer.modulation(ws[:, at]) for at, layer in enumerate(self._layers())]
+        brushes = [None if b.painter is None else b.painter.brush(ws[:, b.last_layer + 1]) for b in self._blocks]
+        return modulations, brushes
+
     def _borrow_workspace(self) -> Workspace:
         """One that no other thread is using."""
         try:
             return self._workspaces.pop()
         except IndexError:
-            return Workspace()
+            return Workspace(self.device)
 
     def _empty_image(self, block: Block, batch: int) -> Tensor:
         """The pictures that a block paints, not painted yet: (B, 3, h, w) float32."""
@@ -296,7 +307,7 @@ class Generator:
             if values.ndim != 4 or len(values) not in (1, batch) or values.shape[1:] != (1, *size):
                 wanted = f"({batch} or 1, 1, {size[0]}, {size[1]})"
                 raise StyleGANError(f"noise map {index} has the shape {tuple(values.shape)}; its layer takes {wanted}")
-            maps.append(values.to(self.device, torch.float32).contiguous() if layer.noise_gain else None)
+            maps.append(moved(values, self.device).contiguous() if layer.noise_gain else None)
         return maps
 
     def _synthesise(
@@ -328,7 +339,7 @@ class Generator:
             image = batch.image if last else self._empty_image(block, len(x))
             paint = block.painter.paint(brush, skip, image)
         if block.shortcut is not None:
-            shortcut = ops.conv2d(ops.upsample2d(x, self._taps), block.shortcut)
+            shortcut = conv2d(ops.upsample2d(x, self._taps), block.shortcut)
         if residual:
             x = styled(x, batch.modulations[block.first_layer].style)
         for at, layer in enumerate(block.layers, block.first_layer):
@@ -352,8 +363,7 @@ class Generator:
 
     def _samples_at_once(self, index: int) -> int:
         """How many samples of a batch go through this block and all that follow together."""
-        if self.device.type != "cpu":
-            return 1 << 30
         resolution, channels = self.architecture.blocks[index], self.architecture.channels[index]
         height, width = self.architecture.block_size(resolution)
-        return max(1, CPU_WORKING_SET // (channels * height * width * self.dtype.itemsize))
+        elements = CPU_WORKING_SET // self.dtype.itemsize if self.device.type == "cpu" else GPU_ELEMENTS
+        return max(1, elements // (channels * height * width))

@@ -1,4 +1,4 @@
-"""The compiled kernels: found or built once in a process, and registered with PyTorch as `torch.ops.stylegan_ops.*`.
+"""The compiled kernels for the CPU: found or built once in a process, and registered as `torch.ops.stylegan_ops.*`.
 
 The library has a plain C interface, free of PyTorch's headers. It is loaded after PyTorch, whose OpenMP library
 (libgomp.so.1) it then shares: one pool of threads serves both.
@@ -7,23 +7,16 @@ The library has a plain C interface, free of PyTorch's headers. It is loaded aft
 import ctypes
 import functools
 import math
-import os
 import platform
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from stylegan_ops import build
 from stylegan_ops.errors import StyleGANError
-
-Implementation = Literal["auto", "reference", "compiled"]
-
-VARIABLE = "STYLEGAN_OPS"
-"""Environment variable that chooses the implementation where no argument does."""
 
 COST = "the generator runs on plain PyTorch, in bfloat16 at about half the speed"
 
@@ -110,38 +103,6 @@ def _cpu_kernels() -> Availability:
     entry = library.stylegan_rgb_to_yuv420
     entry.argtypes, entry.restype = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 3, None
     return Availability(library, source)
-
-
-def wanted_implementation(argument: str | None) -> Implementation:
-    """The argument, or else the environment variable, or else "auto".
-
-    Raises:
-        StyleGANError: it is none of the three.
-    """
-    value = argument if argument is not None else os.environ.get(VARIABLE) or "auto"
-    for known in ("auto", "reference", "compiled"):
-        if value == known:
-            return known
-    place = "implementation" if argument is not None else f"the environment variable {VARIABLE}"
-    raise StyleGANError(f"{place} is {value!r}; give auto, reference or compiled")
-
-
-def use_compiled(implementation: Implementation, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the kernels serve this device and precision; builds them if need be.
-
-    Raises:
-        StyleGANError: they were asked for and cannot be used.
-    """
-    if implementation == "reference":
-        return False
-    reason = None
-    if device.type != "cpu" or dtype not in NAMES:
-        reason = f"there are none for {str(dtype).removeprefix('torch.')} on {device.type}"
-    elif cpu_kernels().library is None:
-        reason = cpu_kernels().reason
-    if reason is not None and implementation == "compiled":
-        raise StyleGANError(f"compiled kernels were asked for and cannot be used: {reason}; or ask for auto")
-    return reason is None
 
 
 def _library() -> ctypes.CDLL:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,14 @@ from stylegan_ops.memory import Workspace
 
 GAIN = math.sqrt(2)
 """Of leaky ReLU, so that it keeps the variance."""
+
+
+Upsampling = Literal["auto", "transposed", "phases"]
+"""How a convolution doubles the resolution: `ops.styled_conv2d_up`, or `ops.styled_conv2d_phases`."""
+
+PHASES_UP_TO = 32
+"""Channels of output. On a GPU's tensor cores a convolution with so few leaves most of a tile empty; four times as many
+fill it, at four times the work but without the filter's pass. Estimated, not measured: `benchmarks/gpu.py` measures."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Layer:
 
     source: Convolution
     affine: Linear
-    weight: Tensor  # [O, I, 3, 3], or [I, O, 3, 3] when it doubles the resolution; in the compute precision
+    weight: Tensor  # [O, I, 3, 3]; [I, O, 3, 3] when it doubles the resolution, or of phases [4 · O, I, 3, 3]
     weight_scale: float
     """What `weight` was divided by, to keep 16-bit sums in range."""
     energy: Tensor  # [I, O], sum of the squared weights over the kernel, float32
@@ -56,15 +65,13 @@ class Layer:
     """Noise strength times gain."""
     noise_const: Tensor | None  # [1, 1, h, w] float32; None where the strength is 0
     taps: Tensor | None  # [4] float32, the resampling filter times 2 of a layer that doubles the resolution
+    phases: bool
 
     def modulation(self, w: Tensor) -> Modulation:
         """Of latent vectors (B, W)."""
         style = self.affine(w)
-        scale = torch.rsqrt(style.square() @ self.energy + 1e-8).mul_(self.gain * self.weight_scale)
-        if self.weight.dtype == torch.float16:  # ± 65504 is soon reached: as in ADA, the style's size moves behind
-            peak = style.abs().amax(1, keepdim=True).clamp_min_(1e-8)
-            style, scale = style / peak, scale * peak
-        return Modulation(style, scale)
+        energy = style.square() @ self.energy
+        return Modulation(*balanced(style, energy, self.gain * self.weight_scale, self.weight.dtype))
 
     def __call__(
         self,
@@ -93,6 +100,8 @@ class Layer:
             name = self.source.name
             return ops.styled_conv2d(x, self.weight, finish, paint, keep=keep, workspace=workspace, name=name)
         # The convolution that follows in the block is done with it before another layer takes the name.
+        if self.phases:
+            return ops.styled_conv2d_phases(x, self.weight, finish, workspace=workspace, name="up")
         return ops.styled_conv2d_up(x, self.weight, self.taps, finish, workspace=workspace, name="up")
 
 
@@ -151,9 +160,15 @@ class Preparation:
     """Turns a state into layers: gains multiplied in, weights moved, laid out and rounded once."""
 
     def __init__(
-        self, architecture: Architecture, state: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+        self,
+        architecture: Architecture,
+        state: Mapping[str, Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+        upsampling: Upsampling = "auto",
     ) -> None:
         self._architecture = architecture
+        self._upsampling = upsampling
         self._state = state
         self._device = device
         self._dtype = dtype
@@ -210,7 +225,10 @@ class Preparation:
         if self._dtype == torch.float16:
             weight_scale = float(weight.abs().max().clamp_min(1e-8)) * math.sqrt(weight[0].numel())
         weight = weight / weight_scale
-        if source.up:
+        phases = source.up and self._by_phases(source)
+        if phases:
+            weight = ops.phases(weight, self.taps())
+        elif source.up:
             weight = weight.transpose(0, 1)
         noise_gain = float(self.tensor(f"{source.name}.noise_strength")) * gain
         noise = self.tensor(f"{source.name}.noise_const")[None, None]
@@ -227,7 +245,14 @@ class Preparation:
             noise_gain=noise_gain,
             noise_const=noise.contiguous() if noise_gain else None,
             taps=self.taps() if source.up else None,
+            phases=phases,
         )
+
+    def _by_phases(self, source: Convolution) -> bool:
+        if self._upsampling != "auto":
+            return self._upsampling == "phases"
+        tensor_cores = self._device.type == "cuda" and self._dtype != torch.float32
+        return tensor_cores and source.out_channels <= PHASES_UP_TO
 
     def _painter(self, prefix: str) -> Painter:
         weight = self.tensor(f"{prefix}.weight")[:, :, 0, 0]
@@ -243,6 +268,18 @@ class Preparation:
         weight = self.tensor(name)
         gain = math.sqrt(0.5 / weight.shape[1])
         return (weight * gain).to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+
+def balanced(style: Tensor, energy: Tensor, gain: Tensor | float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Style (..., I) and scale (..., O), from the style and the energy (..., O) of the filters that it makes.
+
+    In float16 ± 65504 is soon reached: as in ADA, the style's size moves behind the convolution.
+    """
+    scale = torch.rsqrt(energy + 1e-8).mul_(gain)
+    if dtype != torch.float16:
+        return style, scale
+    peak = style.abs().amax(-1, keepdim=True).clamp_min_(1e-8)
+    return style / peak, scale * peak
 
 
 def styled(x: Tensor, style: Tensor) -> Tensor:

@@ -40,13 +40,20 @@ def keep_freed_memory() -> bool:
 
 
 class Workspace:
-    """Memory by name, kept for the next request of the same name; for one thread at a time."""
+    """Memory by name, kept for the next request of the same name; for one thread at a time.
 
-    def __init__(self) -> None:
+    On a GPU PyTorch's own allocator does the keeping: it knows which stream still works in a block, and which blocks
+    belong to a CUDA graph.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device or torch.device("cpu")
         self._blocks: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """A contiguous tensor in the CPU's memory, its values undefined; what the name held before is overwritten."""
+        """A contiguous tensor, its values undefined; what the name held before is overwritten."""
+        if self._device.type != "cpu":
+            return torch.empty(tuple(shape), dtype=dtype, device=self._device)
         size = math.prod(shape) * dtype.itemsize
         block = self._blocks.get(name)
         if block is None or len(block) < size:
@@ -58,6 +65,15 @@ class Workspace:
         """The same, (B, C, h, w) and channels-last."""
         batch, channels, height, width = shape
         return self.take(name, (batch, height, width, channels), dtype).permute(0, 3, 1, 2)
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """Float32 on a device. What comes from the CPU does not wait until a GPU is done with what it was given before."""
+    if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
+        # From ordinary memory CUDA would copy only then; PyTorch keeps pinned blocks, and knows when one is free again.
+        # Of the caller's own it does not, who may write into them at once.
+        return values.to(torch.float32).pin_memory().to(device, non_blocking=True)
+    return values.to(device, torch.float32)
 
 
 def large_block(size: int) -> Tensor:

@@ -14,18 +14,17 @@ Sources: up-sampling as in Karras et al. 2018 (arXiv:1812.04948, section 2) with
 (arXiv:1904.11486). Colours as in ITU-R BT.709-6, sections 3 and 4.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_ops import kernels
+from stylegan_ops import choice, cpu_ops, cuda_kernels, cuda_ops, kernels
+from stylegan_ops.convolution import conv2d, conv_transpose2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.memory import Workspace
-
-BAND_BYTES = 4 << 20
-"""What a convolution puts out at once, before the pass that follows reads it from the cache again."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,36 @@ class Paint:
         return replace(self, brush=self.brush[part], skip=skip, image=self.image[part])
 
 
+COMPILED = {
+    "styled_conv2d": ("cpu", "cuda"),
+    "styled_conv2d_up": ("cpu", "cuda"),
+    "styled_conv2d_phases": ("cuda",),
+    "rgb_to_yuv420": ("cpu", "cuda"),
+}
+"""Operations that have a compiled form, and the devices that have it."""
+
+
 def op_status() -> list[OpStatus]:
-    """What each public operation of this module runs on, for a CPU and the precisions that it computes in."""
-    try:
-        implementation = kernels.wanted_implementation(None)
-        use = kernels.use_compiled(implementation, torch.device("cpu"), torch.float32)
-        reason = (
-            f"{kernels.VARIABLE}={implementation}" if implementation == "reference" else kernels.cpu_kernels().reason
-        )
-    except StyleGANError as error:
-        use, reason = False, str(error)
-    status = [
-        OpStatus(op, "compiled" if use else "reference", f"CPU, {reason}")
-        for op in ("styled_conv2d", "styled_conv2d_up", "rgb_to_yuv420")
-    ]
+    """What each public operation of this module runs on: on the CPU, and where there is one on the GPU.
+
+    In the precisions that are computed in by default: float32, and float16 on a GPU.
+    """
+    places = [("cpu", "CPU", torch.float32, kernels.cpu_kernels)]
+    if torch.cuda.is_available():
+        places.append(("cuda", torch.cuda.get_device_name(), torch.float16, cuda_kernels.cuda_kernels))
+    status = []
+    for device, place, dtype, find in places:
+        try:
+            implementation = choice.wanted_implementation(None)
+            use = choice.use_compiled(implementation, torch.device(device), dtype)
+            reason = f"{choice.VARIABLE}={implementation}" if implementation == "reference" else find().reason
+        except StyleGANError as error:
+            use, reason = False, str(error)
+        status += [
+            OpStatus(op, "compiled" if use else "reference", f"{place}, {reason}")
+            for op, forms in COMPILED.items()
+            if device in forms
+        ]
     plain = "plain PyTorch; of residual networks alone"
     return [*status, *(OpStatus(op, "reference", plain) for op in ("conv2d", "to_rgb", "upsample2d"))]
 
@@ -124,7 +139,8 @@ def styled_conv2d(
     """
     if workspace is None:
         return _styled_conv2d_ref(x, weight, finish, paint)
-    return _styled_conv2d_compiled(x, weight, finish, paint, workspace, name if keep else None)
+    compiled = cuda_ops.styled_conv2d if _on_gpu(x) else cpu_ops.styled_conv2d
+    return compiled(x, weight, finish, paint, workspace, name if keep else None)
 
 
 def styled_conv2d_up(
@@ -145,12 +161,45 @@ def styled_conv2d_up(
     """
     if workspace is None:
         return _styled_conv2d_up_ref(x, weight, taps, finish)
-    return _styled_conv2d_up_compiled(x, weight, taps, finish, workspace, name)
+    compiled = cuda_ops.styled_conv2d_up if _on_gpu(x) else cpu_ops.styled_conv2d_up
+    return compiled(x, weight, taps, finish, workspace, name)
 
 
-def conv2d(x: Tensor, weight: Tensor) -> Tensor:
-    """A convolution that keeps the size: x (B, I, h, w), weight (O, I, k, k) with k odd -> (B, O, h, w)."""
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+def styled_conv2d_phases(
+    x: Tensor, weight: Tensor, finish: Finish, *, workspace: Workspace | None = None, name: str = ""
+) -> Tensor:
+    """The same as `styled_conv2d_up` in another way: one convolution for each of the output's four phases.
+
+    It multiplies four times as much, in one convolution of four times the channels, and needs no filter afterwards.
+
+    Args:
+        x: (B, I, h, w), styled.
+        weight: (4 · O, I, 3, 3), of `phases`.
+        finish: what follows.
+        workspace: memory for the compiled form, which only GPUs have.
+        name: of the result in the workspace.
+
+    Returns:
+        (B, O, 2h, 2w) in x's precision.
+    """
+    if workspace is None or not _on_gpu(x):
+        return _styled_conv2d_phases_ref(x, weight, finish)
+    return cuda_ops.styled_conv2d_phases(x, weight, finish, workspace, name)
+
+
+def phases(weight: Tensor, taps: Tensor) -> Tensor:
+    """The filters of `styled_conv2d_phases` that do what `styled_conv2d_up` does with weight (O, I, 3, 3), taps (4,).
+
+    Row 2m + p of the result is a sum over rows m - 1 to m + 1 of the input: the transposed convolution puts tap row k
+    of input row i at row 2i + k, and the filter takes rows 2m + p - 1 to 2m + p + 2 of that.
+    """
+    along = torch.zeros(2, 3, 3, dtype=weight.dtype, device=weight.device)  # [phase, row of the input, tap row]
+    for phase, row, tap in itertools.product(range(2), range(3), range(3)):
+        at = tap + 2 * (row - 1) + 1 - phase
+        if 0 <= at < 4:
+            along[phase, row, tap] = taps[3 - at]  # the filter convolves
+    filters = torch.einsum("pek,qfl,oikl->pqoief", along, along, weight)
+    return filters.reshape(-1, *weight.shape[1:])
 
 
 def to_rgb(x: Tensor, paint: Paint) -> None:
@@ -161,7 +210,7 @@ def to_rgb(x: Tensor, paint: Paint) -> None:
 def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
     """Doubles a picture: zeros between the pixels, then the filter; (B, C, h, w) -> (B, C, 2h, 2w)."""
     kernel = torch.outer(taps, taps).to(x.dtype).expand(x.shape[1], 1, 4, 4)
-    return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+    return conv_transpose2d(x, kernel, padding=1, groups=x.shape[1])
 
 
 def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
@@ -169,11 +218,12 @@ def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
 
     Args:
         image: (B, 3, H, W) nominally in [-1, 1], clamped; H and W even.
-        compiled: take the kernel.
+        compiled: take the kernel of the picture's device.
 
     Returns:
-        (B, H · W · 3 / 2) uint8: the planes Y (H, W), U and V (H / 2, W / 2), one after the other. Chroma is the mean
-        of four pixels.
+        (B, H · W · 3 / 2) uint8: the planes Y (H, W), U and V (H / 2, W / 2), one after the other. Chroma lies where
+        players look for it: on the even columns, midway between two rows (ITU-T H.264, annex E, type 0). It is weighted
+        1 : 2 : 1 over the columns around, the edge repeated, and averaged over the rows.
 
     Raises:
         StyleGANError: a size is odd.
@@ -183,16 +233,27 @@ def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
     return kernels.rgb_to_yuv420(image.float().contiguous()) if compiled else _rgb_to_yuv420_ref(image)
 
 
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda
+
+
 def _styled_conv2d_ref(x: Tensor, weight: Tensor, finish: Finish, paint: Paint | None) -> Tensor:
     return _finish_ref_(conv2d(x, weight), finish, paint)
 
 
 def _styled_conv2d_up_ref(x: Tensor, weight: Tensor, taps: Tensor, finish: Finish) -> Tensor:
-    x = F.conv_transpose2d(x, weight, stride=2)  # [B, O, 2h+1, 2w+1]
+    x = conv_transpose2d(x, weight)  # [B, O, 2h + 1, 2w + 1]
     # conv2d correlates, the filter convolves.
     kernel = torch.outer(taps, taps).flip(0, 1).to(x.dtype).expand(x.shape[1], 1, 4, 4)
     kernel = kernel.contiguous(memory_format=torch.channels_last)
-    return _finish_ref_(F.conv2d(x, kernel, padding=1, groups=x.shape[1]), finish, None)
+    return _finish_ref_(conv2d(x, kernel, (1, 1), groups=x.shape[1]), finish, None)
+
+
+def _styled_conv2d_phases_ref(x: Tensor, weight: Tensor, finish: Finish) -> Tensor:
+    batch, _, height, width = x.shape
+    found = conv2d(x, weight).view(batch, 2, 2, -1, height, width)
+    y = found.permute(0, 3, 4, 1, 5, 2).reshape(batch, -1, 2 * height, 2 * width)
+    return _finish_ref_(y.contiguous(memory_format=torch.channels_last), finish, None)
 
 
 def _finish_ref_(x: Tensor, finish: Finish, paint: Paint | None) -> Tensor:
@@ -223,7 +284,10 @@ def _to_rgb_ref(x: Tensor, paint: Paint) -> None:
 def _rgb_to_yuv420_ref(image: Tensor) -> Tensor:
     unit = image.float().mul(0.5).add_(0.5).nan_to_num_(0.0).clamp_(0, 1)
     luma = torch.tensor([0.2126, 0.7152, 0.0722], device=image.device).view(1, 3, 1, 1)
-    small = F.avg_pool2d(unit, 2)
+    even, odd = unit[..., 0::2], unit[..., 1::2]
+    before = torch.cat([even[..., :1], odd[..., :-1]], dim=-1)
+    around = (before + 2 * even + odd) / 4  # [B, 3, H, W / 2]
+    small = (around[:, :, 0::2] + around[:, :, 1::2]) / 2
     bright = (small * luma).sum(1)
     planes = (
         16 + 219 * (unit * luma).sum(1),
@@ -231,101 +295,3 @@ def _rgb_to_yuv420_ref(image: Tensor) -> Tensor:
         128 + 224 / (2 * (1 - 0.2126)) * (small[:, 0] - bright),
     )
     return torch.cat([(plane + 0.5).floor_().to(torch.uint8).flatten(1) for plane in planes], dim=1)
-
-
-def _styled_conv2d_compiled(
-    x: Tensor, weight: Tensor, finish: Finish, paint: Paint | None, workspace: Workspace, name: str | None
-) -> Tensor | None:
-    batch, _, height, width = x.shape
-    channels = len(weight)
-    x = x.contiguous(memory_format=torch.channels_last)
-    y = None if name is None else workspace.activations(name, (batch, channels, height, width), x.dtype)
-    band = max(2, BAND_BYTES // (width * channels * x.itemsize))  # rows
-    if batch * height <= band:
-        _finish_compiled(conv2d(x, weight), y, 0, height, finish, paint)
-        return y
-    for index in range(batch):
-        sample = x[index : index + 1]
-        own_finish, own_paint = finish.sample(index), None if paint is None else paint.sample(index)
-        for row in range(0, height, band):
-            end = min(row + band, height)
-            target = None if y is None else y[index : index + 1, :, row:end]
-            _finish_compiled(_rows_of_conv2d(sample, weight, row, end), target, row, height, own_finish, own_paint)
-    return y
-
-
-def _rows_of_conv2d(x: Tensor, weight: Tensor, start: int, stop: int) -> Tensor:
-    """Rows start to stop - 1 of `conv2d` of one sample."""
-    height, reach = x.shape[2], weight.shape[-1] // 2
-    first, last = max(start - reach, 0), min(stop + reach, height)
-    edge = start < reach or stop > height - reach  # zeros are needed above or below; what they spoil is left out
-    rows = F.conv2d(x[:, :, first:last], weight, padding=(reach if edge else 0, reach))
-    return rows[:, :, start - first :][:, :, : stop - start] if edge else rows
-
-
-def _finish_compiled(
-    x: Tensor, y: Tensor | None, first_row: int, height: int, finish: Finish, paint: Paint | None
-) -> None:
-    kernels.finish(
-        x.contiguous(memory_format=torch.channels_last),
-        y,
-        first_row,
-        height,
-        finish.scale,
-        finish.bias,
-        finish.noise,
-        finish.noise_gain,
-        kernels.unlimited(finish.clamp),
-        finish.style,
-        None if paint is None else paint.brush,
-        None if paint is None else paint.bias,
-        kernels.unlimited(None if paint is None else paint.clamp),
-        None if paint is None else paint.skip,
-        None if paint is None else paint.taps,
-        None if paint is None else paint.image,
-    )
-
-
-def _styled_conv2d_up_compiled(
-    x: Tensor, weight: Tensor, taps: Tensor, finish: Finish, workspace: Workspace, name: str
-) -> Tensor:
-    # One matrix product multiplies every pixel with all nine taps, which is no work in vain: one core of a Xeon with
-    # AMX takes 1.7 ms for 128 to 64 channels at 256² in bfloat16, against 8 ms for the transposed convolution and 6 ms
-    # for four phases with the resampling filter multiplied in; in float32 16.5, 17 and 56 ms.
-    batch, inputs, height, width = x.shape
-    channels = weight.shape[1]
-    pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, inputs)
-    matrix = weight.permute(0, 2, 3, 1).reshape(inputs, 9 * channels)  # a view of a channels-last weight
-    y = workspace.activations(name, (batch, channels, 2 * height, 2 * width), x.dtype)
-    reversed_taps = taps.flip(0)
-    band = max(4, BAND_BYTES // (width * 9 * channels * x.itemsize))  # rows
-    if batch * height <= band:
-        products = workspace.take("products", (batch, height, width, 9, channels), x.dtype)
-        torch.mm(pixels.reshape(-1, inputs), matrix, out=products.view(-1, 9 * channels))
-        _columns_compiled(products, y, 0, 0, height, reversed_taps, finish)
-        return y
-    products = workspace.take("products", (1, band, width, 9, channels), x.dtype)
-    for index in range(batch):
-        own_y, own_finish = y[index : index + 1], finish.sample(index)
-        first, end, done = 0, 0, 0  # rows first to end - 1 of the input are in `products`; those before `done` are out
-        while done < height:
-            if end:  # the rows that are to come have these for neighbours
-                products[:, :2] = products[:, end - first - 2 : end - first]
-                first = end - 2
-            start, end = end, min(first + band, height)
-            rows = products[0, start - first : end - first].view(-1, 9 * channels)
-            torch.mm(pixels[index, start * width : end * width], matrix, out=rows)
-            stop = end if end == height else end - 1
-            _columns_compiled(products[:, : end - first], own_y, first, done, stop, reversed_taps, own_finish)
-            done = stop
-    return y
-
-
-def _columns_compiled(
-    products: Tensor, y: Tensor, first_row: int, start: int, stop: int, taps: Tensor, finish: Finish
-) -> None:
-    clamp = kernels.unlimited(finish.clamp)
-    kernels.columns(
-        products, y, first_row, start, stop, taps, finish.scale, finish.bias, finish.noise, finish.noise_gain, clamp,
-        finish.style,
-    )  # fmt: skip

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from stylegan_ops import kernels
+from stylegan_ops import choice, kernels
 from stylegan_ops.memory import Workspace, large_block
 
 SCRIPT = """
@@ -32,7 +32,7 @@ print(json.dumps([kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - bef
 
 def page_faults(implementation: str, *options: str) -> tuple[bool, int]:
     """Of the third batch of a fresh process."""
-    environment = os.environ | {kernels.VARIABLE: implementation}
+    environment = os.environ | {choice.VARIABLE: implementation}
     command = [sys.executable, "-c", SCRIPT, *options]
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     kept, faults = json.loads(output.stdout)

@@ -1,0 +1,54 @@
+"""Which implementation of the operations runs: compiled kernels or plain PyTorch."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+
+from stylegan_ops import cuda_kernels, kernels
+from stylegan_ops.errors import StyleGANError
+
+Implementation = Literal["auto", "reference", "compiled"]
+
+VARIABLE = "STYLEGAN_OPS"
+"""Environment variable that chooses the implementation where no argument does."""
+
+KERNELS: Mapping[str, tuple[Callable[[], kernels.Availability], Mapping[torch.dtype, str]]] = {
+    "cpu": (kernels.cpu_kernels, kernels.NAMES),
+    "cuda": (cuda_kernels.cuda_kernels, cuda_kernels.NAMES),
+}
+"""For a kind of device, how its kernels are found and the element types that they know."""
+
+
+def wanted_implementation(argument: str | None) -> Implementation:
+    """The argument, or else the environment variable, or else "auto".
+
+    Raises:
+        StyleGANError: it is none of the three.
+    """
+    value = argument if argument is not None else os.environ.get(VARIABLE) or "auto"
+    for known in ("auto", "reference", "compiled"):
+        if value == known:
+            return known
+    place = "implementation" if argument is not None else f"the environment variable {VARIABLE}"
+    raise StyleGANError(f"{place} is {value!r}; give auto, reference or compiled")
+
+
+def use_compiled(implementation: Implementation, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the kernels serve this device and precision; builds them if need be.
+
+    Raises:
+        StyleGANError: they were asked for and cannot be used.
+    """
+    if implementation == "reference":
+        return False
+    find, names = KERNELS.get(device.type, (None, {}))
+    reason = None
+    if find is None or dtype not in names:
+        reason = f"there are none for {str(dtype).removeprefix('torch.')} on {device.type}"
+    elif find().library is None:
+        reason = find().reason
+    if reason is not None and implementation == "compiled":
+        raise StyleGANError(f"compiled kernels were asked for and cannot be used: {reason}; or ask for auto")
+    return reason is None

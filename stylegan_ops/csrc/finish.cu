@@ -1,0 +1,164 @@
+// What follows a styled convolution, in one pass: demodulation, noise, bias, leaky ReLU, clamp, the colours that are
+// painted from it, their sum with the doubled picture of the block before, and the next layer's style.
+//
+// A team of `lanes` neighbouring threads, a power of two up to 32, shares a pixel's channels; it works on PIXELS pixels
+// at once, so that what depends on the channel alone is read once for all of them and several reads are under way.
+#include "device.h"
+
+// What `finish` is given; NULL where there is none. The picture's rows stand at `first_row` of all `height`.
+struct Finish {
+    const void *x;            // [batch, rows, width, channels]; of phases [batch, rows / 2, width / 2, 2, 2, channels]
+    void *y;                  // [batch, rows, width, channels], or NULL where only the colours are wanted; may be x
+    int64_t y_stride;         // elements from one sample to the next
+    int64_t batch, rows, width, channels, first_row, height;
+    Epilogue epilogue;
+    const float *brush;       // [batch, 3, channels], or NULL: nothing is painted
+    int64_t brush_stride;     // floats from one colour to the next
+    const float *brush_bias;  // [3]
+    float brush_clamp;        // infinity: none
+    const float *skip;        // [batch, 3, height / 2, width / 2], or NULL
+    const float *taps;        // [4], the resampling filter times 2
+    float *image;             // [batch, 3, height, width]
+};
+
+namespace {
+
+constexpr int PIXELS = 4;
+
+enum class Mode { plain, painting, phases };
+
+// One pixel of a picture that is twice as large as `plane` [height, width]: zeros between the pixels, then the filter.
+__device__ float doubled(const float *plane, int64_t row, int64_t column, int64_t height, int64_t width,
+                         const float *taps) {
+    const int64_t above = (row + 1) / 2 - 1, left = (column + 1) / 2 - 1;
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const int64_t y = above + i, x = left + j;
+            if (y < 0 || y >= height || x < 0 || x >= width) continue;
+            const float vertical = __ldg(taps + (row & 1 ? 2 : 3) - 2 * i);
+            const float horizontal = __ldg(taps + (column & 1 ? 2 : 3) - 2 * j);
+            sum += __ldg(plane + y * width + x) * (vertical * horizontal);
+        }
+    return sum;
+}
+
+// Puts one colour of one pixel on top of the doubled picture of the block before.
+__device__ __forceinline__ void paint(const Finish &job, int64_t sample, int colour, int64_t pixel, float value) {
+    const int64_t plane = job.height * job.width;
+    value += __ldg(job.brush_bias + colour);
+    value = value < -job.brush_clamp ? -job.brush_clamp : value;
+    value = value > job.brush_clamp ? job.brush_clamp : value;
+    if (job.skip)
+        value += doubled(job.skip + (sample * 3 + colour) * (plane / 4), pixel / job.width, pixel % job.width,
+                         job.height / 2, job.width / 2, job.taps);
+    __stwb(job.image + (sample * 3 + colour) * plane + pixel, value);
+}
+
+template <class T, int N, Mode mode>
+__global__ void __launch_bounds__(THREADS) finish(const __grid_constant__ Finish job, int lanes) {
+    const int lane = threadIdx.x % lanes, team = threadIdx.x / lanes, teams = THREADS / lanes;
+    const int64_t sample = blockIdx.y, pixels = job.rows * job.width, channels = job.channels;
+    const int64_t first = (int64_t)blockIdx.x * teams * PIXELS + team;  // and every `teams` pixels one more
+    const T *x = (const T *)job.x + sample * pixels * channels;
+    T *y = (T *)job.y + sample * job.y_stride;
+    int64_t source[PIXELS];
+    float noise[PIXELS], red[PIXELS], green[PIXELS], blue[PIXELS];
+#pragma unroll
+    for (int p = 0; p < PIXELS; p++) {
+        const int64_t pixel = first + p * teams;
+        red[p] = green[p] = blue[p] = noise[p] = 0;
+        source[p] = pixel * channels;
+        if (pixel >= pixels) continue;
+        noise[p] = noise_at(job.epilogue, sample, job.first_row * job.width + pixel);
+        if constexpr (mode == Mode::phases) {
+            const int64_t row = pixel / job.width, column = pixel % job.width;
+            const int64_t quad = row / 2 * (job.width / 2) + column / 2;
+            source[p] = (4 * quad + 2 * (row & 1) + (column & 1)) * channels;
+        }
+    }
+    for (int64_t c = lane * N; c < channels; c += lanes * N) {
+        Channels<T, N> read[PIXELS];
+#pragma unroll
+        for (int p = 0; p < PIXELS; p++)
+            if (first + p * teams < pixels) read[p].read(x + source[p] + c);
+        const Parameters<N> parameters(job.epilogue, sample, c);
+        float brush[3][N];
+        if constexpr (mode == Mode::painting)
+#pragma unroll
+            for (int colour = 0; colour < 3; colour++)
+                read_floats(job.brush + (sample * 3 + colour) * job.brush_stride + c, brush[colour]);
+#pragma unroll
+        for (int p = 0; p < PIXELS; p++) {
+            if (first + p * teams >= pixels) continue;
+            float values[N];
+            read[p].get(values);
+            parameters.apply(values, noise[p], job.epilogue.clamp);
+            if constexpr (mode == Mode::painting)
+#pragma unroll
+                for (int i = 0; i < N; i++) {
+                    red[p] += values[i] * brush[0][i];
+                    green[p] += values[i] * brush[1][i];
+                    blue[p] += values[i] * brush[2][i];
+                }
+            if (!job.y) continue;
+            parameters.apply_style(values);
+            Channels<T, N>::write(y + (first + p * teams) * channels + c, values);
+        }
+    }
+    if constexpr (mode == Mode::painting) {
+        for (int step = lanes / 2; step; step /= 2)  // all threads come here; then every lane has every sum
+#pragma unroll
+            for (int p = 0; p < PIXELS; p++) {
+                red[p] += __shfl_xor_sync(0xffffffffu, red[p], step);
+                green[p] += __shfl_xor_sync(0xffffffffu, green[p], step);
+                blue[p] += __shfl_xor_sync(0xffffffffu, blue[p], step);
+            }
+#pragma unroll
+        for (int p = 0; p < PIXELS; p++) {
+            if (first + p * teams >= pixels) continue;
+            for (int colour = lane; colour < 3; colour += lanes)
+                paint(job, sample, colour, job.first_row * job.width + first + p * teams,
+                      colour == 0 ? red[p] : colour == 1 ? green[p] : blue[p]);
+        }
+    }
+}
+
+template <class T, int N, Mode mode>
+const char *start(const Finish &job, int device, cudaStream_t stream) {
+    int lanes = 1;
+    while (lanes < 32 && lanes * N < job.channels) lanes *= 2;
+    const int64_t tile = THREADS / lanes * PIXELS;
+    const dim3 grid((unsigned)divided_up(job.rows * job.width, tile), (unsigned)job.batch);
+    return launch(finish<T, N, mode>, grid, device, stream, job, lanes);
+}
+
+template <class T, int N>
+const char *start(const Finish &job, bool phases, int device, cudaStream_t stream) {
+    if (phases) return start<T, N, Mode::phases>(job, device, stream);
+    if (job.brush) return start<T, N, Mode::painting>(job, device, stream);
+    return start<T, N, Mode::plain>(job, device, stream);
+}
+
+template <class T>
+const char *start(const Finish &job, bool phases, int device, cudaStream_t stream) {
+    constexpr int N = 16 / sizeof(T);
+    if (job.channels % N == 0 && job.y_stride % N == 0 && aligned(job.x) && aligned(job.y) && aligned(job.brush) &&
+        job.brush_stride % 4 == 0 && aligned(job.epilogue))
+        return start<T, N>(job, phases, device, stream);
+    return start<T, 1>(job, phases, device, stream);
+}
+
+}  // namespace
+
+EXPORT const char *stylegan_finish_float32(const Finish *job, int phases, int device, cudaStream_t stream) {
+    return start<float>(*job, phases, device, stream);
+}
+EXPORT const char *stylegan_finish_float16(const Finish *job, int phases, int device, cudaStream_t stream) {
+    return start<__half>(*job, phases, device, stream);
+}
+EXPORT const char *stylegan_finish_bfloat16(const Finish *job, int phases, int device, cudaStream_t stream) {
+    return start<__nv_bfloat16>(*job, phases, device, stream);
+}

@@ -1,0 +1,123 @@
+"""Synthesis as one launch: a CUDA graph for each shape of batch.
+
+A batch is some 70 operations. Started one by one from Python they take longer to start than a GPU takes to run them at
+low resolutions and small batches; recorded once, they start together.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylegan_ops.generator import Generator, Noise
+from stylegan_ops.memory import moved
+
+log = logging.getLogger(__name__)
+
+MOST_GRAPHS = 4
+"""Each keeps the memory of its batch: 3 GB for 8 pictures of 1024². A video takes one."""
+
+WARM_UPS = 2
+"""Before it is recorded, cuDNN and cuBLAS choose their algorithms and take the memory that they keep."""
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A recorded batch, and the memory that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    ws: Tensor
+    noise: Noise
+    found: Tensor
+
+    def replay(self, ws: Tensor, noise: Noise) -> Tensor:
+        self.ws.copy_(moved(ws, self.ws.device))
+        if not isinstance(noise, str) and not isinstance(self.noise, str):
+            for own, given in zip(self.noise, noise, strict=True):
+                own.copy_(moved(given, own.device))
+        self.graph.replay()
+        return self.found.clone()
+
+
+class GraphSynthesis:
+    """`Generator.synthesis`, and what is done with the pictures, as a CUDA graph.
+
+    A renderer calls it in place of `generator.synthesis`, on the thread and the stream on which it would call that:
+
+        synthesise = GraphSynthesis(generator)
+        for first in range(0, frames, batch):
+            pictures = synthesise(latents.frames(first, first + batch), noise.frames(first, first + batch))
+
+    and where frames leave the GPU as YUV, the conversion is recorded too, and the pictures themselves are never copied:
+
+        synthesise = GraphSynthesis(generator, functools.partial(ops.rgb_to_yuv420, compiled=generator.compiled))
+
+    The first batch of a shape is computed as ever and recorded on the way, the others are replayed; the pixels are the
+    same. Inputs are copied into the graph's memory and the result out of it: both belong to the caller. What cannot be
+    recorded (no GPU, more than `MOST_GRAPHS` shapes, an operation that CUDA does not record) is computed as ever, and
+    the log says why at level DEBUG. For one thread at a time.
+    """
+
+    def __init__(self, generator: Generator, then: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Record nothing yet.
+
+        Args:
+            generator: what to call.
+            then: what is done with its pictures (B, 3, H, W), in PyTorch's operations alone.
+        """
+        self._generator = generator
+        self._then = then
+        self._graphs: dict[object, _Graph | None] = {}
+        self._said = False
+
+    @torch.no_grad()
+    def __call__(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+        """As `Generator.synthesis`; or what `then` makes of it."""
+        if self._generator.device.type != "cuda":
+            self._say_once("the generator is not on a GPU")
+            return self._compute(ws, noise)
+        shape = (ws.shape, noise if isinstance(noise, str) else tuple(values.shape for values in noise))
+        if shape not in self._graphs:
+            if len(self._graphs) >= MOST_GRAPHS:
+                self._say_once(f"there are {MOST_GRAPHS} graphs already")
+                return self._compute(ws, noise)
+            found = self._compute(ws, noise)  # a wrong shape is told here
+            self._graphs[shape] = self._record(ws, noise)
+            return found
+        graph = self._graphs[shape]
+        return self._compute(ws, noise) if graph is None else graph.replay(ws, noise)
+
+    def _compute(self, ws: Tensor, noise: Noise) -> Tensor:
+        pictures = self._generator.synthesis(ws, noise)
+        return pictures if self._then is None else self._then(pictures)
+
+    @torch.inference_mode(False)  # what is recorded in that mode could not be replayed outside of it
+    @torch.no_grad()
+    def _record(self, ws: Tensor, noise: Noise) -> _Graph | None:
+        device = self._generator.device
+        own_ws = ws.to(device, torch.float32, copy=True)
+        own_noise = noise
+        if not isinstance(noise, str):
+            own_noise = [values.to(device, torch.float32, copy=True).contiguous() for values in noise]
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(device))
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UPS):
+                    self._compute(own_ws, own_noise)
+            # Other threads may go on using CUDA in the meantime.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                found = self._compute(own_ws, own_noise)
+        except RuntimeError as error:
+            self._say_once(str(error).partition("\n")[0])
+            return None
+        torch.cuda.current_stream(device).wait_stream(stream)
+        return _Graph(graph, own_ws, own_noise, found)
+
+    def _say_once(self, reason: str) -> None:
+        if not self._said:
+            log.debug("synthesis is not recorded as a CUDA graph: %s", reason)
+        self._said = True

@@ -1,0 +1,70 @@
+"""A GPU for the CUDA kernels: the real one where there is one, and always one that the CPU plays."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from emulated_gpu import Machine, emulated, guarded
+
+from stylegan_ops import build, cuda_kernels, kernels, ops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def emulated_kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """All CUDA kernels."""
+    path = tmp_path_factory.mktemp("emulation") / "kernels.so"
+    emulated(sorted(build.SOURCES.glob("*.cu")), path)
+    return cuda_kernels.load(path)
+
+
+@pytest.fixture(scope="module")
+def emulation(emulated_kernels: ctypes.CDLL) -> Iterator[Machine]:
+    """The operations' form for GPUs, on tensors in the CPU's memory."""
+    library = emulated_kernels
+
+    def launch(function: str, device: torch.device, *arguments: object) -> None:
+        if function == "stylegan_rgb_to_yuv420":
+            image, y, batch, height, width = arguments
+            library.emulation_forget()
+            pixels = batch * height * width  # type: ignore[operator]
+            library.emulation_allow(ctypes.c_void_p(image), ctypes.c_size_t(12 * pixels), 0)  # type: ignore[arg-type]
+            library.emulation_allow(ctypes.c_void_p(y), ctypes.c_size_t(3 * pixels // 2), 1)  # type: ignore[arg-type]
+        error = getattr(library, function)(*arguments, 0, None)
+        assert error is None, error.decode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda_kernels, "_launch", launch)
+        patch.setattr(kernels, "finish", guarded(library, cuda_kernels._finish, 1, 15))
+        patch.setattr(kernels, "rgb_to_yuv420", cuda_kernels._rgb_to_yuv420)
+        patch.setattr(cuda_kernels, "finish_phases", guarded(library, cuda_kernels._finish_phases, 1))
+        patch.setattr(cuda_kernels, "smooth", guarded(library, cuda_kernels._smooth, 1))
+        patch.setattr(ops, "_on_gpu", lambda x: True)
+        yield Machine(torch.device("cpu"), 1e-5)
+
+
+@pytest.fixture(scope="module", params=["emulation", pytest.param("cuda", marks=pytest.mark.cuda)])
+def machine(request: pytest.FixtureRequest) -> Machine:
+    """Both, one after the other."""
+    if request.param == "emulation":
+        found: Machine = request.getfixturevalue("emulation")
+        return found
+    return real_gpu()
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Machine:
+    """The real one."""
+    return real_gpu()
+
+
+def real_gpu() -> Machine:
+    if not torch.cuda.is_available():
+        pytest.skip("no NVIDIA GPU")
+    assert cuda_kernels.cuda_kernels().library is not None, cuda_kernels.cuda_kernels().reason
+    return Machine(torch.device("cuda"), 1e-4)

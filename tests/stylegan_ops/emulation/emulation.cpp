@@ -1,0 +1,180 @@
+// Runs a kernel as a GPU might: every thread of a block is a coroutine, threads come to their turn in a random order,
+// and a warp's 32 threads wait for each other where they exchange values. What a GPU would punish, or get wrong without
+// a word, ends as an error with a sentence: an address that is not a multiple of its size, memory outside what was
+// allowed, a byte that one thread writes and another one reads or writes, an exchange that a thread of the warp misses.
+#include "cuda_runtime.h"
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace emulation {
+
+dim3 thread, block, grid, block_size;
+
+namespace {
+
+constexpr int WARP = 32;
+constexpr size_t STACK = 128 << 10;
+constexpr uint32_t NOBODY = 0, SEVERAL = ~0u;
+
+struct Region {
+    uintptr_t start;
+    size_t size;
+    bool writable;
+    std::vector<uint32_t> reader, writer;  // of each byte in this launch; of writable memory alone
+};
+
+struct Coroutine {
+    ucontext_t context;
+    std::vector<char> stack;
+    bool finished;
+    int exchanges;
+    float values[2];  // of the last two exchanges
+};
+
+std::vector<Region> regions;
+std::string fault;
+std::vector<Coroutine> threads;
+ucontext_t scheduler;
+int current;
+const std::function<void()> *body;
+
+void say(const std::string &what) {
+    if (!fault.empty()) return;
+    fault = what + " (block " + std::to_string(block.x) + ", " + std::to_string(block.y) + ", " +
+            std::to_string(block.z) + ", thread " + std::to_string(current) + ")";
+}
+
+void start_thread() {
+    (*body)();
+    threads[current].finished = true;
+}
+
+void run_block(std::mt19937 &random) {
+    const int count = (int)threads.size();
+    for (Coroutine &coroutine : threads) {
+        coroutine.finished = false;
+        coroutine.exchanges = 0;
+        getcontext(&coroutine.context);
+        coroutine.context.uc_stack.ss_sp = coroutine.stack.data();
+        coroutine.context.uc_stack.ss_size = coroutine.stack.size();
+        coroutine.context.uc_link = &scheduler;
+        makecontext(&coroutine.context, start_thread, 0);
+    }
+    std::vector<int> order(count);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), random);
+    for (int left = count; left;) {
+        left = 0;
+        for (int index : order) {
+            if (threads[index].finished) continue;
+            current = index;
+            thread = dim3(index, 0, 0);
+            swapcontext(&scheduler, &threads[index].context);
+            left += !threads[index].finished;
+        }
+    }
+}
+
+// The number of this thread in the whole launch, from 1.
+uint32_t own_number() {
+    const uint32_t number = block.x + grid.x * (block.y + grid.y * block.z);
+    return number * (uint32_t)threads.size() + current + 1;
+}
+
+}  // namespace
+
+cudaError_t run(const cudaLaunchConfig_t &config, const std::function<void()> &kernel) {
+    grid = config.gridDim, block_size = config.blockDim;
+    if (!grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || block_size.y != 1 || block_size.z != 1 ||
+        block_size.x > 1024 || block_size.x % WARP)
+        return cudaErrorInvalidConfiguration;
+    fault.clear();
+    body = &kernel;
+    threads.resize(block_size.x);
+    for (Coroutine &coroutine : threads) coroutine.stack.resize(STACK);
+    for (Region &region : regions) {
+        region.reader.assign(region.writable ? region.size : 0, NOBODY);
+        region.writer.assign(region.writable ? region.size : 0, NOBODY);
+    }
+    std::mt19937 random(1);
+    std::vector<dim3> blocks;
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) blocks.emplace_back(x, y, z);
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    for (const dim3 &next : blocks) {
+        block = next;
+        run_block(random);
+    }
+    return fault.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+}
+
+bool may_access(const void *address, size_t size, bool write) {
+    const uintptr_t start = (uintptr_t)address;
+    if (start % size) {
+        say("an address is not a multiple of " + std::to_string(size));
+        return false;
+    }
+    for (Region &region : regions) {
+        if (start < region.start || start + size > region.start + region.size || (write && !region.writable)) continue;
+        if (!region.writable) return true;
+        const uint32_t own = own_number();
+        for (size_t at = start - region.start; at < start - region.start + size; at++) {
+            uint32_t &reader = region.reader[at], &writer = region.writer[at];
+            if ((writer != NOBODY && writer != own) || (write && reader != NOBODY && reader != own))
+                say("a byte is written by one thread and used by another");
+            if (write)
+                writer = own;
+            else
+                reader = reader == NOBODY || reader == own ? own : SEVERAL;
+        }
+        return true;
+    }
+    say(std::string(write ? "a write" : "a read") + " of " + std::to_string(size) + " bytes outside of the memory");
+    return false;
+}
+
+float exchange(float value, int step) {
+    Coroutine &own = threads[current];
+    const int first = current / WARP * WARP, other = current ^ step, turn = own.exchanges++;
+    own.values[turn & 1] = value;
+    for (int lane = first; lane < first + WARP; lane++)
+        while (threads[lane].exchanges <= turn) {
+            if (threads[lane].finished) {
+                say("an exchange is missed by a thread of the warp");
+                return 0;
+            }
+            swapcontext(&own.context, &scheduler);
+        }
+    return threads[other].values[turn & 1];
+}
+
+}  // namespace emulation
+
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+const char *cudaGetErrorString(cudaError_t error) {
+    switch (error) {
+        case cudaErrorInvalidDevice: return "invalid device ordinal";
+        case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+        case cudaErrorLaunchFailure: return emulation::fault.c_str();
+        default: return "no error";
+    }
+}
+
+// Memory that kernels may use from now on.
+EXPORT void emulation_allow(const void *address, size_t size, int writable) {
+    emulation::regions.push_back({(uintptr_t)address, size, writable != 0, {}, {}});
+}
+
+EXPORT void emulation_forget() { emulation::regions.clear(); }
