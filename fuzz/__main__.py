@@ -39,7 +39,7 @@ class Row:
     """Seconds of the longest process."""
     worst_seconds: float = 0.0
     worst_megabytes: float = 0.0
-    """By which the memory of a process grew over all its inputs."""
+    """That one input took."""
     findings: dict[str, str] = field(default_factory=dict)
     """What it is -> the input's file."""
 

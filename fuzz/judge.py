@@ -47,7 +47,7 @@ class Verdict:
     """The refusal's message, or what the finding is and where."""
     seconds: float
     megabytes: float
-    """By which the largest memory of the process grew."""
+    """That the process held at most, beyond what it held before."""
 
     @property
     def is_finding(self) -> bool:
@@ -87,18 +87,35 @@ class Guard:
     def _is_forbidden(self, event: str, arguments: tuple[Any, ...]) -> bool:
         if event == "open":
             path, _, flags = arguments
-            return bool(flags & _WRITES) and self._is_outside(path)
-        if event in _CHANGES:
-            return self._is_outside(arguments[0])
-        if event == "subprocess.Popen":
-            return str(arguments[0]) not in self._programs
-        return event.startswith(_NEVER)
+            found = bool(flags & _WRITES) and not _is_nameless(path, flags) and self._is_outside(path)
+        elif event in _CHANGES:
+            found = self._is_outside(arguments[0])
+        elif event == "subprocess.Popen":
+            found = str(arguments[0]) not in self._programs
+        else:
+            found = event.startswith(_NEVER)
+        return found and not _is_import()
 
     def _is_outside(self, path: object) -> bool:
         if isinstance(path, int) or path is None:  # already open
             return False
         name = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100  # no more than text
         return not name.startswith((f"{self._scratch}{os.sep}", f"{tempfile.gettempdir()}{os.sep}tmp", "/dev/null"))
+
+
+def _is_nameless(path: object, flags: int) -> bool:
+    """Whether it is a temporary file without a name: `path` is then its folder."""
+    return bool(flags & getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY) and path == tempfile.gettempdir()
+
+
+def _is_import() -> bool:
+    """Whether Python is just importing a module: some of ours import others when they are first needed."""
+    frame = sys._getframe()
+    while (above := frame.f_back) is not None:
+        frame = above
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+    return False
 
 
 _guard: Guard | None = None
@@ -108,7 +125,7 @@ def judge(target: Target, data: bytes, scratch: Path) -> Verdict:
     """Give the bytes to the target's reader, in a folder of its own, and hold what happens to what is promised."""
     global _guard
     _guard = _guard or Guard()
-    before, start = _largest_memory(), time.perf_counter()
+    before, start = _held_memory(), time.perf_counter()
     kind, detail = "result", ""
     try:
         with _guard.watching(scratch, target.programs()):
@@ -121,7 +138,7 @@ def judge(target: Target, data: bytes, scratch: Path) -> Verdict:
         raise
     except BaseException as error:
         kind, detail = "error", _place(error)
-    seconds, megabytes = time.perf_counter() - start, _largest_memory() - before
+    seconds, megabytes = time.perf_counter() - start, max(_largest_memory() - before, 0.0)
     if _guard.escapes:
         kind, detail = "escape", _guard.escapes[0]
     elif kind in ("result", "refusal") and seconds > target.seconds:
@@ -139,7 +156,20 @@ def _place(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}: {str(error)[:200]!r}"
 
 
+_PROC: Final = Path("/proc/self")
+
+
+def _held_memory() -> float:
+    """Megabytes that the process holds; its record of the largest begins anew, where the system can (Linux)."""
+    if not _PROC.exists():
+        return _largest_memory()
+    (_PROC / "clear_refs").write_text("5")
+    return int((_PROC / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 def _largest_memory() -> float:
-    """Megabytes that the process and the programs that it ran held at most."""
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(one).ru_maxrss for one in who) / 1024
+    """Megabytes that the process held at most since then."""
+    if not _PROC.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = (_PROC / "status").read_text()
+    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

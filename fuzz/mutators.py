@@ -48,7 +48,8 @@ _DECIMALS: Final = (
 )
 _KEYS: Final = (
     "schema", "name", "about", "palette", "seeds", "truncation", "label", "latents", "base", "vividness", "sequences",
-    "strategy", "vectors", "fields", "envelope", "feature", "contrast", "release", "smooth", "depth", "merge", "modulator",
+    "strategy", "vectors", "fields", "envelope", "feature", "contrast", "release", "smooth", "depth", "merge",
+    "modulator",
     "intensity", "bars", "seconds", "k", "noise", "strength", "amplitude", "low", "high", "slow", "fast", "sigma",
     "render", "fps", "size", "fit", "made_with", "program", "model", "seed",
 )  # fmt: skip
@@ -198,9 +199,12 @@ _NAMES: Final = (
 )  # fmt: skip
 _PIECES: Final = (
     b"]", b"}", b")", b"(", b"N", b"\x88", b"0", b"1", b"2", b"R", b"b", b"\x81", b"\x92", b"Q", b"a", b"e", b"s", b"u",
-    b"t", b"d", b"l", b"\x85", b"\x86", b"\x87", b"\x8f", b"\x90", b"\x91", b"\x93", b"\x94", b"\x97", b"\x98", b"h\0", b"h\1",
-    b"h\5", b"q\0", b"q\1", b"r\xff\xff\xff\xff", b"j\0\0\0\0", b"\x82\1", b"(ios\nsystem\n", b"G\x7f\xf8\0\0\0\0\0\0", b".",
-    b"\x8a\x20" + b"\x7f" * 32, b"\x8b\xff\xff\xff\x7f", b"X\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8,
+    b"t", b"d", b"l", b"\x85", b"\x86", b"\x87", b"\x8f", b"\x90", b"\x91", b"\x93", b"\x94", b"\x97", b"\x98",
+    b"h\0", b"h\1",
+    b"h\5", b"q\0", b"q\1", b"r\xff\xff\xff\xff", b"j\0\0\0\0", b"\x82\1", b"(ios\nsystem\n", b"G\x7f\xf8\0\0\0\0\0\0",
+    b".",
+    b"\x8a\x20" + b"\x7f" * 32, b"\x8b\xff\xff\xff\x7f",
+    b"X\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8,
     b"P0\n", b"I01\n", b"F1\n",
 )  # fmt: skip
 

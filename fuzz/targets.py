@@ -87,7 +87,9 @@ def _features(names: tuple[str, ...]) -> Features:
     return Features(
         fps=Fraction(24), frames=FRAMES, duration=Fraction(FRAMES, 24), tempo=240.0, beats=beats, downbeats=beats[:1],
         digest="5eed" * 16, segmentations=dict.fromkeys(SEGMENTABLE, labels),
-        envelopes={name: draw.random_sample((FRAMES, split_name(name)[1].channels)).astype(np.float32) for name in names},
+        envelopes={
+            name: draw.random_sample((FRAMES, split_name(name)[1].channels)).astype(np.float32) for name in names
+        },
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Session:
         verdict = judge(self.target, data, self.scratch)
         self.counts["finding" if verdict.is_finding else verdict.kind] += 1
         self.worst_seconds = max(self.worst_seconds, verdict.seconds)
-        self.worst_megabytes += verdict.megabytes
+        self.worst_megabytes = max(self.worst_megabytes, verdict.megabytes)
         if verdict.is_finding:
             self.keep(verdict, data)
         elapsed, done = time.monotonic() - self.started, sum(self.counts.values())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from audioreactive.errors import AudioReactiveError
+from audioreactive.errors import AudioReactiveError, printable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -76,6 +76,7 @@ def run(command: click.Command, name: str) -> NoReturn:
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
@@ -86,7 +87,7 @@ def run(command: click.Command, name: str) -> NoReturn:
     except Exception as error:
         if not _mendable(error):
             raise
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -50,9 +50,10 @@ PICKLES = {
     "a million empty dicts": b"\x80\x02" + b"}" * (MAX_INSTRUCTIONS + 1) + b".",
     "a list copied again and again": LIST + b"cbuiltins\nset\nq\1" + TWICE,
     "a size copied again and again": LIST + b"ctorch\nSize\nq\1" + TWICE,
-    "text encoded again and again": b"\x80\x02" + bytes_of(b"x" * MEGABYTE) + b"q\0U\x06latin1q\1"
-    + b"c_codecs\nencode\nq\2" + b"h\2h\0h\1\x86R" * 50_000,
-    "a dict copied again and again": b"\x80\x02](" + b"U\1aN\x86" * 50_000 + b"eq\0ccollections\nOrderedDict\nq\1" + TWICE,
+    "text encoded again and again": b"\x80\x02" + bytes_of(b"x" * MEGABYTE) + b"q\0"
+    + b"U\x06latin1q\1c_codecs\nencode\nq\2" + b"h\2h\0h\1\x86R" * 50_000,
+    "a dict copied again and again": b"\x80\x02](" + b"U\1aN\x86" * 50_000 + b"eq\0"
+    + b"ccollections\nOrderedDict\nq\1" + TWICE,
     "a storage read again and again": b"\x80\x04\x8e" + struct.pack("<Q", MEGABYTE) + LEGACY.ljust(MEGABYTE, b"N")
     + b"q\0" + b"ctorch.storage\n_load_from_bytes\nh\0\x85R0" * 2000,
     "keys that have one hash": b"\x80\x02}(" + b"".join(b"\x8a\x0b" + key + b"N" for key in COLLIDING) + b"u.",

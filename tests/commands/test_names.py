@@ -1,0 +1,84 @@
+"""Any name is just a name, for whatever kind of file; and what a name holds does nothing to the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from audioreactive.presets import load_preset
+from audioreactive.video import probe
+
+NAMES = {
+    "quotes and signs of percent": 'it\'s a "name" `%d` %05d %s',
+    "a dash": "-rf",
+    "lines": "two\nlines\r",
+    "a shell's words": "$(touch owned); touch owned | touch owned & #",
+    "another script": "ünï ☃ 夜 \U0001f389",
+    "a protocol": "http:x",
+    "a drive": "concat:a|b",
+    "a terminal's words": "\x1b[2J\x9b2J\u202e\x07",
+    "bytes that are no text": os.fsdecode(b"caf\xe9 \xff"),
+    "the longest": "x" * 230,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_of_a_render_may_have_any_name(call, song, model, tmp_path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    stem = NAMES[name]
+    shutil.copy(song, f"{stem}.wav")
+    shutil.copy(model, f"{stem}.safetensors")
+    made = call("patch", "new", "--seed", 1, "-o", f"./{stem}.toml")
+    assert made.code == 0, made.err
+    result = call(
+        "render", f"--model={stem}.safetensors", f"--preset={stem}.toml", f"--stem=drums={stem}.wav",
+        f"--save-preset={stem}.saved.toml", "--duration=0.1", "-q", f"--output={stem}.mkv", "--", f"{stem}.wav",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    there = {item.name for item in tmp_path.iterdir()}
+    assert there == {f"{stem}{ending}" for ending in (".wav", ".safetensors", ".toml", ".saved.toml", ".mkv")}
+    assert probe(tmp_path / f"{stem}.mkv").width == 32
+    carried = load_preset(str(tmp_path / f"{stem}.mkv"))
+    assert carried.made_with is not None
+    assert carried.made_with.model == f"{stem}.safetensors".encode(errors="replace").decode()
+    shown = call("patch", "show", f"./{stem}.mkv")
+    assert shown.code == 0
+    assert all(letter.isprintable() or letter == "\n" for letter in shown.out)
+
+
+@pytest.mark.parametrize("ending", [".wav", ".toml", ".safetensors", ".mkv"])
+def test_messages_do_nothing_to_the_terminal(call, song, model, tmp_path, monkeypatch, ending: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = NAMES["a terminal's words"] + NAMES["lines"] + ending
+    words = {
+        ".wav": ["render", name, "--model", model],
+        ".toml": ["render", song, "--model", model, "--preset", name, "-o", "out.mkv"],
+        ".safetensors": ["model", "inspect", name],
+        ".mkv": ["score", name],
+    }
+    (tmp_path / name).write_bytes(b"\x1b[2J not what it should be \x9b" * 9)
+    result = call(*words[ending])
+    assert result.code == 2
+    last = result.err.strip("\n").splitlines()[-1]
+    assert last.startswith(("error: ", "Error: ")) and r"\x1b[2J" in last
+    assert last.isprintable() and "\x1b" not in result.err + result.out
+
+
+@pytest.mark.parametrize("ending", [".wav", ".toml", ".safetensors", ".mkv"])
+def test_a_name_that_no_folder_can_hold_is_a_sentence(call, song, model, tmp_path, monkeypatch, ending: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "x" * 5000 + ending
+    for words in (
+        ["render", name, "--model", model],
+        ["render", song, "--model", model, "--preset", name, "-o", "out.mkv"],
+        ["render", song, "--model", name, "-o", "out.mkv", "--duration", 0.1],
+        ["model", "inspect", name],
+        ["score", name],
+    ):
+        result = call(*words)
+        assert result.code == 2, words
+        assert "Traceback" not in result.err
+        assert len(result.err.strip().splitlines()[-1]) < 2100
+    assert not list(tmp_path.iterdir())
