@@ -7,6 +7,7 @@ Modules are imported when their command is called, and heavy libraries inside th
 from __future__ import annotations
 
 import importlib
+import io
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -73,6 +74,8 @@ def render_main() -> NoReturn:
 def run(command: click.Command, name: str) -> NoReturn:
     """Run a command and exit: 0, 2 with one sentence for what a person can mend, 130 if interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are no text
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:

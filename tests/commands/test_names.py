@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from audioreactive.presets import load_preset
 from audioreactive.video import probe
 
+ROOT = Path(__file__).parent.parent.parent
 NAMES = {
     "quotes and signs of percent": 'it\'s a "name" `%d` %05d %s',
     "a dash": "-rf",
@@ -64,6 +68,15 @@ def test_messages_do_nothing_to_the_terminal(call, song, model, tmp_path, monkey
     last = result.err.strip("\n").splitlines()[-1]
     assert last.startswith(("error: ", "Error: ")) and r"\x1b[2J" in last
     assert last.isprintable() and "\x1b" not in result.err + result.out
+
+
+def test_a_name_of_any_bytes_is_printed_as_it_is(tmp_path) -> None:
+    """For the scripts that read it."""
+    goal = os.fsencode(tmp_path) + b"/caf\xe9 \xff.toml"
+    command = [sys.executable, ROOT / "cli.py", "patch", "new", "--seed", "1", "-o", goal]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, goal + b"\n"), done.stderr
 
 
 @pytest.mark.parametrize("ending", [".wav", ".toml", ".safetensors", ".mkv"])
