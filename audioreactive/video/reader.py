@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive.audio import LONGEST_HOURS
-from audioreactive.errors import VideoError
+from audioreactive.errors import VideoError, shown
 from audioreactive.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
 from audioreactive.video import tags
 
@@ -27,7 +27,7 @@ _LONGEST_METADATA: Final = 4 << 20
 _LONGEST_INFO: Final = 1 << 16
 _LARGEST_SIDE: Final = 16384
 _FASTEST: Final = 1000
-"""Frames a second; both are what can be written, too."""
+"""Frames a second in a folder; both are what can be written, too."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def probe(path: Path) -> VideoInfo:
         fps = 1 / Fraction(dict(re.findall(r"^#(tb \d): (.*)$", first, re.MULTILINE))["tb 0"])
     except (KeyError, ValueError, ZeroDivisionError):
         raise VideoError(f"{path} holds no picture that can be read") from None
-    _check_shape(path, width, height, fps)
+    _check_size(path, width, height)
     return VideoInfo(
         width=width,
         height=height,
@@ -176,12 +176,11 @@ def _check_there(path: Path) -> None:
         raise VideoError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _check_shape(path: Path, width: int, height: int, fps: Fraction) -> None:
-    """Refuse what this program could not have written, and what would take any memory."""
+def _check_size(path: Path, width: int, height: int) -> None:
+    """Refuse pictures that this program could not have written, and that would take any memory."""
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
-        raise VideoError(f"{path} claims pictures of {width}x{height}; sides go from 1 to {_LARGEST_SIDE} pixels")
-    if not 0 < fps <= _FASTEST:
-        raise VideoError(f"{path} claims {float(fps):g} frames a second; up to {_FASTEST} can be used")
+        sides = f"{shown(width)} by {shown(height)}"
+        raise VideoError(f"{path} claims pictures of {sides} pixels; sides go from 1 to {_LARGEST_SIDE}")
 
 
 def _probe_folder(path: Path) -> VideoInfo:
@@ -190,18 +189,26 @@ def _probe_folder(path: Path) -> VideoInfo:
         with (path / INFO_FILE).open("rb") as file:
             stated: dict[str, Any] = json.loads(file.read(_LONGEST_INFO))
         width, height = (int(side) for side in stated["size"])
-        rate = re.fullmatch(r"([0-9]{1,9})(?:/([0-9]{1,9}))?", str(stated["fps"]))
-        assert rate is not None
-        fps = Fraction(int(rate[1]), int(rate[2] or 1))
+        fps = _rate(str(stated["fps"]))
         frames = int(stated["frames"])
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AssertionError, RecursionError, VideoError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, VideoError):
         raise VideoError(f"{path} is no folder of frames of this program: its {INFO_FILE} cannot be read") from None
-    _check_shape(path, width, height, fps)
+    _check_size(path, width, height)
+    if not 0 < fps <= _FASTEST:
+        raise VideoError(f"{path} claims {float(fps):g} frames a second; up to {_FASTEST} can be used")
     there = sum(re.fullmatch(r"frame_\d{6,}\.png", item.name) is not None and item.is_file() for item in path.iterdir())
     if not 0 < frames <= there:
-        raise VideoError(f"{path} should hold {frames:.4g} frames, and there are {there}")
+        raise VideoError(f"{path} should hold {shown(frames)} frames, and there are {there}")
     sound = SOUND_FILE if (path / SOUND_FILE).exists() else None
     return VideoInfo(width, height, fps, frames, "png", "pcm_s24le" if sound else None, None)
+
+
+def _rate(text: str) -> Fraction:
+    """Frames a second, from few digits: Fraction itself takes "1e1000000000", and does not come back."""
+    found = re.fullmatch(r"([0-9]{1,9})(?:/([0-9]{1,9}))?", text)
+    if found is None:
+        raise ValueError(text)
+    return Fraction(int(found[1]), int(found[2] or 1))
 
 
 def _read_preset_file(path: Path) -> str | None:

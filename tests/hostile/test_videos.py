@@ -45,6 +45,8 @@ INFOS = {
     "three sides": b'{"size": [16, 16, 16], "fps": "24", "frames": 4}',
     "frames without end": b'{"size": [16, 16], "fps": "24", "frames": 1e300}',
     "frames that are not there": b'{"size": [16, 16], "fps": "24", "frames": 5}',
+    "frames of 4000 digits": b'{"size": [16, 16], "fps": "24", "frames": 1' + b"0" * 4000 + b"}",
+    "sides of 4000 digits": b'{"size": [16, 1' + b"0" * 4000 + b'], "fps": "24", "frames": 4}',
     "no frames": b'{"size": [16, 16], "fps": "24", "frames": 0}',
     "no table": b"[1]",
     "digits": b'{"size": [16, 16], "fps": "24", "frames": ' + b"9" * 5000 + b"}",
