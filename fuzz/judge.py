@@ -46,6 +46,7 @@ class Verdict:
     detail: str
     """The refusal's message, or what the finding is and where."""
     seconds: float
+    """Of the processor, programs that were started included: how busy the machine is has no part in it."""
     megabytes: float
     """That the process held at most, beyond what it held before."""
 
@@ -125,7 +126,7 @@ def judge(target: Target, data: bytes, scratch: Path) -> Verdict:
     """Give the bytes to the target's reader, in a folder of its own, and hold what happens to what is promised."""
     global _guard
     _guard = _guard or Guard()
-    before, start = _held_memory(), time.perf_counter()
+    before, start = _held_memory(), _processor_time()
     kind, detail = "result", ""
     try:
         with _guard.watching(scratch, target.programs()):
@@ -138,7 +139,7 @@ def judge(target: Target, data: bytes, scratch: Path) -> Verdict:
         raise
     except BaseException as error:
         kind, detail = "error", _place(error)
-    seconds, megabytes = time.perf_counter() - start, max(_largest_memory() - before, 0.0)
+    seconds, megabytes = _processor_time() - start, max(_largest_memory() - before, 0.0)
     if _guard.escapes:
         kind, detail = "escape", _guard.escapes[0]
     elif kind in ("result", "refusal") and seconds > target.seconds:
@@ -154,6 +155,11 @@ def _place(error: BaseException) -> str:
     ours = [f for f in frames if "/audioreactive/" in f.filename or "/stylegan_ops/" in f.filename] or frames[-1:]
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
     return f"{type(error).__name__} at {where}: {str(error)[:200]!r}"
+
+
+def _processor_time() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 _PROC: Final = Path("/proc/self")

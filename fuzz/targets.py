@@ -137,4 +137,4 @@ TARGETS: Final = {
         Target("metadata", _metadata, seconds=2, megabytes=200, longest=4096),
     )
 }
-"""Times are for a busy machine: they catch what grows with the square of its input, not what is slow."""
+"""Times, of the processor, catch what grows with the square of its input. What waits is ended by libFuzzer's alarm."""

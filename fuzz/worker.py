@@ -17,13 +17,15 @@ from random import Random
 
 import atheris
 
+ALARM = 120
+"""Seconds on the clock after which an input is a hang."""
+ADDRESS_SPACE = 3 << 30
+"""Bytes beyond what the process has when it begins; an allocation beyond is a MemoryError, and a finding."""
+
 with atheris.instrument_imports(include=["audioreactive", "stylegan_ops"]):
     from fuzz.judge import Verdict, judge
     from fuzz.mutators import MUTATORS
     from fuzz.targets import CORPUS, TARGETS
-
-ADDRESS_SPACE = 3 << 30
-"""Bytes beyond what the process has when it begins; an allocation beyond is a MemoryError, and a finding."""
 
 
 class Session:
@@ -101,7 +103,7 @@ def main() -> None:
     own.mkdir()
     arguments = [
         sys.argv[0], str(own), str(CORPUS / options.target), f"-seed={options.seed}",
-        f"-max_len={session.target.longest}", f"-timeout={round(3 * session.target.seconds)}", "-rss_limit_mb=4096",
+        f"-max_len={session.target.longest}", f"-timeout={ALARM}", "-rss_limit_mb=4096",
         f"-artifact_prefix={options.findings}/{options.target}-", "-verbosity=0", "-reload=0", "-len_control=0",
     ]  # fmt: skip
     words = Path(__file__).parent / f"{options.target}.dict"

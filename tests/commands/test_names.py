@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from audioreactive.presets import load_preset
+from audioreactive.patches.schema import Patch
+from audioreactive.presets import load_preset, preset_of, save_preset
 from audioreactive.video import probe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,8 +35,7 @@ def test_every_file_of_a_render_may_have_any_name(call, song, model, tmp_path, m
     stem = NAMES[name]
     shutil.copy(song, f"{stem}.wav")
     shutil.copy(model, f"{stem}.safetensors")
-    made = call("patch", "new", "--seed", 1, "-o", f"./{stem}.toml")
-    assert made.code == 0, made.err
+    save_preset(preset_of(Patch.random(1)), Path(f"{stem}.toml"))
     result = call(
         "render", f"--model={stem}.safetensors", f"--preset={stem}.toml", f"--stem=drums={stem}.wav",
         f"--save-preset={stem}.saved.toml", "--duration=0.1", "-q", f"--output={stem}.mkv", "--", f"{stem}.wav",
