@@ -88,7 +88,7 @@ class Guard:
     def _is_forbidden(self, event: str, arguments: tuple[Any, ...]) -> bool:
         if event == "open":
             path, _, flags = arguments
-            found = bool(flags & _WRITES) and not _is_nameless(path, flags) and self._is_outside(path)
+            found = bool(flags & _WRITES) and not _is_nameless(path) and self._is_outside(path)
         elif event in _CHANGES:
             found = self._is_outside(arguments[0])
         elif event == "subprocess.Popen":
@@ -104,9 +104,9 @@ class Guard:
         return not name.startswith((f"{self._scratch}{os.sep}", f"{tempfile.gettempdir()}{os.sep}tmp", "/dev/null"))
 
 
-def _is_nameless(path: object, flags: int) -> bool:
-    """Whether it is a temporary file without a name: `path` is then its folder."""
-    return bool(flags & getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY) and path == tempfile.gettempdir()
+def _is_nameless(path: object) -> bool:
+    """Whether it is a temporary file without a name: what is opened is then its folder."""
+    return path == tempfile.gettempdir()
 
 
 def _is_import() -> bool:

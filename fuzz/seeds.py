@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections import OrderedDict
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TINY: Final = Architecture(z_dim=2, w_dim=2, mapping_features=(2,), channels=(1, 1))
+RATE: Final = RenderDefaults(fps="24000/1001")
 LEAST: Final = "schema = 1\n[palette]\nseeds = [1]\n[latents]\nbase = [0]\n[noise]\nseeds = [1]\nbase = [0]\n"
 MEDIA: Final = {
     "mp3": ("-c:a", "libmp3lame", "-b:a", "32k"),
@@ -58,7 +60,10 @@ class Call:
         self.name, self.arguments, self.state = name, arguments, state
 
 
-class Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]  # the one in Python: the other looks names up
+_PythonPickler: Any = getattr(pickle, "_Pickler")  # noqa: B009  # the one in C looks names up
+
+
+class Pickler(_PythonPickler):  # type: ignore[misc]
     """Writes names and calls without having them."""
 
     def save(self, obj: object, save_persistent_id: bool = True) -> None:
@@ -109,9 +114,8 @@ def _module(tree: dict[str, Any], **attributes: object) -> Call:
 
 def _tensor(value: Tensor) -> Call:
     buffer = io.BytesIO()
-    storage = torch.storage.TypedStorage(
-        wrap_storage=value.clone().untyped_storage(), dtype=value.dtype, _internal=True
-    )
+    typed: Any = torch.storage.TypedStorage
+    storage = typed(wrap_storage=value.clone().untyped_storage(), dtype=value.dtype, _internal=True)
     torch.save(storage, buffer, _use_new_zipfile_serialization=False)
     loaded = Call("torch.storage._load_from_bytes", buffer.getvalue())
     return Call("torch._utils._rebuild_tensor_v2", loaded, 0, tuple(value.shape), value.stride(), False, OrderedDict())
@@ -195,9 +199,10 @@ def presets(folder: Path) -> None:
     for name, path in shipped_presets().items():
         if path.stat().st_size < 4096:
             (folder / f"{name}.toml").write_bytes(path.read_bytes())
-    for seed in (1, 2, 3):
-        made = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed), render=RenderDefaults(fps="24000/1001"))
-        (folder / f"drawn{seed}.toml").write_text(preset_text(made)[:4096].rpartition("\n[[")[0] + "\n")
+    drawn = (preset_of(Patch.random(seed), made_with=MadeWith(seed=seed), render=RATE) for seed in range(1000))
+    texts = (text for text in map(preset_text, drawn) if len(text) < 4096)
+    for number, text in enumerate(islice(texts, 3)):
+        (folder / f"drawn{number}.toml").write_text(text)
 
 
 def audio(folder: Path) -> None:

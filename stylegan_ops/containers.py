@@ -173,7 +173,7 @@ def _read_zip(path: Path, data: memoryview) -> object:
     if not all(entry.is_stored for entry in entries.values()):
         raise CheckpointError(f"{path} is a compressed zip archive, which torch does not write; it may be hostile")
     endian = entries.get(f"{folder}byteorder")
-    if endian is not None and endian.content(data) != b"little":
+    if endian is not None and bytes(endian.content(data)) != b"little":
         raise CheckpointError(f"{path} was written on a big-endian machine, which is not supported")
     persistent = partial(_zip_storage, entries, folder, data)
     content = entries[pickles[0]].content(data)

@@ -79,8 +79,10 @@ def run(command: click.Command, name: str) -> NoReturn:
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        error.message = printable(error.message)
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        for line in message.getvalue().splitlines():
+            click.echo(printable(line), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; partial files were removed", err=True)
