@@ -6,6 +6,7 @@ Modules are imported when their command is called, and heavy libraries inside th
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import signal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from audioreactive.errors import AudioReactiveError, printable
+from audioreactive.errors import AudioReactiveError, printable, shown
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -90,9 +91,12 @@ def run(command: click.Command, name: str) -> NoReturn:
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        if not _mendable(error):
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            click.echo(f"error: no file can have a name this long: {shown(error.filename)}", err=True)
+        elif _mendable(error):
+            click.echo(f"error: {printable(str(error))}", err=True)
+        else:
             raise
-        click.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
