@@ -23,6 +23,7 @@ SOUND_FILE: Final = "sound.wav"
 INFO_FILE: Final = "video.json"
 """What a folder of frames holds, beside the frames themselves."""
 
+_PACKETS: Final = ("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-")
 _LONGEST_METADATA: Final = 4 << 20
 _LONGEST_INFO: Final = 1 << 16
 _LARGEST_SIDE: Final = 16384
@@ -62,8 +63,8 @@ def probe(path: Path) -> VideoInfo:
         return _probe_folder(path)
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
     # A decoded frame's time base is 1 / fps exactly; that of the packets is the container's.
-    first = run([*source, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
-    packets = run([*source, "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"])
+    first = _listing(path, [*source, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
+    packets = _listing(path, [*source, *_PACKETS])
     heads = dict(re.findall(r"^#(\w+ \d): (.*)$", packets, re.MULTILINE))
     try:
         width, height = map(int, heads["dimensions 0"].split("x"))
@@ -108,7 +109,7 @@ def frame_times(path: Path) -> VideoTimes:
         info = _probe_folder(path)
         return VideoTimes(np.arange(info.frames) / float(info.fps), 0.0)
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
-    packets = run([*source, "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"])
+    packets = _listing(path, [*source, *_PACKETS])
     bases = {stream: float(Fraction(base)) for stream, base in re.findall(r"^#tb (\d): (.*)$", packets, re.MULTILINE)}
     stamps: dict[str, list[int]] = {"0": [], "1": []}
     for stream, stamp in re.findall(r"^([01]), *-?\d+, *(-?\d+),", packets, re.MULTILINE):
@@ -224,6 +225,14 @@ def _read_preset_file(path: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(f"{path} cannot be read: {error}") from error
+
+
+def _listing(path: Path, arguments: list[str]) -> str:
+    """What ffmpeg lists of a video."""
+    try:
+        return run(arguments)
+    except VideoError as error:
+        raise VideoError(f"{path} cannot be read as a video: {error}") from None
 
 
 @contextlib.contextmanager
