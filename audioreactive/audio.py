@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
+import os
 import re
 import struct
+import sys
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
@@ -128,7 +130,8 @@ def _load_plain(path: Path) -> Audio | None:
     if not _looks_plain(path):
         return None
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        # Names may hold bytes that are no text, which soundfile takes as bytes alone.
+        with soundfile.SoundFile(str(path) if sys.platform == "win32" else os.fsencode(path)) as file:
             if file.format not in _PLAIN_FORMATS:
                 return None
             notes = _short_riff(path)
