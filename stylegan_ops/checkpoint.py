@@ -195,6 +195,10 @@ def _read_safetensors(path: Path, data: memoryview) -> Draft:
     if int.from_bytes(data[:8], "little") > LARGEST_HEADER:
         raise CheckpointError(f"{path} is a safetensors file with a header of more than {LARGEST_HEADER} bytes; "
                               "no StyleGAN2 model has one")  # fmt: skip
+    if not str(path).isascii() and str(path).encode(errors="replace").decode() != str(path):
+        raise CheckpointError(
+            f"{path} has a name with bytes that are no text, which safetensors cannot open: rename it"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
