@@ -149,7 +149,7 @@ def _tf_layer(state: dict[str, Tensor], layer: str, name: str) -> list[tuple[str
 
 
 def _network(variables: list[tuple[str, Tensor]], **more: object) -> Call:
-    arrays = [(name, np.ascontiguousarray(tensor.numpy())) for name, tensor in variables]
+    arrays = [(name, tensor.numpy().copy(order="C")) for name, tensor in variables]
     state = {"version": 4, "name": "G", "static_kwargs": {}, "components": {}, "variables": arrays, **more}
     return Call("dnnlib.tflib.network.Network", state=state)
 
