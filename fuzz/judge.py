@@ -65,6 +65,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._scratch: str | None = None
+        self._temporary = tempfile.gettempdir()  # its first call opens files, and holds a lock meanwhile
         self._programs: frozenset[str] = frozenset()
         self.escapes: list[str] = []
         sys.addaudithook(self._hook)
@@ -72,6 +73,7 @@ class Guard:
     @contextlib.contextmanager
     def watching(self, scratch: Path, programs: frozenset[str]) -> Iterator[None]:
         """Note, and stop, whatever is written outside `scratch`, and every program that is not one of these."""
+        self._temporary = tempfile.gettempdir()
         self._scratch, self._programs, self.escapes = str(scratch.absolute()), programs, []
         try:
             yield
@@ -87,8 +89,8 @@ class Guard:
 
     def _is_forbidden(self, event: str, arguments: tuple[Any, ...]) -> bool:
         if event == "open":
-            path, _, flags = arguments
-            found = bool(flags & _WRITES) and not _is_nameless(path) and self._is_outside(path)
+            path, _, flags = arguments  # a temporary file without a name is opened by the name of its folder
+            found = bool(flags & _WRITES) and path != self._temporary and self._is_outside(path)
         elif event in _CHANGES:
             found = self._is_outside(arguments[0])
         elif event == "subprocess.Popen":
@@ -101,12 +103,7 @@ class Guard:
         if isinstance(path, int) or path is None:  # already open
             return False
         name = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100  # no more than text
-        return not name.startswith((f"{self._scratch}{os.sep}", f"{tempfile.gettempdir()}{os.sep}tmp", "/dev/null"))
-
-
-def _is_nameless(path: object) -> bool:
-    """Whether it is a temporary file without a name: what is opened is then its folder."""
-    return path == tempfile.gettempdir()
+        return not name.startswith((f"{self._scratch}{os.sep}", f"{self._temporary}{os.sep}tmp", "/dev/null"))
 
 
 def _is_import() -> bool:
