@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import mmap
+import os
 import re
 import struct
+import sys
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.errors import AudioError, VideoError
+from audioreactive.errors import AudioError, VideoError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.ffmpeg import Reading
+
     Samples = NDArray[np.float32]
 
 ANALYSIS_RATE: Final = 24_576
 """Hz. 1024 samples are exactly 1/24 s, 256 are 1/96 s; all that matters to the analysis lies below 12 kHz."""
 
 LONGEST_HOURS: Final = 6
+MOST_SAMPLES: Final = LONGEST_HOURS * 3600 * 192_000 * 2
+"""Over all channels. A few megabytes of FLAC can hold six hours of silence in eight channels at 655 kHz, and an hour of
+work; this many take minutes."""
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
 """Hz. A header that claims less would make a small file endless once resampled."""
 LOUDEST: Final = 16.0
@@ -124,7 +130,8 @@ def _load_plain(path: Path) -> Audio | None:
     if not _looks_plain(path):
         return None
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        # Names may hold bytes that are no text, which soundfile takes as bytes alone.
+        with soundfile.SoundFile(str(path) if sys.platform == "win32" else os.fsencode(path)) as file:
             if file.format not in _PLAIN_FORMATS:
                 return None
             notes = _short_riff(path)
@@ -160,36 +167,27 @@ def _short_riff(path: Path) -> list[str]:
 
 def _load_with_ffmpeg(path: Path) -> Audio:
     """Through ffmpeg, as an AU stream: rate and channels ahead, then big-endian floats to the end."""
-    from audioreactive.ffmpeg import SOUND_DEMUXERS, spawn, stranger
+    from audioreactive.ffmpeg import SOUND_DEMUXERS, reading, stranger
 
-    with tempfile.TemporaryFile() as log, contextlib.ExitStack() as stack:
-        output = ["-map", "0:a:0", "-vn", "-c:a", "pcm_f32be", "-f", "au", "-"]
-        options = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"]
-        process = stack.enter_context(spawn([*options, *stranger(path, SOUND_DEMUXERS), *output], stderr=log))
-        stack.callback(process.kill)
-        assert process.stdout is not None
-        pipe: BinaryIO = io.BufferedReader(process.stdout, 1 << 20)  # type: ignore[type-var]
+    output = ["-map", "0:a:0", "-vn", "-c:a", "pcm_f32be", "-f", "au", "-"]
+    options = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"]
+    with reading([*options, *stranger(path, SOUND_DEMUXERS), *output]) as pipe:
         magic, offset, _, _, rate, channels = struct.unpack(">4s5I", pipe.read(24).ljust(24, b"\0"))
         if magic != b".snd" or not channels:
-            process.wait()
-            raise AudioError(f"{str(path)!r} holds no sound that can be decoded ({_complaint(_read_log(log))})")
+            failure = pipe.failure()
+            complaint = failure if pipe.stalled and failure else _complaint(pipe.log())
+            raise AudioError(f"{str(path)!r} holds no sound that can be decoded ({complaint})")
         pipe.read(offset - 24)
         audio = _gather(_Stream(rate, channels, _pipe_blocks(pipe, channels), []), str(path))
-        process.wait()
-        note = _damage(path, audio, _read_log(log), process.returncode)
+        note = _damage(path, audio, pipe.log(), pipe.failure() is not None)
     return audio if note is None else Audio(audio.samples, audio.sample_rate, audio.source, audio.digest, (note,))
 
 
-def _pipe_blocks(pipe: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
+def _pipe_blocks(pipe: Reading, channels: int) -> Iterator[NDArray[np.float32]]:
     size = 4 * channels
     while data := pipe.read(max(_BLOCK // channels, 1) * size):
         whole = len(data) - len(data) % size
         yield np.frombuffer(data[:whole], ">f4").astype(np.float32).reshape(-1, channels)
-
-
-def _read_log(log: IO[bytes]) -> str:
-    log.seek(0)
-    return log.read(1 << 20).decode(errors="replace")
 
 
 def _complaint(log: str) -> str:
@@ -197,10 +195,10 @@ def _complaint(log: str) -> str:
     if "not on whitelist" in log:
         return "its format is none of sound or video"
     found = re.search(r"\[(?:error|fatal)\] (.*)", log)
-    return f"ffmpeg: {found[1]}" if found else "ffmpeg found none in it"
+    return f"ffmpeg: {printable(found[1], 200)}" if found else "ffmpeg found none in it"
 
 
-def _damage(path: Path, audio: Audio, log: str, returncode: int) -> str | None:
+def _damage(path: Path, audio: Audio, log: str, failed: bool) -> str | None:
     """A note if less came out than the file promises."""
     heard = float(audio.duration)
     promise = re.search(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", log, re.MULTILINE)
@@ -208,7 +206,7 @@ def _damage(path: Path, audio: Audio, log: str, returncode: int) -> str | None:
         promised = 3600 * int(promise[1]) + 60 * int(promise[2]) + float(promise[3])
         if heard < 0.99 * promised - 0.2:
             return f"{path.name} is cut off: {heard:.1f} of {promised:.1f} seconds can be decoded, and are used"
-    if returncode or re.search(r"\[(?:error|fatal)\]", log):
+    if failed or re.search(r"\[(?:error|fatal)\]", log):
         return f"{path.name} is damaged; the {heard:.1f} seconds that can be decoded are used"
     return None
 
@@ -221,9 +219,15 @@ def _gather(stream: _Stream, source: str) -> Audio:
             f"between {LOWEST_RATE} and {HIGHEST_RATE} can be used: resample it"
         )
     digest = hashlib.sha256(str(stream.sample_rate).encode())
-    count, peak = 0, 0.0
+    count, peak, heard = 0, 0.0, 0
     with contextlib.closing(_Collector(stream.sample_rate, source)) as collected:
         for block in stream.blocks:
+            heard += block.size
+            if heard > MOST_SAMPLES:
+                raise AudioError(
+                    f"{source!r} holds more than {MOST_SAMPLES} samples over its {stream.channels} channels: "
+                    "mix it down"
+                )
             mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
             _check_finite(mono, count, stream.sample_rate, source)
             digest.update(mono.astype("<f4").tobytes())

@@ -1,7 +1,39 @@
 """Everything that can go wrong for a person who uses the program, as sentences.
 
-A message says what was wrong, with the value, and what to do. Asserts are for our own mistakes only.
+A message says what was wrong, with the value, and what to do. Asserts are for our own mistakes only. A value from a
+stranger's file may be long, nested without end, or made to move a terminal's cursor: it enters a message by `shown`.
 """
+
+import reprlib
+from typing import Final
+
+LONGEST_MESSAGE: Final = 2000
+"""Characters that the command line prints of one message."""
+
+
+class _Shown(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 2, 3, 6, 6
+        self.maxstring = self.maxother = self.maxlong = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python refuses to write numbers of thousands of digits."""
+        return f"a whole number of {x.bit_length()} bits" if x.bit_length() > 256 else super().repr_int(x, level)
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: short, on one line, with everything escaped that is not printable."""
+    return _Shown().repr(value)
+
+
+def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Text made fit for a terminal: one line, cut where it is too long, with everything escaped that is not printable.
+
+    Names of files and words of other programs may hold anything, a terminal's control sequences too.
+    """
+    cut = text if len(text) <= longest else text[: longest - 3] + "..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
 
 
 class AudioReactiveError(Exception):

@@ -2,25 +2,36 @@
 
 Conventions: arguments are lists, never a shell's words. A file enters as `file:/absolute/name`, which takes
 percent signs, colons, newlines and leading dashes as plain characters. A stranger's file is opened only by the
-demuxers named here: a playlist that calls itself .mp3 could make ffmpeg open other files, or the network.
+demuxers named here: a playlist that calls itself .mp3 could make ffmpeg open other files, or the network. It is read
+by a process with bounded memory, which is ended when it gives nothing for a minute (`Reading`).
 """
 
+import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
-from audioreactive.errors import VideoError
+from audioreactive.errors import VideoError, printable
 
 SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
 )
 VIDEO_DEMUXERS: Final = "matroska,mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
-_PROBE_SECONDS: Final = 120
+MOST_MEMORY: Final = 8 << 30
+"""Bytes of address space of an ffmpeg that reads a stranger's file: twice what 8K video takes."""
+PATIENCE: Final = 60.0
+"""Seconds without a byte after which a file is given up: decoders may loop over what is damaged."""
+_LONGEST_LISTING: Final = 1 << 28
+"""Bytes; a line for each packet of six hours of video and sound."""
+_MOST_LOG: Final = 1 << 20
 _CREATE_NEW_PROCESS_GROUP: Final = 0x200
 """Windows' name for what POSIX does with a process group of its own."""
 
@@ -95,19 +106,101 @@ def spawn(
         raise VideoError(f"ffmpeg at {ffmpeg_path()} cannot be started: {error}") from error
 
 
+class Reading:
+    """What an ffmpeg gives on standard output, read piece by piece; it is ended when it stalls."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        self.process = process
+        self.stalled = False
+        self._log = log
+        self._waiting_since: float | None = None
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._end_stalled, daemon=True, name="ffmpeg watch")
+        self._watch.start()
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes: fewer only at the end."""
+        data = bytearray(size)
+        return bytes(memoryview(data)[: self.read_into(data)])
+
+    def read_into(self, data: bytearray) -> int:
+        """Fill `data`; how many bytes there were, fewer only at the end."""
+        stream, view, filled = self.process.stdout, memoryview(data), 0
+        assert stream is not None
+        while filled < len(data):
+            self._waiting_since = time.monotonic()
+            count: int = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+            self._waiting_since = None
+            if not count:
+                break
+            filled += count
+        return filled
+
+    def log(self) -> str:
+        """What ffmpeg has complained about, its first megabyte."""
+        self._log.seek(0)
+        return self._log.read(_MOST_LOG).decode(errors="replace")
+
+    def failure(self) -> str | None:
+        """Why it did not come to its end; None if it did. Only after the end of the output."""
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.stalled = True
+        if self.stalled:
+            return f"ffmpeg made nothing of it for {PATIENCE:.0f} seconds"
+        if not code:
+            return None
+        return printable(" / ".join(self.log().strip().splitlines()[-3:]), 400) or f"ffmpeg ended with {code}"
+
+    def close(self) -> None:
+        """Let go of the process and of the thread that watches it."""
+        self._over.set()
+        self._watch.join()
+
+    def _end_stalled(self) -> None:
+        while not self._over.wait(min(1.0, PATIENCE / 4)):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > PATIENCE:
+                self.stalled = True
+                self.process.kill()
+                return
+
+
+@contextlib.contextmanager
+def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator[Reading]:
+    """An ffmpeg that reads a stranger's file, while its output is read in the body; it does not outlive it."""
+    with tempfile.TemporaryFile() as log, spawn(arguments, stderr=log, folder=folder) as process:
+        _confine(process)
+        output = Reading(process, log)
+        try:
+            yield output
+        finally:
+            process.kill()
+            output.close()
+
+
+def _confine(process: subprocess.Popen[bytes]) -> None:
+    """Bound the memory of a process, where the system can (Linux)."""
+    if sys.platform == "linux":
+        import resource
+
+        with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+
+
 def run(arguments: Sequence[str], *, both: bool = False) -> str:
     """What ffmpeg prints on standard output (and, with `both`, on standard error).
 
     Raises:
         VideoError: ffmpeg failed; the message holds its last lines.
     """
-    try:
-        done = subprocess.run(
-            [str(ffmpeg_path()), *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise VideoError(f"ffmpeg at {ffmpeg_path()} cannot be used: {error}") from error
-    complaint = done.stderr.decode(errors="replace")
-    if done.returncode:
-        raise VideoError("ffmpeg failed: " + " / ".join(complaint.strip().splitlines()[-3:]))
-    return done.stdout.decode(errors="replace") + (complaint if both else "")
+    with reading(arguments) as output:
+        listing = bytearray()
+        while piece := output.read(1 << 16):
+            listing += piece
+            if len(listing) > _LONGEST_LISTING:
+                raise VideoError(f"ffmpeg lists more than {_LONGEST_LISTING} bytes, which no video of six hours needs")
+        if problem := output.failure():
+            raise VideoError(f"ffmpeg failed: {problem}")
+        return listing.decode(errors="replace") + (output.log() if both else "")

@@ -5,32 +5,43 @@ A preset never names a path, neither to read nor to write: it can be opened from
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
-from audioreactive.errors import PresetError
+from audioreactive.errors import PresetError, printable, shown
 from audioreactive.patches.schema import Part, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-LARGEST_PRESET = 1 << 20
-"""Bytes; a patch of the largest size that the schema allows takes a tenth of it."""
+LARGEST_PRESET = 1 << 19
+"""Bytes; a patch of the largest size that the schema allows takes half of it."""
+MOST_DOTS = 128
+"""In a line, strings and remarks left out. The time that the TOML reader takes for a dotted key grows with the square
+of its parts, and no preset has more than a few."""
 
-Text = Annotated[str, Field(max_length=2000)]
+LARGEST_NUMBER = 1e100
+"""Of those that `override` computes with."""
+
+
+def _writable(text: object) -> object:
+    """Names of files may hold bytes that are no text; TOML has no way to write them."""
+    return text.encode(errors="replace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, Field(max_length=2000), BeforeValidator(_writable)]
 
 
 class RenderDefaults(Part):
     """Settings that the preset was rendered with; a flag on the command line wins over them."""
 
-    fps: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}(/[1-9]\d{0,5})?$")] | None = None
-    size: Annotated[str, Field(pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")] | None = None
+    fps: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(/[1-9][0-9]{0,5})?$")] | None = None
+    size: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")] | None = None
     fit: Literal["widen", "crop", "pad", "stretch"] | None = None
 
 
@@ -41,7 +52,7 @@ class MadeWith(Part):
     model: Text | None = None
     model_sha256: Text | None = None
     song_sha256: Text | None = None
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**64)] | None = None
 
 
 class Preset(Patch):
@@ -86,13 +97,20 @@ def load_preset(name: str) -> Preset:
     """
     shipped = shipped_presets()
     path = Path(name)
-    if name in shipped and not path.is_file():
-        path = shipped[name]
-    if not path.exists():
+    try:
+        if name in shipped and not path.is_file():
+            path = shipped[name]
+        there = path.exists()
+        strange = there and not path.is_file() and not path.is_dir()
+    except OSError as error:
+        raise PresetError(f"the preset {shown(name)} cannot be read: {error.strerror}") from None
+    if not there:
         raise PresetError(
             f"there is no preset {name!r}: give a .toml file, a video rendered by this program, "
             f"or one of {', '.join(shipped)}"
         )
+    if strange:
+        raise PresetError(f"the preset {name!r} is a device or a pipe, not a file")
     return parse_preset(_preset_text(path), name)
 
 
@@ -104,24 +122,43 @@ def _preset_text(path: Path) -> str:
         if text is None:
             raise PresetError(f"{str(path)!r} carries no preset; videos rendered by this program do, and .toml files")
         return text
-    if path.stat().st_size > LARGEST_PRESET:
-        raise PresetError(f"{str(path)!r} has {path.stat().st_size} bytes; a preset has at most {LARGEST_PRESET}")
     try:
-        return path.read_text("utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_PRESET + 1)
+        if len(content) > LARGEST_PRESET:
+            raise PresetError(f"{str(path)!r} has {path.stat().st_size} bytes; a preset has at most {LARGEST_PRESET}")
+        return content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PresetError(f"the preset {str(path)!r} cannot be read: {error}") from None
 
 
 def parse_preset(text: str, name: str) -> Preset:
     """Read TOML text; `name` is what messages call it."""
+    if len(text) > LARGEST_PRESET:
+        raise PresetError(f"the preset {name!r} has {len(text)} characters; a preset has at most {LARGEST_PRESET}")
+    if max(map(_count_dots, _STRINGS.sub("", text).split("\n"))) > MOST_DOTS:
+        raise PresetError(f"the preset {name!r} has a line with more than {MOST_DOTS} dots, which no preset needs")
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise PresetError(f"the preset {name!r} is not TOML: {str(error) or type(error).__name__}") from None
+        raise PresetError(f"the preset {name!r} is not TOML: {printable(str(error), 200)}") from None
     version = data.get("schema")
     if version != 1:
-        raise PresetError(f"the preset {name!r} has schema = {version!r}; this program reads schema = 1")
+        raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1")
     return _validate(data, f"the preset {name!r}")
+
+
+_STRINGS = re.compile(
+    r'''"""(?:[^"\\]|\\[\s\S]|"(?!""))*+(?:""")?'''
+    r"""|'''(?:[^']|'(?!''))*+(?:''')?"""
+    r"""|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*+'?|\#[^\n]*+"""
+)
+"""TOML's four kinds of strings, and remarks; one that is not closed ends with its line, or with the text. The pattern
+never goes back over what it took."""
+
+
+def _count_dots(line: str) -> int:
+    return line.count(".")
 
 
 def _validate(data: Mapping[str, Any], what: str) -> Preset:
@@ -141,12 +178,11 @@ def _describe(error: ValidationError) -> str:
         location = problem["loc"]
         # Beside a list's index pydantic also names the strategy that it took; that is no key of the file.
         keys = [str(key) for i, key in enumerate(location) if not (i and isinstance(location[i - 1], int))]
-        message = problem["msg"].removeprefix("Value error, ")
-        value = repr(problem["input"])
+        message = printable(problem["msg"].removeprefix("Value error, "), 400)
         # Of a whole table the message already names the key at fault.
         whole = problem["type"] == "missing" or isinstance(problem["input"], dict)
-        shown = "" if whole else f" = {value if len(value) <= 60 else value[:57] + '...'}"
-        lines.append(f"{'.'.join(keys) or 'top level'}{shown}: {message[:1].lower() + message[1:]}")
+        value = "" if whole else f" = {shown(problem['input'])}"
+        lines.append(f"{'.'.join(keys) or 'top level'}{value}: {message[:1].lower() + message[1:]}")
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return "; ".join(lines) + more
 
@@ -162,7 +198,17 @@ def preset_text(preset: Preset) -> str:
         for key in ("depth", "merge", "modulator", "intensity"):  # what it does comes before how it joins
             if key in sequence:
                 sequence[key] = sequence.pop(key)
-    return _ONE_A_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))
+    text = _ONE_A_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+_UNPRINTABLE = re.compile(r"[^\n -~]")
+
+
+def _escaped(character: re.Match[str]) -> str:
+    """What a terminal might obey, in TOML's notation; it can only stand in a string."""
+    letter = character[0]
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
 
 
 _ONE_A_LINE = re.compile(r"\[\n((?:    [^\[\]{}\n]+,\n)+)\]")
@@ -204,7 +250,7 @@ def _parse_override(expression: str) -> tuple[list[str], str, Any]:
         raise PresetError(f"--set {expression!r} is not of the form KEY = VALUE, KEY *= NUMBER or KEY += NUMBER")
     try:
         value = tomllib.loads(f"value = {right}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
         value = right.strip()
     return keys, operator, value
 
@@ -233,7 +279,7 @@ def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: 
 
 def _place(node: Any, key: str, *, may_be_new: bool) -> str | int | None:
     if isinstance(node, list):
-        return int(key) if key.isdecimal() and int(key) < len(node) else None
+        return int(key) if key.isdecimal() and len(key) < 10 and int(key) < len(node) else None
     if isinstance(node, dict) and (key in node or may_be_new):
         return key
     return None
@@ -245,12 +291,12 @@ def _combine(old: Any, operator: str, value: Any, key: str) -> Any:
     if operator == "+=" and isinstance(old, list) and isinstance(value, list):
         return old + value
     if not _is_number(old) or not _is_number(value):
-        raise PresetError(f"--set {key} {operator} needs numbers, and this is {old!r} {operator} {value!r}")
+        raise PresetError(f"--set {key} {operator} needs numbers, and this is {shown(old)} {operator} {shown(value)}")
     return old * value if operator == "*=" else old + value
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
 
 
 def difference(first: Patch, second: Patch) -> list[tuple[str, Any, Any]]:

@@ -18,6 +18,12 @@ FITS: dict[Fit, str] = {
 LARGEST_SIDE = 16384
 """Pixels; the largest side that H.264 encoders take."""
 
+LARGEST_PICTURE = 1 << 25
+"""Pixels, a little more than 7680 × 4320: an encoder holds tens of pictures at once."""
+
+WIDEST = 8
+"""Times the model's own picture that `widen` may paint; its memory grows alike."""
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -40,6 +46,8 @@ def parse_size(text: str) -> tuple[int, int]:
         raise RenderError(f"the size {text!r} is not WIDTHxHEIGHT in pixels, such as 1920x1080")
     if max(int(width), int(height)) > LARGEST_SIDE:
         raise RenderError(f"the size {text} is beyond {LARGEST_SIDE} pixels on a side")
+    if int(width) * int(height) > LARGEST_PICTURE:
+        raise RenderError(f"the size {text} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
     return int(width), int(height)
 
 
@@ -54,12 +62,21 @@ def plan_canvas(
     """Plan the way from a model with this constant and picture, both (h, w), to a picture of `size` (width, height).
 
     even: whether width and height must be even, as 4:2:0 colour needs it; odd sides are rounded up.
+
+    Raises:
+        RenderError: the model would have to paint many times its own picture to widen it so far.
     """
     factor = img_size[0] // const_size[0]
     wanted = size or (img_size[1], img_size[0])
     wanted = (wanted[0] + (wanted[0] % 2) * even[0], wanted[1] + (wanted[1] % 2) * even[1])
     if fit == "widen":
-        const_size = _widened(const_size, factor, wanted)
+        own, const_size = const_size, _widened(const_size, factor, wanted)
+        if const_size[0] * const_size[1] > WIDEST * own[0] * own[1]:
+            raise RenderError(
+                f"to widen the picture to {wanted[0]}x{wanted[1]}, the model would paint "
+                f"{const_size[1] * factor}x{const_size[0] * factor}: choose --fit crop, pad or stretch, "
+                "or another --size"
+            )
     frame = (const_size[1] * factor, const_size[0] * factor)
     return Canvas(const_size, frame, wanted, _filters(frame, wanted, fit))
 

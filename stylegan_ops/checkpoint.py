@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,8 +40,13 @@ from stylegan_ops.pickles import Damaged
 METADATA_KEY = "stylegan2"
 MEAN_SAMPLES = 10_000
 """Latents averaged where a file has no mean: its error is then a hundredth of w's spread."""
-MAX_CHANNELS, MAX_RESOLUTION, MAX_MAPPING_LAYERS = 16_384, 8192, 64
-"""Beyond any model's."""
+MEAN_BLOCK = 1000
+"""Latents mapped at once for it."""
+MAX_CHANNELS, MAX_RESOLUTION, MAX_MAPPING_LAYERS, MAX_CLASSES = 16_384, 4096, 64, 65_536
+"""Beyond any model's; a latent is as wide as MAX_CHANNELS, and a picture has MAX_RESOLUTION² pixels, at most."""
+LARGEST_HEADER = 1 << 22
+"""Bytes of a safetensors file's header; that of a large network takes a hundredth."""
+MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     data = map_file(path)
     try:
-        draft = _read_safetensors(path) if _is_safetensors(data) else _read_draft(path, data)
+        draft = _read_safetensors(path, data) if _is_safetensors(data) else _read_draft(path, data)
         return _checked(draft)
     except CheckpointError as error:
         raise _with_path(error, path) from error.__cause__
@@ -178,7 +182,7 @@ def _umask() -> int:
 def _read_draft(path: Path, data: memoryview) -> Draft:
     root = read_root(path, data)
     for reader in (read_nvidia_torch, read_nvidia_tensorflow, read_state_dict):
-        if (draft := reader(root)) is not None:
+        if (draft := reader(root, len(data))) is not None:
             return draft
     raise CheckpointError(f"{path} holds a {type(root).__name__} but no StyleGAN2 generator; {UNSUPPORTED}")
 
@@ -187,7 +191,14 @@ def _is_safetensors(data: memoryview) -> bool:
     return len(data) > 9 and bytes(data[8:9]) == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
-def _read_safetensors(path: Path) -> Draft:
+def _read_safetensors(path: Path, data: memoryview) -> Draft:
+    if int.from_bytes(data[:8], "little") > LARGEST_HEADER:
+        raise CheckpointError(f"{path} is a safetensors file with a header of more than {LARGEST_HEADER} bytes; "
+                              "no StyleGAN2 model has one")  # fmt: skip
+    if not str(path).isascii() and str(path).encode(errors="replace").decode() != str(path):
+        raise CheckpointError(
+            f"{path} has a name with bytes that are no text, which safetensors cannot open: rename it"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -218,8 +229,8 @@ def _read_safetensors(path: Path) -> Draft:
 
 def _checked(draft: Draft) -> Checkpoint:
     """A draft whose tensors are complete, finite and consistent with one another and with what the file says."""
-    _fill_noise(draft)
     architecture = _infer(draft)
+    _fill_noise(draft, architecture)
     _check_declared(draft, architecture)
     estimated = "mapping.w_avg" not in draft.state
     if estimated:
@@ -228,7 +239,10 @@ def _checked(draft: Draft) -> Checkpoint:
     if estimated:
         draft.state["mapping.w_avg"] = _mean_latent(draft, architecture)
         draft.warnings.append(f"the file has no mean latent; it was estimated from {MEAN_SAMPLES} samples")
-    return Checkpoint(draft.format, architecture, draft.state, draft.note, tuple(dict.fromkeys(draft.warnings)))
+    warnings = tuple(dict.fromkeys(draft.warnings))
+    if len(warnings) > MOST_WARNINGS:
+        warnings = (*warnings[:MOST_WARNINGS], f"there are {len(warnings) - MOST_WARNINGS} more warnings of this kind")
+    return Checkpoint(draft.format, architecture, draft.state, draft.note, warnings)
 
 
 def _infer(draft: Draft) -> Architecture:
@@ -250,8 +264,15 @@ def _infer(draft: Draft) -> Architecture:
     if max(channels) > MAX_CHANNELS or resolution > MAX_RESOLUTION:
         raise CheckpointError(f"its size is beyond any model: {resolution} pixels, {max(channels)} channels")
     embed_features, c_dim = (0, 0) if embed is None else (embed.shape[0], embed.shape[1])
+    z_dim = state["mapping.fc0.weight"].shape[1] - embed_features
+    if max(z_dim, *features, embed_features) > MAX_CHANNELS or c_dim > MAX_CLASSES:
+        raise CheckpointError(f"its size is beyond any model: latents of {z_dim}, layers of {max(features)}, "
+                              f"{c_dim} classes")  # fmt: skip
+    if const.shape[1] * const.shape[2] * (resolution // 4) ** 2 > MAX_RESOLUTION**2:
+        size = f"{const.shape[2] * resolution // 4} × {const.shape[1] * resolution // 4}"
+        raise CheckpointError(f"its size is beyond any model: pictures of {size}")
     return Architecture(
-        z_dim=state["mapping.fc0.weight"].shape[1] - embed_features,
+        z_dim=z_dim,
         w_dim=features[-1],
         mapping_features=tuple(features),
         channels=tuple(channels),
@@ -304,28 +325,19 @@ def _check_declared(draft: Draft, architecture: Architecture) -> None:
                               f"{architecture.kind!r}: not supported")  # fmt: skip
 
 
-def _fill_noise(draft: Draft) -> None:
+def _fill_noise(draft: Draft, architecture: Architecture) -> None:
     """Some forks train without noise, and early rosinality files have no constant maps: both are whole networks."""
-    state = draft.state
-    layers = [
-        name.removesuffix(".weight") for name in state if re.fullmatch(r"synthesis\.b\d+\.conv[01]\.weight", name)
-    ]
-    strengths = any(f"{layer}.noise_strength" in state for layer in layers)
-    const = state.get("synthesis.b4.const")
-    if const is None or const.ndim != 3 or any(f"{layer}.noise_const" in state for layer in layers):
+    state, layers = draft.state, tuple(architecture.convolutions())
+    if any(f"{layer.name}.noise_const" in state for layer in layers):
         return
-    if not strengths:
+    if not any(f"{layer.name}.noise_strength" in state for layer in layers):
         draft.warnings.append("the model was trained without noise and does not react to it")
-        state |= {f"{layer}.noise_strength": torch.zeros(()) for layer in layers}
+        state |= {f"{layer.name}.noise_strength": torch.zeros(()) for layer in layers}
     else:
         draft.warnings.append("the file has no constant noise maps; they were drawn from a fixed seed")
     draw = np.random.RandomState(0)
-    for layer in sorted(layers, key=lambda name: (int(name.split(".")[1][1:6]), name)):
-        factor = int(layer.split(".")[1][1:6]) // 4
-        size = (const.shape[1] * factor, const.shape[2] * factor)
-        if size[0] * size[1] > MAX_RESOLUTION**2:
-            raise CheckpointError(f"its constant has {const.shape[1]} × {const.shape[2]} places: not supported")
-        state[f"{layer}.noise_const"] = torch.from_numpy(draw.standard_normal(size).astype(np.float32))
+    for layer in layers:
+        state[f"{layer.name}.noise_const"] = torch.from_numpy(draw.standard_normal(layer.size).astype(np.float32))
 
 
 def _check_tensors(draft: Draft, architecture: Architecture) -> None:
@@ -355,8 +367,12 @@ def _some(names: list[str]) -> str:
 def _mean_latent(draft: Draft, architecture: Architecture) -> Tensor:
     mapping = Preparation(architecture, draft.state, torch.device("cpu"), torch.float32).mapping()
     draw = np.random.RandomState(0)
-    z = torch.from_numpy(draw.standard_normal((MEAN_SAMPLES, architecture.z_dim)).astype(np.float32))
-    if not architecture.c_dim:
-        return mapping(z).mean(0)
-    labels = torch.eye(architecture.c_dim)[torch.arange(MEAN_SAMPLES) % architecture.c_dim]
-    return mapping(z, labels).mean(0)
+    total = torch.zeros(architecture.w_dim)
+    for first in range(0, MEAN_SAMPLES, MEAN_BLOCK):
+        z = torch.from_numpy(draw.standard_normal((MEAN_BLOCK, architecture.z_dim)).astype(np.float32))
+        if architecture.c_dim:
+            classes = torch.arange(first, first + MEAN_BLOCK) % architecture.c_dim
+            total += mapping(z, torch.nn.functional.one_hot(classes, architecture.c_dim).float()).sum(0)
+        else:
+            total += mapping(z).sum(0)
+    return total / MEAN_SAMPLES

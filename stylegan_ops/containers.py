@@ -5,17 +5,15 @@ A file is looked at through a memory map: nothing is copied that is not wanted.
 
 import mmap
 import string
-import zipfile
-import zlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from stylegan_ops.archives import Entry, read_directory
 from stylegan_ops.errors import CheckpointError
-from stylegan_ops.pickles import Damaged, PickleReader, Record
-from stylegan_ops.records import PLAIN_NAMES, STORAGE_TYPES, TENSOR_NAMES, Bytes, Storage
+from stylegan_ops.pickles import Constructor, Damaged, PickleReader, Record
+from stylegan_ops.records import PLAIN_NAMES, STORAGE_TYPES, TENSOR_NAMES, Storage
 
 TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle of a file that torch wrote before version 1.6, and of every storage inside a plain pickle."""
@@ -37,11 +35,12 @@ def map_file(path: Path) -> memoryview:
     Raises:
         CheckpointError: there is no such file, it cannot be read, or it is empty.
     """
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give the model file in it")
-    if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}")
     try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; give the model file in it")
+        if not path.is_file():
+            kind = "is a device or a pipe, not a file" if path.exists() else "is not there; check the name"
+            raise CheckpointError(f"there is no model file {path}: it {kind}")
         with path.open("rb") as file:
             if not file.seek(0, 2):
                 raise CheckpointError(f"{path} is empty; fetch it again")
@@ -59,7 +58,7 @@ def read_root(path: Path, data: memoryview) -> object:
     """
     start = bytes(data[:512])
     if start[:4] == b"PK\x03\x04":
-        return _read_zip(path)
+        return _read_zip(path, data)
     if start.startswith(TORCH_MAGIC):
         return _read_legacy(data)
     if start[:1] == b"\x80":
@@ -85,11 +84,7 @@ def _describe(start: bytes) -> str:
 
 def _read_plain(data: memoryview) -> object:
     """A pickle that Python wrote: NVIDIA's files."""
-    names = PLAIN_NAMES | TENSOR_NAMES
-    names["torch.storage._load_from_bytes"] = _nested_storage
-    names["torch_utils.persistence._reconstruct_persistent_obj"] = partial(Record, "torch_utils.persistence", ())
-    names["dnnlib.tflib.network.Network"] = lambda *args: Record("dnnlib.tflib.network.Network", args)
-    return PickleReader(data, names=names).read()
+    return PickleReader(data, names=PLAIN_NAMES | TENSOR_NAMES | NVIDIA_NAMES).read()
 
 
 def _nested_storage(content: object) -> Storage:
@@ -100,6 +95,14 @@ def _nested_storage(content: object) -> Storage:
     if not isinstance(storage, Storage):
         raise Damaged("a tensor's storage holds something else")
     return storage
+
+
+NVIDIA_NAMES: dict[str, Constructor] = {
+    "torch.storage._load_from_bytes": _nested_storage,
+    "torch_utils.persistence._reconstruct_persistent_obj": partial(Record, "torch_utils.persistence", ()),
+    "dnnlib.tflib.network.Network": lambda *args: Record("dnnlib.tflib.network.Network", args),
+}
+"""What NVIDIA's pickles may mention beside plain data and tensors."""
 
 
 def _storage_type(kind: object) -> torch.dtype:
@@ -157,51 +160,33 @@ def _read_legacy(data: memoryview) -> object:
     return root
 
 
-def _read_zip(path: Path) -> object:
+def _read_zip(path: Path, data: memoryview) -> object:
     """A torch file of 1.6 or later: a zip archive of a pickle and one entry for each storage."""
-    try:
-        archive = zipfile.ZipFile(path)
-        entries = {entry.filename: entry for entry in archive.infolist()}
-        pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if not pickles:
-            inside = ", ".join(sorted(entries)[:3]) or "nothing"
-            raise CheckpointError(f"{path} is a zip archive of {inside[:200]!r}, not a model; unpack it first")
-        folder = pickles[0].removesuffix("data.pkl")
-        if f"{folder}constants.pkl" in entries:
-            raise CheckpointError(f"{path} is a TorchScript program, not a model's weights; it is not supported")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-            raise CheckpointError(f"{path} is a compressed zip archive, which torch does not write; it may be hostile")
-
-        def fetch(name: str) -> Bytes:
-            try:
-                return archive.read(entries[name])
-            except _ZIP_ERRORS as error:
-                raise Damaged(f"the entry {name[:80]!r} is damaged") from error
-
-        endian = fetch(f"{folder}byteorder") if f"{folder}byteorder" in entries else b"little"
-        if endian != b"little":
-            raise CheckpointError(f"{path} was written on a big-endian machine, which is not supported")
-        persistent = partial(_zip_storage, entries, folder, fetch)
-        content = memoryview(fetch(pickles[0]))
-    except _ZIP_ERRORS as error:
-        raise Damaged("the zip archive is damaged or not whole") from error
+    entries = read_directory(data)
+    pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if not pickles:
+        inside = ", ".join(sorted(entries)[:3]) or "nothing"
+        raise CheckpointError(f"{path} is a zip archive of {inside[:200]!r}, not a model; unpack it first")
+    folder = pickles[0].removesuffix("data.pkl")
+    if f"{folder}constants.pkl" in entries:
+        raise CheckpointError(f"{path} is a TorchScript program, not a model's weights; it is not supported")
+    if not all(entry.is_stored for entry in entries.values()):
+        raise CheckpointError(f"{path} is a compressed zip archive, which torch does not write; it may be hostile")
+    endian = entries.get(f"{folder}byteorder")
+    if endian is not None and bytes(endian.content(data)) != b"little":
+        raise CheckpointError(f"{path} was written on a big-endian machine, which is not supported")
+    persistent = partial(_zip_storage, entries, folder, data)
+    content = entries[pickles[0]].content(data)
     return PickleReader(content, names=PLAIN_NAMES | TENSOR_NAMES, persistent=persistent).read()
 
 
-_ZIP_ERRORS = (
-    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, NotImplementedError, RuntimeError,
-)  # fmt: skip
-
-
-def _zip_storage(
-    entries: dict[str, zipfile.ZipInfo], folder: str, fetch: Callable[[str], Bytes], identity: object
-) -> Storage:
+def _zip_storage(entries: dict[str, Entry], folder: str, data: memoryview, identity: object) -> Storage:
     if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
         raise Damaged("a tensor's storage has an unknown form")
     _, kind, key, _, numel = identity
     if not isinstance(key, str) or type(numel) is not int or numel < 0:
         raise Damaged("a tensor's storage has an unknown form")
-    dtype, name = _storage_type(kind), f"{folder}data/{key}"
-    if name not in entries or entries[name].file_size != numel * dtype.itemsize:
-        raise Damaged(f"the storage {name[:80]!r} is missing or has another size")
-    return Storage(dtype, numel, partial(fetch, name))
+    dtype, entry = _storage_type(kind), entries.get(f"{folder}data/{key}")
+    if entry is None or entry.size != numel * dtype.itemsize:
+        raise Damaged(f"the storage {key[:80]!r} is missing or has another size")
+    return Storage(dtype, numel, partial(entry.content, data))

@@ -18,6 +18,12 @@ from stylegan_ops.records import ArrayRecord, TensorRecord
 MAX_TENSORS = 10_000
 """Far above any network's, far below what would take long."""
 
+MAX_NETWORKS = 16
+"""Those of a TensorFlow file are three: in training, the critic, the average."""
+
+MAX_TAPS = 16
+"""Of a resampling filter; StyleGAN2's have four."""
+
 UNSUPPORTED = "this program runs StyleGAN2 models only"
 
 
@@ -27,6 +33,10 @@ class Draft:
 
     format: str
     state: dict[str, Tensor]
+    allowance: int = 0
+    """How many numbers may still be taken out of the file: each has a byte of its own in it, or more."""
+    tensors: int = 0
+    """How many tensors were taken."""
     filters: list[Tensor] = field(default_factory=list)
     """The resampling filters that the file holds, scaled to sum 1."""
     conv_clamp: float | None = None
@@ -37,16 +47,30 @@ class Draft:
     """What the file says of its licence or origin."""
     warnings: list[str] = field(default_factory=list)
 
+    def take(self, record: TensorRecord | ArrayRecord) -> Tensor:
+        """The numbers of a record in the file.
 
-Reader = Callable[[object], Draft | None]
+        Raises:
+            Damaged: more are taken than the file has bytes: its tensors lie over one another, to fill the memory.
+        """
+        tensor = record.tensor()
+        self.allowance -= tensor.numel()
+        self.tensors += 1
+        if self.allowance < 0 or self.tensors > MAX_TENSORS:
+            raise Damaged("its tensors share their numbers, or are too many")
+        return tensor
+
+
+Reader = Callable[[object, int], Draft | None]
+"""Takes the object in a file, and the file's size in bytes."""
 
 
 # NVIDIA, PyTorch.
 
 
-def read_nvidia_torch(root: object) -> Draft | None:
+def read_nvidia_torch(root: object, size: int) -> Draft | None:
     """StyleGAN2-ADA for PyTorch, and the StyleGAN2 generators of the stylegan3 code."""
-    draft = Draft("StyleGAN2-ADA PyTorch pickle", {})
+    draft = Draft("StyleGAN2-ADA PyTorch pickle", {}, size)
     generator = root
     if isinstance(root, dict):
         if not any(_is_module(value) for value in root.values()):
@@ -63,7 +87,6 @@ def read_nvidia_torch(root: object) -> Draft | None:
     assert isinstance(generator, Record)
     _refuse_relatives(generator)
     draft.note = draft.note or _source_note(_meta(generator).get("module_src"))
-    draft.state = {}
     for name, module in _modules(generator):
         _take_module(draft, name, module)
     attributes = _attributes(generator)
@@ -111,18 +134,18 @@ def _refuse_relatives(generator: Record) -> None:
 
 def _modules(generator: Record) -> Iterator[tuple[str, Record]]:
     """The modules inside, by their dotted names. A file may nest them without end; a generator is four deep."""
-    pending = [("", generator, 0)]
-    for _ in range(MAX_TENSORS):
-        if not pending:
-            return
+    pending, seen = [("", generator, 0)], 0
+    while pending:
         name, module, depth = pending.pop()
+        seen += 1 + sum(len(_children(module, kind)) for kind in ("_modules", "_parameters", "_buffers"))
+        if seen > MAX_TENSORS:
+            raise Damaged("it has too many modules")
         yield name, module
         for key, child in _children(module, "_modules").items():
             if isinstance(child, Record):
                 if depth == 4:
                     raise Damaged("its modules are nested too deeply")
                 pending.append((f"{name}.{key}" if name else key, child, depth + 1))
-    raise Damaged("it has too many modules")
 
 
 def _take_module(draft: Draft, prefix: str, module: Record) -> None:
@@ -130,9 +153,9 @@ def _take_module(draft: Draft, prefix: str, module: Record) -> None:
         if not isinstance(value, TensorRecord):
             continue
         if name == "resample_filter":
-            draft.filters.append(value.tensor())
+            draft.filters.append(draft.take(value))
         else:
-            draft.state[f"{prefix}.{name}"] = value.tensor()
+            draft.state[f"{prefix}.{name}"] = draft.take(value)
     attributes = _attributes(module)
     activation = attributes.get("activation")
     if activation not in (None, "lrelu") and re.search(r"\.(conv[01]|fc\d+)$", prefix):
@@ -146,9 +169,9 @@ def _take_module(draft: Draft, prefix: str, module: Record) -> None:
 # NVIDIA, TensorFlow.
 
 
-def read_nvidia_tensorflow(root: object) -> Draft | None:
+def read_nvidia_tensorflow(root: object, size: int) -> Draft | None:
     """StyleGAN2 and StyleGAN2-ADA for TensorFlow: (G, D, Gs), or one network."""
-    networks = root if isinstance(root, tuple | list) else (root,)
+    networks = root[:MAX_NETWORKS] if isinstance(root, tuple | list) else (root,)
     states = [network.state for network in networks if _is_network(network)]
     if not states:
         return None
@@ -165,7 +188,7 @@ def read_nvidia_tensorflow(root: object) -> Draft | None:
     if any("ToRGB_lod" in name for name in variables):
         raise CheckpointError("this is a StyleGAN2 of the configurations A to D, which are other networks; "
                               "configurations E and F are supported")  # fmt: skip
-    draft = Draft("StyleGAN2 TensorFlow pickle", {}, note=_source_note(state.get("build_module_src")))
+    draft = Draft("StyleGAN2 TensorFlow pickle", {}, size, note=_source_note(state.get("build_module_src")))
     _take_static(draft, state.get("static_kwargs"))
     for name, array in variables.items():
         _take_variable(draft, name, array)
@@ -186,9 +209,13 @@ def _components(state: dict[str, object]) -> dict[str, dict[str, object]]:
 def _tf_variables(state: dict[str, object]) -> dict[str, ArrayRecord | float]:
     """The generator's own variables and those of its two parts, with the part's name before a slash."""
     variables: dict[str, ArrayRecord | float] = {}
+    seen = 0
     for prefix, part in (("", state), *((f"{name}/", part) for name, part in _components(state).items())):
         items = part.get("variables")
-        for item in items[:MAX_TENSORS] if isinstance(items, list) else ():
+        seen += 1 + (len(items) if isinstance(items, list) else 0)
+        if seen > MAX_TENSORS:
+            raise Damaged("it has too many variables")
+        for item in items if isinstance(items, list) else ():
             name, array = item
             if isinstance(name, str) and isinstance(array, ArrayRecord | float):  # a scalar is saved as a number
                 variables[prefix + name] = array
@@ -223,6 +250,8 @@ def _take_static(draft: Draft, static: object) -> None:
         elif key == "mapping_lrmul" and isinstance(value, int | float):
             draft.mapping_lr = float(value)
         elif key == "resample_kernel" and isinstance(value, list | tuple):
+            if len(value) > MAX_TAPS or not all(isinstance(tap, int | float) for tap in value):
+                raise CheckpointError("its resampling filter is no short row of numbers: not supported")
             taps = torch.tensor(value, dtype=torch.float32)
             draft.filters.append(torch.outer(taps, taps) / taps.sum().square())
         elif key not in _STATIC_IGNORED:
@@ -247,7 +276,7 @@ _TF_PARAMETERS = {
 
 def _take_variable(draft: Draft, name: str, array: ArrayRecord | float) -> None:
     parts = name.split("/")
-    tensor = array.tensor() if isinstance(array, ArrayRecord) else torch.tensor(array)
+    tensor = draft.take(array) if isinstance(array, ArrayRecord) else torch.tensor(array)
     if name == "dlatent_avg":
         draft.state["mapping.w_avg"] = tensor
     elif parts[0] == "mapping" and (found := re.fullmatch(r"(?:Dense(\d{1,2})|(LabelEmbed))", parts[1])):
@@ -283,7 +312,7 @@ def _take_layer(draft: Draft, resolution: int, layer: str, parameter: str, tenso
 # rosinality, and state dicts.
 
 
-def read_state_dict(root: object) -> Draft | None:
+def read_state_dict(root: object, size: int) -> Draft | None:
     """Rosinality's `.pt`, and bare dicts of tensors in its names or in NVIDIA's."""
     if not isinstance(root, dict):
         return None
@@ -294,9 +323,10 @@ def read_state_dict(root: object) -> Draft | None:
         key, inner = None, root
     tensors = _tensors(inner)
     if "style.1.weight" in tensors or "input.input" in tensors:
-        draft = _read_rosinality(tensors)
+        draft = _read_rosinality(tensors, size)
     elif any(name.startswith("synthesis.b4.") for name in tensors):
-        draft = Draft("StyleGAN2 state dict", {name: record.tensor() for name, record in tensors.items()})
+        draft = Draft("StyleGAN2 state dict", {}, size)
+        draft.state = {name: draft.take(record) for name, record in tensors.items()}
         draft.filters = [draft.state.pop(name) for name in list(draft.state) if name.endswith(".resample_filter")]
     elif tensors or "d" in root:
         kind = "a discriminator alone" if set(root) & {"d", "D"} or "final_conv.0.weight" in tensors else _listed(inner)
@@ -306,7 +336,7 @@ def read_state_dict(root: object) -> Draft | None:
     if key in ("g", "G"):
         draft.warnings.append("there is no averaged generator (g_ema); the one in training (g) is used")
     if isinstance(average := root.get("latent_avg"), TensorRecord):
-        draft.state["mapping.w_avg"] = average.tensor().flatten()
+        draft.state["mapping.w_avg"] = draft.take(average).flatten()
     draft.note = _own_note(root)
     return draft
 
@@ -325,16 +355,16 @@ _ROSINALITY_LAYER = {
 }
 
 
-def _read_rosinality(tensors: dict[str, TensorRecord]) -> Draft:
-    draft = Draft("rosinality PyTorch file", {})
+def _read_rosinality(tensors: dict[str, TensorRecord], size: int) -> Draft:
+    draft = Draft("rosinality PyTorch file", {}, size)
     for name, record in tensors.items():
         if name.endswith(("blur.kernel", "upsample.kernel")):
-            kernel = record.tensor()
+            kernel = draft.take(record)
             draft.filters.append(kernel / kernel.sum())
         elif (target := _rosinality_name(name)) is not None:
-            draft.state[target] = _without_unit_axes(target, record.tensor())
+            draft.state[target] = _without_unit_axes(target, draft.take(record))
         else:
-            draft.state[name] = record.tensor()  # the check of names will speak of it
+            draft.state[name] = draft.take(record)  # the check of names will speak of it
     return draft
 
 

@@ -4,7 +4,8 @@ Python's own unpickler, restricted or not, is a machine with many doors: it sets
 hashes tuples of any depth on the C stack, and allocates what a 5-byte instruction asks for. This is a reader for the
 instructions that serialised models really use (protocols 2 to 5). A name in the file (`collections.OrderedDict`) is
 looked up in a table of constructors that the caller gives, which build plain dicts and inert records; every other name
-is refused. Memory stays within a constant factor of the file's size.
+is refused. Memory and time stay within a constant factor of the file's size: the instructions are counted, and so is
+what constructors are given, which a file could otherwise make them copy again and again.
 
 Conventions: sets come back as lists and frozensets as tuples (nothing of the file's is ever hashed but the keys of
 dicts, which must be scalars); byte strings above `SHORT` come back as views of the file, not copies.
@@ -23,6 +24,12 @@ SHORT = 4096
 
 LONG = 32
 """Bytes of the longest whole number; arithmetic with longer ones takes time that grows with their square."""
+
+MAX_INSTRUCTIONS = 1_000_000
+"""A hundred times what a network of 1024² takes. Each may leave an empty dict of 64 bytes."""
+
+SPARE = 1 << 24
+"""Bytes that constructors may be given beyond four times the pickle's size."""
 
 Constructor = Callable[..., object]
 Names = Mapping[str, Constructor]
@@ -83,6 +90,7 @@ class PickleReader:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
+        self._room = 4 * len(data) + SPARE
 
     def read(self) -> object:
         """The object in the pickle.
@@ -92,8 +100,11 @@ class PickleReader:
             Damaged: the bytes are not a whole pickle, or hold an instruction that serialised models do not use.
         """
         start = self.position
+        left = MAX_INSTRUCTIONS
         try:
             while (code := self._take(1)[0]) != _STOP:
+                if not (left := left - 1):
+                    raise Damaged(f"it has more than {MAX_INSTRUCTIONS} instructions")
                 instruction = _INSTRUCTIONS.get(code)
                 if instruction is None:
                     raise Damaged(f"byte {self.position - 1} is {code:#04x}, no instruction that model files use")
@@ -174,8 +185,8 @@ class PickleReader:
         if type(target) is not dict or len(items) % 2:
             raise Damaged(f"items near byte {self.position} belong to no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, str | int | float | bytes | None):
-                raise Damaged(f"a key near byte {self.position} is a {type(key).__name__}")
+            if not is_key(key):
+                raise Damaged(f"a key near byte {self.position}, a {type(key).__name__}, is none of ours")
             target[key] = value
 
     def _pop_pair(self) -> list[Any]:
@@ -225,6 +236,9 @@ class PickleReader:
         source, args = self._pop_pair()
         if not isinstance(source, _Global) or not isinstance(args, tuple):
             raise Damaged(f"an object near byte {self.position} is made from no name")
+        self._room -= sum(map(_weight, args))
+        if self._room < 0:
+            raise Damaged("it uses the same data again and again")
         self._push(source.construct(*args))
 
     def _build(self) -> None:
@@ -243,6 +257,22 @@ class PickleReader:
     def _protocol(self) -> None:
         if (protocol := self._unsigned(1)) > 5:
             raise Damaged(f"protocol {protocol} of pickle is unknown")
+
+
+def is_key(value: object) -> bool:
+    """Whether a dict of ours may have this key. Whole numbers beyond 64 bits could all be made to have one hash, and
+    a dict of n such keys would take n² steps.
+    """
+    return isinstance(value, str | float | bytes | None) or (isinstance(value, int) and value.bit_length() <= 64)
+
+
+def _weight(argument: object) -> int:
+    """About how many bytes a copy of an argument takes."""
+    if isinstance(argument, str | bytes | memoryview):
+        return len(argument)
+    if isinstance(argument, list | tuple):
+        return 16 * len(argument)
+    return 100 * len(argument) if isinstance(argument, dict) else 0
 
 
 _STOP = ord(".")

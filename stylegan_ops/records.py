@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_ops.pickles import Constructor, Damaged, Record
+from stylegan_ops.pickles import Constructor, Damaged, Record, is_key
 
 Bytes = bytes | memoryview
 
@@ -64,10 +64,13 @@ class TensorRecord(Record):
         data = self.storage.fetch()
         if len(data) != size:
             raise Damaged(f"a tensor's storage has {len(data)} bytes instead of {size}")
-        if not self.storage.numel:
+        if not math.prod(self.shape):
             return torch.zeros(self.shape)
-        flat = torch.frombuffer(bytearray(data), dtype=self.storage.dtype)
-        return flat.as_strided(self.shape, self.stride, self.offset).to(torch.float32).contiguous()
+        # Only the part that is seen: a small view must not keep a large storage alive.
+        item = self.storage.dtype.itemsize
+        part = data[self.offset * item : (self.offset + _reach(self.shape, self.stride) + 1) * item]
+        flat = torch.frombuffer(bytearray(part), dtype=self.storage.dtype)
+        return flat.as_strided(self.shape, self.stride).to(torch.float32).contiguous()
 
 
 class ArrayRecord(Record):
@@ -113,6 +116,11 @@ def _is_shape(value: object) -> bool:
     )
 
 
+def _reach(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """How far behind its first number the last one of a view lies."""
+    return sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
+
+
 def _rebuild_tensor(storage: object, offset: object, shape: object, stride: object, *_unused: object) -> TensorRecord:
     """`torch._utils._rebuild_tensor_v2`; refuses views that leave the storage or count its numbers many times over."""
     if not isinstance(storage, Storage) or type(offset) is not int or offset < 0:
@@ -122,8 +130,7 @@ def _rebuild_tensor(storage: object, offset: object, shape: object, stride: obje
     assert isinstance(shape, tuple) and isinstance(stride, tuple)
     if len(shape) != len(stride) or math.prod(shape) > storage.numel:
         raise Damaged(f"a tensor of {shape} lies in a storage of {storage.numel} numbers")
-    last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
-    if math.prod(shape) and last >= storage.numel:
+    if math.prod(shape) and offset + _reach(shape, stride) >= storage.numel:
         raise Damaged(f"a tensor of {shape} reaches beyond its storage of {storage.numel} numbers")
     return TensorRecord(storage, offset, shape, stride)
 
@@ -159,7 +166,7 @@ def _dict(items: object = ()) -> dict[object, object]:
 
 
 def _pair(key: object, value: object) -> tuple[object, object]:
-    if not isinstance(key, str | int | float | bytes | None):
+    if not is_key(key):
         raise Damaged(f"a key of a dict is a {type(key).__name__}")
     return key, value
 

@@ -59,6 +59,8 @@ def test_odd_sides_are_rounded_up_where_colour_needs_it() -> None:
 
 @given(width=st.integers(2, 4000), height=st.integers(2, 4000))
 def test_widen_never_shrinks_the_constant_and_loses_at_most_an_eighth(width: int, height: int) -> None:
+    if max(width, height) > 7 * min(width, height):
+        return  # too far from the model's own shape
     canvas = plan_canvas(**SQUARE, size=(width, height))
     assert min(canvas.const_size) == 4
     across, down = canvas.frame_size
@@ -71,6 +73,20 @@ def test_widen_never_shrinks_the_constant_and_loses_at_most_an_eighth(width: int
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(RenderError, match="size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("size", [(16384, 2), (2, 4000), (2400, 256)])
+def test_a_model_is_not_widened_beyond_memory(size: tuple[int, int]) -> None:
+    """256 high and 8192 times as wide: two million pixels of width for a ribbon that nobody sees."""
+    with pytest.raises(RenderError, match=r"the model would paint \d+x\d+: choose --fit crop"):
+        plan_canvas(**SQUARE, size=size)
+    assert plan_canvas(**SQUARE, size=size, fit="crop").const_size == (4, 4)
+
+
+def test_pictures_beyond_an_encoders_memory_are_refused() -> None:
+    assert parse_size("7680x4320") == (7680, 4320)
+    with pytest.raises(RenderError, match="16384x16384 is beyond 33554432 pixels"):
+        parse_size("16384x16384")
 
 
 def test_a_size_is_read() -> None:

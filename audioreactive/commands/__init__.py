@@ -6,14 +6,16 @@ Modules are imported when their command is called, and heavy libraries inside th
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from audioreactive.errors import AudioReactiveError
+from audioreactive.errors import AudioReactiveError, printable, shown
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -74,10 +76,15 @@ def render_main() -> NoReturn:
 def run(command: click.Command, name: str) -> NoReturn:
     """Run a command and exit: 0, 2 with one sentence for what a person can mend, 130 if interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are no text
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        for line in message.getvalue().splitlines():
+            click.echo(printable(line), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; partial files were removed", err=True)
@@ -85,9 +92,12 @@ def run(command: click.Command, name: str) -> NoReturn:
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        if not _mendable(error):
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            click.echo(f"error: no file can have a name this long: {shown(error.filename)}", err=True)
+        elif _mendable(error):
+            click.echo(f"error: {printable(str(error))}", err=True)
+        else:
             raise
-        click.echo(f"error: {error}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

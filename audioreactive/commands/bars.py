@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from audioreactive.errors import printable
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Bars:
         """A remark, above the bars."""
         from tqdm import tqdm
 
-        tqdm.write(f"note: {message}", file=sys.stderr)
+        tqdm.write(f"note: {printable(message)}", file=sys.stderr)
 
     @contextlib.contextmanager
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:

@@ -8,6 +8,7 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.options import PATH, overwrite_option
+from audioreactive.errors import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,8 @@ def inspect(model: Path) -> None:
     """Say what MODEL is: format, resolution, layers, classes. Never runs what is inside."""
     from stylegan_ops import inspect_checkpoint
 
-    click.echo(str(inspect_checkpoint(model)))
+    for line in str(inspect_checkpoint(model)).splitlines():
+        click.echo(printable(line))
 
 
 @command.command(context_settings=CONTEXT)

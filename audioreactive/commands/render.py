@@ -23,6 +23,7 @@ from audioreactive.commands.options import (
     seed_option,
     stem_table,
 )
+from audioreactive.errors import printable
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -196,4 +197,4 @@ def describe(production: Production, output: Path) -> str:
         "frames": f"{production.start} to {production.stop - 1} at {features.fps} a second",
         "output": str(output),
     }
-    return "\n".join(f"{key:8} {value}" for key, value in rows.items())
+    return "\n".join(f"{key:8} {printable(value)}" for key, value in rows.items())

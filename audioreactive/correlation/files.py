@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SECTIONS, SECTION_COUNT = "chroma", 4
 """The Laplacian segmentation that stands in the score: by chroma, into four kinds of section."""
+FASTEST = Fraction(240)
+"""Frames a second at which a song is analysed at most; the features' tables grow with it."""
 UNNOTICED = 0.1
 """Seconds by which sound and picture may differ in length without a word."""
 SAME_START = 0.05
@@ -50,9 +52,10 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
     video = Path(video)
     info, times = probe(video), frame_times(video)
     fps, order = info.fps, None
-    if not times.is_even(fps):
+    if not times.is_even(fps) or fps > FASTEST:
         fps, order = _even(times.frames)
-        progress.say(f"{video.name} has no constant frame rate; it is resampled to its mean, {float(fps):.4g} frames a second")
+        kind = "more frames than can be heard in step" if times.is_even(info.fps) else "no constant frame rate"
+        progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
     check_frames(info.frames if order is None else len(order), fps)  # before anything takes time
     sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
     with track_share(progress, "listening") as report:
@@ -100,7 +103,7 @@ def _even(stamps: NDArray[np.float64]) -> tuple[Fraction, list[int]]:
     if stamps[-1] <= 0:
         raise ScoreError("all pictures of the video carry the same time; write it again with a frame rate")
     fps = Fraction((len(stamps) - 1) / stamps[-1]).limit_denominator(1001)
-    fps = min(max(fps, Fraction(1)), Fraction(240))
+    fps = min(max(fps, Fraction(1)), FASTEST)
     count = int(stamps[-1] * fps) + 1
     shown = np.searchsorted(stamps, np.arange(count) / float(fps) + 1e-6, side="right") - 1
     return fps, shown.tolist()

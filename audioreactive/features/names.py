@@ -8,7 +8,7 @@ nothing heavy.
 from dataclasses import dataclass
 from typing import Literal
 
-from audioreactive.errors import FeatureError
+from audioreactive.errors import FeatureError, shown
 
 Kind = Literal["rhythmic", "note-based", "timbral", "sectional"]
 
@@ -70,7 +70,7 @@ def split_name(name: str) -> tuple[str, Feature]:
     source, _, feature = name.rpartition(".")
     if feature not in FEATURES or "." in source or name.startswith("."):
         raise FeatureError(
-            f"there is no feature {name!r}; features are {', '.join(FEATURES)}, "
+            f"there is no feature {shown(name)}; features are {', '.join(FEATURES)}, "
             f"each alone or after a source ({', '.join(SOURCES)}, or the name of a stem), such as bass.rms"
         )
     return source, FEATURES[feature]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from audioreactive.errors import RenderError
 from audioreactive.patches.motion import (
     FloatArray,
     base_weights,
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
     from audioreactive.features import Features
     from audioreactive.patches.schema import LatentPatch, LatentSequence, Palette
+
+
+LARGEST_TABLE = 1 << 30
+"""Bytes of the weights: an hour at 24 frames a second with a palette of a thousand vectors. Making them takes two and a
+half times as much."""
 
 
 class Mapper(Protocol):
@@ -96,8 +102,6 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
     """
     import torch
 
-    from audioreactive.errors import RenderError
-
     if palette.label is not None and palette.label >= generator.c_dim:
         classes = f"classes 0 to {generator.c_dim - 1}" if generator.c_dim else "no classes"
         raise RenderError(f"label {palette.label} was asked for, but the model has {classes}")
@@ -113,7 +117,17 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
 
 
 def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatArray:
-    """Weights (T, G, P) of the patch's latents over a palette of P = `size` vectors; every row sums to one."""
+    """Weights (T, G, P) of the patch's latents over a palette of P = `size` vectors; every row sums to one.
+
+    Raises:
+        RenderError: song, frame rate and palette are each in range, but the table of weights would not fit in memory.
+    """
+    if (table := 4 * features.frames * len(DEPTHS) * size) > LARGEST_TABLE:
+        raise RenderError(
+            f"{features.frames} frames of a palette of {size} vectors need a table of {table / 2**30:.1f} GiB; "
+            f"up to {LARGEST_TABLE / 2**30:.0f} can be used: give fewer --palette seeds, a lower --fps "
+            "or a part of the song"
+        )
     base = gather(base_weights(features.frames, len(patch.base)), patch.base, size)  # [T, P]
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, P]: each group contiguous while merging
     for sequence in patch.sequences:

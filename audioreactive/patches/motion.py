@@ -24,13 +24,17 @@ Scalar = TypeVar("Scalar", np.float32, np.float64)
 
 BEATS_PER_BAR = 4
 
+SHORTEST_RELEASE = 1e-4
+"""Seconds. A peak that dies away within a fortieth of the shortest frame is gone at the next one; much shorter times
+would leave the range of floating-point numbers."""
+
 
 def shape_envelope(envelope: Envelope, features: Features) -> FloatArray:
     """(T, C) float32 in [0, 1]: the feature after contrast, release and smoothing."""
     values = np.array(features[envelope.feature], np.float32)
     if envelope.contrast != 1:
         np.power(values, np.float32(envelope.contrast), out=values)
-    if envelope.release > 0:
+    if envelope.release > SHORTEST_RELEASE:
         values = hold_and_release(values, float(envelope.release * features.fps))
     if envelope.smooth > 0:
         values = smooth(values, float(envelope.smooth * features.fps))

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from audioreactive.errors import FeatureError
+from audioreactive.errors import FeatureError, shown
 from audioreactive.features.names import SEGMENT_COUNTS, SEGMENTABLE, is_univariate, split_name
 
 Depth = Literal["deep", "middle", "shallow"]
@@ -53,14 +53,16 @@ def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
     return tuple(depth for depth in DEPTHS if depth in depths)
 
 
-FeatureName = Annotated[str, AfterValidator(_known_feature)]
-SegmentableName = Annotated[str, AfterValidator(_segmentable)]
+FeatureName = Annotated[str, Field(max_length=100), AfterValidator(_known_feature)]
+SegmentableName = Annotated[str, Field(max_length=100), AfterValidator(_segmentable)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """What `numpy.random.RandomState` takes: latent for seed s is RandomState(s).randn(1, z_dim), as users share it."""
 Position = Annotated[int, Field(ge=0, le=4095)]
 Positions = Annotated[tuple[Position, ...], Field(min_length=1, max_length=256)]
 Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=3), AfterValidator(_distinct_depths)]
 Seconds = Annotated[float, Field(ge=0, le=600)]
+Period = Annotated[float, Field(ge=0.001, le=3600)]
+"""Seconds; a shorter one would turn more than once in every frame."""
 Intensity = Annotated[float, Field(ge=0, le=2)]
 
 
@@ -79,7 +81,7 @@ class Part(BaseModel):
                 if key not in known and key not in cls.model_fields:
                     close = get_close_matches(str(key), known, 1)
                     guess = f" (did you mean {close[0]!r}?)" if close else ""
-                    raise ValueError(f"unknown key {key!r}{guess}; the keys here are {', '.join(known)}")
+                    raise ValueError(f"unknown key {shown(key)}{guess}; the keys here are {', '.join(known)}")
         return data
 
 
@@ -121,8 +123,8 @@ class _Loop(_Sequence):
     """A sub-sequence that comes back every so many bars, or seconds."""
 
     strategy: Literal["loop"]
-    bars: Annotated[float, Field(gt=0, le=1024)] | None = None
-    seconds: Annotated[float, Field(gt=0, le=3600)] | None = None
+    bars: Annotated[float, Field(ge=0.001, le=1024)] | None = None
+    seconds: Period | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> _Loop:
@@ -184,16 +186,16 @@ class NoiseBlend(_Sequence):
     strategy: Literal["blend"]
     envelope: Envelope
     fields: Positions
-    slow: Annotated[float, Field(gt=0, le=600)] = 8.0
+    slow: Annotated[Period, Field(le=600)] = 8.0
     """Seconds from one field to the next."""
-    fast: Annotated[float, Field(gt=0, le=600)] = 0.5
+    fast: Annotated[Period, Field(le=600)] = 0.5
 
 
 class NoiseLoop(_Loop):
     """The periodic function of section 4.1.2, seeded by three fields."""
 
     fields: Annotated[tuple[Position, ...], Field(min_length=3, max_length=3)]
-    sigma: Annotated[float, Field(gt=0, le=10000)] = 20.0
+    sigma: Annotated[float, Field(ge=0.001, le=10000)] = 20.0
     """Smoothness, as the standard deviation of a Gaussian process: larger moves less."""
 
 
@@ -233,7 +235,7 @@ class Palette(Part):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
     truncation: Annotated[float, Field(ge=-2, le=2)] = 1.0
     """psi: 1 the model's whole variety, 0 its average picture."""
-    label: Annotated[int, Field(ge=0)] | None = None
+    label: Annotated[int, Field(ge=0, le=2**31)] | None = None
     """Class of a conditional model; absent: each vector takes a class from its seed."""
 
 

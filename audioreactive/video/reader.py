@@ -3,8 +3,6 @@
 import contextlib
 import json
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, VIDEO_DEMUXERS, run, spawn, stranger
+from audioreactive.audio import LONGEST_HOURS
+from audioreactive.errors import VideoError, shown
+from audioreactive.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
 from audioreactive.video import tags
 
 FRAME_PATTERN: Final = "frame_%06d.png"
@@ -24,7 +23,12 @@ SOUND_FILE: Final = "sound.wav"
 INFO_FILE: Final = "video.json"
 """What a folder of frames holds, beside the frames themselves."""
 
+_PACKETS: Final = ("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-")
 _LONGEST_METADATA: Final = 4 << 20
+_LONGEST_INFO: Final = 1 << 16
+_LARGEST_SIDE: Final = 16384
+_FASTEST: Final = 1000
+"""Frames a second in a folder; both are what can be written, too."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,19 @@ def probe(path: Path) -> VideoInfo:
         return _probe_folder(path)
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
     # A decoded frame's time base is 1 / fps exactly; that of the packets is the container's.
-    first = run([*source, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
-    packets = run([*source, "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"])
+    first = _listing(path, [*source, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
+    packets = _listing(path, [*source, *_PACKETS])
     heads = dict(re.findall(r"^#(\w+ \d): (.*)$", packets, re.MULTILINE))
     try:
         width, height = map(int, heads["dimensions 0"].split("x"))
-        seconds = Fraction(dict(re.findall(r"^#(tb \d): (.*)$", first, re.MULTILINE))["tb 0"])
+        fps = 1 / Fraction(dict(re.findall(r"^#(tb \d): (.*)$", first, re.MULTILINE))["tb 0"])
     except (KeyError, ValueError, ZeroDivisionError):
         raise VideoError(f"{path} holds no picture that can be read") from None
+    _check_size(path, width, height)
     return VideoInfo(
         width=width,
         height=height,
-        fps=1 / seconds,
+        fps=fps,
         frames=len(re.findall(r"^0,", packets, re.MULTILINE)),
         video_codec=heads["codec_id 0"],
         audio_codec=heads.get("codec_id 1"),
@@ -104,7 +109,7 @@ def frame_times(path: Path) -> VideoTimes:
         info = _probe_folder(path)
         return VideoTimes(np.arange(info.frames) / float(info.fps), 0.0)
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
-    packets = run([*source, "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-"])
+    packets = _listing(path, [*source, *_PACKETS])
     bases = {stream: float(Fraction(base)) for stream, base in re.findall(r"^#tb (\d): (.*)$", packets, re.MULTILINE)}
     stamps: dict[str, list[int]] = {"0": [], "1": []}
     for stream, stamp in re.findall(r"^([01]), *-?\d+, *(-?\d+),", packets, re.MULTILINE):
@@ -112,6 +117,8 @@ def frame_times(path: Path) -> VideoTimes:
     if not stamps["0"]:
         raise VideoError(f"{path} holds no picture that can be read")
     frames = np.sort(np.array(stamps["0"])) * bases["0"]
+    if not frames[-1] - frames[0] <= LONGEST_HOURS * 3600:
+        raise VideoError(f"{path} claims to last longer than {LONGEST_HOURS} hours: cut it into parts")
     # An encoder's delay lies before 0, and is cut away by decoders.
     sound_start = max(min(stamps["1"]) * bases["1"], 0.0) - frames[0] if stamps["1"] else 0.0
     return VideoTimes(frames - frames[0], sound_start)
@@ -127,10 +134,9 @@ def read_preset(path: Path) -> str | None:
     if path.is_dir():
         return _read_preset_file(path / PRESET_FILE)
     arguments = [*QUIET, *stranger(path, VIDEO_DEMUXERS), "-f", "ffmetadata", "-"]
-    with _output_of(arguments, path) as process:
-        assert process.stdout is not None
+    with _output_of(arguments, path) as output:
         metadata = bytearray()
-        while chunk := process.stdout.read(1 << 16):
+        while chunk := output.read(1 << 16):
             metadata += chunk
             if len(metadata) > _LONGEST_METADATA:
                 raise VideoError(f"{path} carries more than {_LONGEST_METADATA} bytes of metadata; none of ours does")
@@ -150,9 +156,8 @@ def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     accurate = "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24"
     raw = ["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", accurate, "-f", "rawvideo", "-"]
     size = info.width * info.height * 3
-    with _output_of([*QUIET, *source, *raw], path) as process:
-        assert process.stdout is not None
-        while len(frame := _read_exactly(process.stdout, size)) == size:
+    with _output_of([*QUIET, *source, *raw], path) as output:
+        while output.read_into(frame := bytearray(size)) == size:
             yield np.frombuffer(frame, np.uint8).reshape(info.height, info.width, 3)
 
 
@@ -163,24 +168,54 @@ def is_frame_folder(path: Path) -> bool:
 
 
 def _check_there(path: Path) -> None:
-    if not path.exists():
-        raise VideoError(f"there is no {path}; check the name")
+    try:
+        if not path.exists():
+            raise VideoError(f"there is no {path}; check the name")
+        if not path.is_file() and not path.is_dir():
+            raise VideoError(f"{path} is a device or a pipe, not a video")
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    """Refuse pictures that this program could not have written, and that would take any memory."""
+    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+        sides = f"{shown(width)} by {shown(height)}"
+        raise VideoError(f"{path} claims pictures of {sides} pixels; sides go from 1 to {_LARGEST_SIDE}")
 
 
 def _probe_folder(path: Path) -> VideoInfo:
     try:
-        stated: dict[str, Any] = json.loads((path / INFO_FILE).read_bytes()[:65536])
+        _check_there(path / INFO_FILE)
+        with (path / INFO_FILE).open("rb") as file:
+            stated: dict[str, Any] = json.loads(file.read(_LONGEST_INFO))
         width, height = (int(side) for side in stated["size"])
-        fps = Fraction(str(stated["fps"]))
+        fps = _rate(str(stated["fps"]))
         frames = int(stated["frames"])
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, VideoError):
         raise VideoError(f"{path} is no folder of frames of this program: its {INFO_FILE} cannot be read") from None
+    _check_size(path, width, height)
+    if not 0 < fps <= _FASTEST:
+        raise VideoError(f"{path} claims {float(fps):g} frames a second; up to {_FASTEST} can be used")
+    there = sum(re.fullmatch(r"frame_\d{6,}\.png", item.name) is not None and item.is_file() for item in path.iterdir())
+    if not 0 < frames <= there:
+        raise VideoError(f"{path} should hold {shown(frames)} frames, and there are {there}")
     sound = SOUND_FILE if (path / SOUND_FILE).exists() else None
     return VideoInfo(width, height, fps, frames, "png", "pcm_s24le" if sound else None, None)
 
 
+def _rate(text: str) -> Fraction:
+    """Frames a second, from few digits: Fraction itself takes "1e1000000000", and does not come back."""
+    found = re.fullmatch(r"([0-9]{1,9})(?:/([0-9]{1,9}))?", text)
+    if found is None:
+        raise ValueError(text)
+    return Fraction(int(found[1]), int(found[2] or 1))
+
+
 def _read_preset_file(path: Path) -> str | None:
     try:
+        if path.exists() and not path.is_file():
+            raise VideoError(f"{path} is no file")
         with path.open("rb") as file:
             data = file.read(tags.LONGEST_PRESET + 1)
         if len(data) > tags.LONGEST_PRESET:
@@ -192,27 +227,18 @@ def _read_preset_file(path: Path) -> str | None:
         raise VideoError(f"{path} cannot be read: {error}") from error
 
 
+def _listing(path: Path, arguments: list[str]) -> str:
+    """What ffmpeg lists of a video."""
+    try:
+        return run(arguments)
+    except VideoError as error:
+        raise VideoError(f"{path} cannot be read as a video: {error}") from None
+
+
 @contextlib.contextmanager
-def _output_of(arguments: list[str], path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """An ffmpeg whose standard output is read in the body; its end is awaited, its failure raised."""
-    with tempfile.TemporaryFile() as complaint:
-        process = spawn(arguments, stderr=complaint, folder=path if path.is_dir() else None)
-        with process:
-            try:
-                yield process
-            except BaseException:
-                process.kill()
-                raise
-        if process.returncode:
-            complaint.seek(0)
-            lines = complaint.read(65536).decode(errors="replace").strip().splitlines()
-            raise VideoError(f"{path} cannot be read as a video: {' / '.join(lines[-3:])}")
-
-
-def _read_exactly(stream: Any, size: int) -> bytearray:
-    """Up to size bytes: fewer only at the end."""
-    data = bytearray(size)
-    view, filled = memoryview(data), 0
-    while filled < size and (count := stream.readinto(view[filled:])):
-        filled += count
-    return data[:filled] if filled < size else data
+def _output_of(arguments: list[str], path: Path) -> Iterator[Reading]:
+    """What ffmpeg makes of a video, read in the body; its end is awaited, its failure raised."""
+    with reading(arguments, folder=path if path.is_dir() else None) as output:
+        yield output
+        if problem := output.failure():
+            raise VideoError(f"{path} cannot be read as a video: {problem}")

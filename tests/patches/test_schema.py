@@ -67,7 +67,7 @@ def test_a_patch_is_immutable_and_compares_by_value() -> None:
         ),
         (lambda: LatentSegmentation(strategy="segmentation", feature="chroma", k=17, vectors=(0,)), "equal to 16"),
         (lambda: NoiseLoop(strategy="loop", bars=1, fields=(0, 1)), "at least 3"),
-        (lambda: NoiseLoop(strategy="loop", bars=1, fields=(0, 1, 2), sigma=0), "greater than 0"),
+        (lambda: NoiseLoop(strategy="loop", bars=1, fields=(0, 1, 2), sigma=0), "greater than or equal to 0.001"),
         (lambda: Amplitude(envelope=Envelope(feature="chroma")), "several channels"),
     ],
 )

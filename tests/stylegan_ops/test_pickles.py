@@ -21,7 +21,11 @@ from stylegan_ops.records import PLAIN_NAMES, TENSOR_NAMES, ArrayRecord, Storage
 scalars = st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False) | st.text()
 plain = st.recursive(
     scalars | st.binary(max_size=40),
-    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers(-(2**64) + 1, 2**64 - 1), inner)
+    ),
     max_leaves=20,
 )
 

@@ -1,0 +1,140 @@
+"""The readers that take strangers' files, each as a function of bytes."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive import audio
+from audioreactive.errors import PresetError
+from audioreactive.features import SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
+from audioreactive.ffmpeg import ffmpeg_path
+from audioreactive.patches.latents import latent_weights
+from audioreactive.patches.noise import noise_motion
+from audioreactive.presets import Preset, load_preset, parse_preset, preset_text
+from audioreactive.video import frame_times, probe, read_preset, tags
+from stylegan_ops.checkpoint import read_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+CORPUS: Final = Path(__file__).parent / "corpus"
+FRAMES: Final = 12
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and the bounds that it promises."""
+
+    name: str
+    read: Callable[[bytes, Path], object]
+    """Takes the input, and a folder for whatever it needs."""
+    seconds: float
+    megabytes: int
+    longest: int
+    """Bytes of the longest input that is tried."""
+    uses_ffmpeg: bool = False
+
+    def programs(self) -> frozenset[str]:
+        """Those that it may run."""
+        return frozenset({str(ffmpeg_path())}) if self.uses_ffmpeg else frozenset()
+
+    def corpus(self) -> Iterable[Path]:
+        """Its seeds."""
+        return sorted((CORPUS / self.name).iterdir())
+
+
+def _presets(data: bytes, scratch: Path) -> None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise PresetError(f"the preset is no text: {error.reason}") from None
+    preset = parse_preset(text, "it")
+    share = zlib.crc32(data)
+    if share % 8 == 0 and parse_preset(preset_text(preset), "it") != preset:
+        raise AssertionError("the preset is another one when it is written and read again")
+    if share % 32 == 0:
+        _move(preset)
+
+
+def _move(preset: Preset) -> None:
+    """What is accepted must give numbers, whatever is in it."""
+    features = _features(preset.feature_names())
+    weights = latent_weights(preset.latents, features, len(preset.palette.seeds))
+    motion = noise_motion(preset.noise, features)
+    tables = (
+        weights,
+        motion.weights,
+        motion.gain,
+        *(table for loop in motion.loops for table in (loop.phase, loop.share)),
+    )
+    if not all(np.isfinite(table).all() for table in tables):
+        raise AssertionError("the motion leaves the numbers")
+
+
+@lru_cache(64)
+def _features(names: tuple[str, ...]) -> Features:
+    """Half a second of a song in which everything is heard."""
+    draw = np.random.RandomState(0)
+    labels = np.stack([np.arange(FRAMES) % k for k in SEGMENT_COUNTS], axis=1).astype(np.uint8)
+    beats = np.array([0.0, 0.25])
+    return Features(
+        fps=Fraction(24), frames=FRAMES, duration=Fraction(FRAMES, 24), tempo=240.0, beats=beats, downbeats=beats[:1],
+        digest="5eed" * 16, segmentations=dict.fromkeys(SEGMENTABLE, labels),
+        envelopes={
+            name: draw.random_sample((FRAMES, split_name(name)[1].channels)).astype(np.float32) for name in names
+        },
+    )  # fmt: skip
+
+
+def _models(data: bytes, scratch: Path) -> None:
+    read_checkpoint(_file(scratch / "model", data))
+
+
+def _audio(data: bytes, scratch: Path) -> None:
+    audio.load(_file(scratch / "song", data))
+
+
+def _videos(data: bytes, scratch: Path) -> None:
+    path = _file(scratch / "video.mp4", data)
+    read_preset(path)
+    probe(path)
+    frame_times(path)
+
+
+def _metadata(data: bytes, scratch: Path) -> None:
+    """What ffmpeg prints of a file's tags, and the two texts in a folder of frames, which a NUL parts."""
+    tags.preset_in(data)
+    folder = scratch / "frames"
+    folder.mkdir(exist_ok=True)
+    _file(folder / "frame_000000.png", b"")
+    info, _, preset = data.partition(b"\0")
+    _file(folder / "video.json", info)
+    _file(folder / "preset.toml", preset)
+    probe(folder)
+    frame_times(folder)
+    load_preset(str(folder))
+
+
+def _file(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+TARGETS: Final = {
+    target.name: target
+    for target in (
+        Target("presets", _presets, seconds=2, megabytes=200, longest=4096),
+        Target("models", _models, seconds=10, megabytes=500, longest=24_576),
+        Target("audio", _audio, seconds=20, megabytes=500, longest=8192, uses_ffmpeg=True),
+        Target("videos", _videos, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
+        Target("metadata", _metadata, seconds=2, megabytes=200, longest=4096),
+    )
+}
+"""Times, of the processor, catch what grows with the square of its input. What waits is ended by libFuzzer's alarm."""

@@ -1,0 +1,206 @@
+"""Videos, folders of frames and sounds from strangers: bounded memory, bounded waiting, one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audioreactive import audio, ffmpeg
+from audioreactive.correlation import score
+from audioreactive.errors import AudioError, AudioReactiveError, PresetError, VideoError
+from audioreactive.presets import LARGEST_PRESET, load_preset
+from audioreactive.video import VideoSettings, VideoWriter, frame_times, probe, read_frames, read_preset, tags
+
+
+def write(path: Path, **options: object) -> Path:
+    frames = np.zeros((4, 16, 16, 3), np.uint8)
+    with VideoWriter(
+        path, VideoSettings(fps=Fraction(24), size=(16, 16)), frame_size=(16, 16), sound=None, **options
+    ) as file:
+        file.write(frames)
+    return path
+
+
+# Folders of frames.
+
+INFOS = {
+    "nested": b'{"size": ' + b"[" * 30_000,
+    "a rate of 10^9 digits": b'{"size": [16, 16], "fps": "1e1000000000", "frames": 4}',
+    "a rate of nothing": b'{"size": [16, 16], "fps": "0", "frames": 4}',
+    "a rate over nothing": b'{"size": [16, 16], "fps": "1/0", "frames": 4}',
+    "a negative rate": b'{"size": [16, 16], "fps": "-24", "frames": 4}',
+    "a rate beyond all": b'{"size": [16, 16], "fps": "999999999", "frames": 4}',
+    "infinite sides": b'{"size": [Infinity, 16], "fps": "24", "frames": 4}',
+    "sides of a terabyte": b'{"size": [1000000, 1000000], "fps": "24", "frames": 4}',
+    "negative sides": b'{"size": [-16, 16], "fps": "24", "frames": 4}',
+    "three sides": b'{"size": [16, 16, 16], "fps": "24", "frames": 4}',
+    "frames without end": b'{"size": [16, 16], "fps": "24", "frames": 1e300}',
+    "frames that are not there": b'{"size": [16, 16], "fps": "24", "frames": 5}',
+    "frames of 4000 digits": b'{"size": [16, 16], "fps": "24", "frames": 1' + b"0" * 4000 + b"}",
+    "sides of 4000 digits": b'{"size": [16, 1' + b"0" * 4000 + b'], "fps": "24", "frames": 4}',
+    "no frames": b'{"size": [16, 16], "fps": "24", "frames": 0}',
+    "no table": b"[1]",
+    "digits": b'{"size": [16, 16], "fps": "24", "frames": ' + b"9" * 5000 + b"}",
+    "no text": b"\xff\xfe\0",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("frames") / "frames")
+
+
+@pytest.mark.parametrize("name", INFOS)
+def test_a_folder_that_lies_is_refused(name: str, folder: Path) -> None:
+    (folder / "video.json").write_bytes(INFOS[name])
+    for reader in (probe, frame_times, lambda path: next(read_frames(path))):
+        with pytest.raises(VideoError) as caught:
+            reader(folder)
+        assert len(str(caught.value)) < 300
+
+
+def test_what_is_no_file_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    home = write(tmp_path / "frames")
+    assert json.loads((home / "video.json").read_text())["frames"] == probe(home).frames == 4
+    (home / "frame_000002.png").unlink()
+    os.mkfifo(home / "frame_000002.png")
+    with pytest.raises(VideoError, match="should hold 4 frames, and there are 3"):
+        probe(home)
+    os.mkfifo(home / "preset.toml")
+    with pytest.raises(VideoError, match="is no file"):
+        read_preset(home)
+    (home / "video.json").unlink()
+    (home / "video.json").symlink_to("/dev/zero")
+    with pytest.raises(VideoError, match=r"its video\.json cannot be read"):
+        probe(home)
+
+
+def test_pipes_devices_and_impossible_names(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for reader in (probe, read_preset, frame_times, lambda path: next(read_frames(path)), score):
+        for path in (tmp_path / "pipe.mp4", Path("/dev/zero")):
+            with pytest.raises(VideoError, match="a device or a pipe"):
+                reader(path)
+        with pytest.raises(VideoError, match="File name too long"):
+            reader(Path("x" * 5000))
+
+
+# Videos.
+
+
+def claiming(source: bytes, box: bytes, offset: int, value: bytes) -> bytes:
+    place = source.index(box) + offset
+    return source[:place] + value + source[place + len(value) :]
+
+
+def test_a_video_of_years_is_refused(tmp_path: Path) -> None:
+    """Its four pictures last 2^30 units of time each: a list of all the seconds between them would fill the memory."""
+    video = write(tmp_path / "a.mp4").read_bytes()
+    place = video.index(b"stts") + 8
+    (count,) = struct.unpack(">I", video[place : place + 4])
+    assert count == 1
+    long = video[: place + 8] + struct.pack(">I", 1 << 30) + video[place + 12 :]
+    (tmp_path / "long.mp4").write_bytes(long)
+    with pytest.raises(AudioReactiveError, match="claims"):
+        score(tmp_path / "long.mp4")
+
+
+def test_a_preset_in_a_video_is_bounded_like_any_other(tmp_path: Path) -> None:
+    video = write(tmp_path / "a.mp4", preset="#" * (LARGEST_PRESET + 1))
+    with pytest.raises(PresetError, match="a preset has at most"):
+        load_preset(str(video))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b";FFMETADATA1\ncomment=" + b"\\\n" * 500_000,
+        b"comment=# audioreactive preset\\\n" * 50_000,
+        b"comment" * 300_000,
+        b"\xff" * 500_000,
+        b"comment=" + b"\\" * 500_001,
+    ],
+)
+def test_metadata_takes_time_in_line_with_its_length(metadata: bytes) -> None:
+    start = time.process_time()
+    tags.preset_in(metadata)
+    assert time.process_time() - start < 3
+
+
+# The process that reads.
+
+
+def program(folder: Path, script: str) -> Path:
+    path = folder / "ffmpeg"
+    path.write_text(f"#!{sys.executable}\n{script}")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_decoder_that_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = program(tmp_path, "import time, sys\nsys.stdout.write('half')\nsys.stdout.flush()\ntime.sleep(600)\n")
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    monkeypatch.setattr(ffmpeg, "PATIENCE", 2.0)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    start = time.monotonic()
+    with pytest.raises(VideoError, match="made nothing of it for 2 seconds"):
+        read_preset(tmp_path / "a.mp4")
+    with pytest.raises(AudioError, match="made nothing of it for 2 seconds"):
+        audio.load(tmp_path / "a.mp4")
+    assert time.monotonic() - start < 30
+
+
+def test_a_reader_that_takes_its_time_is_not_a_decoder_that_stalls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg, "PATIENCE", 0.5)
+    frames = read_frames(write(tmp_path / "a.mkv"))
+    next(frames)
+    time.sleep(1.5)
+    assert len(list(frames)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds another process")
+def test_a_decoder_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = program(tmp_path, "import time\ntime.sleep(0.5)\nx = bytearray(1 << 31)\nprint('owned')\n")
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
+    with pytest.raises(VideoError, match="MemoryError"):
+        ffmpeg.run(["-version"])
+
+
+def test_listings_end_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = program(tmp_path, "while True: print('0, 1, 1, 1, 1, 0x0')\n")
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    monkeypatch.setattr(ffmpeg, "_LONGEST_LISTING", 1 << 20)
+    with pytest.raises(VideoError, match="lists more than 1048576 bytes"):
+        ffmpeg.run(["-i", "x"])
+
+
+def test_what_ffmpeg_says_is_made_fit_for_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = program(tmp_path, "import sys\nsys.stderr.write('[error] \\x1b[2J' + 'x' * 100000)\nsys.exit(1)\n")
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    for reader in (read_preset, audio.load):
+        with pytest.raises(AudioReactiveError) as caught:
+            reader(tmp_path / "a.mp4")
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 700
+
+
+# Sounds.
+
+
+def test_a_sound_of_too_many_samples_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.flac", np.zeros((96_000, 8)), 96_000)
+    monkeypatch.setattr(audio, "MOST_SAMPLES", 400_000)
+    with pytest.raises(AudioError, match="holds more than 400000 samples over its 8 channels"):
+        audio.load(tmp_path / "a.flac")
