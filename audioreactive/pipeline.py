@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from audioreactive.chunks.plan import CHUNK_SECONDS
 from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.features.names import DEFAULT_FEATURES
 from audioreactive.progress import Progress, Silent
+from audioreactive.recipes import Recipe, song_seed
 from audioreactive.sizes import Canvas, Fit, plan_canvas
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
 
     import torch
 
+    from audioreactive.chunks.film import Crew
+    from audioreactive.chunks.scene import ModelFile, Scene
     from audioreactive.features import Features
-    from audioreactive.patches.latents import Latents
-    from audioreactive.patches.noise import NoiseSequence
     from audioreactive.patches.schema import Patch
     from audioreactive.presets import Preset
     from audioreactive.renderer import Precision
+    from audioreactive.video import OutputFormat, VideoEncoder
+    from audioreactive.video.chunks import Encoding
     from stylegan_ops import Generator
 
 BeatTracker = Literal["librosa", "madmom"]
@@ -53,6 +57,10 @@ class RenderSettings:
     batch: int | None = None
     crf: int = 18
     """Quality of H.264 and VP9: 1 nearly lossless, 18 looks so, 28 small."""
+    encoder: VideoEncoder = "auto"
+    """Of H.264: NVENC where frames are made on a GPU that has it, else x264."""
+    chunk: Fraction = CHUNK_SECONDS
+    """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
     beat_tracker: BeatTracker = "librosa"
 
 
@@ -64,14 +72,13 @@ class Production:
     features: Features
     preset: Preset
     generator: Generator
-    latents: Latents
-    noise: NoiseSequence
+    scene: Scene
     canvas: Canvas
+    encoding: Encoding
     start: int
     """First frame."""
     stop: int
     """One past the last frame."""
-    batch: int
     settings: RenderSettings
 
     @property
@@ -81,58 +88,21 @@ class Production:
 
 
 @dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, for as many songs as there are."""
+
+    name: str
+    file: ModelFile
+    generator: Generator
+
+
+@dataclass(frozen=True)
 class Rendered:
     """What came out."""
 
     path: Path
     frames: int
     preset: Preset
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to come by a preset: a given one, or a drawn one, and what to change in it."""
-
-    preset: Preset | None = None
-    seed: int | None = None
-    """Without a preset and a seed, the seed comes from the song's content: the same song, the same video."""
-    palette: tuple[int, ...] | None = None
-    truncation: float | None = None
-    label: int | None = None
-    overrides: tuple[str, ...] = field(default=())
-    best_of: int | None = None
-    """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
-
-    @property
-    def needs_song(self) -> bool:
-        """Whether the seed is the song's to give."""
-        return self.preset is None and self.seed is None
-
-    def make(self, song_seed: int = 0) -> Preset:
-        """The preset, all changes made.
-
-        Raises:
-            PresetError: a change does not fit.
-        """
-        from audioreactive.patches.schema import Patch
-        from audioreactive.presets import MadeWith, override, preset_of
-
-        preset = self.preset
-        if preset is None:
-            seed = song_seed if self.seed is None else self.seed
-            preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
-        changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
-        expressions = [
-            f"palette.{key} = {list(value) if isinstance(value, tuple) else value}"
-            for key, value in changes.items()
-            if value is not None
-        ]
-        return override(preset, (*expressions, *self.overrides))
-
-
-def song_seed(digest: str) -> int:
-    """The seed of a song that nobody gave one: the first 32 bits of its content's digest."""
-    return int(digest[:8], 16)
 
 
 def listen(
@@ -180,23 +150,39 @@ def load_model(model: Path | None, *, device: torch.device, dtype: torch.dtype) 
     return load_generator(model, device=device, dtype=dtype)
 
 
+def open_model(model: Path | None, settings: RenderSettings = RenderSettings()) -> LoadedModel:
+    """The model on the device and in the precision that are asked for.
+
+    Raises:
+        RenderError: the device cannot be used.
+        StyleGANError: the file holds no model.
+    """
+    from audioreactive.builtin import builtin_digest
+    from audioreactive.chunks.scene import ModelFile, file_digest
+    from audioreactive.renderer import choose_device, choose_dtype
+
+    device = choose_device(settings.device)
+    generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
+    if model is None:
+        return LoadedModel(BUILTIN_MODEL, ModelFile(None, builtin_digest()), generator)
+    return LoadedModel(model.name, ModelFile(model.absolute(), file_digest(model)), generator)
+
+
 def prepare(
     song: Path,
     output: Path,
     *,
-    model: Path | None = None,
-    recipe: Recipe = Recipe(),
+    model: Path | LoadedModel | None = None,
+    recipe: Recipe | None = None,
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> Production:
     """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
-    from audioreactive.patches.latents import Latents, latent_weights, make_palette
-    from audioreactive.patches.noise import make_noise
-    from audioreactive.renderer import choose_device, choose_dtype, default_batch
-    from audioreactive.video import output_format
+    from audioreactive.renderer import choose_device, default_batch
+    from audioreactive.video import choose_encoder, output_format
 
-    progress = progress or Silent()
+    progress, recipe = progress or Silent(), recipe or Recipe()
     if settings.device not in ("auto", "cpu"):
         choose_device(settings.device)  # a wrong name shows at once
     preset = recipe.make()  # before anything takes time, so that mistakes show at once
@@ -210,65 +196,119 @@ def prepare(
         preset = recipe.make(song_seed(features.digest))
         if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
             features = hear(preset.feature_names())
-    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
-    device = choose_device(settings.device)
     start, stop = frame_range(features, settings.start, settings.duration)
-
-    generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
+    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
+    loaded = model if isinstance(model, LoadedModel) else open_model(model, settings)
+    generator = loaded.generator
+    kind = choose_encoder(output_format(output), settings.encoder, on_gpu=generator.device.type == "cuda")
     if recipe.best_of is not None:
-        preset = _most_reactive(recipe, features, generator, settings.batch or default_batch(device), progress)
-    canvas = _canvas(generator, preset, settings, even=output_format(output).even, progress=progress)
+        batch = settings.batch or default_batch(generator.device, generator)
+        preset = _most_reactive(recipe, features, generator, batch, progress)
+    canvas = _canvas(generator, preset, settings, even=kind.even, progress=progress)
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
-    preset = _signed(preset, features, canvas, settings, fps, model)
-    palette = make_palette(preset.palette, generator)
+    preset = _signed(preset, features, canvas, settings, fps, loaded)
+    encoding = _encoding(kind, canvas, fps, settings)
     return Production(
         song=song,
         features=features,
         preset=preset,
         generator=generator,
-        latents=Latents(latent_weights(preset.latents, features, len(palette)), palette),
-        noise=make_noise(preset.noise, features, generator.noise_sizes, device),
+        scene=_scene(preset, features, generator, loaded.file, encoding, settings),
         canvas=canvas,
+        encoding=encoding,
         start=start,
         stop=stop,
-        batch=settings.batch or default_batch(device),
         settings=settings,
     )
 
 
-def produce(
-    production: Production, output: Path, *, overwrite: bool = False, progress: Progress | None = None
-) -> Rendered:
-    """Render the frames and stream them into the file, while its sound is taken from the song."""
-    from audioreactive.presets import preset_text
-    from audioreactive.renderer import render_frames
-    from audioreactive.video import VideoSettings, VideoWriter
+def _encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
+    from audioreactive.video import VideoSettings
+    from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 
-    features, canvas = production.features, production.canvas
-    settings = VideoSettings(fps=features.fps, size=canvas.size, filters=canvas.filters, crf=production.settings.crf)
-    writer = VideoWriter(
-        output,
-        settings,
-        frame_size=canvas.frame_size,
-        sound=production.song,
-        start=production.start / features.fps,
-        duration=production.frames / features.fps,
-        preset=preset_text(production.preset),
-        overwrite=overwrite,
+    look = VideoSettings(
+        fps=fps,
+        size=canvas.size,
+        filters=canvas.filters,
+        crf=settings.crf,
+        layout=kind.best_layout(canvas.filters),
+        threads=ENCODER_THREADS,
     )
-    frames = render_frames(
-        production.generator,
-        production.latents,
-        production.noise,
-        batch=production.batch,
-        start=production.start,
-        stop=production.stop,
+    return Encoding(kind, look, canvas.frame_size)
+
+
+def _scene(
+    preset: Preset,
+    features: Features,
+    generator: Generator,
+    model: ModelFile,
+    encoding: Encoding,
+    settings: RenderSettings,
+) -> Scene:
+    from audioreactive.chunks.scene import Scene
+    from audioreactive.patches.latents import latent_weights, make_palette
+    from audioreactive.patches.noise import noise_motion
+    from audioreactive.renderer import default_batch
+
+    palette = make_palette(preset.palette, generator)
+    return Scene(
+        model=model,
+        const_size=generator.architecture.const_size,
+        device=str(generator.device),
+        dtype=generator.dtype,
+        compiled=generator.compiled,
+        weights=latent_weights(preset.latents, features, len(palette)),
+        palette=palette.cpu().numpy(),
+        noise_motion=noise_motion(preset.noise, features),
+        batch=settings.batch or default_batch(generator.device, generator),
+        layout=encoding.settings.layout,
     )
-    with writer, (progress or Silent()).track("rendering", production.frames, "frame") as advance:
-        for batch in frames:
-            writer.write(batch)
-            advance(len(batch))
+
+
+def produce(
+    production: Production,
+    output: Path,
+    *,
+    crew: Crew | None = None,
+    overwrite: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Rendered:
+    """Make the video, or finish one that was begun before and cut short.
+
+    Args:
+        production: what to render.
+        output: the video's name.
+        crew: who makes the chunks; by default this process.
+        overwrite: replace what has the name already.
+        fresh: throw away what another job has left of this output.
+        progress: told how far it is.
+    """
+    from audioreactive.chunks.film import Film, make_film
+    from audioreactive.chunks.job import Origin, describe_job
+    from audioreactive.chunks.making import LocalCrew
+    from audioreactive.chunks.plan import chunk_length, plan_chunks
+    from audioreactive.presets import preset_text
+
+    progress = progress or Silent()
+    features, scene, encoding = production.features, production.scene, production.encoding
+    text = preset_text(production.preset)
+    origin = Origin(features.digest, scene.model.sha256, text)
+    length = chunk_length(production.settings.chunk, features.fps, scene.batch)
+    frames = range(production.start, production.stop)
+    film = Film(
+        output=output,
+        encoding=encoding,
+        chunks=plan_chunks(frames.start, frames.stop, length),
+        job=describe_job(scene, encoding, origin, frames=frames, length=length),
+        song=production.song,
+        start=frames.start / features.fps,
+        duration=len(frames) / features.fps,
+        preset=text,
+    )
+    crew = crew or LocalCrew(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)
+    make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
     return Rendered(output, production.frames, production.preset)
 
 
@@ -383,21 +423,15 @@ def _canvas(
 
 
 def _signed(
-    preset: Preset, features: Features, canvas: Canvas, settings: RenderSettings, fps: Fraction, model: Path | None
+    preset: Preset, features: Features, canvas: Canvas, settings: RenderSettings, fps: Fraction, model: LoadedModel
 ) -> Preset:
     """The preset with what it was rendered with, so that a video's preset gives the same video again."""
-    import hashlib
-
     from audioreactive.presets import MadeWith, RenderDefaults
 
-    digest = None
-    if model is not None:
-        with model.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
     made_with = MadeWith(
         program=f"audioreactive {version('audioreactive')}",
-        model=BUILTIN_MODEL if model is None else model.name,
-        model_sha256=digest,
+        model=model.name,
+        model_sha256=None if model.file.path is None else model.file.sha256,
         song_sha256=features.digest,
         seed=preset.made_with.seed if preset.made_with else None,
     )

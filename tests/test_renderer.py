@@ -6,12 +6,29 @@ import numpy as np
 import pytest
 import torch
 
+from audioreactive import renderer
+from audioreactive.delivery import CudaDelivery
 from audioreactive.errors import RenderError
-from audioreactive.renderer import choose_device, choose_dtype, render_frames, to_uint8
+from audioreactive.renderer import (
+    MEMORY_SHARE,
+    Renderer,
+    choose_device,
+    choose_dtype,
+    default_batch,
+    picture_bytes,
+    render_frames,
+    to_pixels,
+    to_uint8,
+    total_memory,
+)
+from stylegan_ops import Generator
 
 
 class Recorder:
     """Latents, noise and generator in one: a frame's picture is its index, and every request is written down."""
+
+    device = torch.device("cpu")
+    compiled = False
 
     def __init__(self, frames: int) -> None:
         self.length, self.asked = frames, []
@@ -47,7 +64,120 @@ def test_levels_are_rounded_and_clamped() -> None:
 
 def test_devices_and_precisions() -> None:
     assert choose_device("cpu").type == "cpu"
-    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
     assert choose_dtype("auto", torch.device("cuda")) == torch.float16
+    assert choose_dtype("fp32", torch.device("cuda")) == torch.float32
     with pytest.raises(RenderError, match="the device 'toaster' cannot be used"):
         choose_device("toaster")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"avx512_f": True}, "float32"),
+        (None, "float32"),
+    ],
+)
+def test_bfloat16_is_taken_where_the_cpu_computes_in_it(monkeypatch, told: dict | None, expected: str) -> None:
+    if told is None:  # an older PyTorch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert choose_dtype("auto", torch.device("cpu")) == getattr(torch, expected)
+
+
+def test_the_batch_fits_the_memory_that_there_is(monkeypatch) -> None:
+    network = Generator.random(img_resolution=64, channel_base=1024, seed=0, z_dim=8, w_dim=8, mapping_layers=1)
+    # Four copies of 16 · 64² float32 activations, and four pictures of 3 · 64² float32.
+    assert picture_bytes(network) == 4 * 16 * 64 * 64 * 4 + 4 * 3 * 64 * 64 * 4
+    for pictures, batch in ((100, 4), (4, 4), (3.9, 2), (1.5, 1), (0.1, 1)):
+        memory = int(pictures * picture_bytes(network) / MEMORY_SHARE) + 1
+        monkeypatch.setattr(renderer, "total_memory", lambda device, memory=memory: memory)
+        assert default_batch(torch.device("cpu"), network) == batch
+    assert total_memory(torch.device("cpu")) > 1 << 28
+
+
+class Short(Recorder):
+    """Has memory for so many frames at once."""
+
+    def __init__(self, frames: int, room: int) -> None:
+        super().__init__(frames)
+        self.room = room
+
+    def synthesis(self, ws: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        if len(ws) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().synthesis(ws, noise)
+
+
+@pytest.mark.parametrize(("batch", "room", "at_once"), [(8, 8, 8), (8, 5, 4), (8, 1, 1), (5, 4, 3), (5, 2, 2)])
+def test_out_of_memory_halves_the_work_and_loses_no_frame(batch: int, room: int, at_once: int) -> None:
+    short, said = Short(22, room), []
+    renders = Renderer(short, short, short, batch=batch, say=said.append)
+    found = dict(renders.batches(range(0, 22, batch)))
+    assert renders.computed_at_once == at_once
+    assert bool(said) == (batch > room)
+    for first, frames in found.items():
+        np.testing.assert_array_equal(frames[:, 0, 0, 0], np.minimum(np.arange(first, first + batch), 21))
+
+
+def test_no_memory_for_one_frame_is_a_sentence() -> None:
+    short = Short(4, 0)
+    with pytest.raises(RenderError, match=r"not enough memory for one frame \(CUDA out of memory"):
+        list(render_frames(short, short, short, batch=4))
+
+
+def test_other_faults_are_not_taken_for_a_lack_of_memory() -> None:
+    class Broken(Recorder):
+        def synthesis(self, ws: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    broken = Broken(4)
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(render_frames(broken, broken, broken, batch=4))
+
+
+class Slow:
+    """Stands in for a GPU: writes down when a copy is begun and when it is waited for."""
+
+    def __init__(self, lookahead: int) -> None:
+        self.lookahead, self.events = lookahead, []
+
+    def send(self, pixels: torch.Tensor):
+        number = int(pixels[0, 0, 0, 0])
+        self.events.append(("send", number))
+        copy = pixels.clone()
+
+        def wait() -> np.ndarray:
+            self.events.append(("wait", number))
+            return copy.numpy()
+
+        return wait
+
+
+def test_a_gpu_has_its_next_batches_before_the_oldest_is_waited_for() -> None:
+    recorder, slow = Recorder(16), Slow(2)
+    renders = Renderer(recorder, recorder, recorder, batch=4, delivery=slow)
+    found = [(first, frames[0, 0, 0, 0]) for first, frames in renders.batches([8, 0, 12, 4])]
+    assert found == [(8, 8), (0, 0), (12, 12), (4, 4)], "in the order of the asking"
+    assert slow.events == [
+        ("send", 8), ("send", 0), ("send", 12), ("wait", 8), ("send", 4), ("wait", 0), ("wait", 12), ("wait", 4)
+    ]  # fmt: skip
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_pinned_copies_are_whole() -> None:
+    delivery = CudaDelivery(torch.device("cuda"))
+    sent = [torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8, device="cuda") for _ in range(8)]
+    waits = [delivery.send(pixels) for pixels in sent]
+    for pixels, wait in zip(sent, waits, strict=True):
+        np.testing.assert_array_equal(wait(), pixels.cpu().numpy())
+
+
+def test_yuv_frames_are_half_as_many_bytes_and_the_same_colours() -> None:
+    image = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(2, 3, 4, 6)
+    assert to_pixels(image, "rgb24", compiled=False).shape == (2, 4, 6, 3)
+    planes = to_pixels(image, "yuv420p", compiled=False)
+    assert planes.tolist() == [[63] * 24 + [102] * 6 + [240] * 6] * 2  # BT.709's red

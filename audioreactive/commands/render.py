@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from audioreactive.pipeline import BeatTracker, Production
     from audioreactive.renderer import Precision
     from audioreactive.sizes import Fit
+    from audioreactive.video import VideoEncoder
 
 
 @click.command(context_settings=CONTEXT)
@@ -101,7 +102,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="Quality of H.264 and VP9: 1 best, 18 transparent, 28 small.",
 )
+@click.option(
+    "--encoder",
+    type=click.Choice(["auto", "x264", "nvenc"]),
+    default="auto",
+    show_default=True,
+    help="Encoder of .mp4; auto takes NVENC where the GPU has it.",
+)
+@click.option(
+    "--chunk",
+    type=Time(),
+    default="5",
+    show_default=True,
+    help="Length of the pieces that are made one by one; what a crash costs at most.",
+)
 @overwrite_option
+@click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the recipe as a .toml file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be rendered, and stop.")
 @quiet_option
@@ -110,8 +126,8 @@ def command(
     best_of: int | None, palette: tuple[int, ...] | None, truncation: float | None, label: int | None,
     fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
     overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str,
-    precision: Precision, batch: int | None, crf: int, overwrite: bool, save_preset: Path | None, dry_run: bool,
-    quiet: bool,
+    precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
+    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> None:  # fmt: skip
     r"""Render SONG to a video in which every motion can be traced to something heard.
 
@@ -121,11 +137,14 @@ def command(
     render song.mp3 --preset pulse
     render song.mp3 --best-of 32              the most audio-reactive of 32 recipes
     render other.flac --preset out.mp4        a video carries its recipe inside
+
+    A render that was cut short goes on when the same command is given again.
     """
     from audioreactive.files import check_name
-    from audioreactive.pipeline import Recipe, RenderSettings, prepare, produce
+    from audioreactive.pipeline import RenderSettings, prepare, produce
     from audioreactive.presets import load_preset
     from audioreactive.presets import save_preset as write_preset
+    from audioreactive.recipes import Recipe
     from audioreactive.video import check_output
 
     song, output = _input_and_output(song, demo, output)
@@ -148,7 +167,7 @@ def command(
     )
     settings = RenderSettings(
         fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
-        batch=batch, crf=crf, beat_tracker=beats,
+        batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
     )  # fmt: skip
     progress = progress_for(quiet)
     production = prepare(
@@ -162,7 +181,7 @@ def command(
     from stylegan_ops import keep_freed_memory
 
     keep_freed_memory()  # this process has nothing left to do but to ask for the same blocks again and again
-    rendered = produce(production, output, overwrite=overwrite, progress=progress)
+    rendered = produce(production, output, overwrite=overwrite, fresh=fresh, progress=progress)
     if not quiet:
         click.echo(rendered.path)
 
