@@ -1,8 +1,9 @@
 """The hidden folder beside the output, in which a render that was cut short is found again.
 
 It holds `job.json`, what is being made; `chunks.jsonl`, a journal with a line for each chunk that is whole; the chunks;
-and a lock, which the system takes away from a program that dies. A chunk counts when the journal names it and its bytes
-have the digest that stands there: whatever happened to the rest is made again. Only the main process writes the journal.
+and a lock, which the system takes away from a program that dies. A chunk counts when the journal names it and its
+bytes have the digest that stands there: whatever happened to the rest is made again. Only the main process writes the
+journal.
 """
 
 from __future__ import annotations

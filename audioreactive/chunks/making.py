@@ -63,7 +63,7 @@ def chunk_name(index: int, suffix: str) -> str:
 
 @dataclass(frozen=True)
 class LocalCrew:
-    """This process alone; see `film.Crew`."""
+    """The process that asks, alone; see `film.Crew`."""
 
     renderer: Callable[[], Renderer]
     """Makes the renderer, when there is something to render."""
