@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from audioreactive.chunks.plan import CHUNK_SECONDS
 from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.features.names import DEFAULT_FEATURES
+from audioreactive.production import Production, Rendered, make_encoding, make_scene, produce
 from audioreactive.progress import Progress, Silent
 from audioreactive.recipes import Recipe, song_seed
 from audioreactive.sizes import Canvas, Fit, plan_canvas
@@ -21,14 +22,12 @@ if TYPE_CHECKING:
 
     import torch
 
-    from audioreactive.chunks.film import Crew
-    from audioreactive.chunks.scene import ModelFile, Scene
+    from audioreactive.chunks.scene import ModelFile
     from audioreactive.features import Features
     from audioreactive.patches.schema import Patch
     from audioreactive.presets import Preset
     from audioreactive.renderer import Precision
-    from audioreactive.video import OutputFormat, VideoEncoder
-    from audioreactive.video.chunks import Encoding
+    from audioreactive.video import VideoEncoder
     from stylegan_ops import Generator
 
 BeatTracker = Literal["librosa", "madmom"]
@@ -65,44 +64,12 @@ class RenderSettings:
 
 
 @dataclass(frozen=True)
-class Production:
-    """Everything that a render needs, made and checked: what `--dry-run` shows and `produce` renders."""
-
-    song: Path
-    features: Features
-    preset: Preset
-    generator: Generator
-    scene: Scene
-    canvas: Canvas
-    encoding: Encoding
-    start: int
-    """First frame."""
-    stop: int
-    """One past the last frame."""
-    settings: RenderSettings
-
-    @property
-    def frames(self) -> int:
-        """Number of frames of the video."""
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
 class LoadedModel:
     """A model in memory, for as many songs as there are."""
 
     name: str
     file: ModelFile
     generator: Generator
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """What came out."""
-
-    path: Path
-    frames: int
-    preset: Preset
 
 
 def listen(
@@ -208,108 +175,19 @@ def prepare(
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
     preset = _signed(preset, features, canvas, settings, fps, loaded)
-    encoding = _encoding(kind, canvas, fps, settings)
+    encoding = make_encoding(kind, canvas, fps, settings)
     return Production(
         song=song,
         features=features,
         preset=preset,
         generator=generator,
-        scene=_scene(preset, features, generator, loaded.file, encoding, settings),
+        scene=make_scene(preset, features, generator, loaded.file, encoding, settings),
         canvas=canvas,
         encoding=encoding,
         start=start,
         stop=stop,
         settings=settings,
     )
-
-
-def _encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
-    from audioreactive.video import VideoSettings
-    from audioreactive.video.chunks import ENCODER_THREADS, Encoding
-
-    look = VideoSettings(
-        fps=fps,
-        size=canvas.size,
-        filters=canvas.filters,
-        crf=settings.crf,
-        layout=kind.best_layout(canvas.filters),
-        threads=ENCODER_THREADS,
-    )
-    return Encoding(kind, look, canvas.frame_size)
-
-
-def _scene(
-    preset: Preset,
-    features: Features,
-    generator: Generator,
-    model: ModelFile,
-    encoding: Encoding,
-    settings: RenderSettings,
-) -> Scene:
-    from audioreactive.chunks.scene import Scene
-    from audioreactive.patches.latents import latent_weights, make_palette
-    from audioreactive.patches.noise import noise_motion
-    from audioreactive.renderer import default_batch
-
-    palette = make_palette(preset.palette, generator)
-    return Scene(
-        model=model,
-        const_size=generator.architecture.const_size,
-        device=str(generator.device),
-        dtype=generator.dtype,
-        compiled=generator.compiled,
-        weights=latent_weights(preset.latents, features, len(palette)),
-        palette=palette.cpu().numpy(),
-        noise_motion=noise_motion(preset.noise, features),
-        batch=settings.batch or default_batch(generator.device, generator),
-        layout=encoding.settings.layout,
-    )
-
-
-def produce(
-    production: Production,
-    output: Path,
-    *,
-    crew: Crew | None = None,
-    overwrite: bool = False,
-    fresh: bool = False,
-    progress: Progress | None = None,
-) -> Rendered:
-    """Make the video, or finish one that was begun before and cut short.
-
-    Args:
-        production: what to render.
-        output: the video's name.
-        crew: who makes the chunks; by default this process.
-        overwrite: replace what has the name already.
-        fresh: throw away what another job has left of this output.
-        progress: told how far it is.
-    """
-    from audioreactive.chunks.film import Film, make_film
-    from audioreactive.chunks.job import Origin, describe_job
-    from audioreactive.chunks.making import LocalCrew
-    from audioreactive.chunks.plan import chunk_length, plan_chunks
-    from audioreactive.presets import preset_text
-
-    progress = progress or Silent()
-    features, scene, encoding = production.features, production.scene, production.encoding
-    text = preset_text(production.preset)
-    origin = Origin(features.digest, scene.model.sha256, text)
-    length = chunk_length(production.settings.chunk, features.fps, scene.batch)
-    frames = range(production.start, production.stop)
-    film = Film(
-        output=output,
-        encoding=encoding,
-        chunks=plan_chunks(frames.start, frames.stop, length),
-        job=describe_job(scene, encoding, origin, frames=frames, length=length),
-        song=production.song,
-        start=frames.start / features.fps,
-        duration=len(frames) / features.fps,
-        preset=text,
-    )
-    crew = crew or LocalCrew(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)
-    make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
-    return Rendered(output, production.frames, production.preset)
 
 
 def render(
@@ -322,12 +200,17 @@ def render(
     seed: int | None = None,
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
     overwrite: bool = False,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> Rendered:
     """Render a song to a video; without `output`, an mp4 beside the song.
 
     The recipe is a preset (or its name or file), a patch or a seed; with none of these, drawn from the song's content.
+    A render that was cut short goes on from the chunks that it left, and `fresh` throws away those of another job.
+    `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
     """
     from audioreactive.presets import load_preset, preset_of
@@ -351,7 +234,9 @@ def render(
         stems=stems,
         progress=progress,
     )
-    return produce(production, output, overwrite=overwrite, progress=progress)
+    return produce(
+        production, output, workers=workers, cluster=cluster, overwrite=overwrite, fresh=fresh, progress=progress
+    )
 
 
 def frame_range(features: Features, start: Fraction, duration: Fraction | None) -> tuple[int, int]:

@@ -79,12 +79,12 @@ def run(command: click.Command, name: str) -> NoReturn:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; partial files were removed", err=True)
+        click.echo("interrupted; what was half-made is removed", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        if not _mendable(error):
+        if not is_mendable(error):
             raise
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -96,7 +96,7 @@ def _terminated(signum: int, frame: FrameType | None) -> None:
     sys.exit(128 + signum)
 
 
-def _mendable(error: Exception) -> bool:
+def is_mendable(error: Exception) -> bool:
     """Whether this is a sentence for a person rather than a fault of ours. The generator's package is not imported
     for the question: an error of its can only come from a module that is there.
     """
