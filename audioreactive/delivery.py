@@ -51,7 +51,7 @@ class CudaDelivery:
     def __init__(self, device: torch.device) -> None:
         import torch
 
-        self._copies = torch.cuda.Stream(device)
+        self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, pixels: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
         """Copy behind what the generator's stream has been given so far."""
@@ -63,7 +63,8 @@ class CudaDelivery:
             copy.copy_(pixels, non_blocking=True)
             # The block of the pixels must not be given to another tensor before the copy has read it.
             pixels.record_stream(self._copies)
-            done = torch.cuda.Event(blocking=True)  # waits asleep: the cores are for the encoders
+            # Waits asleep: the cores are for the encoders.
+            done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._copies)
 
         def wait() -> NDArray[np.uint8]:

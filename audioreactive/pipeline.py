@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,6 @@ from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.features.names import DEFAULT_FEATURES
 from audioreactive.production import Production, Rendered, make_encoding, make_scene, produce
 from audioreactive.progress import Progress, Silent
-from audioreactive.recipes import Recipe, song_seed
 from audioreactive.sizes import Canvas, Fit, plan_canvas
 
 if TYPE_CHECKING:
@@ -70,6 +69,52 @@ class LoadedModel:
     name: str
     file: ModelFile
     generator: Generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to come by a preset: a given one, or a drawn one, and what to change in it."""
+
+    preset: Preset | None = None
+    seed: int | None = None
+    """Without a preset and a seed, the seed comes from the song's content: the same song, the same video."""
+    palette: tuple[int, ...] | None = None
+    truncation: float | None = None
+    label: int | None = None
+    overrides: tuple[str, ...] = field(default=())
+    best_of: int | None = None
+    """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
+
+    @property
+    def needs_song(self) -> bool:
+        """Whether the seed is the song's to give."""
+        return self.preset is None and self.seed is None
+
+    def make(self, song_seed: int = 0) -> Preset:
+        """The preset, all changes made.
+
+        Raises:
+            PresetError: a change does not fit.
+        """
+        from audioreactive.patches.schema import Patch
+        from audioreactive.presets import MadeWith, override, preset_of
+
+        preset = self.preset
+        if preset is None:
+            seed = song_seed if self.seed is None else self.seed
+            preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+        changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
+        expressions = [
+            f"palette.{key} = {list(value) if isinstance(value, tuple) else value}"
+            for key, value in changes.items()
+            if value is not None
+        ]
+        return override(preset, (*expressions, *self.overrides))
+
+
+def song_seed(digest: str) -> int:
+    """The seed of a song that nobody gave one: the first 32 bits of its content's digest."""
+    return int(digest[:8], 16)
 
 
 def listen(
@@ -140,7 +185,7 @@ def prepare(
     output: Path,
     *,
     model: Path | LoadedModel | None = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe = Recipe(),
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
@@ -149,7 +194,7 @@ def prepare(
     from audioreactive.renderer import choose_device, default_batch
     from audioreactive.video import choose_encoder, output_format
 
-    progress, recipe = progress or Silent(), recipe or Recipe()
+    progress = progress or Silent()
     if settings.device not in ("auto", "cpu"):
         choose_device(settings.device)  # a wrong name shows at once
     preset = recipe.make()  # before anything takes time, so that mistakes show at once

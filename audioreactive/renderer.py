@@ -81,7 +81,7 @@ def _cpu_has_bf16() -> bool:
     """Whether the CPU multiplies matrices in bfloat16: by AMX or AVX-512. PyTorch before 2.10 does not tell."""
     import torch
 
-    told = getattr(torch.cpu, "get_capabilities", dict)()
+    told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(told.get("amx_bf16") or told.get("avx512_bf16"))
 
 

@@ -23,8 +23,7 @@ from audioreactive.choose import choose, preview_score
 from audioreactive.correlation import sound_tables
 from audioreactive.features import analyze_file
 from audioreactive.patches.schema import Patch
-from audioreactive.pipeline import load_model
-from audioreactive.recipes import song_seed
+from audioreactive.pipeline import load_model, song_seed
 from audioreactive.renderer import CPU_BATCH
 
 FPS = Fraction(24)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -14,9 +15,10 @@ import numpy as np
 import soundfile
 
 from audioreactive.chunks import workers
-from audioreactive.chunks.film import Film
+from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.making import LocalCrew
 from audioreactive.chunks.plan import plan_chunks
+from audioreactive.progress import Silent
 from audioreactive.video import VideoSettings, output_format
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 from audioreactive.video.formats import frame_shape
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+FRAMES, LENGTH = 90, 12
+"""Of the film that workers make."""
 SIZE = (48, 32)
 BATCH = 4
 
@@ -82,6 +86,28 @@ def make_film_of(
 
 def alone(film: Film, painter: Painter | None = None) -> LocalCrew:
     return LocalCrew(lambda: painter or Painter(), film.encoding)  # type: ignore[arg-type, return-value]
+
+
+class Ears(Silent):
+    """Hears what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def make_counting(film: Film, crew) -> list[int]:
+    """Make a film; the changes of its progress."""
+    counts: list[int] = []
+
+    class Counting(Silent):
+        def track(self, stage, total, unit):
+            return contextlib.nullcontext(counts.append)
+
+    make_film(film, crew, overwrite=False, fresh=False, progress=Counting())
+    return counts
 
 
 def die(*arguments: object) -> None:

@@ -83,7 +83,8 @@ class RayCrew:
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=MOST_ATTEMPTS)(_make_chunk)
         # In a list, a reference is not resolved before the task begins, but by the task, where it is news.
         scene = [ray.put(replace(self.scene, model=self.scene.model.carried()))]
-        key, waiting, running = secrets.token_hex(8), list(reversed(chunks)), {}
+        key, waiting = secrets.token_hex(8), list(reversed(chunks))
+        running: dict[Any, Chunk] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < _AHEAD * _slots(cpus, gpus):

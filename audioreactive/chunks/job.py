@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from audioreactive.ffmpeg import ffmpeg_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
     from audioreactive.chunks.scene import Scene
@@ -62,15 +65,27 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
 
 def _motion_digest(scene: Scene) -> str:
     """Of all numbers that the network is fed: whatever the recipe, the stems or the beats change shows here."""
-    motion = scene.noise_motion
-    tables = [scene.weights, scene.palette, motion.weights, motion.gain, np.array(motion.seeds)]
-    for loop in motion.loops:
-        tables += [loop.phase, loop.share, np.array([*loop.seeds, loop.reach])]
     digest = hashlib.sha256()
-    for table in tables:
-        digest.update(f"{table.dtype} {table.shape}".encode())
-        digest.update(np.ascontiguousarray(table).data)
+    for part in _parts([scene.weights, scene.palette, scene.noise_motion]):
+        digest.update(part)
     return digest.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[bytes | memoryview]:
+    """Everything in a value, in order: tables, numbers, and whatever holds them."""
+    if isinstance(value, np.ndarray):
+        yield f"{value.dtype} {value.shape};".encode()
+        yield np.ascontiguousarray(value).data
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield f"{field.name}:".encode()
+            yield from _parts(getattr(value, field.name))
+    elif isinstance(value, tuple | list):
+        yield f"{len(value)};".encode()
+        for item in value:
+            yield from _parts(item)
+    else:
+        yield f"{value!r};".encode()
 
 
 def _device_name(device: torch.device) -> str:

@@ -76,7 +76,7 @@ class _Worker:
 
     number: int
     process: BaseProcess
-    pipe: Connection
+    pipe: Connection[Any, Any]
     chunks: dict[int, Chunk] = field(default_factory=dict)
     """In its hands, by index."""
     frames: int = 0
@@ -128,15 +128,13 @@ class _Office:
         for number in range(self._count):
             self._hire(number)
         while self._missing:
-            pipes = {worker.pipe: worker for worker in self._workers}
-            ends = {worker.process.sentinel: worker for worker in self._workers}
-            ready = set(wait([*pipes, *ends]))
-            for pipe in ready & set(pipes):
-                yield from self._listen(pipes[pipe])
-            for end in ready & set(ends):
-                if ends[end] in self._workers:
-                    yield from self._listen(ends[end])  # what it said before
-                    self._part_with(ends[end])
+            ready = set(wait([event for worker in self._workers for event in (worker.pipe, worker.process.sentinel)]))
+            for worker in list(self._workers):
+                if worker.process.sentinel in ready:
+                    yield from self._listen(worker)  # what it said before
+                    self._part_with(worker)
+                elif worker.pipe in ready:
+                    yield from self._listen(worker)
 
     def close(self) -> None:
         """Leave no worker."""
@@ -213,7 +211,9 @@ class _Office:
         self._hire(worker.number)
 
 
-def _work(pipe: Connection, scene: Scene, encoding: Encoding, folder: Path, number: int, threads: int) -> None:
+def _work(
+    pipe: Connection[Any, Any], scene: Scene, encoding: Encoding, folder: Path, number: int, threads: int
+) -> None:
     """A worker's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, _leave)
@@ -246,7 +246,7 @@ def _work(pipe: Connection, scene: Scene, encoding: Encoding, folder: Path, numb
         pipe.send(_Failed(error if isinstance(error, AudioReactiveError) else None, traceback.format_exc()))
 
 
-def _orders(pipe: Connection) -> Iterator[Chunk]:
+def _orders(pipe: Connection[Any, Any]) -> Iterator[Chunk]:
     """Chunks as the main process hands them out, one when it is asked for, until there are no more."""
     while True:
         pipe.send(_Asks())

@@ -28,9 +28,8 @@ from audioreactive.commands.options import (
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from audioreactive.pipeline import BeatTracker, LoadedModel, RenderSettings
+    from audioreactive.pipeline import BeatTracker, LoadedModel, Recipe, RenderSettings
     from audioreactive.production import Production
-    from audioreactive.recipes import Recipe
     from audioreactive.renderer import Precision
     from audioreactive.sizes import Fit
     from audioreactive.video import VideoEncoder
@@ -152,9 +151,8 @@ def command(
     A render that was cut short goes on when the same command is given again.
     """
     from audioreactive.files import check_name
-    from audioreactive.pipeline import RenderSettings
+    from audioreactive.pipeline import Recipe, RenderSettings
     from audioreactive.presets import load_preset
-    from audioreactive.recipes import Recipe
     from audioreactive.video import check_output
 
     jobs = _inputs_and_outputs(songs, demo, output)

@@ -11,27 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crews import BATCH, SIZE, Painter, alone, make_film_of, picture, tone
+from crews import BATCH, SIZE, Ears, Painter, alone, make_film_of, picture, tone
 
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import make_film
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
 from audioreactive.errors import VideoError
-from audioreactive.progress import Silent
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 
 FILM = Fraction(24000, 1001)
-
-
-class Ears(Silent):
-    """Hears what is said, and counts what is advanced."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
 
 
 def ffmpeg(*arguments: object) -> str:

@@ -6,102 +6,25 @@ import os
 import signal
 import time
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from crews import die, parent_of_a_worker, tone
-from support import make_features, save_small_model
+from crews import FRAMES, LENGTH, Ears, die, parent_of_a_worker
+from crews import make_counting as make
 
 from audioreactive.chunks import workers
-from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.folder import work_folder
-from audioreactive.chunks.making import LocalCrew
-from audioreactive.chunks.plan import plan_chunks
-from audioreactive.chunks.scene import ModelFile, Scene, file_digest
+from audioreactive.chunks.scene import ModelFile, Scene
 from audioreactive.chunks.workers import WorkerCrew
 from audioreactive.errors import RenderError
-from audioreactive.patches.latents import latent_weights, make_palette
-from audioreactive.patches.noise import noise_motion
-from audioreactive.patches.schema import Patch
 from audioreactive.progress import Silent
-from audioreactive.video import VideoSettings, output_format, read_frames
-from audioreactive.video.chunks import ENCODER_THREADS, Encoding
-from stylegan_ops import load_generator
+from audioreactive.video import read_frames
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FRAMES, LENGTH = 90, 12
-
-
-class Ears(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_small_model(path)
-    generator, features, patch = load_generator(path), make_features(4), Patch.random(5)
-    palette = make_palette(patch.palette, generator)
-    return Scene(
-        model=ModelFile(path, file_digest(path)),
-        const_size=(4, 6),
-        device="cpu",
-        dtype=torch.float32,
-        compiled=generator.compiled,
-        weights=latent_weights(patch.latents, features, len(palette)),
-        palette=palette.numpy(),
-        noise_motion=noise_motion(patch.noise, features),
-        batch=4,
-        layout="rgb24",
-    )
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
-    folder = tmp_path_factory.mktemp("film")
-    settings = VideoSettings(fps=Fraction(24), size=(48, 32), threads=ENCODER_THREADS)
-    return Film(
-        output=folder / "alone.mkv",
-        encoding=Encoding(output_format(folder / "alone.mkv"), settings, (48, 32)),
-        chunks=plan_chunks(0, FRAMES, LENGTH),
-        job={},
-        song=tone(folder / "song.wav", 4),
-        start=Fraction(0),
-        duration=Fraction(FRAMES, 24),
-        preset="",
-    )
-
-
-@pytest.fixture(scope="module")
-def expected(scene: Scene, film: Film) -> np.ndarray:
-    """The frames that one process makes."""
-    make(film, LocalCrew(scene.renderer, film.encoding))
-    frames = np.stack(list(read_frames(film.output)))
-    assert frames.std(axis=0).mean() > 2
-    return frames
-
-
-def make(film: Film, crew) -> list[int]:
-    """Make a film; the changes of its progress."""
-    counts: list[int] = []
-
-    class Counting(Silent):
-        def track(self, stage, total, unit):
-            import contextlib
-
-            return contextlib.nullcontext(counts.append)
-
-    make_film(film, crew, overwrite=False, fresh=False, progress=Counting())
-    return counts
+    from audioreactive.chunks.film import Film
 
 
 def test_workers_make_the_same_frames(scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -176,4 +175,4 @@ def test_what_cannot_be_had_is_a_sentence(call, song, model, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     result = call("render", song, "--model", model, "--seed", 1, "--duration", 0.2, "-o", "out.mp4", *arguments)
     assert result.code == 2 and words in result.err and "Traceback" not in result.err
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())
