@@ -24,7 +24,7 @@ from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.video.chunks import ENCODER_THREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from audioreactive.chunks.plan import Chunk
     from audioreactive.chunks.scene import Scene
@@ -50,7 +50,7 @@ class RayCrew:
         if importlib.util.find_spec("ray") is None:
             raise RenderError("--cluster needs Ray: pip install 'audioreactive[cluster]', here and on every node")
 
-    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Iterator[MadeChunk]:
+    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks, and bring them into the folder.
 
         Raises:
@@ -76,7 +76,7 @@ class RayCrew:
             if ours:
                 ray.shutdown()
 
-    def _results(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Iterator[MadeChunk]:
+    def _results(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         import ray
 
         cpus, gpus = self._share()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +14,7 @@ from audioreactive.video.encoder import explained
 from audioreactive.video.writer import NameTaken, check_output, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Crew(Protocol):
     """Whoever makes chunks: this process, others, or other machines."""
 
-    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Iterator[MadeChunk]:
+    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks in the folder, in any order; each is handed out when its file is whole."""
         ...
 
@@ -83,10 +84,11 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
     try:
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
-            for chunk in crew.make(missing, work.path, advance):
-                work.accept(chunk)
-                made[chunk.index] = chunk
-                sound.check()
+            with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
+                for chunk in coming:
+                    work.accept(chunk)
+                    made[chunk.index] = chunk
+                    sound.check()
         track = sound.finish()
         parts = [(made[chunk.index].name, len(chunk)) for chunk in film.chunks]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)

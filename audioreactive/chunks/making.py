@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from audioreactive.video.chunks import ENCODER_THREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -70,7 +70,7 @@ class LocalCrew:
     encoding: Encoding
     treat: Treatment | None = None
 
-    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Iterator[MadeChunk]:
+    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks in the folder."""
         if not chunks:
             return
@@ -115,7 +115,7 @@ class ChunkMaker:
         self._asked: dict[int, _Lane] = {}  # first frame of a batch -> where it goes
         self._closing: deque[_Lane] = deque()  # chunks that have all their frames
 
-    def make(self, chunks: Iterable[Chunk], advance: Advance) -> Iterator[MadeChunk]:
+    def make(self, chunks: Iterable[Chunk], advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks; each is handed out when its file is whole, under its name, and on the disk.
 
         Raises:

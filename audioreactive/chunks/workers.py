@@ -23,7 +23,7 @@ from audioreactive.chunks.making import ENCODER_NICENESS, ChunkMaker, encoders_a
 from audioreactive.errors import AudioReactiveError, RenderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from multiprocessing.process import BaseProcess
     from pathlib import Path
     from types import FrameType
@@ -96,7 +96,7 @@ class WorkerCrew:
         if not 1 <= self.workers <= MOST_WORKERS:
             raise RenderError(f"{self.workers} workers were asked for; there can be 1 to {MOST_WORKERS}")
 
-    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Iterator[MadeChunk]:
+    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks in the folder.
 
         Raises:

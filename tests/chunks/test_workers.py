@@ -14,7 +14,7 @@ from crews import FRAMES, LENGTH, Ears, die, parent_of_a_worker
 from crews import make_counting as make
 
 from audioreactive.chunks import workers
-from audioreactive.chunks.folder import work_folder
+from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.scene import ModelFile, Scene
 from audioreactive.chunks.workers import WorkerCrew
 from audioreactive.errors import RenderError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.chunks.film import Film
+    from audioreactive.chunks.making import MadeChunk
 
 
 def test_workers_make_the_same_frames(scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path) -> None:
@@ -81,19 +82,23 @@ def test_a_workers_sentence_is_told(scene: Scene, film: Film, tmp_path: Path) ->
         make(out, WorkerCrew(moved, film.encoding, 1, Silent()))
 
 
-def test_an_interrupt_leaves_no_worker(scene: Scene, film: Film, tmp_path: Path) -> None:
-    out = replace(film, output=tmp_path / "out.mkv")
+def test_an_interrupt_leaves_no_worker(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, accept, accepted = replace(film, output=tmp_path / "out.mkv"), WorkFolder.accept, []
 
-    class Interrupted(WorkerCrew):
-        def make(self, chunks, folder, advance):
-            for made in super().make(chunks, folder, advance):
-                yield made
-                raise KeyboardInterrupt
+    def interrupted(self: WorkFolder, made: MadeChunk) -> None:
+        if accepted:
+            raise KeyboardInterrupt
+        accepted.append(made.name)
+        accept(self, made)
 
+    monkeypatch.setattr(WorkFolder, "accept", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        make(out, Interrupted(scene, film.encoding, 2, Silent()))
+        make(out, WorkerCrew(scene, film.encoding, 2, Silent()))
     assert not workers.multiprocessing.active_children()
-    assert not [item for item in work_folder(out.output).iterdir() if "partial" in item.name]
+    names = {item.name for item in work_folder(out.output).iterdir()}
+    assert accepted[0] in names and not [name for name in names if "partial" in name]
 
 
 @pytest.mark.parametrize("count", [0, -1, 1000])
