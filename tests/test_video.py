@@ -1,7 +1,6 @@
 """Frames and sound into a file, and back: exact shapes, exact colours, exact text, and nothing half-written."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -467,19 +466,6 @@ def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
             forever(writer)
         finally:
             interrupt.cancel()
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A disk of 200 KiB or as many as asked for, where this user may make one."""
-    size = getattr(request, "param", 200)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", 0, f"size={size}k".encode()):
-        pytest.skip("no right to mount a small disk")
-    yield disk
-    assert libc.umount(os.fsencode(disk)) == 0
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

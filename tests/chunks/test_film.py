@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -297,6 +299,28 @@ def test_a_song_without_sound_is_noticed_at_once(tmp_path: Path) -> None:
     with pytest.raises(VideoError):
         make(film, alone(film, painter))
     assert painter.rendered < 2000
+
+
+def resize(disk: Path, kilobytes: int) -> None:
+    remount = 32
+    options = f"size={kilobytes}k".encode()
+    assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(disk), b"tmpfs", remount, options) == 0
+
+
+# Too small for the chunks (260 kB); large enough for them and the sound, but not for the video beside them.
+@pytest.mark.parametrize("tiny_disk", [110, 330], indirect=True)
+def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, song: Path) -> None:
+    film = make_film_of(tiny_disk / "out.mkv", song, frames=50)
+    ears = Ears()
+    with pytest.raises(VideoError, match="is full"):
+        make_film(film, alone(film), overwrite=False, fresh=False, progress=ears)
+    assert not film.output.exists()
+    kept = int(ears.said[-1].split()[0])
+    assert "chunks are kept" in ears.said[-1] and 0 < kept <= 5
+    resize(tiny_disk, 4000)
+    assert make(film) == [f"{kept} of 5 chunks are there from before"]
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    assert list(tiny_disk.iterdir()) == [film.output]
 
 
 def test_the_disk_is_full_in_a_chunk_and_in_the_join(tmp_path: Path, song: Path, monkeypatch) -> None:

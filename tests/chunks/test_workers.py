@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from crews import FRAMES, LENGTH, Ears, die, parent_of_a_worker
 from crews import make_counting as make
 
@@ -117,6 +118,20 @@ def test_a_scene_travels_with_its_model(scene: Scene, expected: np.ndarray) -> N
     assert carried.model.path is None and replace(scene, compiled=not scene.compiled)
     with pytest.raises(RenderError, match="differ in the last bits"):
         replace(scene, compiled=not scene.compiled).renderer()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_frame_does_not_depend_on_the_number_of_threads(scene: Scene, dtype: torch.dtype) -> None:
+    """Which is why workers, who share the cores, make the frames that one process makes."""
+    renderer, threads, found = replace(scene, dtype=dtype).renderer(), torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(np.concatenate([frames for _, frames in renderer.batches([0, 40])]))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
 
 
 def test_workers_end_with_the_main_process() -> None:
