@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from fractions import Fraction
 from functools import cache
 from typing import Final, Literal
 
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, ffmpeg_path
-from audioreactive.video.formats import NVENC, OutputFormat
+from audioreactive.video.formats import NVENC, OutputFormat, VideoSettings
 
 VideoEncoder = Literal["auto", "x264", "nvenc"]
 VIDEO_ENCODERS: Final[tuple[VideoEncoder, ...]] = ("auto", "x264", "nvenc")
@@ -45,7 +46,8 @@ def choose_encoder(kind: OutputFormat, encoder: VideoEncoder, *, on_gpu: bool) -
 def why_no_nvenc() -> str | None:
     """None where NVENC encodes; otherwise the reason, as ffmpeg tells it. Encodes a few frames, once in a process."""
     frames = ["-f", "lavfi", "-i", "color=size=256x256:rate=24", "-frames:v", "8", "-pix_fmt", "yuv420p"]
-    command = [str(ffmpeg_path()), *QUIET, *frames, "-c:v", NVENC.video_encoder, "-f", "null", "-"]
+    encoding = NVENC.arguments(VideoSettings(fps=Fraction(24), size=(256, 256)))
+    command = [str(ffmpeg_path()), *QUIET, *frames, *encoding, "-f", "null", "-"]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
