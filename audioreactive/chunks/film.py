@@ -14,7 +14,7 @@ from audioreactive.video.encoder import explained
 from audioreactive.video.writer import NameTaken, check_output, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from audioreactive.chunks.plan import Chunk
     from audioreactive.progress import Advance, Progress
     from audioreactive.video.chunks import Encoding
+
+
+class Revision(Protocol):
+    """Looks at all chunks before they are joined, and makes some of them anew, under other names.
+
+    `video.chunks.read_chunk` gives a chunk's frames as a viewer will see them, `making.ChunkMaker` renders one again
+    and treats its frames on their way. What was revised is not in the journal: cut short, it is done again, from the
+    chunks as they were.
+    """
+
+    def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[MadeChunk]:
+        """Chunks to take instead of those with the same index; `made` are all, in order, in the folder."""
+        ...
 
 
 class Crew(Protocol):
@@ -47,6 +60,7 @@ class Film:
     """Seconds."""
     preset: str
     """TOML to embed."""
+    revise: Revision | None = None
 
 
 def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress: Progress) -> None:
@@ -89,6 +103,9 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
                     work.accept(chunk)
                     made[chunk.index] = chunk
                     sound.check()
+        if film.revise:
+            for chunk in film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path):
+                made[chunk.index] = chunk
         track = sound.finish()
         parts = [(made[chunk.index].name, len(chunk)) for chunk in film.chunks]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)

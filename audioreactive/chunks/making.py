@@ -56,9 +56,9 @@ def encoders_at_once(cores: int, *, on_gpu: bool) -> int:
     return min(max(cores // ENCODER_THREADS, 1), MOST_ENCODERS) if on_gpu else 1
 
 
-def chunk_name(index: int, suffix: str) -> str:
+def chunk_name(index: int, suffix: str, kind: str = "chunk") -> str:
     """The name of a finished chunk."""
-    return f"chunk_{index:06d}{suffix}"
+    return f"{kind}_{index:06d}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class ChunkMaker:
         encoders: open at once, at most.
         niceness: of the encoders.
         treat: what is done to frames before they are coded.
+        kind: first word of the files' names.
     """
 
     def __init__(
@@ -107,8 +108,9 @@ class ChunkMaker:
         encoders: int = 1,
         niceness: int = 0,
         treat: Treatment | None = None,
+        kind: str = "chunk",
     ) -> None:
-        self._renderer, self._encoding, self._folder = renderer, encoding, folder
+        self._renderer, self._encoding, self._folder, self._kind = renderer, encoding, folder, kind
         self._encoders, self._niceness, self._treat = encoders, niceness, treat
         self._alive: list[_Lane] = []
         self._open: list[_Lane] = []  # chunks of which batches are still to be asked for
@@ -142,8 +144,11 @@ class ChunkMaker:
         """First frames of the batches, in the order in which encoders want them."""
         while True:
             while len(self._open) < self._encoders and (chunk := next(chunks, None)) is not None:
-                self._alive.append(_Lane(chunk, self._encoding, self._folder, self._renderer.batch, self._niceness))
-                self._open.append(self._alive[-1])
+                lane = _Lane(
+                    chunk, self._name(chunk), self._encoding, self._folder, self._renderer.batch, self._niceness
+                )
+                self._alive.append(lane)
+                self._open.append(lane)
             if not self._open:
                 return
             lane = min(self._open, key=lambda lane: lane.ahead)
@@ -152,6 +157,9 @@ class ChunkMaker:
                 self._open.remove(lane)
             self._asked[first] = lane
             yield first
+
+    def _name(self, chunk: Chunk) -> str:
+        return chunk_name(chunk.index, self._encoding.suffix, self._kind)
 
     def _reap(self, *, at_most: int) -> Iterator[MadeChunk]:
         """Chunks whose encoders have ended; waits while there are more than so many that have not."""
@@ -166,9 +174,8 @@ class ChunkMaker:
 class _Lane:
     """One chunk on its way through one encoder."""
 
-    def __init__(self, chunk: Chunk, encoding: Encoding, folder: Path, batch: int, niceness: int) -> None:
-        self._chunk, self._folder, self._batch = chunk, folder, batch
-        self._name = chunk_name(chunk.index, encoding.suffix)
+    def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int, niceness: int) -> None:
+        self._chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
         self._missing = 0  # batches that were asked for and have not come

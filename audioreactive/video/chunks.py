@@ -8,24 +8,29 @@ encoder's threads, so that one set of parameters at the head of the file serves 
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
 from audioreactive.video import tags
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
-from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
+from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE, read_exactly
 from audioreactive.video.sound import sound_arguments
 from audioreactive.video.writer import complete_frame_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from fractions import Fraction
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 ENCODER_THREADS: Final = 4
 """Of each encoder, on every machine: x264 codes a film differently with another number, and a chunk shall have the same
@@ -67,6 +72,26 @@ class Encoding:
             frame_shape=frame_shape(self.settings.layout, self.frame_size),
             niceness=niceness,
         )
+
+
+def read_chunk(encoding: Encoding, path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Frames of a chunk as a viewer will see them, one after the other, in the layout in which they went in.
+
+    Only where they are coded in the size in which they came: otherwise they are (H, W, 3) RGB of the finished size.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    settings = encoding.settings
+    shape = frame_shape(settings.layout, settings.size)
+    convert = ["-vf", "scale=flags=bicubic+accurate_rnd+full_chroma_int"] if settings.layout == "rgb24" else []
+    decode = ["-i", path.name, *convert, "-pix_fmt", settings.layout, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
+    run = _Run([*QUIET, *decode], path.parent)
+    try:
+        yield from (np.frombuffer(frame, np.uint8).reshape(shape) for frame in run.pieces(math.prod(shape)))
+        run.finish()
+    finally:
+        run.abandon()
 
 
 class SoundTrack:
@@ -190,6 +215,11 @@ class _Run:
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None
+
+    def pieces(self, size: int) -> Iterator[bytearray]:
+        """Standard output in pieces of so many bytes, as it comes."""
+        while len(piece := read_exactly(self._process.stdout, size)) == size:
+            yield piece
 
     def finish(self) -> bytes:
         """What it said on standard output, at its end."""

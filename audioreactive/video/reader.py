@@ -152,7 +152,7 @@ def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     size = info.width * info.height * 3
     with _output_of([*QUIET, *source, *raw], path) as process:
         assert process.stdout is not None
-        while len(frame := _read_exactly(process.stdout, size)) == size:
+        while len(frame := read_exactly(process.stdout, size)) == size:
             yield np.frombuffer(frame, np.uint8).reshape(info.height, info.width, 3)
 
 
@@ -209,7 +209,7 @@ def _output_of(arguments: list[str], path: Path) -> Iterator[subprocess.Popen[by
             raise VideoError(f"{path} cannot be read as a video: {' / '.join(lines[-3:])}")
 
 
-def _read_exactly(stream: Any, size: int) -> bytearray:
+def read_exactly(stream: Any, size: int) -> bytearray:
     """Up to size bytes: fewer only at the end."""
     data = bytearray(size)
     view, filled = memoryview(data), 0

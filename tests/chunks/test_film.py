@@ -21,6 +21,7 @@ from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
+from audioreactive.video.chunks import read_chunk
 
 FILM = Fraction(24000, 1001)
 
@@ -136,6 +137,32 @@ def test_frames_can_be_treated_on_their_way(tmp_path: Path, song: Path) -> None:
     make(film, LocalCrew(Painter, film.encoding, treat))
     assert seen == list(range(20))
     np.testing.assert_array_equal(frames_of(film.output), [255 - picture(index) for index in range(20)])
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4"])
+def test_chunks_can_be_looked_at_and_made_anew_before_they_are_joined(
+    tmp_path: Path, song: Path, extension: str
+) -> None:
+    film = make_film_of(tmp_path / f"out{extension}", song, frames=40, start=6)
+    looked = []
+
+    def revise(film, made, folder):
+        for chunk in made:
+            looked.extend(read_chunk(film.encoding, folder / chunk.name))
+        maker = ChunkMaker(Painter(), film.encoding, folder, treat=lambda first, frames: 255 - frames, kind="revised")
+        yield from maker.make([film.chunks[2]], lambda frames: None)
+
+    make(with_changes(film, revise=revise))
+    assert len(looked) == 40 and list(tmp_path.iterdir()) == [film.output]
+    pictures = np.stack([picture(index) for index in range(6, 46)])
+    found = frames_of(film.output)
+    if extension == ".mkv":
+        np.testing.assert_array_equal(np.stack(looked), pictures)
+        pictures[18:30] = 255 - pictures[18:30]
+        np.testing.assert_array_equal(found, pictures)
+    else:
+        assert np.abs(found[:18].astype(int) - looked[:18]).mean() < 0.1
+        assert np.abs(found[18:30] - (255.0 - np.stack(looked[18:30]))).mean() < 8
 
 
 # --- cut short -----------------------------------------------------------------------------------------------------
