@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from fractions import Fraction
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from common import save_model
 
-from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import WorkerCrew
 from audioreactive.demo import DEMO_SONG
@@ -80,7 +79,7 @@ def main() -> None:
     scene, kind = production.scene, production.encoding.kind
     print(
         f"{options.resolution}², {scene.device}, {str(scene.dtype).removeprefix('torch.')}, batch {scene.batch}, "
-        f"{scene.layout}, {kind.video_encoder}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+        f"{scene.layout}, {kind.video_encoder}, {available_cores()} cores, {torch.get_num_threads()} threads"
     )
     for key, rate in rates.items():
         print(f"{key:24} {rate:8.2f} frames/s")
@@ -116,7 +115,7 @@ def _round(production: Production, chunks: list[Chunk], folder: Path, workers: i
 
     ((_, pictures),) = renderer.batches([0])
     repeated = Repeated(pictures, on_gpu=renderer.on_gpu)
-    encoders = encoders_at_once(os.cpu_count() or 1, on_gpu=renderer.on_gpu)
+    encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu)
 
     def encode() -> None:
         maker = ChunkMaker(repeated, encoding, folder, encoders=encoders)  # type: ignore[arg-type]

@@ -51,6 +51,14 @@ class MadeChunk:
     sha256: str
 
 
+def available_cores() -> int:
+    """Of those that the machine has, the ones that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux tells
+        return os.cpu_count() or 1
+
+
 def encoders_at_once(cores: int, *, on_gpu: bool) -> int:
     """How many encoders keep the cores busy: one where the network itself computes on them, else four cores each."""
     return min(max(cores // ENCODER_THREADS, 1), MOST_ENCODERS) if on_gpu else 1
@@ -79,7 +87,7 @@ class LocalCrew:
             renderer,
             self.encoding,
             folder,
-            encoders=encoders_at_once(os.cpu_count() or 1, on_gpu=on_gpu),
+            encoders=encoders_at_once(available_cores(), on_gpu=on_gpu),
             niceness=0 if on_gpu else ENCODER_NICENESS,
             treat=self.treat,
         )

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Final
 
-from audioreactive.chunks.making import ENCODER_NICENESS, ChunkMaker, encoders_at_once
+from audioreactive.chunks.making import ENCODER_NICENESS, ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ class _Office:
 
     def _hire(self, number: int) -> None:
         ours, theirs = self._context.Pipe()
-        cores = os.cpu_count() or 1
-        job = (theirs, self._crew.scene, self._crew.encoding, self._folder, number, max(cores // self._count, 1))
+        threads = max(available_cores() // self._count, 1)
+        job = (theirs, self._crew.scene, self._crew.encoding, self._folder, number, threads)
         process = self._context.Process(target=_work, args=job, name=f"worker {number}", daemon=True)
         process.start()
         theirs.close()
