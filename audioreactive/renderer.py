@@ -6,6 +6,7 @@ a render starts and whatever its length.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import deque
@@ -151,6 +152,7 @@ class Renderer:
         self.computed_at_once = batch
         """Frames that go through the network together."""
         self._generator, self._latents, self._noise, self._say = generator, latents, noise, say
+        self._finish = functools.partial(to_pixels, layout=layout, compiled=generator.compiled)
         self._delivery = delivery_for(generator.device) if delivery is None else delivery
 
     def __len__(self) -> int:
@@ -196,8 +198,9 @@ class Renderer:
                 self._halve(error)
 
     def _compute(self, start: int, stop: int) -> torch.Tensor:
-        images = self._generator.synthesis(self._latents.frames(start, stop), self._noise.frames(start, stop))
-        return to_pixels(images, self.layout, compiled=self._generator.compiled)
+        return self._finish(
+            self._generator.synthesis(self._latents.frames(start, stop), self._noise.frames(start, stop))
+        )
 
     def _halve(self, error: Exception) -> None:
         import torch
