@@ -53,7 +53,6 @@ class WorkFolder:
         self.path = work_folder(output)
         self._output, self._job, self._fresh = output, dict(job), fresh
         self._lock = FileLock(self.path / _LOCK_FILE, blocking=False)
-        self._kept = 0
 
     def __enter__(self) -> Self:
         self._claim()
@@ -68,7 +67,7 @@ class WorkFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or not self._kept:
+        if kind is None or not self.kept:
             shutil.rmtree(self.path, ignore_errors=True)
         else:
             self._sweep()
@@ -76,27 +75,27 @@ class WorkFolder:
 
     @property
     def kept(self) -> int:
-        """Chunks that are whole."""
-        return self._kept
+        """Chunks that the journal names."""
+        return len(self._read_journal())
 
     def finished(self, chunks: Iterable[Chunk], suffix: str) -> dict[int, MadeChunk]:
-        """Those of the chunks that are there, whole to the bit."""
+        """Those of the chunks that are there, whole to the bit; the journal is left with these alone."""
         stated = self._read_journal()
         found = {}
         for chunk in chunks:
             made = stated.get(chunk.index)
             if made and (made.frames, made.name) == (len(chunk), chunk_name(chunk.index, suffix)) and self._holds(made):
                 found[chunk.index] = made
-        self._kept = len(found)
+        with write_aside(self.path / _JOURNAL) as partial:
+            partial.write_bytes(b"".join(map(_line, found.values())))
         return found
 
     def accept(self, made: MadeChunk) -> None:
         """Write a chunk into the journal, on the disk before this returns."""
         with (self.path / _JOURNAL).open("ab") as journal:
-            journal.write(json.dumps(dataclasses.asdict(made)).encode() + b"\n")
+            journal.write(_line(made))
             journal.flush()
             os.fsync(journal.fileno())
-        self._kept += 1
 
     def _claim(self) -> None:
         for _ in range(10):
@@ -175,6 +174,10 @@ def work_folder(output: Path) -> Path:
     # A name may have 255 bytes; ours adds some to it.
     stem = os.fsdecode(os.fsencode(output.name)[:200])
     return output.with_name(f".{stem}.render")
+
+
+def _line(made: MadeChunk) -> bytes:
+    return json.dumps(dataclasses.asdict(made)).encode() + b"\n"
 
 
 def _remove(item: Path) -> None:

@@ -204,6 +204,30 @@ def test_what_is_cut_before_a_chunk_is_whole_leaves_nothing(tmp_path: Path, song
     assert not list(tmp_path.iterdir())
 
 
+def test_an_interrupt_while_a_chunk_is_written_down_loses_no_other(tmp_path: Path, song: Path, monkeypatch) -> None:
+    film, fsync = make_film_of(tmp_path / "out.mkv", song, frames=50), os.fsync
+
+    def interrupted(descriptor: int) -> None:
+        fsync(descriptor)
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "chunks.jsonl":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "fsync", interrupted)
+        make(film)
+    assert make(film) == said_of(1)
+
+
+def test_a_torn_line_does_not_cost_the_next(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film, 28)
+    journal = work_folder(film.output) / "chunks.jsonl"
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0] + b'{"index": 1, "fra')
+    with pytest.raises(KeyboardInterrupt):
+        make(film, alone(film, Painter(fail_at=40)))
+    assert (kept := whole_chunks(film)) in (2, 3) and make(film) == said_of(kept)
+
+
 def test_the_person_is_told_how_to_go_on(tmp_path: Path, song: Path) -> None:
     film, ears = make_film_of(tmp_path / "out.mkv", song, frames=50), Ears()
     with pytest.raises(KeyboardInterrupt):
