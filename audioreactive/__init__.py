@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from audioreactive.errors import AudioReactiveError
     from audioreactive.features import Features, analyze, analyze_file
     from audioreactive.patches.schema import Patch
-    from audioreactive.pipeline import Rendered, RenderSettings, render
+    from audioreactive.pipeline import RenderSettings, render
     from audioreactive.presets import Preset, load_preset, save_preset
+    from audioreactive.production import Rendered
 
 _HOMES = {
     "AudioReactiveError": "errors",
@@ -26,7 +27,7 @@ _HOMES = {
     "Patch": "patches.schema",
     "Preset": "presets",
     "RenderSettings": "pipeline",
-    "Rendered": "pipeline",
+    "Rendered": "production",
     "ScoreCard": "correlation",
     "analyze": "features",
     "analyze_file": "features",

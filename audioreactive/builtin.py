@@ -27,3 +27,11 @@ def builtin_generator(device: torch.device | str = "cpu", dtype: torch.dtype | N
 
     with as_file(files("audioreactive") / "assets" / "builtin.safetensors") as path:
         return load_generator(path, device=device, dtype=torch.float32 if dtype is None else dtype)
+
+
+def builtin_digest() -> str:
+    """The SHA-256 of the built-in model's file, in hexadecimal."""
+    import hashlib
+
+    data = (files("audioreactive") / "assets" / "builtin.safetensors").read_bytes()
+    return hashlib.sha256(data).hexdigest()

@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from audioreactive.chunks.plan import CHUNK_SECONDS
 from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.features.names import DEFAULT_FEATURES
+from audioreactive.production import Production, Rendered, make_encoding, make_scene, produce
 from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.sizes import Canvas, Fit, plan_canvas
 
@@ -19,12 +21,12 @@ if TYPE_CHECKING:
 
     import torch
 
+    from audioreactive.chunks.scene import ModelFile
     from audioreactive.features import Features
-    from audioreactive.patches.latents import Latents
-    from audioreactive.patches.noise import NoiseSequence
     from audioreactive.patches.schema import Patch
     from audioreactive.presets import Preset
     from audioreactive.renderer import Precision
+    from audioreactive.video import VideoEncoder
     from stylegan_ops import Generator
 
 BeatTracker = Literal["librosa", "madmom"]
@@ -53,40 +55,20 @@ class RenderSettings:
     batch: int | None = None
     crf: int = 18
     """Quality of H.264 and VP9: 1 nearly lossless, 18 looks so, 28 small."""
+    encoder: VideoEncoder = "auto"
+    """Of H.264: NVENC where frames are made on a GPU that has it, else x264."""
+    chunk: Fraction = CHUNK_SECONDS
+    """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
     beat_tracker: BeatTracker = "librosa"
 
 
 @dataclass(frozen=True)
-class Production:
-    """Everything that a render needs, made and checked: what `--dry-run` shows and `produce` renders."""
+class LoadedModel:
+    """A model in memory, for as many songs as there are."""
 
-    song: Path
-    features: Features
-    preset: Preset
+    name: str
+    file: ModelFile
     generator: Generator
-    latents: Latents
-    noise: NoiseSequence
-    canvas: Canvas
-    start: int
-    """First frame."""
-    stop: int
-    """One past the last frame."""
-    batch: int
-    settings: RenderSettings
-
-    @property
-    def frames(self) -> int:
-        """Number of frames of the video."""
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """What came out."""
-
-    path: Path
-    frames: int
-    preset: Preset
 
 
 @dataclass(frozen=True)
@@ -173,21 +155,37 @@ def load_model(model: Path | None, *, device: torch.device, dtype: torch.dtype) 
     return load_generator(model, device=device, dtype=dtype)
 
 
+def open_model(model: Path | None, settings: RenderSettings = RenderSettings()) -> LoadedModel:
+    """The model on the device and in the precision that are asked for.
+
+    Raises:
+        RenderError: the device cannot be used.
+        StyleGANError: the file holds no model.
+    """
+    from audioreactive.builtin import builtin_digest
+    from audioreactive.chunks.scene import ModelFile, file_digest
+    from audioreactive.renderer import choose_device, choose_dtype
+
+    device = choose_device(settings.device)
+    generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
+    if model is None:
+        return LoadedModel(BUILTIN_MODEL, ModelFile(None, builtin_digest()), generator)
+    return LoadedModel(model.name, ModelFile(model.absolute(), file_digest(model)), generator)
+
+
 def prepare(
     song: Path,
     output: Path,
     *,
-    model: Path | None = None,
+    model: Path | LoadedModel | None = None,
     recipe: Recipe = Recipe(),
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> Production:
     """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
-    from audioreactive.patches.latents import Latents, latent_weights, make_palette
-    from audioreactive.patches.noise import make_noise
-    from audioreactive.renderer import choose_device, choose_dtype, default_batch
-    from audioreactive.video import output_format
+    from audioreactive.renderer import choose_device, default_batch
+    from audioreactive.video import choose_encoder, output_format
 
     progress = progress or Silent()
     if settings.device not in ("auto", "cpu"):
@@ -203,66 +201,31 @@ def prepare(
         preset = recipe.make(song_seed(features.digest))
         if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
             features = hear(preset.feature_names())
-    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
-    device = choose_device(settings.device)
     start, stop = frame_range(features, settings.start, settings.duration)
-
-    generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
+    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
+    loaded = model if isinstance(model, LoadedModel) else open_model(model, settings)
+    generator = loaded.generator
+    kind = choose_encoder(output_format(output), settings.encoder, on_gpu=generator.device.type == "cuda")
     if recipe.best_of is not None:
-        preset = _most_reactive(recipe, features, generator, settings.batch or default_batch(device), progress)
-    canvas = _canvas(generator, preset, settings, even=output_format(output).even, progress=progress)
+        batch = settings.batch or default_batch(generator.device, generator)
+        preset = _most_reactive(recipe, features, generator, batch, progress)
+    canvas = _canvas(generator, preset, settings, even=kind.even, progress=progress)
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
-    preset = _signed(preset, features, canvas, settings, fps, model)
-    palette = make_palette(preset.palette, generator)
+    preset = _signed(preset, features, canvas, settings, fps, loaded)
+    encoding = make_encoding(kind, canvas, fps, settings)
     return Production(
         song=song,
         features=features,
         preset=preset,
         generator=generator,
-        latents=Latents(latent_weights(preset.latents, features, len(palette)), palette),
-        noise=make_noise(preset.noise, features, generator.noise_sizes, device),
+        scene=make_scene(preset, features, generator, loaded.file, encoding, settings),
         canvas=canvas,
+        encoding=encoding,
         start=start,
         stop=stop,
-        batch=settings.batch or default_batch(device),
         settings=settings,
     )
-
-
-def produce(
-    production: Production, output: Path, *, overwrite: bool = False, progress: Progress | None = None
-) -> Rendered:
-    """Render the frames and stream them into the file, while its sound is taken from the song."""
-    from audioreactive.presets import preset_text
-    from audioreactive.renderer import render_frames
-    from audioreactive.video import VideoSettings, VideoWriter
-
-    features, canvas = production.features, production.canvas
-    settings = VideoSettings(fps=features.fps, size=canvas.size, filters=canvas.filters, crf=production.settings.crf)
-    writer = VideoWriter(
-        output,
-        settings,
-        frame_size=canvas.frame_size,
-        sound=production.song,
-        start=production.start / features.fps,
-        duration=production.frames / features.fps,
-        preset=preset_text(production.preset),
-        overwrite=overwrite,
-    )
-    frames = render_frames(
-        production.generator,
-        production.latents,
-        production.noise,
-        batch=production.batch,
-        start=production.start,
-        stop=production.stop,
-    )
-    with writer, (progress or Silent()).track("rendering", production.frames, "frame") as advance:
-        for batch in frames:
-            writer.write(batch)
-            advance(len(batch))
-    return Rendered(output, production.frames, production.preset)
 
 
 def render(
@@ -275,12 +238,17 @@ def render(
     seed: int | None = None,
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
     overwrite: bool = False,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> Rendered:
     """Render a song to a video; without `output`, an mp4 beside the song.
 
     The recipe is a preset (or its name or file), a patch or a seed; with none of these, drawn from the song's content.
+    A render that was cut short goes on from the chunks that it left, and `fresh` throws away those of another job.
+    `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
     """
     from audioreactive.presets import load_preset, preset_of
@@ -304,7 +272,9 @@ def render(
         stems=stems,
         progress=progress,
     )
-    return produce(production, output, overwrite=overwrite, progress=progress)
+    return produce(
+        production, output, workers=workers, cluster=cluster, overwrite=overwrite, fresh=fresh, progress=progress
+    )
 
 
 def frame_range(features: Features, start: Fraction, duration: Fraction | None) -> tuple[int, int]:
@@ -376,21 +346,15 @@ def _canvas(
 
 
 def _signed(
-    preset: Preset, features: Features, canvas: Canvas, settings: RenderSettings, fps: Fraction, model: Path | None
+    preset: Preset, features: Features, canvas: Canvas, settings: RenderSettings, fps: Fraction, model: LoadedModel
 ) -> Preset:
     """The preset with what it was rendered with, so that a video's preset gives the same video again."""
-    import hashlib
-
     from audioreactive.presets import MadeWith, RenderDefaults
 
-    digest = None
-    if model is not None:
-        with model.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
     made_with = MadeWith(
         program=f"audioreactive {version('audioreactive')}",
-        model=BUILTIN_MODEL if model is None else model.name,
-        model_sha256=digest,
+        model=model.name,
+        model_sha256=None if model.file.path is None else model.file.sha256,
         song_sha256=features.digest,
         seed=preset.made_with.seed if preset.made_with else None,
     )

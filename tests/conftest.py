@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,9 @@ import pytest
 from support import make_features
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from audioreactive.features import Features
 
 
@@ -20,3 +25,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def features() -> Features:
     """Eight seconds at 24 frames a second and 120 bpm."""
     return make_features()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of 200 KiB or as many as asked for, where this user may make one."""
+    size = getattr(request, "param", 200)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", 0, f"size={size}k".encode()):
+        pytest.skip("no right to mount a small disk")
+    yield disk
+    assert libc.umount(os.fsencode(disk)) == 0

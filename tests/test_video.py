@@ -1,7 +1,6 @@
 """Frames and sound into a file, and back: exact shapes, exact colours, exact text, and nothing half-written."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -438,8 +437,8 @@ def test_a_dead_encoder_is_noticed_with_its_last_words(tmp_path: Path) -> None:
         big(tmp_path / "out.mkv") as writer,
     ):
         writer.write(noise_frames(4, (256, 256)))
-        assert writer._process is not None
-        writer._process.kill()
+        assert writer._encoder is not None
+        writer._encoder.process.kill()
         forever(writer)
 
 
@@ -450,15 +449,15 @@ def test_an_encoder_that_dies_at_the_very_end_is_noticed(tmp_path: Path) -> None
         big(tmp_path / "out.mkv") as writer,
     ):
         writer.write(noise_frames(4, (256, 256)))
-        assert writer._process is not None
-        writer._process.kill()
+        assert writer._encoder is not None
+        writer._encoder.process.kill()
 
 
 def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
     with leaves_nothing(tmp_path), pytest.raises(KeyboardInterrupt), big(tmp_path / "out.mkv") as writer:
-        assert writer._process is not None
-        assert os.getpgid(writer._process.pid) != os.getpgrp(), "the terminal's Ctrl-C is for us alone"
-        os.kill(writer._process.pid, signal.SIGSTOP)
+        assert writer._encoder is not None
+        assert os.getpgid(writer._encoder.process.pid) != os.getpgrp(), "the terminal's Ctrl-C is for us alone"
+        os.kill(writer._encoder.process.pid, signal.SIGSTOP)
         main = threading.main_thread().ident
         assert main is not None
         interrupt = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
@@ -467,19 +466,6 @@ def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
             forever(writer)
         finally:
             interrupt.cancel()
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A disk of 200 KiB or as many as asked for, where this user may make one."""
-    size = getattr(request, "param", 200)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", 0, f"size={size}k".encode()):
-        pytest.skip("no right to mount a small disk")
-    yield disk
-    assert libc.umount(os.fsencode(disk)) == 0
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -510,8 +496,8 @@ def test_a_chatty_encoder_does_not_block(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_queue_is_bounded(tmp_path: Path) -> None:
     with contextlib.suppress(RuntimeError), big(tmp_path / "out.mkv", queue_batches=2) as writer:
-        assert writer._process is not None
-        os.kill(writer._process.pid, signal.SIGSTOP)
+        assert writer._encoder is not None
+        os.kill(writer._encoder.process.pid, signal.SIGSTOP)
         done: list[int] = []
 
         def push() -> None:
@@ -525,6 +511,6 @@ def test_the_queue_is_bounded(tmp_path: Path) -> None:
         pusher.join(timeout=1.5)
         # Two in the queue, one or two on their way through the pipe.
         assert 2 <= len(done) <= 5 and pusher.is_alive()
-        writer._process.kill()
+        writer._encoder.process.kill()
         pusher.join()
         raise RuntimeError

@@ -87,14 +87,14 @@ def run(command: click.Command, name: str) -> NoReturn:
             click.echo(printable(line), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; partial files were removed", err=True)
+        click.echo("interrupted; what was half-made is removed", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             click.echo(f"error: no file can have a name this long: {shown(error.filename)}", err=True)
-        elif _mendable(error):
+        elif is_mendable(error):
             click.echo(f"error: {printable(str(error))}", err=True)
         else:
             raise
@@ -107,7 +107,7 @@ def _terminated(signum: int, frame: FrameType | None) -> None:
     sys.exit(128 + signum)
 
 
-def _mendable(error: Exception) -> bool:
+def is_mendable(error: Exception) -> bool:
     """Whether this is a sentence for a person rather than a fault of ours. The generator's package is not imported
     for the question: an error of its can only come from a module that is there.
     """

@@ -53,10 +53,16 @@ def _versions() -> list[str]:
 def _devices() -> list[str]:
     import torch
 
-    lines = [f"cpu: {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"]
+    from audioreactive.renderer import choose_dtype
+
+    def precision(device: str) -> str:
+        return f"--precision auto is {str(choose_dtype('auto', torch.device(device))).removeprefix('torch.')}"
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    lines = [f"cpu: {torch.get_num_threads()} threads, {capability}, {precision('cpu')}"]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        lines.append(f"cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+        lines.append(f"cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB, {precision('cuda')}")
     if not torch.cuda.is_available():
         reason = "this build of torch is for CPUs" if torch.version.cuda is None else "no NVIDIA GPU or driver answers"
         lines.append(f"cuda: not in use, {reason}")
@@ -65,11 +71,14 @@ def _devices() -> list[str]:
 
 def _video() -> list[str]:
     from audioreactive.video import ffmpeg_path, ffmpeg_version, output_formats
+    from audioreactive.video.nvenc import why_no_nvenc
 
+    nvenc = why_no_nvenc()
     rows = [(kind.extension or "folder", kind.description, kind.available) for kind in output_formats()]
     return [
         f"ffmpeg {ffmpeg_version()}: {ffmpeg_path()}",
         *(f"{name:8} {text}: {'yes' if available else 'not in this ffmpeg'}" for name, text, available in rows),
+        f"NVENC: {'yes' if nvenc is None else f'no, {nvenc}'}",
     ]
 
 
@@ -82,7 +91,11 @@ def _ops() -> list[str]:
 def _extras() -> list[str]:
     installed = importlib.util.find_spec("madmom") is not None
     state = "installed" if installed else "not installed: pip install 'audioreactive[madmom]'"
-    return [f"madmom (--beats madmom): {state}; its trained models are CC BY-NC-SA, not for commercial use"]
+    ray = "installed" if importlib.util.find_spec("ray") else "not installed: pip install 'audioreactive[cluster]'"
+    return [
+        f"madmom (--beats madmom): {state}; its trained models are CC BY-NC-SA, not for commercial use",
+        f"Ray (--cluster): {ray}",
+    ]
 
 
 def _folders() -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands import CONTEXT
+from audioreactive.commands import CONTEXT, is_mendable
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     PATH,
@@ -28,20 +29,23 @@ from audioreactive.errors import printable
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from audioreactive.pipeline import BeatTracker, Production
+    from audioreactive.pipeline import BeatTracker, LoadedModel, Recipe, RenderSettings
+    from audioreactive.production import Production
     from audioreactive.renderer import Precision
     from audioreactive.sizes import Fit
+    from audioreactive.video import VideoEncoder
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("song", type=PATH, required=False)
+@click.argument("songs", type=PATH, nargs=-1, metavar="SONG...")
 @click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option(
     "-o",
     "--output",
     type=PATH,
     metavar="FILE",
-    help="Video to write: .mp4, .webm, .mov, .mkv (lossless), or a folder (PNG). [default: SONG.mp4]",
+    help="Video to write: .mp4, .webm, .mov, .mkv (lossless), or a folder (PNG); of several songs, the folder for "
+    "their videos. [default: SONG.mp4]",
 )
 @model_option
 @click.option(
@@ -102,19 +106,39 @@ if TYPE_CHECKING:
     show_default=True,
     help="Quality of H.264 and VP9: 1 best, 18 transparent, 28 small.",
 )
+@click.option(
+    "--encoder",
+    type=click.Choice(["auto", "x264", "nvenc"]),
+    default="auto",
+    show_default=True,
+    help="Encoder of .mp4; auto takes NVENC where the GPU has it.",
+)
+@click.option(
+    "--chunk",
+    type=Time(),
+    default="5",
+    show_default=True,
+    help="Length of the pieces that are made one by one; what a crash costs at most.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
+)
+@click.option("--cluster", metavar="ADDRESS", help="Render on a Ray cluster: auto, or ray://host:port.")
 @overwrite_option
+@click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the recipe as a .toml file.")
 @click.option("--dry-run", is_flag=True, help="Show what would be rendered, and stop.")
 @quiet_option
 def command(
-    song: Path | None, demo: bool, output: Path | None, model: Path | None, preset: str | None, seed: int | None,
-    best_of: int | None, palette: tuple[int, ...] | None, truncation: float | None, label: int | None,
-    fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
-    overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str,
-    precision: Precision, batch: int | None, crf: int, overwrite: bool, save_preset: Path | None, dry_run: bool,
+    songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | None, preset: str | None,
+    seed: int | None, best_of: int | None, palette: tuple[int, ...] | None, truncation: float | None,
+    label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
+    duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
+    device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
+    workers: int | None, cluster: str | None, overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool,
     quiet: bool,
-) -> None:  # fmt: skip
-    r"""Render SONG to a video in which every motion can be traced to something heard.
+) -> int:  # fmt: skip
+    r"""Render each SONG to a video in which every motion can be traced to something heard.
 
     \b
     render song.mp3
@@ -122,64 +146,154 @@ def command(
     render song.mp3 --preset pulse
     render song.mp3 --best-of 32              the most audio-reactive of 32 recipes
     render other.flac --preset out.mp4        a video carries its recipe inside
+    render album/*.flac --preset pulse        many songs, one model; a bad file does not stop the rest
+    render mix.mp3 --workers 4                four processes, or one for each GPU
+
+    A render that was cut short goes on when the same command is given again.
     """
     from audioreactive.files import check_name
-    from audioreactive.pipeline import Recipe, RenderSettings, prepare, produce
+    from audioreactive.pipeline import Recipe, RenderSettings
     from audioreactive.presets import load_preset
-    from audioreactive.presets import save_preset as write_preset
     from audioreactive.video import check_output
 
-    song, output = _input_and_output(song, demo, output)
+    jobs = _inputs_and_outputs(songs, demo, output)
     if preset is not None and seed is not None:
         raise click.UsageError("--preset and --seed both choose the recipe: give one of them")
     if preset is not None and best_of is not None:
         raise click.UsageError("--best-of draws recipes, and --preset gives one: leave one of them out")
-    overwrite = overwrite or (demo and output == Path("demo.mp4"))
-    check_output(output, overwrite)
+    if workers is not None and cluster is not None:
+        raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
+    if save_preset is not None and len(jobs) > 1:
+        raise click.UsageError("--save-preset names one file, and each song gets a recipe: their videos carry them")
+    overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
+    if len(jobs) == 1:
+        check_output(jobs[0][1], overwrite)
     if save_preset is not None:
         check_name(save_preset, (".toml",), overwrite=overwrite)
-    recipe = Recipe(
-        preset=load_preset(preset) if preset is not None else None,
-        seed=seed,
-        palette=palette,
-        truncation=truncation,
-        label=label,
-        overrides=overrides,
-        best_of=best_of,
-    )
-    settings = RenderSettings(
-        fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
-        batch=batch, crf=crf, beat_tracker=beats,
+    order = _Order(
+        model=model,
+        recipe=Recipe(
+            preset=load_preset(preset) if preset is not None else None,
+            seed=seed,
+            palette=palette,
+            truncation=truncation,
+            label=label,
+            overrides=overrides,
+            best_of=best_of,
+        ),
+        settings=RenderSettings(
+            fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
+            batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
+        ),
+        stems=stem_table(stems),
+        workers=workers,
+        cluster=cluster,
+        overwrite=overwrite,
+        fresh=fresh,
+        save_preset=save_preset,
+        dry_run=dry_run,
+        quiet=quiet,
     )  # fmt: skip
-    progress = progress_for(quiet)
+    if len(jobs) == 1:
+        _render(*jobs[0], order.model, order)
+        return 0
+    return _render_all(jobs, order)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is the same for every song."""
+
+    model: Path | None
+    recipe: Recipe
+    settings: RenderSettings
+    stems: dict[str, Path]
+    workers: int | None
+    cluster: str | None
+    overwrite: bool
+    fresh: bool
+    save_preset: Path | None
+    dry_run: bool
+    quiet: bool
+
+
+def _render(song: Path, output: Path, model: Path | LoadedModel | None, order: _Order) -> None:
+    from audioreactive.pipeline import prepare
+    from audioreactive.presets import save_preset
+    from audioreactive.production import produce
+
+    progress = progress_for(order.quiet)
     production = prepare(
-        song, output, model=model, recipe=recipe, settings=settings, stems=stem_table(stems), progress=progress
+        song,
+        output,
+        model=model,
+        recipe=order.recipe,
+        settings=order.settings,
+        stems=order.stems,
+        progress=progress,
     )
-    if save_preset is not None:
-        write_preset(production.preset, save_preset)
-    if dry_run:
+    if order.save_preset is not None:
+        save_preset(production.preset, order.save_preset)
+    if order.dry_run:
         click.echo(describe(production, output))
         return
     from stylegan_ops import keep_freed_memory
 
     keep_freed_memory()  # this process has nothing left to do but to ask for the same blocks again and again
-    rendered = produce(production, output, overwrite=overwrite, progress=progress)
-    if not quiet:
+    rendered = produce(
+        production,
+        output,
+        workers=order.workers,
+        cluster=order.cluster,
+        overwrite=order.overwrite,
+        fresh=order.fresh,
+        progress=progress,
+    )
+    if not order.quiet:
         click.echo(rendered.path)
 
 
-def _input_and_output(song: Path | None, demo: bool, output: Path | None) -> tuple[Path, Path]:
-    if demo == (song is not None):
-        raise click.UsageError("give a song, or --demo" if song is None else "give either a song or --demo")
-    if song is None:
+def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
+    """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
+    from audioreactive.pipeline import open_model
+    from audioreactive.video import check_output
+
+    order.recipe.make()  # what is wrong with all of them shows before the first
+    model = open_model(order.model, order.settings)
+    bad = []
+    for song, output in jobs:
+        try:
+            check_output(output, order.overwrite)
+            _render(song, output, model, order)
+        except Exception as error:
+            if not is_mendable(error):
+                raise
+            bad.append(str(song))
+            click.echo(f"error: {song}: {error}", err=True)
+    if bad:
+        click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
+    return 1 if bad else 0
+
+
+def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None) -> list[tuple[Path, Path]]:
+    if demo == bool(songs):
+        raise click.UsageError("give either a song or --demo" if songs else "give a song, or --demo")
+    if demo:
         from audioreactive.demo import DEMO_SONG
 
-        return DEMO_SONG, output or Path("demo.mp4")
-    if output is None:
-        output = song.with_suffix(".mp4")
-        if output == song:
+        return [(DEMO_SONG, output or Path("demo.mp4"))]
+    if len(songs) > 1:
+        if output is not None and not output.is_dir():
+            raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")
+        outputs = [(output / song.name if output else song).with_suffix(".mp4") for song in songs]
+        if len(set(outputs)) < len(outputs):
+            raise click.UsageError("two of the songs would give a video of the same name: render them one by one")
+    else:
+        outputs = [output or songs[0].with_suffix(".mp4")]
+    for song, video in zip(songs, outputs, strict=True):
+        if output is None and video == song:
             raise click.UsageError(f"{str(song)!r} is an mp4 itself: name the new video with -o")
-    return song, output
+    return list(zip(songs, outputs, strict=True))
 
 
 def describe(production: Production, output: Path) -> str:

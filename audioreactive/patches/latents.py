@@ -86,7 +86,10 @@ class Latents:
         """(B, L, W) float32: latents of frames start to stop - 1."""
         import torch
 
-        weights = torch.from_numpy(held(self.weights, start, stop)).to(self.palette.device)  # [B, G, P]
+        # non_blocking: a GPU is not waited for; the few bytes are taken before the call returns.
+        weights = torch.from_numpy(held(self.weights, start, stop)).to(
+            self.palette.device, non_blocking=True
+        )  # [B, G, P]
         groups = [
             torch.einsum("bp,plw->blw", weights[:, group], self.palette[:, layers])
             for group, layers in enumerate(depth_slices(self.palette.shape[1]))

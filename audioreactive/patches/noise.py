@@ -178,14 +178,15 @@ class NoiseSequence:
         import torch
 
         fields = self._fields[layer]
-        weights = torch.from_numpy(held(self.motion.weights[:, group], start, stop)).to(self.device)
+        # non_blocking: a GPU is not waited for; the few bytes are taken before the call returns.
+        weights = torch.from_numpy(held(self.motion.weights[:, group], start, stop)).to(self.device, non_blocking=True)
         noise = weights @ fields  # [B, h · w]
         for loop in self.motion.loops:
             share = held(loop.share[:, group], start, stop)
             if np.any(share):
                 self._add_loop(noise, loop, fields, held(loop.phase, start, stop), share)
         norm = torch.linalg.vector_norm(noise, dim=1, keepdim=True) / math.sqrt(noise.shape[1])
-        gain = torch.from_numpy(held(self.motion.gain, start, stop)[:, None]).to(self.device)
+        gain = torch.from_numpy(held(self.motion.gain, start, stop)[:, None]).to(self.device, non_blocking=True)
         noise *= gain / norm.clamp_min(1e-6)
         return noise.view(-1, 1, *self.sizes[layer])
 
@@ -196,10 +197,11 @@ class NoiseSequence:
         import torch
 
         n0, n1, n2 = (fields[position] for position in loop.seeds)
-        turns = torch.from_numpy(2 * np.pi * np.mod(phase, 1.0)).float().to(self.device)
+        turns = torch.from_numpy(2 * np.pi * np.mod(phase, 1.0)).float().to(self.device, non_blocking=True)
         value = torch.cos(turns[:, None] + n0).mul_(loop.reach).add_(n1).sin_().mul_(n2)
         norm = torch.linalg.vector_norm(value, dim=1, keepdim=True) / math.sqrt(value.shape[1])
-        noise += value * (torch.from_numpy(share[:, None]).to(self.device) / norm.clamp_min(1e-6))
+        share_there = torch.from_numpy(share[:, None]).to(self.device, non_blocking=True)
+        noise += value * (share_there / norm.clamp_min(1e-6))
 
 
 def make_noise(

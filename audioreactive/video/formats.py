@@ -1,17 +1,22 @@
 """The table of outputs: what each extension means and which arguments make it.
 
-Conventions: incoming frames are sRGB, full range. Where a format stores luma and chroma they are converted with
-the matrix of BT.709 to limited range, and tagged as such, so that every player undoes exactly that.
+Conventions: incoming frames are sRGB, full range, or YUV 4:2:0 made from it by the matrix of BT.709, limited range.
+Where a format stores luma and chroma, RGB is converted in the same way, and the file is tagged as such, so that every
+player undoes exactly that.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import encoders
+
+Layout = Literal["rgb24", "yuv420p"]
+"""How a frame lies in memory: rgb24 is (H, W, 3) uint8; yuv420p is (H · W · 3 / 2,) uint8, the planes Y (H, W), U and V
+(H / 2, W / 2) one after the other. Half the bytes, and nothing left to convert."""
 
 SPEEDS: Final = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
@@ -41,6 +46,10 @@ class VideoSettings:
     """x264's constant rate factor: 1 is nearly lossless, 18 looks so, 51 is rubble."""
     speed: str = "medium"
     """One of `SPEEDS`."""
+    layout: Layout = "rgb24"
+    """Of the frames that come in."""
+    threads: int | None = None
+    """Of the encoder, which makes another file with another number of them; None: its choice."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
@@ -51,6 +60,8 @@ class VideoSettings:
             raise VideoError(f"crf {self.crf} was asked for; it goes from 1 to 51 (a lossless video is an .mkv)")
         if self.speed not in SPEEDS:
             raise VideoError(f"there is no encoder speed {self.speed!r}; speeds are {', '.join(SPEEDS)}")
+        if self.layout == "yuv420p" and (self.filters or self.size[0] % 2 or self.size[1] % 2):
+            raise ValueError("frames in YUV 4:2:0 go to the encoder as they are: even sides, no filters")
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ class OutputFormat:
     container_options: tuple[str, ...] = ()
     even: tuple[bool, bool] = (False, False)
     """Whether width and height must be even."""
+    chunk_container: str = "mov"
+    """ffmpeg's name of a container for a part of the video, whose clock counts frames exactly."""
 
     @property
     def is_folder(self) -> bool:
@@ -82,6 +95,10 @@ class OutputFormat:
     def is_rgb(self) -> bool:
         return self.pixel_format in ("gbrp", "rgb24")
 
+    def best_layout(self, filters: str) -> Layout:
+        """How frames should come in: as YUV where they are stored so, and nothing is to be done to them before."""
+        return "yuv420p" if self.pixel_format == "yuv420p" and not filters else "rgb24"
+
     def check(self, settings: VideoSettings) -> None:
         """Raise VideoError if the picture's size is not possible, or ffmpeg lacks an encoder."""
         if any(even and side % 2 for even, side in zip(self.even, settings.size, strict=True)):
@@ -93,7 +110,10 @@ class OutputFormat:
     def picture_filters(self, settings: VideoSettings) -> str:
         """The filter chain from incoming frames to what the encoder takes."""
         convert = [f"format={self.pixel_format}"]
-        if not self.is_rgb:
+        if settings.layout == "yuv420p":
+            # They are what the tags say; chroma stands on the left, where `scale` below puts it.
+            convert.append("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709")
+        elif not self.is_rgb:
             # Every pixel's colour is averaged, and lands where H.264 and VP9 players look for it: on the left.
             accurate = "flags=bicubic+accurate_rnd+full_chroma_inp"
             convert.insert(0, f"scale=out_color_matrix=bt709:out_range=tv:out_h_chr_pos=0:out_v_chr_pos=128:{accurate}")
@@ -103,11 +123,18 @@ class OutputFormat:
     def arguments(self, settings: VideoSettings) -> list[str]:
         """Encoder arguments of the picture."""
         tags = [] if self.is_rgb else list(_BT709)
-        return ["-c:v", self.video_encoder, *self.video_options(settings), *tags]
+        threads = [] if settings.threads is None else ["-threads", str(settings.threads)]
+        return ["-c:v", self.video_encoder, *self.video_options(settings), *threads, *tags]
 
 
 def _h264(settings: VideoSettings) -> list[str]:
     return ["-profile:v", "high", "-preset", settings.speed, "-crf", str(settings.crf)]
+
+
+def _h264_nvenc(settings: VideoSettings) -> list[str]:
+    # Constant quality as near to x264's factor as NVENC has it: variable rate without a target, adaptive by area.
+    quality = ["-rc", "vbr", "-cq", str(settings.crf), "-b:v", "0", "-spatial-aq", "1"]
+    return ["-profile:v", "high", "-preset", "p5", "-tune", "hq", *quality, "-bf", "3", "-g", "250", "-strict_gop", "1"]
 
 
 def _vp9(settings: VideoSettings) -> list[str]:
@@ -136,10 +163,11 @@ FORMATS: Final[dict[str, OutputFormat]] = {
     for row in (
         OutputFormat(
             ".mp4", "H.264 and AAC", "libx264", "aac", "yuv420p", _h264, ("-b:a", "256k"),
-            ("-movflags", "+faststart"), (True, True),
+            ("-movflags", "+faststart"), (True, True), "mp4",
         ),
         OutputFormat(
-            ".webm", "VP9 and Opus", "libvpx-vp9", "libopus", "yuv420p", _vp9, ("-b:a", "192k"), (), (True, True)
+            ".webm", "VP9 and Opus", "libvpx-vp9", "libopus", "yuv420p", _vp9, ("-b:a", "192k"), (),
+            (True, True), "mp4",
         ),
         # Plain .mov tags are limited to 64 KiB; the metadata table is not.
         OutputFormat(
@@ -150,6 +178,25 @@ FORMATS: Final[dict[str, OutputFormat]] = {
         OutputFormat("", "a folder of numbered PNG", "png", "pcm_s24le", "rgb24", _png, ()),
     )
 }  # fmt: skip
+
+
+NVENC: Final = replace(
+    FORMATS[".mp4"], description="H.264 by NVENC and AAC", video_encoder="h264_nvenc", video_options=_h264_nvenc
+)
+"""H.264 by the encoder of an NVIDIA GPU; data-centre GPUs have none."""
+
+
+def frame_shape(layout: Layout, size: tuple[int, int]) -> tuple[int, ...]:
+    """Of one frame of (width, height)."""
+    width, height = size
+    return (height, width, 3) if layout == "rgb24" else (height * width * 3 // 2,)
+
+
+def raw_input(settings: VideoSettings, frame_size: tuple[int, int]) -> list[str]:
+    """Input arguments of ffmpeg for frames of (width, height) that come through its standard input."""
+    size = f"{frame_size[0]}x{frame_size[1]}"
+    frames = ["-f", "rawvideo", "-pixel_format", settings.layout, "-video_size", size]
+    return [*frames, "-framerate", str(settings.fps), "-i", "pipe:0"]
 
 
 def output_formats() -> tuple[OutputFormat, ...]:

@@ -6,10 +6,8 @@ import itertools
 import os
 import pickle
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -265,28 +263,6 @@ def test_a_name_is_just_a_name(call, song, model, tmp_path, monkeypatch, name: s
     result = call("render", "--model", model, "--seed", 1, "--duration", 0.2, "-q", "--", name)
     assert result.code == 0, result.err
     assert probe(tmp_path / Path(name).with_suffix(".mp4")).width == 32
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_render_leaves_nothing(song, model, tmp_path, signum) -> None:
-    long = tmp_path / "long.wav"
-    sound, rate = soundfile.read(song)
-    soundfile.write(long, np.tile(sound, (100, 1)), rate)
-    command = [sys.executable, "-m", "audioreactive", "render", str(long), "--model", str(model), "--size", "2048x2048"]
-    child = subprocess.Popen([*command, "-o", str(tmp_path / "out.mp4")], stderr=subprocess.PIPE, text=True)
-    try:
-        for _ in range(600):
-            if any(".partial-" in path.name for path in tmp_path.iterdir()):
-                break
-            time.sleep(0.1)
-        time.sleep(0.5)
-        child.send_signal(signum)
-        _, err = child.communicate(timeout=30)
-    finally:
-        child.kill()
-    assert child.returncode == (130 if signum == signal.SIGINT else 143), err
-    assert "Traceback" not in err
-    assert sorted(tmp_path.iterdir()) == [long]
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -1,0 +1,129 @@
+"""The whole of a render: chunks, sound, join; and what is left when it is cut short."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from audioreactive.chunks.folder import WorkFolder
+from audioreactive.errors import VideoError
+from audioreactive.video.chunks import SoundTrack, join
+from audioreactive.video.encoder import explained
+from audioreactive.video.writer import NameTaken, check_output, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from fractions import Fraction
+    from pathlib import Path
+
+    from audioreactive.chunks.making import MadeChunk
+    from audioreactive.chunks.plan import Chunk
+    from audioreactive.progress import Advance, Progress
+    from audioreactive.video.chunks import Encoding
+
+
+class Revision(Protocol):
+    """Looks at all chunks before they are joined, and makes some of them anew, under other names.
+
+    `video.chunks.read_chunk` gives a chunk's frames as a viewer will see them, `making.ChunkMaker` renders one again
+    and treats its frames on their way. What was revised is not in the journal: cut short, it is done again, from the
+    chunks as they were.
+    """
+
+    def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[MadeChunk]:
+        """Chunks to take instead of those with the same index; `made` are all, in order, in the folder."""
+        ...
+
+
+class Crew(Protocol):
+    """Whoever makes chunks: this process, others, or other machines."""
+
+    def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
+        """Make these chunks in the folder, in any order; each is handed out when its file is whole."""
+        ...
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is to be made, whoever makes it."""
+
+    output: Path
+    encoding: Encoding
+    chunks: Sequence[Chunk]
+    job: Mapping[str, str]
+    song: Path
+    start: Fraction
+    """Seconds into the song."""
+    duration: Fraction
+    """Seconds."""
+    preset: str
+    """TOML to embed."""
+    revise: Revision | None = None
+
+
+def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress: Progress) -> None:
+    """Make the chunks that are not there yet, and join all; the output has its name only when it is whole.
+
+    Cut short, by whatever, it leaves the chunks that are whole, and the next call with the same job goes on from there.
+
+    Raises:
+        VideoError: the output cannot be written; another render is at it, or has begun it otherwise.
+    """
+    check_output(film.output, overwrite)
+    taken: NameTaken | None = None
+    try:
+        with WorkFolder(film.output, film.job, fresh=fresh) as work:
+            video = _finish(film, crew, work, progress=progress)
+            try:
+                publish(video, film.output.absolute(), overwrite=overwrite)
+            except NameTaken as error:  # it is whole, under another name: nothing is to be kept
+                taken = error
+    except OSError as error:
+        folder = film.output.absolute().parent
+        raise VideoError(explained(str(error), "the output cannot be completed", folder)) from error
+    if taken:
+        raise taken
+
+
+def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> Path:
+    """The whole video, in the work folder."""
+    suffix = film.encoding.suffix
+    made = work.finished(film.chunks, suffix)
+    missing = [chunk for chunk in film.chunks if chunk.index not in made]
+    if made:
+        progress.say(f"{len(made)} of {len(film.chunks)} chunks are there from before")
+    sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+    try:
+        with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
+            advance(sum(chunk.frames for chunk in made.values()))
+            with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
+                for chunk in coming:
+                    work.accept(chunk)
+                    made[chunk.index] = chunk
+                    sound.check()
+        if film.revise:
+            for chunk in film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path):
+                made[chunk.index] = chunk
+        track = sound.finish()
+        parts = [(made[chunk.index].name, len(chunk)) for chunk in film.chunks]
+        video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
+        _bring_to_disk(video)
+        return video
+    except BaseException:
+        if work.kept:
+            progress.say(
+                f"{work.kept} of {len(film.chunks)} chunks are kept in {work.path}: "
+                "the same command again goes on from there"
+            )
+        raise
+    finally:
+        sound.abandon()
+
+
+def _bring_to_disk(made: Path) -> None:
+    """See that a rename cannot outrun the bytes; the frames of a folder are left to the system."""
+    if made.is_file():
+        with made.open("rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,187 @@
+"""The hidden folder beside the output, in which a render that was cut short is found again.
+
+It holds `job.json`, what is being made; `chunks.jsonl`, a journal with a line for each chunk that is whole; the chunks;
+and a lock, which the system takes away from a program that dies. A chunk counts when the journal names it and its
+bytes have the digest that stands there: whatever happened to the rest is made again. Only the main process writes the
+journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Final, Self
+
+from filelock import FileLock, Timeout
+
+from audioreactive.chunks.making import MadeChunk, chunk_name
+from audioreactive.errors import VideoError
+from audioreactive.files import write_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from audioreactive.chunks.plan import Chunk
+
+_JOB_FILE: Final = "job.json"
+_JOURNAL: Final = "chunks.jsonl"
+_LOCK_FILE: Final = "lock"
+_LONGEST_JOB: Final = 1 << 20
+
+
+class WorkFolder:
+    """The folder of one render, held by this process alone while it is a context.
+
+    On a clean exit it is removed; on any other it stays, unless no chunk in it is whole.
+
+    Args:
+        output: the video that is being made.
+        job: what it is, name -> value.
+        fresh: throw away what is left of another job.
+
+    Raises:
+        VideoError: another program is at it; another job's chunks are in it.
+    """
+
+    def __init__(self, output: Path, job: Mapping[str, str], *, fresh: bool = False) -> None:
+        self.path = work_folder(output)
+        self._output, self._job, self._fresh = output, dict(job), fresh
+        self._lock = FileLock(self.path / _LOCK_FILE, blocking=False)
+
+    def __enter__(self) -> Self:
+        self._claim()
+        try:
+            self._check_job()
+            self._sweep()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None or not self.kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            self._sweep()
+        self._lock.release()
+
+    @property
+    def kept(self) -> int:
+        """Chunks that the journal names."""
+        return len(self._read_journal())
+
+    def finished(self, chunks: Iterable[Chunk], suffix: str) -> dict[int, MadeChunk]:
+        """Those of the chunks that are there, whole to the bit; the journal is left with these alone."""
+        stated = self._read_journal()
+        found = {}
+        for chunk in chunks:
+            made = stated.get(chunk.index)
+            if made and (made.frames, made.name) == (len(chunk), chunk_name(chunk.index, suffix)) and self._holds(made):
+                found[chunk.index] = made
+        with write_aside(self.path / _JOURNAL) as partial:
+            partial.write_bytes(b"".join(map(_line, found.values())))
+        return found
+
+    def accept(self, made: MadeChunk) -> None:
+        """Write a chunk into the journal, on the disk before this returns."""
+        with (self.path / _JOURNAL).open("ab") as journal:
+            journal.write(_line(made))
+            journal.flush()
+            os.fsync(journal.fileno())
+
+    def _claim(self) -> None:
+        for _ in range(10):
+            self.path.mkdir(exist_ok=True)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise VideoError(
+                    f"another render is making {self._output} at this moment; wait for it, or choose another name"
+                ) from None
+            except FileNotFoundError:  # the other one has just finished, and taken the folder with it
+                continue
+            if (self.path / _LOCK_FILE).exists():
+                return
+            self._lock.release()
+        raise VideoError(f"the folder {self.path} comes and goes; is something else cleaning up there?")
+
+    def _check_job(self) -> None:
+        stated = self._read_job()
+        if stated == self._job:
+            return
+        if stated is not None and not self._fresh:
+            names = sorted(name for name in {*stated, *self._job} if stated.get(name) != self._job.get(name))
+            raise VideoError(
+                f"{self._output} was begun before, and not with the same {', '.join(names) or 'program'}; "
+                f"finish it as it was begun, or begin anew with --fresh (what is there lies in {self.path})"
+            )
+        self._empty()
+        with write_aside(self.path / _JOB_FILE) as partial:
+            partial.write_text(json.dumps(self._job, indent=1) + "\n", "utf-8")
+
+    def _read_job(self) -> dict[str, str] | None:
+        """None where there is none; an empty one where it cannot be read."""
+        try:
+            with (self.path / _JOB_FILE).open("rb") as file:
+                job = json.loads(file.read(_LONGEST_JOB))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return job if isinstance(job, dict) else {}
+
+    def _read_journal(self) -> dict[int, MadeChunk]:
+        """What the journal states; a line that was cut short, or is none, states nothing."""
+        stated = {}
+        with contextlib.suppress(FileNotFoundError), (self.path / _JOURNAL).open("rb") as journal:
+            for line in journal:
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
+                    made = MadeChunk(**json.loads(line))
+                    stated[int(made.index)] = made
+        return stated
+
+    def _holds(self, made: MadeChunk) -> bool:
+        try:
+            with (self.path / made.name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == made.sha256
+        except OSError:
+            return False
+
+    def _sweep(self) -> None:
+        """Remove what other than whole chunks is left of an earlier run."""
+        keep = {_JOB_FILE, _JOURNAL, _LOCK_FILE}
+        for item in self.path.iterdir():
+            if item.name not in keep and not (item.name.startswith("chunk_") and ".partial-" not in item.name):
+                _remove(item)
+
+    def _empty(self) -> None:
+        for item in self.path.iterdir():
+            if item.name != _LOCK_FILE:
+                _remove(item)
+
+
+def work_folder(output: Path) -> Path:
+    """Where the parts of this output are."""
+    output = output.absolute()
+    # A name may have 255 bytes; ours adds some to it.
+    stem = os.fsdecode(os.fsencode(output.name)[:200])
+    return output.with_name(f".{stem}.render")
+
+
+def _line(made: MadeChunk) -> bytes:
+    return json.dumps(dataclasses.asdict(made)).encode() + b"\n"
+
+
+def _remove(item: Path) -> None:
+    if item.is_dir() and not item.is_symlink():
+        shutil.rmtree(item, ignore_errors=True)
+    else:
+        item.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""What a render is, down to what decides about a pixel or a byte: two runs with equal jobs make equal chunks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audioreactive.ffmpeg import ffmpeg_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from audioreactive.chunks.scene import Scene
+    from audioreactive.video.chunks import Encoding
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a render comes from: digests of what people bring."""
+
+    song_sha256: str
+    model_sha256: str
+    preset: str
+    """The recipe as TOML, which goes into the video."""
+
+
+def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: range, length: int) -> dict[str, str]:
+    """Name -> value, in words for a person: what differs between two jobs is told by its name.
+
+    Args:
+        scene: what the frames are made of.
+        encoding: how they are coded.
+        origin: digests of what it was made from.
+        frames: of the song.
+        length: frames of a chunk.
+    """
+    settings = encoding.settings
+    device = scene.torch_device
+    return {
+        "song": origin.song_sha256,
+        "model": origin.model_sha256,
+        "recipe": hashlib.sha256(origin.preset.encode()).hexdigest(),
+        "motion": _motion_digest(scene),
+        "range": f"frames {frames.start} to {frames.stop - 1} at {settings.fps} a second",
+        "size": f"{settings.size} from {encoding.frame_size} by {settings.filters or 'nothing'}",
+        "device": _device_name(device),
+        "precision": str(scene.dtype).removeprefix("torch."),
+        "batch size": str(scene.batch),
+        "chunk length": f"{length} frames",
+        "encoder": f"{encoding.kind.video_encoder} of ffmpeg {ffmpeg_version()}, {settings.layout}, {settings.threads}",
+        "quality": f"crf {settings.crf}, {settings.speed}",
+        "program": f"audioreactive {version('audioreactive')}, torch {version('torch')}",
+        "kernels": f"{'compiled' if scene.compiled else 'reference'} {_kernels_digest()}",
+    }
+
+
+def _motion_digest(scene: Scene) -> str:
+    """Of all numbers that the network is fed: whatever the recipe, the stems or the beats change shows here."""
+    digest = hashlib.sha256()
+    for part in _parts([scene.weights, scene.palette, scene.noise_motion]):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[bytes | memoryview]:
+    """Everything in a value, in order: tables, numbers, and whatever holds them."""
+    if isinstance(value, np.ndarray):
+        yield f"{value.dtype} {value.shape};".encode()
+        yield np.ascontiguousarray(value).data
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield f"{field.name}:".encode()
+            yield from _parts(getattr(value, field.name))
+    elif isinstance(value, tuple | list):
+        yield f"{len(value)};".encode()
+        for item in value:
+            yield from _parts(item)
+    else:
+        yield f"{value!r};".encode()
+
+
+def _device_name(device: torch.device) -> str:
+    """The kind of device: two GPUs of one name compute the same."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
+
+
+@functools.cache
+def _kernels_digest() -> str:
+    """Of the generator's sources, compiled and plain."""
+    import stylegan_ops
+
+    folder = Path(stylegan_ops.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".cpp", ".h", ".cu"):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

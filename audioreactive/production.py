@@ -1,0 +1,165 @@
+"""From a prepared production to its video: chunks, and whoever makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from audioreactive.errors import RenderError
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+    from audioreactive.chunks.film import Crew
+    from audioreactive.chunks.scene import ModelFile, Scene
+    from audioreactive.features import Features
+    from audioreactive.pipeline import RenderSettings
+    from audioreactive.presets import Preset
+    from audioreactive.sizes import Canvas
+    from audioreactive.video import OutputFormat
+    from audioreactive.video.chunks import Encoding
+    from stylegan_ops import Generator
+
+
+@dataclass(frozen=True)
+class Production:
+    """Everything that a render needs, made and checked: what `--dry-run` shows and `produce` renders."""
+
+    song: Path
+    features: Features
+    preset: Preset
+    generator: Generator
+    scene: Scene
+    canvas: Canvas
+    encoding: Encoding
+    start: int
+    """First frame."""
+    stop: int
+    """One past the last frame."""
+    settings: RenderSettings
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of the video."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What came out."""
+
+    path: Path
+    frames: int
+    preset: Preset
+
+
+def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
+    """How a render's chunks are coded."""
+    from audioreactive.video import VideoSettings
+    from audioreactive.video.chunks import ENCODER_THREADS, Encoding
+
+    look = VideoSettings(
+        fps=fps,
+        size=canvas.size,
+        filters=canvas.filters,
+        crf=settings.crf,
+        layout=kind.best_layout(canvas.filters),
+        threads=ENCODER_THREADS,
+    )
+    return Encoding(kind, look, canvas.frame_size)
+
+
+def make_scene(
+    preset: Preset,
+    features: Features,
+    generator: Generator,
+    model: ModelFile,
+    encoding: Encoding,
+    settings: RenderSettings,
+) -> Scene:
+    """What a render's frames are made of: the recipe's motion for this song, and the model."""
+    from audioreactive.chunks.scene import Scene
+    from audioreactive.patches.latents import latent_weights, make_palette
+    from audioreactive.patches.noise import noise_motion
+    from audioreactive.renderer import default_batch
+
+    palette = make_palette(preset.palette, generator)
+    return Scene(
+        model=model,
+        const_size=generator.architecture.const_size,
+        device=str(generator.device),
+        dtype=generator.dtype,
+        compiled=generator.compiled,
+        weights=latent_weights(preset.latents, features, len(palette)),
+        palette=palette.cpu().numpy(),
+        noise_motion=noise_motion(preset.noise, features),
+        batch=settings.batch or default_batch(generator.device, generator),
+        layout=encoding.settings.layout,
+    )
+
+
+def produce(
+    production: Production,
+    output: Path,
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Rendered:
+    """Make the video, or finish one that was begun before and cut short.
+
+    Args:
+        production: what to render.
+        output: the video's name.
+        workers: so many processes make it; None: this one.
+        cluster: a Ray cluster makes it: auto or ray://host:port.
+        overwrite: replace what has the name already.
+        fresh: throw away what another job has left of this output.
+        progress: told how far it is.
+    """
+    from audioreactive.chunks.film import Film, make_film
+    from audioreactive.chunks.job import Origin, describe_job
+    from audioreactive.chunks.plan import chunk_length, plan_chunks
+    from audioreactive.presets import preset_text
+
+    progress = progress or Silent()
+    features, scene, encoding = production.features, production.scene, production.encoding
+    text = preset_text(production.preset)
+    origin = Origin(features.digest, scene.model.sha256, text)
+    length = chunk_length(production.settings.chunk, features.fps, scene.batch)
+    frames = range(production.start, production.stop)
+    film = Film(
+        output=output,
+        encoding=encoding,
+        chunks=plan_chunks(frames.start, frames.stop, length),
+        job=describe_job(scene, encoding, origin, frames=frames, length=length),
+        song=production.song,
+        start=frames.start / features.fps,
+        duration=len(frames) / features.fps,
+        preset=text,
+    )
+    crew = _crew(production, workers=workers, cluster=cluster, progress=progress)
+    make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
+    return Rendered(output, production.frames, production.preset)
+
+
+def _crew(production: Production, *, workers: int | None, cluster: str | None, progress: Progress) -> Crew:
+    """Whoever makes the chunks."""
+    from audioreactive.chunks.making import LocalCrew
+
+    scene, encoding = production.scene, production.encoding
+    if workers is not None and cluster is not None:
+        raise RenderError("workers of this machine or a cluster make the chunks: give one of the two")
+    if cluster is not None:
+        from audioreactive.chunks.cluster import RayCrew
+
+        return RayCrew(scene, encoding, cluster)
+    if workers is not None:
+        from audioreactive.chunks.workers import WorkerCrew
+
+        return WorkerCrew(scene, encoding, workers, progress)
+    return LocalCrew(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)

@@ -1,0 +1,254 @@
+"""A video in parts that are joined without coding anything again, and its sound, which is coded once.
+
+Conventions: a chunk is a file with a picture alone, made of whole closed groups of pictures. Its clock is that of the
+finished video and starts at 0. All chunks of a video are coded with the same settings, down to the number of the
+encoder's threads, so that one set of parameters at the head of the file serves them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from audioreactive.errors import VideoError
+from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
+from audioreactive.video import tags
+from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported
+from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
+from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
+from audioreactive.video.sound import sound_arguments
+from audioreactive.video.writer import complete_frame_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from fractions import Fraction
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+ENCODER_THREADS: Final = 4
+"""Of each encoder, on every machine: x264 codes a film differently with another number, and a chunk shall have the same
+bytes wherever it is made. More cores are kept busy by more encoders."""
+
+_EXACT: Final = ("-fflags", "+bitexact", "-flags", "+bitexact")
+_TAGS_FILE: Final = "tags.txt"
+_LIST_FILE: Final = "chunks.txt"
+_JOINED: Final = "joined"
+_PATIENCE: Final = 0.2
+"""Seconds between two looks at whether ffmpeg has ended."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the chunks of one video are coded."""
+
+    kind: OutputFormat
+    settings: VideoSettings
+    frame_size: tuple[int, int]
+    """(width, height) of the frames that come in."""
+
+    def __post_init__(self) -> None:
+        self.kind.check(self.settings)
+
+    @property
+    def suffix(self) -> str:
+        """Of a chunk's file name."""
+        return f".{self.kind.chunk_container}"
+
+    def open(self, folder: Path, name: str, *, niceness: int = 0) -> EncoderProcess:
+        """An encoder that makes the chunk of this name in the folder."""
+        picture = ["-map", "0:v:0", "-vf", self.kind.picture_filters(self.settings)]
+        picture += [*self.kind.arguments(self.settings), "-fps_mode", "passthrough"]
+        container = ["-f", self.kind.chunk_container, name]
+        return EncoderProcess(
+            [*QUIET, *raw_input(self.settings, self.frame_size), *picture, *_EXACT, *container],
+            folder=folder,
+            frame_shape=frame_shape(self.settings.layout, self.frame_size),
+            niceness=niceness,
+        )
+
+
+def read_chunk(encoding: Encoding, path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Frames of a chunk as a viewer will see them, one after the other, in the layout in which they went in.
+
+    Only where they are coded in the size in which they came: otherwise they are (H, W, 3) RGB of the finished size.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    settings = encoding.settings
+    shape = frame_shape(settings.layout, settings.size)
+    convert = ["-vf", "scale=flags=bicubic+accurate_rnd+full_chroma_int"] if settings.layout == "rgb24" else []
+    decode = ["-i", path.name, *convert, "-pix_fmt", settings.layout, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
+    run = _Run([*QUIET, *decode], path.parent)
+    try:
+        yield from (np.frombuffer(frame, np.uint8).reshape(shape) for frame in run.pieces(math.prod(shape)))
+        run.finish()
+    finally:
+        run.abandon()
+
+
+class SoundTrack:
+    """The video's sound, coded into a file of its own while the pictures are being made.
+
+    Started by its construction; `finish` or `abandon` must follow on every path.
+
+    Args:
+        kind: the output.
+        sound: a sound file.
+        start: seconds into it at which the video begins, kept to the sample.
+        duration: seconds of sound.
+        folder: where the file is made.
+
+    Raises:
+        VideoError: the file holds no sound.
+    """
+
+    def __init__(self, kind: OutputFormat, sound: Path, start: Fraction, duration: Fraction, folder: Path) -> None:
+        self.path = folder / (SOUND_FILE if kind.is_folder else f"sound{kind.extension}")
+        source = stranger(sound, SOUND_DEMUXERS)
+        heard = ["-map", "0:a:0", *sound_arguments(kind, sound, start, duration)]
+        clean = ["-map_metadata", "-1", "-map_chapters", "-1", *_EXACT]
+        self._run = _Run([*QUIET, "-y", *source, *heard, *clean, self.path.name], folder)
+
+    def finish(self) -> Path:
+        """The finished file. Raises VideoError where ffmpeg failed."""
+        self._run.finish()
+        return self.path
+
+    def check(self) -> None:
+        """Raise VideoError where ffmpeg has failed already."""
+        if self._run.has_ended:
+            self._run.finish()
+
+    def abandon(self) -> None:
+        """Leave no process. Does nothing after a clean end."""
+        self._run.abandon()
+
+
+def join(
+    encoding: Encoding,
+    chunks: Sequence[tuple[str, int]],
+    *,
+    folder: Path,
+    sound: Path | None,
+    title: str,
+    preset: str | None,
+) -> Path:
+    """Make the finished video of its chunks and its sound, both taken as they are.
+
+    Args:
+        encoding: how the chunks were coded.
+        chunks: name in the folder and number of frames of each, in order.
+        folder: where the chunks are, and where the video is made.
+        sound: the sound track.
+        title: tag of the video.
+        preset: TOML to embed.
+
+    Returns:
+        The video, or a folder of frames; not under its final name yet.
+
+    Raises:
+        VideoError: the chunks do not make a whole video, or the disk is full.
+    """
+    kind, fps = encoding.kind, encoding.settings.fps
+    if preset is not None:
+        tags.check_preset(preset)
+    (folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=title, preset=preset))
+    (folder / _LIST_FILE).write_text(_playlist(chunks, fps), encoding="utf-8")
+    inputs = ["-f", "concat", "-i", _LIST_FILE, "-f", "ffmetadata", "-i", _TAGS_FILE]
+    exact = ["-map_metadata", "1", "-map_chapters", "-1", *_EXACT]
+    picture = ["-map", "0:v:0", "-c", "copy"]
+    if kind.is_folder:
+        made = folder / _JOINED
+        made.mkdir(exist_ok=True)
+        arguments = [*inputs, *picture, *exact, "-start_number", "0", "-f", "image2", f"{_JOINED}/{FRAME_PATTERN}"]
+    else:
+        made = folder / f"{_JOINED}{kind.extension}"
+        heard = ["-map", "2:a:0"] if sound else []
+        track = ["-i", sound.name] if sound else []
+        arguments = [*inputs, *track, *picture, *heard, *exact, *kind.container_options, made.name]
+    frames = sum(count for _, count in chunks)
+    run = _Run([*QUIET, "-y", *arguments, *REPORT], folder)
+    try:
+        joined = frames_reported(run.finish())
+    finally:
+        run.abandon()
+    if joined != frames:
+        raise VideoError(f"{joined} of {frames} frames were joined; the video is not whole")
+    if kind.is_folder:
+        if sound is not None:
+            sound.replace(made / SOUND_FILE)
+        complete_frame_folder(made, encoding.settings, frames, preset)
+    return made
+
+
+def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
+    """A list for ffmpeg's concat demuxer, in which every chunk begins where it should to the microsecond.
+
+    Each length is the difference of two rounded times, so that roundings do not add up; ffmpeg rounds the begin to the
+    video's own clock, which then is exact.
+    """
+    lines, frame = ["ffconcat version 1.0"], 0
+    for name, count in chunks:
+        begin, end = (round(1_000_000 * at / fps) for at in (frame, frame + count))
+        lines += [f"file {name}", f"duration {end - begin}us"]
+        frame += count
+    return "\n".join(lines) + "\n"
+
+
+class _Run:
+    """An ffmpeg that works on files."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+        self._folder = folder
+        self._report = b""
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `abandon`
+        self._process = spawn(arguments, stderr=self._said, folder=folder)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def pieces(self, size: int) -> Iterator[bytearray]:
+        """Standard output in pieces of so many bytes, as it comes."""
+        while len(piece := _read_exactly(self._process.stdout, size)) == size:
+            yield piece
+
+    def finish(self) -> bytes:
+        """What it said on standard output, at its end."""
+        process = self._process
+        while process.poll() is None:
+            # In short waits, so that Ctrl-C is heard on every platform.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_PATIENCE)
+        if process.returncode:
+            self._said.seek(0)
+            lines = self._said.read().decode(errors="replace").strip().splitlines()[-12:]
+            raise failure("\n".join(lines), process.returncode, self._folder.parent)
+        assert process.stdout is not None
+        self._report += process.stdout.read()
+        return self._report
+
+    def abandon(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._said.close()
+
+
+def _read_exactly(stream: Any, size: int) -> bytearray:
+    """Up to size bytes: fewer only at the end."""
+    data = bytearray(size)
+    view, filled = memoryview(data), 0
+    while filled < size and (count := stream.readinto(view[filled:])):
+        filled += count
+    return data[:filled] if filled < size else data

@@ -1,0 +1,58 @@
+"""Whether this machine's GPU can encode: asked by encoding, for neither drivers nor names tell."""
+
+from __future__ import annotations
+
+import subprocess
+from fractions import Fraction
+from functools import cache
+from typing import Final, Literal
+
+from audioreactive.errors import VideoError
+from audioreactive.ffmpeg import QUIET, ffmpeg_path
+from audioreactive.video.formats import NVENC, OutputFormat, VideoSettings
+
+VideoEncoder = Literal["auto", "x264", "nvenc"]
+VIDEO_ENCODERS: Final[tuple[VideoEncoder, ...]] = ("auto", "x264", "nvenc")
+
+_PROBE_SECONDS: Final = 30
+
+
+def choose_encoder(kind: OutputFormat, encoder: VideoEncoder, *, on_gpu: bool) -> OutputFormat:
+    """The output with the encoder that was asked for.
+
+    Args:
+        kind: the output, with the encoder that works everywhere.
+        encoder: auto takes NVENC where the frames are made on a GPU that has it.
+        on_gpu: whether they are.
+
+    Raises:
+        VideoError: this output is made otherwise, or there is no NVENC here.
+    """
+    if kind.extension != NVENC.extension:
+        if encoder != "auto":
+            raise VideoError(f"--encoder {encoder} makes H.264, and {kind.description} is asked for: leave it out")
+        return kind
+    if encoder == "x264" or (encoder == "auto" and not on_gpu):
+        return kind
+    reason = why_no_nvenc()
+    if reason is None:
+        return NVENC
+    if encoder == "nvenc":
+        raise VideoError(f"--encoder nvenc cannot be used ({reason}); data-centre GPUs have none: take --encoder x264")
+    return kind
+
+
+@cache
+def why_no_nvenc() -> str | None:
+    """None where NVENC encodes; otherwise the reason, as ffmpeg tells it. Encodes a few frames, once in a process."""
+    frames = ["-f", "lavfi", "-i", "color=size=256x256:rate=24", "-frames:v", "8", "-pix_fmt", "yuv420p"]
+    encoding = NVENC.arguments(VideoSettings(fps=Fraction(24), size=(256, 256)))
+    command = [str(ffmpeg_path()), *QUIET, *frames, *encoding, "-f", "null", "-"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[0] if said else f"exit code {done.returncode}"

@@ -1,0 +1,147 @@
+"""How much of a render is spent waiting: the generator alone, the encoder alone, and the whole of it.
+
+On the same model, frames and settings, in turns. The whole can be no faster than the slower of the two; where both
+compute on the same cores, it can be no faster than their times added up. Prints frames a second of each, and the
+whole's share of both bounds. The whole renders three minutes' worth of chunks from prepared inputs, without
+listening.
+
+    python benchmarks/pipeline.py [--resolution 1024] [--frames 240] [--device auto] [--workers N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from common import save_model
+
+from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
+from audioreactive.chunks.plan import chunk_length, plan_chunks
+from audioreactive.chunks.workers import WorkerCrew
+from audioreactive.demo import DEMO_SONG
+from audioreactive.pipeline import Recipe, RenderSettings, prepare
+from audioreactive.production import Production, produce
+from audioreactive.progress import Silent
+from stylegan_ops import keep_freed_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from audioreactive.chunks.film import Crew
+    from audioreactive.chunks.plan import Chunk
+
+
+class Repeated:
+    """Stands in for a renderer whose frames cost nothing: one rendered batch, again and again."""
+
+    def __init__(self, frames: NDArray[np.uint8], *, on_gpu: bool) -> None:
+        self.batch, self.on_gpu, self._frames = len(frames), on_gpu, frames
+
+    def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """The same pictures, moved a little, so that the encoder has something to do."""
+        for first in firsts:
+            yield first, np.roll(self._frames, 2 * first, axis=1)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--channel-base", type=int, default=16384)
+    parser.add_argument("--frames", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    parser.add_argument("--encoder", default="auto", choices=["auto", "x264", "nvenc"])
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--workers", type=int, help="also with so many processes")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        production = _prepared(folder, options)
+        length = chunk_length(production.settings.chunk, production.features.fps, production.scene.batch)
+        chunks = plan_chunks(0, production.frames, length)
+        rounds = [_round(production, chunks, folder, options.workers) for _ in range(options.rounds)]
+    rates = {key: production.frames / float(np.median([times[key] for times in rounds])) for key in rounds[0]}
+    slower = min(rates["generator alone"], rates["encoder alone"])
+    added = 1 / (1 / rates["generator alone"] + 1 / rates["encoder alone"])
+    scene, kind = production.scene, production.encoding.kind
+    print(
+        f"{options.resolution}², {scene.device}, {str(scene.dtype).removeprefix('torch.')}, batch {scene.batch}, "
+        f"{scene.layout}, {kind.video_encoder}, {available_cores()} cores, {torch.get_num_threads()} threads"
+    )
+    for key, rate in rates.items():
+        print(f"{key:24} {rate:8.2f} frames/s")
+    print(f"{'whole / slower of both':24} {rates['whole render'] / slower:8.3f}")
+    if production.generator.device.type == "cpu":
+        print(f"{'whole / one after other':24} {rates['whole render'] / added:8.3f}")
+    if options.json:
+        options.json.write_text(json.dumps({**vars(options), "json": None, "rates": rates}, indent=2) + "\n")
+
+
+def _prepared(folder: Path, options: argparse.Namespace) -> Production:
+    model = folder / "model.safetensors"
+    save_model(model, img_resolution=options.resolution, channel_base=options.channel_base)
+    settings = RenderSettings(
+        duration=Fraction(options.frames, 24),
+        device=options.device,
+        precision=options.precision,
+        encoder=options.encoder,
+        batch=options.batch,
+    )
+    return prepare(DEMO_SONG, folder / "out.mp4", model=model, recipe=Recipe(seed=0), settings=settings)
+
+
+def _round(production: Production, chunks: list[Chunk], folder: Path, workers: int | None) -> dict[str, float]:
+    """Seconds of each."""
+    scene, encoding = production.scene, production.encoding
+    renderer = scene.renderer_with(production.generator)
+    firsts = range(0, production.frames, scene.batch)
+
+    def generate() -> None:
+        for _ in renderer.batches(firsts):
+            pass
+
+    ((_, pictures),) = renderer.batches([0])
+    repeated = Repeated(pictures, on_gpu=renderer.on_gpu)
+    encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu)
+
+    def encode() -> None:
+        maker = ChunkMaker(repeated, encoding, folder, encoders=encoders)  # type: ignore[arg-type]
+        list(maker.make(chunks, lambda frames: None))
+
+    def whole(crew: Crew) -> None:
+        list(crew.make(chunks, folder, lambda frames: None))
+
+    times = {
+        "whole render": _seconds(lambda: whole(LocalCrew(lambda: renderer, encoding))),
+        "generator alone": _seconds(generate),
+        "encoder alone": _seconds(encode),
+        "whole, to the file": _seconds(lambda: produce(production, folder / "out.mp4", overwrite=True)),
+    }
+    if workers:
+        for count in {1, workers}:
+            crew = WorkerCrew(scene, encoding, count, Silent())
+            times[f"{count} worker{'s' * (count > 1)}"] = _seconds(lambda crew=crew: whole(crew))
+    return times
+
+
+def _seconds(work: object) -> float:
+    start = time.perf_counter()
+    work()  # type: ignore[operator]
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

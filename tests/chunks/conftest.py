@@ -1,0 +1,67 @@
+"""A small model's scene, its film, and the frames that one process makes of it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from crews import FRAMES, LENGTH, make_counting, tone
+from support import make_features, save_small_model
+
+from audioreactive.chunks.film import Film
+from audioreactive.chunks.making import LocalCrew
+from audioreactive.chunks.plan import plan_chunks
+from audioreactive.chunks.scene import ModelFile, Scene, file_digest
+from audioreactive.patches.latents import latent_weights, make_palette
+from audioreactive.patches.noise import noise_motion
+from audioreactive.patches.schema import Patch
+from audioreactive.video import VideoSettings, output_format, read_frames
+from audioreactive.video.chunks import ENCODER_THREADS, Encoding
+from stylegan_ops import load_generator
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_small_model(path)
+    generator, features, patch = load_generator(path), make_features(4), Patch.random(5)
+    palette = make_palette(patch.palette, generator)
+    return Scene(
+        model=ModelFile(path, file_digest(path)),
+        const_size=(4, 6),
+        device="cpu",
+        dtype=torch.float32,
+        compiled=generator.compiled,
+        weights=latent_weights(patch.latents, features, len(palette)),
+        palette=palette.numpy(),
+        noise_motion=noise_motion(patch.noise, features),
+        batch=4,
+        layout="rgb24",
+    )
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    folder = tmp_path_factory.mktemp("film")
+    settings = VideoSettings(fps=Fraction(24), size=(48, 32), threads=ENCODER_THREADS)
+    return Film(
+        output=folder / "alone.mkv",
+        encoding=Encoding(output_format(folder / "alone.mkv"), settings, (48, 32)),
+        chunks=plan_chunks(0, FRAMES, LENGTH),
+        job={},
+        song=tone(folder / "song.wav", 4),
+        start=Fraction(0),
+        duration=Fraction(FRAMES, 24),
+        preset="",
+    )
+
+
+@pytest.fixture(scope="session")
+def expected(scene: Scene, film: Film) -> np.ndarray:
+    """The frames that one process makes."""
+    make_counting(film, LocalCrew(scene.renderer, film.encoding))
+    frames = np.stack(list(read_frames(film.output)))
+    assert frames.std(axis=0).mean() > 2
+    return frames

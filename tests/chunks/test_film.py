@@ -1,0 +1,422 @@
+"""A film of chunks is one video: to a player, to the frame, to the bit; and one that was cut short goes on."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crews import SIZE, Ears, Painter, alone, make_film_of, picture, tone
+
+from audioreactive.chunks import film as film_module
+from audioreactive.chunks.film import make_film
+from audioreactive.chunks.folder import WorkFolder, work_folder
+from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
+from audioreactive.errors import VideoError
+from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
+from audioreactive.video.chunks import read_chunk
+
+FILM = Fraction(24000, 1001)
+
+
+def ffmpeg(*arguments: object) -> str:
+    command = [str(ffmpeg_path()), "-v", "error", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, text=True).stdout
+
+
+def make(film, crew=None, *, overwrite: bool = False, fresh: bool = False) -> list[str]:
+    ears = Ears()
+    make_film(film, crew or alone(film), overwrite=overwrite, fresh=fresh, progress=ears)
+    return ears.said
+
+
+def frames_of(path: Path) -> np.ndarray:
+    return np.stack(list(read_frames(path)))
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tone(tmp_path_factory.mktemp("song") / "song.wav", 3)
+
+
+# --- one video -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".webm", ".mov", ".mkv", ""])
+@pytest.mark.parametrize("fps", [FILM, Fraction(2997, 100)], ids=str)
+def test_chunks_make_the_video_that_one_go_makes(tmp_path: Path, song: Path, extension: str, fps: Fraction) -> None:
+    whole, parts = tmp_path / f"whole{extension}", tmp_path / f"parts{extension}"
+    film = make_film_of(parts, song, frames=40, start=6, fps=fps)
+    assert [len(chunk) for chunk in film.chunks] == [6, 12, 12, 10]
+    make(film)
+    settings, duration = film.encoding.settings, film.duration
+    with VideoWriter(
+        whole, settings, frame_size=SIZE, sound=song, start=film.start, duration=duration, preset="a = 1"
+    ) as writer:
+        writer.write(np.stack([picture(index) for index in range(6, 46)]))
+    assert probe(parts) == probe(whole)
+    assert read_preset(parts) == "a = 1"
+    for name in ("frames", "sound_start"):
+        np.testing.assert_array_equal(getattr(frame_times(parts), name), getattr(frame_times(whole), name))
+    assert {item.name for item in tmp_path.iterdir()} == {whole.name, parts.name}
+    if extension in (".mkv", ".mov", ""):  # every frame stands for itself: the same bits
+        np.testing.assert_array_equal(frames_of(parts), frames_of(whole))
+    if extension:
+        sounds = [ffmpeg("-i", path, "-map", "0:a", "-f", "md5", "-") for path in (whole, parts)]
+        assert sounds[0] == sounds[1]
+        heads = [ffmpeg("-i", path, "-f", "ffmetadata", "-") for path in (whole, parts)]
+        assert heads[0].replace("whole", "parts") == heads[1]
+    else:
+        assert sorted(item.name for item in parts.iterdir()) == sorted(item.name for item in whole.iterdir())
+
+
+def packet_table(path: Path) -> list[list[int]]:
+    """(dts, pts, duration) of each picture, in the order of the file."""
+    lines = ffmpeg("-i", path, "-map", "0:v", "-c", "copy", "-f", "framecrc", "-").splitlines()
+    return [[int(value) for value in line.split(",")[1:4]] for line in lines if line.startswith("0,")]
+
+
+@pytest.mark.parametrize("fps", [Fraction(24), FILM, Fraction(60), Fraction(2997, 100), Fraction(1000, 7)], ids=str)
+def test_an_mp4_of_many_chunks_has_no_seam(tmp_path: Path, song: Path, fps: Fraction) -> None:
+    """Every picture has its time to the clock's tick, nothing jumps in the order of decoding, parameters stand once."""
+    path = tmp_path / "out.mp4"
+    film = make_film_of(path, song, frames=200, fps=fps, length=4)
+    make(film)
+    table = np.array(packet_table(path))
+    step = table[0, 2]
+    np.testing.assert_array_equal(np.sort(table[:, 1]), np.arange(200) * step)
+    np.testing.assert_array_equal(np.diff(table[:, 0]), step)
+    assert (table[:, 2] == step).all()
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat"), "faststart puts the index before the data"
+    assert data.count(b"avcC") == 1 and data.count(b"elst") == 2  # one for the picture's order, one for the sound
+    command = [str(ffmpeg_path()), "-hide_banner", "-i", str(path), "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL).stderr
+    assert "h264" in said and "yuv420p(tv, bt709" in said and "aac (LC)" in said
+    assert "error" not in said.lower() and "non-monoton" not in said.lower()
+
+
+def test_two_runs_give_the_same_bytes(tmp_path: Path, song: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        make(make_film_of(tmp_path / name, song, frames=30))
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("encoders", [1, 2, 5])
+def test_several_encoders_share_one_network(tmp_path: Path, song: Path, encoders: int) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+
+    class Many(LocalCrew):
+        def make(self, chunks, folder, advance):
+            return ChunkMaker(Painter(), self.encoding, folder, encoders=encoders).make(chunks, advance)
+
+    make(film, Many(Painter, film.encoding))
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+
+
+def test_encoders_keep_the_cores_busy_that_the_network_leaves() -> None:
+    assert [encoders_at_once(cores, on_gpu=True) for cores in (1, 2, 4, 16, 256)] == [1, 1, 1, 4, 8]
+    assert encoders_at_once(64, on_gpu=False) == 1
+
+
+def test_frames_can_be_treated_on_their_way(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=20)
+    seen = []
+
+    def treat(first: int, frames: np.ndarray) -> np.ndarray:
+        seen.extend(range(first, first + len(frames)))
+        return 255 - frames
+
+    make(film, LocalCrew(Painter, film.encoding, treat))
+    assert seen == list(range(20))
+    np.testing.assert_array_equal(frames_of(film.output), [255 - picture(index) for index in range(20)])
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4"])
+def test_chunks_can_be_looked_at_and_made_anew_before_they_are_joined(
+    tmp_path: Path, song: Path, extension: str
+) -> None:
+    film = make_film_of(tmp_path / f"out{extension}", song, frames=40, start=6)
+    looked = []
+
+    def revise(film, made, folder):
+        for chunk in made:
+            looked.extend(read_chunk(film.encoding, folder / chunk.name))
+        maker = ChunkMaker(Painter(), film.encoding, folder, treat=lambda first, frames: 255 - frames, kind="revised")
+        yield from maker.make([film.chunks[2]], lambda frames: None)
+
+    make(with_changes(film, revise=revise))
+    assert len(looked) == 40 and list(tmp_path.iterdir()) == [film.output]
+    pictures = np.stack([picture(index) for index in range(6, 46)])
+    found = frames_of(film.output)
+    if extension == ".mkv":
+        np.testing.assert_array_equal(np.stack(looked), pictures)
+        pictures[18:30] = 255 - pictures[18:30]
+        np.testing.assert_array_equal(found, pictures)
+    else:
+        assert np.abs(found[:18].astype(int) - looked[:18]).mean() < 0.1
+        assert np.abs(found[18:30] - (255.0 - np.stack(looked[18:30]))).mean() < 8
+
+
+# --- cut short -----------------------------------------------------------------------------------------------------
+
+
+def cut_short(film, at: int = 24) -> Painter:
+    """Begin a film, and be interrupted before a frame."""
+    painter = Painter(fail_at=at)
+    with pytest.raises(KeyboardInterrupt):
+        make(film, alone(film, painter))
+    return painter
+
+
+def whole_chunks(film) -> int:
+    """In the journal."""
+    return len((work_folder(film.output) / "chunks.jsonl").read_text().splitlines())
+
+
+def said_of(kept: int) -> list[str]:
+    return [f"{kept} of 5 chunks are there from before"]
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".mkv", ""])
+def test_a_film_goes_on_where_it_was_cut(tmp_path: Path, song: Path, extension: str) -> None:
+    film, other = (make_film_of(tmp_path / f"{name}{extension}", song, frames=50) for name in ("a", "b"))
+    cut_short(film, 28)
+    assert not film.output.exists()
+    # The third was being rendered, and the encoder of the second was about to end, or had.
+    assert (kept := whole_chunks(film)) in (1, 2)
+    rest = Painter()
+    assert make(film, alone(film, rest)) == said_of(kept)
+    assert rest.rendered == (4 - kept) * 12 + 4, "and two frames in a batch of four"
+    make(other)
+    np.testing.assert_array_equal(frames_of(film.output), frames_of(other.output))
+    assert {item.name for item in tmp_path.iterdir()} == {film.output.name, other.output.name}
+
+
+def test_what_is_cut_before_a_chunk_is_whole_leaves_nothing(tmp_path: Path, song: Path) -> None:
+    cut_short(make_film_of(tmp_path / "out.mp4", song, frames=50), 8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_while_a_chunk_is_written_down_loses_no_other(tmp_path: Path, song: Path, monkeypatch) -> None:
+    film, fsync = make_film_of(tmp_path / "out.mkv", song, frames=50), os.fsync
+
+    def interrupted(descriptor: int) -> None:
+        fsync(descriptor)
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "chunks.jsonl":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "fsync", interrupted)
+        make(film)
+    assert make(film) == said_of(1)
+
+
+def test_a_torn_line_does_not_cost_the_next(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film, 28)
+    journal = work_folder(film.output) / "chunks.jsonl"
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0] + b'{"index": 1, "fra')
+    with pytest.raises(KeyboardInterrupt):
+        make(film, alone(film, Painter(fail_at=40)))
+    assert (kept := whole_chunks(film)) in (2, 3) and make(film) == said_of(kept)
+
+
+def test_the_person_is_told_how_to_go_on(tmp_path: Path, song: Path) -> None:
+    film, ears = make_film_of(tmp_path / "out.mkv", song, frames=50), Ears()
+    with pytest.raises(KeyboardInterrupt):
+        make_film(film, alone(film, Painter(fail_at=28)), overwrite=False, fresh=False, progress=ears)
+    assert f"{whole_chunks(film)} of 5 chunks are kept" in ears.said[-1] and "the same command again" in ears.said[-1]
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "cut", "gone", "torn journal", "foreign journal", "stray files"])
+def test_whatever_happened_between_two_runs_is_mended(tmp_path: Path, song: Path, fault: str) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film, 36)
+    work = work_folder(film.output)
+    first, journal = work / "chunk_000000.mov", work / "chunks.jsonl"
+    kept = whole_chunks(film) - (fault != "stray files")
+    match fault:
+        case "damaged":
+            damage(first)
+        case "cut":
+            first.write_bytes(first.read_bytes()[:100])
+        case "gone":
+            first.unlink()
+        case "torn journal":
+            journal.write_bytes(journal.read_bytes()[:-20])
+        case "foreign journal":
+            lines = journal.read_text().splitlines()
+            strange = [*lines[1:], '{"index": 0}', "[]", "\x00", '{"index": 0, "name": "../../etc/passwd"}', "[" * 9999]
+            journal.write_text("\n".join(strange) + "\n")
+        case "stray files":
+            (work / "chunk_000003.mov.partial-1234").write_bytes(b"half")
+            (work / "joined").mkdir()
+            (work / "chunk_000009.mov").write_bytes(b"of another plan")
+    assert kept and make(film) == said_of(kept)
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    assert list(tmp_path.iterdir()) == [film.output]
+
+
+def test_another_job_is_told_and_begun_on_request(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film)
+    kept = whole_chunks(film)
+    changed = with_changes(film, job={"song": "other", "model": "b", "kernels": "new"})
+    with pytest.raises(VideoError, match=r"not with the same kernels, song; .*--fresh"):
+        make(changed)
+    assert make(film) == said_of(kept), "nothing was lost by asking"
+    cut_short(film_again := with_changes(film, output=tmp_path / "again.mkv"))
+    assert make(with_changes(changed, output=film_again.output), fresh=True) == []
+    assert {item.name for item in tmp_path.iterdir()} == {"out.mkv", "again.mkv"}
+
+
+def with_changes(film, **changes):
+    import dataclasses
+
+    return dataclasses.replace(film, **changes)
+
+
+@pytest.mark.parametrize("job", ["", "[1]", "\x00\xff", '{"song": 7}'])
+def test_a_job_that_cannot_be_read_is_another(tmp_path: Path, song: Path, job: str) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film)
+    (work_folder(film.output) / "job.json").write_text(job)
+    with pytest.raises(VideoError, match="--fresh"):
+        make(film)
+    make(film, fresh=True)
+    assert probe(film.output).frames == 50
+
+
+def test_two_renders_of_one_output_do_not_meet(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    with (
+        WorkFolder(film.output, film.job),
+        pytest.raises(VideoError, match=r"another render is making .*out\.mkv at this moment"),
+    ):
+        make(film)
+    make(film)
+    assert list(tmp_path.iterdir()) == [film.output]
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path, song: Path, monkeypatch) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film)
+    now, kept = iter(range(10**9, 0, -3600)), whole_chunks(film)
+    monkeypatch.setattr(time, "time", lambda: next(now))
+    assert make(film) == said_of(kept)
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+
+
+def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+
+    class Murderous(LocalCrew):
+        def make(self, chunks, folder, advance):
+            maker = ChunkMaker(Painter(), self.encoding, folder)
+            for made in maker.make(chunks, advance):
+                yield made
+                for lane in maker._alive:
+                    lane.encoder.process.kill()
+
+    with pytest.raises(VideoError, match="killed by SIGKILL"):
+        make(film, Murderous(Painter, film.encoding))
+    assert make(film) == said_of(1)
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+
+
+def test_a_name_taken_meanwhile_costs_no_video(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=20)
+
+    class Slow(LocalCrew):
+        def make(self, chunks, folder, advance):
+            film.output.write_text("mine")
+            return super().make(chunks, folder, advance)
+
+    with pytest.raises(VideoError, match="the finished video is"):
+        make(film, Slow(Painter, film.encoding))
+    assert film.output.read_text() == "mine"
+    (kept,) = set(tmp_path.iterdir()) - {film.output}
+    assert probe(kept).frames == 20
+
+
+def test_a_song_without_sound_is_noticed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "words.mp3").write_text("no sound at all, only words")
+    film = make_film_of(tmp_path / "out.mp4", tmp_path / "words.mp3", frames=2000)
+    painter = Painter()
+    with pytest.raises(VideoError):
+        make(film, alone(film, painter))
+    assert painter.rendered < 2000
+
+
+def resize(disk: Path, kilobytes: int) -> None:
+    remount = 32
+    options = f"size={kilobytes}k".encode()
+    assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(disk), b"tmpfs", remount, options) == 0
+
+
+# Too small for the chunks (260 kB); large enough for them and the sound, but not for the video beside them.
+@pytest.mark.parametrize("tiny_disk", [160, 330], indirect=True)
+def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, song: Path) -> None:
+    film = make_film_of(tiny_disk / "out.mkv", song, frames=50)
+    ears = Ears()
+    with pytest.raises(VideoError, match="is full"):
+        make_film(film, alone(film), overwrite=False, fresh=False, progress=ears)
+    assert not film.output.exists()
+    kept = int(ears.said[-1].split()[0])
+    assert "chunks are kept" in ears.said[-1] and 0 < kept <= 5
+    resize(tiny_disk, 4000)
+    assert make(film) == [f"{kept} of 5 chunks are there from before"]
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    assert list(tiny_disk.iterdir()) == [film.output]
+
+
+def test_the_disk_is_full_in_a_chunk_and_in_the_join(tmp_path: Path, song: Path, monkeypatch) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    full = OSError(28, "No space left on device")
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise full
+
+    for place, name in ((WorkFolder, "accept"), (film_module, "join")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, fail)
+            with pytest.raises(VideoError, match="is full"):
+                make(film)
+    assert make(film) == said_of(5), "the room made, all is there but the join"
+    assert list(tmp_path.iterdir()) == [film.output]
+
+
+def test_a_read_only_folder_is_refused_before_anything_is_made(song: Path) -> None:
+    film = make_film_of(Path("/proc/out.mkv"), song, frames=50)
+    painter = Painter()
+    with pytest.raises(VideoError, match="not writable"):
+        make(film, alone(film, painter))
+    assert painter.rendered == 0
+
+
+def test_the_work_folder_of_a_long_name_fits(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / ("ü" * 120 + ".mkv"), song, frames=14)
+    cut_short(film, 12)
+    make(film)
+    assert list(tmp_path.iterdir()) == [film.output]
+
+
+def test_the_journal_is_read_by_people_too(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film)
+    lines = (work_folder(film.output) / "chunks.jsonl").read_text().splitlines()
+    assert next(json.loads(line)["name"] for line in lines) == "chunk_000000.mov"
+    assert {json.loads(line)["frames"] for line in lines} == {12}

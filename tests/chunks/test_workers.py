@@ -1,0 +1,161 @@
+"""Many make the chunks, and the frames are the same; whoever dies costs little."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from crews import FRAMES, LENGTH, Ears, die, parent_of_a_worker
+from crews import make_counting as make
+
+from audioreactive.chunks import workers
+from audioreactive.chunks.folder import WorkFolder, work_folder
+from audioreactive.chunks.scene import ModelFile, Scene
+from audioreactive.chunks.workers import WorkerCrew
+from audioreactive.errors import RenderError
+from audioreactive.progress import Silent
+from audioreactive.video import read_frames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from audioreactive.chunks.film import Film
+    from audioreactive.chunks.making import MadeChunk
+
+
+def test_a_worker_that_is_killed_costs_what_it_had(
+    scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path
+) -> None:
+    out, ears = replace(film, output=tmp_path / "out.mkv"), Ears()
+    killed = []
+
+    class Hit(WorkerCrew):
+        """Kills a worker as soon as it has rendered something."""
+
+        def make(self, chunks, folder, advance):
+            def watch(frames: int) -> None:
+                advance(frames)
+                if not killed and frames > 0:
+                    child = next(iter(workers.multiprocessing.active_children()))
+                    killed.append(child.pid)
+                    os.kill(child.pid, signal.SIGKILL)
+
+            return super().make(chunks, folder, watch)
+
+    counts = make(out, Hit(scene, film.encoding, 2, ears))
+    assert any("died (killed by SIGKILL); another takes its place" in said for said in ears.said)
+    np.testing.assert_array_equal(np.stack(list(read_frames(out.output))), expected)
+    assert sum(counts) == FRAMES
+    # The chunk in its hands, and one whose encoder was about to end.
+    assert sum(count for count in counts if count > 0) - FRAMES <= 2 * LENGTH
+    assert list(tmp_path.iterdir()) == [out.output]
+
+
+def test_a_chunk_that_kills_every_worker_is_given_up(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = replace(film, output=tmp_path / "out.mkv")
+    monkeypatch.setattr(workers, "_work", die)
+    monkeypatch.setattr(workers, "MOST_ATTEMPTS", 1)
+    with pytest.raises(RenderError, match=r"die again and again \(exit code 7\)"):
+        make(out, WorkerCrew(scene, film.encoding, 2, Silent()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_workers_sentence_is_told(scene: Scene, film: Film, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(scene.model.path.read_bytes() + b" ")
+    moved = replace(scene, model=ModelFile(model, scene.model.sha256))
+    out = replace(film, output=tmp_path / "out.mkv")
+    with pytest.raises(RenderError, match=r"model\.safetensors was changed while"):
+        make(out, WorkerCrew(moved, film.encoding, 1, Silent()))
+
+
+def test_an_interrupt_leaves_no_worker(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, accept, accepted = replace(film, output=tmp_path / "out.mkv"), WorkFolder.accept, []
+
+    def interrupted(self: WorkFolder, made: MadeChunk) -> None:
+        if accepted:
+            raise KeyboardInterrupt
+        accepted.append(made.name)
+        accept(self, made)
+
+    monkeypatch.setattr(WorkFolder, "accept", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(out, WorkerCrew(scene, film.encoding, 2, Silent()))
+    assert not workers.multiprocessing.active_children()
+    names = {item.name for item in work_folder(out.output).iterdir()}
+    assert accepted[0] in names and not [name for name in names if "partial" in name]
+
+
+@pytest.mark.parametrize("count", [0, -1, 1000])
+def test_there_is_a_number_of_workers(scene: Scene, film: Film, count: int) -> None:
+    with pytest.raises(RenderError, match=f"{count} workers"):
+        WorkerCrew(scene, film.encoding, count, Silent())
+
+
+def test_a_scene_travels_with_its_model(scene: Scene, expected: np.ndarray) -> None:
+    import pickle
+
+    carried = replace(scene, model=scene.model.carried())
+    there = pickle.loads(pickle.dumps(carried)).renderer()
+    ((_, frames),) = there.batches([8])
+    np.testing.assert_array_equal(frames, expected[8:12])
+    assert carried.model.path is None and replace(scene, compiled=not scene.compiled)
+    with pytest.raises(RenderError, match="differ in the last bits"):
+        replace(scene, compiled=not scene.compiled).renderer()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_frame_does_not_depend_on_the_number_of_threads(scene: Scene, dtype: torch.dtype) -> None:
+    """Which is why workers, who share the cores, make the frames that one process makes."""
+    renderer, threads, found = replace(scene, dtype=dtype).renderer(), torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(np.concatenate([frames for _, frames in renderer.batches([0, 40])]))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+def test_workers_end_with_the_main_process() -> None:
+    """A watcher thread; what it watches ends, and so does the process."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    parent = context.Process(target=parent_of_a_worker, args=(theirs,))
+    parent.start()
+    child = ours.recv()
+    parent.kill()
+    parent.join()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        if _is_zombie(child):
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker outlived its main process")
+
+
+def _is_zombie(process: int) -> bool:
+    """Of a container's first process that does not bury the dead."""
+    from pathlib import Path
+
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

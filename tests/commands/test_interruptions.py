@@ -1,0 +1,178 @@
+"""Renders that are cut short, go on, are shared out, and come in albums: the real command, the real files."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+
+from audioreactive.video import probe, read_frames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RENDER = (sys.executable, "-m", "audioreactive", "render")
+# Half a second a chunk, and frames so large that one takes a while.
+LOOK = ("--seed", "3", "--fps", "24", "--chunk", "0.5", "--size", "512x512", "--batch", "4")
+
+
+def frames_of(path: Path) -> np.ndarray:
+    return np.stack(list(read_frames(path)))
+
+
+def chunks_in(folder: Path) -> set[str]:
+    """Names of whole chunks in the work folders below."""
+    return {path.name for path in folder.glob(".*.render/chunk_*") if ".partial-" not in path.name}
+
+
+@pytest.fixture(scope="module")
+def expected(song: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The frames of an uninterrupted render."""
+    out = tmp_path_factory.mktemp("whole") / "out.mkv"
+    subprocess.run([*RENDER, str(song), "--model", str(model), *LOOK, "-q", "-o", str(out)], check=True)
+    return frames_of(out)
+
+
+def cut_short(song: Path, model: Path, out: Path, signum: int, *more: str, chunks: int = 1) -> subprocess.Popen:
+    """Begin a render, and send a signal once so many chunks are whole."""
+    command = [*RENDER, str(song), "--model", str(model), *LOOK, "-o", str(out), *more]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while sum(len(journal.read_bytes().splitlines()) for journal in out.parent.glob(".*/chunks.jsonl")) < chunks:
+            assert child.poll() is None and time.monotonic() < deadline, child.communicate()
+            time.sleep(0.01)
+        child.send_signal(signum)
+        child.err = child.communicate(timeout=60)[1]
+    finally:
+        child.kill()
+    return child
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_render_keeps_whole_chunks_and_tells(song, model, tmp_path, signum) -> None:
+    out = tmp_path / "out.mkv"
+    child = cut_short(song, model, out, signum)
+    assert child.returncode == (130 if signum == signal.SIGINT else 143), child.err
+    assert "Traceback" not in child.err
+    assert "chunks are kept in" in child.err and "the same command again" in child.err
+    (work,) = tmp_path.iterdir()
+    assert {path.name for path in work.iterdir()} == chunks_in(tmp_path) | {"job.json", "chunks.jsonl", "lock"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_render_goes_on_with_the_same_frames(song, model, tmp_path, expected, workers: int) -> None:
+    out, more = tmp_path / "out.mkv", ("--workers", str(workers)) if workers else ()
+    child = cut_short(song, model, out, signal.SIGKILL, *more, chunks=2)
+    assert child.returncode == -signal.SIGKILL and not out.exists()
+    again = [*RENDER, str(song), "--model", str(model), *LOOK, "-o", str(out)]
+    done = subprocess.run(again, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "chunks are there from before" in done.stderr
+    np.testing.assert_array_equal(frames_of(out), expected)
+    assert list(tmp_path.iterdir()) == [out], "no stray files"
+
+
+def test_another_song_or_model_is_told(call, song, model, tmp_path) -> None:
+    mine, out = tmp_path / "song.wav", tmp_path / "out.mkv"
+    shutil.copy(song, mine)
+    cut_short(mine, model, out, signal.SIGKILL)
+    sound, rate = soundfile.read(mine)
+    soundfile.write(mine, sound * 0.9, rate)
+    arguments = ("render", mine, "--model", model, *LOOK, "-o", out)
+    refused = call(*arguments)
+    assert refused.code == 2 and "not with the same motion, recipe, song" in refused.err and "--fresh" in refused.err
+    other = call("render", song, *LOOK, "--duration", 0.2, "--size", "64x64", "-o", out)
+    assert other.code == 2 and "model" in other.err
+    assert call(*arguments, "--fresh", "--duration", 0.2, "-q").code == 0
+    assert set(tmp_path.iterdir()) == {mine, out}
+
+
+def test_two_renders_of_one_output(call, song, model, tmp_path) -> None:
+    out = tmp_path / "out.mkv"
+    command = [*RENDER, str(song), "--model", str(model), *LOOK, "-q", "-o", str(out)]
+    first = subprocess.Popen(command)
+    try:
+        while not (tmp_path / ".out.mkv.render" / "job.json").exists():
+            assert first.poll() is None
+            time.sleep(0.01)
+        refused = call("render", song, "--model", model, *LOOK, "-o", out)
+        assert refused.code == 2 and "another render is making" in refused.err
+        assert first.wait(120) == 0
+    finally:
+        first.kill()
+    assert probe(out).frames == 72 and list(tmp_path.iterdir()) == [out]
+
+
+def album(folder: Path, song: Path, count: int) -> list[Path]:
+    """Songs of half a second and one that is none."""
+    sound, rate = soundfile.read(song)
+    songs = [folder / f"{number}.flac" for number in range(count)]
+    for number, path in enumerate(songs):
+        soundfile.write(path, sound[number * 2000 : number * 2000 + rate // 2], rate)
+    songs[1].write_text("words")
+    return songs
+
+
+def test_many_songs_and_a_bad_one(call, song, model, tmp_path, monkeypatch) -> None:
+    from audioreactive import pipeline
+
+    loads = []
+    load = pipeline.load_model
+    monkeypatch.setattr(pipeline, "load_model", lambda *path, **where: loads.append(path) or load(*path, **where))
+    songs = album(tmp_path, song, 10)
+    result = call("render", *songs, "--model", model, "--preset", "pulse", "-q")
+    assert result.code == 1
+    told = [line for line in result.err.splitlines() if "1.flac" in line]
+    assert len(told) == 2 and told[0].startswith("error: ") and told[1].startswith("9 of 10 songs were rendered")
+    assert len(loads) == 1, "one model load"
+    videos = {path.with_suffix(".mp4") for path in songs if path != songs[1]}
+    assert set(tmp_path.iterdir()) == {*songs, *videos}
+    assert all(probe(video).frames == 12 for video in videos)
+
+
+def test_videos_of_many_songs_go_where_they_are_wanted(call, song, model, tmp_path) -> None:
+    songs = album(tmp_path, song, 3)[::2]
+    common = ("render", *songs, "--model", model, "--seed", 1, "--duration", 0.2, "-q")
+    (tmp_path / "videos").mkdir()
+    assert call(*common, "-o", tmp_path / "videos").code == 0
+    assert {path.name for path in (tmp_path / "videos").iterdir()} == {"0.mp4", "2.mp4"}
+    for output in ("one.mp4", "nowhere"):
+        refused = call(*common, "-o", tmp_path / output)
+        assert refused.code == 2 and "names a folder" in refused.err
+    twice = call("render", songs[0], songs[0], "--model", model)
+    assert twice.code == 2 and "same name" in twice.err
+    saved = call(*common, "--save-preset", tmp_path / "x.toml")
+    assert saved.code == 2 and "--save-preset" in saved.err
+
+
+def test_nothing_is_rendered_where_the_model_is_none(call, song, tmp_path) -> None:
+    songs = album(tmp_path, song, 3)
+    (tmp_path / "no.pkl").write_text("words")
+    before = set(tmp_path.iterdir())
+    result = call("render", *songs, "--model", tmp_path / "no.pkl")
+    assert result.code == 2 and "no.pkl" in result.err
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--encoder", "nvenc"), "--encoder nvenc cannot be used"),
+        (("--encoder", "x264", "-o", "out.webm"), "makes H.264"),
+        (("--workers", "0"), "0"),
+        (("--workers", "2", "--cluster", "auto"), "give one of them"),
+    ],
+)
+def test_what_cannot_be_had_is_a_sentence(call, song, model, tmp_path, monkeypatch, arguments, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("render", song, "--model", model, "--seed", 1, "--duration", 0.2, "-o", "out.mp4", *arguments)
+    assert result.code == 2 and words in result.err and "Traceback" not in result.err
+    assert not list(tmp_path.iterdir())
