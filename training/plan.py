@@ -71,9 +71,10 @@ def plans() -> dict[str, Plan]:
             stages=(
                 Stage(0, 64, 480_000, 5e-3, 2e-3),
                 Stage(0, 64, 320_000, 2e-3, 2e-4),
-                Stage(256, 24, 40_000, 3e-4, 1e-4, cells=6),
-                Stage(256, 24, 60_000, 4e-4, 1e-4, cells=6, fit_scale=2, adversary=0.1, r1=0.1),
-                Stage(256, 8, 2_000, 1e-4, 3e-5, fit_scale=2, adversary=0.05, window=64, r1=0.1, path_length=0.5),
+                Stage(256, 24, 24_000, 3e-4, 1e-4, cells=6),
+                Stage(256, 24, 36_000, 4e-4, 1.8e-4, cells=6, fit_scale=2, adversary=0.1, r1=0.1),
+                Stage(256, 24, 12_000, 1.8e-4, 1e-4, cells=6, adversary=0.04, r1=0.1),
+                Stage(256, 8, 1_600, 1e-4, 3e-5, adversary=0.03, window=64, r1=0.1, path_length=0.5),
             ),
         ),
         "gpu": Plan(

@@ -40,6 +40,8 @@ MIXED = 0.5
 """Share of samples whose three depth groups come from three noise vectors."""
 SEAM = 2
 """Index of the last deep block, at 16 × 16: above it, a picture is a function of the ground, point by point."""
+CORNERS = 0.25
+"""Share of batches whose windows all lie in one corner of the picture, and show its border."""
 POINTS = 14
 """Points a side that a stage without resolution learns from, in each picture."""
 WARM_UP = 200
@@ -238,12 +240,23 @@ class Trainer:
         return (reached.float() - goal).abs().mean()
 
     def _windows(self, stage: Stage, random: torch.Generator) -> Painted:
-        """Windows at one random place of each picture of a batch, and what the upper layers make of them."""
+        """Windows at one random place of each picture of a batch, and what the upper layers make of them.
+
+        Near a window's edges they cannot know what lies beyond, so the edges are cut away; but beyond the border of a
+        picture lies nothing.
+        """
         size, side = stage.batch, 4 << SEAM
         z = self._noise_vectors(size, random)
         of = meaning(z[0], z[1], z[2])
         room = side - stage.cells
+        edge = stage.resolution // side if room else 0
         places = torch.randint(0, room + 1, (2, size), generator=random, device=self.device)
+        cuts = [(edge, edge), (edge, edge)]
+        in_corner, *ends = torch.rand(3, generator=random, device=self.device).tolist()
+        if in_corner < CORNERS:
+            for axis, end in enumerate(ends):
+                places[axis] = room if end < 0.5 else 0
+                cuts[axis] = (2 * edge, 0) if end < 0.5 else (0, 2 * edge)
         top, left = 2 * places / side - 1
         window = Window(top, left, 2 * stage.cells / side, 2 * stage.cells / side)
         noise = [
@@ -259,9 +272,8 @@ class Trainer:
         inner = inner.to(self.dtype).contiguous(memory_format=torch.channels_last)
         ws = self._latents(z)
         image = self.generator.upper(inner, ws, noise, 2 * side)
-        edge = stage.resolution // side if room else 0
-        inside = slice(edge, pixels - edge)
-        return Painted(ws, target[..., inside, inside], image[..., inside, inside], of)
+        rows, columns = (slice(before, pixels - after) for before, after in cuts)
+        return Painted(ws, target[..., rows, columns], image[..., rows, columns], of)
 
     def _points(self, stage: Stage, random: torch.Generator) -> tuple[float, float, float]:
         """One step of both parts: from noise vectors to the embedded ground, and from there to colours."""

@@ -16,6 +16,7 @@ from stylegan_ops import load_generator
 from stylegan_ops.layers import GAIN
 from training.__main__ import main
 from training.embedding import Embedding
+from training.pictures import paint_ground
 from training.plan import Plan, plans
 from training.trainer import Trainer, cropped, distance
 
@@ -119,6 +120,40 @@ def test_windows_teach_both_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = [trainer.step() for _ in range(40)]
     for name in ("fit", "deep"):
         assert sum(getattr(row, name) for row in losses[-8:]) < sum(getattr(row, name) for row in losses[:8])
+
+
+@pytest.mark.parametrize("corners", [0.0, 1.0])
+def test_windows_are_parts_of_the_whole_and_those_in_a_corner_show_its_border(
+    corners: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.trainer.CORNERS", corners)
+    trainer = Trainer(TOY)
+    for name, parameter in trainer.generator.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.data.fill_(0)
+    silence = [torch.zeros(8, 1, 1, 1) for _ in TOY.architecture.convolutions()]
+    found = set()
+    with torch.no_grad():
+        for seed in range(12):
+            painted = trainer._windows(TOY.stages[2], torch.Generator().manual_seed(seed))
+            assert painted.of is not None and painted.image.shape == painted.target.shape == (8, 3, 32, 32)
+            inner = trainer.embedding(paint_ground(painted.of, 16)).to(torch.bfloat16)
+            whole = trainer.generator.upper(inner, painted.ws, silence, 32)
+            away = torch.stack(
+                [
+                    (whole[..., y : y + 32, x : x + 32] - painted.image).abs().mean((1, 2, 3))
+                    for y in range(0, 33, 4)
+                    for x in range(0, 33, 4)
+                ]
+            )
+            if corners:  # all pictures of the batch alike
+                away = away.mean(1, keepdim=True)
+            assert (away.amin(0) < 0.4 * away.median(0).values).all()
+            found |= {(4 * (place // 9), 4 * (place % 9)) for place in away.argmin(0).tolist()}
+    if corners:
+        assert found == {(y, x) for y in (0, 32) for x in (0, 32)}
+    else:
+        assert len(found) > 30
 
 
 def test_the_layers_above_the_seam_begin_with_waves() -> None:
