@@ -15,7 +15,7 @@ TRUNCATION = 1.0
 
 
 def builtin_generator(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Generator:
-    """The built-in model, ready to run: 256 × 256, 14 latent inputs, no classes.
+    """The built-in model, ready to run: 256 × 256, 14 latent inputs, no classes; `assets/builtin.md` is its card.
 
     Args:
         device: where to compute.

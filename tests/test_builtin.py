@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from audioreactive.builtin import TRUNCATION, builtin_generator
+from audioreactive.patches.schema import DEPTHS, depth_slices
 
 if TYPE_CHECKING:
     from stylegan_ops import Generator
@@ -22,7 +26,7 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def ws(generator: Generator) -> torch.Tensor:
-    z = np.concatenate([np.random.RandomState(seed).randn(1, 512) for seed in range(12)])
+    z = np.concatenate([np.random.RandomState(seed).randn(1, generator.z_dim) for seed in range(12)])
     return generator.mapping(torch.from_numpy(z.astype(np.float32)), truncation_psi=TRUNCATION)
 
 
@@ -38,6 +42,19 @@ def test_size_and_speed_of_loading() -> None:
     assert generator.img_size == (256, 256) and generator.num_ws == 14 and generator.c_dim == 0
 
 
+def test_its_card_lies_beside_it_and_says_what_was_measured() -> None:
+    assets = files("audioreactive") / "assets"
+    assert len((assets / "builtin.safetensors").read_bytes()) < 30e6
+    card = (assets / "builtin.md").read_text("utf-8")
+    results = Path(__file__).parent.parent / "benchmarks" / "results" / "builtin_model.json"
+    figures = json.loads(results.read_text())
+    assert "CC0" in card
+    for name in ("diversity", "frechet", "largest_step"):
+        assert any(f"| {figures[name]:.{digits}f} |" in card for digits in (1, 2))
+    assert figures["diversity"] >= 0.8
+    assert figures["frechet"] < 0.2 * figures["frechet_untrained"]
+
+
 def test_pictures_have_contrast_and_colour(generator: Generator, ws: torch.Tensor) -> None:
     pictures = generator.synthesis(ws)
     assert pictures.std() > 0.4
@@ -50,11 +67,23 @@ def test_pictures_have_contrast_and_colour(generator: Generator, ws: torch.Tenso
     assert torch.pdist(colours).median() > 0.3  # palettes differ
 
 
-@pytest.mark.parametrize("group", [range(0, 5), range(5, 10), range(10, 14)], ids=["deep", "middle", "shallow"])
-def test_every_depth_moves_the_picture(generator: Generator, ws: torch.Tensor, group: range) -> None:
-    other = ws.clone()
-    other[:, list(group)] = ws.roll(1, 0)[:, list(group)]
-    assert difference(generator.synthesis(other), generator.synthesis(ws)) > 25
+def test_every_depth_moves_the_picture_in_its_own_way(generator: Generator, ws: torch.Tensor) -> None:
+    """Deep latents move the drawing, shallow ones its colours, each of them clearly."""
+    before = generator.synthesis(ws).clamp(-1, 1)
+    drawing, colour = {}, {}
+    for depth, layers in zip(DEPTHS, depth_slices(generator.num_ws), strict=True):
+        other = ws.clone()
+        other[:, layers] = ws.roll(1, 0)[:, layers]
+        after = generator.synthesis(other).clamp(-1, 1)
+        assert difference(after, before) > 15
+        light = torch.stack([before.mean(1).flatten(1), after.mean(1).flatten(1)])
+        light = light - light.mean(2, keepdim=True)
+        drawing[depth] = float((light[0] * light[1]).sum(1).div(light[0].norm(dim=1) * light[1].norm(dim=1)).mean())
+        change = after - before
+        colour[depth] = float((change - change.mean(1, keepdim=True)).square().mean() / change.square().mean())
+    assert drawing["deep"] < drawing["shallow"]
+    assert drawing["shallow"] > 0.6
+    assert colour["shallow"] > max(colour["deep"], colour["middle"])
 
 
 def test_noise_moves_the_picture_but_does_not_hide_it(generator: Generator, ws: torch.Tensor) -> None:

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from audioreactive.builtin import TRUNCATION
 from stylegan_ops import Generator, load_generator
-from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
+from stylegan_ops.checkpoint import Checkpoint, inspect_checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
 from stylegan_ops.memory import keep_freed_memory
 from training import measure as measurements
+from training.card import card
 from training.pictures import Z_DIM, meaning, paint
 from training.plan import plans
 from training.trainer import Losses, Trainer
@@ -108,6 +109,30 @@ def measure(model: Path, truncation: float, count: int, json_path: Path | None) 
     click.echo(text)
     if json_path:
         json_path.write_text(text + "\n")
+
+
+@main.command("card")
+@click.option("--model", type=click.Path(path_type=Path, exists=True), default=BUILTIN, show_default=True)
+@click.option("--figures", type=click.Path(path_type=Path, exists=True), required=True, help="What `measure` wrote.")
+@click.option(
+    "--limits", type=click.Path(path_type=Path, exists=True), required=True, help="What falls short, in words."
+)
+@click.option("--plan", "plan_name", type=click.Choice(sorted(plans())), default="cpu", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=BUILTIN.with_suffix(".md"), show_default=True)
+def write_card(model: Path, figures: Path, limits: Path, plan_name: str, output: Path) -> None:
+    """Write a model's card: what it is, where it comes from, how good it is."""
+    plan = plans()[plan_name]
+    text = card(
+        inspect_checkpoint(model),
+        json.loads(figures.read_text()),
+        plan=plan_name,
+        pictures=plan.pictures,
+        seed=plan.seed,
+        size=model.stat().st_size,
+        limits=limits.read_text("utf-8"),
+    )
+    output.write_text(text, "utf-8")
+    click.echo(str(output))
 
 
 @main.command()

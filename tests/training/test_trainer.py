@@ -197,7 +197,8 @@ def documented() -> list[str]:
 @pytest.mark.parametrize("line", documented())
 def test_documented_commands_are_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "model.safetensors").touch()
+    for given in ("model.safetensors", "figures.json", "limits.md"):
+        (tmp_path / given).touch()
     name, *arguments = shlex.split(line, comments=True)
     main.commands[name].make_context(name, arguments)
 
