@@ -62,13 +62,18 @@ class EncoderProcess:
         self._broken = threading.Event()
         self._last_lines: deque[str] = deque(maxlen=12)
         self.process = spawn([*arguments, *REPORT], stdin=subprocess.PIPE, folder=folder)
-        _widen(self.process.stdin)
         self._threads = [
             threading.Thread(target=work, name=f"encoder{work.__name__}", daemon=True)
             for work in (self._feed, self._listen)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            _widen(self.process.stdin)
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     @property
     def waiting(self) -> int:
