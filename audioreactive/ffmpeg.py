@@ -91,19 +91,41 @@ def spawn(
     The interrupt is for our own process, which then decides what happens to ffmpeg and its files.
     """
     windows = sys.platform == "win32"
+    started: list[subprocess.Popen[bytes]] = []
+    failed: list[Exception] = []
+
+    def start() -> None:
+        try:
+            process = subprocess.Popen(
+                [str(ffmpeg_path()), *arguments],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                bufsize=0,
+                cwd=folder,
+                creationflags=_CREATE_NEW_PROCESS_GROUP if windows else 0,
+                process_group=None if windows else 0,
+            )
+            started.append(process)
+        except (OSError, ValueError, VideoError) as error:
+            failed.append(error)
+
+    # In a thread, where no interrupt can fall between a program's start and our knowing of it.
+    starter = threading.Thread(target=start, daemon=True)
+    starter.start()
     try:
-        return subprocess.Popen(
-            [str(ffmpeg_path()), *arguments],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            bufsize=0,
-            cwd=folder,
-            creationflags=_CREATE_NEW_PROCESS_GROUP if windows else 0,
-            process_group=None if windows else 0,
-        )
-    except (OSError, ValueError) as error:
+        starter.join()
+    except BaseException:
+        starter.join()
+        for process in started:
+            process.kill()
+            process.communicate()
+        raise
+    for error in failed:
+        if isinstance(error, VideoError):
+            raise error
         raise VideoError(f"ffmpeg at {ffmpeg_path()} cannot be started: {error}") from error
+    return started[0]
 
 
 class Reading:

@@ -40,15 +40,17 @@ def main() -> None:
         model, out = folder / "model.safetensors", folder / "out.mkv"
         save_small_model(model, img_resolution=64)
         look = ["--model", str(model), "--seed", "3", "--chunk", "1", "--size", "256x256", "-o", str(out)]
+        child = _begin([*RENDER, *look], folder)
         began = time.monotonic()
-        subprocess.run([*RENDER, *look, "-q"], check=True)
+        child.wait()
         whole = time.monotonic() - began
         expected, good = _digest(out), 0
         for number in range(options.times):
             out.unlink()
             workers = options.workers if number % 2 else 0
             victim = "a worker" if number % 4 == 3 else "the main process"
-            kept = _kill([*RENDER, *look, *(["--workers", str(workers)] if workers else [])], victim, whole, draw)
+            command = [*RENDER, *look, *(["--workers", str(workers)] if workers else [])]
+            kept = _kill(command, folder, victim, whole, draw)
             again = subprocess.run([*RENDER, *look], capture_output=True, text=True) if not out.exists() else None
             found = re.search(r"(\d+ of \d+) chunks are there", again.stderr) if again else None
             same = out.exists() and _digest(out) == expected
@@ -64,10 +66,18 @@ def main() -> None:
     sys.exit(good < options.times)
 
 
-def _kill(command: list[str], victim: str, whole: float, draw: random.Random) -> float:
-    """Begin a render and kill at a random time; when."""
-    after = draw.uniform(0.1, 1.0) * whole
+def _begin(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """A render that has done listening, and begins to make chunks."""
     child = subprocess.Popen([*command, "-q"], stderr=subprocess.DEVNULL)
+    while child.poll() is None and not list(folder.glob(".*.render/chunks.jsonl")):
+        time.sleep(0.005)
+    return child
+
+
+def _kill(command: list[str], folder: Path, victim: str, whole: float, draw: random.Random) -> float:
+    """Begin a render and kill at a random time; when."""
+    child = _begin(command, folder)
+    after = draw.uniform(0.0, 1.0) * whole
     time.sleep(after)
     if victim == "a worker":
         workers = subprocess.run(["pgrep", "-f", "-P", str(child.pid), "spawn_main"], capture_output=True, text=True)

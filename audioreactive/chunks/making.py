@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 MOST_ENCODERS: Final = 8
 
-ENCODER_NICENESS: Final = 5
-"""Where the network computes on the same cores. Its threads wait for each other after every layer: one that an encoder
-holds up holds up all. The encoder's turn comes while the network waits for the encoder, and on cores that are free."""
-
 
 @dataclass(frozen=True)
 class MadeChunk:
@@ -88,7 +84,6 @@ class LocalCrew:
             self.encoding,
             folder,
             encoders=encoders_at_once(available_cores(), on_gpu=on_gpu),
-            niceness=0 if on_gpu else ENCODER_NICENESS,
             treat=self.treat,
         )
         yield from maker.make(chunks, advance)
@@ -102,7 +97,6 @@ class ChunkMaker:
         encoding: how they are coded.
         folder: where the chunks are made.
         encoders: open at once, at most.
-        niceness: of the encoders.
         treat: what is done to frames before they are coded.
         kind: first word of the files' names.
     """
@@ -114,12 +108,11 @@ class ChunkMaker:
         folder: Path,
         *,
         encoders: int = 1,
-        niceness: int = 0,
         treat: Treatment | None = None,
         kind: str = "chunk",
     ) -> None:
         self._renderer, self._encoding, self._folder, self._kind = renderer, encoding, folder, kind
-        self._encoders, self._niceness, self._treat = encoders, niceness, treat
+        self._encoders, self._treat = encoders, treat
         self._alive: list[_Lane] = []
         self._open: list[_Lane] = []  # chunks of which batches are still to be asked for
         self._asked: dict[int, _Lane] = {}  # first frame of a batch -> where it goes
@@ -152,9 +145,7 @@ class ChunkMaker:
         """First frames of the batches, in the order in which encoders want them."""
         while True:
             while len(self._open) < self._encoders and (chunk := next(chunks, None)) is not None:
-                lane = _Lane(
-                    chunk, self._name(chunk), self._encoding, self._folder, self._renderer.batch, self._niceness
-                )
+                lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._renderer.batch)
                 self._alive.append(lane)
                 self._open.append(lane)
             if not self._open:
@@ -182,12 +173,12 @@ class ChunkMaker:
 class _Lane:
     """One chunk on its way through one encoder."""
 
-    def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int, niceness: int) -> None:
+    def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int) -> None:
         self._chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
         self._missing = 0  # batches that were asked for and have not come
-        self.encoder: EncoderProcess = encoding.open(folder, self._partial, niceness=niceness)
+        self.encoder: EncoderProcess = encoding.open(folder, self._partial)
 
     @property
     def ahead(self) -> int:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Final
 
-from audioreactive.chunks.making import ENCODER_NICENESS, ChunkMaker, available_cores, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
 
 if TYPE_CHECKING:
@@ -232,7 +232,6 @@ def _work(
             encoding,
             folder,
             encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu),
-            niceness=0 if renderer.on_gpu else ENCODER_NICENESS,
         )
         for made in maker.make(_orders(pipe), lambda frames: pipe.send(_Rendered(frames))):
             pipe.send(made)

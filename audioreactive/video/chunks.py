@@ -61,7 +61,7 @@ class Encoding:
         """Of a chunk's file name."""
         return f".{self.kind.chunk_container}"
 
-    def open(self, folder: Path, name: str, *, niceness: int = 0) -> EncoderProcess:
+    def open(self, folder: Path, name: str) -> EncoderProcess:
         """An encoder that makes the chunk of this name in the folder."""
         picture = ["-map", "0:v:0", "-vf", self.kind.picture_filters(self.settings)]
         picture += [*self.kind.arguments(self.settings), "-fps_mode", "passthrough"]
@@ -70,7 +70,6 @@ class Encoding:
             [*QUIET, *raw_input(self.settings, self.frame_size), *picture, *_EXACT, *container],
             folder=folder,
             frame_shape=frame_shape(self.settings.layout, self.frame_size),
-            niceness=niceness,
         )
 
 

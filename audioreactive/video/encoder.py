@@ -44,7 +44,6 @@ class EncoderProcess:
         folder: where ffmpeg runs and writes; a hidden one, in the folder of the output.
         frame_shape: of one frame in a batch.
         queue_batches: batches that wait at most; the memory that is taken.
-        niceness: how much the encoder leaves the processor to others, 0 to 19.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class EncoderProcess:
         folder: Path,
         frame_shape: tuple[int, ...],
         queue_batches: int = 3,
-        niceness: int = 0,
     ) -> None:
         self.frame_shape = frame_shape
         self.frames_written = 0
@@ -64,15 +62,18 @@ class EncoderProcess:
         self._broken = threading.Event()
         self._last_lines: deque[str] = deque(maxlen=12)
         self.process = spawn([*arguments, *REPORT], stdin=subprocess.PIPE, folder=folder)
-        _widen(self.process.stdin)
-        if niceness:
-            _be_nice(self.process.pid, niceness)
         self._threads = [
             threading.Thread(target=work, name=f"encoder{work.__name__}", daemon=True)
             for work in (self._feed, self._listen)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            _widen(self.process.stdin)
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     @property
     def waiting(self) -> int:
@@ -214,13 +215,6 @@ def _widen(pipe: Any) -> None:
 
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _be_nice(process: int, niceness: int) -> None:
-    """Let others go first, where the system knows how; the process leads a group of its own, which has its threads."""
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PGRP, process, niceness)
 
 
 def _ending(code: int) -> str:

@@ -368,7 +368,7 @@ def resize(disk: Path, kilobytes: int) -> None:
 
 
 # Too small for the chunks (260 kB); large enough for them and the sound, but not for the video beside them.
-@pytest.mark.parametrize("tiny_disk", [160, 330], indirect=True)
+@pytest.mark.parametrize("tiny_disk", [200, 330], indirect=True)
 def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, song: Path) -> None:
     film = make_film_of(tiny_disk / "out.mkv", song, frames=50)
     ears = Ears()

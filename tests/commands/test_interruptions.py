@@ -103,7 +103,9 @@ def test_two_renders_of_one_output(call, song, model, tmp_path) -> None:
         while not (tmp_path / ".out.mkv.render" / "job.json").exists():
             assert first.poll() is None
             time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # however long the second takes to listen
         refused = call("render", song, "--model", model, *LOOK, "-o", out)
+        first.send_signal(signal.SIGCONT)
         assert refused.code == 2 and "another render is making" in refused.err
         assert first.wait(120) == 0
     finally:
