@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.patches.latents import Latents
     from audioreactive.patches.noise import NoiseSequence
-    from audioreactive.patches.schema import Patch
+    from audioreactive.patches.schema import Patch, Synthesizer
     from audioreactive.presets import Preset
     from audioreactive.renderer import Precision
     from stylegan_ops import Generator
@@ -102,6 +102,8 @@ class Recipe:
     overrides: tuple[str, ...] = field(default=())
     best_of: int | None = None
     """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
+    synthesizer: Synthesizer | None = None
+    """What makes the motion of a drawn recipe; None: the Randomizer's sub-sequences."""
 
     @property
     def needs_song(self) -> bool:
@@ -114,13 +116,14 @@ class Recipe:
         Raises:
             PresetError: a change does not fit.
         """
-        from audioreactive.patches.schema import Patch
+        from audioreactive.patches.randomizer import draw_around, draw_patch
         from audioreactive.presets import MadeWith, override, preset_of
 
         preset = self.preset
         if preset is None:
             seed = song_seed if self.seed is None else self.seed
-            preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+            patch = draw_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
+            preset = preset_of(patch, made_with=MadeWith(seed=seed))
         changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
         expressions = [
             f"palette.{key} = {list(value) if isinstance(value, tuple) else value}"
@@ -191,6 +194,7 @@ def prepare(
     progress: Progress | None = None,
 ) -> Production:
     """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
+    from audioreactive.learn.synthesize import synthesized
     from audioreactive.patches.latents import Latents, latent_weights, make_palette
     from audioreactive.patches.noise import make_noise
     from audioreactive.renderer import choose_device, choose_dtype, default_batch
@@ -221,6 +225,7 @@ def prepare(
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
     preset = _signed(preset, features, canvas, settings, fps, model)
+    features = synthesized(preset, features, progress)
     palette = make_palette(preset.palette, generator)
     return Production(
         song=song,
