@@ -22,6 +22,7 @@ COMMANDS = {
     "render": "Render a song to an audio-reactive video.",
     "sheet": "Preview many seeds or presets in one grid.",
     "score": "Measure how audio-reactive a video is.",
+    "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",
     "palette": "Show the pictures of a model's seeds in a grid.",
     "patch": "Draw, show and compare recipes.",

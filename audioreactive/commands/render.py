@@ -114,7 +114,8 @@ if TYPE_CHECKING:
 def command(
     song: Path | None, demo: bool, output: Path | None, model: Path | None, preset: str | None, seed: int | None,
     best_of: int | None, synthesizer: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...],
-    palette: tuple[int, ...] | None, truncation: float | None, label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
+    palette: tuple[int, ...] | None, truncation: float | None, label: int | None, fps: Fraction | None,
+    size: tuple[int, int] | None, fit: Fit | None, start: Fraction, duration: Fraction | None,
     overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str,
     precision: Precision, batch: int | None, crf: int, overwrite: bool, save_preset: Path | None, dry_run: bool,
     quiet: bool,

@@ -1,8 +1,8 @@
 """Envelopes -> what moves the generator: the decoders of section 4.2.1 and appendix A.
 
-Conventions: envelopes (B, T, 17), any range: three for each depth group, deep to shallow, then the means and the deviations
-of the noise maps of 4², 8², 16² and 32². The parameter-free decoder's motion is (B, T, 17) in (-1, 1), 0 at rest; what
-it does to latents and noise stands in `patches.latents` and `patches.noise`.
+Conventions: envelopes (B, T, 17), any range: three for each depth group, deep to shallow, then the means and the
+deviations of the noise maps of 4², 8², 16² and 32². The parameter-free decoder's motion is (B, T, 17) in (-1, 1), 0 at
+rest; what it does to latents and noise stands in `patches.latents` and `patches.noise`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Decoded:
 
 
 class LearnedDecoder(nn.Module):
-    """Appendix A.1: for each sequence a linear layer that doubles the channels, GELU, and a linear layer to its outputs.
+    """Appendix A.1: for each sequence a linear layer that doubles the channels, GELU, and a linear layer to its
+    outputs.
 
     The last layer is linear, so that its columns are a palette and the hidden channels the weights over it.
     """
@@ -99,8 +100,8 @@ class LearnedDecoder(nn.Module):
     def score_columns(self, decoded: Decoded) -> tuple[Tensor, ...]:
         """For each sequence (B, T, 2 · 17): the outputs, rotated into as many columns as they have dimensions.
 
-        An output is hidden · Wᵀ, and with W = QR the columns hidden · Rᵀ have the same products with each other: a rotation
-        changes no correlation, and 34 columns are compared instead of 512.
+        An output is hidden · Wᵀ, and with W = QR the columns hidden · Rᵀ have the same products with each other: a
+        rotation changes no correlation, and 34 columns are compared instead of 512.
         """
         parts = decoded.hidden.unbind(-2)
         return tuple(

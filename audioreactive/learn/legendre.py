@@ -2,8 +2,8 @@
 
 HiPPO's scaled Legendre measure (Gu, Dao, Ermon, Rudra and Ré, "HiPPO: Recurrent Memory with Optimal Polynomial
 Projections", 2020, appendix D.3) keeps a function on [0, 1] as the coefficients c of
-f(x) = sum over n < N of c_n · sqrt(2n + 1) · P_n(2x - 1), an orthonormal basis. Polynomials are extreme at the ends of their
-interval, so the song lies in its middle: the interval is padded at both ends, and cropped.
+f(x) = sum over n < N of c_n · sqrt(2n + 1) · P_n(2x - 1), an orthonormal basis. Polynomials are extreme at the ends of
+their interval, so the song lies in its middle: the interval is padded at both ends, and cropped.
 
 Songs longer than a window have several, of equal length, each fading into the next; the fades sum to one.
 """
@@ -34,8 +34,8 @@ PADDING = 1 / 8
 def legs_basis(x: Double, count: int, dtype: DTypeLike = np.float64) -> Array:
     """(n,) positions in [0, 1] -> (n, count): sqrt(2k + 1) P_k(2x - 1), k < count.
 
-    By Bonnet's recursion (k + 1) P_(k+1) = (2k + 1) x P_k - k P_(k-1), which is stable on the interval; in monomials float32
-    would be lost at degree 20. All arithmetic is done in `dtype`.
+    By Bonnet's recursion (k + 1) P_(k+1) = (2k + 1) x P_k - k P_(k-1), which is stable on the interval; in monomials
+    float32 would be lost at degree 20. All arithmetic is done in `dtype`.
     """
     y = np.asarray(2 * np.asarray(x, np.float64) - 1, dtype)
     basis = np.empty((len(y), count), dtype)

@@ -1,9 +1,9 @@
 """What synthesizers are taught: the supervised and the self-supervised loss (section 4.2.2), and two terms beyond them.
 
-Conventions: B clips of T frames; `heard` is (B, T, A), features that are centred and scaled as they shall count; `made` is
-(B, T, E), a synthesizer's sequences side by side. `heard_blocks` and `made_blocks` are slices of columns, a feature or a
-sequence each. Losses are means over the batch, in any floating dtype, and can be differentiated; a clip in which
-nothing is heard or made to move scores 0 with a gradient of 0.
+Conventions: B clips of T frames; `heard` is (B, T, A), features that are centred and scaled as they shall count;
+`made` is (B, T, E), a synthesizer's sequences side by side. `heard_blocks` and `made_blocks` are slices of columns, a
+feature or a sequence each. Losses are means over the batch, in any floating dtype, and can be differentiated; a clip
+in which nothing is heard or made to move scores 0 with a gradient of 0.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
 
     if features.duration < SHORTEST:
         raise SynthesizerError(
-            f"the song lasts {float(features.duration):.2f} s, and hippo needs at least {SHORTEST:g} s to fit its motion: "
-            f"render it without --synthesizer"
+            f"the song lasts {float(features.duration):.2f} s, and hippo needs at least {SHORTEST:g} s to fit its "
+            f"motion: render it without --synthesizer"
         )
     tables = centred_targets(target_tables(features))
     if not any(hippo.weights.get(name, 1.0) > 0 for name in tables):

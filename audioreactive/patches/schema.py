@@ -298,7 +298,8 @@ class Hippo(Part):
     steps: Annotated[int, Field(ge=1, le=65_536)] = 2048
     """Of the optimiser, at most; it stops earlier where nothing is gained any more."""
     correction: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """How much of what the motion would score on the same sound at other times is held against it; 0 as in the thesis."""
+    """How much of what the motion would score on the same sound at other times is held against it; 0 as in the
+    thesis."""
     weights: dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
     """How much more than others a feature counts. Without any, all are compared at once; else pair by pair."""
 
@@ -369,7 +370,7 @@ class Patch(Part):
 def envelopes_name(synthesizer: str) -> str:
     """The name among `Features` under which a synthesizer's envelopes stand: (T, 17) in [0, 1], 0.5 at rest.
 
-    In order: three for each depth group, deep to shallow; then the mean of the noise maps of 4², 8², 16² and 32² pixels,
-    and their deviation.
+    In order: three for each depth group, deep to shallow; then the mean of the noise maps of 4², 8², 16² and 32²
+    pixels, and their deviation.
     """
     return f"synthesizer.{synthesizer}"
