@@ -1,17 +1,25 @@
 """Envelopes fitted to one song: the HiPPO synthesizer (section 4.3).
 
-Coefficients of Legendre polynomials are optimised until the envelopes fit the song's features best (`losses`). The
-loss never sees a frame: with the envelopes E = BC, B the basis and C the coefficients, the correlation with features F
-is |FᵀBC|* / (|F| |BC|), and FᵀB and BᵀB are made once. A step costs what the coefficients cost, in float64, so that
-the same song and seed end in the same motion everywhere.
+Envelopes E = BC, Legendre polynomials B times coefficients C, are optimised until they fit the song's features F best
+(`losses`). The thesis moves C and compares E with F, frame by frame, in every step. Here a step sees neither:
 
-Conventions: K windows, N coefficients, E = 17 envelopes, A columns of features, S shifts of the sound.
+- The correlation |FᵀBC|* / (|F| |BC|) needs only G = BᵀF and S = BᵀB, which are made once.
+- Its gradient in C is G times something less S times something. So at every optimum C = S⁻¹GM for some small M: the
+  envelopes are mixtures of the features, each projected onto what the polynomials can do. With H = GᵀS⁻¹G = PPᵀ and
+  M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|): as many numbers as features times envelopes, however long the song
+  is and however many coefficients it has, and nothing among them depends on anything else.
+
+All in float64, so that the same song and seed end in the same motion everywhere.
+
+Conventions: K windows, N coefficients, R <= N of them independent, E = 17 envelopes, A columns of features, s shifts of
+the sound, D dimensions of their span.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +30,7 @@ from audioreactive.learn.legendre import Windows
 from audioreactive.learn.losses import ENVELOPES, NOTHING, SEQUENCES, membership, nuclear_norm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,11 +41,15 @@ if TYPE_CHECKING:
 LEARNING_RATES = (1e-3, 1e-5)
 """First and last, along a cosine (section 4.3.1)."""
 INITIAL = 1e-2
-"""Standard deviation of the first coefficients: small against the way that a thousand steps go."""
+"""Standard deviation of the first mixture: small against the way that a thousand steps go."""
 SHIFTS = 4
 """Other times at which the motion is held against the sound."""
 PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
+RIDGE = 1e-6
+"""Added to the diagonal of S: where windows overlap, both can say the same."""
+SPAN = 1e-9
+"""Of the largest eigenvalue of H: smaller ones are rounding."""
 
 
 @dataclass(frozen=True)
@@ -51,97 +63,115 @@ class Fit:
     windows: Windows
 
 
-@dataclass
+@dataclass(frozen=True)
 class Problem:
-    """One song's loss, in the space of coefficients."""
+    """One song's loss over mixtures Y (D, E)."""
 
-    windows: Windows
-    count: int
-    """N."""
-    tables: Mapping[str, Double]
-    """Features (T, C), each centred and of norm 1."""
-    weights: Mapping[str, float]
-    """Empty: all are compared at once; else pair by pair, 1 where nothing is said."""
+    cross: Tensor
+    """P: (s + 1, A, D), of the song as it is and of the shifted ones."""
+    blocks: tuple[slice, ...]
+    """Columns of each feature among A."""
+    weights: tuple[float, ...]
+    """Of each feature; empty: all are compared at once, else pair by pair."""
     correction: float
-    heard: Tensor = field(init=False)
-    """(S + 1, K · N, A): Bᵀ times the features, of the song as it is and of the shifted ones."""
-    _own: tuple[Tensor, Tensor, Tensor] = field(init=False)
-    """BᵀB of the first, of an inner and of the last window, (N, N)."""
-    _next: tuple[Tensor, Tensor] = field(init=False)
-    """BᵀB of a window and the next: inner ones, and the last two."""
 
-    def __post_init__(self) -> None:
-        windows = self.windows
-        bases = [self._basis(index) for index in sorted({0, min(1, windows.count - 1), windows.count - 1})]
-        first, inner, last = bases[0], bases[min(1, len(bases) - 1)], bases[-1]
-        self._own = (first.T @ first, inner.T @ inner, last.T @ last)
-        self._next = (_shared(inner, inner, windows), _shared(inner if windows.count > 2 else first, last, windows))
-        sound = np.concatenate(list(self.tables.values()), axis=1)
-        shifts = [0, *_shifts(windows.frames, SHIFTS if self.correction > 0 else 0)]
-        self.heard = torch.stack([self._project(np.roll(sound, shift, axis=0), bases) for shift in shifts])
-
-    def _basis(self, index: int) -> Tensor:
-        """(length, N) float64; rows past the song's end are 0."""
-        windows = self.windows
-        position = np.arange(windows.length, dtype=np.float64)
-        basis = windows.basis(position, self.count) * windows.share(index, position)[:, None]
-        basis[windows.frames - index * windows.hop :] = 0
-        return torch.from_numpy(basis)
-
-    def _project(self, sound: Double, bases: list[Tensor]) -> Tensor:
-        """(T, A) -> (K · N, A)."""
-        windows = self.windows
-        parts = []
-        for index in range(windows.count):
-            basis = bases[0] if index == 0 else bases[-1] if index == windows.count - 1 else bases[1]
-            rows = torch.from_numpy(sound[index * windows.hop :][: windows.length])
-            parts.append(basis[: len(rows)].T @ rows)
-        return torch.cat(parts)
-
-    def gram_times(self, coefficients: Tensor) -> Tensor:
-        """BᵀB C for C (K, N, E): windows meet only their neighbours."""
-        first, inner, last = self._own
-        pieces = [first @ coefficients[:1]]
-        if self.windows.count > 1:
-            pieces += [inner @ coefficients[1:-1], last @ coefficients[-1:]]
-        result = torch.cat(pieces)
-        if self.windows.count > 1:
-            between, end = self._next
-            zero = torch.zeros_like(coefficients[:1])
-            ahead = torch.cat([between @ coefficients[1:-1], end @ coefficients[-1:], zero])
-            behind = torch.cat([zero, between.T @ coefficients[:-2], end.T @ coefficients[-2:-1]])
-            result = result + ahead + behind
-        return result
-
-    def loss(self, coefficients: Tensor) -> Tensor:
-        """(K, N, E) -> (): 1 - correlation + correction · mean correlation at other times."""
-        energy = (coefficients * self.gram_times(coefficients)).sum((0, 1))  # [E]
-        members = membership().to(energy)
-        scale = (members @ energy).clamp_min(NOTHING).rsqrt() @ members
-        cross = self.heard.mT @ coefficients.flatten(0, 1) * scale  # [S + 1, A, E]
-        values = self._pairwise(cross) if self.weights else self._together(cross)
+    def loss(self, mixture: Tensor) -> Tensor:
+        """(D, E) -> (): 1 - correlation + correction · mean correlation at other times."""
+        members = membership().to(mixture)
+        energy = members @ mixture.square().sum(0)  # [sequences]
+        made = self.cross @ (mixture * (energy.clamp_min(NOTHING).rsqrt() @ members))  # [s + 1, A, E]
+        values = self._pairwise(made) if self.weights else self._together(made)
         loss = 1 - values[0]
         return loss + self.correction * values[1:].mean() if len(values) > 1 else loss
 
-    def _together(self, cross: Tensor) -> Tensor:
-        """(S + 1, A, E) -> (S + 1,): all features against all sequences, each of norm 1."""
-        return nuclear_norm(cross) / (len(self.tables) * len(SEQUENCES)) ** 0.5
+    def _together(self, made: Tensor) -> Tensor:
+        """(s + 1, A, E) -> (s + 1,): all features against all sequences, each of norm 1."""
+        return nuclear_norm(made) / (len(self.blocks) * len(SEQUENCES)) ** 0.5
 
-    def _pairwise(self, cross: Tensor) -> Tensor:
-        """(S + 1, A, E) -> (S + 1,): the weighted mean over all pairs."""
-        total, at = cross.new_zeros(len(cross)), 0
-        weights = {name: self.weights.get(name, 1.0) for name in self.tables}
-        for name, table in self.tables.items():
-            rows = cross[:, at : at + table.shape[1]]
-            at += table.shape[1]
-            scores = [nuclear_norm(rows[..., list(columns)]) for columns in SEQUENCES]
-            total = total + weights[name] * torch.stack(scores).mean(0)
-        return total / max(sum(weights.values()), NOTHING)
+    def _pairwise(self, made: Tensor) -> Tensor:
+        """(s + 1, A, E) -> (s + 1,): the weighted mean over all pairs."""
+        total = made.new_zeros(len(made))
+        for weight, rows in zip(self.weights, self.blocks, strict=True):
+            scores = [nuclear_norm(made[:, rows, list(columns)]) for columns in SEQUENCES]
+            total = total + weight * torch.stack(scores).mean(0)
+        return total / max(sum(self.weights), NOTHING)
 
 
-def _shared(before: Tensor, after: Tensor, windows: Windows) -> Tensor:
-    """(N, N): BᵀB of neighbours, from the frames that they share."""
-    return before[windows.hop :].T @ after[: windows.fade]
+@dataclass(frozen=True)
+class Projection:
+    """Features, projected onto what polynomials can do in windows."""
+
+    problem: Problem
+    solutions: Double
+    """(K · R, D): S⁻¹GP⁻ᵀ, from mixtures to coefficients."""
+
+    @classmethod
+    def of(
+        cls,
+        tables: Mapping[str, Double],
+        windows: Windows,
+        basis: Double,
+        weights: Mapping[str, float],
+        correction: float,
+    ) -> Projection:
+        """Of features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
+        sound = np.concatenate(list(tables.values()), axis=1)
+        shifts = [0, *_shifts(windows.frames, SHIFTS if correction > 0 else 0)]
+        faded = [_faded(windows, basis, index) for index in range(windows.count)]
+        moved = np.concatenate([np.roll(sound, shift, axis=0) for shift in shifts], axis=1)  # [T, (s + 1) A]
+        heard = np.stack(
+            [part.T @ _window(moved, windows, index) for index, part in enumerate(faded)]
+        )  # G: [K, R, (s + 1) A]
+        solved = _solve(faded, windows, heard)
+        gram = np.einsum("krx,kry->xy", heard, solved)
+        values, vectors = np.linalg.eigh((gram + gram.T) / 2)
+        kept = values > SPAN * values[-1]
+        root = vectors[:, kept] * np.sqrt(values[kept])
+        edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
+        problem = Problem(
+            cross=torch.from_numpy(root.reshape(len(shifts), sound.shape[1], -1)),
+            blocks=tuple(slice(int(a), int(b)) for a, b in pairwise(edges)),
+            weights=tuple(weights.get(name, 1.0) for name in tables) if weights else (),
+            correction=correction,
+        )
+        return cls(problem, solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
+def _faded(windows: Windows, basis: Double, index: int) -> Double:
+    """(length, R): a window's basis, faded; rows past the song's end are 0."""
+    faded: Double = basis * windows.share(index, np.arange(windows.length, dtype=np.float64))[:, None]
+    faded[windows.frames - index * windows.hop :] = 0
+    return faded
+
+
+def _window(table: Double, windows: Windows, index: int) -> Double:
+    """(T, C) -> (length, C): a window's rows, 0 past the end."""
+    rows = table[index * windows.hop :][: windows.length]
+    return np.pad(rows, ((0, windows.length - len(rows)), (0, 0)))
+
+
+def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
+    """S⁻¹G, (K, R, x): S is block-tridiagonal, as windows meet only their neighbours; by block elimination."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    ridge = RIDGE * np.eye(faded[0].shape[1])
+    factors, right = [], []
+    for index, part in enumerate(faded):
+        own, rest = part.T @ part + ridge, heard[index]
+        if index:
+            above = faded[index - 1][windows.hop :].T @ part[: windows.fade]  # [R, R]
+            own = own - above.T @ cho_solve(factors[-1], above)
+            rest = rest - above.T @ cho_solve(factors[-1], right[-1])
+        factors.append(cho_factor(own))
+        right.append(rest)
+    solved = np.empty_like(heard)
+    for index in reversed(range(len(faded))):
+        rest = right[index]
+        if index + 1 < len(faded):
+            above = faded[index][windows.hop :].T @ faded[index + 1][: windows.fade]
+            rest = rest - above @ solved[index + 1]
+        solved[index] = cho_solve(factors[index], rest)
+    return solved
 
 
 def _shifts(frames: int, count: int) -> list[int]:
@@ -149,11 +179,11 @@ def _shifts(frames: int, count: int) -> list[int]:
     return [round(frames * (i + 1) / (count + 1)) for i in range(count)]
 
 
-def first_coefficients(windows: Windows, count: int, seed: int) -> Tensor:
-    """(K, N, E) float64: where the motion of this seed starts."""
+def first_mixture(size: int, seed: int) -> Tensor:
+    """(D, E) float64: where the motion of this seed starts."""
     name = hashlib.sha256(f"hippo motion {seed}".encode()).digest()
     stream = np.random.RandomState(np.frombuffer(name, "<u4"))
-    return torch.from_numpy(INITIAL * stream.randn(windows.count, count, ENVELOPES))
+    return torch.from_numpy(INITIAL * stream.randn(size, ENVELOPES))
 
 
 def fit(
@@ -179,16 +209,16 @@ def fit(
         seed: of the motion.
         advance: told of every step.
     """
-    frames = len(next(iter(tables.values())))
-    windows = Windows.over(frames, rate)
-    problem = Problem(windows, coefficients, tables, weights, correction)
-    learned = first_coefficients(windows, coefficients, seed).requires_grad_()
-    optimiser = torch.optim.Adam([learned], lr=LEARNING_RATES[0])
+    windows = Windows.over(len(next(iter(tables.values()))), rate)
+    basis, legendre = windows.orthonormal(coefficients)
+    projection = Projection.of(tables, windows, basis, weights, correction)
+    mixture = first_mixture(projection.problem.cross.shape[2], seed).requires_grad_()
+    optimiser = torch.optim.Adam([mixture], lr=LEARNING_RATES[0])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, LEARNING_RATES[1])
     losses: list[float] = []
     for step in range(steps):
         optimiser.zero_grad()
-        loss = problem.loss(learned)
+        loss = projection.problem.loss(mixture)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
@@ -199,4 +229,5 @@ def fit(
             if advance is not None:
                 advance(steps - step - 1)
             break
-    return Fit(learned.detach().numpy(), tuple(losses), windows)
+    learned = (projection.solutions @ mixture.detach().numpy()).reshape(windows.count, -1, ENVELOPES)
+    return Fit(legendre @ learned, tuple(losses), windows)

@@ -27,6 +27,8 @@ WINDOW = 16.0
 """Seconds of a window: 256 coefficients then follow motions of up to five a second."""
 FADE = 4.0
 """Seconds in which one window fades into the next."""
+OUTSIDE = 1e-3
+"""Of the strongest combination of polynomials: weaker ones are all padding."""
 PADDING = 1 / 8
 """Of the window's length, at each end: where the polynomials are extreme."""
 
@@ -87,6 +89,17 @@ class Windows:
         """(n, N): the polynomials at positions in frames from a window's start."""
         reach = max(self.length - 1, 1)
         return legs_basis((position / reach + PADDING) / (1 + 2 * PADDING), count)
+
+    def orthonormal(self, count: int) -> tuple[Double, Double]:
+        """(length, R) and (N, R): an orthonormal basis of what N polynomials can do inside a window, and the Legendre
+        coefficients of each of its vectors; R <= N.
+
+        Of polynomials that are cropped, some combinations are all in what was cut off; these are left out.
+        """
+        basis = np.asarray(self.basis(np.arange(self.length, dtype=np.float64), count), np.float64)
+        u, s, vh = np.linalg.svd(basis, full_matrices=False)
+        kept = s > OUTSIDE * s[0]
+        return u[:, kept], vh[kept].T / s[kept]
 
     def parts(self, position: Double) -> Iterator[tuple[int, slice, Double]]:
         """(window, rows, position in it) for sorted positions in the song, in frames."""

@@ -129,6 +129,8 @@ def gather(plan: Plan, songs: Sequence[Song], mapper: Mapper | None, progress: P
     lessons: list[list[Lesson]] = []
     if plan.supervised:
         lessons = curate(clips.songs, plan.lessons, best_of=plan.best_of, seed=plan.seed, progress=progress)
+    if plan.learned_decoder and plan.supervised and mapper is None:
+        raise ValueError("a learned decoder imitates latents of a model, and none is given")
     return Material(
         clips=clips,
         held=held_clips,
