@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,6 +26,9 @@ from audioreactive.learn.model_file import (
     read_model,
     write_model,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INPUTS = np.random.RandomState(0).random_sample((100, 58)).astype(np.float32)
 

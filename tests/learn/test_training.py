@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +15,9 @@ from audioreactive.errors import SynthesizerError
 from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs
 from audioreactive.learn.lessons import given_motion
 from audioreactive.learn.training import Plan, Training, gather, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_resumed_training_ends_in_the_same_weights(plan, material, tmp_path: Path) -> None:
