@@ -63,7 +63,7 @@ def test_every_feature_is_documented() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    order = ["ffmpeg", "audio", "features", "correlation", "patches", "presets", "pipeline", "commands"]
+    order = ["ffmpeg", "audio", "features", "correlation", "patches", "learn", "presets", "pipeline", "commands"]
     for rank, room in enumerate(order):
         home = ROOT / "audioreactive" / room
         for path in home.glob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
