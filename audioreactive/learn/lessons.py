@@ -8,7 +8,7 @@ Conventions: T frames of a song, P palette vectors, G depth groups, W the width 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,6 +118,7 @@ class Content:
     """(W,): of the model's latents."""
     spread: float
     """Mean squared distance of its latents from their mean."""
+    _palettes: dict[Palette, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, mapper: Mapper, samples: int = 1024) -> Content:
@@ -129,7 +130,9 @@ class Content:
 
     def latents(self, lesson: Lesson, start: int, stop: int) -> Tensor:
         """(T, G, W) of these frames, in units of the model's spread and about its mean."""
-        palette = make_palette(lesson.palette, self.mapper)[:, 0].cpu()
+        if lesson.palette not in self._palettes:
+            self._palettes[lesson.palette] = make_palette(lesson.palette, self.mapper)[:, 0].cpu()
+        palette = self._palettes[lesson.palette]
         ws = torch.from_numpy(lesson.weights[start:stop]) @ palette
         return (ws - self.mean) / self.spread**0.5
 

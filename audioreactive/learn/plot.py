@@ -33,7 +33,13 @@ def plot_losses(curves: Curves, path: Path, *, title: str) -> None:
     smooth = np.convolve(values, np.ones(width) / width, mode="valid")
     axes.plot(np.arange(len(smooth)) + width / 2, smooth, color=ACCENT, label="songs that are learned from")
     if curves.held:
-        axes.plot(list(curves.held), list(curves.held.values()), color=INK, marker=".", label="songs held out")
+        axes.plot(
+            list(curves.held),
+            list(curves.held.values()),
+            color=INK,
+            marker=".",
+            label="songs held out, self-supervised",
+        )
     axes.set_xlabel("step", color=INK)
     axes.set_ylabel("loss", color=INK)
     axes.tick_params(colors=INK)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 SHIFTS = 2
 """Other times at which a clip's motion is held against its sound, where a correction is asked for."""
+LARGEST_GRADIENT = 1.0
+"""Norm to which gradients are cut: recurrent networks now and then have far larger ones."""
 KEEP_EVERY = 60.0
 """Seconds between two states on disk."""
 HELD_CLIPS = 64
@@ -179,14 +181,14 @@ class Training:
         self.network.train()
         self.optimiser.zero_grad()
         loss = self.loss(self.material.clips, indices, stream, self.material.lessons)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise SynthesizerError(
                 f"the training ran away at step {self.step}: its loss is {value}; try a lower --learning-rate"
             )
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.optimiser.step()
         self.curves.learned.append(value)
         return value
 
