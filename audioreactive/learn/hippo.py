@@ -117,13 +117,11 @@ class Projection:
         """Of features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
         sound = np.concatenate(list(tables.values()), axis=1)
         shifts = [0, *_shifts(windows.frames, SHIFTS if correction > 0 else 0)]
-        faded = [_faded(windows, basis, index) for index in range(windows.count)]
-        moved = np.concatenate([np.roll(sound, shift, axis=0) for shift in shifts], axis=1)  # [T, (s + 1) A]
-        heard = np.stack(
-            [part.T @ _window(moved, windows, index) for index, part in enumerate(faded)]
-        )  # G: [K, R, (s + 1) A]
+        faded = _faded(windows, basis)
+        # G: [K, R, (s + 1) A]
+        heard = np.stack([part.T @ _window(sound, shifts, windows, index) for index, part in enumerate(faded)])
         solved = _solve(faded, windows, heard)
-        gram = np.einsum("krx,kry->xy", heard, solved)
+        gram = heard.reshape(-1, heard.shape[2]).T @ solved.reshape(-1, heard.shape[2])
         values, vectors = np.linalg.eigh((gram + gram.T) / 2)
         kept = values > SPAN * values[-1]
         root = vectors[:, kept] * np.sqrt(values[kept])
@@ -137,17 +135,19 @@ class Projection:
         return cls(problem, solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 
-def _faded(windows: Windows, basis: Double, index: int) -> Double:
-    """(length, R): a window's basis, faded; rows past the song's end are 0."""
-    faded: Double = basis * windows.share(index, np.arange(windows.length, dtype=np.float64))[:, None]
-    faded[windows.frames - index * windows.hop :] = 0
-    return faded
+def _faded(windows: Windows, basis: Double) -> list[Double]:
+    """K times (length, R): each window's basis, faded; rows past the song's end are 0. Inner ones are one array."""
+    position = np.arange(windows.length, dtype=np.float64)
+    last = windows.count - 1
+    first, inner, end = (basis * windows.share(index, position)[:, None] for index in (0, min(1, last), last))
+    end[windows.frames - last * windows.hop :] = 0
+    return [first if index == 0 and last else end if index == last else inner for index in range(windows.count)]
 
 
-def _window(table: Double, windows: Windows, index: int) -> Double:
-    """(T, C) -> (length, C): a window's rows, 0 past the end."""
-    rows = table[index * windows.hop :][: windows.length]
-    return np.pad(rows, ((0, windows.length - len(rows)), (0, 0)))
+def _window(table: Double, shifts: Sequence[int], windows: Windows, index: int) -> Double:
+    """(T, C) -> (length, shifts · C): a window's rows of the shifted tables, any values past the end."""
+    rows = index * windows.hop + np.arange(windows.length)
+    return np.concatenate([table[(rows - shift) % len(table)] for shift in shifts], axis=1)
 
 
 def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:

@@ -75,9 +75,10 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
             seed=hippo.motion_seed,
             advance=advance,
         )
-    envelopes = result.windows.reconstruct(result.coefficients, features.times * float(RATE))
+    # Between the frames that they were fitted on, 512 polynomials may do anything.
+    envelopes = result.windows.reconstruct(result.coefficients, np.arange(result.windows.frames, dtype=np.float64))
     motion: FloatArray = residual_motion(torch.from_numpy(envelopes)).numpy()
-    return motion
+    return interpolated(motion, float(RATE), features.times)
 
 
 def _inferred(trained: Trained, features: Features) -> FloatArray:

@@ -90,7 +90,7 @@ def test_it_moves_alike_at_every_frame_rate() -> None:
     segmentations = {name: np.repeat(labels, 2, axis=0) for name, labels in slow.segmentations.items()}
     fast = replace(fast, segmentations=segmentations)
     first, second = (synthesized(PATCH, features)[envelopes_name("hippo")] for features in (slow, fast))
-    np.testing.assert_allclose(second[::2], first, atol=2e-2)
+    np.testing.assert_allclose(second[::2], first, atol=1e-6)
 
 
 def test_tables_are_brought_to_the_rate() -> None:
