@@ -131,7 +131,8 @@ def test_a_folder_without_music(tmp_path: Path) -> None:
         find_music(tmp_path)
 
 
-def test_songs_that_are_too_short_or_none(tmp_path: Path) -> None:
+def test_songs_that_are_too_short_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     soundfile.write(tmp_path / "short.wav", np.random.RandomState(0).randn(22_050 * 3) / 10, 22_050)
     (tmp_path / "broken.mp3").write_bytes(b"no sound at all")
     with pytest.raises(SynthesizerError, match=r"longest lasts 3\.0 s, and 8 s are needed"):
