@@ -48,8 +48,9 @@ PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
 RIDGE = 1e-6
 """Added to the diagonal of S: where windows overlap, both can say the same."""
-SPAN = 1e-9
-"""Of the largest eigenvalue of H: smaller ones are rounding."""
+SPAN = 1e-4
+"""Of the largest eigenvalue of H: in directions with less, hardly anything is heard, and they would need coefficients
+that cancel each other where windows overlap."""
 
 
 @dataclass(frozen=True)
