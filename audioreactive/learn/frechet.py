@@ -31,7 +31,7 @@ STAGES = (3, 4, 6, 3)
 
 
 def fixed_features(images: Tensor) -> Tensor:
-    """What a picture looks like in 92 numbers: (B, 3, h, w) in [-1, 1] -> (B, 92).
+    """What a picture looks like in 89 numbers: (B, 3, h, w) in [-1, 1] -> (B, 89).
 
     A thumbnail of 4 × 4, and of lightness and two colour axes the mean and spread; at each scale of a Laplacian pyramid
     (Burt and Adelson 1983) how strong details are, how sparse, and in which of four directions they run.

@@ -46,11 +46,10 @@ SHIFTS = 4
 """Other times at which the motion is held against the sound."""
 PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
-RIDGE = 1e-6
-"""Added to the diagonal of S: where windows overlap, both can say the same."""
-SPAN = 1e-4
-"""Of the largest eigenvalue of H: in directions with less, hardly anything is heard, and they would need coefficients
-that cancel each other where windows overlap."""
+RIDGE = 1e-4
+"""Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
+SPAN = 1e-6
+"""Of the largest eigenvalue of H: in directions with less, nothing is heard."""
 
 
 @dataclass(frozen=True)
