@@ -7,7 +7,6 @@ rest; what it does to latents and noise stands in `patches.latents` and `patches
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +50,7 @@ def averaging_motion(envelopes: Tensor) -> Tensor:
     """(B, T, 17) -> (B, T, 17): the decoder without residuals. A depth group's envelopes become a weighted average of
     its vectors: positive, and summing to 1. Noise is played as it comes, bounded.
     """
-    latents = envelopes[..., :_LATENTS].unflatten(-1, (len(DEPTHS), VECTORS_PER_DEPTH))
+    latents = envelopes[..., :_LATENTS].reshape(*envelopes.shape[:-1], len(DEPTHS), VECTORS_PER_DEPTH)
     noise = torch.tanh(envelopes[..., _LATENTS:])
     return torch.cat([latents.softmax(-1).flatten(-2), noise], dim=-1)
 
@@ -103,11 +102,12 @@ class LearnedDecoder(nn.Module):
         An output is hidden · Wᵀ, and with W = QR the columns hidden · Rᵀ have the same products with each other: a
         rotation changes no correlation, and 34 columns are compared instead of 512.
         """
-        parts = decoded.hidden.unbind(-2)
-        return tuple(
-            part @ torch.linalg.qr(project.weight).R.mT if project.out_features >= part.shape[-1] else project(part)
-            for part, project in zip(parts, self.project, strict=True)
-        )
+        columns = []
+        for part, project in zip(decoded.hidden.unbind(-2), self.project, strict=True):
+            assert isinstance(project, nn.Linear)
+            many = project.out_features >= part.shape[-1]
+            columns.append(part @ torch.linalg.qr(project.weight).R.mT if many else project(part))
+        return tuple(columns)
 
 
 def radius_of_average(weights: Tensor) -> Tensor:
@@ -134,6 +134,6 @@ def rotation(seed: int) -> Tensor:
     for size in (_LATENTS, ENVELOPES - _LATENTS):
         q, r = np.linalg.qr(stream.randn(size, size))
         blocks.append(torch.from_numpy(q * np.sign(np.diag(r))))
-    turn: Tensor = torch.block_diag(*blocks)
-    assert math.isclose(abs(float(torch.linalg.det(turn))), 1, rel_tol=1e-6)
+    turn = torch.zeros(ENVELOPES, ENVELOPES, dtype=torch.float64)
+    turn[:_LATENTS, :_LATENTS], turn[_LATENTS:, _LATENTS:] = blocks
     return turn

@@ -18,9 +18,10 @@ the sound, D dimensions of their span.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ class Problem:
 
     def _together(self, made: Tensor) -> Tensor:
         """(s + 1, A, E) -> (s + 1,): all features against all sequences, each of norm 1."""
-        return nuclear_norm(made) / (len(self.blocks) * len(SEQUENCES)) ** 0.5
+        return nuclear_norm(made) / math.sqrt(len(self.blocks) * len(SEQUENCES))
 
     def _pairwise(self, made: Tensor) -> Tensor:
         """(s + 1, A, E) -> (s + 1,): the weighted mean over all pairs."""
@@ -155,7 +156,8 @@ def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
     from scipy.linalg import cho_factor, cho_solve
 
     ridge = RIDGE * np.eye(faded[0].shape[1])
-    factors, right = [], []
+    factors: list[Any] = []
+    right: list[Double] = []
     for index, part in enumerate(faded):
         own, rest = part.T @ part + ridge, heard[index]
         if index:

@@ -8,6 +8,7 @@ Conventions: T frames of a song, P palette vectors, G depth groups, W the width 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,7 @@ class Content:
             self._palettes[lesson.palette] = make_palette(lesson.palette, self.mapper)[:, 0].cpu()
         palette = self._palettes[lesson.palette]
         ws = torch.from_numpy(lesson.weights[start:stop]) @ palette
-        return (ws - self.mean) / self.spread**0.5
+        return (ws - self.mean) / math.sqrt(self.spread)
 
     @staticmethod
     def noise(lesson: Lesson, start: int, stop: int) -> tuple[Tensor, ...]:

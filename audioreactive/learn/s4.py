@@ -48,7 +48,8 @@ class DiagonalStateSpace(nn.Module):
         """(B, T, H) -> (B, T, H)."""
         length = u.shape[1]
         spectrum = torch.fft.rfft(u.mT, 2 * length) * torch.fft.rfft(self.kernel(length), 2 * length)
-        return torch.fft.irfft(spectrum, 2 * length)[..., :length].mT + u * self.through
+        made: Tensor = torch.fft.irfft(spectrum, 2 * length)[..., :length].mT + u * self.through
+        return made
 
 
 class SashimiBlock(nn.Module):
