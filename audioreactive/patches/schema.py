@@ -311,7 +311,7 @@ class Trained(Part):
     name: SynthesizerName
     motion_seed: Seed = 0
     """Another seed, another motion to the same song; 0 as trained."""
-    model: Annotated[str, Field(max_length=700_000, pattern=r"^[A-Za-z0-9+/]*={0,2}$", repr=False)]
+    model: Annotated[str, Field(max_length=300_000, pattern=r"^[A-Za-z0-9+/]*={0,2}$", repr=False)]
     """The safetensors file in base64, so that a preset needs nothing beside it."""
 
 
