@@ -111,11 +111,14 @@ def motion_tables(patch: Patch, features: Features) -> dict[str, FloatArray]:
         for loop in noise.loops
         for turn in (np.cos(2 * np.pi * loop.phase), np.sin(2 * np.pi * loop.phase))
     ]
-    return {
+    tables = {
         "latents": weights.reshape(features.frames, -1),
         "noise": np.concatenate([maps, *loops], axis=1),
         "gain": noise.gain[:, None],
     }
+    if noise.levels is not None:
+        tables["levels"] = np.concatenate([noise.levels.mean, noise.levels.deviation], axis=1)
+    return tables
 
 
 def preview_score(

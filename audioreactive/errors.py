@@ -66,3 +66,7 @@ class OutputError(AudioReactiveError):
 
 class ScoreError(AudioReactiveError):
     """A video cannot be scored: it is too short, or nothing changes in its picture or its sound."""
+
+
+class SynthesizerError(AudioReactiveError):
+    """A synthesizer cannot be trained or used: no music to learn from, a file that is none, a song without change."""

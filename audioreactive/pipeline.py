@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.scene import ModelFile
     from audioreactive.features import Features
-    from audioreactive.patches.schema import Patch
+    from audioreactive.patches.schema import Patch, Synthesizer
     from audioreactive.presets import Preset
     from audioreactive.renderer import Precision
     from audioreactive.video import VideoEncoder
@@ -84,6 +84,8 @@ class Recipe:
     overrides: tuple[str, ...] = field(default=())
     best_of: int | None = None
     """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
+    synthesizer: Synthesizer | None = None
+    """What makes the motion of a drawn recipe; None: the Randomizer's sub-sequences."""
 
     @property
     def needs_song(self) -> bool:
@@ -96,13 +98,14 @@ class Recipe:
         Raises:
             PresetError: a change does not fit.
         """
-        from audioreactive.patches.schema import Patch
+        from audioreactive.patches.randomizer import draw_around, draw_patch
         from audioreactive.presets import MadeWith, override, preset_of
 
         preset = self.preset
         if preset is None:
             seed = song_seed if self.seed is None else self.seed
-            preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+            patch = draw_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
+            preset = preset_of(patch, made_with=MadeWith(seed=seed))
         changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
         expressions = [
             f"palette.{key} = {list(value) if isinstance(value, tuple) else value}"
@@ -184,6 +187,7 @@ def prepare(
     progress: Progress | None = None,
 ) -> Production:
     """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
+    from audioreactive.learn.synthesize import synthesized
     from audioreactive.renderer import choose_device, default_batch
     from audioreactive.video import choose_encoder, output_format
 
@@ -213,6 +217,7 @@ def prepare(
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
     preset = _signed(preset, features, canvas, settings, fps, loaded)
+    features = synthesized(preset.patch, features, progress)
     encoding = make_encoding(kind, canvas, fps, settings)
     return Production(
         song=song,

@@ -67,7 +67,7 @@ class Preset(Patch):
     @property
     def patch(self) -> Patch:
         """The recipe alone."""
-        return Patch(palette=self.palette, latents=self.latents, noise=self.noise)
+        return Patch(palette=self.palette, latents=self.latents, noise=self.noise, synthesizers=self.synthesizers)
 
 
 def preset_of(patch: Patch, *, render: RenderDefaults | None = None, made_with: MadeWith | None = None) -> Preset:
@@ -76,6 +76,7 @@ def preset_of(patch: Patch, *, render: RenderDefaults | None = None, made_with: 
         palette=patch.palette,
         latents=patch.latents,
         noise=patch.noise,
+        synthesizers=patch.synthesizers,
         render=render or RenderDefaults(),
         made_with=made_with,
     )
@@ -192,8 +193,11 @@ def preset_text(preset: Preset) -> str:
     import tomli_w
 
     data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for empty in [key for key in ("name", "about", "render", "made_with") if not data.get(key)]:
+    for empty in [key for key in ("name", "about", "render", "made_with", "synthesizers") if not data.get(key)]:
         data.pop(empty, None)
+    for synthesizer in data.get("synthesizers", ()):
+        if not synthesizer.get("weights"):
+            synthesizer.pop("weights", None)
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
         for key in ("depth", "merge", "modulator", "intensity"):  # what it does comes before how it joins
             if key in sequence:

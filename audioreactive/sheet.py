@@ -36,14 +36,16 @@ class Preview:
 
 def make_previews(generator: Generator, features: Features, patches: Sequence[tuple[str, Patch]]) -> list[Preview]:
     """Latents and noise of each labelled patch."""
+    from audioreactive.learn.synthesize import synthesized
     from audioreactive.patches.latents import Latents, latent_weights, make_palette
     from audioreactive.patches.noise import make_noise
 
     previews = []
     for label, patch in patches:
         palette = make_palette(patch.palette, generator)
-        latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
-        noise = make_noise(patch.noise, features, generator.noise_sizes, generator.device)
+        heard = synthesized(patch, features)
+        latents = Latents(latent_weights(patch.latents, heard, len(palette)), palette)
+        noise = make_noise(patch.noise, heard, generator.noise_sizes, generator.device)
         previews.append(Preview(label, latents, noise))
     return previews
 

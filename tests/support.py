@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
+from audioreactive.learn.dataset import Song
 from stylegan_ops import Generator
 from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
@@ -42,6 +44,14 @@ def make_features(
         envelopes=values,
         segmentations=dict.fromkeys(SEGMENTABLE, labels),
     )
+
+
+def make_song(name: str, seconds: float = 10, seed: int = 0) -> Song:
+    """A song to learn from, of random features."""
+    features = make_features(seconds)
+    stream = np.random.RandomState(seed)
+    envelopes = {key: stream.random_sample(table.shape).astype(np.float32) for key, table in features.items()}
+    return Song.heard(name, replace(features, envelopes=envelopes, digest=f"{seed:08x}" * 8))
 
 
 def save_small_model(path: Path, *, img_resolution: int = 32) -> None:

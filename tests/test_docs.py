@@ -70,6 +70,7 @@ def test_imports_point_one_way() -> None:
         "correlation",
         "flashes",
         "patches",
+        "learn",
         "presets",
         "chunks",
         "pipeline",

@@ -1,6 +1,7 @@
 """Measurements of a model against the pictures that it learned from, for its model card.
 
-All distances are taken between fixed features (`features`), the same for every model: no trained network is needed.
+All distances are taken between fixed features (`audioreactive.learn.frechet`), the same for every model: no trained
+network is needed.
 """
 
 import itertools
@@ -8,60 +9,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import scipy.linalg
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audioreactive.learn.frechet import fixed_features, frechet
 from audioreactive.patches.schema import DEPTHS, depth_slices
 from stylegan_ops import Generator
 from training.pictures import Z_DIM, meaning, paint
 
-SIZE = 128
-"""Pictures are brought to this size before features are taken."""
 FINE, MEDIUM = 8, 32
 """Details below so many pixels are fine, below so many medium; larger ones are coarse."""
-
-
-def features(images: Tensor) -> Tensor:
-    """What a picture looks like in 92 numbers: (B, 3, h, w) in [-1, 1] -> (B, 92).
-
-    A thumbnail of 4 × 4, and of lightness and two colour axes the mean and spread; at each scale of a Laplacian pyramid
-    (Burt and Adelson 1983) how strong details are, how sparse, and in which of four directions they run.
-    """
-    x = F.interpolate(images.clamp(-1, 1), (SIZE, SIZE), mode="area")
-    red, green, blue = x.unbind(1)
-    x = torch.stack([0.3 * red + 0.59 * green + 0.11 * blue, red - green, 0.5 * (red + green) - blue], 1)
-    parts = [F.adaptive_avg_pool2d(x, 4).flatten(1), x.mean((2, 3)), x.std((2, 3))]
-    for _ in range(5):
-        small = F.avg_pool2d(x, 2)
-        band = x - F.interpolate(small, x.shape[2:], mode="bilinear")
-        strength = band.std((2, 3)) + 1e-3
-        colour = strength[:, 1:].square().sum(1).sqrt()
-        sparse = band[:, 0].abs().mean((1, 2)) / strength[:, 0]
-        light = x[:, 0]
-        edges = torch.stack(
-            [
-                (light[:, 1:, :] - light[:, :-1, :]).abs().mean((1, 2)),
-                (light[:, :, 1:] - light[:, :, :-1]).abs().mean((1, 2)),
-                (light[:, 1:, 1:] - light[:, :-1, :-1]).abs().mean((1, 2)),
-                (light[:, 1:, :-1] - light[:, :-1, 1:]).abs().mean((1, 2)),
-            ],
-            1,
-        )
-        parts += [strength[:, :1].log(), colour.log()[:, None], sparse[:, None], (edges + 1e-3).log()]
-        x = small
-    return torch.cat(parts, 1)
-
-
-def frechet(first: Tensor, second: Tensor) -> float:
-    """Fréchet distance of two normal distributions fitted to features (Heusel et al. 2017, arXiv:1706.08500, eq. 6)."""
-    a, b = first.double().numpy(), second.double().numpy()
-    covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = scipy.linalg.sqrtm(covariance_a @ covariance_b).real
-    spread = np.trace(covariance_a + covariance_b - 2 * root)
-    return float(np.square(a.mean(0) - b.mean(0)).sum() + spread)
 
 
 @dataclass(frozen=True)
@@ -149,7 +107,7 @@ def collect(make: Callable[[], Tensor], count: int) -> tuple[Tensor, Tensor]:
     described, small = [], []
     for _ in range(-(-count // 16)):
         images = make()
-        described.append(features(images))
+        described.append(fixed_features(images))
         small.append(F.interpolate(images.clamp(-1, 1), (32, 32), mode="area"))
     return torch.cat(described), torch.cat(small)
 

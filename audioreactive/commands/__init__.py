@@ -25,6 +25,7 @@ COMMANDS = {
     "sheet": "Preview many seeds or presets in one grid.",
     "score": "Measure how audio-reactive a video is.",
     "flashes": "Check a video for flashes that can hurt photosensitive viewers.",
+    "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",
     "palette": "Show the pictures of a model's seeds in a grid.",
     "patch": "Draw, show and compare recipes.",

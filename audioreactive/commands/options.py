@@ -18,6 +18,7 @@ PATH = click.Path(path_type=Path)
 
 MOST_SEEDS = 1024
 LARGEST_SEED = 2**32 - 1
+LARGEST_WEIGHT = 1000.0
 
 
 class FrameRate(click.ParamType):
@@ -120,6 +121,29 @@ class Stem(click.ParamType):
         return name, Path(file)
 
 
+class FeatureWeight(click.ParamType):
+    """How much a feature counts for a synthesizer."""
+
+    name = "NAME=WEIGHT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Text such as "onsets=10" -> (name, weight)."""
+        from audioreactive.patches.schema import SCORED
+
+        if isinstance(value, tuple):
+            return value
+        name, _, number = str(value).partition("=")
+        if name not in SCORED:
+            self.fail(f"there is no feature {name!r} to weigh; there are {', '.join(SCORED)}", param, ctx)
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight <= LARGEST_WEIGHT:
+            self.fail(f"{value!r} is not NAME=WEIGHT with a weight from 0 to 1000, such as onsets=10", param, ctx)
+        return name, weight
+
+
 def _converted(
     kind: click.ParamType, parse: Callable[[str], Any], value: Any, param: click.Parameter | None, ctx: Any
 ) -> Any:
@@ -142,6 +166,25 @@ model_option = click.option(
 )
 seed_option = click.option(
     "--seed", type=Seed(), metavar="N|random", help="Draw the recipe from this seed. [default: from the song's content]"
+)
+synthesizer_option = click.option(
+    "--synthesizer",
+    metavar="hippo|FILE",
+    help="What makes the motion: hippo fits it to this song, a FILE is of 'audioreactive train'. "
+    "[default: the Randomizer]",
+)
+motion_seed_option = click.option(
+    "--motion-seed",
+    type=click.IntRange(0, LARGEST_SEED),
+    metavar="N",
+    help="Another seed, another motion by the same synthesizer.",
+)
+weight_option = click.option(
+    "--weight",
+    "weights",
+    type=FeatureWeight(),
+    multiple=True,
+    help="How much more than others a feature counts, such as onsets=10. Can be repeated.",
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no remarks.")

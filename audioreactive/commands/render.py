@@ -19,10 +19,13 @@ from audioreactive.commands.options import (
     Time,
     device_option,
     model_option,
+    motion_seed_option,
     overwrite_option,
     quiet_option,
     seed_option,
     stem_table,
+    synthesizer_option,
+    weight_option,
 )
 from audioreactive.errors import printable
 
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Draw N recipes, from the seed upwards, and render the most audio-reactive one.",
 )
+@synthesizer_option
+@motion_seed_option
+@weight_option
 @click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
@@ -131,7 +137,8 @@ if TYPE_CHECKING:
 @quiet_option
 def command(
     songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | None, preset: str | None,
-    seed: int | None, best_of: int | None, palette: tuple[int, ...] | None, truncation: float | None,
+    seed: int | None, best_of: int | None, synthesizer: str | None, motion_seed: int | None,
+    weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
@@ -145,12 +152,14 @@ def command(
     render song.mp3 --model abstract.pkl --seed 42 --fps 30 --size 1920x1080 -o out.mp4
     render song.mp3 --preset pulse
     render song.mp3 --best-of 32              the most audio-reactive of 32 recipes
+    render song.mp3 --synthesizer hippo       motion fitted to this song
     render other.flac --preset out.mp4        a video carries its recipe inside
     render album/*.flac --preset pulse        many songs, one model; a bad file does not stop the rest
     render mix.mp3 --workers 4                four processes, or one for each GPU
 
     A render that was cut short goes on when the same command is given again.
     """
+    from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides
     from audioreactive.files import check_name
     from audioreactive.pipeline import Recipe, RenderSettings
     from audioreactive.presets import load_preset
@@ -161,6 +170,10 @@ def command(
         raise click.UsageError("--preset and --seed both choose the recipe: give one of them")
     if preset is not None and best_of is not None:
         raise click.UsageError("--best-of draws recipes, and --preset gives one: leave one of them out")
+    if synthesizer is not None and best_of is not None:
+        raise click.UsageError(
+            "--best-of draws the Randomizer's recipes, and --synthesizer makes the motion: choose one"
+        )
     if workers is not None and cluster is not None:
         raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
     if save_preset is not None and len(jobs) > 1:
@@ -178,8 +191,9 @@ def command(
             palette=palette,
             truncation=truncation,
             label=label,
-            overrides=overrides,
+            overrides=(*motion_overrides(preset, motion_seed, weights), *overrides),
             best_of=best_of,
+            synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
         ),
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,

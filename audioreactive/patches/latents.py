@@ -27,17 +27,20 @@ from audioreactive.patches.motion import (
 )
 from audioreactive.patches.schema import (
     DEPTHS,
+    VECTORS_PER_DEPTH,
     LatentFeature,
     LatentLoop,
     LatentSegmentation,
+    LatentSynthesizer,
     depth_slices,
+    envelopes_name,
 )
 
 if TYPE_CHECKING:
     import torch
 
     from audioreactive.features import Features
-    from audioreactive.patches.schema import LatentPatch, LatentSequence, Palette
+    from audioreactive.patches.schema import LatentPatch, Palette
 
 
 LARGEST_TABLE = 1 << 30
@@ -134,8 +137,11 @@ def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatAr
     base = gather(base_weights(features.frames, len(patch.base)), patch.base, size)  # [T, P]
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, P]: each group contiguous while merging
     for sequence in patch.sequences:
-        weights = gather(_sequence_weights(sequence, features), sequence.vectors, size)
         amount = merge_amount(sequence, features)
+        if isinstance(sequence, LatentSynthesizer):
+            _pull(main, sequence, amount * latent_motion(features, sequence.synthesizer))
+            continue
+        weights = gather(_sequence_weights(sequence, features), sequence.vectors, size)
         for group in depth_indices(sequence.depth):
             main[group] += amount * (weights - main[group])
     if patch.vividness > 0:
@@ -144,7 +150,29 @@ def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatAr
     return np.ascontiguousarray(main.transpose(1, 0, 2))
 
 
-def _sequence_weights(sequence: LatentSequence, features: Features) -> FloatArray:
+def latent_motion(features: Features, synthesizer: str) -> FloatArray:
+    """(T, 9) in [-1, 1], 0 at rest: a synthesizer's envelopes for the latents, three for each depth group."""
+    envelopes = features[envelopes_name(synthesizer)]
+    return 2 * envelopes[:, : len(DEPTHS) * VECTORS_PER_DEPTH] - 1
+
+
+def _pull(main: FloatArray, sequence: LatentSynthesizer, motion: FloatArray) -> None:
+    """Move weights main (G, T, P) by motion (T, 9), in place: every row still sums to one.
+
+    All about the palette's mean, which stands for the model's: there, independent pictures are orthogonal.
+    """
+    size = main.shape[2]
+    for group in depth_indices(sequence.depth):
+        channels = range(group * VECTORS_PER_DEPTH, (group + 1) * VECTORS_PER_DEPTH)
+        pull = motion[:, channels]  # [T, 3]
+        positions = [sequence.vectors[channel % len(sequence.vectors)] for channel in channels]
+        reach = np.square(pull).sum(axis=1, keepdims=True)
+        centred = np.sqrt(np.maximum(1 - reach, 0)) * (main[group] - 1 / size)
+        towards = gather(pull, positions, size) - pull.sum(axis=1, keepdims=True) / size
+        main[group] = centred + towards + 1 / size
+
+
+def _sequence_weights(sequence: LatentSegmentation | LatentFeature | LatentLoop, features: Features) -> FloatArray:
     match sequence:
         case LatentSegmentation():
             labels = features.segmentation(sequence.feature, sequence.k)

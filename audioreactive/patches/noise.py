@@ -29,7 +29,15 @@ from audioreactive.patches.motion import (
     shape_envelope,
     spline_weights,
 )
-from audioreactive.patches.schema import DEPTHS, NoiseBlend, NoiseFeature, NoiseLoop, depth_slices
+from audioreactive.patches.schema import (
+    DEPTHS,
+    NOISE_OCTAVES,
+    NoiseBlend,
+    NoiseFeature,
+    NoiseLoop,
+    depth_slices,
+    envelopes_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +46,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
-    from audioreactive.patches.schema import NoisePatch
+    from audioreactive.patches.schema import NoiseLevels, NoisePatch
 
 SIGMA_SCALE = 50
 """The constant of the periodic function: sin(cos(2 pi t L + n0) / (sigma / 50) + n1) · n2."""
+
+
+MEAN_REACH, DEVIATION_REACH = 0.5, 1.0
+"""How far a synthesizer moves a coarse map: its mean by so many deviations, its deviation by so many octaves. The
+network was trained on mean 0 and deviation 1, and far from them its pictures come apart."""
+
+
+@dataclass(frozen=True)
+class LevelMotion:
+    """Mean and deviation of the coarse noise maps over the song; octave k holds the maps of 4 · 2ᵏ pixels."""
+
+    mean: FloatArray
+    """(T, 4), in units of the noise's amount."""
+    deviation: FloatArray
+    """(T, 4): factors."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,8 @@ class NoiseMotion:
     """(T,): standard deviation of the finished maps."""
     seeds: tuple[int, ...]
     """F seeds of the fields."""
+    levels: LevelMotion | None = None
+    """What a synthesizer plays on the coarse maps."""
 
 
 def noise_motion(patch: NoisePatch, features: Features) -> NoiseMotion:
@@ -97,6 +122,7 @@ def noise_motion(patch: NoisePatch, features: Features) -> NoiseMotion:
         loops=tuple(_loop_motion(*pair, features, size) for pair in zip(loops, shares, strict=True)),
         gain=_gain(patch, features),
         seeds=patch.seeds,
+        levels=None if patch.levels is None else _levels(patch.levels, features),
     )
 
 
@@ -125,6 +151,17 @@ def _gain(patch: NoisePatch, features: Features) -> FloatArray:
         low, high = np.float32(patch.amplitude.low), np.float32(patch.amplitude.high)
         gain *= low + (high - low) * shape_envelope(patch.amplitude.envelope, features)[:, 0]
     return gain
+
+
+def noise_levels(features: Features, synthesizer: str) -> FloatArray:
+    """(T, 8) in [-1, 1], 0 at rest: a synthesizer's envelopes for the mean and the deviation of each octave."""
+    return 2 * features[envelopes_name(synthesizer)][:, -2 * NOISE_OCTAVES :] - 1
+
+
+def _levels(levels: NoiseLevels, features: Features) -> LevelMotion:
+    motion = np.float32(levels.intensity) * noise_levels(features, levels.synthesizer)
+    mean, deviation = motion[:, :NOISE_OCTAVES], motion[:, NOISE_OCTAVES:]
+    return LevelMotion(np.float32(MEAN_REACH) * mean, np.exp2(np.float32(DEVIATION_REACH) * deviation))
 
 
 def _unit(weights: FloatArray) -> FloatArray:
@@ -188,7 +225,21 @@ class NoiseSequence:
         norm = torch.linalg.vector_norm(noise, dim=1, keepdim=True) / math.sqrt(noise.shape[1])
         gain = torch.from_numpy(held(self.motion.gain, start, stop)[:, None]).to(self.device, non_blocking=True)
         noise *= gain / norm.clamp_min(1e-6)
+        self._play_levels(noise, layer, gain, start, stop)
         return noise.view(-1, 1, *self.sizes[layer])
+
+    def _play_levels(self, noise: torch.Tensor, layer: int, gain: torch.Tensor, start: int, stop: int) -> None:
+        """Scale and shift noise (B, h · w) as a synthesizer plays it, in place."""
+        import torch
+
+        octave = round(math.log2(self.sizes[layer][0] / self.sizes[0][0]))
+        if self.motion.levels is None or octave >= NOISE_OCTAVES:
+            return
+        mean, deviation = (
+            torch.from_numpy(np.ascontiguousarray(held(table[:, octave], start, stop)))[:, None].to(self.device)
+            for table in (self.motion.levels.mean, self.motion.levels.deviation)
+        )
+        noise.mul_(deviation).add_(gain * mean)
 
     def _add_loop(
         self, noise: torch.Tensor, loop: LoopMotion, fields: torch.Tensor, phase: NDArray[np.float64], share: FloatArray

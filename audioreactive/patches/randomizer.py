@@ -21,12 +21,12 @@ from audioreactive.features.names import (
     is_univariate,
     split_name,
 )
-from audioreactive.patches.schema import DEPTHS, LOOP_BARS, Patch
+from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from audioreactive.patches.schema import Depth
+    from audioreactive.patches.schema import Depth, Synthesizer
 
 Choice = TypeVar("Choice")
 
@@ -35,6 +35,8 @@ PALETTE_SIZE = 24
 NOISE_FIELDS = 12
 VIVIDNESS = 0.6
 """Enough that pictures differ, not so much that every small motion is thrown wide."""
+SECTION_PICTURES = 4
+"""Kinds of section, each with a picture of its own, where a synthesizer makes the motion."""
 SEQUENCES = range(5, 16)
 """5 to 15 sub-sequences, the thesis' choice."""
 
@@ -80,6 +82,40 @@ class Draws:
 def draw_patch(seed: int) -> Patch:
     """Draw the patch of this seed, any non-negative integer."""
     return Patch.model_validate({"palette": _palette(seed), "latents": _latents(seed), "noise": _noise(seed)})
+
+
+def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
+    """Draw the patch of this seed in which a synthesizer makes all motion but the change of sections: each kind of
+    section has its picture, and the motion swings about it.
+    """
+    draws = Draws.named(seed, f"around a synthesizer {synthesizer.kind}")
+    pictures = draws.some(PALETTE_SIZE, SECTION_PICTURES + len(DEPTHS) * VECTORS_PER_DEPTH)
+    sections = {
+        "strategy": "segmentation",
+        "feature": "chroma",
+        "k": SECTION_PICTURES,
+        "vectors": pictures[:SECTION_PICTURES],
+        "intensity": 2.0,
+    }
+    motion = {
+        "strategy": "synthesizer",
+        "synthesizer": synthesizer.name,
+        "vectors": pictures[SECTION_PICTURES:],
+        "intensity": 2.0,
+    }
+    noise = {
+        "seeds": tuple(draws.integer(0, 99_999) for _ in range(SECTION_PICTURES)),
+        "base": tuple(range(SECTION_PICTURES)),
+        "levels": {"synthesizer": synthesizer.name},
+    }
+    return Patch.model_validate(
+        {
+            "palette": _palette(seed),
+            "latents": {"base": pictures[:1], "vividness": VIVIDNESS, "sequences": [sections, motion]},
+            "noise": noise,
+            "synthesizers": [synthesizer.model_dump()],
+        }
+    )
 
 
 def _palette(seed: int) -> dict[str, Any]:

@@ -16,10 +16,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from audioreactive.errors import FeatureError, shown
-from audioreactive.features.names import SEGMENT_COUNTS, SEGMENTABLE, is_univariate, split_name
+from audioreactive.features.names import (
+    DEFAULT_FEATURES,
+    FEATURES,
+    SEGMENT_COUNTS,
+    SEGMENTABLE,
+    is_univariate,
+    split_name,
+)
 
 Depth = Literal["deep", "middle", "shallow"]
 DEPTHS: tuple[Depth, ...] = ("deep", "middle", "shallow")
+
+VECTORS_PER_DEPTH = 3
+"""Palette vectors that a synthesizer moves between in each depth group (appendix A.2)."""
+NOISE_OCTAVES = 4
+"""Sizes of noise maps that a synthesizer plays, from 4² to 32² pixels (appendix A.2)."""
 
 LOOP_BARS = (4, 8, 16, 32)
 """Lengths of the randomizer's loops (section 4.1.1); a preset may hold others."""
@@ -41,6 +53,14 @@ def _known_feature(name: str) -> str:
     return name
 
 
+def _scored(name: str) -> str:
+    if name not in SCORED:
+        close = get_close_matches(name, SCORED, 1)
+        guess = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"there is no {name!r} to weigh{guess}; there are {', '.join(SCORED)}")
+    return name
+
+
 def _segmentable(name: str) -> str:
     if name not in SEGMENTABLE:
         raise ValueError(f"a segmentation needs one of {', '.join(SEGMENTABLE)}")
@@ -53,6 +73,11 @@ def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
     return tuple(depth for depth in DEPTHS if depth in depths)
 
 
+SCORED = (*FEATURES, "sections")
+"""What a synthesizer's motion is held against: the features of Table 3.1, and the sections."""
+
+ScoredName = Annotated[str, Field(max_length=100), AfterValidator(_scored)]
+SynthesizerName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 FeatureName = Annotated[str, Field(max_length=100), AfterValidator(_known_feature)]
 SegmentableName = Annotated[str, Field(max_length=100), AfterValidator(_segmentable)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -158,7 +183,23 @@ class LatentLoop(_Loop):
     vectors: Positions
 
 
-LatentSequence = Annotated[LatentSegmentation | LatentFeature | LatentLoop, Field(discriminator="strategy")]
+class LatentSynthesizer(_Sequence):
+    """A synthesizer's motion: each of its envelopes pulls the main sequence towards a vector, or pushes it away.
+
+    The main sequence gives way as far as the motion reaches, so that latents keep the distance from the model's mean
+    that single pictures have: with r the three envelopes of a depth group times the merge's share, main's weight is
+    sqrt(1 - |r|²).
+    """
+
+    strategy: Literal["synthesizer"]
+    synthesizer: SynthesizerName
+    vectors: Positions
+    """Three for each depth group, deep to shallow."""
+
+
+LatentSequence = Annotated[
+    LatentSegmentation | LatentFeature | LatentLoop | LatentSynthesizer, Field(discriminator="strategy")
+]
 
 
 class LatentPatch(Part):
@@ -216,6 +257,13 @@ class Amplitude(Part):
         return self
 
 
+class NoiseLevels(Part):
+    """Lets a synthesizer play mean and deviation of the coarse noise maps, 4² to 32² pixels."""
+
+    synthesizer: SynthesizerName
+    intensity: Intensity = 1.0
+
+
 class NoisePatch(Part):
     """The noise's half of a patch: fixed fields from seeds, and what moves between them."""
 
@@ -226,6 +274,7 @@ class NoisePatch(Part):
     strength: Annotated[float, Field(ge=0, le=10)] = 1.0
     """1 is what the model was trained with."""
     amplitude: Amplitude | None = None
+    levels: NoiseLevels | None = None
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
 
 
@@ -239,12 +288,60 @@ class Palette(Part):
     """Class of a conditional model; absent: each vector takes a class from its seed."""
 
 
+class Hippo(Part):
+    """A synthesizer that is fitted to the song itself: section 4.3 of the thesis."""
+
+    kind: Literal["hippo"]
+    name: SynthesizerName
+    motion_seed: Seed = 0
+    """Another seed, another motion to the same song."""
+    coefficients: Annotated[int, Field(ge=2, le=512)] = 256
+    """Legendre coefficients of each envelope in each window of some seconds: fewer are smoother."""
+    steps: Annotated[int, Field(ge=1, le=65_536)] = 2048
+    """Of the optimiser, at most; it stops earlier where nothing is gained any more."""
+    correction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """How much of what the motion would score on the same sound at other times is held against it; 0 as in the
+    thesis."""
+    weights: dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
+    """How much more than others a feature counts. Without any, all are compared at once; else pair by pair."""
+
+
+class Trained(Part):
+    """A synthesizer that was trained before, whole: the file that `audioreactive train` wrote."""
+
+    kind: Literal["trained"]
+    name: SynthesizerName
+    motion_seed: Seed = 0
+    """Another seed, another motion to the same song; 0 as trained."""
+    model: Annotated[str, Field(max_length=300_000, pattern=r"^[A-Za-z0-9+/]*={0,2}$", repr=False)]
+    """The safetensors file in base64, so that a preset needs nothing beside it."""
+
+
+Synthesizer = Annotated[Hippo | Trained, Field(discriminator="kind")]
+
+
 class Patch(Part):
     """A complete recipe: equal patches give equal videos of a song on a model."""
 
     palette: Palette
     latents: LatentPatch
     noise: NoisePatch
+    synthesizers: Annotated[tuple[Synthesizer, ...], Field(max_length=4)] = ()
+    """Makers of motion, which sequences call by their names."""
+
+    @model_validator(mode="after")
+    def _synthesizers_are_there(self) -> Patch:
+        names = [synthesizer.name for synthesizer in self.synthesizers]
+        if len(set(names)) != len(names):
+            raise ValueError("two synthesizers have the same name")
+        called = [s.synthesizer for s in self.latents.sequences if isinstance(s, LatentSynthesizer)]
+        if self.noise.levels is not None:
+            called.append(self.noise.levels.synthesizer)
+        for name in called:
+            if name not in names:
+                known = f"there are {', '.join(names)}" if names else "the patch has none"
+                raise ValueError(f"a sequence calls the synthesizer {name!r}, and {known}: add [[synthesizers]]")
+        return self
 
     @classmethod
     def random(cls, seed: int) -> Patch:
@@ -264,8 +361,18 @@ class Patch(Part):
 
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features that must be heard for this patch, sorted."""
-        return tuple(sorted({envelope.feature for envelope in self.envelopes()}))
+        heard = DEFAULT_FEATURES if self.synthesizers else ()
+        return tuple(sorted({*heard, *(envelope.feature for envelope in self.envelopes())}))
 
     def segmentation_names(self) -> tuple[str, ...]:
         """Names of the features that must be segmented for this patch, sorted."""
         return tuple(sorted({s.feature for s in self.latents.sequences if isinstance(s, LatentSegmentation)}))
+
+
+def envelopes_name(synthesizer: str) -> str:
+    """The name among `Features` under which a synthesizer's envelopes stand: (T, 17) in [0, 1], 0.5 at rest.
+
+    In order: three for each depth group, deep to shallow; then the mean of the noise maps of 4², 8², 16² and 32²
+    pixels, and their deviation.
+    """
+    return f"synthesizer.{synthesizer}"

@@ -1,0 +1,56 @@
+"""From the options of a synthesizer to what stands in the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from audioreactive.patches.schema import Synthesizer
+
+HIPPO = "hippo"
+
+
+def choose_synthesizer(
+    name: str | None, preset: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...]
+) -> Synthesizer | None:
+    """The synthesizer of a drawn recipe; None for the Randomizer's, and where a preset says everything.
+
+    Raises:
+        click.UsageError: options that do not go together.
+        SynthesizerError: the file is none that was trained here.
+    """
+    from audioreactive.patches.schema import Hippo
+
+    if name is None:
+        if preset is None and (motion_seed is not None or weights):
+            given = "--motion-seed" if motion_seed is not None else "--weight"
+            raise click.UsageError(f"{given} is for a synthesizer: give --synthesizer hippo, or a trained FILE")
+        return None
+    if preset is not None:
+        raise click.UsageError(
+            "--preset and --synthesizer both make the motion: give one of them. A preset calls a synthesizer by a "
+            "sequence of its own (docs/learn.md)"
+        )
+    if name == HIPPO:
+        return Hippo(kind="hippo", name=HIPPO, motion_seed=motion_seed or 0, weights=dict(weights))
+    if weights:
+        raise click.UsageError("--weight is for hippo; a trained synthesizer learned its weights in training")
+    from audioreactive.learn.model_file import embeddable
+
+    return embeddable(Path(name), motion_seed or 0)
+
+
+def motion_overrides(
+    preset: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...]
+) -> tuple[str, ...]:
+    """What the options change in a given preset's synthesizers."""
+    if preset is None:
+        return ()
+    changes = [f"synthesizers.*.motion_seed = {motion_seed}"] if motion_seed is not None else []
+    if weights:
+        table = ", ".join(f"{name} = {weight}" for name, weight in dict(weights).items())
+        changes.append(f"synthesizers.*.weights = {{ {table} }}")
+    return tuple(changes)

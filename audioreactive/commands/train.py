@@ -1,0 +1,124 @@
+"""`audioreactive train`: a synthesizer that learns from music."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import PATH, model_option, overwrite_option, quiet_option, weight_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(context_settings=CONTEXT)
+@click.option("--music", type=PATH, metavar="FOLDER", required=True, help="Music to learn from, at any depth.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="A .safetensors file to write.")
+@click.option("--supervised", is_flag=True, help="Imitate the Randomizer's best, rather than fit the sound.")
+@click.option(
+    "--patches",
+    "lessons",
+    type=click.IntRange(1, 100_000),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Recipes to imitate, with --supervised.",
+)
+@click.option(
+    "--best-of",
+    type=click.IntRange(1, 256),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Recipes drawn for each that is imitated.",
+)
+@click.option(
+    "--generator",
+    "kind",
+    default="gru",
+    show_default=True,
+    type=click.Choice(["gru", "lstm", "mlp_asr", "convnext", "transformer", "sashimi"]),
+    help="Sequence model that makes the envelopes.",
+)
+@click.option("--depth", type=click.IntRange(1, 32), default=4, show_default=True, metavar="N", help="Its layers.")
+@click.option(
+    "--decoder",
+    type=click.Choice(["parameter-free", "learned"]),
+    default="parameter-free",
+    show_default=True,
+    help="learned is for one model, and for comparison: it cannot be rendered.",
+)
+@click.option("--residual/--no-residual", default=True, show_default=True, help="Learn deviations from a mean.")
+@click.option(
+    "--examples",
+    type=click.IntRange(1, 100_000_000),
+    default=128_000,
+    show_default=True,
+    metavar="N",
+    help="Clips of 8 seconds to learn from, with repetitions.",
+)
+@click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="N")
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-4, show_default=True, metavar="RATE"
+)
+@click.option(
+    "--correction",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    metavar="SHARE",
+    help="How much of what fits the same sound at other times is held against the motion; 0 as in the thesis.",
+)
+@weight_option
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
+@model_option
+@overwrite_option
+@quiet_option
+def command(
+    music: Path, output: Path, supervised: bool, lessons: int, best_of: int, kind: str, depth: int, decoder: str,
+    residual: bool, examples: int, batch: int, learning_rate: float, correction: float,
+    weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
+) -> None:  # fmt: skip
+    r"""Train a synthesizer on a folder of music.
+
+    \b
+    audioreactive train --music ~/Music -o mine.safetensors
+    audioreactive train --supervised --patches 200 --music ~/Music -o taught.safetensors
+    render song.mp3 --synthesizer mine.safetensors --motion-seed 7
+
+    Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
+    """
+    from audioreactive.files import check_name
+    from audioreactive.learn.dataset import find_music, hear_music
+    from audioreactive.learn.model_file import SUFFIX, write_model
+    from audioreactive.learn.plot import plot_losses
+    from audioreactive.learn.training import Plan, gather, train
+
+    check_name(output, (SUFFIX,), overwrite=overwrite)
+    if supervised and weights:
+        raise click.UsageError("--weight is for what fits the sound; --supervised imitates recipes: leave one out")
+    find_music(music)  # before anything is loaded
+    progress = progress_for(quiet)
+    plan = Plan(
+        kind=kind,  # type: ignore[arg-type]
+        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons,
+        best_of=best_of, examples=examples, batch=batch, learning_rate=learning_rate, correction=correction,
+        weights=dict(weights), seed=seed,
+    )  # fmt: skip
+    mapper = None
+    if plan.learned_decoder:
+        import torch
+
+        from audioreactive.pipeline import load_model
+
+        mapper = load_model(model, device=torch.device("cpu"), dtype=torch.float32)
+    material = gather(plan, hear_music(music, progress), mapper, progress)
+    state = output.with_name(f"{output.name}.training")
+    training = train(plan, material, state=state, progress=progress)
+    write_model(training.network, output)
+    plot_losses(training.curves, output.with_suffix(".png"), title=output.name)
+    state.unlink(missing_ok=True)
+    click.echo(output)

@@ -1,0 +1,235 @@
+"""Envelopes fitted to one song: the HiPPO synthesizer (section 4.3).
+
+Envelopes E = BC, Legendre polynomials B times coefficients C, are optimised until they fit the song's features F best
+(`losses`). The thesis moves C and compares E with F, frame by frame, in every step. Here a step sees neither:
+
+- The correlation |FᵀBC|* / (|F| |BC|) needs only G = BᵀF and S = BᵀB, which are made once.
+- Its gradient in C is G times something less S times something. So at every optimum C = S⁻¹GM for some small M: the
+  envelopes are mixtures of the features, each projected onto what the polynomials can do. With H = GᵀS⁻¹G = PPᵀ and
+  M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|): as many numbers as features times envelopes, however long the song
+  is and however many coefficients it has, and nothing among them depends on anything else.
+
+All in float64, so that the same song and seed end in the same motion everywhere.
+
+Conventions: K windows, N coefficients, R <= N of them independent, E = 17 envelopes, A columns of features, s shifts of
+the sound, D dimensions of their span.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audioreactive.learn.legendre import Windows
+from audioreactive.learn.losses import ENVELOPES, NOTHING, SEQUENCES, membership, nuclear_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from audioreactive.progress import Advance
+
+    Double = NDArray[np.float64]
+
+LEARNING_RATES = (1e-3, 1e-5)
+"""First and last, along a cosine (section 4.3.1)."""
+INITIAL = 1e-2
+"""Standard deviation of the first mixture: small against the way that a thousand steps go."""
+SHIFTS = 4
+"""Other times at which the motion is held against the sound."""
+PATIENCE, FLAT = 128, 1e-4
+"""Steps over which the loss must fall by so much, or it is over."""
+RIDGE = 1e-4
+"""Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
+SPAN = 1e-6
+"""Of the largest eigenvalue of H: in directions with less, nothing is heard."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What came out."""
+
+    coefficients: Double
+    """(K, N, E)."""
+    losses: tuple[float, ...]
+    """One for each step."""
+    windows: Windows
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One song's loss over mixtures Y (D, E)."""
+
+    cross: Tensor
+    """P: (s + 1, A, D), of the song as it is and of the shifted ones."""
+    blocks: tuple[slice, ...]
+    """Columns of each feature among A."""
+    weights: tuple[float, ...]
+    """Of each feature; empty: all are compared at once, else pair by pair."""
+    correction: float
+
+    def loss(self, mixture: Tensor) -> Tensor:
+        """(D, E) -> (): 1 - correlation + correction · mean correlation at other times."""
+        members = membership().to(mixture)
+        energy = members @ mixture.square().sum(0)  # [sequences]
+        made = self.cross @ (mixture * (energy.clamp_min(NOTHING).rsqrt() @ members))  # [s + 1, A, E]
+        values = self._pairwise(made) if self.weights else self._together(made)
+        loss = 1 - values[0]
+        return loss + self.correction * values[1:].mean() if len(values) > 1 else loss
+
+    def _together(self, made: Tensor) -> Tensor:
+        """(s + 1, A, E) -> (s + 1,): all features against all sequences, each of norm 1."""
+        return nuclear_norm(made) / math.sqrt(len(self.blocks) * len(SEQUENCES))
+
+    def _pairwise(self, made: Tensor) -> Tensor:
+        """(s + 1, A, E) -> (s + 1,): the weighted mean over all pairs."""
+        total = made.new_zeros(len(made))
+        for weight, rows in zip(self.weights, self.blocks, strict=True):
+            scores = [nuclear_norm(made[:, rows, list(columns)]) for columns in SEQUENCES]
+            total = total + weight * torch.stack(scores).mean(0)
+        return total / max(sum(self.weights), NOTHING)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Features, projected onto what polynomials can do in windows."""
+
+    problem: Problem
+    solutions: Double
+    """(K · R, D): S⁻¹GP⁻ᵀ, from mixtures to coefficients."""
+
+    @classmethod
+    def of(
+        cls,
+        tables: Mapping[str, Double],
+        windows: Windows,
+        basis: Double,
+        weights: Mapping[str, float],
+        correction: float,
+    ) -> Projection:
+        """Of features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
+        sound = np.concatenate(list(tables.values()), axis=1)
+        shifts = [0, *_shifts(windows.frames, SHIFTS if correction > 0 else 0)]
+        faded = _faded(windows, basis)
+        # G: [K, R, (s + 1) A]
+        heard = np.stack([part.T @ _window(sound, shifts, windows, index) for index, part in enumerate(faded)])
+        solved = _solve(faded, windows, heard)
+        gram = heard.reshape(-1, heard.shape[2]).T @ solved.reshape(-1, heard.shape[2])
+        values, vectors = np.linalg.eigh((gram + gram.T) / 2)
+        kept = values > SPAN * values[-1]
+        root = vectors[:, kept] * np.sqrt(values[kept])
+        edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
+        problem = Problem(
+            cross=torch.from_numpy(root.reshape(len(shifts), sound.shape[1], -1)),
+            blocks=tuple(slice(int(a), int(b)) for a, b in pairwise(edges)),
+            weights=tuple(weights.get(name, 1.0) for name in tables) if weights else (),
+            correction=correction,
+        )
+        return cls(problem, solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
+def _faded(windows: Windows, basis: Double) -> list[Double]:
+    """K times (length, R): each window's basis, faded; rows past the song's end are 0. Inner ones are one array."""
+    position = np.arange(windows.length, dtype=np.float64)
+    last = windows.count - 1
+    first, inner, end = (basis * windows.share(index, position)[:, None] for index in (0, min(1, last), last))
+    end[windows.frames - last * windows.hop :] = 0
+    return [first if index == 0 and last else end if index == last else inner for index in range(windows.count)]
+
+
+def _window(table: Double, shifts: Sequence[int], windows: Windows, index: int) -> Double:
+    """(T, C) -> (length, shifts · C): a window's rows of the shifted tables, any values past the end."""
+    rows = index * windows.hop + np.arange(windows.length)
+    return np.concatenate([table[(rows - shift) % len(table)] for shift in shifts], axis=1)
+
+
+def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
+    """S⁻¹G, (K, R, x): S is block-tridiagonal, as windows meet only their neighbours; by block elimination."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    ridge = RIDGE * np.eye(faded[0].shape[1])
+    factors: list[Any] = []
+    right: list[Double] = []
+    for index, part in enumerate(faded):
+        own, rest = part.T @ part + ridge, heard[index]
+        if index:
+            above = faded[index - 1][windows.hop :].T @ part[: windows.fade]  # [R, R]
+            own = own - above.T @ cho_solve(factors[-1], above)
+            rest = rest - above.T @ cho_solve(factors[-1], right[-1])
+        factors.append(cho_factor(own))
+        right.append(rest)
+    solved = np.empty_like(heard)
+    for index in reversed(range(len(faded))):
+        rest = right[index]
+        if index + 1 < len(faded):
+            above = faded[index][windows.hop :].T @ faded[index + 1][: windows.fade]
+            rest = rest - above @ solved[index + 1]
+        solved[index] = cho_solve(factors[index], rest)
+    return solved
+
+
+def _shifts(frames: int, count: int) -> list[int]:
+    """Circular shifts, spread over the song, none near 0."""
+    return [round(frames * (i + 1) / (count + 1)) for i in range(count)]
+
+
+def first_mixture(size: int, seed: int) -> Tensor:
+    """(D, E) float64: where the motion of this seed starts."""
+    name = hashlib.sha256(f"hippo motion {seed}".encode()).digest()
+    stream = np.random.RandomState(np.frombuffer(name, "<u4"))
+    return torch.from_numpy(INITIAL * stream.randn(size, ENVELOPES))
+
+
+def fit(
+    tables: Mapping[str, Double],
+    *,
+    rate: float,
+    coefficients: int,
+    steps: int,
+    weights: Mapping[str, float],
+    correction: float,
+    seed: int,
+    advance: Advance | None = None,
+) -> Fit:
+    """Optimise envelopes for a song.
+
+    Args:
+        tables: features (T, C), each centred and of norm 1, none of them still; at least one.
+        rate: their frames a second.
+        coefficients: N, of each envelope in each window.
+        steps: of Adam, at most; the learning rate falls along a cosine.
+        weights: how much more than others a feature counts.
+        correction: in [0, 1]: how much the correlation with the same sound at other times is held against the motion.
+        seed: of the motion.
+        advance: told of every step.
+    """
+    windows = Windows.over(len(next(iter(tables.values()))), rate)
+    basis, legendre = windows.orthonormal(coefficients)
+    projection = Projection.of(tables, windows, basis, weights, correction)
+    mixture = first_mixture(projection.problem.cross.shape[2], seed).requires_grad_()
+    optimiser = torch.optim.Adam([mixture], lr=LEARNING_RATES[0])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, LEARNING_RATES[1])
+    losses: list[float] = []
+    for step in range(steps):
+        optimiser.zero_grad()
+        loss = projection.problem.loss(mixture)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if advance is not None:
+            advance(1)
+        if step >= PATIENCE and losses[-PATIENCE - 1] - losses[-1] < FLAT:
+            if advance is not None:
+                advance(steps - step - 1)
+            break
+    learned = (projection.solutions @ mixture.detach().numpy()).reshape(windows.count, -1, ENVELOPES)
+    return Fit(legendre @ learned, tuple(losses), windows)

@@ -1,0 +1,144 @@
+"""What supervised synthesizers imitate: the most audio-reactive of the Randomizer's sequences (sections 4.2.2 and 6.2).
+
+The thesis learned from hours of videos that a person had made. Here the examples are curated automatically: for each
+lesson some recipes are drawn for a song, and the one whose motion scores highest is kept.
+
+Conventions: T frames of a song, P palette vectors, G depth groups, W the width of a latent.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audioreactive.correlation import score_features, sound_tables
+from audioreactive.errors import ScoreError
+from audioreactive.learn.decoders import residual_motion
+from audioreactive.learn.losses import ENVELOPES
+from audioreactive.patches.latents import latent_weights, make_palette
+from audioreactive.patches.noise import NoiseMotion, NoiseSequence, noise_motion
+from audioreactive.patches.randomizer import draw_patch
+from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from audioreactive.learn.dataset import Song
+    from audioreactive.patches.latents import Mapper
+    from audioreactive.patches.schema import Palette
+
+    FloatArray = NDArray[np.float32]
+
+NOISE_SIZES = tuple((4 << octave, 4 << octave) for octave in range(NOISE_OCTAVES))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One recipe for one song."""
+
+    weights: FloatArray
+    """(T, G, P) of the latents."""
+    noise: NoiseMotion
+    palette: Palette
+    score: float
+    """Corrected score of its motion."""
+
+
+def curate(
+    songs: Sequence[Song], count: int, *, best_of: int, seed: int, progress: Progress | None = None
+) -> list[list[Lesson]]:
+    """For each song its lessons, `count` in all and at least one each; seeds go upwards from `seed`."""
+    each = max(-(-count // len(songs)), 1)
+    lessons: list[list[Lesson]] = []
+    with (progress or Silent()).track("curating", each * len(songs), "recipe") as advance:
+        for song in songs:
+            heard, _ = sound_tables(song.features)
+            kept = []
+            for _ in range(each):
+                kept.append(max((_lesson(song, heard, seed + i) for i in range(best_of)), key=lambda one: one.score))
+                seed += best_of
+                advance(1)
+            lessons.append(kept)
+    return lessons
+
+
+def _lesson(song: Song, heard: dict[str, FloatArray], seed: int) -> Lesson:
+    patch = draw_patch(seed)
+    weights = latent_weights(patch.latents, song.features, len(patch.palette.seeds))
+    noise = noise_motion(patch.noise, song.features)
+    tables = {
+        "latents": weights.reshape(len(weights), -1),
+        "noise": noise.weights.reshape(len(weights), -1),
+    }
+    try:
+        score = score_features(heard, tables, fps=song.features.fps, with_cells=False).total.z
+    except ScoreError:
+        score = 0.0
+    return Lesson(weights, noise, patch.palette, score)
+
+
+def given_motion(weights: Tensor, *, residual: bool) -> Tensor:
+    """Weights over a palette (B, T, G, P) -> what the parameter-free decoder should make of the sound: (B, T, 17).
+
+    Its three vectors for each depth group are other ones than the recipe's, and only the motion is to be learned:
+    residual, the three strongest ways in which the weights move (their principal components over the clip, the sign
+    such that they lean upwards); else the weights of the three heaviest vectors. The Randomizer leaves every noise map
+    its mean and deviation, so noise is given as resting.
+    """
+    centred = weights - weights.mean(1, keepdim=True)
+    parts = []
+    for group in range(len(DEPTHS)):
+        if residual:
+            u, s, _ = torch.linalg.svd(centred[:, :, group], full_matrices=False)
+            strongest = (u * s[:, None])[..., :VECTORS_PER_DEPTH]
+            lean = strongest.pow(3).sum(1, keepdim=True)
+            parts.append(torch.where(lean < 0, -strongest, strongest))
+        else:
+            order = weights[:, :, group].mean(1).topk(VECTORS_PER_DEPTH).indices  # [B, 3]
+            chosen = weights[:, :, group].gather(2, order[:, None].expand(-1, weights.shape[1], -1)).clamp_min(1e-3)
+            parts.append(chosen / chosen.sum(-1, keepdim=True))
+    rest = weights.new_zeros(*weights.shape[:2], ENVELOPES - len(DEPTHS) * VECTORS_PER_DEPTH)
+    given = torch.cat([*parts, rest], dim=-1)
+    return residual_motion(given) if residual else given
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a learned decoder needs of the one model that it is for."""
+
+    mapper: Mapper
+    mean: Tensor
+    """(W,): of the model's latents."""
+    spread: float
+    """Mean squared distance of its latents from their mean."""
+    _palettes: dict[Palette, Tensor] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, mapper: Mapper, samples: int = 1024) -> Content:
+        """Measured on samples from fixed seeds."""
+        z = torch.from_numpy(np.random.RandomState(0).randn(samples, mapper.z_dim)).float()
+        ws = mapper.mapping(z.to(mapper.device))[:, 0].float().cpu()
+        mean = ws.mean(0)
+        return cls(mapper, mean, float((ws - mean).square().sum(1).mean()))
+
+    def latents(self, lesson: Lesson, start: int, stop: int) -> Tensor:
+        """(T, G, W) of these frames, in units of the model's spread and about its mean."""
+        if lesson.palette not in self._palettes:
+            self._palettes[lesson.palette] = make_palette(lesson.palette, self.mapper)[:, 0].cpu()
+        palette = self._palettes[lesson.palette]
+        ws = torch.from_numpy(lesson.weights[start:stop]) @ palette
+        return (ws - self.mean) / math.sqrt(self.spread)
+
+    @staticmethod
+    def noise(lesson: Lesson, start: int, stop: int) -> tuple[Tensor, ...]:
+        """For each octave, (T, h · w)."""
+        sequence = NoiseSequence(lesson.noise, NOISE_SIZES, torch.device("cpu"))
+        return tuple(part.flatten(1) for part in sequence.frames(start, stop))

@@ -1,0 +1,119 @@
+"""What synthesizers are taught: the supervised and the self-supervised loss (section 4.2.2), and two terms beyond them.
+
+Conventions: B clips of T frames; `heard` is (B, T, A), features that are centred and scaled as they shall count;
+`made` is (B, T, E), a synthesizer's sequences side by side. `heard_blocks` and `made_blocks` are slices of columns, a
+feature or a sequence each. Losses are means over the batch, in any floating dtype, and can be differentiated; a clip
+in which nothing is heard or made to move scores 0 with a gradient of 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
+ENVELOPES = _LATENTS + 2 * NOISE_OCTAVES
+"""17: what the parameter-free decoder takes (appendix A.2)."""
+SEQUENCES: tuple[tuple[int, ...], ...] = (
+    *(tuple(range(first, first + VECTORS_PER_DEPTH)) for first in range(0, _LATENTS, VECTORS_PER_DEPTH)),
+    *((_LATENTS + octave, _LATENTS + NOISE_OCTAVES + octave) for octave in range(NOISE_OCTAVES)),
+)
+"""Columns of the envelopes that make one sequence: three for each depth group, mean and deviation of each noise map."""
+
+NOTHING = 1e-12
+"""Squared norms below this are of what does not move."""
+RANK_TOLERANCE = 1e-6
+"""Of the largest singular value: smaller ones are rounding, and their directions noise."""
+
+
+class _NuclearNorm(torch.autograd.Function):
+    """Sums of singular values of (..., A, E), with the gradient U Vᵀ of those that are not 0."""
+
+    @staticmethod
+    def forward(ctx: Any, matrices: Tensor) -> Tensor:
+        """(..., A, E) -> (...)."""
+        u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
+        counts = s > RANK_TOLERANCE * s[..., :1].clamp_min(torch.finfo(s.dtype).tiny)
+        ctx.save_for_backward((u * counts[..., None, :]) @ vh)
+        norm: Tensor = s.sum(-1)
+        return norm
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """(...) -> (..., A, E)."""
+        (directions,) = ctx.saved_tensors
+        gradient: Tensor = gradients[0][..., None, None] * directions
+        return gradient
+
+
+def membership() -> Tensor:
+    """(7, 17): 1 where an envelope belongs to a sequence."""
+    table = torch.zeros(len(SEQUENCES), ENVELOPES)
+    for row, columns in zip(table, SEQUENCES, strict=True):
+        row[list(columns)] = 1
+    return table
+
+
+def nuclear_norm(matrices: Tensor) -> Tensor:
+    """(..., A, E) -> (...): what remains alike after the best rotation."""
+    norm: Tensor = _NuclearNorm.apply(matrices)  # type: ignore[no-untyped-call]
+    return norm
+
+
+def normalised(table: Tensor) -> Tensor:
+    """(B, T, C) -> the same, each clip centred over time and of norm 1; 0 where nothing moves."""
+    table = table - table.mean(1, keepdim=True)
+    square = table.square().sum((1, 2), keepdim=True)
+    moves = square > NOTHING * table.shape[1]
+    return torch.where(moves, table / torch.where(moves, square, 1.0).sqrt(), 0.0)
+
+
+def heard_together(tables: Sequence[Tensor]) -> Tensor:
+    """Features (B, T, C) each -> (B, T, A): each centred and of norm 1, so that all count alike."""
+    return torch.cat([normalised(table) for table in tables], dim=2)
+
+
+def procrustes(heard: Tensor, made: Tensor) -> Tensor:
+    """(B,) orthogonal Procrustes correlations of all features with all sequences, equation 3.3, in [0, 1]."""
+    return nuclear_norm(normalised(heard).mT @ normalised(made))
+
+
+def pairwise(
+    heard: Tensor, made: Tensor, heard_blocks: Sequence[slice], made_blocks: Sequence[slice], weights: Tensor
+) -> Tensor:
+    """(B,) weighted mean over all pairs of a feature and a sequence of their correlations; weights (features,)."""
+    sequences = [normalised(made[..., columns]) for columns in made_blocks]
+    scores = []
+    for columns in heard_blocks:
+        feature = normalised(heard[..., columns])
+        scores.append(torch.stack([nuclear_norm(feature.mT @ sequence) for sequence in sequences]).mean(0))
+    weights = weights.to(heard)
+    return (torch.stack(scores, -1) * weights).sum(-1) / weights.sum()
+
+
+def chance(heard: Tensor, made: Tensor, shifts: Sequence[int]) -> Tensor:
+    """(B,) mean correlation of the sequences with the same sound at other times: what smoothness alone scores
+    (section 3.4.4). Shifts are circular, in frames.
+    """
+    return torch.stack([procrustes(heard.roll(shift, 1), made) for shift in shifts]).mean(0)
+
+
+def away_from_model(radius: Tensor) -> Tensor:
+    """() how far latents leave the shell on which the model's own lie.
+
+    Args:
+        radius: squared distances of latents from the model's mean, in units of its samples' mean squared distance.
+    """
+    return (radius - 1).square().mean()
+
+
+def supervised(made: Tensor, given: Tensor) -> Tensor:
+    """() mean squared error."""
+    return (made - given).square().mean()

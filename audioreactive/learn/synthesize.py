@@ -1,0 +1,91 @@
+"""Patch + Features -> Features with the envelopes of the patch's synthesizers among them.
+
+There, `patches.latents` and `patches.noise` find them, as they find what was heard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.errors import SynthesizerError
+from audioreactive.learn.tables import RATE, centred_targets, frames_at_rate, input_table, interpolated, target_tables
+from audioreactive.patches.schema import Hippo, envelopes_name
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.patches.schema import Patch, Trained
+
+    FloatArray = NDArray[np.float32]
+
+SHORTEST = 1.0
+"""Seconds of a song that anything can be fitted to."""
+
+
+def synthesized(patch: Patch, features: Features, progress: Progress | None = None) -> Features:
+    """The features, and the envelopes of every synthesizer of the patch, by the names of `envelopes_name`.
+
+    Raises:
+        SynthesizerError: the song is too short, or nothing changes in it, or a trained synthesizer is damaged.
+    """
+    if not patch.synthesizers:
+        return features
+    progress = progress or Silent()
+    made = dict(features.envelopes)
+    for synthesizer in patch.synthesizers:
+        if isinstance(synthesizer, Hippo):
+            motion = _fitted(synthesizer, features, progress)
+        else:
+            motion = _inferred(synthesizer, features)
+        made[envelopes_name(synthesizer.name)] = np.clip(0.5 + 0.5 * motion, 0, 1).astype(np.float32)
+    return dataclasses.replace(features, envelopes=made)
+
+
+def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
+    """(F, 17) motion on the video's frames."""
+    import torch
+
+    from audioreactive.learn.decoders import residual_motion
+    from audioreactive.learn.hippo import fit
+
+    if features.duration < SHORTEST:
+        raise SynthesizerError(
+            f"the song lasts {float(features.duration):.2f} s, and hippo needs at least {SHORTEST:g} s to fit its "
+            f"motion: render it without --synthesizer"
+        )
+    tables = centred_targets(target_tables(features))
+    if not any(hippo.weights.get(name, 1.0) > 0 for name in tables):
+        raise SynthesizerError(
+            "nothing changes in the song, or all that changes has weight 0, so there is nothing to fit a motion to: "
+            "check the sound file and --weight"
+        )
+    with progress.track("fitting", hippo.steps, "step") as advance:
+        result = fit(
+            tables,
+            rate=float(RATE),
+            coefficients=hippo.coefficients,
+            steps=hippo.steps,
+            weights=hippo.weights,
+            correction=hippo.correction,
+            seed=hippo.motion_seed,
+            advance=advance,
+        )
+    # Between the frames that they were fitted on, 512 polynomials may do anything.
+    envelopes = result.windows.reconstruct(result.coefficients, np.arange(result.windows.frames, dtype=np.float64))
+    motion: FloatArray = residual_motion(torch.from_numpy(envelopes)).numpy()
+    return interpolated(motion, float(RATE), features.times)
+
+
+def _inferred(trained: Trained, features: Features) -> FloatArray:
+    """(F, 17) motion on the video's frames."""
+    from audioreactive.learn.model_file import embedded_model
+
+    model = embedded_model(trained.model, f"the synthesizer {trained.name!r} of the preset")
+    motion = model.motion(input_table(features), trained.motion_seed)
+    assert len(motion) == frames_at_rate(features)
+    return interpolated(motion, float(RATE), features.times)

@@ -1,0 +1,85 @@
+"""Features -> the tables that synthesizers hear, and those that their motion is held against.
+
+Conventions: T frames at RATE, whatever the video's frame rate, so that a synthesizer moves alike at all of them.
+A table is (T, C) float32; the inputs are all default features side by side, the targets the features of Table 3.1 of
+the thesis and the sections, one block of columns each.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audioreactive.correlation import sound_tables
+from audioreactive.features.names import DEFAULT_FEATURES, split_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from audioreactive.features import Features
+
+FloatArray = NDArray[np.float32]
+
+RATE = Fraction(24)
+"""Frames a second, the thesis' (section 5.2)."""
+INPUTS = sum(split_name(name)[1].channels for name in DEFAULT_FEATURES)
+"""Channels that a synthesizer hears."""
+CENTRING = 16.0
+"""Seconds: what drifts over longer times is no reaction, in the thesis' snippets (section 3.4.1) as in the score."""
+STILL = 1e-6
+"""Of a table's size: where less than this is left of it when it is centred, it does not change."""
+
+
+def frames_at_rate(features: Features) -> int:
+    """T: frames of the song at RATE, at least one."""
+    return max(int(features.duration * RATE), 1)
+
+
+def to_rate(table: FloatArray, features: Features) -> FloatArray:
+    """A table on the video's frames (F, C) -> at RATE (T, C)."""
+    if features.fps == RATE:
+        return table[: frames_at_rate(features)]
+    times = np.arange(frames_at_rate(features)) / float(RATE)
+    return interpolated(table, float(features.fps), times)
+
+
+def interpolated(table: FloatArray, rate: float, times: NDArray[np.float64]) -> FloatArray:
+    """Values of a table (F, C) with `rate` rows a second at these times (T,): linear between rows, held at the ends."""
+    position = np.clip(times * rate, 0, len(table) - 1)
+    before = np.floor(position).astype(np.int64)
+    after = np.minimum(before + 1, len(table) - 1)
+    share = (position - before).astype(np.float32)[:, None]
+    values: FloatArray = table[before] + share * (table[after] - table[before])
+    return values
+
+
+def input_table(features: Features) -> FloatArray:
+    """(T, INPUTS) in [0, 1]."""
+    return to_rate(np.concatenate([features[name] for name in DEFAULT_FEATURES], axis=1), features)
+
+
+def target_tables(features: Features) -> dict[str, FloatArray]:
+    """Name -> (T, C) in [0, 1], the names of `patches.schema.SCORED`."""
+    heard, _ = sound_tables(features)
+    return {name: to_rate(table, features) for name, table in heard.items()}
+
+
+def centred(table: FloatArray) -> NDArray[np.float64]:
+    """(T, C): each window of about CENTRING seconds less its mean, and all of norm 1; all 0 where nothing changes."""
+    values = table.astype(np.float64)
+    count = max(round(len(values) / (CENTRING * RATE)), 1)
+    for start, stop in pairwise(round(len(values) * i / count) for i in range(count + 1)):
+        values[start:stop] -= values[start:stop].mean(axis=0)
+    size = float(np.abs(table).max(initial=0)) * table.size**0.5
+    norm = float(np.linalg.norm(values))
+    return values / norm if norm > STILL * size else np.zeros_like(values)
+
+
+def centred_targets(tables: Mapping[str, FloatArray]) -> dict[str, NDArray[np.float64]]:
+    """Each of them centred and of norm 1, without those that do not change."""
+    every = {name: centred(table) for name, table in tables.items()}
+    return {name: table for name, table in every.items() if table.any()}

@@ -1,0 +1,82 @@
+"""Decoders: bounded, centred, and blind to what should not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from audioreactive.learn.decoders import (
+    REACH,
+    LearnedDecoder,
+    averaging_motion,
+    residual_motion,
+    rotation,
+)
+from audioreactive.learn.losses import procrustes
+from audioreactive.learn.model_file import evened
+
+LATENTS = 9
+
+
+def envelopes(frames: int = 200) -> torch.Tensor:
+    return torch.randn(2, frames, 17, generator=torch.Generator().manual_seed(0)) * torch.linspace(0.1, 10, 17)
+
+
+def test_motion_stays_in_its_ball_and_rests_in_the_middle() -> None:
+    motion = residual_motion(envelopes())
+    for group in range(3):
+        reach = motion[..., 3 * group : 3 * group + 3].norm(dim=-1)
+        assert float(reach.max()) < REACH
+        assert 0.4 < float(reach.mean()) < 0.8
+    assert float(motion[..., LATENTS:].abs().max()) < REACH
+    assert torch.equal(residual_motion(torch.full((1, 50, 17), 3.0)), torch.zeros(1, 50, 17))
+
+
+def test_size_and_offset_of_the_envelopes_do_not_matter() -> None:
+    x = envelopes()
+    torch.testing.assert_close(residual_motion(5 * x + 3), residual_motion(x), atol=1e-5, rtol=1e-4)
+
+
+def test_averages_are_averages() -> None:
+    motion = averaging_motion(envelopes())
+    for group in range(3):
+        part = motion[..., 3 * group : 3 * group + 3]
+        assert float(part.min()) >= 0
+        torch.testing.assert_close(part.sum(-1), torch.ones(2, 200))
+
+
+def test_a_motion_seed_turns_the_motion_and_fits_as_well() -> None:
+    heard, made = torch.randn(1, 200, 6).double(), evened(envelopes()[:1]).double()
+    for seed in (1, 7):
+        turn = rotation(seed)
+        torch.testing.assert_close(turn @ turn.T, torch.eye(17, dtype=torch.float64))
+        turned = made @ turn
+        torch.testing.assert_close(procrustes(heard, turned), procrustes(heard, made))
+        assert float((turned - made).norm() / made.norm()) > 0.5
+    assert torch.equal(rotation(0), torch.eye(17, dtype=torch.float64))
+    assert not torch.allclose(rotation(1), rotation(2))
+    torch.testing.assert_close(rotation(7), rotation(7))
+
+
+def test_rotations_are_drawn_evenly() -> None:
+    """The mean of the turned first axis is 0, and its spread the same in all directions."""
+    first = np.stack([rotation(seed)[0, :LATENTS].numpy() for seed in range(1, 301)])
+    np.testing.assert_allclose(first.mean(0), 0, atol=0.1)
+    np.testing.assert_allclose(np.square(first).mean(0), 1 / LATENTS, atol=0.04)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_learned_decoder_and_its_short_columns(residual: bool) -> None:
+    torch.manual_seed(0)
+    decoder = LearnedDecoder(64).requires_grad_(False)
+    decoded = decoder(envelopes(40), residual=residual)
+    assert decoded.latents.shape == (2, 40, 3, 64)
+    assert [part.shape[2] for part in decoded.noise] == [16, 64, 256, 1024]
+    if residual:
+        assert float(decoded.latents.mean(1).abs().max()) < 1e-5
+    heard = torch.randn(2, 40, 6)
+    whole = [*decoded.latents.unbind(2), *decoded.noise]
+    for columns, output in zip(decoder.score_columns(decoded), whole, strict=True):
+        assert columns.shape[2] <= 34
+        torch.testing.assert_close(procrustes(heard, columns), procrustes(heard, output), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,106 @@
+"""Losses: gradients, invariances, and the correlation of another room as an oracle."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from audioreactive.correlation import orthogonal_procrustes
+from audioreactive.learn.losses import (
+    ENVELOPES,
+    SEQUENCES,
+    away_from_model,
+    chance,
+    heard_together,
+    membership,
+    nuclear_norm,
+    pairwise,
+    procrustes,
+    supervised,
+)
+
+BLOCKS = [slice(0, 1), slice(1, 4), slice(4, 6)]
+MADE = [slice(0, 3), slice(3, 5)]
+WEIGHTS = torch.tensor([10.0, 1.0, 0.5])
+
+
+def tables(seed: int = 0, batch: int = 2, frames: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(batch, frames, channels, dtype=torch.float64, generator=generator) for channels in (6, 5))
+
+
+def test_gradients_against_finite_differences() -> None:
+    heard, made = tables()
+    made.requires_grad_()
+    assert gradcheck(lambda x: procrustes(heard, x), (made,))
+    assert gradcheck(lambda x: pairwise(heard, x, BLOCKS, MADE, WEIGHTS), (made,))
+    assert gradcheck(lambda x: chance(heard, x, [3, 7]), (made,))
+    assert gradcheck(lambda x: away_from_model(x.square().sum(-1)), (made,))
+    assert gradcheck(lambda x: supervised(x, torch.ones_like(made)), (made,))
+    heard.requires_grad_()
+    assert gradcheck(lambda a, b: procrustes(a, b), (heard, made))
+
+
+def test_gradient_of_a_nuclear_norm_that_lacks_rank() -> None:
+    """Along directions in which it can be differentiated: within the column and row space."""
+    u, v = torch.randn(5, 2, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
+    assert gradcheck(lambda a, b: nuclear_norm(a @ b), (u.requires_grad_(), v.requires_grad_()))
+
+
+def test_it_is_the_correlation_of_chapter_3() -> None:
+    heard, made = tables()
+    expected = torch.stack([orthogonal_procrustes(a, b) for a, b in zip(heard, made, strict=True)])
+    torch.testing.assert_close(procrustes(heard, made), expected)
+
+
+def test_rotation_scale_and_offset_do_not_matter() -> None:
+    heard, made = tables()
+    turn = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64)).Q
+    changed = 3 * made @ turn + 7
+    torch.testing.assert_close(procrustes(heard, changed), procrustes(heard, made))
+    scales = torch.tensor([2.0, 2, 2, 5, 5], dtype=torch.float64)
+    torch.testing.assert_close(
+        pairwise(heard, made * scales + 1, BLOCKS, MADE, WEIGHTS), pairwise(heard, made, BLOCKS, MADE, WEIGHTS)
+    )
+
+
+def test_equal_tables_score_one_and_shifted_ones_less() -> None:
+    heard, _ = tables(frames=400)
+    torch.testing.assert_close(procrustes(heard, heard), torch.ones(2, dtype=torch.float64))
+    assert (chance(heard, heard, [100, 200]) < 0.4).all()
+
+
+def test_a_weight_makes_its_feature_count() -> None:
+    heard, made = tables(frames=400)
+    made[..., 0] = heard[..., 0]  # follows the first feature alone
+    light, heavy = (pairwise(heard, made, BLOCKS, MADE, torch.tensor([w, 1.0, 1.0])) for w in (0.1, 10.0))
+    assert (heavy > light + 0.1).all()
+
+
+def test_silence_scores_nothing_and_teaches_nothing() -> None:
+    heard, made = tables()
+    heard, made = torch.zeros_like(heard), made.requires_grad_()
+    score = procrustes(heard, made).sum() + pairwise(heard, made, BLOCKS, MADE, WEIGHTS).sum()
+    score.backward()
+    assert score.item() == 0
+    assert torch.equal(made.grad, torch.zeros_like(made))
+    still = torch.ones(2, 12, 5, requires_grad=True)
+    procrustes(tables()[0].float(), still).sum().backward()
+    assert torch.isfinite(still.grad).all()
+
+
+def test_all_features_count_alike() -> None:
+    loud, soft = 100 * torch.randn(1, 50, 3), 0.01 * torch.randn(1, 50, 2)
+    together = heard_together([loud, soft])
+    torch.testing.assert_close(together[..., :3].norm(), together[..., 3:].norm())
+
+
+def test_every_envelope_belongs_to_one_sequence() -> None:
+    assert sorted(column for columns in SEQUENCES for column in columns) == list(range(ENVELOPES))
+    torch.testing.assert_close(membership().sum(0), torch.ones(ENVELOPES))
+
+
+@pytest.mark.parametrize("radius", [1.0, 0.5, 3.0])
+def test_latents_on_the_shell_cost_nothing(radius: float) -> None:
+    assert float(away_from_model(torch.full((4,), radius))) == pytest.approx((radius - 1) ** 2)

@@ -1,0 +1,155 @@
+"""A synthesizer inside a patch: where its motion goes, and what stays as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from support import make_features
+
+from audioreactive.choose import motion_tables
+from audioreactive.errors import FeatureError, SynthesizerError
+from audioreactive.learn.synthesize import synthesized
+from audioreactive.learn.tables import centred, to_rate
+from audioreactive.patches.latents import latent_weights
+from audioreactive.patches.noise import make_noise, noise_motion
+from audioreactive.patches.randomizer import draw_around
+from audioreactive.patches.schema import Hippo, LatentPatch, Patch, envelopes_name
+from audioreactive.presets import parse_preset, preset_of, preset_text
+
+HIPPO = Hippo(kind="hippo", name="hippo", coefficients=64, steps=30)
+PATCH = draw_around(HIPPO, 3)
+
+
+def with_envelopes(motion: np.ndarray):
+    """Features at hand with a synthesizer's motion (17,), held still, among them."""
+    features = make_features()
+    table = np.tile((0.5 + 0.5 * motion).astype(np.float32), (features.frames, 1))
+    return replace(features, envelopes={**features.envelopes, envelopes_name("hippo"): table})
+
+
+def test_the_envelopes_stand_among_the_features() -> None:
+    features = make_features()
+    made = synthesized(PATCH, features)
+    table = made[envelopes_name("hippo")]
+    assert table.shape == (features.frames, 17)
+    assert table.dtype == np.float32
+    assert 0 <= table.min() < table.max() <= 1
+    np.testing.assert_allclose(table.mean(0), 0.5, atol=0.1)
+    assert synthesized(Patch.random(1), features) is features
+    with pytest.raises(FeatureError, match=r"synthesizer\.hippo"):
+        latent_weights(PATCH.latents, features, 24)
+
+
+def test_latents_stay_as_far_from_the_mean_as_single_pictures() -> None:
+    """Not in between two sections: there, the picture itself is an average."""
+    data = PATCH.latents.model_dump()
+    data["sequences"][0]["smooth"] = 0.0
+    latents = LatentPatch.model_validate(data)
+    stream = np.random.RandomState(0)
+    for _ in range(5):
+        motion = np.zeros(17)
+        motion[:9] = stream.uniform(-0.5, 0.5, 9)
+        weights = latent_weights(latents, with_envelopes(motion), 24)
+        np.testing.assert_allclose(weights.sum(2), 1, atol=1e-5)
+        # Of palette vectors that are independent; the pictures and the vectors of the motion are different ones.
+        radius = np.square(weights - 1 / 24).sum(2) / (1 - 1 / 24)
+        assert abs(radius.mean() - 1) < 0.12
+
+
+def test_an_envelope_pulls_towards_its_vector() -> None:
+    rest = latent_weights(PATCH.latents, with_envelopes(np.zeros(17)), 24)
+    motion = np.zeros(17)
+    motion[4] = 0.6  # the second vector of the middle layers
+    pulled = latent_weights(PATCH.latents, with_envelopes(motion), 24)
+    vector = PATCH.latents.sequences[1].vectors[4]
+    assert (pulled[:, 1, vector] > rest[:, 1, vector] + 0.4).all()
+    np.testing.assert_array_equal(pulled[:, [0, 2]], rest[:, [0, 2]])
+
+
+def test_noise_gets_the_mean_and_deviation_that_are_played() -> None:
+    motion = np.zeros(17)
+    motion[9 + 1] = 0.8  # mean of the maps of 8²
+    motion[13 + 2] = -1.0  # deviation of the maps of 16²
+    sizes = ((4, 4), (8, 8), (8, 8), (16, 16), (32, 32), (64, 64))
+    maps = make_noise(PATCH.noise, with_envelopes(motion), sizes, torch.device("cpu")).frames(0, 3)
+    rest = make_noise(PATCH.noise, with_envelopes(np.zeros(17)), sizes, torch.device("cpu")).frames(0, 3)
+    for octave, index in ((0, 0), (3, 4), (4, 5)):
+        torch.testing.assert_close(maps[index], rest[index], msg=f"octave {octave}")
+    for index in (1, 2):
+        torch.testing.assert_close(maps[index] - rest[index], torch.full((3, 1, 8, 8), 0.4))
+    torch.testing.assert_close(maps[3], rest[3] / 2)
+
+
+def test_it_moves_alike_at_every_frame_rate() -> None:
+    slow = make_features(8, Fraction(24))
+    # The same sound on a finer grid.
+    table = {name: np.repeat(values, 2, axis=0) for name, values in slow.items()}
+    fast = make_features(8, Fraction(48))
+    fast = replace(fast, envelopes=table)
+    segmentations = {name: np.repeat(labels, 2, axis=0) for name, labels in slow.segmentations.items()}
+    fast = replace(fast, segmentations=segmentations)
+    first, second = (synthesized(PATCH, features)[envelopes_name("hippo")] for features in (slow, fast))
+    np.testing.assert_allclose(second[::2], first, atol=1e-6)
+
+
+def test_tables_are_brought_to_the_rate() -> None:
+    features = make_features(4, Fraction(30))
+    ramp = features.times[:, None].astype(np.float32)
+    np.testing.assert_allclose(to_rate(ramp, features)[:90, 0], np.arange(90) / 24, atol=1e-5)
+    assert not centred(np.full((100, 2), 3.0, np.float32)).any()
+    assert np.linalg.norm(centred(ramp)) == pytest.approx(1)
+
+
+def test_a_preset_holds_the_synthesizer() -> None:
+    preset = preset_of(PATCH)
+    text = preset_text(preset)
+    assert "[[synthesizers]]" in text
+    assert parse_preset(text, "it").patch == PATCH
+    assert "synthesizers" not in preset_text(preset_of(Patch.random(1)))
+
+
+def test_a_recipe_may_mix_it_with_others() -> None:
+    data = Patch.random(5).model_dump()
+    data["synthesizers"] = [HIPPO.model_dump()]
+    sequence = {"strategy": "synthesizer", "synthesizer": "hippo", "vectors": [0, 1, 2], "depth": ["middle"]}
+    plain = Patch.model_validate(data)
+    data["latents"]["sequences"] = [*data["latents"]["sequences"], sequence]
+    mixed = Patch.model_validate(data)
+    features = synthesized(mixed, make_features())
+    before, after = (latent_weights(patch.latents, features, 24) for patch in (plain, mixed))
+    assert np.abs(after - before)[:, 1].max() > 0.1
+    assert set(motion_tables(PATCH, features)) == {"latents", "noise", "gain", "levels"}
+    assert noise_motion(mixed.noise, features).levels is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"synthesizers": []}, "the patch has none"),
+        ({"synthesizers": [HIPPO.model_dump() | {"name": "other"}]}, "there are other"),
+        ({"synthesizers": [HIPPO.model_dump()] * 2}, "same name"),
+        ({"synthesizers": [HIPPO.model_dump() | {"weights": {"onset": 10}}]}, "did you mean 'onsets'"),
+        ({"synthesizers": [HIPPO.model_dump() | {"coefficients": 513}]}, "512"),
+    ],
+)
+def test_mistakes_in_a_preset_are_named(change: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Patch.model_validate(PATCH.model_dump() | change)
+
+
+def test_songs_that_nothing_can_be_fitted_to() -> None:
+    with pytest.raises(SynthesizerError, match="at least 1 s"):
+        synthesized(PATCH, make_features(0.5))
+    features = make_features()
+    silent = replace(
+        features,
+        envelopes={name: np.zeros_like(table) for name, table in features.items()},
+        segmentations={name: np.zeros_like(labels) for name, labels in features.segmentations.items()},
+    )
+    with pytest.raises(SynthesizerError, match="nothing changes in the song"):
+        synthesized(PATCH, silent)

@@ -1,0 +1,146 @@
+"""Training: resumed it is the same, it learns, and it says what is wrong with its music."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from support import make_features, make_song
+
+from audioreactive.errors import SynthesizerError
+from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs
+from audioreactive.learn.lessons import given_motion
+from audioreactive.learn.training import Plan, Training, gather, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_resumed_training_ends_in_the_same_weights(plan, material, tmp_path: Path) -> None:
+    whole = train(plan, material)
+    state = tmp_path / "half.training"
+    half = Training(plan, material)
+    for _ in range(plan.steps // 2):
+        half.advance()
+    half.keep(state)
+    resumed = train(plan, material, state=state)
+    assert resumed.step == whole.step == 3
+    assert resumed.curves == whole.curves
+    for (name, first), second in zip(
+        whole.network.state_dict().items(), resumed.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(first, second), name
+
+
+def test_an_interrupted_training_leaves_its_state(plan, material, tmp_path: Path, monkeypatch) -> None:
+    state = tmp_path / "x.training"
+    original = Training.advance
+
+    def interrupted(self: Training) -> float:
+        if self.step == 2:
+            raise KeyboardInterrupt
+        return original(self)
+
+    monkeypatch.setattr(Training, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, material, state=state)
+    monkeypatch.undo()
+    again = Training(plan, material)
+    again.resume(state)
+    assert again.step == 2
+    assert list(tmp_path.iterdir()) == [state]
+
+
+def test_a_state_of_another_training_is_refused(plan, material, tmp_path: Path) -> None:
+    state = tmp_path / "x.training"
+    Training(plan, material).keep(state)
+    with pytest.raises(SynthesizerError, match="other settings or other music"):
+        train(replace(plan, seed=5), material, state=state)
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(SynthesizerError, match="damaged; delete it"):
+        train(plan, material, state=state)
+
+
+def test_it_learns(material) -> None:
+    plan = Plan(depth=1, examples=30 * 8, batch=8, learning_rate=1e-2, correction=0.0)
+    losses = train(plan, material).curves.learned
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.01
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"supervised": True, "lessons": 5, "best_of": 2},
+        {"supervised": True, "lessons": 5, "best_of": 1, "residual": False},
+        {"learned_decoder": True},
+        {"residual": False},
+        {"weights": {"onsets": 10.0}},
+        {"kind": "sashimi"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_training_takes_a_step(change: dict) -> None:
+    plan = Plan(**{"depth": 1, "examples": 4, "batch": 2, **change})
+    songs = [make_song(f"song {seed}", seed=seed) for seed in range(2)]
+    training = train(plan, gather(plan, songs, None))
+    assert np.isfinite(training.curves.learned).all()
+    assert training.curves.learned[0] != training.curves.learned[1]
+
+
+def test_supervised_motion_is_the_recipes_own() -> None:
+    """Three independent weights, turned into a palette of five: their motion comes out again."""
+    stream = torch.Generator().manual_seed(0)
+    motion = torch.randn(1, 400, 3, generator=stream) * torch.tensor([3.0, 2.0, 1.0])
+    palette = torch.linalg.qr(torch.randn(5, 5, generator=stream)).Q[:3]
+    weights = (motion @ palette)[:, :, None].expand(-1, -1, 3, -1)
+    given = given_motion(weights, residual=True)
+    for i in range(3):
+        pair = torch.stack([given[0, :, i], motion[0, :, i]])
+        assert abs(float(torch.corrcoef(pair)[0, 1])) > 0.9
+    assert float(given[..., 9:].abs().max()) == 0
+
+
+def test_songs_are_held_out_as_a_whole() -> None:
+    songs = [make_song(f"song {seed}", seed=seed) for seed in range(11)]
+    learned, held = split_songs(songs)
+    assert (len(learned), len(held)) == (9, 2)
+    assert not {song.digest for song in learned} & {song.digest for song in held}
+    assert split_songs(songs[::-1])[1][0] in held
+    assert split_songs(songs[:4]) == (tuple(songs[:4]), ())
+
+
+def test_clips_are_eight_seconds_and_begin_every_second() -> None:
+    clips = all_clips([make_song("a", 11.5)])
+    assert [int(start) for _, start in clips.places] == [0, 24, 48, 72]
+    assert clips.inputs(np.array([3])).shape == (1, CLIP, 58)
+    targets = clips.targets(np.array([0, 1]))
+    assert targets["mfcc"].shape == (2, CLIP, 20)
+    np.testing.assert_array_equal(targets["onsets"][0], clips.songs[0].features["onsets"][:CLIP])
+    assert torch.equal(targets["sections"].sum(-1), torch.ones(2, CLIP))
+
+
+def test_a_folder_without_music(tmp_path: Path) -> None:
+    with pytest.raises(SynthesizerError, match="no folder"):
+        find_music(tmp_path / "none")
+    (tmp_path / "notes.txt").write_text("la")
+    with pytest.raises(SynthesizerError, match="no music"):
+        find_music(tmp_path)
+
+
+def test_songs_that_are_too_short_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    soundfile.write(tmp_path / "short.wav", np.random.RandomState(0).randn(22_050 * 3) / 10, 22_050)
+    (tmp_path / "broken.mp3").write_bytes(b"no sound at all")
+    with pytest.raises(SynthesizerError, match=r"longest lasts 3\.0 s, and 8 s are needed"):
+        hear_music(tmp_path)
+
+
+def test_silence_teaches_nothing() -> None:
+    features = make_features(10)
+    silent = replace(features, envelopes={name: np.zeros_like(table) for name, table in features.items()})
+    with pytest.raises(SynthesizerError, match="nothing changes in any song"):
+        all_clips([Song.heard("hush", silent)])
