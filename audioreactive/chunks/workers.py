@@ -137,9 +137,10 @@ class _Office:
                     yield from self._listen(worker)
 
     def close(self) -> None:
-        """Leave no worker."""
+        """Leave no worker. Those that have been told that there is nothing left to do are on their way out."""
         for worker in self._workers:
-            worker.process.terminate()
+            if self._missing:
+                worker.process.terminate()
         for worker in self._workers:
             worker.process.join(_GOODBYE)
             if worker.process.is_alive():
@@ -243,6 +244,8 @@ def _work(
         if isinstance(error, StyleGANError):
             error = RenderError(str(error))
         pipe.send(_Failed(error if isinstance(error, AudioReactiveError) else None, traceback.format_exc()))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing left that must be put away
 
 
 def _orders(pipe: Connection[Any, Any]) -> Iterator[Chunk]:
