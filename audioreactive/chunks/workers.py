@@ -81,6 +81,7 @@ class _Worker:
     """In its hands, by index."""
     frames: int = 0
     """Of those, rendered."""
+    dismissed: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ class _Office:
                     yield from self._listen(worker)
 
     def close(self) -> None:
-        """Leave no worker. Those that have been told that there is nothing left to do are on their way out."""
+        """Leave no worker. Those that were told that there is nothing left to do are on their way out."""
         for worker in self._workers:
-            if self._missing:
+            if not worker.dismissed or worker.chunks:
                 worker.process.terminate()
         for worker in self._workers:
             worker.process.join(_GOODBYE)
@@ -184,6 +185,7 @@ class _Office:
     def _give(self, worker: _Worker) -> None:
         """The next chunk, or word that there is none."""
         chunk = self._todo.popleft() if self._todo else None
+        worker.dismissed = chunk is None
         if chunk is not None:
             worker.chunks[chunk.index] = chunk
         with contextlib.suppress(OSError):  # it has just died: its end is about to be heard of
