@@ -47,8 +47,8 @@ _GOODBYE: Final = 5.0
 class _Arrived:
     """A worker is awake, and wants to know what it is all about.
 
-    What goes to a process at its start goes through a pipe that holds 64 KiB, and if the process is killed before it has
-    read that, `multiprocessing` waits for ever. So all that is large is sent when the worker listens.
+    What goes to a process at its start goes through a pipe that holds 64 KiB, and if the process is killed before it
+    has read that, `multiprocessing` waits for ever. So all that is large is sent when the worker listens.
     """
 
 
