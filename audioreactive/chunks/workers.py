@@ -1,6 +1,6 @@
 """Chunks made by several processes of this machine.
 
-Each worker gets the scene once, loads the model once, and then asks for one chunk after the other. It shares nothing
+Each worker gets the scene once, loads the model once, and asks for one chunk after the other. It shares nothing
 with the others: a worker that dies costs the chunks in its hands, which another gets. The main process alone writes
 the journal. Messages go over one pipe for each worker; the operating system tells of deaths.
 """
@@ -44,6 +44,15 @@ _GOODBYE: Final = 5.0
 
 
 @dataclass(frozen=True)
+class _Arrived:
+    """A worker is awake, and wants to know what it is all about.
+
+    What goes to a process at its start goes through a pipe that holds 64 KiB, and if the process is killed before it
+    has read that, `multiprocessing` waits for ever. So all that is large is sent when the worker listens.
+    """
+
+
+@dataclass(frozen=True)
 class _Asks:
     """A worker wants a chunk."""
 
@@ -81,6 +90,7 @@ class _Worker:
     """In its hands, by index."""
     frames: int = 0
     """Of those, rendered."""
+    dismissed: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,9 +147,10 @@ class _Office:
                     yield from self._listen(worker)
 
     def close(self) -> None:
-        """Leave no worker."""
+        """Leave no worker. Those that were told that there is nothing left to do are on their way out."""
         for worker in self._workers:
-            worker.process.terminate()
+            if not worker.dismissed or worker.chunks:
+                worker.process.terminate()
         for worker in self._workers:
             worker.process.join(_GOODBYE)
             if worker.process.is_alive():
@@ -151,8 +162,9 @@ class _Office:
     def _hire(self, number: int) -> None:
         ours, theirs = self._context.Pipe()
         threads = max(available_cores() // self._count, 1)
-        job = (theirs, self._crew.scene, self._crew.encoding, self._folder, number, threads)
-        process = self._context.Process(target=_work, args=job, name=f"worker {number}", daemon=True)
+        process = self._context.Process(
+            target=_work, args=(theirs, number, threads), name=f"worker {number}", daemon=True
+        )
         process.start()
         theirs.close()
         self._workers.append(_Worker(number, process, ours))
@@ -165,6 +177,8 @@ class _Office:
 
     def _take(self, worker: _Worker, message: Any) -> Iterator[MadeChunk]:
         match message:
+            case _Arrived():
+                self._send(worker, (self._crew.scene, self._crew.encoding, self._folder))
             case _Asks():
                 self._give(worker)
             case _Rendered(frames):
@@ -183,10 +197,14 @@ class _Office:
     def _give(self, worker: _Worker) -> None:
         """The next chunk, or word that there is none."""
         chunk = self._todo.popleft() if self._todo else None
+        worker.dismissed = chunk is None
         if chunk is not None:
             worker.chunks[chunk.index] = chunk
+        self._send(worker, chunk)
+
+    def _send(self, worker: _Worker, message: object) -> None:
         with contextlib.suppress(OSError):  # it has just died: its end is about to be heard of
-            worker.pipe.send(chunk)
+            worker.pipe.send(message)
 
     def _part_with(self, worker: _Worker) -> None:
         """A worker has gone: because there is nothing left to do, or another takes its place and its chunks."""
@@ -211,9 +229,7 @@ class _Office:
         self._hire(worker.number)
 
 
-def _work(
-    pipe: Connection[Any, Any], scene: Scene, encoding: Encoding, folder: Path, number: int, threads: int
-) -> None:
+def _work(pipe: Connection[Any, Any], number: int, threads: int) -> None:
     """A worker's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, _leave)
@@ -225,6 +241,10 @@ def _work(
 
         torch.set_num_threads(threads)
         keep_freed_memory()
+        pipe.send(_Arrived())
+        scene: Scene
+        encoding: Encoding
+        scene, encoding, folder = pipe.recv()
         renderer = scene.renderer(device=_device(scene.device, number), say=lambda text: pipe.send(_Says(text)))
         cores = threads if renderer.on_gpu else 1
         maker = ChunkMaker(
@@ -243,6 +263,8 @@ def _work(
         if isinstance(error, StyleGANError):
             error = RenderError(str(error))
         pipe.send(_Failed(error if isinstance(error, AudioReactiveError) else None, traceback.format_exc()))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing left that must be put away
 
 
 def _orders(pipe: Connection[Any, Any]) -> Iterator[Chunk]:

@@ -333,7 +333,8 @@ def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -
 
     with pytest.raises(VideoError, match="killed by SIGKILL"):
         make(film, Murderous(Painter, film.encoding))
-    assert make(film) == said_of(1)
+    # Of those that were hit, some had come to their end before.
+    assert 1 <= (kept := whole_chunks(film)) < 5 and make(film) == said_of(kept)
     np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,27 @@ def test_a_worker_that_is_killed_costs_what_it_had(
     # The chunk in its hands, and one whose encoder was about to end.
     assert sum(count for count in counts if count > 0) - FRAMES <= 2 * LENGTH
     assert list(tmp_path.iterdir()) == [out.output]
+
+
+def test_a_worker_that_is_killed_at_its_start_holds_nothing_up(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is larger than a pipe that nobody reads any more."""
+    large = replace(scene, weights=np.repeat(scene.weights, 50, axis=0))
+    assert large.weights.nbytes > 1 << 16
+    started: list[int] = []
+    spawn = workers.multiprocessing.get_context("spawn").Process.start
+
+    def start(process) -> None:
+        spawn(process)
+        if not started:
+            started.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(workers.multiprocessing.get_context("spawn").Process, "start", start)
+    ears, out = Ears(), replace(film, output=tmp_path / "out.mkv", chunks=film.chunks[:1], duration=Fraction(1, 2))
+    make(out, WorkerCrew(large, film.encoding, 1, ears))
+    assert any("another takes its place" in said for said in ears.said)
 
 
 def test_a_chunk_that_kills_every_worker_is_given_up(
