@@ -47,7 +47,7 @@ SHIFTS = 4
 """Other times at which the motion is held against the sound."""
 PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
-RIDGE = 1e-4
+RIDGE = 1e-6
 """Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
 SPAN = 1e-6
 """Of the largest eigenvalue of H: in directions with less, nothing is heard."""

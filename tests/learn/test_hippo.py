@@ -96,7 +96,7 @@ def best_by_turns(tables: dict, windows: Windows, count: int) -> float:
 
 
 def test_the_best_motion_is_found() -> None:
-    tables, windows = sound(600), Windows.over(600, RATE)
+    tables, windows = sound(380), Windows.over(380, RATE)
     result = fit(tables, rate=RATE, coefficients=24, steps=400, weights={}, correction=0.0, seed=0)
     best = best_by_turns(tables, windows, 24)
     assert 0.96 * best < 1 - result.losses[-1] < best + 1e-6

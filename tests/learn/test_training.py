@@ -74,8 +74,8 @@ def test_it_learns(material) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"supervised": True, "lessons": 5, "best_of": 2},
-        {"supervised": True, "lessons": 5, "best_of": 1, "residual": False},
+        {"supervised": True, "lessons": 2, "best_of": 2},
+        {"supervised": True, "lessons": 2, "best_of": 1, "residual": False},
         {"learned_decoder": True},
         {"residual": False},
         {"weights": {"onsets": 10.0}},
