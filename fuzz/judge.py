@@ -95,6 +95,8 @@ class Guard:
             found = self._is_outside(arguments[0])
         elif event == "subprocess.Popen":
             found = str(arguments[0]) not in self._programs
+        elif event == "os.kill":  # a program that was allowed is ended when nobody reads on
+            found = not _is_child(arguments[0])
         else:
             found = event.startswith(_NEVER)
         return found and not _is_import()
@@ -104,6 +106,15 @@ class Guard:
             return False
         name = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100  # no more than text
         return not name.startswith((f"{self._scratch}{os.sep}", f"{self._temporary}{os.sep}tmp", "/dev/null"))
+
+
+def _is_child(process: int) -> bool:
+    """Whether this is the number of a process that we have started and not yet awaited."""
+    try:
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except OSError:
+        return False
+    return True
 
 
 def _is_import() -> bool:
