@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +14,12 @@ from support import make_features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from audioreactive.features import Features
 
+
+# The training and the fuzzer are not installed; they are found beside the tests, after everything that is.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # Programs in the background are started deaf to interrupts; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
