@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
 from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
+from audioreactive.streams import named_stream
 
 REACH = 0.9
 """Of the way to the vectors, at most: a depth group's motion stays in a ball of this radius, and so on the shell
@@ -110,11 +112,6 @@ class LearnedDecoder(nn.Module):
         return tuple(columns)
 
 
-def radius_of_average(weights: Tensor) -> Tensor:
-    """(..., 3) averages of independent samples -> (...): squared distance from the model's mean, 1 for a sample."""
-    return weights.square().sum(-1)
-
-
 def rotation(seed: int) -> Tensor:
     """(17, 17) float64: the turn of the envelopes that belongs to a motion seed; the identity for 0.
 
@@ -122,14 +119,9 @@ def rotation(seed: int) -> Tensor:
     latents, and one for the noise. Equation 3.3 seeks the best rotation itself: a turned motion fits the sound as
     well, and is another one.
     """
-    import hashlib
-
-    import numpy as np
-
     if seed == 0:
         return torch.eye(ENVELOPES, dtype=torch.float64)
-    name = hashlib.sha256(f"motion {seed}".encode()).digest()
-    stream = np.random.RandomState(np.frombuffer(name, "<u4"))
+    stream = named_stream(f"motion {seed}")
     blocks = []
     for size in (_LATENTS, ENVELOPES - _LATENTS):
         q, r = np.linalg.qr(stream.randn(size, size))

@@ -17,7 +17,6 @@ the sound, D dimensions of their span.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from audioreactive.learn.legendre import Windows
 from audioreactive.learn.losses import ENVELOPES, NOTHING, SEQUENCES, membership, nuclear_norm
+from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,9 +183,7 @@ def _shifts(frames: int, count: int) -> list[int]:
 
 def first_mixture(size: int, seed: int) -> Tensor:
     """(D, E) float64: where the motion of this seed starts."""
-    name = hashlib.sha256(f"hippo motion {seed}".encode()).digest()
-    stream = np.random.RandomState(np.frombuffer(name, "<u4"))
-    return torch.from_numpy(INITIAL * stream.randn(size, ENVELOPES))
+    return torch.from_numpy(INITIAL * named_stream(f"hippo motion {seed}").randn(size, ENVELOPES))
 
 
 def fit(

@@ -27,6 +27,7 @@ from audioreactive.learn.decoders import parameter_free
 from audioreactive.learn.lessons import Content, curate, given_motion
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork
 from audioreactive.progress import Progress, Silent
+from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,7 +175,7 @@ class Training:
 
     def advance(self) -> float:
         """One step; its loss."""
-        stream = _stream(f"synthesizer training {self.plan.seed} step {self.step}")
+        stream = named_stream(f"synthesizer training {self.plan.seed} step {self.step}")
         indices = stream.randint(0, len(self.material.clips), self.plan.batch)
         if self.material.held is not None and self.step % HELD_EVERY == 0:
             self.curves.held[self.step] = self.held_loss()
@@ -195,7 +196,7 @@ class Training:
     def held_loss(self) -> float:
         """Self-supervised loss on held-out songs, always on the same clips and shifts."""
         assert self.material.held is not None
-        stream = _stream("held-out clips")
+        stream = named_stream("held-out clips")
         count = min(len(self.material.held), HELD_CLIPS)
         indices = stream.choice(len(self.material.held), count, replace=False)
         self.network.eval()
@@ -364,10 +365,6 @@ def train(plan: Plan, material: Material, *, state: Path | None = None, progress
                 training.keep(state)
     training.network.eval()
     return training
-
-
-def _stream(name: str) -> np.random.RandomState:
-    return np.random.RandomState(np.frombuffer(hashlib.sha256(name.encode()).digest(), "<u4"))
 
 
 def _chosen(

@@ -10,7 +10,6 @@ norm of its weights), and each finished frame exactly.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -38,6 +37,7 @@ from audioreactive.patches.schema import (
     depth_slices,
     envelopes_name,
 )
+from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,12 +172,8 @@ def _unit(weights: FloatArray) -> FloatArray:
 
 
 def draw_field(seed: int, layer: int, size: tuple[int, int]) -> FloatArray:
-    """(h, w) float32, standard normal: the fixed field of this seed for one noise map of a model.
-
-    From RandomState, whose stream NumPy has frozen, seeded by the name of what is drawn.
-    """
-    name = hashlib.sha256(f"noise field {seed} layer {layer}".encode()).digest()
-    return np.random.RandomState(np.frombuffer(name, "<u4")).randn(*size).astype(np.float32)
+    """(h, w) float32, standard normal: the fixed field of this seed for one noise map of a model."""
+    return named_stream(f"noise field {seed} layer {layer}").randn(*size).astype(np.float32)
 
 
 @dataclass(frozen=True)

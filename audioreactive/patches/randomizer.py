@@ -7,7 +7,6 @@ are `numpy.random.RandomState`, which NumPy has frozen.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +21,7 @@ from audioreactive.features.names import (
     split_name,
 )
 from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Patch
+from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +54,7 @@ class Draws:
     @classmethod
     def named(cls, seed: int, name: str) -> Draws:
         """The stream that belongs to this seed and this name."""
-        digest = hashlib.sha256(f"audioreactive patch {seed} {name}".encode()).digest()
-        return cls(np.random.RandomState(np.frombuffer(digest, "<u4")))
+        return cls(named_stream(f"audioreactive patch {seed} {name}"))
 
     def integer(self, low: int, high: int) -> int:
         """Low to high, both included."""
