@@ -60,6 +60,8 @@ class RenderSettings:
     chunk: Fraction = CHUNK_SECONDS
     """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
     beat_tracker: BeatTracker = "librosa"
+    flash_safe: bool = False
+    """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 
 
 @dataclass(frozen=True)

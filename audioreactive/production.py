@@ -124,6 +124,7 @@ def produce(
     from audioreactive.chunks.film import Film, make_film
     from audioreactive.chunks.job import Origin, describe_job
     from audioreactive.chunks.plan import chunk_length, plan_chunks
+    from audioreactive.chunks.safe_light import SafeLight
     from audioreactive.presets import preset_text
 
     progress = progress or Silent()
@@ -141,6 +142,7 @@ def produce(
         start=frames.start / features.fps,
         duration=len(frames) / features.fps,
         preset=text,
+        revise=SafeLight(progress) if production.settings.flash_safe else None,
     )
     crew = _crew(production, workers=workers, cluster=cluster, progress=progress)
     make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
