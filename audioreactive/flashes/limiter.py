@@ -317,11 +317,13 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
         tight = np.zeros(light.shape, bool)
         for core in cores:
             tight[max(core.first - begin, 0) : max(core.stop - begin, 0)] |= core.cells
-        for row, column in np.argwhere(active):
+        places, programmes = np.argwhere(active), []
+        for row, column in places:
             near = np.ix_(np.arange(end - begin), np.flatnonzero(down[:, row]), np.flatnonzero(across[:, column]))
             settled = gain[begin - first : start - first, row, column]
-            programme = _programme(light[near], tight[near], horizon, settled)
-            gain[start - first : end - first, row, column] = solve(programme)[start - begin :]
+            programmes.append(_programme(light[near], tight[near], horizon, settled))
+        for (row, column), solved in zip(places, solve(programmes), strict=True):
+            gain[start - first : end - first, row, column] = solved[start - begin :]
     gain[gain > 1 - _UNCHANGED] = 1
     return gain.astype(np.float32)
 
