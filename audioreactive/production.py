@@ -142,7 +142,7 @@ def produce(
         start=frames.start / features.fps,
         duration=len(frames) / features.fps,
         preset=text,
-        revise=SafeLight(progress) if production.settings.flash_safe else None,
+        revise=SafeLight(progress, scene.compiled) if production.settings.flash_safe else None,
     )
     crew = _crew(production, workers=workers, cluster=cluster, progress=progress)
     make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)

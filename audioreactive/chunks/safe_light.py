@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
+from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cores
 from audioreactive.errors import VideoError
 from audioreactive.flashes import Thumbnails, measure, plan, summary, watched_size
 from audioreactive.video.chunks import read_chunk
@@ -50,6 +50,8 @@ class SafeLight:
     """Brings a film within the rules of `audioreactive.flashes`; see `film.Revision`."""
 
     progress: Progress
+    compiled: bool = False
+    """Whether pictures are packed by the compiled kernel, as the generator's are."""
 
     def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[MadeChunk]:
         """Those chunks that change, made anew.
@@ -57,7 +59,7 @@ class SafeLight:
         Raises:
             VideoError: a chunk cannot be read, or coded again.
         """
-        room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder)
+        room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder, self.compiled)
         fps, cores = film.encoding.settings.fps, available_cores()
         anew: dict[int, MadeChunk] = {}
         applied: list[Plan] = []
@@ -71,8 +73,7 @@ class SafeLight:
             applied.append(found)
             chunks = [chunk for chunk in film.chunks if found.changes(*room.place(chunk))]
             correct = functools.partial(room.correct, plans=applied)
-            encoders = encoders_at_once(cores, on_gpu=True)  # no network takes the cores
-            for chunk in self._each("dimming", correct, chunks, room, at_once=encoders):
+            for chunk in self._each("dimming", correct, chunks, room, at_once=min(cores, MOST_ENCODERS)):
                 anew[chunk.index] = chunk
         self.progress.say(summary(applied, found.general_excess + found.red_excess, fps))
         yield from anew.values()
@@ -108,6 +109,7 @@ class _Room:
     names: dict[int, str]
     """Of the chunks as they were made, by index."""
     folder: Path
+    compiled: bool
     given_up: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ class _Room:
         pictures = yuv420_to_rgb(frames, self._size) if packed else frames
         for made in plans:
             pictures = made.apply(pictures, start)
-        return _to_yuv420(pictures) if packed else pictures
+        return _to_yuv420(pictures, compiled=self.compiled) if packed else pictures
 
     def _go_on(self) -> None:
         if self.given_up.is_set():
@@ -189,12 +191,12 @@ class _Replay:
             raise VideoError(f"a chunk has not the frames that it had: {error}") from None
 
 
-def _to_yuv420(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _to_yuv420(frames: NDArray[np.uint8], *, compiled: bool) -> NDArray[np.uint8]:
     """(n, H, W, 3) sRGB -> as the encoder takes it, by what packs the generator's own pictures."""
     import torch
 
     from stylegan_ops.ops import rgb_to_yuv420
 
     pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    packed: NDArray[np.uint8] = rgb_to_yuv420(pictures).numpy()
+    packed: NDArray[np.uint8] = rgb_to_yuv420(pictures, compiled=compiled).numpy()
     return packed

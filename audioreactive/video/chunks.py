@@ -26,7 +26,7 @@ from audioreactive.video.sound import sound_arguments
 from audioreactive.video.writer import complete_frame_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -87,7 +87,7 @@ def read_chunk(
     layout: Layout = "rgb24",
     size: tuple[int, int] | None = None,
     threads: int | None = None,
-) -> Iterator[NDArray[np.uint8]]:
+) -> Generator[NDArray[np.uint8], None, None]:
     """Frames of a chunk as a viewer will see them, one after the other.
 
     Args:
