@@ -63,7 +63,7 @@ def test_a_render_that_flashes_is_limited_where_asked(call, song, model, tmp_pat
     to_pixels = renderer.to_pixels
 
     def flashing(images, layout, *, compiled):
-        images = images.clone()
+        images = images.mean(dim=1, keepdim=True).repeat(1, 3, 1, 1)  # grey
         images[:2], images[2:] = images[:2] * 0.2 - 0.8, images[2:] * 0.2 + 0.8
         return to_pixels(images, layout, compiled=compiled)
 
@@ -76,7 +76,7 @@ def test_a_render_that_flashes_is_limited_where_asked(call, song, model, tmp_pat
     assert "note: flashes were limited to three a second at 0:00-0:03: dimmed by up to" in done.err
     wild, tame = (np.stack(list(read_frames(tmp_path / name))) for name in ("wild.mp4", "tame.mp4"))
     assert len(tame) == len(wild) == 72
-    assert "general" in breaks_the_rules(wild, FPS) and not breaks_the_rules(tame, FPS)
+    assert breaks_the_rules(wild, FPS) == {"general"} and not breaks_the_rules(tame, FPS)
     assert call("flashes", tmp_path / "wild.mp4", "-q").code == 1
     assert call("flashes", tmp_path / "tame.mp4", "-q").code == 0
 
