@@ -8,4 +8,5 @@ scene     what a renderer is made of, so that it can travel
 workers   the same in several processes of this machine
 cluster   the same on many machines, through Ray
 film      the whole: chunks, sound, join
+safe_light  looks at the chunks before they are joined, and dims what flashes too often
 """

@@ -1,7 +1,8 @@
 """Chunks from a renderer and encoders, in this process.
 
 Several encoders may be open at once, on consecutive chunks: batches go to the one that waits for them, so that all of
-them work although one network makes the frames. Meanwhile encoders that have all their frames come to their ends.
+them work although one network makes the frames. An encoder that has all its frames keeps its place until its chunk is
+whole, so that whoever is killed loses no more than one chunk for each.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class ChunkMaker:
                 if lane.is_full:
                     lane.encoder.close()
                     self._closing.append(lane)
-                yield from self._reap(at_most=self._encoders)
+                yield from self._reap(at_most=self._encoders - max(len(self._open), 1))
             yield from self._reap(at_most=0)
         finally:
             for lane in self._alive:
@@ -157,7 +158,8 @@ class ChunkMaker:
     def _schedule(self, chunks: Iterator[Chunk]) -> Iterator[int]:
         """First frames of the batches, in the order in which encoders want them."""
         while True:
-            while len(self._open) < self._encoders and (chunk := next(chunks, None)) is not None:
+            # Where batches are asked for ahead, all places may be taken by chunks whose last frames are under way.
+            while (len(self._alive) < self._encoders or not self._open) and (chunk := next(chunks, None)) is not None:
                 lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
                 self._alive.append(lane)
                 self._open.append(lane)

@@ -11,7 +11,7 @@ files        a video file -> a report
 
 from audioreactive.flashes.definition import FLASHES
 from audioreactive.flashes.files import FlashReport, Stretch, find_flashes, sentence
-from audioreactive.flashes.limiter import Plan, plan, summary, warning
+from audioreactive.flashes.limiter import Plan, plan, summary
 from audioreactive.flashes.measure import Thumbnails, measure, watched_size
 
 __all__ = [
@@ -25,6 +25,5 @@ __all__ = [
     "plan",
     "sentence",
     "summary",
-    "warning",
     "watched_size",
 ]

@@ -13,7 +13,6 @@ whole second for a change no cell can flash, and nothing is left to correct.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -96,16 +95,6 @@ class Plan:
         """What is left of the light where most of it is taken; 1 where none is."""
         return min((float(passage.gain.min()) for passage in self.passages), default=1.0)
 
-    def digest(self, start: int, stop: int) -> str:
-        """What is changed in these frames, as a hash; empty where nothing is. Equal digests give equal frames."""
-        changes = hashlib.sha256()
-        for passage in self.passages:
-            inside = slice(max(start - passage.start, 0), max(stop - passage.start, 0))
-            if len(passage.gain[inside]):
-                changes.update(np.int64(max(passage.start - start, 0)).tobytes())
-                changes.update(passage.gain[inside].tobytes() + passage.pallor[inside].tobytes())
-        return changes.hexdigest() if self.changes(start, stop) else ""
-
     def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
         """(n, H, W, 3) sRGB, the first of them number `start` of the video -> the same, corrected.
 
@@ -162,18 +151,6 @@ def summary(plans: Sequence[Plan], left: int, fps: Fraction) -> str:
     return (
         f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
         f"({float(len(changed) / fps):.1f} s in all){more}"
-    )
-
-
-def warning(thumbnails: Thumbnails, fps: Fraction) -> str | None:
-    """What a person should know of a video that nobody limits; None if it is within the rules."""
-    found = _look(thumbnails, fps, ())
-    ranges = _joined(sorted((core.first, core.stop) for core in found.general + found.red))
-    if not ranges:
-        return None
-    return (
-        f"more than three flashes a second at {_clocks(ranges, fps)}: this can hurt photosensitive viewers; "
-        "--flash-safe dims them"
     )
 
 
