@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.film import Crew
     from audioreactive.chunks.scene import ModelFile, Scene
+    from audioreactive.chunks.workers import Staff
     from audioreactive.features import Features
     from audioreactive.pipeline import RenderSettings
     from audioreactive.presets import Preset
@@ -105,6 +106,7 @@ def produce(
     output: Path,
     *,
     workers: int | None = None,
+    staff: Staff | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
@@ -116,6 +118,7 @@ def produce(
         production: what to render.
         output: the video's name.
         workers: so many processes make it; None: this one.
+        staff: where the workers stay for the next video, with the network in their memory.
         cluster: a Ray cluster makes it: auto or ray://host:port.
         overwrite: replace what has the name already.
         fresh: throw away what another job has left of this output.
@@ -144,12 +147,14 @@ def produce(
         preset=text,
         revise=SafeLight(progress, scene.compiled) if production.settings.flash_safe else None,
     )
-    crew = _crew(production, workers=workers, cluster=cluster, progress=progress)
+    crew = _crew(production, workers=workers, staff=staff, cluster=cluster, progress=progress)
     make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
     return Rendered(output, production.frames, production.preset)
 
 
-def _crew(production: Production, *, workers: int | None, cluster: str | None, progress: Progress) -> Crew:
+def _crew(
+    production: Production, *, workers: int | None, staff: Staff | None, cluster: str | None, progress: Progress
+) -> Crew:
     """Whoever makes the chunks."""
     from audioreactive.chunks.making import LocalCrew
 
@@ -163,5 +168,5 @@ def _crew(production: Production, *, workers: int | None, cluster: str | None, p
     if workers is not None:
         from audioreactive.chunks.workers import WorkerCrew
 
-        return WorkerCrew(scene, encoding, workers, progress)
+        return WorkerCrew(scene, encoding, workers, progress, staff)
     return LocalCrew(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)

@@ -28,8 +28,8 @@ class Revision(Protocol):
     """Looks at all chunks before they are joined, and makes some of them anew, under other names.
 
     `video.chunks.read_chunk` gives a chunk's frames as a viewer will see them, `making.ChunkMaker` makes one again
-    and treats its frames on their way; `safe_light.SafeLight` does so. What was revised is not in the journal: cut short, it is done again, from the
-    chunks as they were.
+    and treats its frames on their way; `safe_light.SafeLight` does so. What was revised is not in the journal: cut
+    short, it is done again, from the chunks as they were.
     """
 
     def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[MadeChunk]:

@@ -93,6 +93,14 @@ class Scene:
         Raises:
             RenderError: the model has changed, or the kernels are not what they were.
         """
+        return self.renderer_with(self.load(device=device), say=say)
+
+    def network_key(self) -> tuple[object, ...]:
+        """Two scenes of equal keys take the same network."""
+        return self.model.sha256, self.const_size, self.device, self.dtype, self.compiled
+
+    def load(self, *, device: str | None = None) -> Generator:
+        """The network, as large as the scene needs it; raises what `renderer` does."""
         import torch
 
         where = torch.device(device or self.device)
@@ -105,7 +113,7 @@ class Scene:
             )
         if generator.architecture.const_size != self.const_size:
             generator = generator.enlarged(const_size=self.const_size)
-        return self.renderer_with(generator, say=say)
+        return generator
 
     def renderer_with(self, generator: Generator, *, say: Callable[[str], None] | None = None) -> Renderer:
         """A renderer with a network that is loaded already, and enlarged."""

@@ -3,6 +3,8 @@
 Each worker gets the scene once, loads the model once, and asks for one chunk after the other. It shares nothing
 with the others: a worker that dies costs the chunks in its hands, which another gets. The main process alone writes
 the journal. Messages go over one pipe for each worker; the operating system tells of deaths.
+
+A `Staff` keeps workers from one film to the next, with the network that they have.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from audioreactive.chunks.scene import Scene
     from audioreactive.progress import Advance, Progress
     from audioreactive.video.chunks import Encoding
+    from stylegan_ops import Generator as StyleGAN
 
 MOST_ATTEMPTS: Final = 3
 """At one chunk: a frame that kills every worker (too little memory, as a rule) shall not be tried for ever."""
@@ -45,7 +48,7 @@ _GOODBYE: Final = 5.0
 
 @dataclass(frozen=True)
 class _Arrived:
-    """A worker is awake, and wants to know what it is all about.
+    """A worker is awake, or done with a film, and wants to know what it is all about.
 
     What goes to a process at its start goes through a pipe that holds 64 KiB, and if the process is killed before it
     has read that, `multiprocessing` waits for ever. So all that is large is sent when the worker listens.
@@ -79,7 +82,7 @@ class _Says:
     message: str
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     """What the main process knows of a worker."""
 
@@ -90,7 +93,45 @@ class _Worker:
     """In its hands, by index."""
     frames: int = 0
     """Of those, rendered."""
+    at_work: bool = False
+    """Knows what it is all about."""
     dismissed: bool = False
+    """Told that no chunk is left."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Waits for another film."""
+        return self.dismissed and not self.at_work
+
+    def let_go(self) -> None:
+        """Say that nothing is left to do, neither chunk nor film; make it stop where it would not hear that."""
+        if self.chunks or not (self.at_work or self.dismissed):
+            self.process.terminate()
+        with contextlib.suppress(OSError):
+            self.pipe.send(None)
+            self.pipe.send(None)
+
+    def see_off(self) -> None:
+        """Wait until it is gone, by force if need be."""
+        self.process.join(_GOODBYE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+class Staff:
+    """Workers who stay for several films; a context manager, which sees them off in the end."""
+
+    def __init__(self) -> None:
+        self.waiting: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _part_from(self.waiting)
+        self.waiting = []
 
 
 @dataclass(frozen=True)
@@ -101,6 +142,8 @@ class WorkerCrew:
     encoding: Encoding
     workers: int
     progress: Progress
+    staff: Staff | None = None
+    """Where workers come from, and where they go; None: they are new, and leave."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
@@ -147,19 +190,29 @@ class _Office:
                     yield from self._listen(worker)
 
     def close(self) -> None:
-        """Leave no worker. Those that were told that there is nothing left to do are on their way out."""
-        for worker in self._workers:
-            if not worker.dismissed or worker.chunks:
-                worker.process.terminate()
-        for worker in self._workers:
-            worker.process.join(_GOODBYE)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.pipe.close()
+        """Leave no worker, but those that the staff keeps."""
+        staff = self._crew.staff
+        stay = [worker for worker in self._workers if staff and not self._missing and self._is_idle_soon(worker)]
+        if staff:
+            staff.waiting += stay
+        _part_from([worker for worker in self._workers if worker not in stay])
         self._workers = []
 
+    def _is_idle_soon(self, worker: _Worker) -> bool:
+        """Whether a worker comes to wait for the next film, when it is told that nothing is left of this one."""
+        with contextlib.suppress(EOFError, OSError, AudioReactiveError, RuntimeError):
+            while not worker.is_idle and worker.pipe.poll(_GOODBYE):
+                for _ in self._take(worker, worker.pipe.recv()):
+                    pass
+        return worker.is_idle
+
     def _hire(self, number: int) -> None:
+        waiting = self._crew.staff.waiting if self._crew.staff else []
+        if worker := next((worker for worker in waiting if worker.number == number), None):
+            waiting.remove(worker)
+            self._workers.append(worker)
+            self._employ(worker)
+            return
         ours, theirs = self._context.Pipe()
         threads = max(available_cores() // self._count, 1)
         process = self._context.Process(
@@ -177,8 +230,10 @@ class _Office:
 
     def _take(self, worker: _Worker, message: Any) -> Iterator[MadeChunk]:
         match message:
+            case _Arrived() if worker.dismissed:
+                worker.at_work = False
             case _Arrived():
-                self._send(worker, (self._crew.scene, self._crew.encoding, self._folder))
+                self._employ(worker)
             case _Asks():
                 self._give(worker)
             case _Rendered(frames):
@@ -193,6 +248,11 @@ class _Office:
                 self._missing -= 1
                 self._deaths_in_a_row = 0
                 yield made
+
+    def _employ(self, worker: _Worker) -> None:
+        """Tell a worker what the film is."""
+        worker.at_work, worker.dismissed = True, False
+        self._send(worker, (self._crew.scene, self._crew.encoding, self._folder))
 
     def _give(self, worker: _Worker) -> None:
         """The next chunk, or word that there is none."""
@@ -229,6 +289,14 @@ class _Office:
         self._hire(worker.number)
 
 
+def _part_from(workers: Sequence[_Worker]) -> None:
+    """Leave none of them."""
+    for worker in workers:
+        worker.let_go()
+    for worker in workers:
+        worker.see_off()
+
+
 def _work(pipe: Connection[Any, Any], number: int, threads: int) -> None:
     """A worker's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the main process
@@ -241,20 +309,7 @@ def _work(pipe: Connection[Any, Any], number: int, threads: int) -> None:
 
         torch.set_num_threads(threads)
         keep_freed_memory()
-        pipe.send(_Arrived())
-        scene: Scene
-        encoding: Encoding
-        scene, encoding, folder = pipe.recv()
-        renderer = scene.renderer(device=_device(scene.device, number), say=lambda text: pipe.send(_Says(text)))
-        cores = threads if renderer.on_gpu else 1
-        maker = ChunkMaker(
-            renderer,
-            encoding,
-            folder,
-            encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu),
-        )
-        for made in maker.make(_orders(pipe), lambda frames: pipe.send(_Rendered(frames))):
-            pipe.send(made)
+        _make_films(pipe, number, threads)
     except (EOFError, BrokenPipeError):
         pass  # the main process is gone
     except Exception as error:
@@ -265,6 +320,25 @@ def _work(pipe: Connection[Any, Any], number: int, threads: int) -> None:
         pipe.send(_Failed(error if isinstance(error, AudioReactiveError) else None, traceback.format_exc()))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing left that must be put away
+
+
+def _make_films(pipe: Connection[Any, Any], number: int, threads: int) -> None:
+    """Chunks of one film after the other, until there are no more."""
+    network: StyleGAN | None = None
+    key: tuple[object, ...] = ()
+    while True:
+        pipe.send(_Arrived())
+        job: tuple[Scene, Encoding, Path] | None = pipe.recv()
+        if job is None:
+            return
+        scene, encoding, folder = job
+        if network is None or key != scene.network_key():
+            network, key = scene.load(device=_device(scene.device, number)), scene.network_key()
+        renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Says(text)))
+        cores = threads if renderer.on_gpu else 1
+        maker = ChunkMaker(renderer, encoding, folder, encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu))
+        for made in maker.make(_orders(pipe), lambda frames: pipe.send(_Rendered(frames))):
+            pipe.send(made)
 
 
 def _orders(pipe: Connection[Any, Any]) -> Iterator[Chunk]:

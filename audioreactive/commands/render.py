@@ -32,6 +32,7 @@ from audioreactive.errors import printable
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from audioreactive.chunks.workers import Staff
     from audioreactive.pipeline import BeatTracker, LoadedModel, Recipe, RenderSettings
     from audioreactive.production import Production
     from audioreactive.renderer import Precision
@@ -235,7 +236,9 @@ class _Order:
     quiet: bool
 
 
-def _render(song: Path, output: Path, model: Path | LoadedModel | None, order: _Order) -> None:
+def _render(
+    song: Path, output: Path, model: Path | LoadedModel | None, order: _Order, staff: Staff | None = None
+) -> None:
     from audioreactive.pipeline import prepare
     from audioreactive.presets import save_preset
     from audioreactive.production import produce
@@ -262,6 +265,7 @@ def _render(song: Path, output: Path, model: Path | LoadedModel | None, order: _
         production,
         output,
         workers=order.workers,
+        staff=staff,
         cluster=order.cluster,
         overwrite=order.overwrite,
         fresh=order.fresh,
@@ -273,21 +277,23 @@ def _render(song: Path, output: Path, model: Path | LoadedModel | None, order: _
 
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
+    from audioreactive.chunks.workers import Staff
     from audioreactive.pipeline import open_model
     from audioreactive.video import check_output
 
     order.recipe.make()  # what is wrong with all of them shows before the first
     model = open_model(order.model, order.settings)
     bad = []
-    for song, output in jobs:
-        try:
-            check_output(output, order.overwrite)
-            _render(song, output, model, order)
-        except Exception as error:
-            if not is_mendable(error):
-                raise
-            bad.append(str(song))
-            click.echo(f"error: {song}: {error}", err=True)
+    with Staff() as staff:
+        for song, output in jobs:
+            try:
+                check_output(output, order.overwrite)
+                _render(song, output, model, order, staff)
+            except Exception as error:
+                if not is_mendable(error):
+                    raise
+                bad.append(str(song))
+                click.echo(f"error: {song}: {error}", err=True)
     if bad:
         click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
     return 1 if bad else 0

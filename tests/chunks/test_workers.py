@@ -18,7 +18,7 @@ from crews import make_counting as make
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.scene import ModelFile, Scene
-from audioreactive.chunks.workers import WorkerCrew
+from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.errors import RenderError
 from audioreactive.progress import Silent
 from audioreactive.video import read_frames
@@ -76,6 +76,23 @@ def test_a_worker_that_is_killed_at_its_start_holds_nothing_up(
     ears, out = Ears(), replace(film, output=tmp_path / "out.mkv", chunks=film.chunks[:1], duration=Fraction(1, 2))
     make(out, WorkerCrew(large, film.encoding, 1, ears))
     assert any("another takes its place" in said for said in ears.said)
+
+
+def test_workers_stay_for_the_next_film(scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path) -> None:
+    """With the network that they have: its file is gone meanwhile."""
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(scene.model.path.read_bytes())
+    copied, stayed = replace(scene, model=ModelFile(model, scene.model.sha256)), []
+    with Staff() as staff:
+        for name in ("a.mkv", "b.mkv"):
+            out = replace(film, output=tmp_path / name)
+            make(out, WorkerCrew(copied, film.encoding, 1, Silent(), staff))
+            stayed += [worker.process.pid for worker in staff.waiting]
+            model.unlink(missing_ok=True)
+            np.testing.assert_array_equal(np.stack(list(read_frames(out.output))), expected)
+        (last,) = staff.waiting
+    assert len(stayed) == 2 and stayed[0] == stayed[1]
+    assert last.process.exitcode == 0, "it left by itself"
 
 
 def test_a_chunk_that_kills_every_worker_is_given_up(
