@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import ENCODER_THREADS
 
 if TYPE_CHECKING:
@@ -145,9 +146,9 @@ class ChunkMaker:
         """First frames of the batches, in the order in which encoders want them."""
         while True:
             while len(self._open) < self._encoders and (chunk := next(chunks, None)) is not None:
-                lane = _Lane(chunk, self._name(chunk), self._folder, self._renderer.batch)
-                self._alive.append(lane)  # before there is anything to put away, whenever an interrupt comes
-                lane.open(self._encoding)
+                with held_back():  # an encoder that nobody knew of would bring its file back after the clearing up
+                    lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._renderer.batch)
+                    self._alive.append(lane)
                 self._open.append(lane)
             if not self._open:
                 return
@@ -174,17 +175,12 @@ class ChunkMaker:
 class _Lane:
     """One chunk on its way through one encoder."""
 
-    encoder: EncoderProcess
-
-    def __init__(self, chunk: Chunk, name: str, folder: Path, batch: int) -> None:
+    def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int) -> None:
         self._chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
         self._missing = 0  # batches that were asked for and have not come
-
-    def open(self, encoding: Encoding) -> None:
-        """Start the encoder."""
-        self.encoder = encoding.open(self._folder, self._partial)
+        self.encoder: EncoderProcess = encoding.open(folder, self._partial)
 
     @property
     def ahead(self) -> int:
@@ -227,6 +223,5 @@ class _Lane:
 
     def abandon(self) -> None:
         """Leave no process and no half file."""
-        if hasattr(self, "encoder"):
-            self.encoder.abandon()
+        self.encoder.abandon()
         (self._folder / self._partial).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands import CONTEXT, is_mendable
+from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     PATH,
@@ -280,10 +280,10 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
             check_output(output, order.overwrite)
             _render(song, output, model, order)
         except Exception as error:
-            if not is_mendable(error):
+            if (sentence := sentence_for(error)) is None:
                 raise
-            bad.append(str(song))
-            click.echo(f"error: {song}: {error}", err=True)
+            bad.append(printable(str(song)))
+            click.echo(f"error: {bad[-1]}: {sentence}", err=True)
     if bad:
         click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
     return 1 if bad else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import time
 from fractions import Fraction
@@ -21,7 +22,6 @@ from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, read_chunk
-from audioreactive.video.encoder import EncoderProcess
 
 FILM = Fraction(24000, 1001)
 
@@ -324,17 +324,17 @@ def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path, song: Path,
 def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -> None:
     film = make_film_of(tmp_path / "out.mkv", song, frames=50)
 
-    class Murderous(LocalCrew):
-        alive = []
+    alive = []
 
+    class Murderous(LocalCrew):
         def make(self, chunks, folder, advance):
             maker = ChunkMaker(Painter(), self.encoding, folder, treat=self.kill)
-            self.alive.append(maker._alive)
+            alive.append(maker._alive)
             yield from maker.make(chunks, advance)
 
         def kill(self, first, frames):
             if first >= 25:  # in the midst of the third chunk, whose encoder waits for more
-                for lane in self.alive[0]:
+                for lane in alive[0]:
                     lane.encoder.process.kill()
             return frames
 
@@ -345,20 +345,21 @@ def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -
     np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
 
 
-def test_an_interrupt_while_an_encoder_starts_leaves_no_half_file(tmp_path: Path, song: Path, monkeypatch) -> None:
+def test_an_interrupt_while_an_encoder_starts_leaves_no_encoder(tmp_path: Path, song: Path, monkeypatch) -> None:
     film = make_film_of(tmp_path / "out.mkv", song, frames=50)
 
-    opened = Encoding.open
+    opened, encoders = Encoding.open, []
 
-    def begin(self, folder: Path, name: str) -> EncoderProcess:
-        if not name.startswith("chunk_000003"):
-            return opened(self, folder, name)
-        (folder / name).write_bytes(b"what ffmpeg had opened")
-        raise KeyboardInterrupt
+    def open_and_interrupt(self, folder: Path, name: str):
+        encoders.append(opened(self, folder, name))
+        if len(encoders) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return encoders[-1]
 
-    monkeypatch.setattr(Encoding, "open", begin)
+    monkeypatch.setattr(Encoding, "open", open_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(film)
+    assert len(encoders) == 4 and all(encoder.process.returncode is not None for encoder in encoders)
     (work,) = tmp_path.iterdir()
     assert whole_chunks(film) and not list(work.glob("*.partial-*"))
 
