@@ -26,8 +26,8 @@ from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, 
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import WorkerCrew
 from audioreactive.demo import DEMO_SONG
-from audioreactive.pipeline import Recipe, RenderSettings, prepare
-from audioreactive.production import Production, produce
+from audioreactive.pipeline import Recipe, prepare
+from audioreactive.production import Production, RenderSettings, produce
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
 

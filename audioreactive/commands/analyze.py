@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.features import Features
-    from audioreactive.pipeline import BeatTracker
+    from audioreactive.features.names import BeatTracker
 
 
 @click.command(context_settings=CONTEXT)
@@ -36,7 +36,8 @@ def command(
     quiet: bool,
 ) -> None:
     """Show what is heard in SONG: tempo, beats, sections, and every feature."""
-    from audioreactive.pipeline import RenderSettings, listen
+    from audioreactive.pipeline import listen
+    from audioreactive.production import RenderSettings
 
     if plot is not None:
         from audioreactive.files import check_name

@@ -32,8 +32,9 @@ from audioreactive.errors import printable
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from audioreactive.pipeline import BeatTracker, LoadedModel, Recipe, RenderSettings
-    from audioreactive.production import Production
+    from audioreactive.features.names import BeatTracker
+    from audioreactive.pipeline import LoadedModel, Recipe
+    from audioreactive.production import Production, RenderSettings
     from audioreactive.renderer import Precision
     from audioreactive.sizes import Fit
     from audioreactive.video import VideoEncoder
@@ -161,8 +162,9 @@ def command(
     """
     from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides
     from audioreactive.files import check_name
-    from audioreactive.pipeline import Recipe, RenderSettings
+    from audioreactive.pipeline import Recipe
     from audioreactive.presets import load_preset
+    from audioreactive.production import RenderSettings
     from audioreactive.video import check_output
 
     jobs = _inputs_and_outputs(songs, demo, output)

@@ -67,8 +67,9 @@ def command(
     audioreactive sheet song.mp3 --preset all -o sheet.png
     """
     from audioreactive.files import check_name
-    from audioreactive.pipeline import RenderSettings, frame_range, listen, load_model
+    from audioreactive.pipeline import frame_range, listen, load_model
     from audioreactive.plots import save_picture
+    from audioreactive.production import RenderSettings
     from audioreactive.renderer import choose_device, choose_dtype, default_batch
     from audioreactive.sheet import make_previews, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
