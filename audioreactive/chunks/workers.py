@@ -224,7 +224,7 @@ class _Office:
                 f"workers die again and again ({how}); is there too little memory for {self._count} of them? "
                 "Take fewer --workers, or a smaller --batch"
             )
-        self._crew.progress.say(f"worker {worker.number} died ({ending}); another takes its place")
+        self._crew.progress.say(f"worker {worker.number} died ({how}); another takes its place")
         self._advance(-worker.frames)
         self._todo.extendleft(reversed(worker.chunks.values()))
         self._hire(worker.number)
