@@ -2,6 +2,7 @@
 
 Runs the real command on the demo song with the built-in model, at its own size and at twice that, in fresh processes,
 everything counted: start, analysis, model, encoding. The targets on two cores: 15 frames a second at 256², 4 at 512².
+And how long does the model take to load, PyTorch being there? It should be less than a second.
 
     python benchmarks/default_render.py [--rounds 3] [--json FILE]
 """
@@ -39,6 +40,18 @@ def frames_a_second(size: str, seconds: float | None) -> tuple[int, float, float
     return frames, wall, frames / wall
 
 
+def seconds_of_loading() -> float:
+    """Of the built-in model, in a fresh process."""
+    program = """
+import time, torch
+from audioreactive.builtin import builtin_generator
+start = time.perf_counter()
+builtin_generator()
+print(time.perf_counter() - start)
+"""
+    return float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
+
+
 def main() -> None:
     """Measure, print a table, write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
@@ -52,8 +65,10 @@ def main() -> None:
         frames, wall, rate = sorted(runs, key=lambda run: run[2])[len(runs) // 2]
         rows.append({"size": size, "frames": frames, "wall_s": round(wall, 2), "fps": round(rate, 2), "target": target})
         print(f"{size:>8} {frames:7d} {wall:7.2f} {rate:9.2f} {target:7.1f}", flush=True)
+    loading = sorted(seconds_of_loading() for _ in range(options.rounds))[options.rounds // 2]
+    print(f"the built-in model loads in {loading:.2f} s (target: below 1)")
     if options.json:
-        result = {"cores": os.cpu_count(), "rounds": options.rounds, "rows": rows}
+        result = {"cores": os.cpu_count(), "rounds": options.rounds, "rows": rows, "loading_s": round(loading, 3)}
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
