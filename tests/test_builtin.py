@@ -91,7 +91,7 @@ def test_noise_moves_the_picture_but_does_not_hide_it(generator: Generator, ws: 
     assert 5 < difference(after, before) < 40
     change = after - before
     coarse = F.avg_pool2d(change, 32).square().mean() / change.square().mean()
-    assert coarse < 0.5, "it moves texture, not the drawing"
+    assert coarse < 0.25, "it moves texture, not the drawing"
 
 
 def test_latents_nearby_give_pictures_nearby(generator: Generator, ws: torch.Tensor) -> None:
