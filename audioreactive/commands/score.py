@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import PATH, overwrite_option, quiet_option
+from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,35 +21,26 @@ if TYPE_CHECKING:
 @click.command(context_settings=CONTEXT)
 @click.argument("video", type=PATH)
 @click.option("--audio", type=PATH, metavar="FILE", help="The song. [default: the sound inside the video]")
-@click.option("--plot", type=PATH, metavar="FILE", help="Draw which sound moves what: a .png, .pdf or .svg file.")
-@click.option("--json", "numbers", type=PATH, metavar="FILE", help="Write all numbers into a .json file.")
+@plot_option("which sound moves what")
+@json_option
 @overwrite_option
 @quiet_option
 def command(
     video: Path, audio: Path | None, plot: Path | None, numbers: Path | None, overwrite: bool, quiet: bool
 ) -> None:
-    r"""Measure how audio-reactive VIDEO is, in deviations above chance.
+    """Measure how audio-reactive VIDEO is, in deviations above chance.
 
     \b
     audioreactive score video.mp4 --audio song.mp3 --plot score.png
     audioreactive score video.mp4                 the sound inside the video
     """
-    from audioreactive.files import check_name, write_aside
-
-    if plot is not None:
-        from audioreactive.plots import PICTURES
-
-        check_name(plot, PICTURES, overwrite=overwrite)
-    if numbers is not None:
-        check_name(numbers, (".json",), overwrite=overwrite)
+    check_reports(plot, numbers, overwrite=overwrite)
     from audioreactive.correlation import score
 
     card = score(video, audio, progress=progress_for(quiet))
     click.echo(describe(card))
     if numbers is not None:
-        with write_aside(numbers) as partial:
-            partial.write_text(json.dumps(as_json(card), indent=2) + "\n", "utf-8")
-        click.echo(numbers)
+        write_numbers(as_json(card), numbers)
     if plot is not None:
         from audioreactive.plots import plot_score
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Tables = Mapping[str, FloatArray]
 
 WINDOW = 16.0
-"""Seconds: the length of the thesis' snippets (section 3.4.1)."""
+"""Seconds: the length of the thesis' snippets (section 3.4.1). What drifts over longer times is no reaction."""
 FEWEST_WINDOWS = 4
 """Shorter videos have shorter windows: one of them holds the seam of a sound that is shifted round and round, where
 slow motion fits worse than it would by chance, and that must not be all of them."""
