@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.correlation import score_features, sound_tables, watch
+from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
@@ -92,7 +92,7 @@ def choose(
 def motion_score(patch: Patch, features: Features, heard: dict[str, FloatArray]) -> float:
     """Corrected score of what the patch feeds to the generator; 0 where nothing moves."""
     try:
-        return score_features(heard, motion_tables(patch, features), fps=features.fps, with_cells=False).total.z
+        return score_total(heard, motion_tables(patch, features), fps=features.fps).z
     except ScoreError:
         return 0.0
 
@@ -135,7 +135,7 @@ def preview_score(
     passage = {name: table[since].max(axis=1) for name, table in heard.items()}
     seen = watch(_preview(patch, features, generator, shown, batch))
     try:
-        return score_features(passage, seen, fps=features.fps / PREVIEW_STEP, with_cells=False).total.z
+        return score_total(passage, seen, fps=features.fps / PREVIEW_STEP).z
     except ScoreError:
         return 0.0
 

@@ -48,8 +48,8 @@ def command(
         click.echo(plot)
 
 
-CLEAR_PEAK = 4.0
-"""Deviations above chance: the highest of a hundred lags does not come there by itself."""
+CLEAR_PEAK = 0.05
+"""Share of stretches of chance that may fit as well at their best as sound and picture do at the peak."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
 
@@ -58,25 +58,32 @@ def describe(card: ScoreCard) -> str:
     """The score, for a person."""
     total = card.total
     verdict = "a reaction" if total.z > 2 else "no more than chance"
-    if card.peak < CLEAR_PEAK:
-        lag = "no clear peak within two seconds"
-    elif card.lag == 0:
-        lag = "0 frames: sound and picture are in step"
-    else:
-        order = "after" if card.lag > 0 else "before"
-        lag = f"the sound comes {abs(card.lag)} frames {order} what it moves; there, {card.peak:+.1f} deviations"
     strongest = sorted(card.cells, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
     return "\n".join(
         [
             f"score   {total.z:+.1f} deviations above chance: {verdict} (p = {total.p:.3f})",
             f"raw     {total.raw:.4f}; {len(card.shifts)} shifts give {total.mean:.4f} ± {total.deviation:.4f}",
-            f"lag     {lag}",
+            f"lag     {_lag(card)}",
             f"length  {card.frames} frames at {card.fps} a second",
             "",
             "what moves what",
             *(f"  {card.cells[cell].z:+6.1f}  {cell[0]:20} {cell[1]}" for cell in strongest),
         ]
     )
+
+
+def _lag(card: ScoreCard) -> str:
+    """Where the peak is, and whether it is one."""
+    away = f"{abs(card.lag)} frame{'s' if abs(card.lag) != 1 else ''}"
+    where = (
+        "in step" if card.lag == 0 else f"the sound comes {away} {'after' if card.lag > 0 else 'before'} what it moves"
+    )
+    if card.lag_p > CLEAR_PEAK:
+        reach = float(max(card.lags) / card.fps)
+        return f"no clear peak within {reach:.2g} seconds; the best fit is {where} (p = {card.lag_p:.2f})"
+    if card.lag == 0:
+        return "0 frames: sound and picture are in step"
+    return f"{where}; there, {card.peak:+.1f} deviations"
 
 
 def as_json(card: ScoreCard) -> dict[str, object]:
@@ -86,6 +93,7 @@ def as_json(card: ScoreCard) -> dict[str, object]:
         "frames": card.frames,
         **asdict(card.total),
         "lag": card.lag,
+        "lag_p": card.lag_p,
         "lags": {str(lag): value for lag, value in card.lags.items()},
         "shifts": list(card.shifts),
         "cells": [{"heard": a, "seen": b, **asdict(score)} for (a, b), score in card.cells.items()],
