@@ -49,7 +49,7 @@ def command(
 
 
 CLEAR_PEAK = 0.05
-"""Share of stretches of chance that may fit as well at their best as sound and picture do at the peak."""
+"""How often chance alone may have so high a peak as one that counts as clear."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
 

@@ -44,14 +44,10 @@ SHIFTS = 256
 FEWEST_SHIFTS = 200
 LARGEST_LAG = 2.0
 """Seconds, to both sides, in which the peak is sought."""
-STRETCHES = 39
-"""Stretches of chance that the peak is compared with, each as wide as the lags in which it was sought."""
 FORGOTTEN = 0.1
 """Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
 _AT_ONCE = 16
 """Shifts whose cross-products are held together."""
-_VALUES_AT_ONCE = 1 << 22
-"""Of cross-products at all shifts, for some columns of the picture: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,6 @@ class ScoreCard:
     """(audio feature, video feature) -> the correlation of these two alone."""
     lag: int
     """Frames by which the sound comes later than the picture that follows it; 0 in step."""
-    lag_p: float
-    """Share of stretches of distant shifts, as many as there are lags, the true one among them, whose best fit is as
-    good: the best of many fits well by chance alone, and more so the less smooth sound and picture are."""
     lags: Mapping[int, float]
     """Lag in frames -> raw correlation of all features."""
     shifts: tuple[int, ...]
@@ -105,6 +98,14 @@ class ScoreCard:
         """Deviations above chance at the lag of the peak."""
         return (self.lags[self.lag] - self.total.mean) / max(self.total.deviation, 1e-12)
 
+    @property
+    def lag_p(self) -> float:
+        """How often chance alone has so high a peak: the best of so many lags, were they independent and their
+        correlations normally distributed (Šidák, 1967). Neighbours are alike, which makes it cautious.
+        """
+        one = math.erfc(self.peak / math.sqrt(2)) / 2
+        return -math.expm1(len(self.lags) * math.log1p(-min(one, 1 - 1e-12)))
+
 
 def score_features(
     heard: Tables,
@@ -112,8 +113,8 @@ def score_features(
     *,
     fps: Fraction,
     more: Tables | None = None,
-    heard_weights: Mapping[str, float] | None = None,
-    seen_weights: Mapping[str, float] | None = None,
+    heard_weights: Weights | None = None,
+    seen_weights: Weights | None = None,
 ) -> ScoreCard:
     """Compare what was heard with what was seen.
 
@@ -129,23 +130,20 @@ def score_features(
         ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
     """
     pair = _compared(heard, seen, fps, more or {}, heard_weights or {}, seen_weights or {})
-    frames, shifts = pair.frames, pair.chance_shifts()
-    around = [int(lag) for lag in range(-pair.widest, pair.widest + 1)]
-    stretches = pair.stretches()
+    shifts, lags = pair.chance_shifts(), range(-pair.widest, pair.widest + 1)
+    true, true_cells = pair.values([0], cells=True)
+    chance, chance_cells = pair.values(shifts, cells=True)
     # At lag k the sound is k frames late: rolled back by k, it is in step.
-    wanted = [[0], shifts, [-lag for lag in around], *stretches]
-    (true,), chance, fits, *others = pair.totals(wanted)
-    best = int(np.argmax(fits))
+    around, _ = pair.values([-lag for lag in lags], cells=False)
     names = [(a, b) for a in pair.sound.names for b in pair.picture.names]
-    cells = zip(names, pair.cells([0])[0].ravel(), pair.cells(shifts).reshape(len(shifts), -1).T, strict=True)
+    cells = zip(names, true_cells[0].ravel(), chance_cells.reshape(len(shifts), -1).T, strict=True)
     return ScoreCard(
         fps=fps,
-        frames=frames,
-        total=_against(float(true), chance),
+        frames=pair.frames,
+        total=_against(float(true[0]), chance),
         cells={name: _against(float(raw), values) for name, raw, values in cells},
-        lag=around[best],
-        lag_p=(1 + sum(other.max() >= fits[best] for other in others)) / (1 + len(others)),
-        lags=dict(zip(around, map(float, fits), strict=True)),
+        lag=lags[int(np.argmax(around))],
+        lags=dict(zip(lags, map(float, around), strict=True)),
         shifts=tuple(shifts),
     )
 
@@ -155,8 +153,8 @@ def score_total(
     seen: Tables,
     *,
     fps: Fraction,
-    heard_weights: Mapping[str, float] | None = None,
-    seen_weights: Mapping[str, float] | None = None,
+    heard_weights: Weights | None = None,
+    seen_weights: Weights | None = None,
 ) -> Score:
     """The total of `score_features` alone, in a fraction of the time.
 
@@ -164,18 +162,19 @@ def score_total(
         ScoreError: likewise.
     """
     pair = _compared(heard, seen, fps, {}, heard_weights or {}, seen_weights or {})
-    (true,), chance = pair.totals([[0], pair.chance_shifts()])
-    return _against(float(true), chance)
+    true, _ = pair.values([0], cells=False)
+    chance, _ = pair.values(pair.chance_shifts(), cells=False)
+    return _against(float(true[0]), chance)
 
 
 def _compared(
-    heard: Tables, seen: Tables, fps: Fraction, more: Tables, sound_weights: Weights, picture_weights: Weights
+    heard: Tables, seen: Tables, fps: Fraction, more: Tables, heard_weights: Weights, seen_weights: Weights
 ) -> _Pair:
     frames = len(next(iter(heard.values())))
     check_frames(frames, fps)
     edges = _window_edges(frames, fps)
-    sound = _Side({**heard, **more}, edges, sound_weights, len(heard))
-    picture = _Side(seen, edges, picture_weights, len(seen))
+    sound = _Side({**heard, **more}, edges, heard_weights, len(heard))
+    picture = _Side(seen, edges, seen_weights, len(seen))
     if not sound.total_columns.any():
         raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
     if not picture.total_columns.any():
@@ -262,82 +261,68 @@ class _Pair:
         self.seen = picture.centred()
         self.frames = len(self.seen)
         self.prefix = torch.cat([sound.columns.new_zeros(1, sound.columns.shape[1]), sound.columns]).double().cumsum(0)
-        # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
-        memory = max(sound.memory(), picture.memory(), widest + 1)
-        self.reach = min(memory, (self.frames - FEWEST_SHIFTS) // 2)
+        self.energy = sound.columns.double().square().sum(0)
+        self.seen_total = float((self.seen[:, : picture.total_width] * picture.column_weights).double().norm())
+        self.seen_blocks = torch.stack([self.seen[:, block].double().norm() for block in picture.blocks])
 
     def chance_shifts(self) -> list[int]:
-        """The shifts that stand for chance, in frames."""
-        return _spread(self.reach, self.frames - self.reach, SHIFTS)
+        """The shifts of the sound that stand for chance, in frames."""
+        # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
+        reach = max(self.sound.memory(), self.picture.memory(), self.widest + 1)
+        reach = min(reach, (self.frames - FEWEST_SHIFTS) // 2)
+        return _spread(reach, self.frames - reach, SHIFTS)
 
-    def stretches(self) -> list[range]:
-        """Distant shifts, in stretches as wide as the lags; where the video is short, they overlap."""
-        first = min(self.reach + self.widest, self.frames // 2)
-        middles = _spread(first, self.frames - first, STRETCHES)
-        return [range(middle - self.widest, middle + self.widest + 1) for middle in middles]
-
-    def totals(self, wanted: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
-        """The correlation of all features, for each of these lists of shifts, in frames.
-
-        Cross-products come from Fourier transforms, which give those of all shifts at once, for some columns of the
-        picture at a time; what is kept of them is their Gram matrix at each shift, whose eigenvalues are the squares
-        of the singular values.
-        """
-        shifts = torch.tensor(sorted({shift % self.frames for some in wanted for shift in some}))
-        width = self.sound.total_width
-        weighted = self.sound.total_columns.double() * self.sound.column_weights
-        seen = (self.seen[:, : self.picture.total_width].double() * self.picture.column_weights).T
-        heard = torch.fft.rfft(weighted.T).conj()  # [A, F]
-        gram = torch.zeros(len(shifts), width, width, dtype=torch.float64)
-        for columns in seen.split(max(_VALUES_AT_ONCE // (width * self.frames), 1)):
-            spectra = heard[:, None] * torch.fft.rfft(columns)  # [A, b, F]
-            cross = torch.fft.irfft(spectra, self.frames)[..., shifts].permute(2, 0, 1)  # [n, A, b]
-            gram.baddbmm_(cross, cross.mT)
-        energy = (self._energy(shifts)[:, :width] * self.sound.column_weights.square()).sum(1)
-        values = _nuclear(gram) / (energy.sqrt() * seen.norm())
-        place = {int(shift): i for i, shift in enumerate(shifts)}
-        return [values[[place[shift % self.frames] for shift in some]].numpy() for some in wanted]
-
-    def cells(self, shifts: Sequence[int]) -> NDArray[np.float64]:
-        """(n, heard, seen) of the pairs of features, for each shift of the sound in frames."""
-        blocks = torch.stack([self.seen[:, block].double().norm() for block in self.picture.blocks])
-        found = []
-        for some in torch.tensor(shifts).split(_AT_ONCE):
-            cross = torch.stack([self._cross(int(shift)) for shift in some]).double()
-            norms = _sum_blocks(self._energy(some), self.sound.block_of, len(self.sound.blocks)).sqrt()
-            size = norms[:, :, None] * blocks
-            found.append(torch.where(size > 1e-9, self._norms(cross) / size.clamp(min=1e-9), 0.0))
-        return torch.cat(found).numpy()
+    def values(self, shifts: Sequence[int], *, cells: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) of all features and (n, heard, seen) of the pairs, for each shift of the sound in frames."""
+        totals, pairs = [], []
+        for start in range(0, len(shifts), _AT_ONCE):
+            some = shifts[start : start + _AT_ONCE]
+            cross = torch.stack([self._cross(shift) for shift in some]).double()
+            energy = torch.stack([self._energy(shift) for shift in some])  # [n, C]
+            totals.append(self._total(cross, energy))
+            if cells:
+                pairs.append(self._cells(cross, energy))
+        joined = torch.cat(pairs).numpy() if pairs else np.zeros((len(shifts), 0, 0))
+        return torch.cat(totals).numpy(), joined
 
     def _cross(self, shift: int) -> torch.Tensor:
         """(A, B): AᵀB of the sound, rolled by `shift` frames, and the picture."""
-        shift %= self.frames
+        frames = self.frames
+        shift %= frames
         sound = self.sound.columns
-        cross: torch.Tensor = sound[: self.frames - shift].T @ self.seen[shift:]
-        return cross + sound[self.frames - shift :].T @ self.seen[:shift] if shift else cross
+        cross: torch.Tensor = sound[: frames - shift].T @ self.seen[shift:]
+        return cross + sound[frames - shift :].T @ self.seen[:shift] if shift else cross
 
-    def _energy(self, shifts: torch.Tensor) -> torch.Tensor:
-        """(n, A) squared norms of the rolled sound's columns, centred in the picture's windows."""
-        energy = self.sound.columns.double().square().sum(0).repeat(len(shifts), 1)
+    def _energy(self, shift: int) -> torch.Tensor:
+        """(A,) squared norms of the rolled sound's columns, centred in the picture's windows."""
+        frames, energy = self.frames, self.energy.clone()
         for start, stop in pairwise(self.sound.edges):
-            first, last = (start - shifts) % self.frames, (stop - shifts) % self.frames
+            first, last = (start - shift) % frames, (stop - shift) % frames
             total = self.prefix[last] - self.prefix[first]
-            total[last <= first] += self.prefix[-1]
+            if last <= first:
+                total = total + self.prefix[-1]
             energy -= total.square() / (stop - start)
         return energy.clamp_(min=0)
 
-    def _norms(self, cross: torch.Tensor) -> torch.Tensor:
-        """(n, A, B) -> (n, heard, seen): the nuclear norm of each pair's block."""
+    def _total(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+        sound, picture = self.sound, self.picture
+        weighted = cross[:, : sound.total_width, : picture.total_width]
+        weighted = weighted * sound.column_weights[:, None] * picture.column_weights
+        norm = (energy[:, : sound.total_width] * sound.column_weights.square()).sum(1).sqrt()
+        return _nuclear(weighted) / (norm * self.seen_total)
+
+    def _cells(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+        """(n, heard, seen)."""
+        norms = _sum_blocks(energy, self.sound.block_of, len(self.sound.blocks)).sqrt()
         squares = _sum_blocks(cross.square(), self.picture.block_of, len(self.picture.blocks))  # [n, A, seen]
         squares = _sum_blocks(squares.mT, self.sound.block_of, len(self.sound.blocks)).mT
         values = squares.sqrt()  # of a row or a column, this is the nuclear norm too
         for i, rows in enumerate(self.sound.blocks):
             for j, columns in enumerate(self.picture.blocks):
                 if rows.stop - rows.start > 1 and columns.stop - columns.start > 1:
-                    block = cross[:, rows, columns]
-                    wide = block.shape[1] <= block.shape[2]
-                    values[:, i, j] = _nuclear(block @ block.mT if wide else block.mT @ block)
-        return values
+                    values[:, i, j] = _nuclear(cross[:, rows, columns])
+        size = norms[:, :, None] * self.seen_blocks
+        return torch.where(size > 1e-9, values / size.clamp(min=1e-9), 0.0)
 
 
 def _centred(columns: torch.Tensor, edges: Sequence[int]) -> torch.Tensor:
@@ -363,7 +348,8 @@ def _sum_blocks(values: torch.Tensor, block_of: torch.Tensor, count: int) -> tor
     return values.new_zeros(*values.shape[:-1], count).index_add_(-1, block_of, values)
 
 
-def _nuclear(gram: torch.Tensor) -> torch.Tensor:
-    """(n, A, A) float64, the Gram matrices of matrices -> (n,) sums of those matrices' singular values."""
+def _nuclear(matrices: torch.Tensor) -> torch.Tensor:
+    """(n, A, B) float64 -> (n,) sums of singular values, by the smaller of the two Gram matrices."""
+    gram = matrices @ matrices.mT if matrices.shape[1] <= matrices.shape[2] else matrices.mT @ matrices
     norm: torch.Tensor = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum(-1)
     return norm
