@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
+from scipy.stats import norm
 
 from audioreactive.correlation import orthogonal_procrustes, score_features, score_total
 from audioreactive.correlation.chance import FEWEST_SHIFTS
@@ -120,8 +121,17 @@ def test_the_lag_of_the_peak(late):
     delayed = {name: np.roll(table, late, axis=0) for name, table in heard.items()}
     card = score_features(delayed, seen, fps=FPS)
     assert card.lag == late
-    assert card.peak > 8
+    assert card.peak > 8 and card.lag_p < 1e-6
     assert (card.total.z > 8) == (late == 0)
+
+
+def test_chance_has_no_clear_peak():
+    """The best of 97 lags, if each were alone, would be beyond two deviations more often than not."""
+    cards = [score_features(sound(i), random_picture(300 + i, 3), fps=FPS) for i in range(16)]
+    for card in cards:
+        assert card.lag_p == pytest.approx(1 - norm.cdf(card.peak) ** len(card.lags), abs=1e-12)
+    assert np.median([card.peak for card in cards]) > 1.5
+    assert sum(card.lag_p < 0.05 for card in cards) <= 2
 
 
 def test_weights_and_features_outside_the_total():
