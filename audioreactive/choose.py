@@ -122,13 +122,19 @@ def motion_tables(patch: Patch, features: Features) -> dict[str, FloatArray]:
 
 
 def preview_score(
-    patch: Patch, features: Features, heard: dict[str, FloatArray], generator: Generator, *, batch: int
+    patch: Patch,
+    features: Features,
+    heard: dict[str, FloatArray],
+    generator: Generator,
+    *,
+    batch: int,
+    place: float = 0.5,
 ) -> float:
-    """Corrected score of a passage from the song's middle, rendered with every second frame and shrunk; 0 where the
-    picture or the sound holds still there.
+    """Corrected score of a passage, rendered with every second frame and shrunk; 0 where the picture or the sound holds
+    still there. Its place in the song goes from 0, the beginning, to 1, the end.
     """
     length = (PREVIEW_FRAMES - 1) * PREVIEW_STEP + 1
-    start = (features.frames - length) // 2
+    start = round((features.frames - length) * place)
     shown = np.arange(start, start + length, PREVIEW_STEP)
     # A frame answers for all that was heard since the one before.
     since = np.maximum(shown[:, None] - np.arange(PREVIEW_STEP), 0)
