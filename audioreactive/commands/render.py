@@ -146,7 +146,7 @@ def command(
     workers: int | None, cluster: str | None, overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool,
     quiet: bool,
 ) -> int:  # fmt: skip
-    r"""Render each SONG to a video in which every motion can be traced to something heard.
+    """Render each SONG to a video in which every motion can be traced to something heard.
 
     \b
     render song.mp3

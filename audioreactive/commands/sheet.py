@@ -60,7 +60,7 @@ def command(
     song: Path, seeds: tuple[int, ...] | None, presets: tuple[str, ...], output: Path, model: Path | None,
     start: Fraction | None, duration: Fraction, fps: Fraction, height: int, device: str, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    r"""Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
+    """Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
 
     \b
     audioreactive sheet song.mp3 --seeds 1-12 -o sheet.mp4
