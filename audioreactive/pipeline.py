@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioreactive.errors import AudioReactiveError, RenderError
+from audioreactive.errors import AudioReactiveError, RenderError, shown
+from audioreactive.exact import exact
 from audioreactive.features.names import DEFAULT_FEATURES
 from audioreactive.production import Production, Rendered, RenderSettings, make_encoding, make_scene, produce
 from audioreactive.progress import Progress, Silent, track_share
@@ -272,11 +273,11 @@ def frame_range(features: Features, start: Fraction, duration: Fraction | None) 
 def parse_frame_rate(text: str) -> Fraction:
     """Frames a second from text such as "30" or "30000/1001"; at most 240."""
     try:
-        fps = Fraction(text)
-    except (ValueError, ZeroDivisionError):
+        fps = exact(text)
+    except ValueError:
         fps = Fraction(0)
     if not 1 <= fps <= 240 or fps.denominator > 1_000_000:
-        raise RenderError(f"the frame rate {text!r} is not between 1 and 240, such as 24, 59.94 or 30000/1001")
+        raise RenderError(f"the frame rate {shown(text)} is not between 1 and 240, such as 24, 59.94 or 30000/1001")
     return fps
 
 

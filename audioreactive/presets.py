@@ -193,7 +193,7 @@ def preset_text(preset: Preset) -> str:
     import tomli_w
 
     data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for empty in [key for key in ("name", "about", "render", "made_with", "synthesizers") if not data.get(key)]:
+    for empty in [key for key in ("name", "about", "render", "synthesizers") if not data.get(key)]:
         data.pop(empty, None)
     for synthesizer in data.get("synthesizers", ()):
         if not synthesizer.get("weights"):

@@ -49,6 +49,8 @@ class RenderSettings:
     chunk: Fraction = CHUNK_SECONDS
     """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
     beat_tracker: BeatTracker = "librosa"
+    flash_safe: bool = False
+    """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def produce(
     from audioreactive.chunks.film import Film, make_film
     from audioreactive.chunks.job import Origin, describe_job
     from audioreactive.chunks.plan import chunk_length, plan_chunks
+    from audioreactive.chunks.safe_light import SafeLight
     from audioreactive.presets import preset_text
 
     progress = progress or Silent()
@@ -169,6 +172,7 @@ def produce(
         start=frames.start / features.fps,
         duration=len(frames) / features.fps,
         preset=text,
+        revise=SafeLight(progress, scene.compiled) if production.settings.flash_safe else None,
     )
     crew = _crew(production, workers=workers, cluster=cluster, progress=progress)
     make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)

@@ -157,6 +157,8 @@ def mutate_model(data: bytes, draw: Random, change: Change) -> bytes:
     except (
         ValueError,
         LookupError,
+        TypeError,
+        AttributeError,
         struct.error,
         zipfile.BadZipFile,
         zlib.error,
@@ -164,7 +166,7 @@ def mutate_model(data: bytes, draw: Random, change: Change) -> bytes:
         OverflowError,
         RuntimeError,
     ):
-        pass  # an earlier change has left no such container
+        pass  # an earlier change has left no such container, or something else in it
     return change(data)
 
 

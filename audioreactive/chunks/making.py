@@ -11,7 +11,7 @@ import os
 import secrets
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import ENCODER_THREADS
@@ -46,6 +46,19 @@ class MadeChunk:
     """In the work folder."""
     bytes: int
     sha256: str
+
+
+class FrameSource(Protocol):
+    """Whatever gives frames in batches: a `Renderer`, as a rule."""
+
+    @property
+    def batch(self) -> int:
+        """Frames in a batch."""
+        ...
+
+    def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """(first, frames first to first + batch - 1) for each of `firsts`, multiples of the batch, in order."""
+        ...
 
 
 def available_cores() -> int:
@@ -94,7 +107,7 @@ class ChunkMaker:
     """Renders and encodes chunks.
 
     Args:
-        renderer: makes the frames.
+        source: makes the frames.
         encoding: how they are coded.
         folder: where the chunks are made.
         encoders: open at once, at most.
@@ -104,7 +117,7 @@ class ChunkMaker:
 
     def __init__(
         self,
-        renderer: Renderer,
+        source: FrameSource,
         encoding: Encoding,
         folder: Path,
         *,
@@ -112,7 +125,7 @@ class ChunkMaker:
         treat: Treatment | None = None,
         kind: str = "chunk",
     ) -> None:
-        self._renderer, self._encoding, self._folder, self._kind = renderer, encoding, folder, kind
+        self._source, self._encoding, self._folder, self._kind = source, encoding, folder, kind
         self._encoders, self._treat = encoders, treat
         self._alive: list[_Lane] = []
         self._open: list[_Lane] = []  # chunks of which batches are still to be asked for
@@ -127,7 +140,7 @@ class ChunkMaker:
             RenderError: a frame cannot be rendered.
         """
         try:
-            for first, frames in self._renderer.batches(self._schedule(iter(chunks))):
+            for first, frames in self._source.batches(self._schedule(iter(chunks))):
                 lane = self._asked.pop(first)
                 count = lane.take(first, frames, self._treat)
                 advance(count)
@@ -147,7 +160,7 @@ class ChunkMaker:
         while True:
             while len(self._open) < self._encoders and (chunk := next(chunks, None)) is not None:
                 with held_back():  # an encoder that nobody knew of would bring its file back after the clearing up
-                    lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._renderer.batch)
+                    lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
                     self._alive.append(lane)
                 self._open.append(lane)
             if not self._open:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from audioreactive.errors import AudioReactiveError
+from audioreactive.errors import AudioReactiveError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,12 +54,14 @@ class Time(click.ParamType):
         """Text -> seconds."""
         if isinstance(value, Fraction):
             return value
+        from audioreactive.exact import exact
+
         try:
-            parts = [Fraction(part) for part in str(value).split(":")]
-        except (ValueError, ZeroDivisionError):
+            parts = [exact(part) for part in str(value).split(":")]
+        except ValueError:
             parts = []
-        if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
-            self.fail(f"{value!r} is not a time, such as 95, 95.5 or 1:35", param, ctx)
+        if not 1 <= len(parts) <= 3:
+            self.fail(f"{shown(value)} is not a time, such as 95, 95.5 or 1:35", param, ctx)
         return sum((part * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))
 
 

@@ -131,6 +131,9 @@ if TYPE_CHECKING:
     "--workers", type=click.IntRange(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
 )
 @click.option("--cluster", metavar="ADDRESS", help="Render on a Ray cluster: auto, or ray://host:port.")
+@click.option(
+    "--flash-safe", is_flag=True, help="Limit flashes to three a second, for photosensitive viewers; say what changed."
+)
 @overwrite_option
 @click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the recipe as a .toml file.")
@@ -143,8 +146,8 @@ def command(
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
-    workers: int | None, cluster: str | None, overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool,
-    quiet: bool,
+    workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
+    save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -200,6 +203,7 @@ def command(
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
             batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
+            flash_safe=flash_safe,
         ),
         stems=stem_table(stems),
         workers=workers,

@@ -11,8 +11,8 @@ files        a video file -> a report
 
 from audioreactive.flashes.definition import FLASHES
 from audioreactive.flashes.files import FlashReport, Stretch, find_flashes, sentence
-from audioreactive.flashes.limiter import Plan, plan, warning
-from audioreactive.flashes.measure import Thumbnails, measure
+from audioreactive.flashes.limiter import Plan, plan, summary, warning
+from audioreactive.flashes.measure import Thumbnails, measure, watched_size
 
 __all__ = [
     "FLASHES",
@@ -24,5 +24,7 @@ __all__ = [
     "measure",
     "plan",
     "sentence",
+    "summary",
     "warning",
+    "watched_size",
 ]

@@ -27,6 +27,8 @@ from audioreactive.flashes.definition import ROUNDING, TRANSITIONS, luminance, t
 from audioreactive.flashes.detect import FlashMeter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from audioreactive.flashes.definition import Light
@@ -78,7 +80,11 @@ class Plan:
 
     def changes(self, start: int, stop: int) -> bool:
         """Whether any of these frames is another one afterwards."""
-        return any(passage.start < stop and start < passage.stop for passage in self.passages)
+        return any(
+            passage.changes(index)
+            for passage in self.passages
+            for index in range(max(start, passage.start), min(stop, passage.stop))
+        )
 
     @property
     def changed_frames(self) -> int:
@@ -99,19 +105,6 @@ class Plan:
                 changes.update(np.int64(max(passage.start - start, 0)).tobytes())
                 changes.update(passage.gain[inside].tobytes() + passage.pallor[inside].tobytes())
         return changes.hexdigest() if self.changes(start, stop) else ""
-
-    def sentence(self, fps: Fraction) -> str | None:
-        """What was changed, for a person; None if nothing was."""
-        if not self.passages:
-            return None
-        spans = _clocks([(passage.start, passage.stop) for passage in self.passages], fps)
-        done = [f"dimmed by up to {100 * (1 - self.least_gain):.0f} %"] if self.least_gain < 1 else []
-        done += ["its reds made paler"] if self.red_excess else []
-        left = f"; {self.remaining} frames still end a second with more" if self.remaining else ""
-        return (
-            f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
-            f"({float(self.changed_frames / fps):.1f} s in all){left}"
-        )
 
     def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
         """(n, H, W, 3) sRGB, the first of them number `start` of the video -> the same, corrected.
@@ -147,6 +140,29 @@ def plan(thumbnails: Thumbnails, fps: Fraction) -> Plan:
         left = _look(thumbnails, fps, passages)
     remaining = left.general_frames + left.red_frames
     return Plan(len(thumbnails), passages, before.general_frames, before.red_frames, remaining)
+
+
+def summary(plans: Sequence[Plan], left: int, fps: Fraction) -> str:
+    """What was changed, for a person.
+
+    Args:
+        plans: all that were applied, one on top of the other.
+        left: frames that still end a second with too many flashes.
+        fps: frames a second.
+    """
+    passages = [passage for made in plans for passage in made.passages]
+    if not passages:
+        return "no second has more than three flashes: nothing was changed"
+    spans = _clocks(_joined(sorted((passage.start, passage.stop) for passage in passages)), fps)
+    least = math.prod(made.least_gain for made in plans)
+    done = [f"dimmed by up to {100 * (1 - least):.0f} %"] if least < 1 else []
+    done += ["its reds made paler"] if any(made.red_excess for made in plans) else []
+    changed = {i for passage in passages for i in range(passage.start, passage.stop) if passage.changes(i)}
+    more = f"; {left} frames still end a second with more" if left else ""
+    return (
+        f"flashes were limited to three a second at {spans}: {' and '.join(done)} "
+        f"({float(len(changed) / fps):.1f} s in all){more}"
+    )
 
 
 def warning(thumbnails: Thumbnails, fps: Fraction) -> str | None:
@@ -301,11 +317,13 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
         tight = np.zeros(light.shape, bool)
         for core in cores:
             tight[max(core.first - begin, 0) : max(core.stop - begin, 0)] |= core.cells
-        for row, column in np.argwhere(active):
+        places, programmes = np.argwhere(active), []
+        for row, column in places:
             near = np.ix_(np.arange(end - begin), np.flatnonzero(down[:, row]), np.flatnonzero(across[:, column]))
             settled = gain[begin - first : start - first, row, column]
-            programme = _programme(light[near], tight[near], horizon, settled)
-            gain[start - first : end - first, row, column] = solve(programme)[start - begin :]
+            programmes.append(_programme(light[near], tight[near], horizon, settled))
+        for (row, column), solved in zip(places, solve(programmes), strict=True):
+            gain[start - first : end - first, row, column] = solved[start - begin :]
     gain[gain > 1 - _UNCHANGED] = 1
     return gain.astype(np.float32)
 

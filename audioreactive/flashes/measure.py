@@ -21,15 +21,33 @@ if TYPE_CHECKING:
 _WHITE: Final = np.float32(65535)
 _STEPS: Final = np.round(LIGHT * _WHITE).astype(np.uint16)
 """Linear light in 16 bits, which averages in half the time of floats, and to the same 8 bits."""
+PIXELS: Final = 5
+"""That a cell has at least on each side, where its frame has as many: a cell is half a degree."""
 _BLOCK: Final = 256
 """Frames that are read from a file of thumbnails at once."""
 
 
-def measure(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(n, H, W, 3) sRGB -> (n, rows, columns, 3) sRGB: the mean of the linear light of each cell."""
+def watched_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) to which frames may be shrunk before they are measured, by a whole factor where there is one.
+
+    A pixel is then a tenth of a degree, below which the standard lets fine patterns pass: what was averaged in it as
+    codes, and not as light, is nothing that counts.
+    """
+    rows, columns = Geometry.of(*size).cells
+    factor = max(min(size[0] // columns, size[1] // rows) // PIXELS, 1)
+    return max(round(size[0] / factor), 1), max(round(size[1] / factor), 1)
+
+
+def measure(frames: NDArray[np.uint8], geometry: Geometry | None = None) -> NDArray[np.uint8]:
+    """(n, H, W, 3) sRGB -> (n, rows, columns, 3) sRGB: the mean of the linear light of each cell.
+
+    Args:
+        frames: as they are shown, or shrunk to `watched_size`.
+        geometry: of frames that were not shrunk; None: of these.
+    """
     import cv2
 
-    rows, columns = Geometry.of(frames.shape[2], frames.shape[1]).cells
+    rows, columns = (geometry or Geometry.of(frames.shape[2], frames.shape[1])).cells
     thumbnails = np.empty((len(frames), rows, columns, 3), np.uint8)
     for frame, thumbnail in zip(frames, thumbnails, strict=True):
         light = np.asarray(cv2.resize(cv2.LUT(frame, _STEPS), (columns, rows), interpolation=cv2.INTER_AREA))

@@ -11,7 +11,7 @@ import contextlib
 import math
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,11 +26,13 @@ from audioreactive.video.sound import sound_arguments
 from audioreactive.video.writer import complete_frame_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from fractions import Fraction
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from audioreactive.video.formats import Layout
 
 ENCODER_THREADS: Final = 4
 """Of each encoder, on every machine: x264 codes a film differently with another number, and a chunk shall have the same
@@ -61,6 +63,11 @@ class Encoding:
         """Of a chunk's file name."""
         return f".{self.kind.chunk_container}"
 
+    def finished(self) -> Encoding:
+        """The same for frames that are finished pictures already, in the layout that keeps them best."""
+        layout = self.kind.best_layout("")
+        return replace(self, settings=replace(self.settings, filters="", layout=layout), frame_size=self.settings.size)
+
     def open(self, folder: Path, name: str) -> EncoderProcess:
         """An encoder that makes the chunk of this name in the folder."""
         picture = ["-map", "0:v:0", "-vf", self.kind.picture_filters(self.settings)]
@@ -73,19 +80,36 @@ class Encoding:
         )
 
 
-def read_chunk(encoding: Encoding, path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a chunk as a viewer will see them, one after the other, in the layout in which they went in.
+def read_chunk(
+    encoding: Encoding,
+    path: Path,
+    *,
+    layout: Layout = "rgb24",
+    size: tuple[int, int] | None = None,
+    threads: int | None = None,
+) -> Generator[NDArray[np.uint8], None, None]:
+    """Frames of a chunk as a viewer will see them, one after the other.
 
-    Only where they are coded in the size in which they came: otherwise they are (H, W, 3) RGB of the finished size.
+    Args:
+        encoding: how it was coded.
+        path: the chunk.
+        layout: of the frames; where the file holds the same, its very numbers come out.
+        size: (width, height) to which they are shrunk, every pixel the mean of those that it covers; None: as they are.
+        threads: of the decoder; None: its choice.
 
     Raises:
         VideoError: it cannot be decoded.
     """
-    settings = encoding.settings
-    shape = frame_shape(settings.layout, settings.size)
-    convert = ["-vf", "scale=flags=bicubic+accurate_rnd+full_chroma_int"] if settings.layout == "rgb24" else []
-    decode = ["-i", path.name, *convert, "-pix_fmt", settings.layout, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
-    run = _Run([*QUIET, *decode], path.parent)
+    whole = encoding.settings.size
+    shape = frame_shape(layout, size or whole)
+    filters = []
+    if size not in (None, whole):
+        filters = ["-vf", f"scale={size[0]}:{size[1]}:flags=area"]
+    elif layout == "rgb24":
+        filters = ["-vf", "scale=flags=bicubic+accurate_rnd+full_chroma_int"]
+    few = [] if threads is None else ["-threads", str(threads)]
+    raw = ["-pix_fmt", layout, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
+    run = _Run([*QUIET, *few, "-i", path.name, *filters, *raw], path.parent)
     try:
         yield from (np.frombuffer(frame, np.uint8).reshape(shape) for frame in run.pieces(math.prod(shape)))
         run.finish()

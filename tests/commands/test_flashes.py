@@ -11,6 +11,7 @@ import pytest
 from flashes import videos
 from flashes.checker import breaks_the_rules
 
+from audioreactive import renderer
 from audioreactive.flashes import Thumbnails, measure, plan
 from audioreactive.video import VideoSettings, VideoWriter, read_frames
 
@@ -55,6 +56,38 @@ def test_limited_videos_are_safe_after_compression(call, tmp_path, name) -> None
     done = call("flashes", after, "-q")
     assert done.code == 0 and "after.mp4 keeps to 3 flashes a second" in done.out
     assert not breaks_the_rules(np.stack(list(read_frames(after))), FPS)
+
+
+def test_a_render_that_flashes_is_limited_where_asked(call, song, model, tmp_path, monkeypatch) -> None:
+    """Two frames of each four are white or black: six flashes a second."""
+    to_pixels = renderer.to_pixels
+
+    def flashing(images, layout, *, compiled):
+        images = images.mean(dim=1, keepdim=True).repeat(1, 3, 1, 1)  # grey
+        images[:2], images[2:] = images[:2] * 0.2 - 0.8, images[2:] * 0.2 + 0.8
+        return to_pixels(images, layout, compiled=compiled)
+
+    look = ("--model", model, "--seed", 3, "--size", "64x64", "--batch", 4, "--chunk", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(renderer, "to_pixels", flashing)
+        assert call("render", song, *look, "-o", tmp_path / "wild.mp4", "-q").code == 0
+        done = call("render", song, *look, "-o", tmp_path / "tame.mp4", "--flash-safe")
+    assert done.code == 0
+    assert "note: flashes were limited to three a second at 0:00-0:03: dimmed by up to" in done.err
+    wild, tame = (np.stack(list(read_frames(tmp_path / name))) for name in ("wild.mp4", "tame.mp4"))
+    assert len(tame) == len(wild) == 72
+    assert breaks_the_rules(wild, FPS) == {"general"} and not breaks_the_rules(tame, FPS)
+    assert call("flashes", tmp_path / "wild.mp4", "-q").code == 1
+    assert call("flashes", tmp_path / "tame.mp4", "-q").code == 0
+
+
+def test_a_render_within_the_rules_is_the_same_to_the_bit(call, song, model, tmp_path) -> None:
+    look = ("--model", model, "--preset", "tides", "--size", "64x64", "--chunk", 1)
+    (tmp_path / "safe").mkdir()
+    assert call("render", song, *look, "-o", tmp_path / "out.mp4", "-q").code == 0
+    done = call("render", song, *look, "-o", tmp_path / "safe" / "out.mp4", "--flash-safe")
+    assert done.code == 0 and "nothing was changed" in done.err
+    assert (tmp_path / "safe" / "out.mp4").read_bytes() == (tmp_path / "out.mp4").read_bytes()
 
 
 def test_folders_of_frames_are_videos_too(call, tmp_path) -> None:

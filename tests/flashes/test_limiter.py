@@ -11,7 +11,7 @@ from flashes.checker import breaks_the_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audioreactive.flashes import Plan, Thumbnails, measure, plan, warning
+from audioreactive.flashes import Plan, Thumbnails, measure, plan, summary, warning
 from audioreactive.flashes.definition import luminance, to_light
 
 FPS = Fraction(24)
@@ -87,13 +87,17 @@ def test_in_pieces_as_in_one() -> None:
 
 
 def test_what_a_person_is_told() -> None:
-    assert planned(videos.one_cut(FPS)).sentence(FPS) is None
-    strobe, red = planned(videos.strobe(FPS)).sentence(FPS), planned(videos.red_strobe(FPS)).sentence(FPS)
-    assert strobe is not None and "at 0:00-0:05: dimmed by up to 93 % (" in strobe
+    def told(frames: np.ndarray, left: int = 0) -> str:
+        return summary([planned(frames)], left, FPS)
+
+    assert told(videos.one_cut(FPS)) == "no second has more than three flashes: nothing was changed"
+    assert "at 0:00-0:05: dimmed by up to 93 % (" in told(videos.strobe(FPS))
+    red = told(videos.red_strobe(FPS))
+    assert "0:01-0:05: its reds made paler (" in red and "dimmed" not in red
+    assert told(videos.strobe(FPS), 7).endswith("; 7 frames still end a second with more")
     calm, flashing = (Thumbnails([measure(make(FPS))], (48, 48)) for make in (videos.one_cut, videos.strobe))
     assert warning(calm, FPS) is None
     assert "a second at 0:01-0:05: this can hurt" in (warning(flashing, FPS) or "")
-    assert red is not None and "0:01-0:05: its reds made paler (" in red and "dimmed" not in red
 
 
 def test_only_what_flashes_is_dimmed() -> None:

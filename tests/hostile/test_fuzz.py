@@ -67,6 +67,13 @@ def test_mutators_get_past_checksums(tmp_path: Path) -> None:
     assert whole > 30
 
 
+@pytest.mark.parametrize("header", [b'{"__metadata__": {"stylegan2": 7}}', b'{"__metadata__": []}', b"{}", b"[1, 2]"])
+def test_mutators_bear_what_an_earlier_change_has_left(header: bytes) -> None:
+    data, draw = len(header).to_bytes(8, "little") + header, Random(3)
+    for _ in range(60):
+        assert isinstance(mutate_model(data, draw, lambda part: change_bytes(part, draw)), bytes)
+
+
 # The judge.
 
 

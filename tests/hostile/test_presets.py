@@ -200,3 +200,10 @@ def test_messages_are_made_fit_for_a_terminal() -> None:
     assert printable("a\nb\x1b[2J\u202e") == r"a\nb\x1b[2J\u202e"
     assert printable("ünï ☃ 'x' \\n") == "ünï ☃ 'x' \\n"
     assert len(printable("x" * 99, 10)) == 10
+
+
+@pytest.mark.parametrize("text", [LEAST + "[render]\n", LEAST + "[made_with]\n", 'name = ""\n' + LEAST])
+def test_an_empty_part_is_written_and_read_again(text: str) -> None:
+    """Found by fuzzing: a preset whose `made_with` says nothing came back without one."""
+    preset = parse_preset(text, "it")
+    assert parse_preset(preset_text(preset), "it") == preset

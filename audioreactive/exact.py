@@ -1,0 +1,22 @@
+"""Numbers as people write them, exactly: 24, 59.94, 30000/1001."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+
+def exact(text: str) -> Fraction:
+    """Digits, with a decimal point or a fraction line if need be; never negative.
+
+    Few digits and no exponents: `Fraction` itself takes "1e999999999", and does not come back.
+
+    Raises:
+        ValueError: it is not such a number.
+    """
+    if (
+        re.fullmatch(r"([0-9]{1,12}(\.[0-9]{0,12})?|\.[0-9]{1,12}|[0-9]{1,12}/0*[1-9][0-9]{0,11})", text.strip())
+        is None
+    ):
+        raise ValueError(f"{text[:40]!r} is not a number of up to 12 digits, such as 24, 59.94 or 30000/1001")
+    return Fraction(text.strip())
