@@ -3,7 +3,7 @@
 Runs the real command on the demo song with the built-in model, at its own size and at twice that, in fresh processes,
 everything counted: start, analysis, model, encoding. The targets on two cores: 15 frames a second at 256², 4 at 512².
 
-    python benchmarks/default_render.py [--rounds 3] [--json FILE]
+    python benchmarks/default_render.py [--rounds 3] [--sizes 256x256,512x512] [--device auto] [--json FILE]
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CASES = (("256x256", None, 15.0), ("512x512", 20.0, 4.0))
 """Size, seconds of the song (None for all of it), and the target."""
 
 
-def frames_a_second(size: str, seconds: float | None) -> tuple[int, float, float]:
+def frames_a_second(size: str, seconds: float | None, device: str) -> tuple[int, float, float]:
     """Frames, wall seconds of the whole command, and frames a second."""
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "out.mp4"
         command = [sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG), "-o", str(video), "--size", size]
-        command += ["--seed", "1", "--quiet"]
+        command += ["--seed", "1", "--quiet", "--device", device]
         if seconds is not None:
             command += ["--duration", str(seconds)]
         start = time.perf_counter()
@@ -43,12 +43,17 @@ def main() -> None:
     """Measure, print a table, write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", default=",".join(size for size, _, _ in CASES))
+    parser.add_argument("--seconds", type=float, help="of the song, less than usual")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
     print(f"{'size':>8} {'frames':>7} {'wall s':>7} {'frames/s':>9} {'target':>7}   on {os.cpu_count()} cores")
     for size, seconds, target in CASES:
-        runs = [frames_a_second(size, seconds) for _ in range(options.rounds)]
+        if size not in options.sizes.split(","):
+            continue
+        runs = [frames_a_second(size, options.seconds or seconds, options.device) for _ in range(options.rounds)]
         frames, wall, rate = sorted(runs, key=lambda run: run[2])[len(runs) // 2]
         rows.append({"size": size, "frames": frames, "wall_s": round(wall, 2), "fps": round(rate, 2), "target": target})
         print(f"{size:>8} {frames:7d} {wall:7.2f} {rate:9.2f} {target:7.1f}", flush=True)

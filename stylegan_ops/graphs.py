@@ -56,7 +56,7 @@ class GraphSynthesis:
 
     The first batch of a shape is computed as ever, the second recorded, and from there on all are replayed; the pixels
     are the same. Inputs are copied into the graph's memory and the result out of it: both belong to the caller. What
-    cannot be recorded (no GPU, more than `MOST_GRAPHS` shapes, too little memory for it, an operation that CUDA does not
+    cannot be recorded (no GPU, more than `MOST_GRAPHS` shapes, too little memory, an operation that CUDA does not
     record) is computed as ever, and the log says why at level DEBUG. For one thread at a time.
     """
 
