@@ -58,8 +58,14 @@ def main() -> None:
         rows.append({"size": size, "frames": frames, "wall_s": round(wall, 2), "fps": round(rate, 2), "target": target})
         print(f"{size:>8} {frames:7d} {wall:7.2f} {rate:9.2f} {target:7.1f}", flush=True)
     if options.json:
-        result = {"cores": os.cpu_count(), "rounds": options.rounds, "rows": rows}
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        facts = {"cores": os.cpu_count(), "device": options.device, "rounds": options.rounds}
+        if options.json.exists():  # sizes that were measured before
+            earlier = json.loads(options.json.read_text())
+            measured = {row["size"] for row in rows}
+            if {name: earlier.get(name) for name in facts} == facts:
+                rows += [row for row in earlier["rows"] if row["size"] not in measured]
+        rows.sort(key=lambda row: str(row["size"]))
+        options.json.write_text(json.dumps(facts | {"rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
