@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from audioreactive.errors import AudioReactiveError
     from audioreactive.features import Features, analyze, analyze_file
     from audioreactive.patches.schema import Patch
-    from audioreactive.pipeline import RenderSettings, render
+    from audioreactive.pipeline import render
     from audioreactive.presets import Preset, load_preset, save_preset
-    from audioreactive.production import Rendered
+    from audioreactive.production import Rendered, RenderSettings
 
 _HOMES = {
     "AudioReactiveError": "errors",
     "Features": "features",
     "Patch": "patches.schema",
     "Preset": "presets",
-    "RenderSettings": "pipeline",
+    "RenderSettings": "production",
     "Rendered": "production",
     "ScoreCard": "correlation",
     "analyze": "features",

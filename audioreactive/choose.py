@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.correlation import score_features, sound_tables, watch
+from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
@@ -92,7 +92,7 @@ def choose(
 def motion_score(patch: Patch, features: Features, heard: dict[str, FloatArray]) -> float:
     """Corrected score of what the patch feeds to the generator; 0 where nothing moves."""
     try:
-        return score_features(heard, motion_tables(patch, features), fps=features.fps, with_cells=False).total.z
+        return score_total(heard, motion_tables(patch, features), fps=features.fps).z
     except ScoreError:
         return 0.0
 
@@ -122,20 +122,26 @@ def motion_tables(patch: Patch, features: Features) -> dict[str, FloatArray]:
 
 
 def preview_score(
-    patch: Patch, features: Features, heard: dict[str, FloatArray], generator: Generator, *, batch: int
+    patch: Patch,
+    features: Features,
+    heard: dict[str, FloatArray],
+    generator: Generator,
+    *,
+    batch: int,
+    place: float = 0.5,
 ) -> float:
-    """Corrected score of a passage from the song's middle, rendered with every second frame and shrunk; 0 where the
-    picture or the sound holds still there.
+    """Corrected score of a passage, rendered with every second frame and shrunk; 0 where the picture or the sound holds
+    still there. Its place in the song goes from 0, the beginning, to 1, the end.
     """
     length = (PREVIEW_FRAMES - 1) * PREVIEW_STEP + 1
-    start = (features.frames - length) // 2
+    start = round((features.frames - length) * place)
     shown = np.arange(start, start + length, PREVIEW_STEP)
     # A frame answers for all that was heard since the one before.
     since = np.maximum(shown[:, None] - np.arange(PREVIEW_STEP), 0)
     passage = {name: table[since].max(axis=1) for name, table in heard.items()}
     seen = watch(_preview(patch, features, generator, shown, batch))
     try:
-        return score_features(passage, seen, fps=features.fps / PREVIEW_STEP, with_cells=False).total.z
+        return score_total(passage, seen, fps=features.fps / PREVIEW_STEP).z
     except ScoreError:
         return 0.0
 

@@ -5,6 +5,7 @@ Conventions: pixels are (B, H, W, 3) uint8 RGB, or (B, H · W · 3 / 2) uint8 in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -61,17 +62,24 @@ class CudaDelivery:
         with torch.cuda.stream(self._copies):
             copy = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
             copy.copy_(pixels, non_blocking=True)
-            # The block of the pixels must not be given to another tensor before the copy has read it.
-            pixels.record_stream(self._copies)
             # Waits asleep: the cores are for the encoders.
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._copies)
+        return _Copy(pixels, copy, done).wait
 
-        def wait() -> NDArray[np.uint8]:
-            done.synchronize()
-            return copy.numpy()
 
-        return wait
+@dataclass(frozen=True)
+class _Copy:
+    """A copy under way."""
+
+    pixels: torch.Tensor
+    """Held until they are read: their block must not be given to another tensor before."""
+    copy: torch.Tensor
+    done: torch.cuda.Event
+
+    def wait(self) -> NDArray[np.uint8]:
+        self.done.synchronize()
+        return self.copy.numpy()
 
 
 def delivery_for(device: torch.device) -> Delivery:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from audioreactive.errors import VideoError, printable
+from audioreactive.interrupts import held_back
 
 SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
@@ -91,11 +92,9 @@ def spawn(
     The interrupt is for our own process, which then decides what happens to ffmpeg and its files.
     """
     windows = sys.platform == "win32"
-    started: list[subprocess.Popen[bytes]] = []
-    failed: list[Exception] = []
-
-    def start() -> None:
-        try:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with held_back():
             process = subprocess.Popen(
                 [str(ffmpeg_path()), *arguments],
                 stdin=stdin,
@@ -106,26 +105,14 @@ def spawn(
                 creationflags=_CREATE_NEW_PROCESS_GROUP if windows else 0,
                 process_group=None if windows else 0,
             )
-            started.append(process)
-        except (OSError, ValueError, VideoError) as error:
-            failed.append(error)
-
-    # In a thread, where no interrupt can fall between a program's start and our knowing of it.
-    starter = threading.Thread(target=start, daemon=True)
-    starter.start()
-    try:
-        starter.join()
+    except (OSError, ValueError) as error:
+        raise VideoError(f"ffmpeg at {ffmpeg_path()} cannot be started: {error}") from error
     except BaseException:
-        starter.join()
-        for process in started:
+        if process:
             process.kill()
             process.communicate()
         raise
-    for error in failed:
-        if isinstance(error, VideoError):
-            raise error
-        raise VideoError(f"ffmpeg at {ffmpeg_path()} cannot be started: {error}") from error
-    return started[0]
+    return process
 
 
 class Reading:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from audioreactive.chunks.plan import CHUNK_SECONDS
 from audioreactive.errors import AudioReactiveError, RenderError, shown
 from audioreactive.exact import exact
 from audioreactive.features.names import DEFAULT_FEATURES
-from audioreactive.production import Production, Rendered, make_encoding, make_scene, produce
+from audioreactive.production import Production, Rendered, RenderSettings, make_encoding, make_scene, produce
 from audioreactive.progress import Progress, Silent, track_share
-from audioreactive.sizes import Canvas, Fit, plan_canvas
+from audioreactive.sizes import Canvas, plan_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,43 +25,11 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.patches.schema import Patch, Synthesizer
     from audioreactive.presets import Preset
-    from audioreactive.renderer import Precision
-    from audioreactive.video import VideoEncoder
     from stylegan_ops import Generator
-
-BeatTracker = Literal["librosa", "madmom"]
 
 DEFAULT_FPS = Fraction(24)
 
 BUILTIN_MODEL = "built-in"
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """Everything about a render that is not its recipe."""
-
-    fps: Fraction | None = None
-    """None: what the preset was rendered with, else 24."""
-    size: tuple[int, int] | None = None
-    """(width, height); None: what the preset was rendered with, else the model's own."""
-    fit: Fit | None = None
-    """None: what the preset was rendered with, else widen."""
-    start: Fraction = Fraction(0)
-    """Seconds into the song."""
-    duration: Fraction | None = None
-    """Seconds; None to the end."""
-    device: str = "auto"
-    precision: Precision = "auto"
-    batch: int | None = None
-    crf: int = 18
-    """Quality of H.264 and VP9: 1 nearly lossless, 18 looks so, 28 small."""
-    encoder: VideoEncoder = "auto"
-    """Of H.264: NVENC where frames are made on a GPU that has it, else x264."""
-    chunk: Fraction = CHUNK_SECONDS
-    """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
-    beat_tracker: BeatTracker = "librosa"
-    flash_safe: bool = False
-    """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from audioreactive.chunks.plan import CHUNK_SECONDS
 from audioreactive.errors import RenderError
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from fractions import Fraction
     from pathlib import Path
 
     from audioreactive.chunks.film import Crew
     from audioreactive.chunks.scene import ModelFile, Scene
     from audioreactive.chunks.workers import Staff
     from audioreactive.features import Features
-    from audioreactive.pipeline import RenderSettings
+    from audioreactive.features.names import BeatTracker
     from audioreactive.presets import Preset
-    from audioreactive.sizes import Canvas
-    from audioreactive.video import OutputFormat
+    from audioreactive.renderer import Precision
+    from audioreactive.sizes import Canvas, Fit
+    from audioreactive.video import OutputFormat, VideoEncoder
     from audioreactive.video.chunks import Encoding
     from stylegan_ops import Generator
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """Everything about a render that is not its recipe."""
+
+    fps: Fraction | None = None
+    """None: what the preset was rendered with, else 24."""
+    size: tuple[int, int] | None = None
+    """(width, height); None: what the preset was rendered with, else the model's own."""
+    fit: Fit | None = None
+    """None: what the preset was rendered with, else widen."""
+    start: Fraction = Fraction(0)
+    """Seconds into the song."""
+    duration: Fraction | None = None
+    """Seconds; None to the end."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch: int | None = None
+    crf: int = 18
+    """Quality of H.264 and VP9: 1 nearly lossless, 18 looks so, 28 small."""
+    encoder: VideoEncoder = "auto"
+    """Of H.264: NVENC where frames are made on a GPU that has it, else x264."""
+    chunk: Fraction = CHUNK_SECONDS
+    """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
+    beat_tracker: BeatTracker = "librosa"
+    flash_safe: bool = False
+    """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 
 
 @dataclass(frozen=True)

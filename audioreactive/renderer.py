@@ -33,6 +33,8 @@ CUDA_BATCH = 8
 MEMORY_SHARE: Final = 0.25
 """Of all memory, what a batch may take: other programs, the weights and the encoders need theirs."""
 
+CUDA_LACKS_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
 
 class LatentSource(Protocol):
     """What the renderer needs of latents."""
@@ -147,12 +149,16 @@ class Renderer:
         say: Callable[[str], None] | None = None,
         delivery: Delivery | None = None,
     ) -> None:
+        from stylegan_ops import GraphSynthesis
+
         self.batch = batch
         self.layout: Layout = layout
         self.computed_at_once = batch
         """Frames that go through the network together."""
-        self._generator, self._latents, self._noise, self._say = generator, latents, noise, say
-        self._finish = functools.partial(to_pixels, layout=layout, compiled=generator.compiled)
+        self._latents, self._noise, self._say = latents, noise, say
+        finish = functools.partial(to_pixels, layout=layout, compiled=generator.compiled)
+        self._paint = GraphSynthesis(generator, finish)
+        self._device = generator.device
         self._delivery = delivery_for(generator.device) if delivery is None else delivery
 
     def __len__(self) -> int:
@@ -162,7 +168,7 @@ class Renderer:
     @property
     def on_gpu(self) -> bool:
         """Whether the computer's cores are free while frames are computed."""
-        return self._generator.device.type != "cpu"
+        return self._device.type != "cpu"
 
     def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """(first, pixels of frames first to first + batch - 1) for each of `firsts`, multiples of the batch, in order.
@@ -195,23 +201,22 @@ class Renderer:
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._halve(error)
+                if self.computed_at_once == 1:
+                    reason = str(error).partition("\n")[0]
+                    raise RenderError(
+                        f"there is not enough memory for one frame ({reason}); close other programs, or take a smaller "
+                        "--size or --device cpu"
+                    ) from error
+            self._halve()  # out here: the error holds on to what the batch had got of the memory
 
     def _compute(self, start: int, stop: int) -> torch.Tensor:
-        return self._finish(
-            self._generator.synthesis(self._latents.frames(start, stop), self._noise.frames(start, stop))
-        )
+        return self._paint(self._latents.frames(start, stop), self._noise.frames(start, stop))
 
-    def _halve(self, error: Exception) -> None:
+    def _halve(self) -> None:
         import torch
 
-        if self.computed_at_once == 1:
-            reason = str(error).partition("\n")[0]
-            raise RenderError(
-                f"there is not enough memory for one frame ({reason}); close other programs, or take a smaller --size "
-                "or --device cpu"
-            ) from error
         self.computed_at_once = -(-self.computed_at_once // 2)
+        self._paint.forget()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self._say:
@@ -252,9 +257,9 @@ def to_uint8(images: torch.Tensor) -> torch.Tensor:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """CUDA has a class for it; PyTorch on a CPU says it in words."""
+    """PyTorch has a class for it on a GPU; on a CPU, and where one of CUDA's libraries lacks it, it is in the words."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return "DefaultCPUAllocator" in str(error) or "not enough memory" in str(error)
+    return any(words in str(error) for words in ("DefaultCPUAllocator", "not enough memory", *CUDA_LACKS_MEMORY))

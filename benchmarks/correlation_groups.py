@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from common import save_small_model
 
-from audioreactive.correlation import CORRELATIONS, score_features, sound_tables, watch
+from audioreactive.correlation import CORRELATIONS, score_total, sound_tables, watch
 from audioreactive.errors import AudioReactiveError
 from audioreactive.features import Features, analyze_file
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
@@ -197,8 +197,7 @@ def measured(generator: Generator, inputs: Fixed, heard: dict[str, FloatArray], 
     with torch.inference_mode():
         batches = render_frames(generator, inputs, inputs.noise(), batch=16, stop=FRAMES)
         seen = watch(frame for batch in batches for frame in batch)
-    total = score_features(heard, seen, fps=FPS, with_cells=False).total
-    found = {"corrected": total.z}
+    found = {"corrected": score_total(heard, seen, fps=FPS).z}
     pictures = beside(seen)
     for name, correlation in CORRELATIONS.items():
         found[name] = float(correlation(beside(heard), pictures))
@@ -207,7 +206,7 @@ def measured(generator: Generator, inputs: Fixed, heard: dict[str, FloatArray], 
             alone = {feature: heard[feature]}
             found[f"raw {feature}"] = float(CORRELATIONS["orthogonal Procrustes"](beside(alone), pictures))
             try:
-                found[f"corrected {feature}"] = score_features(alone, seen, fps=FPS, with_cells=False).total.z
+                found[f"corrected {feature}"] = score_total(alone, seen, fps=FPS).z
             except AudioReactiveError:  # a passage without a single stroke
                 found[f"corrected {feature}"] = 0.0
     return found

@@ -24,8 +24,8 @@ from audioreactive import renderer
 from audioreactive.chunks import safe_light
 from audioreactive.demo import DEMO_SONG
 from audioreactive.flashes import find_flashes
-from audioreactive.pipeline import Recipe, RenderSettings, prepare
-from audioreactive.production import produce
+from audioreactive.pipeline import Recipe, prepare
+from audioreactive.production import RenderSettings, produce
 from audioreactive.progress import Silent
 
 if TYPE_CHECKING:

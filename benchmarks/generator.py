@@ -10,6 +10,9 @@ process of its own with the same random weights; they run by turns, so that a bu
 median of its rounds. Gains are over the plain formulation in the same precision, or else in float32. The floor is the
 time that the convolutions' products would take at the rate of a large matrix product in that precision, measured in the
 same way. On a machine that is busy with other things, believe CPU times alone, with --threads 1.
+
+A file that holds rows of the same machine already keeps those that are not measured again, so that a long table can be
+made in parts.
 """
 
 import argparse
@@ -25,6 +28,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -198,10 +202,13 @@ def work(device: str, formulation: str, dtype_name: str, resolution: int, thread
         stream = torch.Generator().manual_seed(0)
         ws = torch.randn(int(batch), architecture.num_ws, architecture.w_dim, generator=stream).to(device)
         try:
-            painted = cost(functools.partial(paint, ws), device)
-            if path:
-                torch.save(paint(ws).cpu(), path)
-            answer = [asdict(painted), asdict(product_cost(device, dtype))]
+            if path:  # not timed: a shape that is seen for the first time, and on a GPU the one that is recorded
+                for _ in range(1 if device == "cpu" else 3):
+                    pictures = paint(ws)
+                torch.save(pictures.cpu(), path)
+                answer: object = "painted"
+            else:
+                answer = [asdict(cost(functools.partial(paint, ws), device)), asdict(product_cost(device, dtype))]
         except torch.OutOfMemoryError:
             answer = None
         if device == "cuda":
@@ -216,16 +223,20 @@ class Worker:
         command = [sys.executable, __file__, "--work", *map(str, arguments)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def paint(self, batch: int, path: Path | None = None) -> tuple[Cost, Cost] | None:
-        """What the batch cost, and one multiplication of a matrix product; None where memory does not suffice."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"{batch} {path or ''}\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        if answer is None:
-            return None
-        batch_cost, product = (Cost(**item) for item in answer)
+    def paint(self, batch: int, path: Path) -> bool:
+        """Paint into a file; whether memory suffices."""
+        return self._ask(batch, path) is not None
+
+    def measure(self, batch: int) -> tuple[Cost, Cost]:
+        """What the batch cost, and one multiplication of a matrix product."""
+        batch_cost, product = (Cost(**item) for item in self._ask(batch, ""))
         return batch_cost, product
+
+    def _ask(self, batch: int, path: Path | str) -> Any:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{batch} {path}\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         """End the process."""
@@ -247,18 +258,16 @@ class Measured:
 def measure(workers: dict[tuple[str, str], Worker], batch: int, rounds: int, folder: Path) -> list[Measured]:
     """A batch by all formulations, by turns; those that lack the memory are left out."""
     pictures: dict[tuple[str, str], Tensor] = {}
-    for (formulation, dtype), worker in workers.items():  # not timed: shapes seen for the first time
+    for (formulation, dtype), worker in workers.items():
         path = folder / f"{formulation}-{dtype}.pt"
-        if worker.paint(batch, path) is None:
-            print(f"batch {batch}, {formulation} in {dtype}: not enough memory", flush=True)
-        else:
+        if worker.paint(batch, path):
             pictures[formulation, dtype] = torch.load(path, weights_only=True)
+        else:
+            print(f"batch {batch}, {formulation} in {dtype}: not enough memory", flush=True)
     costs: dict[tuple[str, str], list[tuple[Cost, Cost]]] = {which: [] for which in pictures}
     for _ in range(rounds):
         for which, own in costs.items():
-            answer = workers[which].paint(batch)
-            assert answer is not None
-            own.append(answer)
+            own.append(workers[which].measure(batch))
     return [
         Measured(
             *which,
@@ -345,7 +354,19 @@ def main() -> None:
             rows += compare(kind, int(resolution), batches, options.rounds, options.threads)
     if options.json:
         facts = {"machine": machine, "gpu": gpu, "torch": torch.__version__, "threads": options.threads}
-        options.json.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1))
+        kept = kept_rows(options.json, facts, rows)
+        options.json.write_text(json.dumps(facts | {"rows": [*kept, *map(asdict, rows)]}, indent=1) + "\n")
+
+
+def kept_rows(path: Path, facts: dict[str, object], rows: list[Row]) -> list[dict[str, object]]:
+    """Rows of an earlier run on the same machine that this one did not measure."""
+    if not path.exists():
+        return []
+    earlier = json.loads(path.read_text())
+    if {name: earlier.get(name) for name in facts} != facts:
+        return []
+    own = {(row.device, row.resolution, row.batch) for row in rows}
+    return [row for row in earlier["rows"] if (row["device"], row["resolution"], row["batch"]) not in own]
 
 
 if __name__ == "__main__":

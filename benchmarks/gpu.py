@@ -1,12 +1,17 @@
 """Everything that has to be run on a machine with an NVIDIA GPU, in one go.
 
-    python benchmarks/gpu.py [--json FILE] [--only build,tests,layers,generator,render]
+    python benchmarks/gpu.py [--json FILE] [--only build,tests,layers,generator,pipeline,encoders,default,training]
 
-Builds the CUDA kernels as a first use would and says how long that takes; runs the tests that need a GPU; measures
-every layer, the generator in all its forms, and the whole way to a video at 1024². A step that fails does not stop the
-others: its last lines are kept with the results. The exit code is 1 if any failed. Results go to benchmarks/results/,
-under the GPU's name. From a checkout, with PyTorch's CUDA build and what the step needs: platformdirs, ninja and a CUDA
-toolkit for all, pytest and hypothesis for the tests, the program's other dependencies for the render.
+Builds the CUDA kernels as a first use would and says how long that takes; runs the tests that need a GPU, a lack of
+memory among them; measures every layer, and names those for which a convolution of our own may be worth writing; the
+generator in all its forms; the whole way to a video beside the generator alone and the encoder alone; NVENC, and
+several encoders at once; the command with nothing but a song; and how long the training plan `gpu` would take. At the
+end it says which of the goals are met. A step that fails does not stop the others: its last lines are kept with the
+results. The exit code is 1 if any failed.
+
+Results go to benchmarks/results/, under the GPU's name; steps of an earlier run that are not run again stay there, so
+that it can be done in parts. From a checkout, with PyTorch's CUDA build and what the step needs: platformdirs, ninja
+and a CUDA toolkit for all, pytest and hypothesis for the tests, the program's other dependencies for what makes videos.
 
 --device cpu --tiny goes the same way on a CPU with small sizes, to see that it is a way.
 """
@@ -22,15 +27,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 
-Result = dict[str, object]
+Result = dict[str, Any]
 
 
 class StepError(Exception):
@@ -53,7 +59,14 @@ class Plan:
     @property
     def batches(self) -> str:
         """For the generator alone."""
-        return "1,2" if self.tiny else "1,4,8,16,32"
+        return "1,2" if self.tiny else "1,4,8"
+
+    @property
+    def video(self) -> list[object]:
+        """Options of benchmarks/pipeline.py: the model of a whole video, and how much of it."""
+        if self.tiny:
+            return ["--resolution", 32, "--channel-base", 512, "--frames", 48, "--rounds", 1]
+        return ["--resolution", 1024, "--channel-base", 32768, "--frames", 480, "--rounds", 3]
 
 
 def run(*command: object, seconds: float, **environment: str) -> str:
@@ -80,35 +93,20 @@ def run(*command: object, seconds: float, **environment: str) -> str:
     return "".join(lines)
 
 
-BUILD = """
-import json, sys, time
-import torch
-start = time.perf_counter()
-from stylegan_ops import cuda_kernels, kernels, op_status
-found = cuda_kernels.cuda_kernels() if sys.argv[1] == "cuda" else kernels.cpu_kernels()
-seconds = time.perf_counter() - start
-for status in op_status():
-    print(f"{status.op:<22}{status.implementation:<11}{status.reason}")
-print(json.dumps({"seconds": seconds, "usable": found.library is not None, "reason": found.reason}))
-"""
-
-
 def build(plan: Plan) -> Result:
-    """The kernels, in an empty cache: what a first use adds; and again."""
-    results = []
-    for _ in range(2):
-        output = run(sys.executable, "-c", BUILD, plan.device, seconds=300, XDG_CACHE_HOME=str(plan.folder / "cache"))
-        results.append(json.loads(output.splitlines()[-1]))
-    first, second = results
-    if not first["usable"]:
-        raise StepError(first["reason"])
-    return {"first_use_s": first["seconds"], "later_use_s": second["seconds"], "reason": second["reason"]}
+    """The kernels, in an empty cache: what a first use adds; and what runs."""
+    path = plan.folder / "first_use.json"
+    run(sys.executable, HERE / "first_use.py", "--device", plan.device, "--rounds", 1, "--json", path, seconds=300)
+    run(sys.executable, "-m", "audioreactive", "doctor", seconds=300)
+    found: Result = json.loads(path.read_text())
+    return found
 
 
 def tests(plan: Plan) -> Result:
     """Those that need a GPU; on a CPU, those that emulate one."""
     which = ["-m", "cuda"] if plan.device == "cuda" else ["-k", "emulation and refuse"]
-    output = run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *which, "tests/stylegan_ops", seconds=1200)
+    where = ["tests/stylegan_ops", "tests/test_renderer.py"]
+    output = run(sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *which, *where, seconds=1200)
     summary = output.splitlines()[-1]
     passed = re.search(r"(\d+) passed", summary)
     if passed is None or "skipped" in summary:
@@ -139,35 +137,48 @@ def generator(plan: Plan) -> Result:
     return found
 
 
-def render(plan: Plan) -> Result:
-    """The whole way to a video: with the model of full width, and with one that costs next to nothing.
+def pipeline(plan: Plan) -> Result:
+    """The whole way to a video, beside the generator alone and the encoder alone."""
+    return _pipeline(plan, "--encoder", "auto")
 
-    The second is what everything but the generator allows, the encoder above all. Start and analysis are left out: a
-    long render less a short one.
-    """
+
+def encoders(plan: Plan) -> Result:
+    """The same with each encoder, and so many at once."""
     sys.path.insert(0, str(ROOT))
-    from common import save_small_model
+    from audioreactive.video.nvenc import why_no_nvenc
 
-    resolution = 32 if plan.tiny else 1024
-    found: Result = {"resolution": resolution}
-    for name, base in (("whole", 1024 if plan.tiny else 32768), ("all_but_the_generator", 256)):
-        model = plan.folder / f"{name}.safetensors"
-        save_small_model(model, img_resolution=resolution, channel_base=base)
-        short, long = (_render_seconds(plan, model, seconds) for seconds in ((1, 3) if plan.tiny else (2, 32)))
-        frames = 24 * (2 if plan.tiny else 30)
-        found[f"{name}_fps"] = frames / (long - short)
-        found[f"{name}_start_s"] = short
+    found: Result = {"x264": _pipeline(plan, "--encoder", "x264", "--encoders", "1,2" if plan.tiny else "1,2,4,8")}
+    missing = why_no_nvenc()
+    found["nvenc"] = _pipeline(plan, "--encoder", "nvenc", "--encoders", "1,2,4") if missing is None else missing
     return found
 
 
-def _render_seconds(plan: Plan, model: Path, seconds: int) -> float:
-    from audioreactive.demo import DEMO_SONG
+def _pipeline(plan: Plan, *options: object) -> Result:
+    path = plan.folder / "pipeline.json"
+    run(
+        sys.executable, HERE / "pipeline.py", "--device", plan.device, *plan.video, *options, "--json", path,
+        seconds=900,
+    )  # fmt: skip
+    found: Result = json.loads(path.read_text())
+    return found
 
-    video = plan.folder / "video.mp4"
-    command = [sys.executable, "-m", "audioreactive", "render", DEMO_SONG, "-o", video, "--model", model]
-    start = time.perf_counter()
-    run(*command, "--device", plan.device, "--duration", seconds, "--fps", 24, "--quiet", "--overwrite", seconds=900)
-    return time.perf_counter() - start
+
+def default(plan: Plan) -> Result:
+    """The command with nothing but a song, in a fresh process: start, analysis and kernels counted."""
+    path = plan.folder / "default.json"
+    short = ["--rounds", 1, "--seconds", 1] if plan.tiny else []
+    run(sys.executable, HERE / "default_render.py", "--device", plan.device, *short, "--json", path, seconds=900)
+    found: Result = json.loads(path.read_text())
+    return found
+
+
+def training(plan: Plan) -> Result:
+    """How long the training plan for GPUs takes: some steps of each stage."""
+    path = plan.folder / "training.json"
+    which = ["--plan", "toy" if plan.tiny else "gpu", "--device", plan.device]
+    run(sys.executable, HERE / "training_time.py", *which, "--json", path, seconds=900)
+    found: Result = json.loads(path.read_text())
+    return found
 
 
 STEPS: dict[str, Callable[[Plan], Result]] = {
@@ -175,8 +186,42 @@ STEPS: dict[str, Callable[[Plan], Result]] = {
     "tests": tests,
     "layers": layers,
     "generator": generator,
-    "render": render,
+    "pipeline": pipeline,
+    "encoders": encoders,
+    "default": default,
+    "training": training,
 }
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something that is to be seen, and whether it was."""
+
+    goal: str
+    found: float
+    met: bool
+
+
+def goals(found: dict[str, Any]) -> list[Goal]:
+    """Those that the steps that ended well have something to say about; for a GPU of the H200's class."""
+    seen = []
+    if "first_use_s" in found.get("build", {}):
+        seconds = found["build"]["first_use_s"]
+        seen.append(Goal("a first use adds at most 60 s", seconds, seconds <= 60))
+    rows = [
+        row
+        for row in found.get("generator", {}).get("rows", [])
+        if row["resolution"] == 1024 and row["dtype"] == "float16" and row["formulation"] in ("fast", "graph")
+    ]
+    if rows:
+        best = max(rows, key=lambda row: row["fps"])
+        seen.append(Goal("1024² in float16: 600 frames a second", best["fps"], best["fps"] >= 600))
+        seen.append(Goal("1024² in float16: 1000 frames a second", best["fps"], best["fps"] >= 1000))
+        seen.append(Goal("4 times the plain formulation in float16", best["ratio"], best["ratio"] >= 4))
+    if "rates" in found.get("pipeline", {}):
+        share = found["pipeline"]["share_of_slower"]
+        seen.append(Goal("a whole render within 10 % of the slower of generator and encoder", share, share >= 0.9))
+    return seen
 
 
 def facts(device: str) -> Result:
@@ -209,6 +254,10 @@ def main() -> int:
     found = facts(options.device)
     name = re.sub(r"\W+", "_", str(found["gpu"] or "cpu").lower())
     path = options.json or HERE / "results" / f"gpu_{name}.json"
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        if {fact: earlier.get(fact) for fact in found} == found:
+            found |= {step: earlier[step] for step in STEPS if step in earlier}
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(options.device, options.tiny, Path(folder))
@@ -219,7 +268,11 @@ def main() -> int:
             except (StepError, OSError, ValueError, ImportError) as error:
                 found[step] = {"error": str(error)}
                 failed.append(step)
+            seen = goals(found)
+            found["goals"] = [asdict(goal) for goal in seen]
             path.write_text(json.dumps(found, indent=1) + "\n")  # what is known so far, whatever comes
+    for goal in seen:
+        print(f"{'met' if goal.met else 'NOT MET':<9}{goal.goal}: {goal.found:.3g}")
     print(f"{path}: {', '.join(failed)} failed" if failed else f"{path}: all steps ended well")
     return 1 if failed else 0
 

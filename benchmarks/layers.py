@@ -5,7 +5,8 @@
 For each layer: the convolution's operations, what it must read and write, and what the pass after it must read and
 write (see stylegan_ops/cuda_ops.py). Without --device that is all, with the times that it would take at the rates of an
 H200 as measured through PyTorch (790 TFLOP/s, 4.3 TB/s). With a device both rates and all layers are measured; layers
-that double the resolution in both ways, which is what `PHASES_UP_TO` in stylegan_ops/layers.py should be chosen by.
+that double the resolution in both ways, which is what `PHASES_UP_TO` in stylegan_ops/layers.py should be chosen by. At
+the end stand the layers whose convolution is so far above its bound that one of our own may be worth writing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ H200 = (790e12, 4.3e12)
 """Operations and bytes a second."""
 
 
+WORTH = (1.5, 0.02)
+"""A convolution of our own: where the library's takes so many times its bound, and as much of a picture's time could be
+saved."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One layer in one form, for one picture."""
@@ -49,8 +55,10 @@ class Row:
     gflop: float
     convolution_mb: float
     after_mb: float
+    convolution_bound_us: float
+    """The least time at the machine's rates: the larger of its two."""
     bound_us: float
-    """The least time at the machine's rates: of the convolution, the larger of its two; and of the pass after it."""
+    """With the pass after it."""
     convolution_us: float | None
     after_us: float | None
 
@@ -114,7 +122,7 @@ def table(resolution: int, batch: int, dtype: torch.dtype, device: str | None) -
             if not source.up and way == "phases":
                 continue
             operations, moved, after = work_of(source, way, dtype.itemsize)
-            bound = max(operations / operations_rate, moved / bytes_rate) + after / bytes_rate
+            bound = max(operations / operations_rate, moved / bytes_rate)
             times = None if layer is None or device is None else times_of(layer, batch, device)
             row = Row(
                 layer=source.name.removeprefix("synthesis."),
@@ -123,13 +131,52 @@ def table(resolution: int, batch: int, dtype: torch.dtype, device: str | None) -
                 gflop=operations / 1e9,
                 convolution_mb=moved / 1e6,
                 after_mb=after / 1e6,
-                bound_us=bound * 1e6,
+                convolution_bound_us=bound * 1e6,
+                bound_us=(bound + after / bytes_rate) * 1e6,
                 convolution_us=None if times is None else times[0] / batch * 1e6,
                 after_us=None if times is None else times[1] / batch * 1e6,
             )
             show(row)
             rows.append(row)
     return rows
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A layer whose convolution is well above its bound."""
+
+    layer: str
+    form: str
+    times_bound: float
+    could_save: float
+    """Share of a picture's time."""
+
+
+def suspects(rows: list[Row]) -> list[Suspect]:
+    """Of measured rows, where a convolution of our own may be worth writing; the worst first."""
+    fastest: dict[str, Row] = {}
+    for row in rows:
+        best = fastest.get(row.layer)
+        if best is None or time_of(row) < time_of(best):
+            fastest[row.layer] = row
+    whole = sum(map(time_of, fastest.values()))
+    found = [
+        Suspect(
+            row.layer,
+            row.form,
+            (row.convolution_us or 0.0) / row.convolution_bound_us,
+            ((row.convolution_us or 0.0) - row.convolution_bound_us) / whole,
+        )
+        for row in fastest.values()
+    ]
+    times, share = WORTH
+    worth = [suspect for suspect in found if suspect.times_bound >= times and suspect.could_save >= share]
+    return sorted(worth, key=lambda suspect: -suspect.could_save)
+
+
+def time_of(row: Row) -> float:
+    """Measured microseconds for a picture."""
+    return (row.convolution_us or 0.0) + (row.after_us or 0.0)
 
 
 def show(row: Row) -> None:
@@ -157,9 +204,16 @@ def main() -> None:
     gflop, megabytes = sum(row.gflop for row in once), sum(row.convolution_mb + row.after_mb for row in once)
     bound = sum(row.bound_us for row in once)
     print(f"all, transposed: {gflop:.1f} GFLOP, {megabytes:.0f} MB, at least {bound:.0f} µs")
+    worth = [] if options.device is None else suspects(rows)
+    for suspect in worth:
+        print(
+            f"{suspect.layer}, {suspect.form}: {suspect.times_bound:.1f} times its bound; "
+            f"a convolution of our own could save {suspect.could_save:.0%} of a picture's time"
+        )
     if options.json:
         facts = {"resolution": options.resolution, "batch": options.batch, "dtype": options.dtype}
-        options.json.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1))
+        tables = {"rows": [asdict(row) for row in rows], "suspects": [asdict(suspect) for suspect in worth]}
+        options.json.write_text(json.dumps(facts | tables, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 On the same model, frames and settings, in turns. The whole can be no faster than the slower of the two; where both
 compute on the same cores, it can be no faster than their times added up. Prints frames a second of each, and the
-whole's share of both bounds. The whole renders three minutes' worth of chunks from prepared inputs, without
-listening.
+whole's share of both bounds. All of them work from prepared inputs, without listening, on the chunks of a render.
 
-    python benchmarks/pipeline.py [--resolution 1024] [--frames 240] [--device auto] [--workers N] [--json FILE]
+    python benchmarks/pipeline.py [--resolution 1024] [--frames 240] [--device auto] [--workers N] [--encoders 1,2,4]
+                                  [--json FILE]
+
+--workers also makes the same chunks in one process of their own and in so many, their start included; --encoders also
+has so many encoders at once.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ import numpy as np
 import torch
 from common import save_model
 
+from audioreactive import RenderSettings
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import WorkerCrew
 from audioreactive.demo import DEMO_SONG
-from audioreactive.pipeline import Recipe, RenderSettings, prepare
+from audioreactive.pipeline import Recipe, prepare
 from audioreactive.production import Production, produce
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
@@ -64,6 +68,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="auto", choices=["auto", "x264", "nvenc"])
     parser.add_argument("--batch", type=int)
     parser.add_argument("--workers", type=int, help="also with so many processes")
+    parser.add_argument("--encoders", help="also with so many encoders at once, separated by commas")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     keep_freed_memory()
@@ -72,22 +77,33 @@ def main() -> None:
         production = _prepared(folder, options)
         length = chunk_length(production.settings.chunk, production.features.fps, production.scene.batch)
         chunks = plan_chunks(0, production.frames, length)
-        rounds = [_round(production, chunks, folder, options.workers) for _ in range(options.rounds)]
+        encoders = [int(count) for count in options.encoders.split(",")] if options.encoders else []
+        rounds = [_round(production, chunks, folder, options.workers, encoders) for _ in range(options.rounds)]
     rates = {key: production.frames / float(np.median([times[key] for times in rounds])) for key in rounds[0]}
-    slower = min(rates["generator alone"], rates["encoder alone"])
-    added = 1 / (1 / rates["generator alone"] + 1 / rates["encoder alone"])
     scene, kind = production.scene, production.encoding.kind
     print(
         f"{options.resolution}², {scene.device}, {str(scene.dtype).removeprefix('torch.')}, batch {scene.batch}, "
         f"{scene.layout}, {kind.video_encoder}, {available_cores()} cores, {torch.get_num_threads()} threads"
     )
     for key, rate in rates.items():
-        print(f"{key:24} {rate:8.2f} frames/s")
-    print(f"{'whole / slower of both':24} {rates['whole render'] / slower:8.3f}")
+        print(f"{key:28} {rate:8.2f} frames/s")
+    shares = {"share_of_slower": rates["whole render"] / min(rates["generator alone"], rates["encoder alone"])}
+    print(f"{'whole / slower of both':28} {shares['share_of_slower']:8.3f}")
     if production.generator.device.type == "cpu":
-        print(f"{'whole / one after other':24} {rates['whole render'] / added:8.3f}")
+        added = 1 / (1 / rates["generator alone"] + 1 / rates["encoder alone"])
+        shares["share_of_one_after_other"] = rates["whole render"] / added
+        print(f"{'whole / one after the other':28} {shares['share_of_one_after_other']:8.3f}")
+    if options.workers:
+        name = _workers(options.workers)
+        shares["time_of_workers"] = rates[_workers(1)] / rates[name]
+        print(f"{f'time of {name} / one':28} {shares['time_of_workers']:8.3f}")
     if options.json:
-        options.json.write_text(json.dumps({**vars(options), "json": None, "rates": rates}, indent=2) + "\n")
+        facts = {**vars(options), "json": None, "cores": available_cores(), "video_encoder": kind.video_encoder}
+        options.json.write_text(json.dumps({**facts, "rates": rates, **shares}, indent=1) + "\n")
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' * (count > 1)}"
 
 
 def _prepared(folder: Path, options: argparse.Namespace) -> Production:
@@ -103,7 +119,9 @@ def _prepared(folder: Path, options: argparse.Namespace) -> Production:
     return prepare(DEMO_SONG, folder / "out.mp4", model=model, recipe=Recipe(seed=0), settings=settings)
 
 
-def _round(production: Production, chunks: list[Chunk], folder: Path, workers: int | None) -> dict[str, float]:
+def _round(
+    production: Production, chunks: list[Chunk], folder: Path, workers: int | None, encoders: list[int]
+) -> dict[str, float]:
     """Seconds of each."""
     scene, encoding = production.scene, production.encoding
     renderer = scene.renderer_with(production.generator)
@@ -113,12 +131,11 @@ def _round(production: Production, chunks: list[Chunk], folder: Path, workers: i
         for _ in renderer.batches(firsts):
             pass
 
-    ((_, pictures),) = renderer.batches([0])
+    *_, (_, pictures) = renderer.batches([0] * 4)  # on a GPU the second is recorded
     repeated = Repeated(pictures, on_gpu=renderer.on_gpu)
-    encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu)
 
-    def encode() -> None:
-        maker = ChunkMaker(repeated, encoding, folder, encoders=encoders)  # type: ignore[arg-type]
+    def encode(at_once: int) -> None:
+        maker = ChunkMaker(repeated, encoding, folder, encoders=at_once)  # type: ignore[arg-type]
         list(maker.make(chunks, lambda frames: None))
 
     def whole(crew: Crew) -> None:
@@ -127,13 +144,15 @@ def _round(production: Production, chunks: list[Chunk], folder: Path, workers: i
     times = {
         "whole render": _seconds(lambda: whole(LocalCrew(lambda: renderer, encoding))),
         "generator alone": _seconds(generate),
-        "encoder alone": _seconds(encode),
+        "encoder alone": _seconds(lambda: encode(encoders_at_once(available_cores(), on_gpu=renderer.on_gpu))),
         "whole, to the file": _seconds(lambda: produce(production, folder / "out.mp4", overwrite=True)),
     }
     if workers:
         for count in {1, workers}:
             crew = WorkerCrew(scene, encoding, count, Silent())
-            times[f"{count} worker{'s' * (count > 1)}"] = _seconds(lambda crew=crew: whole(crew))
+            times[_workers(count)] = _seconds(lambda crew=crew: whole(crew))
+    for count in encoders:
+        times[f"encoder alone, {count} at once"] = _seconds(lambda count=count: encode(count))
     return times
 
 

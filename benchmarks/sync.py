@@ -22,7 +22,8 @@ import soundfile
 from common import save_small_model
 
 from audioreactive.patches.schema import Patch
-from audioreactive.pipeline import RenderSettings, render
+from audioreactive.pipeline import render
+from audioreactive.production import RenderSettings
 from audioreactive.video import ffmpeg_path, read_frames
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from correlation_groups import MUSIC
 
-from audioreactive.correlation import score_features, sound_tables, watch
+from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
 from audioreactive.files import write_aside
 from audioreactive.learn.dataset import Song, hear_music, split_songs
@@ -192,13 +192,13 @@ class Bench:
         heard, _ = sound_tables(song.features)
         since = np.maximum(shown[:, None] - np.arange(STEP), 0)
         passage = {name: table[since].max(axis=1) for name, table in heard.items()}
-        card = score_features(passage, seen, fps=song.features.fps / STEP, with_cells=False)
+        score = score_total(passage, seen, fps=song.features.fps / STEP)
         np.savez(
             self.folder / f"film-{self.file.stem}-{method}-{index}.npz",
             described=torch.cat(described).numpy(),
             ws=torch.cat(ws).numpy(),
         )
-        return {"song": song.name, "raw": card.total.raw, "corrected": card.total.z}
+        return {"song": song.name, "raw": score.raw, "corrected": score.z}
 
     def sample(self) -> dict[str, int]:
         """The model's own pictures and latents, from seeds 0 upwards."""
@@ -272,11 +272,11 @@ class Bench:
 
     def scores(self, motion: Callable[[Song], dict[str, FloatArray]]) -> dict[str, Any]:
         """Raw and corrected scores of what a synthesizer makes for each held-out song."""
-        cards = []
+        scores = []
         for song in self.songs[1]:
             heard, _ = sound_tables(song.features)
-            cards.append(score_features(heard, motion(song), fps=song.features.fps, with_cells=False).total)
-        return {"raw": [card.raw for card in cards], "corrected": [card.z for card in cards]}
+            scores.append(score_total(heard, motion(song), fps=song.features.fps))
+        return {"raw": [score.raw for score in scores], "corrected": [score.z for score in scores]}
 
     def variant(self, name: str, **choices: Any) -> dict[str, Any]:
         """Train a variant, and score it."""
@@ -295,8 +295,8 @@ class Bench:
             heard, _ = sound_tables(song.features)
             seen = hippo_tables(song, weights={name: 10.0}, correction=0.0)
             for other in WEIGHTED:
-                card = score_features({other: heard[other]}, seen, fps=song.features.fps, with_cells=False)
-                found[other].append(card.total.raw)
+                score = score_total({other: heard[other]}, seen, fps=song.features.fps)
+                found[other].append(score.raw)
         return {other: float(np.median(values)) for other, values in found.items()}
 
 

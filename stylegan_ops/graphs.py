@@ -54,10 +54,10 @@ class GraphSynthesis:
 
         synthesise = GraphSynthesis(generator, functools.partial(ops.rgb_to_yuv420, compiled=generator.compiled))
 
-    The first batch of a shape is computed as ever and recorded on the way, the others are replayed; the pixels are the
-    same. Inputs are copied into the graph's memory and the result out of it: both belong to the caller. What cannot be
-    recorded (no GPU, more than `MOST_GRAPHS` shapes, an operation that CUDA does not record) is computed as ever, and
-    the log says why at level DEBUG. For one thread at a time.
+    The first batch of a shape is computed as ever, the second recorded, and from there on all are replayed; the pixels
+    are the same. Inputs are copied into the graph's memory and the result out of it: both belong to the caller. What
+    cannot be recorded (no GPU, more than `MOST_GRAPHS` shapes, too little memory, an operation that CUDA does not
+    record) is computed as ever, and the log says why at level DEBUG. For one thread at a time.
     """
 
     def __init__(self, generator: Generator, then: Callable[[Tensor], Tensor] | None = None) -> None:
@@ -65,29 +65,40 @@ class GraphSynthesis:
 
         Args:
             generator: what to call.
-            then: what is done with its pictures (B, 3, H, W), in PyTorch's operations alone.
+            then: what is done with its pictures (B, 3, H, W): in PyTorch's operations alone, none of which waits for
+                the GPU or takes values from the computer's memory.
         """
         self._generator = generator
         self._then = then
+        self._seen: set[object] = set()
         self._graphs: dict[object, _Graph | None] = {}
         self._said = False
 
     @torch.no_grad()
     def __call__(self, ws: Tensor, noise: Noise = "const") -> Tensor:
         """As `Generator.synthesis`; or what `then` makes of it."""
-        if self._generator.device.type != "cuda":
+        if not _on_gpu(self._generator):
             self._say_once("the generator is not on a GPU")
             return self._compute(ws, noise)
         shape = (ws.shape, noise if isinstance(noise, str) else tuple(values.shape for values in noise))
-        if shape not in self._graphs:
-            if len(self._graphs) >= MOST_GRAPHS:
-                self._say_once(f"there are {MOST_GRAPHS} graphs already")
-                return self._compute(ws, noise)
+        if shape not in self._seen:  # one that does not come again is not worth recording
             found = self._compute(ws, noise)  # a wrong shape is told here
-            self._graphs[shape] = self._record(ws, noise)
+            self._seen.add(shape)
             return found
-        graph = self._graphs[shape]
-        return self._compute(ws, noise) if graph is None else graph.replay(ws, noise)
+        if shape not in self._graphs and len(self._graphs) < MOST_GRAPHS:
+            self._graphs[shape] = self._record(ws, noise)
+        graph = self._graphs.get(shape)
+        if graph is None:
+            self._say_once(f"there are {MOST_GRAPHS} graphs already")
+            return self._compute(ws, noise)
+        return graph.replay(ws, noise)
+
+    def forget(self) -> None:
+        """Drop all that was recorded, and the memory that it keeps."""
+        if any(self._graphs.values()):
+            torch.cuda.synchronize(self._generator.device)  # the last of them may still run
+        self._graphs.clear()
+        self._seen.clear()
 
     def _compute(self, ws: Tensor, noise: Noise) -> Tensor:
         pictures = self._generator.synthesis(ws, noise)
@@ -97,22 +108,24 @@ class GraphSynthesis:
     @torch.no_grad()
     def _record(self, ws: Tensor, noise: Noise) -> _Graph | None:
         device = self._generator.device
-        own_ws = ws.to(device, torch.float32, copy=True)
-        own_noise = noise
-        if not isinstance(noise, str):
-            own_noise = [values.to(device, torch.float32, copy=True).contiguous() for values in noise]
-        graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(device))
         try:
+            own_ws = ws.to(device, torch.float32, copy=True)
+            own_noise = noise
+            if not isinstance(noise, str):
+                own_noise = [values.to(device, torch.float32, copy=True).contiguous() for values in noise]
+            stream.wait_stream(torch.cuda.current_stream(device))
+            graph = torch.cuda.CUDAGraph()
+            # This brings the caller's stream back where recording fails; `torch.cuda.graph` alone does not.
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UPS):
                     self._compute(own_ws, own_noise)
-            # Other threads may go on using CUDA in the meantime.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                found = self._compute(own_ws, own_noise)
+                # Other threads may go on using CUDA in the meantime.
+                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                    found = self._compute(own_ws, own_noise)
         except RuntimeError as error:
             self._say_once(str(error).partition("\n")[0])
+            torch.cuda.synchronize(device)  # the stream may still read what is given back now
             return None
         torch.cuda.current_stream(device).wait_stream(stream)
         return _Graph(graph, own_ws, own_noise, found)
@@ -121,3 +134,7 @@ class GraphSynthesis:
         if not self._said:
             log.debug("synthesis is not recorded as a CUDA graph: %s", reason)
         self._said = True
+
+
+def _on_gpu(generator: Generator) -> bool:
+    return generator.device.type == "cuda"

@@ -283,7 +283,9 @@ def _to_rgb_ref(x: Tensor, paint: Paint) -> None:
 
 def _rgb_to_yuv420_ref(image: Tensor) -> Tensor:
     unit = image.float().mul(0.5).add_(0.5).nan_to_num_(0.0).clamp_(0, 1)
-    luma = torch.tensor([0.2126, 0.7152, 0.0722], device=image.device).view(1, 3, 1, 1)
+    # Filled and not copied: a CUDA graph does not record copies from the computer's memory.
+    luma = torch.stack([image.new_full((), share, dtype=torch.float32) for share in (0.2126, 0.7152, 0.0722)])
+    luma = luma.view(1, 3, 1, 1)
     even, odd = unit[..., 0::2], unit[..., 1::2]
     before = torch.cat([even[..., :1], odd[..., :-1]], dim=-1)
     around = (before + 2 * even + odd) / 4  # [B, 3, H, W / 2]

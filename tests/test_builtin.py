@@ -1,9 +1,8 @@
-"""The built-in model: it loads fast, its pictures have contrast and colour, and everything moves it."""
+"""The built-in model: its pictures have contrast and colour, and everything moves it."""
 
 from __future__ import annotations
 
 import json
-import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from audioreactive.builtin import TRUNCATION, builtin_generator
 from audioreactive.patches.schema import DEPTHS, depth_slices
@@ -35,10 +35,8 @@ def difference(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((first.clamp(-1, 1) - second.clamp(-1, 1)).abs().mean()) * 127.5
 
 
-def test_size_and_speed_of_loading() -> None:
-    start = time.process_time()
+def test_its_size() -> None:
     generator = builtin_generator()
-    assert time.process_time() - start < 2
     assert generator.img_size == (256, 256) and generator.num_ws == 14 and generator.c_dim == 0
 
 
@@ -89,8 +87,11 @@ def test_every_depth_moves_the_picture_in_its_own_way(generator: Generator, ws: 
 def test_noise_moves_the_picture_but_does_not_hide_it(generator: Generator, ws: torch.Tensor) -> None:
     stream = torch.Generator().manual_seed(1)
     noise = [torch.randn(1, 1, *size, generator=stream) for size in generator.noise_sizes]
-    change = difference(generator.synthesis(ws, noise), generator.synthesis(ws))
-    assert 5 < change < 40
+    before, after = generator.synthesis(ws).clamp(-1, 1), generator.synthesis(ws, noise).clamp(-1, 1)
+    assert 5 < difference(after, before) < 40
+    change = after - before
+    coarse = F.avg_pool2d(change, 32).square().mean() / change.square().mean()
+    assert coarse < 0.25, "it moves texture, not the drawing"
 
 
 def test_latents_nearby_give_pictures_nearby(generator: Generator, ws: torch.Tensor) -> None:

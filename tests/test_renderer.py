@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emulated_graphs import Graph, play_graphs
 
 from audioreactive import renderer
 from audioreactive.delivery import CudaDelivery
@@ -105,6 +106,19 @@ def test_the_batch_fits_the_memory_that_there_is(monkeypatch) -> None:
     assert total_memory(torch.device("cpu")) > 1 << 28
 
 
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        ("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried", True),
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_a_lack_of_memory_in_pytorchs_words(words: str, lacks: bool) -> None:
+    assert renderer._is_out_of_memory(RuntimeError(words)) == lacks
+
+
 class Short(Recorder):
     """Has memory for so many frames at once."""
 
@@ -177,10 +191,59 @@ def test_a_gpu_has_its_next_batches_before_the_oldest_is_waited_for() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_pinned_copies_are_whole() -> None:
     delivery = CudaDelivery(torch.device("cuda"))
-    sent = [torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8, device="cuda") for _ in range(8)]
-    waits = [delivery.send(pixels) for pixels in sent]
-    for pixels, wait in zip(sent, waits, strict=True):
-        np.testing.assert_array_equal(wait(), pixels.cpu().numpy())
+    shape = (4, 512, 512, 3)  # large enough that a copy is still under way when the next batch is painted
+    waits = [delivery.send(torch.full(shape, level, dtype=torch.uint8, device="cuda")) for level in range(8)]
+    for level, wait in enumerate(waits):
+        assert (wait() == level).all(), "another batch was painted over it"
+
+
+class Moving:
+    """Latents and noise for a small network that differ from frame to frame; memory may run out once, at a frame."""
+
+    def __init__(self, network: Generator, frames: int) -> None:
+        stream = torch.Generator().manual_seed(1)
+        self.ws = torch.randn(frames, network.num_ws, network.w_dim, generator=stream)
+        self.maps = [torch.randn(frames, 1, *size, generator=stream) for size in network.noise_sizes]
+        self.lacks_memory_at: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.ws)
+
+    def frames(self, start: int, stop: int) -> torch.Tensor:
+        if self.lacks_memory_at in range(start, stop):
+            self.lacks_memory_at = None
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.ws[start:stop]
+
+    def noise(self) -> MovingNoise:
+        return MovingNoise(self)
+
+
+class MovingNoise:
+    def __init__(self, moving: Moving) -> None:
+        self.moving = moving
+
+    def frames(self, start: int, stop: int) -> list[torch.Tensor]:
+        return [values[start:stop] for values in self.moving.maps]
+
+
+@pytest.mark.parametrize("layout", ["rgb24", "yuv420p"])
+def test_batches_recorded_as_a_graph_are_the_same(monkeypatch, layout: str) -> None:
+    network = Generator.random(img_resolution=16, channel_base=128, seed=0, z_dim=8, w_dim=8, mapping_layers=1)
+    moving = Moving(network, 32)
+    renders = [Renderer(network, moving, moving.noise(), batch=4, layout=layout) for _ in range(2)]
+    plain = dict(renders[0].batches(range(0, 32, 4)))
+    streams = play_graphs(monkeypatch)
+    moving.lacks_memory_at = 18
+    found = dict(renders[1].batches(range(0, 32, 4)))
+    for first in range(0, 16, 4):
+        np.testing.assert_array_equal(found[first], plain[first])
+    # Two frames at once from here on: the graph for four has gone, one for two is recorded.
+    for first in range(16, 32, 4):
+        assert np.abs(found[first].astype(int) - plain[first]).max() <= 1
+    assert renders[1].computed_at_once == 2 and streams.recorded == 2
+    assert len(renders[1]._paint._graphs) == 1
+    assert Graph.replays == 3 + 7
 
 
 def test_yuv_frames_are_half_as_many_bytes_and_the_same_colours() -> None:

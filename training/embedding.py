@@ -62,7 +62,9 @@ class Embedding:
         curves = [torch.sin(f * place + phase) for f in self.FREQUENCIES for phase in (0.0, math.pi / 2)]
         small = 0.7 * torch.diag(torch.tensor([1.0] * knots + [0.05]))  # small weights rather than exact curves
         goal = torch.cat([torch.stack(curves, 1), torch.zeros(knots + 1, len(curves))])
-        drawn = torch.linalg.lstsq(torch.cat([basis, small]), goal).solution.T  # (curves, knots + 1)
+        # In float64, rounded: LAPACK's threads do not always add up in the same order, and runs shall begin alike.
+        solved = torch.linalg.lstsq(torch.cat([basis, small]).double(), goal.double()).solution
+        drawn = solved.float().T  # (curves, knots + 1)
         drawn = torch.cat([drawn, -drawn])
         weight = torch.zeros(len(drawn), directions, inputs)
         for direction in range(directions):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from audioreactive.chunks.folder import WorkFolder
 from audioreactive.errors import VideoError
+from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import SoundTrack, join
 from audioreactive.video.encoder import explained
 from audioreactive.video.writer import NameTaken, check_output, publish
@@ -94,8 +95,10 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
     missing = [chunk for chunk in film.chunks if chunk.index not in made]
     if made:
         progress.say(f"{len(made)} of {len(film.chunks)} chunks are there from before")
-    sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+    sound: SoundTrack | None = None
     try:
+        with held_back():
+            sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
             with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
@@ -119,7 +122,8 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
             )
         raise
     finally:
-        sound.abandon()
+        if sound:
+            sound.abandon()
 
 
 def _bring_to_disk(made: Path) -> None:

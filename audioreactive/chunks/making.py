@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import ENCODER_THREADS
 
 if TYPE_CHECKING:
@@ -160,8 +161,9 @@ class ChunkMaker:
         while True:
             # Where batches are asked for ahead, all places may be taken by chunks whose last frames are under way.
             while (len(self._alive) < self._encoders or not self._open) and (chunk := next(chunks, None)) is not None:
-                lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
-                self._alive.append(lane)
+                with held_back():  # an encoder that nobody knew of would bring its file back after the clearing up
+                    lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
+                    self._alive.append(lane)
                 self._open.append(lane)
             if not self._open:
                 return

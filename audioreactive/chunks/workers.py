@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
+from audioreactive.video.encoder import ending
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -273,17 +274,17 @@ class _Office:
         worker.pipe.close()
         if worker.process.exitcode == 0 and not worker.chunks:
             return
-        ending = _ending(worker.process.exitcode)
+        how = ending(worker.process.exitcode)
         self._deaths_in_a_row += 1
         for index in worker.chunks:
             self._attempts[index] = self._attempts.get(index, 0) + 1
         tried = max((self._attempts[index] for index in worker.chunks), default=0)
         if tried >= MOST_ATTEMPTS or self._deaths_in_a_row > MOST_ATTEMPTS * self._count:
             raise RenderError(
-                f"workers die again and again ({ending}); is there too little memory for {self._count} of them? "
+                f"workers die again and again ({how}); is there too little memory for {self._count} of them? "
                 "Take fewer --workers, or a smaller --batch"
             )
-        self._crew.progress.say(f"worker {worker.number} died ({ending}); another takes its place")
+        self._crew.progress.say(f"worker {worker.number} died ({how}); another takes its place")
         self._advance(-worker.frames)
         self._todo.extendleft(reversed(worker.chunks.values()))
         self._hire(worker.number)
@@ -370,12 +371,3 @@ def _end_with_parent() -> None:
 def _leave(signum: int, frame: FrameType | None) -> None:
     """Through the doors that leave no encoder and no half file behind."""
     sys.exit(128 + signum)
-
-
-def _ending(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -93,12 +93,9 @@ def run(command: click.Command, name: str) -> NoReturn:
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            click.echo(f"error: no file can have a name this long: {shown(error.filename)}", err=True)
-        elif is_mendable(error):
-            click.echo(f"error: {printable(str(error))}", err=True)
-        else:
+        if (sentence := sentence_for(error)) is None:
             raise
+        click.echo(f"error: {sentence}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -108,9 +105,13 @@ def _terminated(signum: int, frame: FrameType | None) -> None:
     sys.exit(128 + signum)
 
 
-def is_mendable(error: Exception) -> bool:
-    """Whether this is a sentence for a person rather than a fault of ours. The generator's package is not imported
-    for the question: an error of its can only come from a module that is there.
+def sentence_for(error: Exception) -> str | None:
+    """What a person reads of an error that they can mend, fit for a terminal; None of a fault of ours.
+
+    The generator's package is not imported for the question: an error of its can only come from a module that is there.
     """
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"no file can have a name this long: {shown(error.filename)}"
     errors = sys.modules.get("stylegan_ops.errors")
-    return isinstance(error, AudioReactiveError) or (errors is not None and isinstance(error, errors.StyleGANError))
+    mendable = isinstance(error, AudioReactiveError) or (errors is not None and isinstance(error, errors.StyleGANError))
+    return printable(str(error)) if mendable else None

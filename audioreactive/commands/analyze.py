@@ -9,18 +9,19 @@ import click
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import PATH, FrameRate, Stem, overwrite_option, quiet_option, stem_table
+from audioreactive.commands.reports import check_reports, plot_option
 
 if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
     from audioreactive.features import Features
-    from audioreactive.pipeline import BeatTracker
+    from audioreactive.features.names import BeatTracker
 
 
 @click.command(context_settings=CONTEXT)
 @click.argument("song", type=PATH)
-@click.option("--plot", type=PATH, metavar="FILE", help="Draw all features into a .png, .pdf or .svg file.")
+@plot_option("all features over time")
 @click.option("--fps", type=FrameRate(), default="24", show_default=True, help="Frame grid of the features.")
 @click.option("--stem", "stems", type=Stem(), multiple=True, help="A stem as a source of features.")
 @click.option("--beats", type=click.Choice(["librosa", "madmom"]), default="librosa", show_default=True)
@@ -36,13 +37,10 @@ def command(
     quiet: bool,
 ) -> None:
     """Show what is heard in SONG: tempo, beats, sections, and every feature."""
-    from audioreactive.pipeline import RenderSettings, listen
+    from audioreactive.pipeline import listen
+    from audioreactive.production import RenderSettings
 
-    if plot is not None:
-        from audioreactive.files import check_name
-        from audioreactive.plots import PICTURES
-
-        check_name(plot, PICTURES, overwrite=overwrite)
+    check_reports(plot, overwrite=overwrite)
     table = stem_table(stems)
     names = tuple(f"{stem}.{feature}" for stem in table for feature in ("rms", "onsets", "chroma"))
     features = listen(

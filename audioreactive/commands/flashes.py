@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import PATH, overwrite_option, quiet_option
+from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,34 +23,25 @@ BEYOND = 1
 
 @click.command(context_settings=CONTEXT)
 @click.argument("video", type=PATH)
-@click.option("--plot", type=PATH, metavar="FILE", help="Draw the flashes over time: a .png, .pdf or .svg file.")
-@click.option("--json", "numbers", type=PATH, metavar="FILE", help="Write all numbers into a .json file.")
+@plot_option("the flashes over time")
+@json_option
 @overwrite_option
 @quiet_option
 def command(video: Path, plot: Path | None, numbers: Path | None, overwrite: bool, quiet: bool) -> int:
-    r"""Count the flashes of VIDEO by the rules of WCAG 2.2 and ITU-R BT.1702, which protect photosensitive viewers.
+    """Count the flashes of VIDEO by the rules of WCAG 2.2 and ITU-R BT.1702, which protect photosensitive viewers.
 
     \b
     audioreactive flashes video.mp4 --plot flashes.png
 
     Ends with exit code 1 where there are more than three flashes in any one second.
     """
-    from audioreactive.files import check_name, write_aside
-
-    if plot is not None:
-        from audioreactive.plots import PICTURES
-
-        check_name(plot, PICTURES, overwrite=overwrite)
-    if numbers is not None:
-        check_name(numbers, (".json",), overwrite=overwrite)
+    check_reports(plot, numbers, overwrite=overwrite)
     from audioreactive.flashes import find_flashes
 
     report = find_flashes(video, progress=progress_for(quiet))
     click.echo(describe(report, video.name))
     if numbers is not None:
-        with write_aside(numbers) as partial:
-            partial.write_text(json.dumps(as_json(report), indent=2) + "\n", "utf-8")
-        click.echo(numbers)
+        write_numbers(as_json(report), numbers)
     if plot is not None:
         from audioreactive.plots import plot_flashes
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands import CONTEXT, is_mendable
+from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     PATH,
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from audioreactive.chunks.workers import Staff
-    from audioreactive.pipeline import BeatTracker, LoadedModel, Recipe, RenderSettings
-    from audioreactive.production import Production
+    from audioreactive.features.names import BeatTracker
+    from audioreactive.pipeline import LoadedModel, Recipe
+    from audioreactive.production import Production, RenderSettings
     from audioreactive.renderer import Precision
     from audioreactive.sizes import Fit
     from audioreactive.video import VideoEncoder
@@ -149,7 +150,7 @@ def command(
     workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> int:  # fmt: skip
-    r"""Render each SONG to a video in which every motion can be traced to something heard.
+    """Render each SONG to a video in which every motion can be traced to something heard.
 
     \b
     render song.mp3
@@ -165,8 +166,9 @@ def command(
     """
     from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides
     from audioreactive.files import check_name
-    from audioreactive.pipeline import Recipe, RenderSettings
+    from audioreactive.pipeline import Recipe
     from audioreactive.presets import load_preset
+    from audioreactive.production import RenderSettings
     from audioreactive.video import check_output
 
     jobs = _inputs_and_outputs(songs, demo, output)
@@ -290,10 +292,10 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
                 check_output(output, order.overwrite)
                 _render(song, output, model, order, staff)
             except Exception as error:
-                if not is_mendable(error):
+                if (sentence := sentence_for(error)) is None:
                     raise
-                bad.append(str(song))
-                click.echo(f"error: {song}: {error}", err=True)
+                bad.append(printable(str(song)))
+                click.echo(f"error: {bad[-1]}: {sentence}", err=True)
     if bad:
         click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
     return 1 if bad else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import PATH, overwrite_option, quiet_option
+from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,35 +21,26 @@ if TYPE_CHECKING:
 @click.command(context_settings=CONTEXT)
 @click.argument("video", type=PATH)
 @click.option("--audio", type=PATH, metavar="FILE", help="The song. [default: the sound inside the video]")
-@click.option("--plot", type=PATH, metavar="FILE", help="Draw which sound moves what: a .png, .pdf or .svg file.")
-@click.option("--json", "numbers", type=PATH, metavar="FILE", help="Write all numbers into a .json file.")
+@plot_option("which sound moves what")
+@json_option
 @overwrite_option
 @quiet_option
 def command(
     video: Path, audio: Path | None, plot: Path | None, numbers: Path | None, overwrite: bool, quiet: bool
 ) -> None:
-    r"""Measure how audio-reactive VIDEO is, in deviations above chance.
+    """Measure how audio-reactive VIDEO is, in deviations above chance.
 
     \b
     audioreactive score video.mp4 --audio song.mp3 --plot score.png
     audioreactive score video.mp4                 the sound inside the video
     """
-    from audioreactive.files import check_name, write_aside
-
-    if plot is not None:
-        from audioreactive.plots import PICTURES
-
-        check_name(plot, PICTURES, overwrite=overwrite)
-    if numbers is not None:
-        check_name(numbers, (".json",), overwrite=overwrite)
+    check_reports(plot, numbers, overwrite=overwrite)
     from audioreactive.correlation import score
 
     card = score(video, audio, progress=progress_for(quiet))
     click.echo(describe(card))
     if numbers is not None:
-        with write_aside(numbers) as partial:
-            partial.write_text(json.dumps(as_json(card), indent=2) + "\n", "utf-8")
-        click.echo(numbers)
+        write_numbers(as_json(card), numbers)
     if plot is not None:
         from audioreactive.plots import plot_score
 
@@ -57,8 +48,8 @@ def command(
         click.echo(plot)
 
 
-CLEAR_PEAK = 4.0
-"""Deviations above chance: the highest of a hundred lags does not come there by itself."""
+CLEAR_PEAK = 0.05
+"""How often chance alone may have so high a peak as one that counts as clear."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
 
@@ -67,25 +58,32 @@ def describe(card: ScoreCard) -> str:
     """The score, for a person."""
     total = card.total
     verdict = "a reaction" if total.z > 2 else "no more than chance"
-    if card.peak < CLEAR_PEAK:
-        lag = "no clear peak within two seconds"
-    elif card.lag == 0:
-        lag = "0 frames: sound and picture are in step"
-    else:
-        order = "after" if card.lag > 0 else "before"
-        lag = f"the sound comes {abs(card.lag)} frames {order} what it moves; there, {card.peak:+.1f} deviations"
     strongest = sorted(card.cells, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
     return "\n".join(
         [
             f"score   {total.z:+.1f} deviations above chance: {verdict} (p = {total.p:.3f})",
             f"raw     {total.raw:.4f}; {len(card.shifts)} shifts give {total.mean:.4f} ± {total.deviation:.4f}",
-            f"lag     {lag}",
+            f"lag     {_lag(card)}",
             f"length  {card.frames} frames at {card.fps} a second",
             "",
             "what moves what",
             *(f"  {card.cells[cell].z:+6.1f}  {cell[0]:20} {cell[1]}" for cell in strongest),
         ]
     )
+
+
+def _lag(card: ScoreCard) -> str:
+    """Where the peak is, and whether it is one."""
+    away = f"{abs(card.lag)} frame{'s' if abs(card.lag) != 1 else ''}"
+    where = (
+        "in step" if card.lag == 0 else f"the sound comes {away} {'after' if card.lag > 0 else 'before'} what it moves"
+    )
+    if card.lag_p > CLEAR_PEAK:
+        reach = float(max(card.lags) / card.fps)
+        return f"no clear peak within {reach:.2g} seconds; the best fit is {where} (p = {card.lag_p:.2f})"
+    if card.lag == 0:
+        return "0 frames: sound and picture are in step"
+    return f"{where}; there, {card.peak:+.1f} deviations"
 
 
 def as_json(card: ScoreCard) -> dict[str, object]:
@@ -95,6 +93,7 @@ def as_json(card: ScoreCard) -> dict[str, object]:
         "frames": card.frames,
         **asdict(card.total),
         "lag": card.lag,
+        "lag_p": card.lag_p,
         "lags": {str(lag): value for lag, value in card.lags.items()},
         "shifts": list(card.shifts),
         "cells": [{"heard": a, "seen": b, **asdict(score)} for (a, b), score in card.cells.items()],

@@ -60,15 +60,16 @@ def command(
     song: Path, seeds: tuple[int, ...] | None, presets: tuple[str, ...], output: Path, model: Path | None,
     start: Fraction | None, duration: Fraction, fps: Fraction, height: int, device: str, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    r"""Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
+    """Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
 
     \b
     audioreactive sheet song.mp3 --seeds 1-12 -o sheet.mp4
     audioreactive sheet song.mp3 --preset all -o sheet.png
     """
     from audioreactive.files import check_name
-    from audioreactive.pipeline import RenderSettings, frame_range, listen, load_model
+    from audioreactive.pipeline import frame_range, listen, load_model
     from audioreactive.plots import save_picture
+    from audioreactive.production import RenderSettings
     from audioreactive.renderer import choose_device, choose_dtype, default_batch
     from audioreactive.sheet import make_previews, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output

@@ -82,7 +82,7 @@ def command(
     residual: bool, examples: int, batch: int, learning_rate: float, correction: float,
     weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    r"""Train a synthesizer on a folder of music.
+    """Train a synthesizer on a folder of music.
 
     \b
     audioreactive train --music ~/Music -o mine.safetensors

@@ -6,7 +6,7 @@ chance           sound against picture, and both against chance
 files            a video and its sound -> a score
 """
 
-from audioreactive.correlation.chance import Score, ScoreCard, score_features
+from audioreactive.correlation.chance import Score, ScoreCard, score_features, score_total
 from audioreactive.correlation.files import score, sound_tables
 from audioreactive.correlation.matrices import CORRELATIONS, adjusted_rv, orthogonal_procrustes, pwcca, smi
 from audioreactive.correlation.video_features import VIDEO_FEATURES, watch
@@ -21,6 +21,7 @@ __all__ = [
     "pwcca",
     "score",
     "score_features",
+    "score_total",
     "smi",
     "sound_tables",
     "watch",

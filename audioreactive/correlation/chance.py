@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
     Tables = Mapping[str, FloatArray]
+    Weights = Mapping[str, float]
 
 WINDOW = 16.0
-"""Seconds: the length of the thesis' snippets (section 3.4.1)."""
+"""Seconds: the length of the thesis' snippets (section 3.4.1). What drifts over longer times is no reaction."""
 FEWEST_WINDOWS = 4
 """Shorter videos have shorter windows: one of them holds the seam of a sound that is shifted round and round, where
 slow motion fits worse than it would by chance, and that must not be all of them."""
@@ -94,8 +95,16 @@ class ScoreCard:
 
     @property
     def peak(self) -> float:
-        """Deviations above chance at the lag of the peak: the best of many, so that chance alone reaches 2 or 3."""
+        """Deviations above chance at the lag of the peak."""
         return (self.lags[self.lag] - self.total.mean) / max(self.total.deviation, 1e-12)
+
+    @property
+    def lag_p(self) -> float:
+        """How often chance alone has so high a peak: the best of so many lags, were they independent and their
+        correlations normally distributed (Šidák, 1967). Neighbours are alike, which makes it cautious.
+        """
+        one = math.erfc(self.peak / math.sqrt(2)) / 2
+        return -math.expm1(len(self.lags) * math.log1p(-min(one, 1 - 1e-12)))
 
 
 def score_features(
@@ -104,9 +113,8 @@ def score_features(
     *,
     fps: Fraction,
     more: Tables | None = None,
-    heard_weights: Mapping[str, float] | None = None,
-    seen_weights: Mapping[str, float] | None = None,
-    with_cells: bool = True,
+    heard_weights: Weights | None = None,
+    seen_weights: Weights | None = None,
 ) -> ScoreCard:
     """Compare what was heard with what was seen.
 
@@ -117,41 +125,61 @@ def score_features(
         more: further features of the sound for the cells, which the total leaves out.
         heard_weights: name -> weight in the total; 1 where nothing is said.
         seen_weights: likewise.
-        with_cells: whether the pairs are compared too.
 
     Raises:
         ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
     """
-    frames = len(next(iter(heard.values())))
-    check_frames(frames, fps)
-    edges = _window_edges(frames, fps)
-    sound = _Side({**heard, **(more or {})}, edges, heard_weights or {}, len(heard))
-    picture = _Side(seen, edges, seen_weights or {}, len(seen))
-    if not sound.total_columns.any():
-        raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
-    if not picture.total_columns.any():
-        raise ScoreError("nothing changes in the picture, so there is nothing that could react; check the video")
-    pair = _Pair(sound, picture)
-    widest = min(round(LARGEST_LAG * fps), frames // 4)
-    # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
-    reach = min(max(sound.memory(), picture.memory(), widest + 1), (frames - FEWEST_SHIFTS) // 2)
-    shifts = _spread(reach, frames - reach, SHIFTS)
-    lags = range(-widest, widest + 1)
-    true, true_cells = pair.values([0], cells=with_cells)
-    chance, chance_cells = pair.values(shifts, cells=with_cells)
+    pair = _compared(heard, seen, fps, more or {}, heard_weights or {}, seen_weights or {})
+    shifts, lags = pair.chance_shifts(), range(-pair.widest, pair.widest + 1)
+    true, true_cells = pair.values([0], cells=True)
+    chance, chance_cells = pair.values(shifts, cells=True)
     # At lag k the sound is k frames late: rolled back by k, it is in step.
     around, _ = pair.values([-lag for lag in lags], cells=False)
-    names = [(a, b) for a in sound.names for b in picture.names] if with_cells else []
-    cells = zip(names, true_cells[0].ravel(), chance_cells.reshape(len(shifts), -1).T, strict=True) if names else ()
+    names = [(a, b) for a in pair.sound.names for b in pair.picture.names]
+    cells = zip(names, true_cells[0].ravel(), chance_cells.reshape(len(shifts), -1).T, strict=True)
     return ScoreCard(
         fps=fps,
-        frames=frames,
+        frames=pair.frames,
         total=_against(float(true[0]), chance),
         cells={name: _against(float(raw), values) for name, raw, values in cells},
         lag=lags[int(np.argmax(around))],
         lags=dict(zip(lags, map(float, around), strict=True)),
         shifts=tuple(shifts),
     )
+
+
+def score_total(
+    heard: Tables,
+    seen: Tables,
+    *,
+    fps: Fraction,
+    heard_weights: Weights | None = None,
+    seen_weights: Weights | None = None,
+) -> Score:
+    """The total of `score_features` alone, in a fraction of the time.
+
+    Raises:
+        ScoreError: likewise.
+    """
+    pair = _compared(heard, seen, fps, {}, heard_weights or {}, seen_weights or {})
+    true, _ = pair.values([0], cells=False)
+    chance, _ = pair.values(pair.chance_shifts(), cells=False)
+    return _against(float(true[0]), chance)
+
+
+def _compared(
+    heard: Tables, seen: Tables, fps: Fraction, more: Tables, heard_weights: Weights, seen_weights: Weights
+) -> _Pair:
+    frames = len(next(iter(heard.values())))
+    check_frames(frames, fps)
+    edges = _window_edges(frames, fps)
+    sound = _Side({**heard, **more}, edges, heard_weights, len(heard))
+    picture = _Side(seen, edges, seen_weights, len(seen))
+    if not sound.total_columns.any():
+        raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
+    if not picture.total_columns.any():
+        raise ScoreError("nothing changes in the picture, so there is nothing that could react; check the video")
+    return _Pair(sound, picture, widest=min(round(LARGEST_LAG * fps), frames // 4))
 
 
 def check_frames(frames: int, fps: Fraction) -> None:
@@ -227,14 +255,22 @@ class _Side:
 class _Pair:
     """The correlations of a sound and a picture, at any shift of the sound."""
 
-    def __init__(self, sound: _Side, picture: _Side) -> None:
-        self.sound, self.picture = sound, picture
+    def __init__(self, sound: _Side, picture: _Side, *, widest: int) -> None:
+        self.sound, self.picture, self.widest = sound, picture, widest
         # Centring one side of a product is enough: the other side's means then meet zeros.
         self.seen = picture.centred()
+        self.frames = len(self.seen)
         self.prefix = torch.cat([sound.columns.new_zeros(1, sound.columns.shape[1]), sound.columns]).double().cumsum(0)
         self.energy = sound.columns.double().square().sum(0)
         self.seen_total = float((self.seen[:, : picture.total_width] * picture.column_weights).double().norm())
         self.seen_blocks = torch.stack([self.seen[:, block].double().norm() for block in picture.blocks])
+
+    def chance_shifts(self) -> list[int]:
+        """The shifts of the sound that stand for chance, in frames."""
+        # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
+        reach = max(self.sound.memory(), self.picture.memory(), self.widest + 1)
+        reach = min(reach, (self.frames - FEWEST_SHIFTS) // 2)
+        return _spread(reach, self.frames - reach, SHIFTS)
 
     def values(self, shifts: Sequence[int], *, cells: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n,) of all features and (n, heard, seen) of the pairs, for each shift of the sound in frames."""
@@ -251,7 +287,7 @@ class _Pair:
 
     def _cross(self, shift: int) -> torch.Tensor:
         """(A, B): AᵀB of the sound, rolled by `shift` frames, and the picture."""
-        frames = len(self.seen)
+        frames = self.frames
         shift %= frames
         sound = self.sound.columns
         cross: torch.Tensor = sound[: frames - shift].T @ self.seen[shift:]
@@ -259,7 +295,7 @@ class _Pair:
 
     def _energy(self, shift: int) -> torch.Tensor:
         """(A,) squared norms of the rolled sound's columns, centred in the picture's windows."""
-        frames, energy = len(self.seen), self.energy.clone()
+        frames, energy = self.frames, self.energy.clone()
         for start, stop in pairwise(self.sound.edges):
             first, last = (start - shift) % frames, (stop - shift) % frames
             total = self.prefix[last] - self.prefix[first]

@@ -62,40 +62,26 @@ VIDEO_FEATURES: dict[str, VideoFeature] = {
 }
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What one batch of frames leaves behind, each (n, C)."""
-
-    rgb: torch.Tensor
-    hsv: torch.Tensor
-    variance: torch.Tensor
-    spectrum: torch.Tensor
-    difference: torch.Tensor
-    directions: torch.Tensor
+_WIDTHS = (96, 96, 1, SPECTRUM_BANDS, 1, DIRECTIONS)
+"""Columns of what is measured of each frame: both histograms, variance, spectrogram, difference, directogram."""
+_BLOCK = 1024  # a multiple of BATCH
+"""Frames whose measurements lie in one piece of memory."""
 
 
 def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
     """(H, W, 3) uint8 RGB frames in order -> name -> (T, C) float32 for each of VIDEO_FEATURES; empty of no frames."""
-    measured: list[_Measured] = []
-    watcher: _Watcher | None = None
-    for batch in _batches(frames):
-        watcher = watcher or _Watcher(*batch.shape[1:3])
-        measured.append(watcher.measure(batch))
-    if not measured:
+    measured = _measured(frames)
+    if not len(measured):
         return {name: np.zeros((0, feature.channels), np.float32) for name, feature in VIDEO_FEATURES.items()}
-
-    def joined(name: str) -> torch.Tensor:
-        return torch.cat([getattr(part, name) for part in measured])
-
-    spectrum, directions, difference = joined("spectrum"), joined("directions"), joined("difference")
+    rgb, hsv, variance, spectrum, difference, directions = measured.split(_WIDTHS, dim=1)
     for changes in (directions, difference):
         changes[:1] = changes[1:2] if len(changes) > 1 else 0
     thirds = [round(SPECTRUM_BANDS * i / 3) for i in range(4)]
     varying = spectrum.var(0, correction=0).argsort(descending=True, stable=True)[:VARYING_BANDS]
     features = {
-        "rgb_histogram": joined("rgb"),
-        "hsv_histogram": joined("hsv"),
-        "visual_variance": joined("variance"),
+        "rgb_histogram": rgb,
+        "hsv_histogram": hsv,
+        "visual_variance": variance,
         "spectrogram": spectrum,
         "low_rms": _rms(spectrum[:, thirds[0] : thirds[1]]),
         "mid_rms": _rms(spectrum[:, thirds[1] : thirds[2]]),
@@ -108,6 +94,25 @@ def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
         "flow_onsets": _flux(directions),
     }
     return {name: table.numpy().astype(np.float32) for name, table in features.items()}
+
+
+def _measured(frames: Iterable[NDArray[np.uint8]]) -> torch.Tensor:
+    """(T, sum of _WIDTHS): what is measured of each frame.
+
+    It is kept in few large pieces. Many small ones would lie scattered among the large tables of a batch, and the C
+    library could not use those tables' memory again: a megabyte for each frame.
+    """
+    blocks: list[torch.Tensor] = []
+    watcher: _Watcher | None = None
+    count = 0
+    for batch in _batches(frames):
+        watcher = watcher or _Watcher(*batch.shape[1:3])
+        if count % _BLOCK == 0:
+            blocks.append(torch.empty(_BLOCK, sum(_WIDTHS)))
+        first = count % _BLOCK
+        blocks[-1][first : first + len(batch)] = watcher.measure(batch)
+        count += len(batch)
+    return torch.cat(blocks)[:count] if blocks else torch.empty(0, sum(_WIDTHS))
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
@@ -147,22 +152,23 @@ class _Watcher:
         self._previous_grey: NDArray[np.uint8] | None = None
         self._bands, self._band_sizes = _spectrum_bands(height, width)
 
-    def measure(self, batch: NDArray[np.uint8]) -> _Measured:
-        """(n, H, W, 3) uint8: the next frames."""
+    def measure(self, batch: NDArray[np.uint8]) -> torch.Tensor:
+        """(n, H, W, 3) uint8, the next frames -> (n, sum of _WIDTHS)."""
         before = batch[:1] if self._previous is None else self._previous
         steps = np.concatenate([before, batch])
         self._previous = batch[-1:]
         pixels = torch.from_numpy(batch).float().div_(255)  # [n, H, W, 3]
         grey = pixels @ torch.tensor([0.299, 0.587, 0.114])
         change = torch.from_numpy(np.abs(np.diff(steps.astype(np.int16), axis=0))).float()
-        return _Measured(
-            rgb=_histogram(torch.from_numpy(batch // (256 // HISTOGRAM_BINS)).int()),
-            hsv=_histogram((_hsv(pixels) * HISTOGRAM_BINS).int().clamp_(max=HISTOGRAM_BINS - 1)),
-            variance=(pixels.square().flatten(1).mean(1) - pixels.flatten(1).mean(1).square()).clamp_(min=0)[:, None],
-            spectrum=self._spectrum(grey),
-            difference=change.flatten(1).mean(1)[:, None] / 255,
-            directions=torch.stack([self._directions(image) for image in grey]),
+        columns = (
+            _histogram(torch.from_numpy(batch // (256 // HISTOGRAM_BINS)).int()),
+            _histogram((_hsv(pixels) * HISTOGRAM_BINS).int().clamp_(max=HISTOGRAM_BINS - 1)),
+            (pixels.square().flatten(1).mean(1) - pixels.flatten(1).mean(1).square()).clamp_(min=0)[:, None],
+            self._spectrum(grey),
+            change.flatten(1).mean(1)[:, None] / 255,
+            torch.stack([self._directions(image) for image in grey]),
         )
+        return torch.cat(columns, dim=1)
 
     def _spectrum(self, grey: torch.Tensor) -> torch.Tensor:
         """(n, H, W) -> (n, SPECTRUM_BANDS): mean amplitude over all angles, in rings of spatial frequency."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from audioreactive.audio import check_file
 from audioreactive.errors import FeatureError
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from audioreactive.audio import Audio
     from audioreactive.features.analysis import Analysis
+    from audioreactive.features.names import BeatTracker
     from audioreactive.features.types import Features
-
-BeatTracker = Literal["librosa", "madmom"]
 
 SONG = ""
 """The full mix among the sounds that are heard; the others are stems."""

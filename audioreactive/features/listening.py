@@ -17,15 +17,13 @@ from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import Literal
 
     from numpy.typing import NDArray
 
     from audioreactive.audio import Audio
+    from audioreactive.features.names import BeatTracker
 
     FloatArray = NDArray[np.float32]
-
-    BeatTracker = Literal["librosa", "madmom"]
 
 TOP_DB = 80.0
 """How far below the loudest moment of a song a spectrum is heard."""

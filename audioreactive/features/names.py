@@ -12,6 +12,8 @@ from audioreactive.errors import FeatureError, shown
 
 Kind = Literal["rhythmic", "note-based", "timbral", "sectional"]
 
+BeatTracker = Literal["librosa", "madmom"]
+
 
 @dataclass(frozen=True)
 class Feature:

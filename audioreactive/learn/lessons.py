@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audioreactive.correlation import score_features, sound_tables
+from audioreactive.correlation import score_total, sound_tables
 from audioreactive.errors import ScoreError
 from audioreactive.learn.decoders import residual_motion
 from audioreactive.learn.losses import ENVELOPES
@@ -79,7 +79,7 @@ def _lesson(song: Song, heard: dict[str, FloatArray], seed: int) -> Lesson:
         "noise": noise.weights.reshape(len(weights), -1),
     }
     try:
-        score = score_features(heard, tables, fps=song.features.fps, with_cells=False).total.z
+        score = score_total(heard, tables, fps=song.features.fps).z
     except ScoreError:
         score = 0.0
     return Lesson(weights, noise, patch.palette, score)

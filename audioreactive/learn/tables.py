@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive.correlation import sound_tables
+from audioreactive.correlation.chance import WINDOW
 from audioreactive.features.names import DEFAULT_FEATURES, split_name
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ RATE = Fraction(24)
 """Frames a second, the thesis' (section 5.2)."""
 INPUTS = sum(split_name(name)[1].channels for name in DEFAULT_FEATURES)
 """Channels that a synthesizer hears."""
-CENTRING = 16.0
-"""Seconds: what drifts over longer times is no reaction, in the thesis' snippets (section 3.4.1) as in the score."""
 STILL = 1e-6
 """Of a table's size: where less than this is left of it when it is centred, it does not change."""
 
@@ -69,9 +68,9 @@ def target_tables(features: Features) -> dict[str, FloatArray]:
 
 
 def centred(table: FloatArray) -> NDArray[np.float64]:
-    """(T, C): each window of about CENTRING seconds less its mean, and all of norm 1; all 0 where nothing changes."""
+    """(T, C): each window of the score's length less its mean, and all of norm 1; all 0 where nothing changes."""
     values = table.astype(np.float64)
-    count = max(round(len(values) / (CENTRING * RATE)), 1)
+    count = max(round(len(values) / (WINDOW * RATE)), 1)
     for start, stop in pairwise(round(len(values) * i / count) for i in range(count + 1)):
         values[start:stop] -= values[start:stop].mean(axis=0)
     size = float(np.abs(table).max(initial=0)) * table.size**0.5

@@ -21,6 +21,7 @@ from audioreactive.patches.motion import (
     held,
     loop_phase,
     merge_amount,
+    on_device,
     shape_envelope,
     smooth,
     spline_weights,
@@ -89,10 +90,7 @@ class Latents:
         """(B, L, W) float32: latents of frames start to stop - 1."""
         import torch
 
-        # non_blocking: a GPU is not waited for; the few bytes are taken before the call returns.
-        weights = torch.from_numpy(held(self.weights, start, stop)).to(
-            self.palette.device, non_blocking=True
-        )  # [B, G, P]
+        weights = on_device(held(self.weights, start, stop), self.palette.device)  # [B, G, P]
         groups = [
             torch.einsum("bp,plw->blw", weights[:, group], self.palette[:, layers])
             for group, layers in enumerate(depth_slices(self.palette.shape[1]))

@@ -16,6 +16,8 @@ from audioreactive.patches.schema import DEPTHS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+
     from audioreactive.features import Features
     from audioreactive.patches.schema import Depth, Envelope, LatentLoop, LatentSequence, NoiseLoop, NoiseSequence
 
@@ -153,3 +155,12 @@ def held(table: NDArray[Scalar], start: int, stop: int) -> NDArray[Scalar]:
     rows = table[start:stop]
     missing = stop - start - len(rows)
     return np.concatenate([rows, np.repeat(table[-1:], missing, axis=0)]) if missing else rows
+
+
+def on_device(table: FloatArray, device: torch.device) -> torch.Tensor:
+    """A table where the generator computes, without waiting for a GPU; on a CPU the table itself."""
+    import torch
+
+    from stylegan_ops.memory import moved
+
+    return moved(torch.from_numpy(table), device)

@@ -25,6 +25,7 @@ from audioreactive.patches.motion import (
     held,
     loop_phase,
     merge_amount,
+    on_device,
     shape_envelope,
     spline_weights,
 )
@@ -202,53 +203,88 @@ class NoiseSequence:
 
     def frames(self, start: int, stop: int) -> list[torch.Tensor]:
         """For each noise map, (B, 1, h, w) float32: the noise of frames start to stop - 1."""
+        moment = _Moment.of(self.motion, start, stop, self.device)
         maps: list[torch.Tensor] = []
         for group, layers in enumerate(depth_slices(len(self.sizes))):
-            maps += [self._map(layer, group, start, stop) for layer in range(*layers.indices(len(self.sizes)))]
+            maps += [self._map(layer, group, moment) for layer in range(*layers.indices(len(self.sizes)))]
         return maps
 
-    def _map(self, layer: int, group: int, start: int, stop: int) -> torch.Tensor:
-        import torch
-
+    def _map(self, layer: int, group: int, moment: _Moment) -> torch.Tensor:
         fields = self._fields[layer]
-        # non_blocking: a GPU is not waited for; the few bytes are taken before the call returns.
-        weights = torch.from_numpy(held(self.motion.weights[:, group], start, stop)).to(self.device, non_blocking=True)
-        noise = weights @ fields  # [B, h · w]
-        for loop in self.motion.loops:
-            share = held(loop.share[:, group], start, stop)
-            if np.any(share):
-                self._add_loop(noise, loop, fields, held(loop.phase, start, stop), share)
-        norm = torch.linalg.vector_norm(noise, dim=1, keepdim=True) / math.sqrt(noise.shape[1])
-        gain = torch.from_numpy(held(self.motion.gain, start, stop)[:, None]).to(self.device, non_blocking=True)
-        noise *= gain / norm.clamp_min(1e-6)
-        self._play_levels(noise, layer, gain, start, stop)
+        noise = moment.weights[:, group] @ fields  # [B, h · w]
+        for loop in moment.loops:
+            share = loop.shares[group]
+            if share is not None:
+                loop.add_to(noise, fields, share)
+        noise *= moment.gain / _deviation(noise)
+        octave = round(math.log2(self.sizes[layer][0] / self.sizes[0][0]))
+        if moment.levels is not None and octave < NOISE_OCTAVES:
+            mean, deviation = (table[:, octave, None] for table in moment.levels)
+            noise.mul_(deviation).add_(moment.gain * mean)
         return noise.view(-1, 1, *self.sizes[layer])
 
-    def _play_levels(self, noise: torch.Tensor, layer: int, gain: torch.Tensor, start: int, stop: int) -> None:
-        """Scale and shift noise (B, h · w) as a synthesizer plays it, in place."""
-        import torch
 
-        octave = round(math.log2(self.sizes[layer][0] / self.sizes[0][0]))
-        if self.motion.levels is None or octave >= NOISE_OCTAVES:
-            return
-        mean, deviation = (
-            torch.from_numpy(np.ascontiguousarray(held(table[:, octave], start, stop)))[:, None].to(self.device)
-            for table in (self.motion.levels.mean, self.motion.levels.deviation)
+@dataclass(frozen=True)
+class _Moment:
+    """The motion during the B frames of a batch, on the device: all that its maps share, moved there once."""
+
+    weights: torch.Tensor  # [B, G, F]
+    gain: torch.Tensor  # [B, 1]
+    loops: list[_Loop]
+    levels: tuple[torch.Tensor, torch.Tensor] | None
+    """Mean and deviation, (B, 4)."""
+
+    @classmethod
+    def of(cls, motion: NoiseMotion, start: int, stop: int, device: torch.device) -> _Moment:
+        def there(table: FloatArray) -> torch.Tensor:
+            return on_device(held(table, start, stop), device)
+
+        levels = motion.levels
+        return cls(
+            weights=there(motion.weights),
+            gain=there(motion.gain)[:, None],
+            loops=[_Loop.of(loop, start, stop, device) for loop in motion.loops],
+            levels=None if levels is None else (there(levels.mean), there(levels.deviation)),
         )
-        noise.mul_(deviation).add_(gain * mean)
 
-    def _add_loop(
-        self, noise: torch.Tensor, loop: LoopMotion, fields: torch.Tensor, phase: NDArray[np.float64], share: FloatArray
-    ) -> None:
+
+@dataclass(frozen=True)
+class _Loop:
+    """One periodic function during the frames of a batch."""
+
+    turns: torch.Tensor  # [B, 1], radians
+    shares: list[torch.Tensor | None]
+    """For each depth group, (B, 1); None where it has none."""
+    seeds: tuple[int, int, int]
+    reach: float
+
+    @classmethod
+    def of(cls, loop: LoopMotion, start: int, stop: int, device: torch.device) -> _Loop:
+        share = held(loop.share, start, stop)
+        there = on_device(share, device)
+        radians = 2 * np.pi * np.mod(held(loop.phase, start, stop), 1.0)
+        return cls(
+            turns=on_device(radians.astype(np.float32), device)[:, None],
+            shares=[there[:, group, None] if played else None for group, played in enumerate(share.any(axis=0))],
+            seeds=loop.seeds,
+            reach=loop.reach,
+        )
+
+    def add_to(self, noise: torch.Tensor, fields: torch.Tensor, share: torch.Tensor) -> None:
         """Add share · N(t) to noise (B, h · w), N as in section 4.1.2, normalised for each frame."""
         import torch
 
-        n0, n1, n2 = (fields[position] for position in loop.seeds)
-        turns = torch.from_numpy(2 * np.pi * np.mod(phase, 1.0)).float().to(self.device, non_blocking=True)
-        value = torch.cos(turns[:, None] + n0).mul_(loop.reach).add_(n1).sin_().mul_(n2)
-        norm = torch.linalg.vector_norm(value, dim=1, keepdim=True) / math.sqrt(value.shape[1])
-        share_there = torch.from_numpy(share[:, None]).to(self.device, non_blocking=True)
-        noise += value * (share_there / norm.clamp_min(1e-6))
+        n0, n1, n2 = (fields[position] for position in self.seeds)
+        value = torch.cos(self.turns + n0).mul_(self.reach).add_(n1).sin_().mul_(n2)
+        noise += value * (share / _deviation(value))
+
+
+def _deviation(values: torch.Tensor) -> torch.Tensor:
+    """(B, 1): the root of the mean square of each row, never 0."""
+    import torch
+
+    norm = torch.linalg.vector_norm(values, dim=1, keepdim=True) / math.sqrt(values.shape[1])
+    return norm.clamp_min(1e-6)
 
 
 def make_noise(

@@ -196,7 +196,7 @@ def frames_reported(report: bytes) -> int:
 
 def failure(said: str, code: int, folder: Path) -> VideoError:
     """An ffmpeg's end, as a sentence with its last lines; `folder` is the output's."""
-    otherwise = f"ffmpeg stopped before the video was whole ({_ending(code)})"
+    otherwise = f"ffmpeg stopped before the video was whole ({ending(code)})"
     return VideoError(explained(f"ffmpeg's last lines:\n{said or '(nothing)'}", otherwise, folder))
 
 
@@ -217,8 +217,9 @@ def _widen(pipe: Any) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _ending(code: int) -> str:
-    if code >= 0:
+def ending(code: int | None) -> str:
+    """How a program ended, in words, from what the system says of it."""
+    if code is None or code >= 0:
         return f"exit code {code}"
     try:
         return f"killed by {signal.Signals(-code).name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import time
 from fractions import Fraction
@@ -20,7 +21,7 @@ from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
-from audioreactive.video.chunks import read_chunk
+from audioreactive.video.chunks import Encoding, read_chunk
 
 FILM = Fraction(24000, 1001)
 
@@ -324,19 +325,44 @@ def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path, song: Path,
 def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -> None:
     film = make_film_of(tmp_path / "out.mkv", song, frames=50)
 
+    alive = []
+
     class Murderous(LocalCrew):
         def make(self, chunks, folder, advance):
-            maker = ChunkMaker(Painter(), self.encoding, folder)
-            for made in maker.make(chunks, advance):
-                yield made
-                for lane in maker._alive:
+            maker = ChunkMaker(Painter(), self.encoding, folder, treat=self.kill)
+            alive.append(maker._alive)
+            yield from maker.make(chunks, advance)
+
+        def kill(self, first, frames):
+            if first >= 25:  # in the midst of the third chunk, whose encoder waits for more
+                for lane in alive[0]:
                     lane.encoder.process.kill()
+            return frames
 
     with pytest.raises(VideoError, match="killed by SIGKILL"):
         make(film, Murderous(Painter, film.encoding))
-    # Of those that were hit, some had come to their end before.
+    # Of the encoders before it, some had come to their ends.
     assert 1 <= (kept := whole_chunks(film)) < 5 and make(film) == said_of(kept)
     np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+
+
+def test_an_interrupt_while_an_encoder_starts_leaves_no_encoder(tmp_path: Path, song: Path, monkeypatch) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+
+    opened, encoders = Encoding.open, []
+
+    def open_and_interrupt(self, folder: Path, name: str):
+        encoders.append(opened(self, folder, name))
+        if len(encoders) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return encoders[-1]
+
+    monkeypatch.setattr(Encoding, "open", open_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make(film)
+    assert len(encoders) == 4 and all(encoder.process.returncode is not None for encoder in encoders)
+    (work,) = tmp_path.iterdir()
+    assert whole_chunks(film) and not list(work.glob("*.partial-*"))
 
 
 def test_a_name_taken_meanwhile_costs_no_video(tmp_path: Path, song: Path) -> None:

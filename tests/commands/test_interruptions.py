@@ -140,6 +140,17 @@ def test_many_songs_and_a_bad_one(call, song, model, tmp_path, monkeypatch) -> N
     assert all(probe(video).frames == 12 for video in videos)
 
 
+def test_bad_songs_of_any_name_stop_nothing_and_move_no_cursor(call, song, model, tmp_path) -> None:
+    good, *_ = album(tmp_path, song, 2)
+    rude, endless = tmp_path / "\x1b[2J\rbad.flac", tmp_path / f"{'x' * 300}.flac"
+    rude.write_text("words")
+    result = call("render", rude, endless, good, "--model", model, "--preset", "pulse", "-q")
+    assert result.code == 1 and good.with_suffix(".mp4").exists()
+    assert "1 of 3 songs were rendered" in result.err
+    lines = result.err.splitlines()
+    assert len(lines) == 3 and all(line.isprintable() for line in lines)
+
+
 def test_videos_of_many_songs_go_where_they_are_wanted(call, song, model, tmp_path) -> None:
     songs = album(tmp_path, song, 3)[::2]
     common = ("render", *songs, "--model", model, "--seed", 1, "--duration", 0.2, "-q")

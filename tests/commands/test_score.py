@@ -95,6 +95,21 @@ def test_the_song_beside_the_video_and_late(call, video, song, tmp_path):
     assert json.loads((tmp_path / "same.json").read_text())["lag"] == 0
 
 
+def test_a_render_is_in_step_with_its_sound(call, model, tmp_path):
+    """And where the sound comes ten frames later, this is what is said."""
+    song, late, video = (tmp_path / name for name in ("song.wav", "late.wav", "video.mp4"))
+    write_song(song, 15)
+    samples, rate = soundfile.read(song)
+    soundfile.write(late, np.concatenate([np.zeros(round(10 / FPS * rate)), samples]), rate)
+    assert call("render", song, "--model", model, "--preset", "sparks", "-o", video, "-q").code == 0
+    in_step = call("score", video, "--json", tmp_path / "in-step.json", "-q")
+    card = json.loads((tmp_path / "in-step.json").read_text())
+    assert card["z"] > 6 and abs(card["lag"]) <= 1 and card["lag_p"] < 1e-6
+    assert "0 frames: sound and picture are in step" in in_step.out
+    delayed = call("score", video, "--audio", late, "-q")
+    assert "the sound comes 10 frames after what it moves" in delayed.out
+
+
 def test_lengths_that_differ(call, video, tmp_path):
     write_song(tmp_path / "short.wav", 11)
     short = call("score", video, "--audio", tmp_path / "short.wav")

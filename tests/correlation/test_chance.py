@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
+from scipy.stats import norm
 
-from audioreactive.correlation import orthogonal_procrustes, score_features
+from audioreactive.correlation import orthogonal_procrustes, score_features, score_total
 from audioreactive.correlation.chance import FEWEST_SHIFTS
 from audioreactive.errors import ScoreError
 
@@ -92,9 +93,9 @@ def test_smoothness_alone_scores_chance():
     """The raw value grows with the smoothness, as in Figure 3.3; the corrected one stays."""
     raw, corrected = {}, {}
     for sigma in (1, 4, 16, 64):
-        cards = [score_features(sound(i), random_picture(100 + i, sigma), fps=FPS, with_cells=False) for i in range(12)]
-        raw[sigma] = np.median([card.total.raw for card in cards])
-        corrected[sigma] = np.median([card.total.z for card in cards])
+        scores = [score_total(sound(i), random_picture(100 + i, sigma), fps=FPS) for i in range(12)]
+        raw[sigma] = np.median([score.raw for score in scores])
+        corrected[sigma] = np.median([score.z for score in scores])
     assert raw[1] < raw[4] < raw[16] and raw[64] > 1.5 * raw[1]
     assert max(map(abs, corrected.values())) < 2
 
@@ -118,10 +119,19 @@ def test_the_lag_of_the_peak(late):
     heard = sound(6)
     seen = {"picture": heard["onsets"] @ np.ones((1, 3), np.float32) + 0.1 * random_picture(6, 2)["edges"]}
     delayed = {name: np.roll(table, late, axis=0) for name, table in heard.items()}
-    card = score_features(delayed, seen, fps=FPS, with_cells=False)
+    card = score_features(delayed, seen, fps=FPS)
     assert card.lag == late
-    assert card.peak > 8
+    assert card.peak > 8 and card.lag_p < 1e-6
     assert (card.total.z > 8) == (late == 0)
+
+
+def test_chance_has_no_clear_peak():
+    """The best of 97 lags, if each were alone, would be beyond two deviations more often than not."""
+    cards = [score_features(sound(i), random_picture(300 + i, 3), fps=FPS) for i in range(16)]
+    for card in cards:
+        assert card.lag_p == pytest.approx(1 - norm.cdf(card.peak) ** len(card.lags), abs=1e-12)
+    assert np.median([card.peak for card in cards]) > 1.5
+    assert sum(card.lag_p < 0.05 for card in cards) <= 2
 
 
 def test_weights_and_features_outside_the_total():
@@ -132,9 +142,9 @@ def test_weights_and_features_outside_the_total():
     card = score_features(alone, seen, fps=FPS, more=others)
     assert card.total.raw == pytest.approx(weighted.raw, abs=1e-7)
     assert card.heard == ("chroma", "onsets", "rms") and card.seen == tuple(seen)
-    edges = score_features(heard, seen, fps=FPS, seen_weights={"edges": 0}, with_cells=False).total
+    edges = score_total(heard, seen, fps=FPS, seen_weights={"edges": 0})
     without = {name: seen[name] for name in ("histogram", "difference")}
-    assert edges.raw == pytest.approx(score_features(heard, without, fps=FPS, with_cells=False).total.raw, abs=1e-7)
+    assert edges.raw == pytest.approx(score_total(heard, without, fps=FPS).raw, abs=1e-7)
 
 
 def test_a_feature_that_never_changes_scores_nothing():

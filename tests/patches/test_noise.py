@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
 
+from audioreactive.patches import noise as noise_module
 from audioreactive.patches.noise import draw_field, make_noise
 from audioreactive.patches.schema import NoisePatch, Patch
 
@@ -130,3 +131,15 @@ def test_fields_belong_to_their_seed_and_layer() -> None:
 def test_maps_need_not_be_square(features, size) -> None:
     maps = make_noise(Patch.random(2).noise, features, [size], CPU).frames(0, 2)
     assert maps[0].shape == (2, 1, *size)
+
+
+def test_a_batch_moves_its_motion_once_whatever_the_model(features, monkeypatch) -> None:
+    moves, on_device = [], noise_module.on_device
+    monkeypatch.setattr(
+        noise_module, "on_device", lambda table, device: moves.append(table) or on_device(table, device)
+    )
+    loop = {"strategy": "loop", "bars": 1, "sigma": 5, "fields": [0, 1, 2], "intensity": 0.5}
+    for sizes in (SIZES, SIZES[:3]):
+        moves.clear()
+        noise_of(features, loop, sizes=sizes).frames(0, 4)
+        assert len(moves) == 4, "weights, gain, the loop's phase and share"

@@ -1,0 +1,45 @@
+"""What a command leaves beside its words: a picture, and all numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands.options import PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+json_option = click.option("--json", "numbers", type=PATH, metavar="FILE", help="Write all numbers into a .json file.")
+
+
+def plot_option(what: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """`--plot FILE`, of a command that draws this."""
+    return click.option("--plot", type=PATH, metavar="FILE", help=f"Draw {what}: a .png, .pdf or .svg file.")
+
+
+def check_reports(plot: Path | None, numbers: Path | None = None, *, overwrite: bool) -> None:
+    """Refuse, before any work, names under which they could not be written.
+
+    Raises:
+        OutputError: an ending is unknown, a folder is missing, or a name is taken and not to be replaced.
+    """
+    from audioreactive.files import check_name
+    from audioreactive.plots import PICTURES
+
+    if plot is not None:
+        check_name(plot, PICTURES, overwrite=overwrite)
+    if numbers is not None:
+        check_name(numbers, (".json",), overwrite=overwrite)
+
+
+def write_numbers(values: Mapping[str, object], path: Path) -> None:
+    """Write them as JSON, and say where."""
+    from audioreactive.files import write_aside
+
+    with write_aside(path) as partial:
+        partial.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+    click.echo(path)

@@ -1,0 +1,30 @@
+"""A machine without a compiler, as a person meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from audioreactive.demo import DEMO_SONG
+from audioreactive.video import probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_demo_renders_and_one_warning_says_what_it_costs(tmp_path: Path) -> None:
+    video, programs = tmp_path / "out.mp4", tmp_path / "programs"
+    programs.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CXX", "STYLEGAN_OPS")}
+    environment |= {"PATH": str(programs), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG), "-o", str(video), "--duration", "0.2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    warnings = [line for line in done.stderr.splitlines() if "Warning" in line]
+    assert len(warnings) == 1
+    for words in ("no C++ compiler was found", "install g++ or clang++", "plain PyTorch", "half the speed"):
+        assert words in warnings[0]
+    assert probe(video).frames == 5
+    assert not (tmp_path / "cache" / "stylegan_ops").exists()

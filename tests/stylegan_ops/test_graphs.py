@@ -1,0 +1,103 @@
+"""CUDA graphs: what is recorded and when, on a CPU that plays them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import pytest
+import torch
+from emulated_graphs import Graph, Streams, play_graphs
+
+from stylegan_ops import Architecture, Generator, GraphSynthesis, StyleGANError, graphs, ops
+from stylegan_ops.initial import random_state
+
+SMALL = Architecture(z_dim=16, w_dim=24, mapping_features=(20, 24), channels=(20, 17, 8, 4), conv_clamp=2.0)
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
+    return play_graphs(monkeypatch)
+
+
+def small(**options: object) -> Generator:
+    return Generator(SMALL, random_state(SMALL, seed=3), **options)  # type: ignore[arg-type]
+
+
+def inputs(batch: int, seed: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    stream = torch.Generator().manual_seed(seed)
+    ws = torch.randn(batch, SMALL.num_ws, SMALL.w_dim, generator=stream)
+    return ws, [torch.randn(batch, 1, *size, generator=stream) for size in SMALL.noise_sizes]
+
+
+@pytest.mark.parametrize("implementation", ["reference", "auto"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_second_batch_of_a_shape_is_recorded_and_the_pixels_stay(
+    streams: Streams, implementation: str, dtype: torch.dtype
+) -> None:
+    generator = small(implementation=implementation, dtype=dtype)
+    convert = functools.partial(ops.rgb_to_yuv420, compiled=generator.compiled)
+    synthesise = GraphSynthesis(generator, convert)
+    with torch.inference_mode():
+        for seed in range(4):
+            for batch in (1, 3):
+                ws, noise = inputs(batch, seed)
+                found = synthesise(ws, noise)
+                wanted = convert(generator.synthesis(ws, noise))
+                for given in (ws, *noise):
+                    given.fill_(7)  # the caller's own again
+                kept = found.clone()
+                synthesise(*inputs(batch, seed + 10))
+                assert torch.equal(found, wanted) and torch.equal(found, kept)
+    assert streams.recorded == 2 and Graph.replays == 2 * (8 - 1)
+
+
+def test_given_and_constant_noise_are_told_apart(streams: Streams) -> None:
+    generator = small()
+    synthesise = GraphSynthesis(generator)
+    ws, noise = inputs(2, 1)
+    for _ in range(3):
+        for kind in ("const", "none", noise, [values[:1] for values in noise]):
+            assert torch.equal(synthesise(ws, kind), generator.synthesis(ws, kind))
+    assert streams.recorded == 4
+    with pytest.raises(StyleGANError, match="ws has the shape"):
+        synthesise(ws[:, 1:])
+
+
+def test_what_cannot_be_recorded_is_computed(streams: Streams, caplog: pytest.LogCaptureFixture) -> None:
+    generator = small()
+    synthesise = GraphSynthesis(generator, lambda pictures: pictures * float(pictures.max()))
+    ws, _ = inputs(2, 1)
+    with caplog.at_level(logging.DEBUG, logger="stylegan_ops"):
+        found = [synthesise(ws) for _ in range(4)]
+    assert all(torch.equal(pictures, found[0]) for pictures in found)
+    assert [record.message.partition(": ")[0] for record in caplog.records] == [
+        "synthesis is not recorded as a CUDA graph"
+    ]
+    assert "not permitted when stream is capturing" in caplog.text
+    assert streams.current == "the caller's" and not Graph.replays
+
+
+def test_too_many_shapes_are_computed(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(graphs, "MOST_GRAPHS", 1)
+    generator = small()
+    synthesise = GraphSynthesis(generator)
+    with caplog.at_level(logging.DEBUG, logger="stylegan_ops"):
+        for batch in (1, 2, 1, 2, 1, 2):
+            ws, _ = inputs(batch, batch)
+            assert torch.equal(synthesise(ws), generator.synthesis(ws))
+    assert streams.recorded == 1 and Graph.replays == 2
+    assert "there are 1 graphs already" in caplog.text
+
+
+def test_what_is_forgotten_is_recorded_anew(streams: Streams) -> None:
+    generator = small()
+    synthesise = GraphSynthesis(generator)
+    ws, _ = inputs(2, 1)
+    for _ in range(2):
+        for _ in range(3):
+            assert torch.equal(synthesise(ws), generator.synthesis(ws))
+        synthesise.forget()
+    assert streams.recorded == 2 and Graph.replays == 4
