@@ -154,9 +154,11 @@ class _Batch:
 
     def __getitem__(self, which: NDArray[np.intp]) -> _Batch:
         """Some of them."""
-        tables = (tuple(table[which] for table in tables) for tables in (self.left, self.right, self.bounds))
-        own = (array[which] for array in (self.low, self.high, self.weight, self.penalty))
-        return _Batch(*tables, *own, self.factor[:, which])
+        left, right, bounds = (
+            tuple(table[which] for table in tables) for tables in (self.left, self.right, self.bounds)
+        )
+        low, high, weight, penalty = (array[which] for array in (self.low, self.high, self.weight, self.penalty))
+        return _Batch(left, right, bounds, low, high, weight, penalty, self.factor[:, which])
 
     def steps(self, gain: Array) -> list[Array]:
         """A g: (P, n - k, S) for each lag k."""

@@ -48,5 +48,4 @@ def _doubled(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     wide = np.stack([plane, (plane + right) / 2], axis=-1).reshape(h, 2 * w)
     above, below = np.concatenate([wide[:1], wide[:-1]]), np.concatenate([wide[1:], wide[-1:]])
     tall = np.stack([0.75 * wide + 0.25 * above, 0.75 * wide + 0.25 * below], axis=1)
-    doubled: NDArray[np.float32] = tall.reshape(2 * h, 2 * w)
-    return doubled
+    return np.asarray(tall.reshape(2 * h, 2 * w), np.float32)
