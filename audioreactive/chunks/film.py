@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Revision(Protocol):
     """Looks at all chunks before they are joined, and makes some of them anew, under other names.
 
-    `video.chunks.read_chunk` gives a chunk's frames as a viewer will see them, `making.ChunkMaker` makes one again
+    `video.chunks.read_chunks` gives their frames as a viewer will see them, `making.ChunkMaker` makes one again
     and treats its frames on their way; `safe_light.SafeLight` does so. What was revised is not in the journal: cut
     short, it is done again, from the chunks as they were.
     """

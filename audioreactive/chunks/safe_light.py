@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -19,7 +19,7 @@ import numpy as np
 from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cores
 from audioreactive.errors import VideoError
 from audioreactive.flashes import Thumbnails, measure, plan, summary, watched_size
-from audioreactive.video.chunks import read_chunk
+from audioreactive.video.chunks import read_chunks
 from audioreactive.video.colour import yuv420_to_rgb
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ MOST_ROUNDS: Final = 3
 KIND: Final = "safe"
 """First word of the names of chunks that were made anew."""
 _THUMBNAILS: Final = "thumbnails"
+_LONGEST_RUN: Final = 12
+"""Chunks that one decoder reads."""
 _PATIENCE: Final = 0.2
 """Seconds between two looks at the threads, so that Ctrl-C is heard on every platform."""
 
@@ -66,35 +68,44 @@ class SafeLight:
         chunks = film.chunks
         while True:
             watch = functools.partial(room.watch, names={index: chunk.name for index, chunk in anew.items()})
-            self._each("watching", watch, chunks, room, at_once=cores)
+            self._each("watching", watch, _runs(chunks, cores), room, at_once=cores)
             found = plan(room.thumbnails, fps)
             if not found.passages or len(applied) == MOST_ROUNDS:
                 break
             applied.append(found)
             chunks = [chunk for chunk in film.chunks if found.changes(*room.place(chunk))]
             correct = functools.partial(room.correct, plans=applied)
-            for chunk in self._each("dimming", correct, chunks, room, at_once=min(cores, MOST_ENCODERS)):
-                anew[chunk.index] = chunk
+            alone = [[chunk] for chunk in chunks]
+            for one in self._each("dimming", correct, alone, room, at_once=min(cores, MOST_ENCODERS)):
+                anew[one.index] = one
         self.progress.say(summary(applied, found.general_excess + found.red_excess, fps))
         yield from anew.values()
 
     def _each(
-        self, stage: str, work: Callable[[Chunk], T], chunks: Sequence[Chunk], room: _Room, *, at_once: int
-    ) -> list[T]:
-        """The work on each chunk, several at once."""
+        self, stage: str, work: Callable[[Sequence[Chunk]], T], parts: Sequence[Sequence[Chunk]], room: _Room, *,
+        at_once: int,
+    ) -> list[T]:  # fmt: skip
+        """The work on each part, several at once."""
         results: list[T] = []
-        with self.progress.track(stage, sum(map(len, chunks)), "frame") as advance, ThreadPoolExecutor(at_once) as pool:
-            running: dict[Future[T], Chunk] = {pool.submit(work, chunk): chunk for chunk in chunks}
+        frames = [sum(map(len, part)) for part in parts]
+        with self.progress.track(stage, sum(frames), "frame") as advance, ThreadPoolExecutor(at_once) as pool:
+            running = {pool.submit(work, part): count for part, count in zip(parts, frames, strict=True)}
             try:
                 while running:
                     for done in wait(running, _PATIENCE, FIRST_COMPLETED).done:
-                        advance(len(running.pop(done)))
+                        advance(running.pop(done))
                         results.append(done.result())
             except BaseException:
                 room.given_up.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return results
+
+
+def _runs(chunks: Sequence[Chunk], count: int) -> list[Sequence[Chunk]]:
+    """The chunks in about so many parts of successive ones, which are not too long to say how far it is."""
+    length = min(max(-(-len(chunks) // count), 1), _LONGEST_RUN)
+    return [chunks[first : first + length] for first in range(0, len(chunks), length)]
 
 
 class _GivenUpError(Exception):
@@ -127,28 +138,28 @@ class _Room:
         """First frame and one past the last, counted from the video's beginning."""
         return chunk.start - self._first, chunk.stop - self._first
 
-    def watch(self, chunk: Chunk, names: dict[int, str]) -> None:
-        """Look at a chunk as it is now; `names` of those that were made anew."""
-        name = names.get(chunk.index, self.names[chunk.index])
-        start, stop = self.place(chunk)
-        seen = start
-        frames = read_chunk(
-            self._encoding, self.folder / name, layout="rgb24", size=watched_size(self._size), threads=1
-        )
-        with contextlib.closing(frames):
+    def watch(self, chunks: Sequence[Chunk], names: dict[int, str]) -> None:
+        """Look at some chunks as they are now; `names` of those that were made anew."""
+        files = [names.get(chunk.index, self.names[chunk.index]) for chunk in chunks]
+        places = np.concatenate([np.arange(*self.place(chunk)) for chunk in chunks])
+        seen = 0
+        with contextlib.closing(
+            read_chunks(self._encoding, self.folder, files, size=watched_size(self._size), threads=1)
+        ) as frames:
             for frame in frames:
                 self._go_on()
-                if seen < stop:
-                    self._seen[seen] = measure(frame[None], self.thumbnails.geometry)[0]
+                if seen < len(places):
+                    self._seen[places[seen]] = measure(frame[None], self.thumbnails.geometry)[0]
                 seen += 1
-        if seen != stop:
-            raise VideoError(f"{seen - start} of {len(chunk)} frames of chunk {chunk.index} can be decoded")
+        if seen != len(places):
+            which = f"chunk {chunks[0].index}" if len(chunks) == 1 else f"{len(chunks)} chunks"
+            raise VideoError(f"{seen} of {len(places)} frames of {which} can be decoded; the disk may be damaged")
 
-    def correct(self, chunk: Chunk, plans: Sequence[Plan]) -> MadeChunk:
+    def correct(self, chunks: Sequence[Chunk], plans: Sequence[Plan]) -> MadeChunk:
         """A chunk as it was made, with all of the plans applied."""
-        layout = self._again.settings.layout
-        frames = read_chunk(self._encoding, self.folder / self.names[chunk.index], layout=layout, threads=1)
-        with contextlib.closing(frames):
+        (chunk,) = chunks
+        files, layout = [self.names[chunk.index]], self._again.settings.layout
+        with contextlib.closing(read_chunks(self._encoding, self.folder, files, layout=layout, threads=1)) as frames:
             maker = ChunkMaker(
                 _Replay(frames),
                 self._again,

@@ -21,7 +21,7 @@ from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
-from audioreactive.video.chunks import Encoding, read_chunk
+from audioreactive.video.chunks import Encoding, read_chunks
 
 FILM = Fraction(24000, 1001)
 
@@ -150,7 +150,7 @@ def test_chunks_can_be_looked_at_and_made_anew_before_they_are_joined(
 
     def revise(film, made, folder):
         for chunk in made:
-            looked.extend(read_chunk(film.encoding, folder / chunk.name))
+            looked.extend(read_chunks(film.encoding, folder, [chunk.name]))
         maker = ChunkMaker(Painter(), film.encoding, folder, treat=lambda first, frames: 255 - frames, kind="revised")
         yield from maker.make([film.chunks[2]], lambda frames: None)
 
