@@ -96,7 +96,8 @@ def read_chunks(
         folder: where they are.
         names: the chunks, in order.
         layout: of the frames; where the file holds the same, its very numbers come out.
-        size: (width, height) to which they are shrunk, every pixel the mean of those that it covers; None: as they are.
+        size: (width, height) to which they are shrunk, every pixel the mean of those that it covers, and the colours
+            good to a level or two; None: as they are.
         threads: of the decoder; None: its choice.
 
     Raises:
@@ -105,7 +106,7 @@ def read_chunks(
     whole = encoding.settings.size
     shape = frame_shape(layout, size or whole)
     filters = []
-    if size not in (None, whole):
+    if size is not None:
         filters = ["-vf", f"scale={size[0]}:{size[1]}:flags=area"]
     elif layout == "rgb24":
         filters = ["-vf", "scale=flags=bicubic+accurate_rnd+full_chroma_int"]
