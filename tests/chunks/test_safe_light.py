@@ -190,7 +190,7 @@ def test_a_chunk_that_cannot_be_watched_is_a_sentence(tmp_path: Path, song: Path
     monkeypatch.setattr(
         safe_light, "read_chunks", lambda *where, **how: (frame for frame in np.zeros((3, 48, 48, 3), np.uint8))
     )
-    with pytest.raises(VideoError, match=r"3 of \d+ frames of \d chunks can be decoded"):
+    with pytest.raises(VideoError, match=r"3 of \d+ frames of .*chunk.* can be decoded"):
         make(tmp_path / "out.mkv", song, videos.one_cut(FPS))
 
 
