@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 )
 @click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="N")
 @click.option(
-    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-4, show_default=True, metavar="RATE"
+    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE"
 )
 @click.option(
     "--correction",
