@@ -17,16 +17,19 @@ import json
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from correlation_groups import MUSIC
+from synthesizers_report import report
 
+from audioreactive.choose import motion_tables
+from audioreactive.commands.train import command as train_command
 from audioreactive.correlation import score_total, sound_tables, watch
-from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
+from audioreactive.features import Features
 from audioreactive.files import write_aside
 from audioreactive.learn.dataset import Song, hear_music, split_songs
 from audioreactive.learn.frechet import fixed_features, frechet, load_swav
@@ -36,12 +39,12 @@ from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_mo
 from audioreactive.learn.synthesize import synthesized
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
-from audioreactive.patches.latents import Latents, latent_weights, make_palette
+from audioreactive.patches.latents import Latents, depth_slices, latent_weights, make_palette
 from audioreactive.patches.noise import make_noise, noise_motion
 from audioreactive.patches.randomizer import draw_around, draw_patch
 from audioreactive.patches.schema import Hippo, Patch, envelopes_name
 from audioreactive.pipeline import load_model
-from audioreactive.renderer import to_uint8
+from audioreactive.renderer import choose_dtype, to_uint8
 from audioreactive.sheet import shrink
 
 if TYPE_CHECKING:
@@ -56,6 +59,8 @@ if TYPE_CHECKING:
 
 METHODS = ("Random", "Randomizer", "Supervised", "Self-supervised", "HiPPO")
 LEARNED = {"Supervised": "supervised", "Self-supervised": "self"}
+TAKES = 2
+"""Recipes of each method for each song."""
 STEP, BATCH, HEIGHT = 2, 8, 64
 """Every second frame is rendered, eight at a time, and watched at 64 pixels, as for --best-of."""
 DIRECTIONS = 32
@@ -63,6 +68,7 @@ DIRECTIONS = 32
 WEIGHTED = ("drop_weight", "onsets", "chroma", "spectral_flatness")
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512)
 LENGTHS = (30, 60, 180, 600, 1800, 3600)
+DEPTHS_TRIED = (1, 2, 4, 6)
 RANDOM_SIGMA = 12.0
 """Frames: standard deviation of the filter that makes random motion smooth."""
 
@@ -84,7 +90,7 @@ class Scale:
     """Examples for each variant of the ablations."""
 
 
-SHORT = Scale(songs=6, frames=240, samples=384, examples=48_000, lessons=60, ablation=4_800)
+SHORT = Scale(songs=8, frames=240, samples=1024, examples=48_000, lessons=60, ablation=16_000)
 FULL = Scale(songs=100, frames=600, samples=30_000, examples=128_000, lessons=1000, ablation=128_000)
 
 
@@ -103,25 +109,30 @@ class Bench:
 
     @cached_property
     def songs(self) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
-        """(learned from, held out), songs long enough for the rendered passage only."""
-        heard = hear_music(self.music)
-        long_enough = [song for song in heard if song.frames > STEP * self.scale.frames]
-        learned, held = split_songs(long_enough)
-        return learned, held[: self.scale.songs]
+        """(learned from, held out), as `audioreactive train` divides them; of those held out the ones that are long
+        enough for the rendered passage.
+        """
+        learned, held = split_songs(hear_music(self.music))
+        return learned, tuple(song for song in held if song.frames > STEP * self.scale.frames)[: self.scale.songs]
 
     @cached_property
     def generator(self) -> Generator:
-        """The model whose frames are watched."""
-        return load_model(self.model, device=torch.device("cpu"), dtype=torch.float32)
+        """The model whose frames are watched, as `render` runs it on this machine."""
+        device = torch.device("cpu")
+        return load_model(self.model, device=device, dtype=choose_dtype("auto", device))
 
     @cached_property
     def describe(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """Features for the Fréchet distance."""
         return fixed_features if self.swav is None else load_swav(self.swav)
 
+    def stored(self, name: str) -> Path:
+        """The file of a trained synthesizer."""
+        return self.folder / f"{name}-{self.file.stem}.safetensors"
+
     def trained(self, name: str, **choices: Any) -> SynthesizerModel:
         """The synthesizer of this name, trained once."""
-        path = self.folder / f"{name}-{self.file.stem}.safetensors"
+        path = self.stored(name)
         if not path.exists():
             plan = Plan(**choices)
             mapper = self.generator if plan.learned_decoder else None
@@ -139,17 +150,16 @@ class Bench:
 
     # Figures 5.2 and 5.3: rendered frames.
 
-    def teach(self, supervised: bool) -> float:
-        """Train one of the two synthesizers of Figure 5.2; seconds."""
+    def teach(self, method: str) -> dict[str, float]:
+        """Train a synthesizer of Figure 5.2 by the command that is documented."""
         began = time.perf_counter()
-        self.trained(
-            "supervised" if supervised else "self",
-            supervised=supervised,
-            examples=self.scale.examples,
-            lessons=self.scale.lessons,
-            learning_rate=LEARNING_RATE,
-        )
-        return time.perf_counter() - began
+        path = self.stored(LEARNED[method])
+        if not path.exists():
+            words = ["--music", str(self.music), "-o", str(path), "--quiet"]
+            if method == "Supervised":
+                words += ["--supervised", "--patches", str(self.scale.lessons), "--examples", str(self.scale.examples)]
+            train_command.main(words, standalone_mode=False)
+        return {"seconds": time.perf_counter() - began}
 
     def patch(self, method: str, song: Song, seed: int) -> tuple[Patch, Features]:
         """The recipe and what it moves by."""
@@ -157,8 +167,8 @@ class Bench:
             return draw_patch(seed), song.features
         hippo = Hippo(kind="hippo", name="it", motion_seed=seed)
         if method in LEARNED:
-            path = self.folder / f"{LEARNED[method]}-{self.file.stem}.safetensors"
-            patch = draw_around(embeddable(path, 0).model_copy(update={"name": "it"}), seed)
+            trained = embeddable(self.stored(LEARNED[method]), 0)
+            patch = draw_around(trained.model_copy(update={"name": "it"}), seed)
             return patch, synthesized(patch, song.features)
         patch = draw_around(hippo, seed)
         if method == "HiPPO":
@@ -166,10 +176,14 @@ class Bench:
         table = random_envelopes(song.features.frames, seed)
         return patch, replace(song.features, envelopes={**song.features.envelopes, envelopes_name("it"): table})
 
-    def film(self, method: str, index: int) -> dict[str, Any]:
-        """Scores of a rendered passage from the middle of a held-out song, and what is needed for distances."""
+    def film_path(self, method: str, index: int, take: int) -> Path:
+        """What is kept of a film for the distances and the report."""
+        return self.folder / f"film-{self.file.stem}-{method}-{index}-{take}.npz"
+
+    def film(self, method: str, index: int, take: int) -> dict[str, Any]:
+        """Scores of a rendered passage from the middle of a held-out song, and of all that the generator is fed."""
         song = self.songs[1][index]
-        patch, features = self.patch(method, song, 1000 + index)
+        patch, features = self.patch(method, song, 1000 * (take + 1) + index)
         palette = make_palette(patch.palette, self.generator)
         latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
         noise = make_noise(patch.noise, features, self.generator.noise_sizes, self.generator.device)
@@ -185,20 +199,25 @@ class Bench:
                     maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in chosen), strict=True)]
                     images = self.generator.synthesis(batch, maps).float().clamp(-1, 1)
                     described.append(self.describe(images))
-                    ws.append(batch.mean(1))
+                    ws.append(batch)
                     yield from to_uint8(shrink(images, HEIGHT)).cpu().numpy()
 
         seen = watch(frames())
         heard, _ = sound_tables(song.features)
         since = np.maximum(shown[:, None] - np.arange(STEP), 0)
         passage = {name: table[since].max(axis=1) for name, table in heard.items()}
-        score = score_total(passage, seen, fps=song.features.fps / STEP)
+        card = score_total(passage, seen, fps=song.features.fps / STEP)
+        fed = score_total(heard, motion_tables(patch, features), fps=song.features.fps)
+        groups = [torch.cat(ws)[:, layers].mean(1) for layers in depth_slices(palette.shape[1])]
         np.savez(
-            self.folder / f"film-{self.file.stem}-{method}-{index}.npz",
+            self.film_path(method, index, take),
             described=torch.cat(described).numpy(),
-            ws=torch.cat(ws).numpy(),
+            ws=torch.stack(groups, 1).numpy(),
+            change=seen["absolute_difference"][:, 0],
+            onsets=passage["onsets"][:, 0],
         )
-        return {"song": song.name, "raw": score.raw, "corrected": score.z}
+        found = {"raw": card.raw, "corrected": card.z, "fed raw": fed.raw, "fed corrected": fed.z}
+        return {"song": song.name, **found}
 
     def sample(self) -> dict[str, int]:
         """The model's own pictures and latents, from seeds 0 upwards."""
@@ -208,10 +227,10 @@ class Bench:
             seeds = range(first, min(first + BATCH, self.scale.samples))
             z = np.concatenate([np.random.RandomState(s).randn(1, self.generator.z_dim) for s in seeds])
             with torch.inference_mode():
-                batch = self.generator.mapping(torch.from_numpy(z).float())
+                batch = self.generator.mapping(torch.from_numpy(z).float()).float()
                 maps = [torch.from_numpy(stream.randn(len(z), 1, *size)).float() for size in self.generator.noise_sizes]
                 described.append(self.describe(self.generator.synthesis(batch, maps).float().clamp(-1, 1)))
-            ws.append(batch.mean(1))
+            ws.append(batch[:, 0])
         np.savez(self.folder / f"samples-{self.file.stem}.npz", described=torch.cat(described), ws=torch.cat(ws))
         return {"samples": self.scale.samples}
 
@@ -223,32 +242,32 @@ class Bench:
         mean = ws.mean(0)
         directions = torch.linalg.svd(ws - mean, full_matrices=False).Vh[:DIRECTIONS].T
         size = float((ws - mean).square().sum(1).mean())
-        half = len(ws) // 2
-        found: dict[str, Any] = {}
-        for method in METHODS:
-            films = [
-                np.load(self.folder / f"film-{self.file.stem}-{method}-{i}.npz") for i in range(len(self.songs[1]))
-            ]
-            pictures = torch.from_numpy(np.concatenate([film["described"] for film in films]))
-            latents = torch.from_numpy(np.concatenate([film["ws"] for film in films]))
-            found[method] = {
+
+        def apart(pictures: torch.Tensor, latents: torch.Tensor) -> dict[str, float]:
+            return {
                 "pictures": frechet((pictures - centre) / spread, (described - centre) / spread),
                 "w": frechet((latents - mean) @ directions, (ws - mean) @ directions) / size,
                 "radius": float((latents - mean).square().sum(1).mean()) / size,
             }
-        found["samples, halved"] = {
-            "pictures": frechet((described[:half] - centre) / spread, (described[half:] - centre) / spread),
-            "w": frechet((ws[:half] - mean) @ directions, (ws[half:] - mean) @ directions) / size,
-            "radius": 1.0,
-        }
+
+        found: dict[str, Any] = {}
+        for method in METHODS:
+            paths = [self.film_path(method, i, take) for i in range(len(self.songs[1])) for take in range(TAKES)]
+            films = [np.load(path) for path in paths if path.exists()]
+            if films:
+                latents = torch.from_numpy(np.concatenate([film["ws"] for film in films])).flatten(0, 1)
+                found[method] = apart(torch.from_numpy(np.concatenate([film["described"] for film in films])), latents)
+        # As many pictures of the model itself as a method has shown: what such a distance is at the least.
+        half = len(ws) // 2
+        found["half of the samples"] = apart(described[:half], ws[:half])
         return found
 
     # Figure 5.4.
 
     def seconds_for(self, seconds: int) -> dict[str, float]:
         """Seconds that each synthesizer takes for a song of this length, features given, nothing rendered."""
-        features = random_features(seconds)
-        model = read_model(self.folder / f"self-{self.file.stem}.safetensors")
+        features = repeated(max(self.songs[1], key=lambda song: song.frames).features, seconds)
+        model = read_model(self.stored(LEARNED["Self-supervised"]))
         patch, hippo = draw_patch(1), draw_around(Hippo(kind="hippo", name="it"), 1)
         inputs = input_table(features)
 
@@ -272,15 +291,18 @@ class Bench:
 
     def scores(self, motion: Callable[[Song], dict[str, FloatArray]]) -> dict[str, Any]:
         """Raw and corrected scores of what a synthesizer makes for each held-out song."""
-        scores = []
+        cards = []
         for song in self.songs[1]:
             heard, _ = sound_tables(song.features)
-            scores.append(score_total(heard, motion(song), fps=song.features.fps))
-        return {"raw": [score.raw for score in scores], "corrected": [score.z for score in scores]}
+            made = motion(song)
+            frames = min(map(len, made.values()))  # a song's last frame may be cut short, and is then not learned from
+            heard = {name: table[:frames] for name, table in heard.items()}
+            cards.append(score_total(heard, made, fps=song.features.fps))
+        return {"raw": [card.raw for card in cards], "corrected": [card.z for card in cards]}
 
     def variant(self, name: str, **choices: Any) -> dict[str, Any]:
         """Train a variant, and score it."""
-        common = {"examples": self.scale.ablation, "lessons": self.scale.lessons, "learning_rate": LEARNING_RATE}
+        common = {"examples": self.scale.ablation, "lessons": self.scale.lessons}
         model = self.trained(name, **(common | choices))
         return self.scores(lambda song: made_by(model, song.inputs))
 
@@ -300,10 +322,6 @@ class Bench:
         return {other: float(np.median(values)) for other, values in found.items()}
 
 
-LEARNING_RATE = 1e-3
-"""Ten times the thesis': these trainings are a fraction as long as its own."""
-
-
 def random_envelopes(frames: int, seed: int) -> FloatArray:
     """(T, 17) in [0, 1]: smooth, and of nothing that is heard."""
     from scipy.ndimage import gaussian_filter1d
@@ -316,19 +334,17 @@ def random_envelopes(frames: int, seed: int) -> FloatArray:
     return table
 
 
-def random_features(seconds: int) -> Features:
-    """Features of a song that was never played."""
-    fps, stream = Fraction(24), np.random.RandomState(0)
-    frames = int(seconds * fps)
-    envelopes = {
-        name: stream.random_sample((frames, split_name(name)[1].channels)).astype(np.float32)
-        for name in DEFAULT_FEATURES
-    }
-    labels = np.stack([np.arange(frames) // 240 % k for k in SEGMENT_COUNTS], axis=1).astype(np.uint8)
-    beats = np.arange(0, seconds, 0.5)
+def repeated(features: Features, seconds: int) -> Features:
+    """A song of this length: its middle, over and over again."""
+    fps = features.fps
+    frames, period = int(seconds * fps), min(features.frames, int(180 * fps))
+    rows = (features.frames - period) // 2 + np.arange(frames) % period
+    beats = np.arange(0, seconds, 60 / features.tempo)
     return Features(
-        fps=fps, frames=frames, duration=Fraction(seconds), tempo=120.0, beats=beats, downbeats=beats[::4],
-        digest="0" * 64, envelopes=envelopes, segmentations=dict.fromkeys(SEGMENTABLE, labels),
+        fps=fps, frames=frames, duration=Fraction(seconds), tempo=features.tempo, beats=beats, downbeats=beats[::4],
+        digest="0" * 64,
+        envelopes={name: np.ascontiguousarray(table[rows]) for name, table in features.items()},
+        segmentations={name: table[rows] for name, table in features.segmentations.items()},
     )  # fmt: skip
 
 
@@ -357,76 +373,38 @@ def hippo_tables(song: Song, **choices: Any) -> dict[str, FloatArray]:
 
 def tasks(bench: Bench) -> dict[str, Task]:
     """Everything that is measured, the most important first."""
-    count = len(bench.songs[1])
-    found: dict[str, Task] = {
-        "train self-supervised": lambda: bench.teach(False),
-        "train supervised": lambda: bench.teach(True),
-    }
-    for index in range(count):
-        for method in METHODS:
-            found[f"film {method} {index}"] = lambda m=method, i=index: bench.film(m, i)  # type: ignore[misc]
+    found: dict[str, Task] = {}
+    for method in LEARNED:
+        found[f"train {method}"] = partial(bench.teach, method)
+    for take in range(TAKES):
+        for index in range(len(bench.songs[1])):
+            for method in METHODS:
+                found[f"film {method} {index} {take}"] = partial(bench.film, method, index, take)
     found["samples"] = bench.sample
     found["distances"] = bench.distances
     for seconds in LENGTHS:
-        found[f"seconds for {seconds}"] = lambda s=seconds: bench.seconds_for(s)  # type: ignore[misc]
+        found[f"seconds for {seconds}"] = partial(bench.seconds_for, seconds)
     for name in WEIGHTED:
-        found[f"table 5.3 {name}"] = lambda n=name: bench.weighted(n)  # type: ignore[misc]
-    for n in COUNTS:
-        found[f"figure 5.6 {n}"] = lambda n=n: bench.hippo(coefficients=n)  # type: ignore[misc]
+        found[f"table 5.3 {name}"] = partial(bench.weighted, name)
     for supervised in (False, True):
         for learned in (False, True):
-            for residual in (False, True):
+            for residual in (True, False):
                 choices = {"supervised": supervised, "learned_decoder": learned, "residual": residual}
-                name = " ".join(word for word, given in choices.items() if given) or "plain"
-                found[f"table 5.2 {name}"] = lambda n=name, c=choices: bench.variant(  # type: ignore[misc]
-                    f"table52-{n.replace(' ', '-')}", **c
-                )
+                key = variant_name(**choices)
+                found[f"table 5.2 {key}"] = partial(bench.variant, f"table52 {key}".replace(" ", "-"), **choices)
+    for n in COUNTS:
+        found[f"figure 5.6 {n}"] = partial(bench.hippo, coefficients=n)
     for kind in KINDS:
-        found[f"figure 5.5a {kind}"] = lambda k=kind: bench.variant(f"kind-{k}", kind=k)  # type: ignore[misc]
-    for depth in (1, 2, 4, 6):
-        found[f"figure 5.5b depth {depth}"] = lambda d=depth: bench.variant(f"depth-{d}", depth=d)  # type: ignore[misc]
+        found[f"figure 5.5a {kind}"] = partial(bench.variant, f"kind-{kind}", kind=kind)
+    for depth in DEPTHS_TRIED:
+        found[f"figure 5.5b depth {depth}"] = partial(bench.variant, f"depth-{depth}", depth=depth)
     return found
 
 
-def interval(values: list[float], seed: int = 0) -> tuple[float, float, float]:
-    """Median, and its 95 % interval by bootstrap."""
-    stream = np.random.RandomState(seed)
-    medians = np.median(np.array(values)[stream.randint(0, len(values), (2000, len(values)))], axis=1)
-    low, high = np.percentile(medians, (2.5, 97.5))
-    return float(np.median(values)), float(low), float(high)
-
-
-def report(bench: Bench) -> None:
-    """Print what is there."""
-    results = bench.results
-    print(f"\n{'rendered frames':18} {'raw':>22} {'corrected':>24} {'pictures':>9} {'w':>7} {'radius':>7}")
-    for method in METHODS:
-        films = [value for key, value in results.items() if key.startswith(f"film {method} ")]
-        if not films:
-            continue
-        line = f"{method:18}"
-        for key, width in (("raw", 3), ("corrected", 2)):
-            middle, low, high = interval([film[key] for film in films])
-            line += f" {middle:8.{width}f} [{low:5.{width}f}, {high:5.{width}f}]"
-        far = results.get("distances", {}).get(method)
-        print(line + (f" {far['pictures']:9.2f} {far['w']:7.3f} {far['radius']:7.2f}" if far else ""))
-    for title in ("table 5.2", "figure 5.5a", "figure 5.5b", "figure 5.6"):
-        rows = {key: value for key, value in results.items() if key.startswith(title)}
-        if rows:
-            print(f"\n{title}, on the generator's inputs: medians of raw, corrected")
-        for key, value in rows.items():
-            raw, corrected = np.median(value["raw"]), np.median(value["corrected"])
-            print(f"  {key.removeprefix(title):40} {raw:6.3f} {corrected:7.2f}")
-    if any(key.startswith("table 5.3") for key in results):
-        print(f"\n{'table 5.3':20}" + "".join(f"{name:>20}" for name in WEIGHTED))
-        for name in WEIGHTED:
-            row = results.get(f"table 5.3 {name}")
-            if row:
-                print(f"{name + ' × 10':20}" + "".join(f"{row[other]:20.3f}" for other in WEIGHTED))
-    print("\nseconds for a song of so many seconds")
-    for seconds in LENGTHS:
-        if row := results.get(f"seconds for {seconds}"):
-            print(f"  {seconds:6}" + "".join(f"   {name} {value:8.2f}" for name, value in row.items()))
+def variant_name(*, supervised: bool, learned_decoder: bool, residual: bool) -> str:
+    """A row of Table 5.2."""
+    words = ["supervised" if supervised else "self-supervised", "learned" if learned_decoder else "parameter-free"]
+    return " ".join(words + ["residual"] * residual)
 
 
 def main() -> None:
@@ -438,22 +416,21 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the thesis' scale, without a limit of time")
     parser.add_argument("--model", type=Path, help="a model file; without it, the built-in one")
     parser.add_argument("--swav-weights", type=Path, help="SwAV's published ResNet-50, for the Fréchet distance")
-    parser.add_argument("--only", default="", help="tasks whose names begin so")
+    parser.add_argument("--only", nargs="*", default=[""], metavar="TASK", help="tasks whose names begin so")
     options = parser.parse_args()
     limit = options.minutes if options.minutes is not None else float("inf") if options.full else 60.0
     began = time.monotonic()
     bench = Bench(options)
     todo = {key: task for key, task in tasks(bench).items() if key not in bench.results}
+    todo = {key: task for key, task in todo.items() if key.startswith(tuple(options.only))}
     for number, (key, task) in enumerate(todo.items()):
-        if not key.startswith(options.only):
-            continue
         if time.monotonic() - began > 60 * limit:
             print(f"{limit:g} minutes are over; {len(todo) - number} tasks are left: call it again to go on")
             break
         started = time.monotonic()
         bench.keep(key, task())
         print(f"{key}: {time.monotonic() - started:.1f} s", flush=True)
-    report(bench)
+    report(bench.results)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 )
 @click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="N")
 @click.option(
-    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-4, show_default=True, metavar="RATE"
+    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE"
 )
 @click.option(
     "--correction",
@@ -72,6 +72,14 @@ if TYPE_CHECKING:
     metavar="SHARE",
     help="How much of what fits the same sound at other times is held against the motion; 0 as in the thesis.",
 )
+@click.option(
+    "--calm",
+    type=click.FloatRange(0, 100),
+    default=0.5,
+    show_default=True,
+    metavar="WEIGHT",
+    help="How much the way that the motion goes counts against it; 0 as in the thesis.",
+)
 @weight_option
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
 @model_option
@@ -80,7 +88,7 @@ if TYPE_CHECKING:
 def command(
     music: Path, output: Path, supervised: bool, lessons: int, best_of: int, kind: str, depth: int, decoder: str,
     residual: bool, examples: int, batch: int, learning_rate: float, correction: float,
-    weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
+    calm: float, weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a synthesizer on a folder of music.
 
@@ -106,7 +114,7 @@ def command(
         kind=kind,  # type: ignore[arg-type]
         depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons,
         best_of=best_of, examples=examples, batch=batch, learning_rate=learning_rate, correction=correction,
-        weights=dict(weights), seed=seed,
+        calm=calm, weights=dict(weights), seed=seed,
     )  # fmt: skip
     mapper = None
     if plan.learned_decoder:

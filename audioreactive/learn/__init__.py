@@ -6,6 +6,7 @@ decoders         envelopes -> motion: parameter-free, or learned
 legendre         envelopes as sums of Legendre polynomials, in windows
 hippo            envelopes fitted to one song
 generators, s4   sequence models from features to envelopes
+wavefront        all layers of a GRU at once, for training
 dataset          folders of music -> clips
 lessons          recipes for supervised synthesizers to imitate
 training, plot   training that can be resumed, and its picture

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audioreactive.learn import wavefront
 from audioreactive.learn.losses import ENVELOPES
 from audioreactive.learn.s4 import SashimiBlock
 
@@ -77,6 +78,8 @@ class RecurrentBody(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, H) -> (B, T, H)."""
+        if isinstance(self.layers, nn.GRU) and torch.is_grad_enabled():
+            return wavefront.gru(x, self.layers)  # a third of the time of PyTorch's, there and back
         states: Tensor = self.layers(x)[0]
         return states
 

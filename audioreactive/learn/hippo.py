@@ -8,6 +8,8 @@ Envelopes E = BC, Legendre polynomials B times coefficients C, are optimised unt
   envelopes are mixtures of the features, each projected onto what the polynomials can do. With H = GᵀS⁻¹G = PPᵀ and
   M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|): as many numbers as features times envelopes, however long the song
   is and however many coefficients it has, and nothing among them depends on anything else.
+- How far the envelopes go in a frame (`losses.variation`) is linear in Y too, before it is measured; it is measured in
+  some thousand places, spread over the song.
 
 All in float64, so that the same song and seed end in the same motion everywhere.
 
@@ -27,7 +29,7 @@ import torch
 from torch import Tensor
 
 from audioreactive.learn.legendre import Windows
-from audioreactive.learn.losses import ENVELOPES, NOTHING, SEQUENCES, membership, nuclear_norm
+from audioreactive.learn.losses import ENVELOPES, NOTHING, SEQUENCES, membership, nuclear_norm, step_lengths
 from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
 RIDGE = 1e-6
 """Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
+PLACES = 4096
+"""At most, in which the way is measured."""
 SPAN = 1e-6
 """Of the largest eigenvalue of H: in directions with less, nothing is heard."""
 
@@ -75,15 +79,23 @@ class Problem:
     weights: tuple[float, ...]
     """Of each feature; empty: all are compared at once, else pair by pair."""
     correction: float
+    changes: Tensor
+    """(places, D): from one frame to the next, of mixtures whose root mean square over the song is 1."""
+    calm: float
 
     def loss(self, mixture: Tensor) -> Tensor:
-        """(D, E) -> (): 1 - correlation + correction · mean correlation at other times."""
+        """(D, E) -> (): 1 - correlation + correction · mean correlation at other times + calm · way a frame."""
         members = membership().to(mixture)
         energy = members @ mixture.square().sum(0)  # [sequences]
-        made = self.cross @ (mixture * (energy.clamp_min(NOTHING).rsqrt() @ members))  # [s + 1, A, E]
+        mixture = mixture * (energy.clamp_min(NOTHING).rsqrt() @ members)
+        made = self.cross @ mixture  # [s + 1, A, E]
         values = self._pairwise(made) if self.weights else self._together(made)
         loss = 1 - values[0]
-        return loss + self.correction * values[1:].mean() if len(values) > 1 else loss
+        if len(values) > 1:
+            loss = loss + self.correction * values[1:].mean()
+        if self.calm > 0:
+            loss = loss + self.calm * step_lengths((self.changes @ mixture).square() @ members.T).mean()
+        return loss
 
     def _together(self, made: Tensor) -> Tensor:
         """(s + 1, A, E) -> (s + 1,): all features against all sequences, each of norm 1."""
@@ -114,6 +126,7 @@ class Projection:
         basis: Double,
         weights: Mapping[str, float],
         correction: float,
+        calm: float,
     ) -> Projection:
         """Of features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
         sound = np.concatenate(list(tables.values()), axis=1)
@@ -127,13 +140,17 @@ class Projection:
         kept = values > SPAN * values[-1]
         root = vectors[:, kept] * np.sqrt(values[kept])
         edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
+        solutions = solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept]))
+        changes = _changes(faded, windows, solutions.reshape(windows.count, -1, solutions.shape[1]))
         problem = Problem(
             cross=torch.from_numpy(root.reshape(len(shifts), sound.shape[1], -1)),
             blocks=tuple(slice(int(a), int(b)) for a, b in pairwise(edges)),
             weights=tuple(weights.get(name, 1.0) for name in tables) if weights else (),
             correction=correction,
+            changes=torch.from_numpy(math.sqrt(windows.frames) * changes),
+            calm=calm,
         )
-        return cls(problem, solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept])))
+        return cls(problem, solutions)
 
 
 def _faded(windows: Windows, basis: Double) -> list[Double]:
@@ -176,6 +193,19 @@ def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
     return solved
 
 
+def _changes(faded: Sequence[Double], windows: Windows, solutions: Double) -> Double:
+    """(places, D): of what solutions (K, R, D) are over the song, from one frame to the next, in PLACES of it."""
+    count = min(windows.frames - 1, PLACES)
+    before = np.linspace(0, windows.frames - 2, count).round().astype(np.int64)
+    changes = np.zeros((count, solutions.shape[2]))
+    for index, part in enumerate(faded):
+        for sign, frames in ((-1.0, before), (1.0, before + 1)):
+            rows = frames - index * windows.hop
+            here = (rows >= 0) & (rows < windows.length)
+            changes[here] += sign * part[rows[here]] @ solutions[index]
+    return changes
+
+
 def _shifts(frames: int, count: int) -> list[int]:
     """Circular shifts, spread over the song, none near 0."""
     return [round(frames * (i + 1) / (count + 1)) for i in range(count)]
@@ -194,6 +224,7 @@ def fit(
     steps: int,
     weights: Mapping[str, float],
     correction: float,
+    calm: float,
     seed: int,
     advance: Advance | None = None,
 ) -> Fit:
@@ -206,12 +237,13 @@ def fit(
         steps: of Adam, at most; the learning rate falls along a cosine.
         weights: how much more than others a feature counts.
         correction: in [0, 1]: how much the correlation with the same sound at other times is held against the motion.
+        calm: how much the way that the envelopes go counts against them.
         seed: of the motion.
         advance: told of every step.
     """
     windows = Windows.over(len(next(iter(tables.values()))), rate)
     basis, legendre = windows.orthonormal(coefficients)
-    projection = Projection.of(tables, windows, basis, weights, correction)
+    projection = Projection.of(tables, windows, basis, weights, correction, calm)
     mixture = first_mixture(projection.problem.cross.shape[2], seed).requires_grad_()
     optimiser = torch.optim.Adam([mixture], lr=LEARNING_RATES[0])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, LEARNING_RATES[1])

@@ -1,7 +1,7 @@
 """What supervised synthesizers imitate: the most audio-reactive of the Randomizer's sequences (sections 4.2.2 and 6.2).
 
 The thesis learned from hours of videos that a person had made. Here the examples are curated automatically: for each
-lesson some recipes are drawn for a song, and the one whose motion scores highest is kept.
+lesson some recipes are drawn for a song, and the one whose motion scores highest is kept, by the measure of --best-of.
 
 Conventions: T frames of a song, P palette vectors, G depth groups, W the width of a latent.
 """
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audioreactive.correlation import score_total, sound_tables
-from audioreactive.errors import ScoreError
+from audioreactive.choose import motion_score
+from audioreactive.correlation import sound_tables
 from audioreactive.learn.decoders import residual_motion
 from audioreactive.learn.losses import ENVELOPES
 from audioreactive.patches.latents import latent_weights, make_palette
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from audioreactive.learn.dataset import Song
     from audioreactive.patches.latents import Mapper
-    from audioreactive.patches.schema import Palette
+    from audioreactive.patches.schema import Palette, Patch
 
     FloatArray = NDArray[np.float32]
 
@@ -48,8 +48,15 @@ class Lesson:
     """(T, G, P) of the latents."""
     noise: NoiseMotion
     palette: Palette
-    score: float
-    """Corrected score of its motion."""
+
+    @classmethod
+    def of(cls, patch: Patch, song: Song) -> Lesson:
+        """What the recipe makes of the song."""
+        return cls(
+            weights=latent_weights(patch.latents, song.features, len(patch.palette.seeds)),
+            noise=noise_motion(patch.noise, song.features),
+            palette=patch.palette,
+        )
 
 
 def curate(
@@ -63,26 +70,13 @@ def curate(
             heard, _ = sound_tables(song.features)
             kept = []
             for _ in range(each):
-                kept.append(max((_lesson(song, heard, seed + i) for i in range(best_of)), key=lambda one: one.score))
+                patches = [draw_patch(seed + i) for i in range(best_of)]
+                scores = [motion_score(patch, song.features, heard) for patch in patches]
+                kept.append(Lesson.of(patches[int(np.argmax(scores))], song))
                 seed += best_of
                 advance(1)
             lessons.append(kept)
     return lessons
-
-
-def _lesson(song: Song, heard: dict[str, FloatArray], seed: int) -> Lesson:
-    patch = draw_patch(seed)
-    weights = latent_weights(patch.latents, song.features, len(patch.palette.seeds))
-    noise = noise_motion(patch.noise, song.features)
-    tables = {
-        "latents": weights.reshape(len(weights), -1),
-        "noise": noise.weights.reshape(len(weights), -1),
-    }
-    try:
-        score = score_total(heard, tables, fps=song.features.fps).z
-    except ScoreError:
-        score = 0.0
-    return Lesson(weights, noise, patch.palette, score)
 
 
 def given_motion(weights: Tensor, *, residual: bool) -> Tensor:

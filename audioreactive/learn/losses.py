@@ -29,6 +29,8 @@ SEQUENCES: tuple[tuple[int, ...], ...] = (
 
 NOTHING = 1e-12
 """Squared norms below this are of what does not move."""
+SMALLEST_STEP = 1e-3
+"""Of a sequence's root mean square: shorter ones count as none."""
 RANK_TOLERANCE = 1e-6
 """Of the largest singular value: smaller ones are rounding, and their directions noise."""
 
@@ -103,6 +105,20 @@ def chance(heard: Tensor, made: Tensor, shifts: Sequence[int]) -> Tensor:
     (section 3.4.4). Shifts are circular, in frames.
     """
     return torch.stack([procrustes(heard.roll(shift, 1), made) for shift in shifts]).mean(0)
+
+
+def variation(made: Tensor) -> Tensor:
+    """(B,) total variation of a sequence (B, T, C) a frame, in units of its own root mean square: the way that it goes,
+    0 at rest and 1.4 where every frame is another. Of ways from here to there, jumps and slow drifts are alike
+    (Rudin, Osher and Fatemi 1992), so that what remains is quick where the sound is, and rests between.
+    """
+    steps = normalised(made).diff(dim=1) * made.shape[1] ** 0.5
+    return step_lengths(steps.square().sum(2)).mean(1)
+
+
+def step_lengths(squares: Tensor) -> Tensor:
+    """Square roots, with a gradient at 0."""
+    return (squares + SMALLEST_STEP**2).sqrt() - SMALLEST_STEP
 
 
 def away_from_model(radius: Tensor) -> Tensor:

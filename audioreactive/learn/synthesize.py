@@ -72,6 +72,7 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
             steps=hippo.steps,
             weights=hippo.weights,
             correction=hippo.correction,
+            calm=hippo.calm,
             seed=hippo.motion_seed,
             advance=advance,
         )

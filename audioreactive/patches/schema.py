@@ -295,13 +295,15 @@ class Hippo(Part):
     name: SynthesizerName
     motion_seed: Seed = 0
     """Another seed, another motion to the same song."""
-    coefficients: Annotated[int, Field(ge=2, le=512)] = 256
+    coefficients: Annotated[int, Field(ge=2, le=512)] = 128
     """Legendre coefficients of each envelope in each window of some seconds: fewer are smoother."""
     steps: Annotated[int, Field(ge=1, le=65_536)] = 2048
     """Of the optimiser, at most; it stops earlier where nothing is gained any more."""
     correction: Annotated[float, Field(ge=0, le=1)] = 0.5
     """How much of what the motion would score on the same sound at other times is held against it; 0 as in the
     thesis."""
+    calm: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """How much the way that the motion goes counts against it; 0 as in the thesis."""
     weights: dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
     """How much more than others a feature counts. Without any, all are compared at once; else pair by pair."""
 

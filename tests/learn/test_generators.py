@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
+from audioreactive.learn import wavefront
 from audioreactive.learn.generators import KINDS, EnvelopeGenerator, parameters
 from audioreactive.learn.model_file import BLOCK, Configuration, SynthesizerNetwork
 from audioreactive.learn.s4 import DiagonalStateSpace
@@ -32,6 +36,26 @@ def test_any_length_and_every_parameter_learns(kind: str) -> None:
         assert parameter.grad is not None, name
         # What a gate does to its input shows once its kernel, 0 at first, has moved.
         assert parameter.grad.abs().max() > 0 or "gate_norm" in name, name
+
+
+@pytest.mark.parametrize(("layers", "frames"), [(4, 12), (1, 5), (3, 1), (5, 2)])
+def test_all_layers_at_once_are_the_layers_one_by_one(layers: int, frames: int) -> None:
+    """PyTorch's own GRU is the oracle, of values and of every gradient; also where there are fewer frames than
+    layers.
+    """
+    torch.manual_seed(0)
+    oracle = nn.GRU(6, 6, layers, batch_first=True).double()
+    ours = copy.deepcopy(oracle)
+    theirs_in = torch.randn(3, frames, 6, dtype=torch.float64, requires_grad=True)
+    ours_in = theirs_in.detach().clone().requires_grad_()
+    wanted = torch.randn(3, frames, 6, dtype=torch.float64)
+    theirs_out, ours_out = oracle(theirs_in)[0], wavefront.gru(ours_in, ours)
+    torch.testing.assert_close(ours_out, theirs_out, rtol=0, atol=1e-12)
+    (theirs_out * wanted).sum().backward()
+    (ours_out * wanted).sum().backward()
+    torch.testing.assert_close(ours_in.grad, theirs_in.grad, rtol=0, atol=1e-12)
+    for (name, first), second in zip(ours.named_parameters(), oracle.parameters(), strict=True):
+        torch.testing.assert_close(first.grad, second.grad, rtol=0, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm", "sashimi"])

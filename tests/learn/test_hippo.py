@@ -11,7 +11,7 @@ from torch.autograd import gradcheck
 
 from audioreactive.learn.hippo import Projection, fit
 from audioreactive.learn.legendre import Windows
-from audioreactive.learn.losses import SEQUENCES, chance, normalised, pairwise, procrustes
+from audioreactive.learn.losses import SEQUENCES, chance, normalised, pairwise, procrustes, variation
 from audioreactive.learn.tables import centred_targets
 
 RATE = 24.0
@@ -28,7 +28,9 @@ def sound(frames: int, seed: int = 0) -> dict[str, np.ndarray]:
     return centred_targets(made)
 
 
-def by_frames(coefficients: np.ndarray, windows: Windows, tables: dict, weights: dict, correction: float) -> float:
+def by_frames(
+    coefficients: np.ndarray, windows: Windows, tables: dict, weights: dict, correction: float, calm: float
+) -> float:
     """The loss from the envelopes themselves."""
     envelopes = torch.from_numpy(windows.reconstruct(coefficients, np.arange(float(windows.frames)))).double()[None]
     sequences = [envelopes[..., list(columns)] for columns in SEQUENCES]
@@ -48,7 +50,8 @@ def by_frames(coefficients: np.ndarray, windows: Windows, tables: dict, weights:
 
     frames = windows.frames
     others = [score(heard.roll(round(frames * (i + 1) / 5), 1)) for i in range(4)]
-    return float(1 - score(heard) + correction * torch.stack(others).mean())
+    steps = torch.stack([(part / part.norm()).diff(dim=1).norm(dim=2).mean() for part in sequences]).mean()
+    return float(1 - score(heard) + correction * torch.stack(others).mean() + calm * frames**0.5 * steps)
 
 
 @pytest.mark.parametrize("frames", [100, 500, 800, 1000])
@@ -56,18 +59,18 @@ def by_frames(coefficients: np.ndarray, windows: Windows, tables: dict, weights:
 def test_the_reduced_loss_is_the_loss_of_the_frames(frames: int, weights: dict) -> None:
     tables, windows = sound(frames), Windows.over(frames, RATE)
     basis, legendre = windows.orthonormal(20)
-    projection = Projection.of(tables, windows, basis, weights, 0.5)
+    projection = Projection.of(tables, windows, basis, weights, 0.5, 0.7)
     mixture = np.random.RandomState(1).randn(projection.problem.cross.shape[2], 17)
     reduced = float(projection.problem.loss(torch.from_numpy(mixture)))
     # In directions that need large coefficients, the ridge counts for a little.
     coefficients = legendre @ (projection.solutions @ mixture).reshape(windows.count, -1, 17)
-    assert reduced == pytest.approx(by_frames(coefficients, windows, tables, weights, 0.5), abs=1e-2)
+    assert reduced == pytest.approx(by_frames(coefficients, windows, tables, weights, 0.5, 0.7), abs=2e-2)
 
 
 @pytest.mark.parametrize("weights", [{}, {"onsets": 10.0}])
 def test_gradients_against_finite_differences(weights: dict) -> None:
     tables, windows = sound(450), Windows.over(450, RATE)
-    problem = Projection.of(tables, windows, windows.orthonormal(6)[0], weights, 0.5).problem
+    problem = Projection.of(tables, windows, windows.orthonormal(6)[0], weights, 0.5, 0.7).problem
     start = torch.from_numpy(np.random.RandomState(2).randn(problem.cross.shape[2], 17)).requires_grad_()
     assert gradcheck(problem.loss, (start,), fast_mode=True)
 
@@ -97,16 +100,16 @@ def best_by_turns(tables: dict, windows: Windows, count: int) -> float:
 
 def test_the_best_motion_is_found() -> None:
     tables, windows = sound(380), Windows.over(380, RATE)
-    result = fit(tables, rate=RATE, coefficients=24, steps=400, weights={}, correction=0.0, seed=0)
+    result = fit(tables, rate=RATE, coefficients=24, steps=400, weights={}, correction=0.0, calm=0.0, seed=0)
     best = best_by_turns(tables, windows, 24)
     assert 0.96 * best < 1 - result.losses[-1] < best + 1e-6
     assert len(result.losses) < 400  # it stopped when nothing was gained
-    assert result.losses[-1] == pytest.approx(by_frames(result.coefficients, windows, tables, {}, 0.0), abs=2e-3)
+    assert result.losses[-1] == pytest.approx(by_frames(result.coefficients, windows, tables, {}, 0.0, 0.0), abs=2e-3)
 
 
 def test_a_seed_names_a_motion() -> None:
     tables = sound(300)
-    common = {"rate": RATE, "coefficients": 16, "steps": 40, "weights": {}, "correction": 0.5}
+    common = {"rate": RATE, "coefficients": 16, "steps": 40, "weights": {}, "correction": 0.5, "calm": 1.0}
     first, again, other = (fit(tables, seed=seed, **common) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.coefficients, again.coefficients)
     assert abs(first.losses[-1] - other.losses[-1]) < 0.02  # as good
@@ -116,7 +119,7 @@ def test_a_seed_names_a_motion() -> None:
 @pytest.mark.parametrize("name", ["onsets", "chroma"])
 def test_the_weighted_feature_leads(name: str) -> None:
     tables = sound(400)
-    common = {"rate": RATE, "coefficients": 64, "steps": 60, "correction": 0.0, "seed": 0}
+    common = {"rate": RATE, "coefficients": 64, "steps": 60, "correction": 0.0, "calm": 0.0, "seed": 0}
 
     def score(weights: dict) -> float:
         result = fit(tables, weights=weights, **common)
@@ -128,12 +131,16 @@ def test_the_weighted_feature_leads(name: str) -> None:
     assert score({name: 10.0}) > score({other: 10.0 for other in tables if other != name}) + 0.1
 
 
-def test_correction_lowers_what_other_times_score() -> None:
+def drift_and_beats() -> dict[str, np.ndarray]:
     stream = np.random.RandomState(3)
     drift = np.cumsum(stream.randn(700, 4), 0).astype(np.float32)  # slow: fits anything slow
     beats = (stream.rand(700, 2) < 0.1).astype(np.float32)
-    tables = centred_targets({"chroma": drift, "onsets": beats})
-    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "seed": 0}
+    return centred_targets({"chroma": drift, "onsets": beats})
+
+
+def test_correction_lowers_what_other_times_score() -> None:
+    tables = drift_and_beats()
+    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "calm": 0.0, "seed": 0}
     heard = torch.from_numpy(np.concatenate(list(tables.values()), 1))[None]
 
     def excess(correction: float) -> float:
@@ -143,3 +150,15 @@ def test_correction_lowers_what_other_times_score() -> None:
         return float(procrustes(heard, made) - chance(heard, made, range(50, 650, 40)))
 
     assert excess(1.0) > excess(0.0)
+
+
+def test_calm_motion_goes_less_far() -> None:
+    tables = drift_and_beats()
+    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "correction": 0.0, "seed": 0}
+
+    def way(calm: float) -> float:
+        result = fit(tables, calm=calm, **common)
+        made = torch.from_numpy(result.windows.reconstruct(result.coefficients, np.arange(700.0))).double()[None]
+        return float(torch.stack([variation(made[..., list(columns)]) for columns in SEQUENCES]).mean())
+
+    assert way(1.0) < 0.8 * way(0.0)

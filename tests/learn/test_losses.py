@@ -18,6 +18,7 @@ from audioreactive.learn.losses import (
     pairwise,
     procrustes,
     supervised,
+    variation,
 )
 
 BLOCKS = [slice(0, 1), slice(1, 4), slice(4, 6)]
@@ -37,6 +38,7 @@ def test_gradients_against_finite_differences() -> None:
     assert gradcheck(lambda x: pairwise(heard, x, BLOCKS, MADE, WEIGHTS), (made,))
     assert gradcheck(lambda x: chance(heard, x, [3, 7]), (made,))
     assert gradcheck(lambda x: away_from_model(x.square().sum(-1)), (made,))
+    assert gradcheck(lambda x: variation(x), (made,))
     assert gradcheck(lambda x: supervised(x, torch.ones_like(made)), (made,))
     heard.requires_grad_()
     assert gradcheck(lambda a, b: procrustes(a, b), (heard, made))
@@ -104,3 +106,17 @@ def test_every_envelope_belongs_to_one_sequence() -> None:
 @pytest.mark.parametrize("radius", [1.0, 0.5, 3.0])
 def test_latents_on_the_shell_cost_nothing(radius: float) -> None:
     assert float(away_from_model(torch.full((4,), radius))) == pytest.approx((radius - 1) ** 2)
+
+
+def test_the_way_of_known_motions() -> None:
+    """Two frames there and two back: two of four steps are as long as twice the root mean square. A jump is as far as a
+    ramp of the same height and size, and what rests goes nowhere; sizes do not matter.
+    """
+    square = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(100)[None, :, None]
+    assert float(variation(5 * square + 3)) == pytest.approx(1.0, abs=5e-3)
+    assert float(variation(torch.ones(1, 50, 3))) == 0
+    still = torch.zeros(1, 50, 3, requires_grad=True)
+    variation(still).sum().backward()
+    assert torch.isfinite(still.grad).all()
+    noise = torch.randn(1, 4000, 1, generator=torch.Generator().manual_seed(0))
+    assert float(variation(noise)) == pytest.approx(2 / torch.pi**0.5, abs=0.03)  # mean of |N(0, 2)|

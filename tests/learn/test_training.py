@@ -11,10 +11,14 @@ import soundfile
 import torch
 from support import make_features, make_song
 
+from audioreactive.choose import motion_score
+from audioreactive.correlation import sound_tables
 from audioreactive.errors import SynthesizerError
 from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs
-from audioreactive.learn.lessons import given_motion
+from audioreactive.learn.lessons import curate, given_motion
 from audioreactive.learn.training import Plan, Training, gather, train
+from audioreactive.patches.latents import latent_weights
+from audioreactive.patches.randomizer import draw_patch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +106,16 @@ def test_supervised_motion_is_the_recipes_own() -> None:
         pair = torch.stack([given[0, :, i], motion[0, :, i]])
         assert abs(float(torch.corrcoef(pair)[0, 1])) > 0.9
     assert float(given[..., 9:].abs().max()) == 0
+
+
+def test_the_recipe_to_imitate_is_the_one_that_best_of_would_choose() -> None:
+    song = make_song("a", 12, seed=3)
+    heard, _ = sound_tables(song.features)
+    ((first, second),) = curate([song], 2, best_of=4, seed=16)
+    for lesson, seeds in ((first, range(16, 20)), (second, range(20, 24))):
+        best = max(map(draw_patch, seeds), key=lambda patch: motion_score(patch, song.features, heard))
+        assert lesson.palette == best.palette
+        np.testing.assert_array_equal(lesson.weights, latent_weights(best.latents, song.features, 24))
 
 
 def test_songs_are_held_out_as_a_whole() -> None:
