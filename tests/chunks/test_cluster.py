@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from dataclasses import replace
@@ -15,6 +16,8 @@ from audioreactive.chunks import cluster
 from audioreactive.chunks.cluster import RayCrew
 from audioreactive.errors import RenderError
 from audioreactive.video import read_frames
+
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine takes longer than 30; read at the import
 
 if TYPE_CHECKING:
     from pathlib import Path
