@@ -1,7 +1,9 @@
 """Does the measure tell audio-reactive videos from others? The experiment of section 3.4 of the thesis.
 
-Six groups of snippets over real songs: None (every frame another random picture), Random (smoothed random latents and
-noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship). Prints the medians of the four
+Groups of snippets over real songs: None (every frame another random picture), Random (smoothed random latents and
+noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship, in turn). A seventh, Fitted,
+is of the presets too: for each song the one whose motion, before anything is rendered, reacts most over the whole song,
+since the thesis' manual videos were made by hand for their songs. Prints the medians of the four
 matrix correlations on all features, of the orthogonal Procrustes correlation and of the corrected score by audio
 feature, and the smoothness sweep of section 3.4.4; draws one figure each. Songs: Debian's wesnoth-1.16-music, or any
 folder.
@@ -27,6 +29,7 @@ import numpy as np
 import torch
 from common import save_small_model
 
+from audioreactive.choose import motion_score
 from audioreactive.correlation import CORRELATIONS, score_total, sound_tables, watch
 from audioreactive.errors import AudioReactiveError
 from audioreactive.features import Features, analyze_file
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 FPS = Fraction(24)
 SECONDS = 16
 FRAMES = int(SECONDS * FPS)
-GROUPS = ("None", "Random", "Onsets", "Chroma", "Onset+Chroma", "Manual")
+GROUPS = ("None", "Random", "Onsets", "Chroma", "Onset+Chroma", "Manual", "Fitted")
 RANDOM_SIGMA = 12.0
 """Frames: the smoothness of the group Random, and of the noise of the group Onsets."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
@@ -153,10 +156,9 @@ def averaged(first: Fixed, second: Fixed) -> Fixed:
     return Fixed((first.ws + second.ws) / 2, maps)
 
 
-def manual_inputs(generator: Generator, number: int, features: Features, start: int) -> Fixed:
+def manual_inputs(generator: Generator, name: str, features: Features, start: int) -> Fixed:
     """One of the presets that ship, on the whole song, cut to the snippet."""
-    names = sorted(shipped_presets())
-    preset = load_preset(names[number % len(names)])
+    preset = load_preset(name)
     palette = make_palette(preset.palette, generator)
     latents = Latents(latent_weights(preset.latents, features, len(palette)), palette)
     noise = make_noise(preset.noise, features, generator.noise_sizes, generator.device)
@@ -180,8 +182,17 @@ def inputs_of(group: str, generator: Generator, number: int, features: Features,
         case "Onset+Chroma":
             onsets = onset_inputs(generator, stream, features["onsets"][cut])
             return averaged(onsets, chroma_inputs(generator, stream, features["chroma"][cut]))
+        case "Manual":
+            names = sorted(shipped_presets())
+            return manual_inputs(generator, names[number % len(names)], features, start)
         case _:
-            return manual_inputs(generator, number, features, start)
+            return manual_inputs(generator, fitting(features), features, start)
+
+
+def fitting(features: Features) -> str:
+    """The preset whose motion reacts most over the whole song."""
+    heard, _ = sound_tables(features)
+    return max(sorted(shipped_presets()), key=lambda name: motion_score(load_preset(name).patch, features, heard))
 
 
 def beside(tables: dict[str, FloatArray]) -> torch.Tensor:
@@ -213,9 +224,9 @@ def measured(generator: Generator, inputs: Fixed, heard: dict[str, FloatArray], 
     return found
 
 
-def snippet(task: tuple[int, Path, Path, int]) -> list[dict[str, Any]]:
+def snippet(task: tuple[int, Path, Path, int, tuple[str, ...]]) -> list[dict[str, Any]]:
     """All groups, and the sweep where this snippet takes part, on one passage of one song."""
-    number, song, model, sweeps = task
+    number, song, model, sweeps, groups = task
     torch.set_num_threads(1)
     generator = load_model(model, device=torch.device("cpu"), dtype=torch.float32)
     features = analyze_file(song, fps=FPS)
@@ -223,7 +234,7 @@ def snippet(task: tuple[int, Path, Path, int]) -> list[dict[str, Any]]:
     heard = {name: table[start : start + FRAMES] for name, table in sound_tables(features)[0].items()}
     found: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for group in GROUPS:
+        for group in groups:
             inputs = inputs_of(group, generator, number, features, start)
             values = measured(generator, inputs, heard, fully=True)
             found.append({"snippet": number, "song": song.stem, "group": group, **values})
@@ -249,7 +260,7 @@ def table(found: list[dict[str, Any]], key: str, columns: list[str]) -> str:
 
 
 INK, FAINT, ACCENT = "#1b1f24", "#b9c0c8", "#e4572e"
-COLOURS = dict(zip(GROUPS, ("#b9c0c8", "#8d99a6", "#e4a11b", "#2e86ab", "#6a994e", "#e4572e"), strict=True))
+COLOURS = dict(zip(GROUPS, ("#b9c0c8", "#8d99a6", "#e4a11b", "#2e86ab", "#6a994e", "#e4572e", "#8f2d56"), strict=True))
 PANELS = {
     "orthogonal Procrustes": "all features, raw",
     "corrected": "all features, corrected",
@@ -326,6 +337,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figures", type=Path, help="a folder for groups.png and smoothness.png")
+    parser.add_argument("--only", choices=GROUPS, help="measure this group anew; of --json's file, keep the others")
     parser.add_argument("--again", type=Path, help="print and draw what --json wrote, and measure nothing")
     options = parser.parse_args()
     if options.again:
@@ -339,8 +351,11 @@ def main() -> None:
         # Every passage must fit, and stray into no silence of a jingle.
         music = [path for path in sorted(options.music.glob("*.ogg")) if path.stat().st_size > 2_000_000]
         music = music[:: max(len(music) // songs, 1)][:songs]
-        tasks = [(i, music[i % len(music)], model, sweeps) for i in range(count)]
+        groups = (options.only,) if options.only else GROUPS
+        tasks = [(i, music[i % len(music)], model, 0 if options.only else sweeps, groups) for i in range(count)]
         found: list[dict[str, Any]] = []
+        if options.only and options.json and options.json.exists():
+            found = [row for row in json.loads(options.json.read_text()) if row.get("group") != options.only]
         with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
             for rows_of_snippet in pool.map(snippet, tasks):
                 found += rows_of_snippet
