@@ -1,9 +1,7 @@
 """Does the measure tell audio-reactive videos from others? The experiment of section 3.4 of the thesis.
 
 Groups of snippets over real songs: None (every frame another random picture), Random (smoothed random latents and
-noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship, in turn). A seventh, Fitted,
-is of the presets too: for each song the one whose motion, before anything is rendered, reacts most over the whole song,
-since the thesis' manual videos were made by hand for their songs. Prints the medians of the four
+noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship, in turn). Prints the medians of the four
 matrix correlations on all features, of the orthogonal Procrustes correlation and of the corrected score by audio
 feature, and the smoothness sweep of section 3.4.4; draws one figure each. Songs: Debian's wesnoth-1.16-music, or any
 folder.
@@ -29,7 +27,6 @@ import numpy as np
 import torch
 from common import save_small_model
 
-from audioreactive.choose import motion_score
 from audioreactive.correlation import CORRELATIONS, score_total, sound_tables, watch
 from audioreactive.errors import AudioReactiveError
 from audioreactive.features import Features, analyze_file
@@ -50,7 +47,7 @@ if TYPE_CHECKING:
 FPS = Fraction(24)
 SECONDS = 16
 FRAMES = int(SECONDS * FPS)
-GROUPS = ("None", "Random", "Onsets", "Chroma", "Onset+Chroma", "Manual", "Fitted")
+GROUPS = ("None", "Random", "Onsets", "Chroma", "Onset+Chroma", "Manual")
 RANDOM_SIGMA = 12.0
 """Frames: the smoothness of the group Random, and of the noise of the group Onsets."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
@@ -156,9 +153,10 @@ def averaged(first: Fixed, second: Fixed) -> Fixed:
     return Fixed((first.ws + second.ws) / 2, maps)
 
 
-def manual_inputs(generator: Generator, name: str, features: Features, start: int) -> Fixed:
+def manual_inputs(generator: Generator, number: int, features: Features, start: int) -> Fixed:
     """One of the presets that ship, on the whole song, cut to the snippet."""
-    preset = load_preset(name)
+    names = sorted(shipped_presets())
+    preset = load_preset(names[number % len(names)])
     palette = make_palette(preset.palette, generator)
     latents = Latents(latent_weights(preset.latents, features, len(palette)), palette)
     noise = make_noise(preset.noise, features, generator.noise_sizes, generator.device)
@@ -182,17 +180,8 @@ def inputs_of(group: str, generator: Generator, number: int, features: Features,
         case "Onset+Chroma":
             onsets = onset_inputs(generator, stream, features["onsets"][cut])
             return averaged(onsets, chroma_inputs(generator, stream, features["chroma"][cut]))
-        case "Manual":
-            names = sorted(shipped_presets())
-            return manual_inputs(generator, names[number % len(names)], features, start)
         case _:
-            return manual_inputs(generator, fitting(features), features, start)
-
-
-def fitting(features: Features) -> str:
-    """The preset whose motion reacts most over the whole song."""
-    heard, _ = sound_tables(features)
-    return max(sorted(shipped_presets()), key=lambda name: motion_score(load_preset(name).patch, features, heard))
+            return manual_inputs(generator, number, features, start)
 
 
 def beside(tables: dict[str, FloatArray]) -> torch.Tensor:
@@ -260,7 +249,7 @@ def table(found: list[dict[str, Any]], key: str, columns: list[str]) -> str:
 
 
 INK, FAINT, ACCENT = "#1b1f24", "#b9c0c8", "#e4572e"
-COLOURS = dict(zip(GROUPS, ("#b9c0c8", "#8d99a6", "#e4a11b", "#2e86ab", "#6a994e", "#e4572e", "#8f2d56"), strict=True))
+COLOURS = dict(zip(GROUPS, ("#b9c0c8", "#8d99a6", "#e4a11b", "#2e86ab", "#6a994e", "#e4572e"), strict=True))
 PANELS = {
     "orthogonal Procrustes": "all features, raw",
     "corrected": "all features, corrected",
@@ -321,8 +310,13 @@ def report(found: list[dict[str, Any]], figures: Path | None) -> None:
     if figures:
         panels = [[f"{kind} {feature}" for feature in BY_FEATURE] for kind in ("raw", "corrected")]
         totals = ("orthogonal Procrustes", "corrected")
-        draw(found, "group", [[total, *row] for total, row in zip(totals, panels, strict=True)], figures / "groups.png")
-        draw(found, "width", [list(totals)], figures / "smoothness.png")
+        draw(
+            found,
+            "group",
+            [[total, *row] for total, row in zip(totals, panels, strict=True)],
+            figures / "correlation-groups.png",
+        )
+        draw(found, "width", [list(totals)], figures / "correlation-smoothness.png")
 
 
 def main() -> None:
@@ -336,7 +330,9 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="500 snippets, 100 in the sweep, at 256², all songs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--figures", type=Path, help="a folder for groups.png and smoothness.png")
+    parser.add_argument(
+        "--figures", type=Path, help="a folder for correlation-groups.png and correlation-smoothness.png"
+    )
     parser.add_argument("--only", choices=GROUPS, help="measure this group anew; of --json's file, keep the others")
     parser.add_argument("--again", type=Path, help="print and draw what --json wrote, and measure nothing")
     options = parser.parse_args()

@@ -93,7 +93,7 @@ def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
         "spectral_onsets": _flux((spectrum + 0.1 * spectrum.mean(0) + 1e-9).log()),
         "flow_onsets": _flux(directions),
     }
-    return {name: table.numpy().astype(np.float32) for name, table in features.items()}
+    return {name: table.numpy() for name, table in features.items()}
 
 
 def _measured(frames: Iterable[NDArray[np.uint8]]) -> torch.Tensor:
@@ -112,7 +112,10 @@ def _measured(frames: Iterable[NDArray[np.uint8]]) -> torch.Tensor:
         first = count % _BLOCK
         blocks[-1][first : first + len(batch)] = watcher.measure(batch)
         count += len(batch)
-    return torch.cat(blocks)[:count] if blocks else torch.empty(0, sum(_WIDTHS))
+    table = torch.empty(count, sum(_WIDTHS))
+    for first in range(0, count, _BLOCK):
+        table[first : first + _BLOCK] = blocks.pop(0)[: count - first]  # each is freed as it is copied
+    return table
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
