@@ -1,10 +1,10 @@
 """Does the measure tell audio-reactive videos from others? The experiment of section 3.4 of the thesis.
 
 Groups of snippets over real songs: None (every frame another random picture), Random (smoothed random latents and
-noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship, in turn). Prints the medians of the four
-matrix correlations on all features, of the orthogonal Procrustes correlation and of the corrected score by audio
-feature, and the smoothness sweep of section 3.4.4; draws one figure each. Songs: Debian's wesnoth-1.16-music, or any
-folder.
+noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship, in turn). Prints the medians of
+the four matrix correlations on all features, of the orthogonal Procrustes correlation and of the corrected score by
+audio feature, and the smoothness sweep of section 3.4.4; draws one figure each. Songs: Debian's wesnoth-1.16-music, or
+any folder.
 
     python benchmarks/correlation_groups.py [--music DIR] [--snippets 30] [--json FILE] [--figures DIR]
     python benchmarks/correlation_groups.py --again FILE [--figures DIR]     draws once more what --json wrote
