@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
 from stylegan_ops import Generator
-from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
+from stylegan_ops.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 
 def save_small_model(path: Path, *, img_resolution: int, channel_base: int = 256) -> None:
@@ -18,6 +22,25 @@ def save_small_model(path: Path, *, img_resolution: int, channel_base: int = 256
         img_resolution=img_resolution, channel_base=channel_base, z_dim=64, w_dim=64, mapping_layers=2, seed=0
     )
     _save(network, path)
+
+
+def save_small_builtin_model(path: Path) -> None:
+    """Write the built-in model with the middle of its learned constant alone: all its layers, and pictures of 64²."""
+    with as_file(files("audioreactive") / "assets" / "builtin.safetensors") as builtin:
+        checkpoint = read_checkpoint(builtin)
+    architecture = replace(checkpoint.architecture, const_size=(1, 1))
+    shapes = architecture.shapes()
+    state = {name: _middle(tensor, shapes[name]) for name, tensor in checkpoint.state.items()}
+    save_checkpoint(Checkpoint("small", architecture, state, None, ()), path)
+
+
+def _middle(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The middle of a table that should have this shape."""
+    if tuple(tensor.shape) == shape:
+        return tensor
+    height, width = shape[-2:]
+    top, left = (tensor.shape[-2] - height) // 2, (tensor.shape[-1] - width) // 2
+    return tensor[..., top : top + height, left : left + width].contiguous()
 
 
 def save_model(path: Path, *, img_resolution: int, channel_base: int) -> None:

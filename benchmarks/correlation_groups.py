@@ -1,12 +1,13 @@
 """Does the measure tell audio-reactive videos from others? The experiment of section 3.4 of the thesis.
 
-Six groups of snippets over real songs: None (every frame another random picture), Random (smoothed random latents and
-noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship). Prints the medians of the four
-matrix correlations on all features, of the orthogonal Procrustes correlation and of the corrected score by audio
-feature, and the smoothness sweep of section 3.4.4; draws one figure each. Songs: Debian's wesnoth-1.16-music, or any
-folder.
+Groups of snippets over real songs: None (every frame another random picture), Random (smoothed random latents and
+noise), Onsets, Chroma, Onset+Chroma (section 3.4.1), and Manual (the presets that ship, in turn). Prints the medians of
+the four matrix correlations on all features, of the orthogonal Procrustes correlation and of the corrected score by
+audio feature, and the smoothness sweep of section 3.4.4; draws one figure each. Songs: Debian's wesnoth-1.16-music, or
+any folder.
 
     python benchmarks/correlation_groups.py [--music DIR] [--snippets 30] [--json FILE] [--figures DIR]
+    python benchmarks/correlation_groups.py --again FILE [--figures DIR]     draws once more what --json wrote
     python benchmarks/correlation_groups.py --full            500 snippets a group at 256², as in the thesis
 """
 
@@ -212,9 +213,9 @@ def measured(generator: Generator, inputs: Fixed, heard: dict[str, FloatArray], 
     return found
 
 
-def snippet(task: tuple[int, Path, Path, int]) -> list[dict[str, Any]]:
+def snippet(task: tuple[int, Path, Path, int, tuple[str, ...]]) -> list[dict[str, Any]]:
     """All groups, and the sweep where this snippet takes part, on one passage of one song."""
-    number, song, model, sweeps = task
+    number, song, model, sweeps, groups = task
     torch.set_num_threads(1)
     generator = load_model(model, device=torch.device("cpu"), dtype=torch.float32)
     features = analyze_file(song, fps=FPS)
@@ -222,7 +223,7 @@ def snippet(task: tuple[int, Path, Path, int]) -> list[dict[str, Any]]:
     heard = {name: table[start : start + FRAMES] for name, table in sound_tables(features)[0].items()}
     found: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for group in GROUPS:
+        for group in groups:
             inputs = inputs_of(group, generator, number, features, start)
             values = measured(generator, inputs, heard, fully=True)
             found.append({"snippet": number, "song": song.stem, "group": group, **values})
@@ -247,19 +248,75 @@ def table(found: list[dict[str, Any]], key: str, columns: list[str]) -> str:
     return "\n".join(lines)
 
 
-def draw(found: list[dict[str, Any]], key: str, panels: list[str], path: Path) -> None:
-    """A panel of box plots for each column."""
+INK, FAINT, ACCENT = "#1b1f24", "#b9c0c8", "#e4572e"
+COLOURS = dict(zip(GROUPS, ("#b9c0c8", "#8d99a6", "#e4a11b", "#2e86ab", "#6a994e", "#e4572e"), strict=True))
+PANELS = {
+    "orthogonal Procrustes": "all features, raw",
+    "corrected": "all features, corrected",
+    "raw rms": "loudness, raw",
+    "raw onsets": "onsets, raw",
+    "raw chroma": "chroma, raw",
+    "corrected rms": "loudness, corrected",
+    "corrected onsets": "onsets, corrected",
+    "corrected chroma": "chroma, corrected",
+}
+"""Column -> title."""
+
+
+def draw(found: list[dict[str, Any]], key: str, rows: list[list[str]], path: Path) -> None:
+    """Box plots over the snippets, a panel for each column; the band of a corrected score is chance, ± 2 deviations."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     values = list(dict.fromkeys(row[key] for row in found if key in row))
-    figure = Figure(figsize=(4 * len(panels), 3.4), layout="constrained")
+    width = len(rows[0])
+    figure = Figure(figsize=(3.1 * width, 3.3 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.boxplot([[row[panel] for row in found if row.get(key) == value] for value in values], showfliers=False)
-        axes.set_xticks(range(1, len(values) + 1), [str(value) for value in values], rotation=40, fontsize=7)
-        axes.set_title(panel, fontsize=9)
-    figure.savefig(path, dpi=100)
+    grid = figure.subplots(len(rows), width, squeeze=False)
+    for axes, panel in zip(grid.ravel(), [panel for row in rows for panel in row], strict=True):
+        if panel.startswith("corrected"):
+            axes.axhspan(-2, 2, color="#eef1f4", zorder=0)
+            axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+        boxes = axes.boxplot(
+            [[row[panel] for row in found if row.get(key) == value] for value in values],
+            showfliers=False,
+            patch_artist=True,
+            widths=0.62,
+            medianprops={"color": INK, "linewidth": 1.6},
+            whiskerprops={"color": FAINT},
+            capprops={"color": FAINT},
+        )
+        for box, value in zip(boxes["boxes"], values, strict=True):
+            box.set(facecolor=COLOURS.get(str(value), "#2e86ab"), edgecolor="none")
+        labels = [str(value).replace("+", "+\n") for value in values]
+        axes.set_xticks(range(1, len(values) + 1), labels, fontsize=7.5, color=INK)
+        axes.set_title(PANELS[panel], fontsize=10, color=INK)
+        axes.tick_params(axis="both", length=0, labelsize=7.5, labelcolor=INK)
+        axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+        axes.grid(axis="y", color="#e3e7eb", linewidth=0.6)
+        axes.set_axisbelow(True)
+    if key == "width":
+        figure.supxlabel("width of the Gaussian filter in frames", fontsize=8.5, color=INK)
+    figure.savefig(path, dpi=110)
+
+
+def report(found: list[dict[str, Any]], figures: Path | None) -> None:
+    """Print the tables, draw the figures."""
+    names = list(CORRELATIONS)
+    by_feature = [f"{kind} {feature}" for kind in ("raw", "corrected") for feature in BY_FEATURE]
+    print(table(found, "group", [*names, "corrected"]), "\n")
+    print(table(found, "group", by_feature), "\n")
+    print(table(found, "width", [*names, "corrected"]))
+    if figures:
+        panels = [[f"{kind} {feature}" for feature in BY_FEATURE] for kind in ("raw", "corrected")]
+        totals = ("orthogonal Procrustes", "corrected")
+        draw(
+            found,
+            "group",
+            [[total, *row] for total, row in zip(totals, panels, strict=True)],
+            figures / "correlation-groups.png",
+        )
+        draw(found, "width", [list(totals)], figures / "correlation-smoothness.png")
 
 
 def main() -> None:
@@ -273,8 +330,15 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="500 snippets, 100 in the sweep, at 256², all songs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--figures", type=Path, help="a folder for groups.png and smoothness.png")
+    parser.add_argument(
+        "--figures", type=Path, help="a folder for correlation-groups.png and correlation-smoothness.png"
+    )
+    parser.add_argument("--only", choices=GROUPS, help="measure this group anew; of --json's file, keep the others")
+    parser.add_argument("--again", type=Path, help="print and draw what --json wrote, and measure nothing")
     options = parser.parse_args()
+    if options.again:
+        report(json.loads(options.again.read_text()), options.figures)
+        return
     count, sweeps, songs = (500, 100, 1000) if options.full else (options.snippets, options.sweeps, options.songs)
     with tempfile.TemporaryDirectory() as folder:
         model = options.model or Path(folder) / "small.safetensors"
@@ -283,22 +347,18 @@ def main() -> None:
         # Every passage must fit, and stray into no silence of a jingle.
         music = [path for path in sorted(options.music.glob("*.ogg")) if path.stat().st_size > 2_000_000]
         music = music[:: max(len(music) // songs, 1)][:songs]
-        tasks = [(i, music[i % len(music)], model, sweeps) for i in range(count)]
+        groups = (options.only,) if options.only else GROUPS
+        tasks = [(i, music[i % len(music)], model, 0 if options.only else sweeps, groups) for i in range(count)]
         found: list[dict[str, Any]] = []
+        if options.only and options.json and options.json.exists():
+            found = [row for row in json.loads(options.json.read_text()) if row.get("group") != options.only]
         with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
             for rows_of_snippet in pool.map(snippet, tasks):
                 found += rows_of_snippet
                 if options.json:
                     options.json.write_text(json.dumps(found, indent=1) + "\n")
-    names = list(CORRELATIONS)
-    by_feature = [f"{kind} {feature}" for kind in ("raw", "corrected") for feature in BY_FEATURE]
     print(f"{count} snippets of {SECONDS} s from {len(music)} songs, medians\n")
-    print(table(found, "group", [*names, "corrected"]), "\n")
-    print(table(found, "group", by_feature), "\n")
-    print(table(found, "width", [*names, "corrected"]))
-    if options.figures:
-        draw(found, "group", [names[0], "corrected", *by_feature], options.figures / "groups.png")
-        draw(found, "width", [names[0], "corrected"], options.figures / "smoothness.png")
+    report(found, options.figures)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
             write_video(video, minutes, options.size)
             command = [sys.executable, "-m", "audioreactive", "score", str(video), "--quiet"]
             began = time.perf_counter()
-            process = subprocess.Popen(command, env=os.environ | {"XDG_CACHE_HOME": folder})
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"XDG_CACHE_HOME": folder})
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - began
         if status:

@@ -174,7 +174,8 @@ def _compared(
     check_frames(frames, fps)
     edges = _window_edges(frames, fps)
     sound = _Side({**heard, **more}, edges, heard_weights, len(heard))
-    picture = _Side(seen, edges, seen_weights, len(seen))
+    # Centring one side of a product is enough: the other side's means then meet zeros.
+    picture = _Side(seen, edges, seen_weights, len(seen), centred=True)
     if not sound.total_columns.any():
         raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
     if not picture.total_columns.any():
@@ -213,7 +214,9 @@ def _window_edges(frames: int, fps: Fraction) -> list[int]:
 class _Side:
     """The features of one side, ready to be compared: (T, C) float32, one block of columns a feature."""
 
-    def __init__(self, tables: Tables, edges: Sequence[int], weights: Mapping[str, float], in_total: int) -> None:
+    def __init__(
+        self, tables: Tables, edges: Sequence[int], weights: Weights, in_total: int, *, centred: bool = False
+    ) -> None:
         self.names = tuple(tables)
         self.edges = edges
         widths = [table.shape[1] for table in tables.values()]
@@ -221,9 +224,10 @@ class _Side:
         self.blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
         self.block_of = torch.from_numpy(np.repeat(np.arange(len(widths)), widths))
         self.columns = torch.empty(len(next(iter(tables.values()))), int(starts[-1]))
-        """Each block centred over the video, and of norm 1 once it is centred in the windows; 0 if it never changes."""
+        """Each block centred over the video, or in the windows, and of norm 1 once it is centred in them; 0 if it never
+        changes."""
         for block, table in zip(self.blocks, tables.values(), strict=True):
-            self.columns[:, block] = _scaled(table, edges)
+            _scale(table, edges, self.columns[:, block], centred=centred)
         total = [float(weights.get(name, 1.0)) for name in self.names[:in_total]]
         self.weights = torch.tensor(total, dtype=torch.float64)
         self.total_width = int(starts[in_total])
@@ -234,10 +238,6 @@ class _Side:
         """(T, C) of the features that the total takes in."""
         return self.columns[:, : self.total_width]
 
-    def centred(self) -> torch.Tensor:
-        """(T, C), each window centred."""
-        return _centred(self.columns, self.edges)
-
     def memory(self) -> int:
         """Frames after which the features have forgotten themselves: where their autocorrelation stays below a tenth
         for the first time, at most a quarter of the video.
@@ -245,8 +245,8 @@ class _Side:
         frames = len(self.columns)
         size = 1 << (2 * frames - 1).bit_length()
         power = torch.zeros(size // 2 + 1, dtype=torch.float64)
-        for column in _centred(self.total_columns, self.edges).T:
-            power += torch.fft.rfft(column.double(), size).abs().square()
+        for column in self.total_columns.split(1, dim=1):
+            power += torch.fft.rfft(_centred(column.double(), self.edges)[:, 0], size).abs().square()
         correlation = torch.fft.irfft(power, size)[: frames // 4 + 1]
         below = torch.nonzero(correlation < FORGOTTEN * correlation[0])
         return int(below[0]) if len(below) else frames // 4
@@ -257,13 +257,11 @@ class _Pair:
 
     def __init__(self, sound: _Side, picture: _Side, *, widest: int) -> None:
         self.sound, self.picture, self.widest = sound, picture, widest
-        # Centring one side of a product is enough: the other side's means then meet zeros.
-        self.seen = picture.centred()
+        self.seen = picture.columns
         self.frames = len(self.seen)
-        self.prefix = torch.cat([sound.columns.new_zeros(1, sound.columns.shape[1]), sound.columns]).double().cumsum(0)
-        self.energy = sound.columns.double().square().sum(0)
-        self.seen_total = float((self.seen[:, : picture.total_width] * picture.column_weights).double().norm())
-        self.seen_blocks = torch.stack([self.seen[:, block].double().norm() for block in picture.blocks])
+        norms = [_norm(self.seen[:, block]) for block in picture.blocks]
+        self.seen_blocks = torch.tensor(norms, dtype=torch.float64)
+        self.seen_total = float((self.seen_blocks[: len(picture.weights)] * picture.weights).norm())
 
     def chance_shifts(self) -> list[int]:
         """The shifts of the sound that stand for chance, in frames."""
@@ -275,10 +273,11 @@ class _Pair:
     def values(self, shifts: Sequence[int], *, cells: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n,) of all features and (n, heard, seen) of the pairs, for each shift of the sound in frames."""
         totals, pairs = [], []
+        energies = self._energies(torch.tensor(shifts))
         for start in range(0, len(shifts), _AT_ONCE):
             some = shifts[start : start + _AT_ONCE]
             cross = torch.stack([self._cross(shift) for shift in some]).double()
-            energy = torch.stack([self._energy(shift) for shift in some])  # [n, C]
+            energy = energies[start : start + _AT_ONCE]
             totals.append(self._total(cross, energy))
             if cells:
                 pairs.append(self._cells(cross, energy))
@@ -293,16 +292,17 @@ class _Pair:
         cross: torch.Tensor = sound[: frames - shift].T @ self.seen[shift:]
         return cross + sound[frames - shift :].T @ self.seen[:shift] if shift else cross
 
-    def _energy(self, shift: int) -> torch.Tensor:
-        """(A,) squared norms of the rolled sound's columns, centred in the picture's windows."""
-        frames, energy = self.frames, self.energy.clone()
-        for start, stop in pairwise(self.sound.edges):
-            first, last = (start - shift) % frames, (stop - shift) % frames
-            total = self.prefix[last] - self.prefix[first]
-            if last <= first:
-                total = total + self.prefix[-1]
-            energy -= total.square() / (stop - start)
-        return energy.clamp_(min=0)
+    def _energies(self, shifts: torch.Tensor) -> torch.Tensor:
+        """(n, A) squared norms of the sound's columns, rolled by each shift and centred in the picture's windows."""
+        edges = torch.tensor(self.sound.edges)
+        first, last = ((some - shifts[:, None]) % self.frames for some in (edges[:-1], edges[1:]))  # [n, windows]
+        found = torch.empty(len(shifts), self.sound.columns.shape[1], dtype=torch.float64)
+        for i, column in enumerate(self.sound.columns.T):
+            values = column.double()
+            until = torch.nn.functional.pad(values.cumsum(0), (1, 0))
+            sums = until[last] - until[first] + torch.where(last <= first, until[-1], 0.0)
+            found[:, i] = values.square().sum() - (sums.square() / edges.diff()).sum(1)
+        return found.clamp_(min=0)
 
     def _total(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
         sound, picture = self.sound, self.picture
@@ -333,14 +333,30 @@ def _centred(columns: torch.Tensor, edges: Sequence[int]) -> torch.Tensor:
     return centred
 
 
-def _scaled(table: FloatArray, edges: Sequence[int]) -> torch.Tensor:
-    """(T, C) float32, of norm 1 once it is centred in the windows."""
-    values = torch.from_numpy(np.asarray(table, np.float64))
-    values = values - values.mean(0)
-    norm = float(_centred(values, edges).norm())
+def _scale(table: FloatArray, edges: Sequence[int], out: torch.Tensor, *, centred: bool) -> None:
+    """Fill `out`, (T, C) float32, with the table centred over the video or in windows; of norm 1 in windows.
+
+    Column by column: a working copy in float64 of all would take more memory than the features themselves.
+    """
+    square = 0.0
+    for i, column in enumerate(table.T):
+        values = torch.from_numpy(column.astype(np.float64))[:, None]
+        values -= values.mean()
+        inside = _centred(values, edges)
+        square += float(inside.square().sum())
+        out[:, i] = (inside if centred else values)[:, 0]
+    norm = math.sqrt(square)
     largest = float(np.abs(table).max(initial=0)) * math.sqrt(table.size)
     # Float32 rounds a constant to six digits or so; less than that is no change.
-    return (values / norm if norm > 1e-6 * largest else torch.zeros_like(values)).float()
+    if norm > 1e-6 * largest:
+        out /= norm
+    else:
+        out.zero_()
+
+
+def _norm(columns: torch.Tensor) -> float:
+    """Frobenius norm, summed in float64 column by column."""
+    return math.sqrt(sum(float(column.double().square().sum()) for column in columns.T))
 
 
 def _sum_blocks(values: torch.Tensor, block_of: torch.Tensor, count: int) -> torch.Tensor:

@@ -93,7 +93,7 @@ def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
         "spectral_onsets": _flux((spectrum + 0.1 * spectrum.mean(0) + 1e-9).log()),
         "flow_onsets": _flux(directions),
     }
-    return {name: table.numpy().astype(np.float32) for name, table in features.items()}
+    return {name: table.numpy() for name, table in features.items()}
 
 
 def _measured(frames: Iterable[NDArray[np.uint8]]) -> torch.Tensor:
@@ -112,7 +112,10 @@ def _measured(frames: Iterable[NDArray[np.uint8]]) -> torch.Tensor:
         first = count % _BLOCK
         blocks[-1][first : first + len(batch)] = watcher.measure(batch)
         count += len(batch)
-    return torch.cat(blocks)[:count] if blocks else torch.empty(0, sum(_WIDTHS))
+    table = torch.empty(count, sum(_WIDTHS))
+    for first in range(0, count, _BLOCK):
+        table[first : first + _BLOCK] = blocks.pop(0)[: count - first]  # each is freed as it is copied
+    return table
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
@@ -157,13 +160,14 @@ class _Watcher:
         before = batch[:1] if self._previous is None else self._previous
         steps = np.concatenate([before, batch])
         self._previous = batch[-1:]
-        pixels = torch.from_numpy(batch).float().div_(255)  # [n, H, W, 3]
-        grey = pixels @ torch.tensor([0.299, 0.587, 0.114])
+        levels = torch.from_numpy(np.ascontiguousarray(batch.transpose(3, 0, 1, 2)))  # [3, n, H, W]
+        pixels = levels.float().div_(255)
+        grey = 0.299 * pixels[0] + 0.587 * pixels[1] + 0.114 * pixels[2]
         change = torch.from_numpy(np.abs(np.diff(steps.astype(np.int16), axis=0))).float()
         columns = (
-            _histogram(torch.from_numpy(batch // (256 // HISTOGRAM_BINS)).int()),
-            _histogram((_hsv(pixels) * HISTOGRAM_BINS).int().clamp_(max=HISTOGRAM_BINS - 1)),
-            (pixels.square().flatten(1).mean(1) - pixels.flatten(1).mean(1).square()).clamp_(min=0)[:, None],
+            _histogram((levels // (256 // HISTOGRAM_BINS)).int()),
+            _histogram(_hsv(pixels).mul_(HISTOGRAM_BINS).int().clamp_(max=HISTOGRAM_BINS - 1)),
+            (pixels.square().mean((0, 2, 3)) - pixels.mean((0, 2, 3)).square()).clamp_(min=0)[:, None],
             self._spectrum(grey),
             change.flatten(1).mean(1)[:, None] / 255,
             torch.stack([self._directions(image) for image in grey]),
@@ -184,34 +188,33 @@ class _Watcher:
             return torch.zeros(DIRECTIONS)
         still = np.zeros((*image.shape, 2), np.float32)
         flow = torch.from_numpy(np.asarray(self._flow.calc(before, image, still), np.float32)).flatten(0, 1)  # [H W, 2]
-        right, down = flow.flip(1).unbind(1) if self._turned else flow.unbind(1)
+        first, second = flow.T.contiguous()
+        right, down = (second, first) if self._turned else (first, second)
         turns = torch.atan2(down, right).div_(2 * np.pi)
         # The first direction is to the right, and reaches half a direction to both sides.
-        direction = turns.mul_(DIRECTIONS).add_(0.5).floor_().long() % DIRECTIONS
-        moved = torch.linalg.vector_norm(flow, dim=1)
-        return torch.bincount(direction, moved, DIRECTIONS) / (len(moved) * len(grey))
+        direction = turns.mul_(DIRECTIONS).add_(0.5).floor_().int().remainder_(DIRECTIONS)
+        return torch.bincount(direction, torch.hypot(right, down), DIRECTIONS) / (len(flow) * len(grey))
 
 
 def _histogram(levels: torch.Tensor) -> torch.Tensor:
-    """(n, H, W, 3) int32 in 0..HISTOGRAM_BINS-1 -> (n, 3 · HISTOGRAM_BINS): the share of pixels in each bin."""
-    count, height, width, channels = levels.shape
-    slots = torch.arange(count * channels, dtype=torch.int32).view(count, 1, 1, channels) * HISTOGRAM_BINS
-    counts = torch.bincount((levels + slots).flatten(), minlength=count * channels * HISTOGRAM_BINS)
+    """(3, n, H, W) int32 in 0..HISTOGRAM_BINS-1 -> (n, 3 · HISTOGRAM_BINS): the share of pixels in each bin."""
+    channels, count, height, width = levels.shape
+    frames, rows = torch.arange(count, dtype=torch.int32), torch.arange(channels, dtype=torch.int32)
+    slots = (frames[None, :] * channels + rows[:, None]) * HISTOGRAM_BINS
+    counts = torch.bincount((levels + slots[:, :, None, None]).flatten(), minlength=count * channels * HISTOGRAM_BINS)
     return counts.view(count, channels * HISTOGRAM_BINS).float() / (height * width)
 
 
 def _hsv(pixels: torch.Tensor) -> torch.Tensor:
-    """(..., 3) RGB in [0, 1] -> (..., 3) hue (turns from red), saturation and value in [0, 1]; grey has hue 0."""
-    value, which = pixels.max(-1)
-    chroma = value - pixels.amin(-1)
-    safe = torch.where(chroma > 0, chroma, 1.0)
-    red, green, blue = pixels.unbind(-1)
-    sector = torch.where(
-        which == 0, (green - blue) / safe, torch.where(which == 1, (blue - red) / safe + 2, (red - green) / safe + 4)
-    )
-    hue = torch.remainder(sector / 6, 1.0)
-    saturation = chroma / torch.where(value > 0, value, 1.0)
-    return torch.stack([hue, saturation, value], -1)
+    """(3, ...) RGB in [0, 1] -> (3, ...) hue (turns from red), saturation and value in [0, 1]; grey has hue 0."""
+    red, green, blue = pixels
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    is_red, is_green = value == red, value == green
+    difference = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
+    sector = difference.div_(chroma.clamp(min=1e-6)).add_(torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0)))
+    hue = torch.where(sector < 0, sector + 6, sector).div_(6)
+    return torch.stack([hue, chroma / value.clamp(min=1e-6), value])
 
 
 def _spectrum_bands(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -142,15 +142,16 @@ def test_what_cannot_be_scored(call, song, reactive, video, tmp_path):
         ((silent,), "give the song with --audio"),
         ((black,), "nothing changes in the picture"),
         ((single,), "at least 240"),
-        ((broken,), ""),
-        ((tmp_path / "text.mp4",), ""),
+        ((broken,), "cannot be read as a video"),
+        ((tmp_path / "text.mp4",), "cannot be read as a video"),
         ((tmp_path / "none.mp4",), "there is no"),
         ((video, "--audio", tmp_path / "none.wav"), "there is no file"),
         ((video, "--audio", tmp_path / "text.mp4"), "no sound"),
     ):
-        done = call("score", *arguments, "-q")
+        done = call("score", *arguments, "-q", "--json", tmp_path / "none.json", "--plot", tmp_path / "none.png")
         assert done.code == 2, arguments
-        assert sentence in done.err and done.err.startswith("error: "), done.err
+        assert sentence in done.err and done.err.startswith("error: ") and done.err.count("\n") == 1, done.err
+    assert not list(tmp_path.glob("*none.json")) and not list(tmp_path.glob("*none.png"))
 
 
 def test_best_of(call, song, model, tmp_path):

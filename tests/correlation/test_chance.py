@@ -89,6 +89,17 @@ def test_the_same_score_every_time():
     )
 
 
+def test_independent_noise_scores_nothing_once_corrected():
+    """In the mean over 20 pairs, within three of the mean's deviations; the raw value is biased."""
+    scores = []
+    for i in range(20):
+        rng = np.random.default_rng(i)
+        heard, seen = ({"noise": rng.normal(size=(FRAMES, width)).astype(np.float32)} for width in (8, 20))
+        scores.append(score_total(heard, seen, fps=FPS))
+    assert abs(np.mean([score.z for score in scores])) < 3 / np.sqrt(20)
+    assert min(score.raw for score in scores) > 0.1
+
+
 def test_smoothness_alone_scores_chance():
     """The raw value grows with the smoothness, as in Figure 3.3; the corrected one stays."""
     raw, corrected = {}, {}

@@ -132,6 +132,24 @@ def test_what_never_changes_scores_zero(correlation):
     assert float(correlation(torch.ones(0, 3), torch.ones(0, 2))) == 0
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("correlation", ALL)
+def test_a_gpu_gives_the_same(correlation):
+    a, b = (torch.from_numpy(x) for x in tables("related"))
+    value = correlation(a.cuda(), b.cuda())
+    assert value.is_cuda and float(value) == pytest.approx(float(correlation(a, b)), abs=1e-9)
+
+
+@pytest.mark.parametrize("correlation", ALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_other_precisions_are_computed_in_double(correlation, dtype):
+    a, b = (torch.from_numpy(x).to(dtype) for x in tables("related"))
+    value = correlation(a, b)
+    assert value.dtype == torch.float64
+    assert float(value) == pytest.approx(DIRECT[correlation](a.double().numpy(), b.double().numpy()), abs=1e-6)
+
+
 @pytest.mark.parametrize("correlation", ALL)
 def test_gradients(correlation):
     a, b = drawn(1, 12, 3).requires_grad_(), drawn(2, 12, 4).requires_grad_()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -102,6 +104,32 @@ def test_batches_do_not_show():
     for name in VIDEO_FEATURES:
         if name not in ("adaptive_rms", "spectral_onsets"):  # these hang on the whole video
             assert long[name][:21] == pytest.approx(short[name], abs=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its memory")
+def test_memory_does_not_grow_with_the_length():
+    """In a fresh process: what is kept of a frame is a kilobyte, not a megabyte of scattered memory."""
+    program = """
+import numpy as np
+from audioreactive.correlation import watch
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+def frames(sizes):
+    picture = np.random.RandomState(0).randint(0, 256, (256, 256, 3)).astype(np.uint8)
+    for i in range(240):
+        if i % 80 == 0:
+            sizes.append(resident())
+        yield np.roll(picture, i, axis=1)
+
+sizes = []
+watch(frames(sizes))
+print(resident() - sizes[1])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40
 
 
 def test_large_pictures_are_shrunk():
