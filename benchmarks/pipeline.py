@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from fractions import Fraction
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soundfile
 import torch
 from common import save_model
 
@@ -116,7 +118,18 @@ def _prepared(folder: Path, options: argparse.Namespace) -> Production:
         encoder=options.encoder,
         batch=options.batch,
     )
-    return prepare(DEMO_SONG, folder / "out.mp4", model=model, recipe=Recipe(seed=0), settings=settings)
+    song = _song(folder, options.frames / 24)
+    return prepare(song, folder / "out.mp4", model=model, recipe=Recipe(seed=0), settings=settings)
+
+
+def _song(folder: Path, seconds: float) -> Path:
+    """The demo song, as often as it takes."""
+    samples, rate = soundfile.read(DEMO_SONG)
+    times = math.ceil(seconds * rate / len(samples))
+    if times == 1:
+        return DEMO_SONG
+    soundfile.write(folder / "song.wav", np.tile(samples, (times, 1)), rate)
+    return folder / "song.wav"
 
 
 def _round(

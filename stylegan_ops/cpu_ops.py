@@ -56,18 +56,8 @@ def _finish(x: Tensor, y: Tensor | None, first_row: int, height: int, finish: Fi
         y,
         first_row,
         height,
-        finish.scale,
-        finish.bias,
-        finish.noise,
-        finish.noise_gain,
-        kernels.unlimited(finish.clamp),
-        finish.style,
-        None if paint is None else paint.brush,
-        None if paint is None else paint.bias,
-        kernels.unlimited(None if paint is None else paint.clamp),
-        None if paint is None else paint.skip,
-        None if paint is None else paint.taps,
-        None if paint is None else paint.image,
+        *finish.arguments,
+        *(kernels.NO_PAINT if paint is None else paint.arguments),
     )
 
 
@@ -108,8 +98,4 @@ def styled_conv2d_up(
 
 
 def _columns(products: Tensor, y: Tensor, first_row: int, start: int, stop: int, taps: Tensor, finish: Finish) -> None:
-    clamp = kernels.unlimited(finish.clamp)
-    kernels.columns(
-        products, y, first_row, start, stop, taps, finish.scale, finish.bias, finish.noise, finish.noise_gain, clamp,
-        finish.style,
-    )  # fmt: skip
+    kernels.columns(products, y, first_row, start, stop, taps, *finish.arguments)

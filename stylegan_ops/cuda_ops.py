@@ -32,18 +32,8 @@ def styled_conv2d(
         None if name is None else y,
         0,
         y.shape[2],
-        finish.scale,
-        finish.bias,
-        finish.noise,
-        finish.noise_gain,
-        kernels.unlimited(finish.clamp),
-        finish.style,
-        None if paint is None else paint.brush,
-        None if paint is None else paint.bias,
-        kernels.unlimited(None if paint is None else paint.clamp),
-        None if paint is None else paint.skip,
-        None if paint is None else paint.taps,
-        None if paint is None else paint.image,
+        *finish.arguments,
+        *(kernels.NO_PAINT if paint is None else paint.arguments),
     )
     return None if name is None else y
 
@@ -55,10 +45,7 @@ def styled_conv2d_up(
     found = _channels_last(conv_transpose2d(_channels_last(x), weight))  # [B, O, 2h + 1, 2w + 1]
     batch, channels, height, width = found.shape
     y = workspace.activations(name, (batch, channels, height - 1, width - 1), x.dtype)
-    cuda_kernels.smooth(
-        found, y, taps, finish.scale, finish.bias, finish.noise, finish.noise_gain,
-        kernels.unlimited(finish.clamp), finish.style,
-    )  # fmt: skip
+    cuda_kernels.smooth(found, y, taps, *finish.arguments)
     return y
 
 
@@ -67,10 +54,7 @@ def styled_conv2d_phases(x: Tensor, weight: Tensor, finish: Finish, workspace: W
     found = _channels_last(conv2d(_channels_last(x), weight))  # [B, 4 · O, h, w]
     batch, channels, height, width = found.shape
     y = workspace.activations(name, (batch, channels // 4, 2 * height, 2 * width), x.dtype)
-    cuda_kernels.finish_phases(
-        found, y, finish.scale, finish.bias, finish.noise, finish.noise_gain, kernels.unlimited(finish.clamp),
-        finish.style,
-    )  # fmt: skip
+    cuda_kernels.finish_phases(found, y, *finish.arguments)
     return y
 
 

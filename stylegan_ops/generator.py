@@ -274,8 +274,14 @@ class Generator:
 
     def _modulations(self, ws: Tensor) -> tuple[list[Modulation], list[Tensor | None]]:
         """What `Styles` makes at once."""
-        modulations = [layer.modulation(ws[:, at]) for at, layer in enumerate(self._layers())]
-        brushes = [None if b.painter is None else b.painter.brush(ws[:, b.last_layer + 1]) for b in self._blocks]
+        count = len(ws)
+        # A matrix times one vector is summed in another order than times several, and in 16 bits its last bits would
+        # grow to two levels of 255.
+        ws = ws.repeat(2, 1, 1) if count == 1 else ws
+        modulations = [layer.modulation(ws[:, at]).part(slice(count)) for at, layer in enumerate(self._layers())]
+        brushes = [
+            None if b.painter is None else b.painter.brush(ws[:, b.last_layer + 1])[:count] for b in self._blocks
+        ]
         return modulations, brushes
 
     def _borrow_workspace(self) -> Workspace:

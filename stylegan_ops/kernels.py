@@ -23,6 +23,25 @@ COST = "the generator runs on plain PyTorch, in bfloat16 at about half the speed
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 """Element types of activations that the kernels know."""
 
+FinishArguments = tuple[Tensor, Tensor, Tensor | None, float, float, Tensor | None]
+"""Of an operation, `ops.Finish`: scale, bias, noise, noise gain, clamp, style."""
+
+PaintArguments = tuple[Tensor | None, Tensor | None, float, Tensor | None, Tensor | None, Tensor | None]
+"""Likewise `ops.Paint`: brush, its bias and clamp, skip, taps, image."""
+
+NO_PAINT: PaintArguments = (None, None, math.inf, None, None, None)
+
+_EPILOGUE = (
+    ("scale", ctypes.c_void_p),
+    ("bias", ctypes.c_void_p),
+    ("noise", ctypes.c_void_p),
+    ("noise_stride", ctypes.c_int64),
+    ("noise_gain", ctypes.c_float),
+    ("clamp", ctypes.c_float),
+    ("style", ctypes.c_void_p),
+)
+"""What both structures hold of an `ops.Finish`."""
+
 _lock = threading.Lock()
 
 
@@ -34,13 +53,7 @@ class Finish(ctypes.Structure):
         ("y", ctypes.c_void_p),
         ("y_stride", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("batch", "rows", "width", "channels", "first_row", "height")),
-        ("scale", ctypes.c_void_p),
-        ("bias", ctypes.c_void_p),
-        ("noise", ctypes.c_void_p),
-        ("noise_stride", ctypes.c_int64),
-        ("noise_gain", ctypes.c_float),
-        ("clamp", ctypes.c_float),
-        ("style", ctypes.c_void_p),
+        *_EPILOGUE,
         ("brush", ctypes.c_void_p),
         ("brush_bias", ctypes.c_void_p),
         ("brush_clamp", ctypes.c_float),
@@ -62,13 +75,7 @@ class Columns(ctypes.Structure):
             for name in ("batch", "rows", "height", "width", "channels", "first_row", "start", "stop")
         ),
         ("taps", ctypes.c_void_p),
-        ("scale", ctypes.c_void_p),
-        ("bias", ctypes.c_void_p),
-        ("noise", ctypes.c_void_p),
-        ("noise_stride", ctypes.c_int64),
-        ("noise_gain", ctypes.c_float),
-        ("clamp", ctypes.c_float),
-        ("style", ctypes.c_void_p),
+        *_EPILOGUE,
     )
 
 

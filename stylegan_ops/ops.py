@@ -50,6 +50,11 @@ class Finish:
     clamp: float | None
     style: Tensor | None  # [B, C] float32 of the convolution that comes next
 
+    @property
+    def arguments(self) -> kernels.FinishArguments:
+        """As the kernels take it, one after the other."""
+        return self.scale, self.bias, self.noise, self.noise_gain, kernels.unlimited(self.clamp), self.style
+
     def sample(self, index: int) -> "Finish":
         """That of one sample."""
         noise, style, part = self.noise, self.style, slice(index, index + 1)
@@ -71,6 +76,11 @@ class Paint:
     skip: Tensor | None  # [B, 3, h / 2, w / 2] float32
     taps: Tensor  # [4]
     image: Tensor  # [B, 3, h, w] float32, written
+
+    @property
+    def arguments(self) -> kernels.PaintArguments:
+        """As the kernels take it, one after the other."""
+        return self.brush, self.bias, kernels.unlimited(self.clamp), self.skip, self.taps, self.image
 
     def sample(self, index: int) -> "Paint":
         """That of one sample."""

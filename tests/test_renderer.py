@@ -218,6 +218,9 @@ class Moving:
     def noise(self) -> MovingNoise:
         return MovingNoise(self)
 
+    def inputs(self, start: int, stop: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return self.frames(start, stop), self.noise().frames(start, stop)
+
 
 class MovingNoise:
     def __init__(self, moving: Moving) -> None:
@@ -244,6 +247,28 @@ def test_batches_recorded_as_a_graph_are_the_same(monkeypatch, layout: str) -> N
     assert renders[1].computed_at_once == 2 and streams.recorded == 2
     assert len(renders[1]._paint._graphs) == 1
     assert Graph.replays == 3 + 7
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_that_lacks_memory_goes_on_with_smaller_batches() -> None:
+    network = Generator.random(img_resolution=256, channel_base=8192, seed=0, mapping_layers=1, device="cuda")
+    moving, said = Moving(network, 64), []
+    plain = dict(Renderer(network, moving, moving.noise(), batch=16).batches(range(0, 64, 16)))
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    network.synthesis(*moving.inputs(0, 16))
+    room = 0.75 * torch.cuda.max_memory_reserved()
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(room / total_memory(torch.device("cuda")))
+    try:
+        renders = Renderer(network, moving, moving.noise(), batch=16, say=said.append)
+        found = dict(renders.batches(range(0, 64, 16)))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert renders.computed_at_once < 16 and said
+    for first, frames in found.items():
+        assert np.abs(frames.astype(int) - plain[first]).max() <= 1
 
 
 def test_yuv_frames_are_half_as_many_bytes_and_the_same_colours() -> None:
