@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 @click.option(
     "--calm",
     type=click.FloatRange(0, 100),
-    default=0.5,
+    default=0.15,
     show_default=True,
     metavar="WEIGHT",
     help="How much the way that the motion goes counts against it; 0 as in the thesis.",

@@ -51,6 +51,10 @@ PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
 RIDGE = 1e-6
 """Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
+CALM_OF_PAIRS = 0.25
+"""Of `calm` where features are weighted: the mean over pairs is about a quarter of what all score together, and who
+weighs the drums wants to see them.
+"""
 PLACES = 4096
 """At most, in which the way is measured."""
 SPAN = 1e-6
@@ -94,7 +98,8 @@ class Problem:
         if len(values) > 1:
             loss = loss + self.correction * values[1:].mean()
         if self.calm > 0:
-            loss = loss + self.calm * step_lengths((self.changes @ mixture).square() @ members.T).mean()
+            calm = self.calm * (CALM_OF_PAIRS if self.weights else 1)
+            loss = loss + calm * step_lengths((self.changes @ mixture).square() @ members.T).mean()
         return loss
 
     def _together(self, made: Tensor) -> Tensor:

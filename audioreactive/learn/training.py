@@ -73,7 +73,7 @@ class Plan:
     """Ten times the thesis': with its own, 4000 steps are too few (benchmarks/synthesizers.py)."""
     correction: float = 0.5
     """How much of the correlation with the same sound at other times is held against the motion; 0 as in the thesis."""
-    calm: float = 0.5
+    calm: float = 0.15
     """Weight of the way that each sequence goes: what makes motion rest where nothing happens."""
     nearness: float = 0.1
     """Weight of the term that keeps latents near the model's own; it counts for the learned decoder and for averages,

@@ -295,7 +295,7 @@ class Hippo(Part):
     name: SynthesizerName
     motion_seed: Seed = 0
     """Another seed, another motion to the same song."""
-    coefficients: Annotated[int, Field(ge=2, le=512)] = 128
+    coefficients: Annotated[int, Field(ge=2, le=512)] = 256
     """Legendre coefficients of each envelope in each window of some seconds: fewer are smoother."""
     steps: Annotated[int, Field(ge=1, le=65_536)] = 2048
     """Of the optimiser, at most; it stops earlier where nothing is gained any more."""

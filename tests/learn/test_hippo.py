@@ -51,6 +51,7 @@ def by_frames(
     frames = windows.frames
     others = [score(heard.roll(round(frames * (i + 1) / 5), 1)) for i in range(4)]
     steps = torch.stack([(part / part.norm()).diff(dim=1).norm(dim=2).mean() for part in sequences]).mean()
+    calm = calm / 4 if weights else calm
     return float(1 - score(heard) + correction * torch.stack(others).mean() + calm * frames**0.5 * steps)
 
 
