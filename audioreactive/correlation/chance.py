@@ -245,8 +245,8 @@ class _Side:
         frames = len(self.columns)
         size = 1 << (2 * frames - 1).bit_length()
         power = torch.zeros(size // 2 + 1, dtype=torch.float64)
-        for column in self.total_columns.split(1, dim=1):
-            power += torch.fft.rfft(_centred(column.double(), self.edges)[:, 0], size).abs().square()
+        for column in self.total_columns.T:
+            power += torch.fft.rfft(_centred(column.double(), self.edges), size).abs().square()
         correlation = torch.fft.irfft(power, size)[: frames // 4 + 1]
         below = torch.nonzero(correlation < FORGOTTEN * correlation[0])
         return int(below[0]) if len(below) else frames // 4
