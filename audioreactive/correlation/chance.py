@@ -44,6 +44,8 @@ SHIFTS = 256
 FEWEST_SHIFTS = 200
 LARGEST_LAG = 2.0
 """Seconds, to both sides, in which the peak is sought."""
+FLAT = 0.5
+"""Deviations of chance: lags whose correlations are within this of the best fit alike; smooth videos have many."""
 FORGOTTEN = 0.1
 """Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
 _AT_ONCE = 16
@@ -95,8 +97,8 @@ class ScoreCard:
 
     @property
     def peak(self) -> float:
-        """Deviations above chance at the lag of the peak."""
-        return (self.lags[self.lag] - self.total.mean) / max(self.total.deviation, 1e-12)
+        """Deviations above chance, at the best of the lags."""
+        return (max(self.lags.values()) - self.total.mean) / max(self.total.deviation, 1e-12)
 
     @property
     def lag_p(self) -> float:
@@ -142,7 +144,7 @@ def score_features(
         frames=pair.frames,
         total=_against(float(true[0]), chance),
         cells={name: _against(float(raw), values) for name, raw, values in cells},
-        lag=lags[int(np.argmax(around))],
+        lag=lags[_peak(around, float(FLAT * chance.std()))],
         lags=dict(zip(lags, map(float, around), strict=True)),
         shifts=tuple(shifts),
     )
@@ -198,6 +200,15 @@ def _against(raw: float, chance: NDArray[np.float64]) -> Score:
     z = (raw - mean) / deviation if deviation > 1e-12 else 0.0
     p = (1 + int((chance >= raw).sum())) / (1 + len(chance))
     return Score(raw, mean, deviation, z, p)
+
+
+def _peak(values: NDArray[np.float64], flat: float) -> int:
+    """The middle of the stretch around the highest value in which all are within `flat` of it."""
+    best = int(np.argmax(values))
+    lower = np.flatnonzero(values < values[best] - flat)
+    first = lower[lower < best].max(initial=-1) + 1
+    last = lower[lower > best].min(initial=len(values)) - 1
+    return int(first + last) // 2
 
 
 def _spread(low: int, high: int, count: int) -> list[int]:
