@@ -44,6 +44,8 @@ SHIFTS = 256
 FEWEST_SHIFTS = 200
 LARGEST_LAG = 2.0
 """Seconds, to both sides, in which the peak is sought."""
+FLAT = 0.5
+"""Deviations of chance: lags whose correlations are within this of the best fit alike; smooth videos have many."""
 FORGOTTEN = 0.1
 """Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
 _AT_ONCE = 16
@@ -95,8 +97,8 @@ class ScoreCard:
 
     @property
     def peak(self) -> float:
-        """Deviations above chance at the lag of the peak."""
-        return (self.lags[self.lag] - self.total.mean) / max(self.total.deviation, 1e-12)
+        """Deviations above chance, at the best of the lags."""
+        return (max(self.lags.values()) - self.total.mean) / max(self.total.deviation, 1e-12)
 
     @property
     def lag_p(self) -> float:
@@ -142,7 +144,7 @@ def score_features(
         frames=pair.frames,
         total=_against(float(true[0]), chance),
         cells={name: _against(float(raw), values) for name, raw, values in cells},
-        lag=lags[int(np.argmax(around))],
+        lag=lags[_peak(around, float(FLAT * chance.std()))],
         lags=dict(zip(lags, map(float, around), strict=True)),
         shifts=tuple(shifts),
     )
@@ -200,6 +202,15 @@ def _against(raw: float, chance: NDArray[np.float64]) -> Score:
     return Score(raw, mean, deviation, z, p)
 
 
+def _peak(values: NDArray[np.float64], flat: float) -> int:
+    """The middle of the stretch around the highest value in which all are within `flat` of it."""
+    best = int(np.argmax(values))
+    lower = np.flatnonzero(values < values[best] - flat)
+    first = lower[lower < best].max(initial=-1) + 1
+    last = lower[lower > best].min(initial=len(values)) - 1
+    return int(first + last) // 2
+
+
 def _spread(low: int, high: int, count: int) -> list[int]:
     """Up to `count` different whole numbers from low to high, both included, equally spaced."""
     return sorted(set(np.linspace(low, high, min(count, high - low + 1)).round().astype(int).tolist()))
@@ -245,8 +256,8 @@ class _Side:
         frames = len(self.columns)
         size = 1 << (2 * frames - 1).bit_length()
         power = torch.zeros(size // 2 + 1, dtype=torch.float64)
-        for column in self.total_columns.split(1, dim=1):
-            power += torch.fft.rfft(_centred(column.double(), self.edges)[:, 0], size).abs().square()
+        for column in self.total_columns.T:
+            power += torch.fft.rfft(_centred(column.double(), self.edges), size).abs().square()
         correlation = torch.fft.irfft(power, size)[: frames // 4 + 1]
         below = torch.nonzero(correlation < FORGOTTEN * correlation[0])
         return int(below[0]) if len(below) else frames // 4

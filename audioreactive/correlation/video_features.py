@@ -73,7 +73,7 @@ def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
     measured = _measured(frames)
     if not len(measured):
         return {name: np.zeros((0, feature.channels), np.float32) for name, feature in VIDEO_FEATURES.items()}
-    rgb, hsv, variance, spectrum, difference, directions = measured.split(_WIDTHS, dim=1)
+    rgb, hsv, variance, spectrum, difference, directions = measured.split_with_sizes(_WIDTHS, dim=1)
     for changes in (directions, difference):
         changes[:1] = changes[1:2] if len(changes) > 1 else 0
     thirds = [round(SPECTRUM_BANDS * i / 3) for i in range(4)]

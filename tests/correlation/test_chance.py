@@ -136,6 +136,15 @@ def test_the_lag_of_the_peak(late):
     assert (card.total.z > 8) == (late == 0)
 
 
+@pytest.mark.parametrize("late", [0, 10])
+def test_a_flat_peak_is_found_by_its_middle(late):
+    """Slow notes, seen with a little of everything else: the lags around the true one fit nearly as well."""
+    notes = {"chroma": gaussian_filter1d(sound(11, 720)["chroma"], 8, axis=0)}
+    seen = {"picture": notes["chroma"] + 0.1 * random_picture(11, 8, 720)["histogram"][:, :6]}
+    card = score_features({"chroma": np.roll(notes["chroma"], late, axis=0)}, seen, fps=FPS)
+    assert abs(card.lag - late) <= 1
+
+
 def test_chance_has_no_clear_peak():
     """The best of 97 lags, if each were alone, would be beyond two deviations more often than not."""
     cards = [score_features(sound(i), random_picture(300 + i, 3), fps=FPS) for i in range(16)]
