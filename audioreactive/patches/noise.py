@@ -265,7 +265,7 @@ class _Loop:
         radians = 2 * np.pi * np.mod(held(loop.phase, start, stop), 1.0)
         return cls(
             turns=on_device(radians.astype(np.float32), device)[:, None],
-            shares=[there[:, group, None] if played else None for group, played in enumerate(share.any(axis=0))],
+            shares=[there[:, group, None] if np.any(share[:, group]) else None for group in range(share.shape[1])],
             seeds=loop.seeds,
             reach=loop.reach,
         )
@@ -283,7 +283,7 @@ def _deviation(values: torch.Tensor) -> torch.Tensor:
     """(B, 1): the root of the mean square of each row, never 0."""
     import torch
 
-    norm = torch.linalg.vector_norm(values, dim=1, keepdim=True) / math.sqrt(values.shape[1])
+    norm: torch.Tensor = torch.linalg.vector_norm(values, dim=1, keepdim=True) / math.sqrt(values.shape[1])
     return norm.clamp_min(1e-6)
 
 
