@@ -39,10 +39,10 @@ from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_mo
 from audioreactive.learn.synthesize import synthesized
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
-from audioreactive.patches.latents import Latents, depth_slices, latent_weights, make_palette
+from audioreactive.patches.latents import Latents, latent_weights, make_palette
 from audioreactive.patches.noise import make_noise, noise_motion
 from audioreactive.patches.randomizer import draw_around, draw_patch
-from audioreactive.patches.schema import Hippo, Patch, envelopes_name
+from audioreactive.patches.schema import Hippo, Patch, depth_slices, envelopes_name
 from audioreactive.pipeline import load_model
 from audioreactive.renderer import choose_dtype, to_uint8
 from audioreactive.sheet import shrink
@@ -251,12 +251,17 @@ class Bench:
             }
 
         found: dict[str, Any] = {}
-        for method in METHODS:
-            paths = [self.film_path(method, i, take) for i in range(len(self.songs[1])) for take in range(TAKES)]
-            films = [np.load(path) for path in paths if path.exists()]
-            if films:
-                latents = torch.from_numpy(np.concatenate([film["ws"] for film in films])).flatten(0, 1)
-                found[method] = apart(torch.from_numpy(np.concatenate([film["described"] for film in films])), latents)
+        # More palettes are nearer: only passages that all methods have been filmed in.
+        places = [
+            (index, take)
+            for index in range(len(self.songs[1]))
+            for take in range(TAKES)
+            if all(self.film_path(method, index, take).exists() for method in METHODS)
+        ]
+        for method in METHODS if places else ():
+            films = [np.load(self.film_path(method, *place)) for place in places]
+            latents = torch.from_numpy(np.concatenate([film["ws"] for film in films])).flatten(0, 1)
+            found[method] = apart(torch.from_numpy(np.concatenate([film["described"] for film in films])), latents)
         # As many pictures of the model itself as a method has shown: what such a distance is at the least.
         half = len(ws) // 2
         found["half of the samples"] = apart(described[:half], ws[:half])

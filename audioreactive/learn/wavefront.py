@@ -51,7 +51,7 @@ class _Wavefront(torch.autograd.Function):
         states[:frames, :, 0] = x.transpose(0, 1)
         made = states[:, :, 1:].transpose(1, 2)  # [D + 1, L, B, H]
         gates = bias[:, None].expand(steps, -1, clips, -1).contiguous()  # [D, L, B, 4H]
-        switches, new, held = (part.unbind(0) for part in gates.split([2 * width, width, width], dim=3))
+        switches, new, held = (part.unbind(0) for part in torch.split(gates, [2 * width, width, width], dim=3))
         reset, keep = (part.unbind(0) for part in gates[..., : 2 * width].chunk(2, dim=3))
         own = made.unbind(0)
         for step, (row, gate) in enumerate(zip(_taken(states[:-1]).unbind(0), gates.unbind(0), strict=True)):
