@@ -148,7 +148,7 @@ def _round(
     repeated = Repeated(pictures, on_gpu=renderer.on_gpu)
 
     def encode(at_once: int) -> None:
-        maker = ChunkMaker(repeated, encoding, folder, encoders=at_once)  # type: ignore[arg-type]
+        maker = ChunkMaker(repeated, encoding, folder, encoders=at_once)
         list(maker.make(chunks, lambda frames: None))
 
     def whole(crew: Crew) -> None:
