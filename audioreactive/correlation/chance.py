@@ -131,7 +131,23 @@ def score_features(
     Raises:
         ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
     """
-    pair = _compared(heard, seen, fps, more or {}, heard_weights or {}, seen_weights or {})
+    sound, picture = dict(heard) | dict(more or {}), dict(seen)
+    return _card(_compared(sound, picture, fps, len(heard), heard_weights or {}, seen_weights or {}), fps)
+
+
+def score_once(
+    heard: dict[str, FloatArray], seen: dict[str, FloatArray], *, fps: Fraction, more: dict[str, FloatArray]
+) -> ScoreCard:
+    """`score_features` of tables that nobody needs any more: they are taken out of the dictionaries one by one, so that
+    the memory holds each feature once.
+    """
+    in_total = len(heard)
+    heard |= more
+    more.clear()
+    return _card(_compared(heard, seen, fps, in_total, {}, {}), fps)
+
+
+def _card(pair: _Pair, fps: Fraction) -> ScoreCard:
     shifts, lags = pair.chance_shifts(), range(-pair.widest, pair.widest + 1)
     true, true_cells = pair.values([0], cells=True)
     chance, chance_cells = pair.values(shifts, cells=True)
@@ -163,19 +179,25 @@ def score_total(
     Raises:
         ScoreError: likewise.
     """
-    pair = _compared(heard, seen, fps, {}, heard_weights or {}, seen_weights or {})
+    pair = _compared(dict(heard), dict(seen), fps, len(heard), heard_weights or {}, seen_weights or {})
     true, _ = pair.values([0], cells=False)
     chance, _ = pair.values(pair.chance_shifts(), cells=False)
     return _against(float(true[0]), chance)
 
 
 def _compared(
-    heard: Tables, seen: Tables, fps: Fraction, more: Tables, heard_weights: Weights, seen_weights: Weights
+    heard: dict[str, FloatArray],
+    seen: dict[str, FloatArray],
+    fps: Fraction,
+    in_total: int,
+    heard_weights: Weights,
+    seen_weights: Weights,
 ) -> _Pair:
+    """Empties both dictionaries; the first `in_total` of what was heard are in the total."""
     frames = len(next(iter(heard.values())))
     check_frames(frames, fps)
     edges = _window_edges(frames, fps)
-    sound = _Side({**heard, **more}, edges, heard_weights, len(heard))
+    sound = _Side(heard, edges, heard_weights, in_total)
     # Centring one side of a product is enough: the other side's means then meet zeros.
     picture = _Side(seen, edges, seen_weights, len(seen), centred=True)
     if not sound.total_columns.any():
@@ -223,10 +245,19 @@ def _window_edges(frames: int, fps: Fraction) -> list[int]:
 
 
 class _Side:
-    """The features of one side, ready to be compared: (T, C) float32, one block of columns a feature."""
+    """The features of one side, ready to be compared: (T, C) float32, one block of columns a feature.
+
+    Takes each table out of the dictionary when its columns are made.
+    """
 
     def __init__(
-        self, tables: Tables, edges: Sequence[int], weights: Weights, in_total: int, *, centred: bool = False
+        self,
+        tables: dict[str, FloatArray],
+        edges: Sequence[int],
+        weights: Weights,
+        in_total: int,
+        *,
+        centred: bool = False,
     ) -> None:
         self.names = tuple(tables)
         self.edges = edges
@@ -234,11 +265,12 @@ class _Side:
         starts = np.cumsum([0, *widths])
         self.blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
         self.block_of = torch.from_numpy(np.repeat(np.arange(len(widths)), widths))
-        self.columns = torch.empty(len(next(iter(tables.values()))), int(starts[-1]))
+        # Column after column in memory, which is then taken up as the tables give theirs back.
+        self.columns = torch.empty(int(starts[-1]), len(next(iter(tables.values())))).T
         """Each block centred over the video, or in the windows, and of norm 1 once it is centred in them; 0 if it never
         changes."""
-        for block, table in zip(self.blocks, tables.values(), strict=True):
-            _scale(table, edges, self.columns[:, block], centred=centred)
+        for block, name in zip(self.blocks, self.names, strict=True):
+            _scale(tables.pop(name), edges, self.columns[:, block], centred=centred)
         total = [float(weights.get(name, 1.0)) for name in self.names[:in_total]]
         self.weights = torch.tensor(total, dtype=torch.float64)
         self.total_width = int(starts[in_total])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.correlation.chance import check_frames, score_features
+from audioreactive.correlation.chance import check_frames, score_once
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
@@ -81,7 +81,9 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         return {name: table[first : first + shared] for name, table in tables.items()}
 
     first = max(-late, 0)
-    return score_features(cut(heard, first), cut(seen, max(late, 0)), fps=fps, more=cut(more, first))
+    heard, more, seen = cut(heard, first), cut(more, first), cut(seen, max(late, 0))
+    del features  # the tables are the last to hold them
+    return score_once(heard, seen, fps=fps, more=more)
 
 
 def sound_tables(features: Features) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:

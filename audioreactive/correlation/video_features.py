@@ -71,9 +71,9 @@ _BLOCK = 1024  # a multiple of BATCH
 def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
     """(H, W, 3) uint8 RGB frames in order -> name -> (T, C) float32 for each of VIDEO_FEATURES; empty of no frames."""
     measured = _measured(frames)
-    if not len(measured):
+    if not len(measured[0]):
         return {name: np.zeros((0, feature.channels), np.float32) for name, feature in VIDEO_FEATURES.items()}
-    rgb, hsv, variance, spectrum, difference, directions = measured.split_with_sizes(_WIDTHS, dim=1)
+    rgb, hsv, variance, spectrum, difference, directions = measured
     for changes in (directions, difference):
         changes[:1] = changes[1:2] if len(changes) > 1 else 0
     thirds = [round(SPECTRUM_BANDS * i / 3) for i in range(4)]
@@ -96,26 +96,28 @@ def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
     return {name: table.numpy() for name, table in features.items()}
 
 
-def _measured(frames: Iterable[NDArray[np.uint8]]) -> torch.Tensor:
-    """(T, sum of _WIDTHS): what is measured of each frame.
+def _measured(frames: Iterable[NDArray[np.uint8]]) -> list[torch.Tensor]:
+    """(T, C) for each of _WIDTHS: what is measured of each frame.
 
     It is kept in few large pieces. Many small ones would lie scattered among the large tables of a batch, and the C
     library could not use those tables' memory again: a megabyte for each frame.
     """
-    blocks: list[torch.Tensor] = []
+    pieces: list[list[torch.Tensor]] = [[] for _ in _WIDTHS]
     watcher: _Watcher | None = None
     count = 0
     for batch in _batches(frames):
         watcher = watcher or _Watcher(*batch.shape[1:3])
-        if count % _BLOCK == 0:
-            blocks.append(torch.empty(_BLOCK, sum(_WIDTHS)))
         first = count % _BLOCK
-        blocks[-1][first : first + len(batch)] = watcher.measure(batch)
+        for part, table in zip(pieces, watcher.measure(batch).split_with_sizes(_WIDTHS, dim=1), strict=True):
+            if not first:
+                part.append(torch.empty(_BLOCK, table.shape[1]))
+            part[-1][first : first + len(batch)] = table
         count += len(batch)
-    table = torch.empty(count, sum(_WIDTHS))
-    for first in range(0, count, _BLOCK):
-        table[first : first + _BLOCK] = blocks.pop(0)[: count - first]  # each is freed as it is copied
-    return table
+    tables = []
+    for part, width in zip(pieces, _WIDTHS, strict=True):
+        tables.append(torch.cat(part)[:count] if part else torch.empty(0, width))
+        part.clear()  # before the next is joined
+    return tables
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

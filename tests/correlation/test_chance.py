@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import norm
 
 from audioreactive.correlation import orthogonal_procrustes, score_features, score_total
-from audioreactive.correlation.chance import FEWEST_SHIFTS
+from audioreactive.correlation.chance import FEWEST_SHIFTS, score_once
 from audioreactive.errors import ScoreError
 
 FPS = Fraction(24)
@@ -87,6 +87,15 @@ def test_the_same_score_every_time():
     assert score_features(sound(4), random_picture(4, 8), fps=FPS) == score_features(
         sound(4), random_picture(4, 8), fps=FPS
     )
+
+
+def test_tables_that_nobody_needs_give_the_same_score_and_are_let_go():
+    heard, seen = sound(4), random_picture(4, 8)
+    more = {"second": heard["onsets"][::-1].copy()}
+    expected = score_features(heard, seen, fps=FPS, more=more)
+    assert heard and seen and more, "these belong to the caller"
+    assert score_once(heard, seen, fps=FPS, more=more) == expected
+    assert not heard and not seen and not more
 
 
 def test_independent_noise_scores_nothing_once_corrected():
