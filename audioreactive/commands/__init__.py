@@ -11,6 +11,7 @@ import importlib
 import io
 import signal
 import sys
+import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -77,6 +78,7 @@ def render_main() -> NoReturn:
 def run(command: click.Command, name: str) -> NoReturn:
     """Run a command and exit: 0, 2 with one sentence for what a person can mend, 130 if interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
+    warnings.formatwarning = _as_sentence
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are no text
     try:
@@ -98,6 +100,11 @@ def run(command: click.Command, name: str) -> NoReturn:
         click.echo(f"error: {sentence}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_sentence(message: Warning | str, *where: object) -> str:
+    """A warning without the place in the code, which says nothing to a person."""
+    return f"warning: {printable(str(message))}\n"
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
