@@ -102,7 +102,9 @@ def run(command: click.Command, name: str) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _as_sentence(message: Warning | str, *where: object) -> str:
+def _as_sentence(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A warning without the place in the code, which says nothing to a person."""
     return f"warning: {printable(str(message))}\n"
 
