@@ -44,8 +44,6 @@ SHIFTS = 256
 FEWEST_SHIFTS = 200
 LARGEST_LAG = 2.0
 """Seconds, to both sides, in which the peak is sought."""
-FLAT = 0.5
-"""Deviations of chance: lags whose correlations are within this of the best fit alike; smooth videos have many."""
 FORGOTTEN = 0.1
 """Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
 _AT_ONCE = 16
@@ -81,7 +79,7 @@ class ScoreCard:
     lag: int
     """Frames by which the sound comes later than the picture that follows it; 0 in step."""
     lags: Mapping[int, float]
-    """Lag in frames -> raw correlation of all features."""
+    """Lag in frames -> deviations above chance, of what changes from frame to frame in all features."""
     shifts: tuple[int, ...]
     """The circular shifts in frames that stand for chance."""
 
@@ -98,7 +96,7 @@ class ScoreCard:
     @property
     def peak(self) -> float:
         """Deviations above chance, at the best of the lags."""
-        return (max(self.lags.values()) - self.total.mean) / max(self.total.deviation, 1e-12)
+        return self.lags[self.lag]
 
     @property
     def lag_p(self) -> float:
@@ -151,8 +149,13 @@ def _card(pair: _Pair, fps: Fraction) -> ScoreCard:
     shifts, lags = pair.chance_shifts(), range(-pair.widest, pair.widest + 1)
     true, true_cells = pair.values([0], cells=True)
     chance, chance_cells = pair.values(shifts, cells=True)
+    # What is smooth fits nearly as well a little earlier or later; its changes do not (Box & Jenkins' prewhitening).
+    changes = pair.of_changes()
     # At lag k the sound is k frames late: rolled back by k, it is in step.
-    around, _ = pair.values([-lag for lag in lags], cells=False)
+    around, _ = changes.values([-lag for lag in lags], cells=False)
+    by_chance, _ = changes.values(shifts, cells=False)
+    around = (around - by_chance.mean()) / max(float(by_chance.std()), 1e-12)
+    curve = dict(zip(lags, map(float, around), strict=True))
     names = [(a, b) for a in pair.sound.names for b in pair.picture.names]
     cells = zip(names, true_cells[0].ravel(), chance_cells.reshape(len(shifts), -1).T, strict=True)
     return ScoreCard(
@@ -160,8 +163,8 @@ def _card(pair: _Pair, fps: Fraction) -> ScoreCard:
         frames=pair.frames,
         total=_against(float(true[0]), chance),
         cells={name: _against(float(raw), values) for name, raw, values in cells},
-        lag=lags[_peak(around, float(FLAT * chance.std()))],
-        lags=dict(zip(lags, map(float, around), strict=True)),
+        lag=max(curve, key=lambda lag: (curve[lag], -abs(lag))),
+        lags=curve,
         shifts=tuple(shifts),
     )
 
@@ -224,15 +227,6 @@ def _against(raw: float, chance: NDArray[np.float64]) -> Score:
     return Score(raw, mean, deviation, z, p)
 
 
-def _peak(values: NDArray[np.float64], flat: float) -> int:
-    """The middle of the stretch around the highest value in which all are within `flat` of it."""
-    best = int(np.argmax(values))
-    lower = np.flatnonzero(values < values[best] - flat)
-    first = lower[lower < best].max(initial=-1) + 1
-    last = lower[lower > best].min(initial=len(values)) - 1
-    return int(first + last) // 2
-
-
 def _spread(low: int, high: int, count: int) -> list[int]:
     """Up to `count` different whole numbers from low to high, both included, equally spaced."""
     return sorted(set(np.linspace(low, high, min(count, high - low + 1)).round().astype(int).tolist()))
@@ -260,7 +254,7 @@ class _Side:
         centred: bool = False,
     ) -> None:
         self.names = tuple(tables)
-        self.edges = edges
+        self.edges, self.centred = edges, centred
         widths = [table.shape[1] for table in tables.values()]
         starts = np.cumsum([0, *widths])
         self.blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
@@ -280,6 +274,15 @@ class _Side:
     def total_columns(self) -> torch.Tensor:
         """(T, C) of the features that the total takes in."""
         return self.columns[:, : self.total_width]
+
+    def to_changes(self) -> None:
+        """Turn each feature into what changes from frame to frame, in place; of norm 1 again."""
+        for block in self.blocks:
+            columns = self.columns[:, block]
+            changes = torch.diff(columns, dim=0, prepend=columns[:1])
+            if self.centred:  # each window has a zero of its own
+                changes[self.edges[1:-1]] = 0
+            _scale(changes.numpy(), self.edges, columns, centred=self.centred)
 
     def memory(self) -> int:
         """Frames after which the features have forgotten themselves: where their autocorrelation stays below a tenth
@@ -305,6 +308,12 @@ class _Pair:
         norms = [_norm(self.seen[:, block]) for block in picture.blocks]
         self.seen_blocks = torch.tensor(norms, dtype=torch.float64)
         self.seen_total = float((self.seen_blocks[: len(picture.weights)] * picture.weights).norm())
+
+    def of_changes(self) -> _Pair:
+        """The pair of what changes from frame to frame; this one is of no use afterwards."""
+        self.sound.to_changes()
+        self.picture.to_changes()
+        return _Pair(self.sound, self.picture, widest=self.widest)
 
     def chance_shifts(self) -> list[int]:
         """The shifts of the sound that stand for chance, in frames."""
