@@ -48,8 +48,8 @@ def command(
         click.echo(plot)
 
 
-CLEAR_PEAK = 0.05
-"""How often chance alone may have so high a peak as one that counts as clear."""
+CLEAR_PEAK = 0.001
+"""`ScoreCard.lag_p` up to which a peak counts as clear; random pictures come there 4 times in 240."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
 
@@ -80,7 +80,7 @@ def _lag(card: ScoreCard) -> str:
     )
     if card.lag_p > CLEAR_PEAK:
         reach = float(max(card.lags) / card.fps)
-        return f"no clear peak within {reach:.2g} seconds; the best fit is {where} (p = {card.lag_p:.2f})"
+        return f"no clear peak within {reach:.2g} seconds; the best fit is {where} (p = {card.lag_p:.2g})"
     if card.lag == 0:
         return "0 frames: sound and picture are in step"
     return f"{where}; there, {card.peak:+.1f} deviations"

@@ -101,7 +101,7 @@ class ScoreCard:
     @property
     def lag_p(self) -> float:
         """How often chance alone has so high a peak: the best of so many lags, were they independent and their
-        correlations normally distributed (Šidák, 1967). Neighbours are alike, which makes it cautious.
+        correlations normally distributed (Šidák, 1967). Changes have longer tails: small values are too small.
         """
         one = math.erfc(self.peak / math.sqrt(2)) / 2
         return -math.expm1(len(self.lags) * math.log1p(-min(one, 1 - 1e-12)))
