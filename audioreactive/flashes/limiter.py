@@ -168,21 +168,21 @@ def _look(thumbnails: Thumbnails, fps: Fraction, passages: tuple[Passage, ...]) 
     """What flashes too often after these corrections."""
     found, base = _Found(), _base_horizon(fps)
     meter = FlashMeter(thumbnails.geometry, MARGIN)
-    coming = iter(passages)
-    passage = next(coming, None)
-    for index, thumbnail in enumerate(thumbnails):
-        light = to_light(thumbnail)
-        if passage is not None and index >= passage.stop:
-            passage = next(coming, None)
-        if passage is not None and index >= passage.start:
-            light = passage.correct_light(index, light)
-        moment = meter.push(light, float(index / fps))
-        if moment.general.excess is not None:
-            found.general_frames += 1
-            _extend(found.general, moment.general.excess, index, base)
-        if moment.red.excess is not None:
-            found.red_frames += 1
-            _extend(found.red, moment.red.excess, index, base)
+    frame = 0
+    for block in thumbnails.blocks():
+        frames = range(frame, frame + len(block))
+        light = to_light(block)
+        for passage in passages:
+            for index in range(max(passage.start, frames.start), min(passage.stop, frames.stop)):
+                light[index - frame] = passage.correct_light(index, light[index - frame])
+        for index, moment in zip(frames, meter.push(light, [float(index / fps) for index in frames]), strict=True):
+            if moment.general.excess is not None:
+                found.general_frames += 1
+                _extend(found.general, moment.general.excess, index, base)
+            if moment.red.excess is not None:
+                found.red_frames += 1
+                _extend(found.red, moment.red.excess, index, base)
+        frame = frames.stop
     return found
 
 

@@ -40,6 +40,21 @@ def test_each_broken_rule_is_kept_afterwards(name, fps) -> None:
     assert not outside.all()
 
 
+@pytest.mark.parametrize("name", videos.COLOURS)
+def test_strong_colours_in_all_phases(name) -> None:
+    """What the checker calls a flash is one here, and is none afterwards."""
+    one, other = videos.COLOURS[name]
+    for period in (2, 4, 6):
+        for phase in range(0, period // 2 + 1):
+            for opposite in (False, True):
+                frames = videos.two_colours(one, other, period=period, phase=phase, opposite=opposite)
+                broken = breaks_the_rules(frames, FPS)
+                made = planned(frames)
+                assert broken and made.remaining == 0
+                assert broken == {k for k, n in (("general", made.general_excess), ("red", made.red_excess)) if n}
+                assert not breaks_the_rules(made.apply(frames, 0), FPS), (period, phase, opposite)
+
+
 @pytest.mark.parametrize("name", videos.GOOD)
 def test_what_is_within_the_rules_is_left_alone(name) -> None:
     frames = videos.GOOD[name](FPS)
