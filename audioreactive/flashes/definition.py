@@ -93,15 +93,14 @@ def luminance(light: Light) -> Light:
 def is_saturated_red(light: Light, share: float = SATURATED) -> NDArray[np.bool_]:
     """(..., 3) -> (...): whether R / (R + G + B) is at least `share`. Black is no red."""
     red = light[..., 0]
-    is_red: NDArray[np.bool_] = (red >= np.float32(share) * light.sum(-1)) & (red > 0)
+    is_red: NDArray[np.bool_] = (red >= np.float32(share) * (red + light[..., 1] + light[..., 2])) & (red > 0)
     return is_red
 
 
 def chromaticity(light: Light) -> Light:
-    """(..., 3) -> (..., 2): u' and v' of the CIE 1976 UCS diagram, as seen in a room that is not quite dark."""
+    """(..., 3) -> (2, ...): u' and v' of the CIE 1976 UCS diagram, as seen in a room that is not quite dark."""
     weighted = (light + _GLARE) @ _UCS
-    ratio: Light = weighted[..., :2] / weighted[..., 2:]
-    return ratio
+    return np.stack([weighted[..., 0] / weighted[..., 2], weighted[..., 1] / weighted[..., 2]])
 
 
 RED_PRIMARY: Final = chromaticity(np.array([1e3, 0, 0], np.float32))

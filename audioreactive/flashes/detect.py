@@ -22,7 +22,7 @@ from audioreactive.flashes.definition import AREA, FLASHES, ROUNDING, SECOND, TR
 from audioreactive.flashes.transitions import RedSwings, Swings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,11 +87,18 @@ class FlashMeter:
             light: (n, rows, columns, 3) linear. In how many parts they come makes no difference but in time.
             times: n seconds, from which on they are shown.
         """
-        n, rows, columns, _ = light.shape
-        cells = light.reshape(n, rows * columns, 3)
-        general = self._general.push(self._brightness.push(luminance(cells)), times)
-        red = self._red.push(self._redness.push(cells), times)
-        return [Moment(*counts) for counts in zip(general, red, strict=True)]
+        general, red = self._turns(light)
+        counts = zip(self._general.counts(general, times), self._red.counts(red, times), strict=True)
+        return [Moment(*pair) for pair in counts]
+
+    def excesses(self, light: Light, times: Sequence[float]) -> list[tuple[Excess | None, Excess | None]]:
+        """The same for those who only ask where there are too many, general and red; it takes less time."""
+        general, red = self._turns(light)
+        return list(zip(self._general.excesses(general, times), self._red.excesses(red, times), strict=True))
+
+    def _turns(self, light: Light) -> tuple[Mask, Mask]:
+        cells = light.reshape(len(light), -1, 3)
+        return self._brightness.push(luminance(cells)), self._redness.push(cells)
 
 
 class _Tally:
@@ -111,11 +118,28 @@ class _Tally:
         self._recent_flashes: deque[tuple[float, Mask]] = deque()
         self._last_flash = np.full(self._fields.count, -np.inf)
 
-    def push(self, turns: Mask, times: Sequence[float]) -> list[Count]:
+    def counts(self, turns: Mask, times: Sequence[float]) -> Iterator[Count]:
         """(n, cells) transitions -> what the second up to each of these times held."""
-        some = turns.any(axis=1)
-        counts = []
-        for turn, any_turn, time in zip(turns, some, times, strict=True):
+        count = self._count
+        for news in self._advance(turns, times):
+            if news:
+                most = max(self._alone(), 2 * int(self._flashes.max()))
+                count = Count(most, self._excess() if most > TRANSITIONS else None)
+            yield count
+        self._count = count
+
+    def excesses(self, turns: Mask, times: Sequence[float]) -> Iterator[Excess | None]:
+        """(n, cells) transitions -> the same where there were too many."""
+        excess = self._count.excess
+        for news in self._advance(turns, times):
+            if news:
+                excess = self._excess()
+            yield excess
+        self._count = Count(0, excess)
+
+    def _advance(self, turns: Mask, times: Sequence[float]) -> Iterator[bool]:
+        """Frame after frame: whether the last second holds anything else than the one before."""
+        for turn, any_turn, time in zip(turns, turns.any(axis=1), times, strict=True):
             self._index += 1
             news = self._forget(time)
             if any_turn:
@@ -123,22 +147,16 @@ class _Tally:
                 self._recent.append((time, self._index, cells))
                 self._counts += cells
                 self._count_together(cells, time)
-            if news or any_turn:
-                self._count = self._counted()
-            counts.append(self._count)
-        return counts
+            yield news or bool(any_turn)
 
-    def _counted(self) -> Count:
-        """What the last second holds."""
-        if not self._recent:
-            return Count(0, None)
-        alone, crowded = self._alone()
-        most = max(alone, 2 * int(self._flashes.max()))
-        if most <= TRANSITIONS:
-            return Count(most, None)
-        cells = self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
-        cells |= self._fields.covered(crowded) & (self._counts > TRANSITIONS)
-        return Count(most, Excess(self._recent[0][1], self._recent[-1][1], cells))
+    def _excess(self) -> Excess | None:
+        """Whether the last second holds too many."""
+        cells = np.zeros(self._cells, bool)
+        if self._flashes.max() > FLASHES:
+            cells |= self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
+        if self._counts.max() > TRANSITIONS and (crowded := self._fields.over(self._counts > TRANSITIONS)).any():
+            cells |= self._fields.covered(crowded) & (self._counts > TRANSITIONS)
+        return Excess(self._recent[0][1], self._recent[-1][1], cells) if cells.any() else None
 
     def _forget(self, time: float) -> bool:
         """Drop what is more than a second old; whether there was something."""
@@ -153,14 +171,12 @@ class _Tally:
             self._ended.popleft()
         return news
 
-    def _alone(self) -> tuple[int, Mask]:
-        """The most transitions that more than a quarter of a field had each; the fields with more than six."""
-        most, crowded = 0, np.zeros(self._fields.count, bool)
-        while (found := self._fields.over(self._counts > most)).any():
-            if most == TRANSITIONS:
-                crowded = found
+    def _alone(self) -> int:
+        """The most transitions that more than a quarter of a field had each."""
+        most = 0
+        while self._fields.over(self._counts > most).any():
             most += 1
-        return most, crowded
+        return most
 
     def _count_together(self, cells: Mask, time: float) -> None:
         ended = cells & (self._begun > time - SECOND + _TIE)

@@ -23,8 +23,8 @@ _STEPS: Final = np.round(LIGHT * _WHITE).astype(np.uint16)
 """Linear light in 16 bits, which averages in half the time of floats, and to the same 8 bits."""
 PIXELS: Final = 5
 """That a cell has at least on each side, where its frame has as many: a cell is half a degree."""
-BLOCK: Final = 32
-"""Frames that are looked at in one go: about a second."""
+BLOCK: Final = 16
+"""Frames that are looked at in one go: enough for Python to be no burden, and few enough for most cells to be still."""
 
 
 def watched_size(size: tuple[int, int]) -> tuple[int, int]:

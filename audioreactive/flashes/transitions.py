@@ -91,73 +91,79 @@ class RedSwings:
 
     def __init__(self, cells: int, margin: float) -> None:
         self._step, self._share = np.float32(CHROMA_CHANGE - margin), SATURATED - margin
-        self._red = np.zeros((cells, 2), np.float32)
+        # Colours are (2, cells), u' and v': not a number before one was seen, which is no distance from anything.
+        self._red = np.full((2, cells), np.nan, np.float32)
         self._red_distance = np.full(cells, np.inf, np.float32)
-        self._other = np.zeros((cells, 2), np.float32)
+        self._other = np.full((2, cells), np.nan, np.float32)
         self._other_distance = np.full(cells, -np.inf, np.float32)
         self._last = np.zeros(cells, np.int8)
         """The last transition: 1 to red, -1 from red, 0 none yet."""
 
     def push(self, light: Light) -> Mask:
         """(n, cells, 3) light of the next frames -> (n, cells): who completes a transition with which frame."""
-        turns = np.zeros(light.shape[:2], bool)
-        red, colour = is_saturated_red(light, self._share), chromaticity(light)
-        distance = _distance(colour, RED_PRIMARY)
+        red = is_saturated_red(light, self._share)
+        colour = chromaticity(light)
+        distance = _distance(colour, RED_PRIMARY[:, None, None])
         restless = self._restless(red, colour)
         self._rest(red, colour, distance, restless)
+        turns = np.zeros(red.shape, bool)
         if len(restless):
-            turns[:, restless] = self._follow(red[:, restless], colour[:, restless], distance[:, restless], restless)
+            turns[:, restless] = self._follow(red[:, restless], colour[..., restless], distance[:, restless], restless)
         return turns
 
     def _restless(self, red: Mask, colour: Light) -> NDArray[np.intp]:
         """The cells that are red or come from red, and whose colours are far enough apart for a transition."""
-        seen_red, seen_other = np.isfinite(self._red_distance), np.isfinite(self._other_distance)
-        cells = np.flatnonzero(red.any(axis=0) | (seen_red & (self._last != -1)))
-        least, most = colour[:, cells].min(axis=0), colour[:, cells].max(axis=0)
-        for seen, brought in ((seen_red[cells], self._red[cells]), (seen_other[cells], self._other[cells])):
-            least[seen] = np.minimum(least[seen], brought[seen])
-            most[seen] = np.maximum(most[seen], brought[seen])
-        return cells[_distance(most, least) > self._step]
+        concerned = red.any(axis=0) | (np.isfinite(self._red_distance) & (self._last != -1))
+        if not concerned.any():
+            return np.flatnonzero(concerned)
+        # fmin and fmax take the number, where the other is none.
+        least = np.fmin(np.fmin(colour.min(axis=1), self._red), self._other)
+        most = np.fmax(np.fmax(colour.max(axis=1), self._red), self._other)
+        return np.flatnonzero(concerned & (_distance(most, least) > self._step))
 
     def _rest(self, red: Mask, colour: Light, distance: Light, restless: NDArray[np.intp]) -> None:
         """Bring the others past the block: its farthest colour counts, and its reddest red, the first of equals."""
-        cells = np.arange(distance.shape[1])
-        farthest = distance.argmax(axis=0)
-        farther = distance[farthest, cells] > self._other_distance
+        reached = distance.max(axis=0)
+        farther = reached > self._other_distance
         farther[restless] = False
-        self._other[farther] = colour[farthest, cells][farther]
-        self._other_distance[farther] = distance[farthest, cells][farther]
+        if (cells := np.flatnonzero(farther)).size:
+            self._other[:, cells] = colour[:, distance[:, cells].argmax(axis=0), cells]
+            self._other_distance[cells] = reached[cells]
         if red.any():
             of_red = np.where(red, distance, np.float32(np.inf))
-            nearest = of_red.argmin(axis=0)
-            redder = of_red[nearest, cells] < self._red_distance
+            reached = of_red.min(axis=0)
+            redder = reached < self._red_distance
             redder[restless] = False
-            self._red[redder] = colour[nearest, cells][redder]
-            self._red_distance[redder] = of_red[nearest, cells][redder]
+            cells = np.flatnonzero(redder)
+            self._red[:, cells] = colour[:, of_red[:, cells].argmin(axis=0), cells]
+            self._red_distance[cells] = reached[cells]
 
     def _follow(self, reds: Mask, colours: Light, distances: Light, cells: NDArray[np.intp]) -> Mask:
         """Some of the cells, frame by frame."""
         last = self._last[cells]
-        nearest, nearest_distance = self._red[cells], self._red_distance[cells]
-        farthest, farthest_distance = self._other[cells], self._other_distance[cells]
+        nearest, nearest_distance = self._red[:, cells], self._red_distance[cells]
+        farthest, farthest_distance = self._other[:, cells], self._other_distance[cells]
         turns = np.empty(reds.shape, bool)
-        for i, (red, colour, distance) in enumerate(zip(reds, colours, distances, strict=True)):
-            seen_red, seen_other = np.isfinite(nearest_distance), np.isfinite(farthest_distance)
-            to_red = (last != 1) & red & seen_other & (_distance(colour, farthest) > self._step)
-            from_red = (last != -1) & seen_red & (_distance(colour, nearest) > self._step) & ~to_red
+        for i, (red, distance) in enumerate(zip(reds, distances, strict=True)):
+            colour = colours[:, i]
+            to_red = (last != 1) & red & (_distance(colour, farthest) > self._step)
+            from_red = (last != -1) & (_distance(colour, nearest) > self._step) & ~to_red
             redder = to_red | (red & (distance < nearest_distance))
             farther = from_red | (distance > farthest_distance)
-            nearest[redder], nearest_distance[redder] = colour[redder], distance[redder]
-            farthest[farther], farthest_distance[farther] = colour[farther], distance[farther]
+            np.copyto(nearest, colour, where=redder)
+            np.copyto(nearest_distance, distance, where=redder)
+            np.copyto(farthest, colour, where=farther)
+            np.copyto(farthest_distance, distance, where=farther)
             last[to_red], last[from_red] = 1, -1
             turns[i] = to_red | from_red
         self._last[cells] = last
-        self._red[cells], self._red_distance[cells] = nearest, nearest_distance
-        self._other[cells], self._other_distance[cells] = farthest, farthest_distance
+        self._red[:, cells], self._red_distance[cells] = nearest, nearest_distance
+        self._other[:, cells], self._other_distance[cells] = farthest, farthest_distance
         return turns
 
 
 def _distance(a: Light, b: Light) -> Light:
-    across, up = a[..., 0] - b[..., 0], a[..., 1] - b[..., 1]
+    """(2, ...) u' and v' of colours -> (...)."""
+    across, up = a[0] - b[0], a[1] - b[1]
     squared: Light = across * across + up * up
     return np.sqrt(squared)

@@ -14,6 +14,7 @@ from audioreactive.flashes.definition import (
     RED_PRIMARY,
     ROUNDING,
     SATURATED,
+    TRANSITIONS,
     Geometry,
     chromaticity,
     is_saturated_red,
@@ -22,7 +23,7 @@ from audioreactive.flashes.definition import (
 )
 from audioreactive.flashes.detect import FlashMeter
 from audioreactive.flashes.measure import Thumbnails, measure
-from audioreactive.flashes.transitions import RedSwings, Swings
+from audioreactive.flashes.transitions import RedSwings, Swings, _distance
 
 FPS = Fraction(24)
 
@@ -112,7 +113,7 @@ STILL = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 """A colour."""
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([0.0, 0.01, 0.05, 0.3]),
@@ -141,23 +142,24 @@ def test_cells_that_cannot_flash_are_rightly_passed_over(seed, noise, scenes, fp
     everyone = np.arange(36)
     np.testing.assert_array_equal(found, Swings(36, ROUNDING)._follow(luminance(cells), everyone))
     colour = chromaticity(cells)
-    followed = RedSwings(36, ROUNDING)._follow(
-        is_saturated_red(cells, SATURATED - ROUNDING),
-        colour,
-        np.hypot(*np.moveaxis(colour - RED_PRIMARY, -1, 0)),
-        everyone,
-    )
+    reds = is_saturated_red(cells, SATURATED - ROUNDING)
+    followed = RedSwings(36, ROUNDING)._follow(reds, colour, _distance(colour, RED_PRIMARY[:, None, None]), everyone)
     np.testing.assert_array_equal(found_red, followed)
     times = [float(i / fps) for i in range(len(light))]
-    one, several = FlashMeter(Geometry.of(6, 6)), FlashMeter(Geometry.of(6, 6))
+    one, several, asked = (FlashMeter(Geometry.of(6, 6)) for _ in range(3))
     whole = [moment for i in range(len(light)) for moment in one.push(light[i : i + 1], times[i : i + 1])]
-    pieces = [m for i in range(0, len(light), block) for m in several.push(light[i : i + block], times[i : i + block])]
-    for a, b in zip(whole, pieces, strict=True):
-        for mine, theirs in ((a.general, b.general), (a.red, b.red)):
-            assert mine.transitions == theirs.transitions and (mine.excess is None) == (theirs.excess is None)
-            if mine.excess and theirs.excess:
-                assert (mine.excess.since, mine.excess.until) == (theirs.excess.since, theirs.excess.until)
-                np.testing.assert_array_equal(mine.excess.cells, theirs.excess.cells)
+    begins = range(0, len(light), block)
+    pieces = [moment for i in begins for moment in several.push(light[i : i + block], times[i : i + block])]
+    excesses = [pair for i in begins for pair in asked.excesses(light[i : i + block], times[i : i + block])]
+    for a, b, (general, red) in zip(whole, pieces, excesses, strict=True):
+        assert (a.general.transitions, a.red.transitions) == (b.general.transitions, b.red.transitions)
+        for mine, *others in ((a.general.excess, b.general.excess, general), (a.red.excess, b.red.excess, red)):
+            for other in others:
+                assert (mine is None) == (other is None)
+                if mine and other:
+                    assert (mine.since, mine.until) == (other.since, other.until)
+                    np.testing.assert_array_equal(mine.cells, other.cells)
+        assert all((kind.transitions > TRANSITIONS) == (kind.excess is not None) for kind in (a.general, a.red))
 
 
 def test_uneven_frames_are_counted_by_their_times() -> None:

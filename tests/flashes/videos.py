@@ -133,13 +133,11 @@ COLOURS = {
 """Pairs of strong colours, all of which flash when they take turns."""
 
 
-def two_colours(one: Colour, other: Colour, *, period: int, phase: int, opposite: bool, frames: int = 60) -> np.ndarray:
-    """They take turns after half a period of so many frames; in the right half of the picture `phase` frames later,
-    or the other way round."""
+def two_colours(one: Colour, other: Colour, *, period: int, phase: int, frames: int = 48, side: int = 8) -> np.ndarray:
+    """They take turns after half a period of so many frames; in the right half of the picture `phase` frames later."""
     on = (np.arange(frames) // (period // 2)) % 2 == 0
-    left, right = on, np.roll(on, phase) ^ opposite
-    film = np.empty((frames, SIDE, SIDE, 3), np.uint8)
-    for columns, turn in ((slice(SIDE // 2), left), (slice(SIDE // 2, SIDE), right)):
+    film = np.empty((frames, side, side, 3), np.uint8)
+    for columns, turn in ((slice(side // 2), on), (slice(side // 2, side), np.roll(on, phase))):
         film[:, :, columns] = np.where(turn[:, None], one, other)[:, None, None]
     return film
 
