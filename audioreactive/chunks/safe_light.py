@@ -51,8 +51,8 @@ CUT: Final = "cut"
 _THUMBNAILS: Final = "thumbnails"
 _LONGEST_RUN: Final = 12
 """Chunks that one decoder reads."""
-_DECODER_THREADS: Final = 2
-"""Cores that one decoder and what measures its frames keep busy: they take two thirds and one third of the time."""
+_CORES_OF_A_DECODER: Final = 2
+"""That one decoder of one thread, and what converts and measures its frames, keep busy: 1.8 of them."""
 _PATIENCE: Final = 0.2
 """Seconds between two looks at the threads, so that Ctrl-C is heard on every platform."""
 
@@ -73,7 +73,7 @@ class SafeLight:
         """
         room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder, self.compiled)
         fps, cores = film.encoding.settings.fps, available_cores()
-        decoders = max(cores // _DECODER_THREADS, 1)
+        decoders = max(cores // _CORES_OF_A_DECODER, 1)
         anew: dict[int, Revised] = {}
         applied: list[Plan] = []
         chunks = film.chunks
@@ -156,7 +156,7 @@ class _Room:
         places = np.concatenate([np.arange(*self.place(chunk)) for chunk in chunks])
         seen = 0
         with contextlib.closing(
-            read_chunks(self._encoding, self.folder, files, size=watched_size(self._size), threads=_DECODER_THREADS)
+            read_chunks(self._encoding, self.folder, files, size=watched_size(self._size), threads=1)
         ) as frames:
             for frame in frames:
                 self._go_on()
