@@ -118,9 +118,7 @@ class SynthesizerModel:
                 envelopes = evened(envelopes) @ rotation(motion_seed).float()
             motion: FloatArray = parameter_free(envelopes, residual=self.configuration.residual)[0].numpy()
         if not np.isfinite(motion).all():
-            raise SynthesizerError(
-                "the synthesizer's motion is no number any more: its weights are damaged"
-            )
+            raise SynthesizerError("the synthesizer's motion is no number any more: its weights are damaged")
         return motion
 
 
