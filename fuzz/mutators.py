@@ -55,8 +55,8 @@ _KEYS: Final = (
 )  # fmt: skip
 _WORDS: Final = (
     "loop", "feature", "segmentation", "blend", "average", "modulate", "deep", "middle", "shallow", "24000/1001", "1x1",
-    "widen", "pad", "synthesizer", "hippo", "trained", "../../etc/passwd", "\\u001b[2J", "\\u202e", "\\ud800", "x" * 300,
-    "", *FEATURES, *SEGMENTABLE, *(f"{source}.rms" for source in SOURCES), "a.b.rms",
+    "widen", "pad", "synthesizer", "hippo", "trained", "../../etc/passwd", "\\u001b[2J", "\\u202e", "\\ud800", "",
+    "x" * 300, *FEATURES, *SEGMENTABLE, *(f"{source}.rms" for source in SOURCES), "a.b.rms",
 )  # fmt: skip
 _TOML_TOKENS: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|[A-Za-z_][\w-]*|[+-]?[0-9][\w.+-]*|\s+|[^\w\s]')
 
