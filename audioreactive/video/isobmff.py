@@ -26,12 +26,17 @@ _LARGEST_INDEX: Final = 1 << 26
 """Bytes of a `moov`; a day of sound has 30 MB."""
 
 
-def box(kind: bytes, *content: bytes | memoryview) -> bytes:
+Parts = list[bytes | memoryview]
+"""What a box is made of, one after the other: tables are large, and copied by nothing but the file."""
+
+
+def box(kind: bytes, *content: bytes | memoryview | Parts) -> Parts:
     """A box of 32-bit size, which may hold others."""
-    return (8 + sum(map(len, content))).to_bytes(4) + kind + b"".join(content)
+    parts = [part for each in content for part in (each if isinstance(each, list) else [each])]
+    return [(8 + sum(map(len, parts))).to_bytes(4) + kind, *parts]
 
 
-def full_box(kind: bytes, *content: bytes | memoryview, version: int = 0, flags: int = 0) -> bytes:
+def full_box(kind: bytes, *content: bytes | memoryview | Parts, version: int = 0, flags: int = 0) -> Parts:
     """A box that begins with a version and flags."""
     return box(kind, (version << 24 | flags).to_bytes(4), *content)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from audioreactive.video.isobmff import Track
+    from audioreactive.video.isobmff import Parts, Track
 
 _FURTHEST: Final = 64
 """Pictures between a picture's places in the orders of decoding and of showing; H.264 allows 16."""
@@ -80,7 +80,7 @@ class _Track:
 
     like: Track
     """Its first piece, of which it has all that does not change with its length."""
-    tables: Sequence[bytes]
+    tables: Parts
     """Boxes of its `stbl`, but for those that tell the places of samples."""
     duration: int
     """Ticks of its media."""
@@ -107,7 +107,7 @@ class _Pictures:
     def append(self, movie: Movie, count: int) -> None:
         """Take in a piece of so many pictures. Raises ValueError where it does not fit."""
         track, before = movie.track, len(self._sizes)
-        if track.handler != b"vide" or len(track) != count:
+        if track.handler != b"vide" or len(track) != count or not track.sizes().all():
             raise ValueError(f"it has not the {count} pictures that it should")
         if self._first is None:
             step = track.timescale / self._fps
@@ -120,8 +120,8 @@ class _Pictures:
         if (np.sort(shown) != np.arange(count) * self._step).any():
             raise ValueError("its pictures do not follow each other at equal times")
         moves = shown // self._step - np.arange(count)
-        if abs(moves).max() > _FURTHEST or track.media_start > _FURTHEST * self._step:
-            raise ValueError("its pictures are decoded far too early or late")
+        if moves[0] or abs(moves).max() > _FURTHEST or track.media_start > _FURTHEST * self._step:
+            raise ValueError("its pictures are decoded in an order that is none of ours")
         self._delay = max(self._delay, track.media_start, -int(moves.min()) * self._step)
         self._moves.extend(moves.tolist())
         self._sizes.extend(track.sizes().tolist())
@@ -138,17 +138,17 @@ class _Pictures:
         assert self._first is not None
         count, spans = len(self._sizes), np.concatenate(self._spans)
         tables = [
-            _description(self._first, spans, count / self._fps),
-            _table(b"stts", [[count, self._step]]),
-            _table(b"stsz", self._sizes, before=bytes(4)),
+            *_description(self._first, spans, count / self._fps),
+            *_table(b"stts", [[count, self._step]]),
+            *_table(b"stsz", self._sizes, before=bytes(4)),
         ]
         if len(self._keys) < count:
-            tables.append(_table(b"stss", self._keys))
+            tables += _table(b"stss", self._keys)
         if self._delay:
-            offsets = np.asarray(self._moves, np.int64) * self._step + self._delay
-            tables.append(_table(b"ctts", _runs(offsets)))
+            moved = _runs(np.asarray(self._moves))
+            tables += _table(b"ctts", moved * [1, self._step] + [0, self._delay])
         if self._dependencies is not None:
-            tables.append(full_box(b"sdtp", self._dependencies))
+            tables += full_box(b"sdtp", bytes(self._dependencies))
         return _Track(self._first, tables, count * self._step, self._delay, count * self._step, spans)
 
 
@@ -175,102 +175,98 @@ def _spans(track: Track, rate: Fraction, before: int, *, source: int) -> NDArray
 def _coding(track: Track) -> bytes:
     """What a decoder must know of the pictures, without what is said of their bit rate."""
     entry = track.description
-    inner = (box(kind, body) for kind, body in boxes(entry[_PICTURE_ENTRY:]) if kind != b"btrt")
-    return bytes(entry[12:_PICTURE_ENTRY]) + b"".join(inner)
+    return bytes(entry[12:_PICTURE_ENTRY]) + b"".join(_others(entry[_PICTURE_ENTRY:], b"btrt"))
 
 
-def _description(track: Track, spans: NDArray[np.void], seconds: Fraction) -> bytes:
+def _description(track: Track, spans: NDArray[np.void], seconds: Fraction) -> Parts:
     """The `stsd` of all pictures; their bit rate, where the first piece tells its own, is that of them all."""
-    rate = b""
+    coding, rate = _coding(track), []
     if any(kind == b"btrt" for kind, _ in boxes(track.description[_PICTURE_ENTRY:])):
-        in_a_second = np.bincount(spans["begin"].astype(np.int64), spans["size"])
-        rates = (0, 8 * int(in_a_second.max()), round(8 * int(spans["size"].sum()) / seconds))
+        in_each_second = 8 * np.bincount(spans["begin"].astype(np.int64), spans["size"])
+        rates = (0, int(in_each_second.max()), round(int(in_each_second.sum()) / seconds))
         rate = box(b"btrt", *(min(number, _LARGEST).to_bytes(4) for number in rates))
-    coding = _coding(track)
     return full_box(b"stsd", (1).to_bytes(4), box(coding[:4], coding[4:], rate))
 
 
-def _before_samples(movie: Movie, tracks: Sequence[_Track], order: NDArray[np.int64]) -> list[bytes]:
-    """The boxes before the samples, when the spans of all tracks lie in this order."""
+def _before_samples(movie: Movie, tracks: Sequence[_Track], order: NDArray[np.int64]) -> Parts:
+    """All that comes before the samples, when the spans of all tracks lie in this order."""
     sizes = np.concatenate([track.spans["size"] for track in tracks])
     total = int(sizes.sum())
     places = np.empty_like(sizes)
     places[order] = np.cumsum(sizes[order]) - sizes[order]
-    of_each = np.split(places, np.cumsum([len(track.spans) for track in tracks])[:-1])
-    kind = box(b"ftyp", movie.file_type)
     data = (8 + total).to_bytes(4) + b"mdat" if 8 + total <= _LARGEST else b"\0\0\0\1mdat" + (16 + total).to_bytes(8)
-    before = len(kind) + len(_index(movie, tracks, of_each, wide=False)) + len(data)
-    wide = before + total > _LARGEST
-    if wide:
-        before = len(kind) + len(_index(movie, tracks, of_each, wide=True)) + len(data)
-    places += before  # and what is in the index does not change its size
-    return [kind, _index(movie, tracks, of_each, wide=wide), data]
+    for wide in (False, True):
+        before = [*box(b"ftyp", movie.file_type), *_index(movie, tracks, places, wide=wide), data]
+        first = sum(map(len, before))
+        if first + total <= _LARGEST:
+            break
+    # Places are numbers of a fixed length: the true ones take as many bytes.
+    return [*box(b"ftyp", movie.file_type), *_index(movie, tracks, first + places, wide=wide), data]
 
 
-def _index(movie: Movie, tracks: Sequence[_Track], places: Sequence[NDArray[np.int64]], *, wide: bool) -> bytes:
-    """The `moov`; places of each track's spans in the file are told in 64 bits where they are wide."""
+def _index(movie: Movie, tracks: Sequence[_Track], places: NDArray[np.int64], *, wide: bool) -> Parts:
+    """The `moov`; places of all spans in the file are told in 64 bits where they are wide."""
     clock = tracks[0].like.timescale
     lengths = [math.ceil(Fraction(track.length * clock, track.like.timescale)) for track in tracks]
-    header = need(movie.index, b"mvhd")
-    parts = [_header(b"mvhd", [clock], max(lengths), header[-80:-4], (len(tracks) + 1).to_bytes(4))]
-    for number, (track, length) in enumerate(zip(tracks, lengths, strict=True), 1):
-        offsets = _table(b"co64", places[number - 1], ">u8") if wide else _table(b"stco", places[number - 1])
-        parts.append(_trak(track, number, length, offsets))
-    return box(b"moov", *parts, *_others(movie.index, b"mvhd", b"trak"))
+    header = need(movie.index, b"mvhd")[-80:-4]
+    parts = _header(b"mvhd", [clock], max(lengths), header, (len(tracks) + 1).to_bytes(4))
+    of_each = np.split(places, np.cumsum([len(track.spans) for track in tracks])[:-1])
+    for number, (track, length, own) in enumerate(zip(tracks, lengths, of_each, strict=True), 1):
+        parts += _trak(track, number, length, _table(b"co64", own, ">u8") if wide else _table(b"stco", own))
+    return box(b"moov", parts, _others(movie.index, b"mvhd", b"trak"))
 
 
-def _trak(track: _Track, number: int, length: int, offsets: bytes) -> bytes:
+def _trak(track: _Track, number: int, length: int, places: Parts) -> Parts:
     """The `trak` of this number, which lasts so many ticks of the movie."""
     body, clock = track.like.body, track.like.timescale
     media, information = need(body, b"mdia"), need(body, b"mdia", b"minf")
     in_spans = track.spans["samples"]
-    firsts = np.flatnonzero(np.diff(in_spans, prepend=0))  # the first of those that hold equally many
-    of_chunks = _table(b"stsc", np.stack([firsts + 1, in_spans[firsts], np.ones_like(firsts)], axis=1))
-    samples = box(b"stbl", *track.tables, of_chunks, offsets)
-    wide = max(length, track.start) > _LARGEST >> 1
-    edit = b"".join(value.to_bytes(8 if wide else 4) for value in (length, track.start)) + b"\0\1\0\0"
+    firsts = np.flatnonzero(np.diff(in_spans, prepend=0))  # of those that hold equally many
+    counts = _table(b"stsc", np.stack([firsts + 1, in_spans[firsts], np.ones_like(firsts)], axis=1))
+    width = 4 if max(length, track.start) < 2**31 else 8
+    edit = length.to_bytes(width) + track.start.to_bytes(width) + b"\0\1\0\0"
     return box(
         b"trak",
         _header(b"tkhd", [number, 0], length, need(body, b"tkhd")[-60:], flags=3),
-        box(b"edts", full_box(b"elst", (1).to_bytes(4), edit, version=int(wide))),
-        *_others(body, b"tkhd", b"edts", b"mdia"),
+        box(b"edts", full_box(b"elst", (1).to_bytes(4), edit, version=width // 8)),
+        _others(body, b"tkhd", b"edts", b"mdia"),
         box(
             b"mdia",
             _header(b"mdhd", [clock], track.duration, need(media, b"mdhd")[-4:]),
-            *_others(media, b"mdhd", b"minf"),
-            box(b"minf", *_others(information, b"stbl"), samples),
+            _others(media, b"mdhd", b"minf"),
+            box(b"minf", _others(information, b"stbl"), box(b"stbl", track.tables, counts, places)),
         ),
     )
 
 
-def _header(kind: bytes, numbers: Sequence[int], duration: int, *rest: bytes | memoryview, flags: int = 0) -> bytes:
-    """A header with no times of making, some numbers and a duration, of 64 bits where it needs them."""
+def _header(kind: bytes, numbers: Sequence[int], duration: int, *rest: bytes | memoryview, flags: int = 0) -> Parts:
+    """A header without the times of its making, of some numbers and a duration, which has 64 bits where it must."""
     width = 4 if duration <= _LARGEST else 8
-    times, words = bytes(2 * width), b"".join(number.to_bytes(4) for number in numbers)
-    return full_box(kind, times, words, duration.to_bytes(width), *rest, version=width // 8, flags=flags)
+    words = b"".join(number.to_bytes(4) for number in numbers)
+    return full_box(kind, bytes(2 * width), words, duration.to_bytes(width), *rest, version=width // 8, flags=flags)
 
 
-def _others(body: memoryview, *kinds: bytes) -> list[bytes]:
+def _others(body: memoryview, *kinds: bytes) -> Parts:
     """All boxes but those of these kinds."""
-    return [box(kind, content) for kind, content in boxes(body) if kind not in kinds]
+    return [part for kind, content in boxes(body) if kind not in kinds for part in box(kind, content)]
 
 
-def _table(kind: bytes, rows: ArrayLike, number: str = ">u4", *, before: bytes = b"") -> bytes:
+def _table(kind: bytes, rows: ArrayLike, number: str = ">u4", *, before: bytes = b"") -> Parts:
     """A box with the number of rows, and the rows."""
     table = np.asarray(rows).astype(number)
     return full_box(kind, before, len(table).to_bytes(4), table.tobytes())
 
 
-def _runs(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _runs(values: NDArray[np.int8]) -> NDArray[np.int64]:
     """(n,) -> (k, 2): how often a value comes in a row, and the value."""
-    firsts = np.flatnonzero(np.diff(values, prepend=values[0] + 1))
+    firsts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     return np.stack([np.diff(firsts, append=len(values)), values[firsts]], axis=1)
 
 
 def _copy(spans: NDArray[np.void], sources: Sequence[Path], video: BinaryIO) -> None:
     """The samples, through a buffer."""
     buffer = memoryview(bytearray(_BUFFER))
-    for number, place, left in spans[["source", "place", "size"]].tolist():
+    for number, place, left in zip(*(map(int, spans[name]) for name in ("source", "place", "size")), strict=True):
         with sources[number].open("rb", buffering=0) as source:
             source.seek(place)
             while left:
