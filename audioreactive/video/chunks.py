@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
 from audioreactive.video import tags
@@ -149,7 +150,8 @@ class SoundTrack:
         source = stranger(sound, SOUND_DEMUXERS)
         heard = ["-map", "0:a:0", *sound_arguments(kind, sound, start, duration)]
         clean = ["-map_metadata", "-1", "-map_chapters", "-1", *_EXACT]
-        self._run = _Run([*QUIET, "-y", *source, *heard, *clean, self.path.name], folder)
+        arguments = [*QUIET, "-y", *source, *heard, *clean, self.path.name]
+        self._run = _Run(arguments, folder, most_memory=ffmpeg.MOST_MEMORY)
 
     def finish(self) -> Path:
         """The finished file. Raises VideoError where ffmpeg failed."""
@@ -261,11 +263,11 @@ def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
 class _Run:
     """An ffmpeg that works on files."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path, *, most_memory: int | None = None) -> None:
         self._folder = folder
         self._report = b""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `abandon`
-        self._process = spawn(arguments, stderr=self._said, folder=folder)
+        self._process = spawn(arguments, stderr=self._said, folder=folder, most_memory=most_memory)
 
     @property
     def has_ended(self) -> bool:
