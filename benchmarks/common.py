@@ -48,6 +48,16 @@ def save_model(path: Path, *, img_resolution: int, channel_base: int) -> None:
     _save(Generator.random(img_resolution=img_resolution, channel_base=channel_base, seed=0), path)
 
 
+def save_flashing_model(path: Path, *, img_resolution: int, contrast: float = 30.0) -> None:
+    """Write a small model with random weights and pictures of such contrast that a lively recipe makes them flash."""
+    network = Generator.random(
+        img_resolution=img_resolution, channel_base=256, z_dim=64, w_dim=64, mapping_layers=2, seed=0
+    )
+    state = random_state(network.architecture, seed=0)
+    state = {name: contrast * tensor if name.endswith("torgb.weight") else tensor for name, tensor in state.items()}
+    save_checkpoint(Checkpoint("flashing", network.architecture, state, None, ()), path)
+
+
 def _save(network: Generator, path: Path) -> None:
     state = random_state(network.architecture, seed=0)
     save_checkpoint(Checkpoint("random", network.architecture, state, None, ()), path)

@@ -1,7 +1,8 @@
 """What does --flash-safe cost, beside the render?
 
 The demo song is rendered with the built-in model, once as it is and once with two frames of each four dark, six flashes
-a second throughout: nothing to change, and everything. Stages are timed on the clock.
+a second throughout: nothing to change, and everything. Stages are timed on the clock. The frames of the first are
+compressed once and a second time, as those are that lie in a group of pictures with others that change.
 
     python benchmarks/flashes.py [--sizes 256 512] [--seconds 24] [--json FILE]
 """
@@ -20,6 +21,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from audioreactive import renderer
 from audioreactive.chunks import safe_light
 from audioreactive.demo import DEMO_SONG
@@ -27,13 +30,16 @@ from audioreactive.flashes import find_flashes
 from audioreactive.pipeline import Recipe, prepare
 from audioreactive.production import RenderSettings, produce
 from audioreactive.progress import Silent
+from audioreactive.video.chunks import read_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import torch
+    from numpy.typing import NDArray
 
     from audioreactive.progress import Advance
+    from audioreactive.video.chunks import Encoding
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class Row:
     watch_ms: float
     plan_ms: float
     dim_ms: float
+    once_db: float
+    """PSNR of the coded frames, luma and chroma, against those that were rendered."""
+    twice_db: float
+    """The same of frames that were decoded and coded again."""
 
     @property
     def share(self) -> float:
@@ -85,14 +95,39 @@ def strobe(images: torch.Tensor) -> torch.Tensor:
     return images
 
 
+def generations(rendered: NDArray[np.uint8], encoding: Encoding) -> tuple[float, float]:
+    """(n, bytes) frames in YUV 4:2:0 -> PSNR after one compression and after two."""
+    found = []
+    source: Iterable[NDArray[np.uint8]] = rendered
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(2):
+            chunk = f"{number}{encoding.suffix}"
+            encoder = encoding.open(folder, chunk)
+            for frame in source:
+                encoder.write(frame[None])
+            encoder.close()
+            encoder.finish()
+            encoder.abandon()
+            errors = [
+                ((mine.astype(np.float32) - theirs) ** 2).mean()
+                for mine, theirs in zip(rendered, read_chunks(encoding, folder, [chunk], layout="yuv420p"), strict=True)
+            ]
+            found.append(float(10 * np.log10(255**2 / np.mean(errors))))
+            source = read_chunks(encoding, folder, [chunk], layout="yuv420p")
+    return found[0], found[1]
+
+
 def measure(size: int, seconds: int, *, flashing: bool) -> Row:
     """One render."""
-    clock, changed = Clock(), []
+    clock, changed, rendered = Clock(), [], []
     names = vars(safe_light)
     plain_pixels, plain_plan = renderer.to_pixels, names["plan"]
 
     def pixels(images, layout, *, compiled):  # type: ignore[no-untyped-def]
-        return plain_pixels(strobe(images) if flashing else images, layout, compiled=compiled)
+        frames = plain_pixels(strobe(images) if flashing else images, layout, compiled=compiled)
+        rendered.append(frames.numpy())
+        return frames
 
     def plan(thumbnails, fps):  # type: ignore[no-untyped-def]
         with clock.timed("planning"):
@@ -111,6 +146,7 @@ def measure(size: int, seconds: int, *, flashing: bool) -> Row:
             assert find_flashes(output).within
     finally:
         renderer.to_pixels, names["plan"] = plain_pixels, plain_plan
+    once, twice = generations(np.concatenate(rendered)[: production.frames], production.encoding)
     each = 1000 / production.frames
     watch, plan_s, dim = (clock.seconds[stage] for stage in ("watching", "planning", "dimming"))
     return Row(
@@ -122,6 +158,8 @@ def measure(size: int, seconds: int, *, flashing: bool) -> Row:
         watch_ms=watch * each,
         plan_ms=plan_s * each,
         dim_ms=dim * each,
+        once_db=once,
+        twice_db=twice,
     )
 
 
@@ -140,7 +178,8 @@ def main() -> None:
             rows.append(row)
             print(
                 f"{row.size:5} {row.video:9} {100 * row.changed:6.0f} % {row.render_ms:7.1f} {row.watch_ms:6.2f} "
-                f"{row.plan_ms:5.2f} {row.dim_ms:6.2f}   adds {100 * row.share:.1f} %",
+                f"{row.plan_ms:5.2f} {row.dim_ms:6.2f}   adds {100 * row.share:.1f} %   "
+                f"{row.once_db:.1f} dB, twice {row.twice_db:.1f}",
                 flush=True,
             )
     if options.json:

@@ -1,9 +1,11 @@
 """Are renders that are killed at random points finished by the next run, with the same frames?
 
-Each time, a render is begun and killed with SIGKILL (the main process, or one of its workers) after a random while;
-then the same command is given again. Prints how many ended with frames that are bit-identical to those of an
-uninterrupted render, how many chunks were there already, how many had been begun and were lost (no more than one for
-each worker), and what was left behind.
+A film that flashes is rendered with --flash-safe, so that it has all stages: rendering, dimming, joining. Each time,
+the render is begun, a stage is drawn, and how far it shall have come (so many chunks in the journal, or dimmed); a
+drawn while after that it is killed with SIGKILL, the main process or one of its workers, and the same command is given
+again. Only kills count that hit a process at its work: where it ended before, the place is drawn again. Prints how many
+ended with frames that are bit-identical to those of an uninterrupted render, how many chunks had been begun and were
+made again (no more than one for each encoder that was cut short), and what was left behind.
 
     python benchmarks/interruptions.py [--times 20] [--workers 2] [--json FILE]
 """
@@ -13,20 +15,158 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
-import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-from common import save_small_model
+from common import save_flashing_model
 
 from audioreactive.demo import DEMO_SONG
 from audioreactive.video import read_frames
 
-RENDER = (sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG))
+RENDER: Final = (sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG), "--flash-safe")
+SECONDS: Final = 12
+"""Of the song, and chunks of one second each."""
+LONGEST_WHILE: Final = 0.3
+"""Seconds from the place that was drawn to the kill."""
+STAGES: Final = ("rendering", "dimming", "joining")
+_LOOK: Final = 0.002
+"""Seconds between two looks at the folder."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a render is to be killed."""
+
+    stage: str
+    chunks: int
+    """That are in the journal when it renders, or dimmed when it dims."""
+    wait: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kill, and what became of it."""
+
+    killed: str
+    workers: int
+    stage: str
+    there: int
+    """Chunks in the journal at the kill."""
+    lost: int
+    """Chunks that were begun, and were begun again."""
+    same: bool
+    """Whether the frames are those of an uninterrupted render."""
+    stray: list[str]
+    """Files left behind."""
+
+    @property
+    def good(self) -> bool:
+        """As promised."""
+        return self.same and not self.stray and self.lost <= max(self.workers if "main" in self.killed else 1, 1)
+
+
+class Trial:
+    """One output that is begun, killed and finished."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.out = folder / "out.mkv"
+        self._work = folder / ".out.mkv.render"
+        look = ["--preset", "sparks", "--chunk", "1", "--size", "256x256", "--duration", str(SECONDS)]
+        self._command = [*RENDER, "--model", str(model), *look, "-o", str(self.out)]
+        self._said = folder / "said.txt"
+
+    def whole(self, workers: int = 0) -> str:
+        """Render to the end; what was said."""
+        done = subprocess.run(self._words(workers), capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"the render failed: {done.stderr}")
+        return done.stderr
+
+    def cut(self, place: Place, workers: int, victim: str, draw: random.Random) -> tuple[str, int, int] | None:
+        """Begin, and kill; (stage, chunks in the journal, chunks begun a second time), None where it came too late."""
+        attempts: dict[str, set[str]] = {}
+        with self._said.open("wb") as said:
+            child = subprocess.Popen(self._words(workers), stderr=said, stdout=said)
+            while child.poll() is None and not self._reached(place):
+                time.sleep(_LOOK)
+            time.sleep(place.wait)
+            stage, there, begun = self._stage(), self._journal(), self._names("chunk_")
+            if child.poll() is not None or stage is None:
+                child.wait()
+                return None
+            if victim == "a worker":
+                found = subprocess.run(["pgrep", "-P", str(child.pid), "-f", "spawn_main"], capture_output=True)
+                pids = sorted(map(int, found.stdout.split()))
+                if pids:
+                    os.kill(draw.choice(pids), signal.SIGKILL)
+                while child.poll() is None:
+                    for name in self._names("chunk_"):
+                        index, _, partial = name.partition(".mkv.partial-")
+                        attempts.setdefault(index, set()).update({partial} - {""})
+                    time.sleep(_LOOK)
+                if b"another takes its place" not in self._said.read_bytes():
+                    return None
+                return stage, there, sum(len(partials) > 1 for partials in attempts.values())
+            child.kill()
+            child.wait()
+        begun |= self._names("chunk_")
+        return stage, there, len({name.partition(".")[0] for name in begun}) - self._journal()
+
+    def digest(self) -> str:
+        """Of all frames."""
+        digest = hashlib.sha256()
+        for frame in read_frames(self.out):
+            digest.update(frame.tobytes())
+        return digest.hexdigest()
+
+    def _words(self, workers: int) -> list[str]:
+        return [*self._command, *(["--workers", str(workers)] if workers else [])]
+
+    def _reached(self, place: Place) -> bool:
+        if place.stage == "rendering":
+            return self._journal() >= place.chunks
+        if place.stage == "dimming":
+            return len(self._names("safe_")) >= place.chunks
+        return bool(self._names("joined"))
+
+    def _stage(self) -> str | None:
+        """At which it is now."""
+        if self.out.exists() or not self._names("job.json"):
+            return None
+        if self._names("joined"):
+            return "joining"
+        if self._names("thumbnails"):
+            return "dimming" if self._names("safe_") else "watching"
+        return "rendering"
+
+    def _names(self, start: str) -> set[str]:
+        try:
+            return {path.name for path in self._work.iterdir() if path.name.startswith(start)}
+        except FileNotFoundError:
+            return set()
+
+    def _journal(self) -> int:
+        try:
+            return len((self._work / "chunks.jsonl").read_bytes().splitlines())
+        except FileNotFoundError:
+            return 0
+
+
+def drawn(draw: random.Random, victim: str) -> Place:
+    """Half of all kills fall into the rendering; workers have nothing to do with the rest."""
+    stage = "rendering" if victim == "a worker" else draw.choice([STAGES[0], *STAGES])
+    # The join of so small a film takes a tenth of a second.
+    wait = draw.uniform(0, 0.05 if stage == "joining" else LONGEST_WHILE)
+    return Place(stage, draw.randrange(SECONDS) if stage == "rendering" else draw.randrange(1, SECONDS // 2), wait)
 
 
 def main() -> None:
@@ -37,81 +177,40 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows: list[dict[str, object]] = []
-    draw = random.Random(options.seed)
+    rows: list[Row] = []
+    draw, too_late = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, out = folder / "model.safetensors", folder / "out.mkv"
-        save_small_model(model, img_resolution=64)
-        look = ["--model", str(model), "--seed", "3", "--chunk", "1", "--size", "256x256", "-o", str(out)]
-        child = _begin([*RENDER, *look], folder)
-        began = time.monotonic()
-        child.wait()
-        whole = time.monotonic() - began
-        expected, good = _digest(out), 0
-        for number in range(options.times):
-            out.unlink()
-            workers = options.workers if number % 2 else 0
-            victim = "a worker" if number % 4 == 3 else "the main process"
-            command = [*RENDER, *look, *(["--workers", str(workers)] if workers else [])]
-            after = _kill(command, folder, victim, whole, draw)
-            lost = _lost(folder)
-            again = subprocess.run([*RENDER, *look], capture_output=True, text=True) if not out.exists() else None
-            found = re.search(r"(\d+ of \d+) chunks are there", again.stderr) if again else None
-            same = out.exists() and _digest(out) == expected
-            stray = [path.name for path in folder.iterdir() if path not in (model, out)]
-            good += same and not stray and lost <= max(workers, 1)
-            rows.append({
-                "killed": victim, "workers": workers, "after_s": round(after, 2),
-                "there": found[1] if found else None, "lost": lost, "same": same, "stray": stray,
-            })  # fmt: skip
+        model = folder / "model.safetensors"
+        save_flashing_model(model, img_resolution=64)
+        trial = Trial(folder, model)
+        assert "flashes were limited" in trial.whole(), "a film that does not flash has no dimming to be killed in"
+        expected = trial.digest()
+        while len(rows) < options.times:
+            workers = options.workers if len(rows) % 2 else 0
+            victim = "a worker" if len(rows) % 4 == 3 else "the main process"
+            trial.out.unlink(missing_ok=True)
+            found = trial.cut(drawn(draw, victim), workers, victim, draw)
+            if found is None:
+                too_late += 1
+                continue
+            if not trial.out.exists():
+                trial.whole()
+            stage, there, lost = found
+            left = [path.name for path in folder.iterdir() if path.name not in (model.name, trial.out.name, "said.txt")]
+            rows.append(Row(victim, workers, stage, there, lost, trial.digest() == expected, left))
             print(
-                f"{number + 1:3} killed {victim:16} ({workers or 'no'} workers) after {after:5.2f} s: "
-                f"{found[1] + ' chunks were there' if found else 'from the start' if again else 'finished by itself'}, "
-                f"{lost} lost, frames {'the same' if same else 'NOT THE SAME'}"
-                f"{', left ' + str(stray) if stray else ''}",
+                f"{len(rows):3} killed {victim:16} ({workers or 'no'} workers) {stage:9} with {there:2} of {SECONDS} "
+                f"chunks: {lost} lost, frames {'the same' if rows[-1].same else 'NOT THE SAME'}"
+                f"{', left ' + str(left) if left else ''}",
                 flush=True,
             )
-    print(f"{good} of {options.times} ended with the same frames and nothing left behind")
+    good = sum(row.good for row in rows)
+    print(f"{good} of {options.times} ended with the same frames and nothing left behind; {too_late} came too late")
     if options.json:
-        options.json.write_text(json.dumps({"times": options.times, "good": good, "rows": rows}, indent=1) + "\n")
+        told = {"times": options.times, "good": good, "too_late": too_late, "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(told, indent=1) + "\n")
     sys.exit(good < options.times)
-
-
-def _begin(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """A render that has done listening, and begins to make chunks."""
-    child = subprocess.Popen([*command, "-q"], stderr=subprocess.DEVNULL)
-    while child.poll() is None and not list(folder.glob(".*.render/chunks.jsonl")):
-        time.sleep(0.005)
-    return child
-
-
-def _kill(command: list[str], folder: Path, victim: str, whole: float, draw: random.Random) -> float:
-    """Begin a render and kill at a random time; when."""
-    child = _begin(command, folder)
-    after = draw.uniform(0.0, 1.0) * whole
-    time.sleep(after)
-    if victim == "a worker":
-        workers = subprocess.run(["pgrep", "-f", "-P", str(child.pid), "spawn_main"], capture_output=True, text=True)
-        if workers.stdout.split():
-            subprocess.run(["kill", "-9", draw.choice(workers.stdout.split())], check=False)
-    else:
-        child.kill()
-    child.wait()
-    return after
-
-
-def _lost(folder: Path) -> int:
-    """Chunks that were begun and are not in the journal."""
-    begun = {path.name.partition(".")[0] for path in folder.glob(".*.render/chunk_*")}
-    return len(begun) - sum(len(journal.read_bytes().splitlines()) for journal in folder.glob(".*.render/chunks.jsonl"))
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    for frame in read_frames(path):
-        digest.update(frame.tobytes())
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

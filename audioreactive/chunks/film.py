@@ -25,16 +25,25 @@ if TYPE_CHECKING:
     from audioreactive.video.chunks import Encoding
 
 
+@dataclass(frozen=True)
+class Revised:
+    """A chunk that is another one now."""
+
+    index: int
+    pieces: tuple[tuple[str, int], ...]
+    """Name in the folder and number of frames of its files, in order: each of whole closed groups of pictures."""
+
+
 class Revision(Protocol):
     """Looks at all chunks before they are joined, and makes some of them anew, under other names.
 
-    `video.chunks.read_chunks` gives their frames as a viewer will see them, `making.ChunkMaker` makes one again
-    and treats its frames on their way; `safe_light.SafeLight` does so. What was revised is not in the journal: cut
-    short, it is done again, from the chunks as they were.
+    `video.chunks.read_chunks` gives their frames as a viewer will see them, `video.groups` takes them apart as they
+    are, `making.ChunkMaker` makes a part again and treats its frames on their way; `safe_light.SafeLight` does so. What
+    was revised is not in the journal: cut short, it is done again, from the chunks as they were.
     """
 
-    def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[MadeChunk]:
-        """Chunks to take instead of those with the same index; `made` are all, in order, in the folder."""
+    def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[Revised]:
+        """What to take instead of chunks with the same index; `made` are all, in order, in the folder."""
         ...
 
 
@@ -106,11 +115,12 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
                     work.accept(chunk)
                     made[chunk.index] = chunk
                     sound.check()
+        pieces = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
         if film.revise:
-            for chunk in film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path):
-                made[chunk.index] = chunk
+            revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)
+            pieces |= {chunk.index: chunk.pieces for chunk in revised}
         track = sound.finish()
-        parts = [(made[chunk.index].name, len(chunk)) for chunk in film.chunks]
+        parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)
         return video

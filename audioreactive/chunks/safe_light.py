@@ -1,8 +1,9 @@
 """A film that keeps to three flashes a second: its chunks are watched, and dimmed where they flash too often.
 
 What is watched is what a viewer will see: the chunks as they were coded, whoever made them. A chunk that changes is
-decoded, corrected and coded again, which does not take the network; its other frames go into the encoder as the numbers
-that came out of the decoder. Then it is watched once more.
+taken apart between its closed groups of pictures. Groups in which nothing changes are copied as they are; the others
+are decoded, corrected and coded again, which does not take the network, and what does not change in them goes into the
+encoder as the numbers that came out of the decoder. Then the chunk is watched once more.
 """
 
 from __future__ import annotations
@@ -12,25 +13,28 @@ import functools
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cores
+from audioreactive.chunks.film import Revised
+from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cores, chunk_name
+from audioreactive.chunks.plan import Chunk
 from audioreactive.errors import VideoError
 from audioreactive.flashes import Thumbnails, measure, plan, summary, watched_size
 from audioreactive.video.chunks import read_chunks
 from audioreactive.video.colour import yuv420_to_rgb
+from audioreactive.video.groups import closed_groups, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from audioreactive.chunks.film import Film
     from audioreactive.chunks.making import MadeChunk
-    from audioreactive.chunks.plan import Chunk
     from audioreactive.flashes import Plan
     from audioreactive.progress import Progress
 
@@ -38,11 +42,17 @@ T = TypeVar("T")
 
 MOST_ROUNDS: Final = 3
 """Compression may bring back a little of what was taken: then another plan comes on top."""
-KIND: Final = "safe"
-"""First word of the names of chunks that were made anew."""
+SAFE: Final = "safe"
+"""First word of the names of what was coded again; the number in them is that of the first frame."""
+KEPT: Final = "kept"
+"""First word of the names of what was copied out of a chunk."""
+CUT: Final = "cut"
+"""The same of what is coded again."""
 _THUMBNAILS: Final = "thumbnails"
 _LONGEST_RUN: Final = 12
 """Chunks that one decoder reads."""
+_DECODER_THREADS: Final = 2
+"""A core that has nothing left to do helps with what another has."""
 _PATIENCE: Final = 0.2
 """Seconds between two looks at the threads, so that Ctrl-C is heard on every platform."""
 
@@ -55,7 +65,7 @@ class SafeLight:
     compiled: bool = False
     """Whether pictures are packed by the compiled kernel, as the generator's are."""
 
-    def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[MadeChunk]:
+    def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[Revised]:
         """Those chunks that change, made anew.
 
         Raises:
@@ -63,18 +73,18 @@ class SafeLight:
         """
         room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder, self.compiled)
         fps, cores = film.encoding.settings.fps, available_cores()
-        anew: dict[int, MadeChunk] = {}
+        anew: dict[int, Revised] = {}
         applied: list[Plan] = []
         chunks = film.chunks
         while True:
-            watch = functools.partial(room.watch, names={index: chunk.name for index, chunk in anew.items()})
+            watch = functools.partial(room.watch, anew=anew)
             self._each("watching", watch, _runs(chunks, cores), room, at_once=cores)
             found = plan(room.thumbnails, fps)
             if not found.passages or len(applied) == MOST_ROUNDS:
                 break
             applied.append(found)
             chunks = [chunk for chunk in film.chunks if found.changes(*room.place(chunk))]
-            correct = functools.partial(room.correct, plans=applied)
+            correct = functools.partial(room.correct, plans=tuple(applied))
             alone = [[chunk] for chunk in chunks]
             for one in self._each("dimming", correct, alone, room, at_once=min(cores, MOST_ENCODERS)):
                 anew[one.index] = one
@@ -102,10 +112,11 @@ class SafeLight:
         return results
 
 
-def _runs(chunks: Sequence[Chunk], count: int) -> list[Sequence[Chunk]]:
-    """The chunks in about so many parts of successive ones, which are not too long to say how far it is."""
-    length = min(max(-(-len(chunks) // count), 1), _LONGEST_RUN)
-    return [chunks[first : first + length] for first in range(0, len(chunks), length)]
+def _runs(chunks: Sequence[Chunk], workers: int) -> list[Sequence[Chunk]]:
+    """Successive chunks in parts as equal as can be, as many for each worker; short enough to say how far it is."""
+    count = min(workers * -(-len(chunks) // (workers * _LONGEST_RUN)), len(chunks))
+    borders = [i * len(chunks) // count for i in range(count + 1)]
+    return [chunks[first:stop] for first, stop in pairwise(borders)]
 
 
 class _GivenUpError(Exception):
@@ -138,13 +149,13 @@ class _Room:
         """First frame and one past the last, counted from the video's beginning."""
         return chunk.start - self._first, chunk.stop - self._first
 
-    def watch(self, chunks: Sequence[Chunk], names: dict[int, str]) -> None:
-        """Look at some chunks as they are now; `names` of those that were made anew."""
-        files = [names.get(chunk.index, self.names[chunk.index]) for chunk in chunks]
+    def watch(self, chunks: Sequence[Chunk], anew: Mapping[int, Revised]) -> None:
+        """Look at some chunks as they are now; `anew` are those that were made anew, by index."""
+        files = [name for chunk in chunks for name, _ in self._pieces(chunk, anew)]
         places = np.concatenate([np.arange(*self.place(chunk)) for chunk in chunks])
         seen = 0
         with contextlib.closing(
-            read_chunks(self._encoding, self.folder, files, size=watched_size(self._size), threads=1)
+            read_chunks(self._encoding, self.folder, files, size=watched_size(self._size), threads=_DECODER_THREADS)
         ) as frames:
             for frame in frames:
                 self._go_on()
@@ -155,20 +166,40 @@ class _Room:
             which = f"chunk {chunks[0].index}" if len(chunks) == 1 else f"{len(chunks)} chunks"
             raise VideoError(f"{seen} of {len(places)} frames of {which} can be decoded; the disk may be damaged")
 
-    def correct(self, chunks: Sequence[Chunk], plans: Sequence[Plan]) -> MadeChunk:
+    def _pieces(self, chunk: Chunk, anew: Mapping[int, Revised]) -> tuple[tuple[str, int], ...]:
+        if chunk.index in anew:
+            return anew[chunk.index].pieces
+        return ((self.names[chunk.index], len(chunk)),)
+
+    def correct(self, chunks: Sequence[Chunk], plans: tuple[Plan, ...]) -> Revised:
         """A chunk as it was made, with all of the plans applied."""
         (chunk,) = chunks
-        files, layout = [self.names[chunk.index]], self._again.settings.layout
-        with contextlib.closing(read_chunks(self._encoding, self.folder, files, layout=layout, threads=1)) as frames:
-            maker = ChunkMaker(
-                _Replay(frames),
-                self._again,
-                self.folder,
-                treat=functools.partial(self._corrected, plans=tuple(plans)),
-                kind=KIND,
-            )
-            (made,) = maker.make([chunk], lambda count: None)
-        return made
+        name, (start, stop) = self.names[chunk.index], self.place(chunk)
+        groups = closed_groups(self.folder, name)
+        if groups.stop != len(chunk):
+            raise VideoError(f"{name} has {groups.stop} frames and not {len(chunk)}; the disk may be damaged")
+        changed = [any(made.changes(i, i + 1) for made in plans) for i in range(start, stop)]
+        pieces = [_Piece.of(chunk, part, changes) for part, changes in groups.parts(changed)]
+        names = {piece: self._name(SAFE if piece.changes else KEPT, piece) for piece in pieces}
+        sources = [name]
+        if len(pieces) > 1:
+            files = {piece: self._name(CUT, piece) if piece.changes else names[piece] for piece in pieces}
+            cut(self._encoding, self.folder, name, groups, [(piece.part, files[piece]) for piece in pieces])
+            sources = [files[piece] for piece in pieces if piece.changes]
+        self._code_again([piece.frames for piece in pieces if piece.changes], sources, plans)
+        return Revised(chunk.index, tuple((names[piece], len(piece.part)) for piece in pieces))
+
+    def _name(self, kind: str, piece: _Piece) -> str:
+        return chunk_name(piece.frames.index, self._encoding.suffix, kind)
+
+    def _code_again(self, parts: Sequence[Chunk], sources: Sequence[str], plans: tuple[Plan, ...]) -> None:
+        """Decode files, correct what is in them, and code it again, a file for each part."""
+        treat = functools.partial(self._corrected, plans=plans)
+        layout = self._again.settings.layout
+        with contextlib.closing(read_chunks(self._encoding, self.folder, sources, layout=layout, threads=1)) as frames:
+            maker = ChunkMaker(_Replay(frames), self._again, self.folder, treat=treat, kind=SAFE)
+            for _ in maker.make(parts, lambda count: None):
+                self._go_on()
 
     def _corrected(self, first: int, frames: NDArray[np.uint8], plans: tuple[Plan, ...]) -> NDArray[np.uint8]:
         """Frames on their way to the encoder; those that no plan changes pass as they are."""
@@ -185,6 +216,22 @@ class _Room:
     def _go_on(self) -> None:
         if self.given_up.is_set():
             raise _GivenUpError
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Successive closed groups of a chunk."""
+
+    part: range
+    """Of the chunk's frames."""
+    frames: Chunk
+    """The same among all frames of the song; their index is the number of the first."""
+    changes: bool
+
+    @classmethod
+    def of(cls, chunk: Chunk, part: range, changes: bool) -> _Piece:
+        first = chunk.start + part.start
+        return cls(part, Chunk(first, first, chunk.start + part.stop), changes)
 
 
 @dataclass(frozen=True)

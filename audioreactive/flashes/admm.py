@@ -47,7 +47,7 @@ class Programme:
     light: Array
     """(n, C): y, in [0, 1]."""
     bounds: tuple[Array, ...]
-    """(n - k, C) for lag k = 1, 2, ... up to the horizon: b; at least |y_i - y_{i+k}| or positive, so g can meet it."""
+    """(n - k, C) for lag k = 1, 2, ... up to the horizon: b; positive, or infinite where nothing is asked."""
     low: Array
     """(n,)."""
     high: Array

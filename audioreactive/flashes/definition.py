@@ -53,8 +53,9 @@ LUMINANCE: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _TO_XYZ: Final = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
 _UCS: Final = np.stack([4 * _TO_XYZ[0], 9 * _TO_XYZ[1], _TO_XYZ[0] + 15 * _TO_XYZ[1] + 3 * _TO_XYZ[2]], axis=1)
 """(3, 3): linear R, G, B times this are u' and v' times the third number."""
-_GLARE: Final = np.float32(0.0025)
-"""White light of the room on every screen (IEC 61966-2-1: 0.2 of 80 cd/m²). It gives black a chromaticity, white's."""
+_GLARE: Final = np.float32(0.001)
+"""White light of the room on every screen: 0.2 cd/m² (IEC 61966-2-1) on one of 200 (ITU-R BT.1702). It gives black a
+chromaticity, white's: the standard's formula has none for it."""
 
 
 def _decoding_curve() -> Light:
@@ -75,7 +76,7 @@ _CODES: Final = _encoding_table()
 
 def to_light(codes: NDArray[np.uint8]) -> Light:
     """8-bit sRGB -> linear light in [0, 1], of the same shape."""
-    return LIGHT[codes]
+    return LIGHT.take(codes)
 
 
 def to_codes(light: Light) -> NDArray[np.uint8]:
@@ -92,15 +93,14 @@ def luminance(light: Light) -> Light:
 def is_saturated_red(light: Light, share: float = SATURATED) -> NDArray[np.bool_]:
     """(..., 3) -> (...): whether R / (R + G + B) is at least `share`. Black is no red."""
     red = light[..., 0]
-    is_red: NDArray[np.bool_] = (red >= np.float32(share) * light.sum(-1)) & (red > 0)
+    is_red: NDArray[np.bool_] = (red >= np.float32(share) * (red + light[..., 1] + light[..., 2])) & (red > 0)
     return is_red
 
 
 def chromaticity(light: Light) -> Light:
-    """(..., 3) -> (..., 2): u' and v' of the CIE 1976 UCS diagram, as seen in a room that is not quite dark."""
+    """(..., 3) -> (2, ...): u' and v' of the CIE 1976 UCS diagram, as seen in a room that is not quite dark."""
     weighted = (light + _GLARE) @ _UCS
-    ratio: Light = weighted[..., :2] / weighted[..., 2:]
-    return ratio
+    return np.stack([weighted[..., 0] / weighted[..., 2], weighted[..., 1] / weighted[..., 2]])
 
 
 RED_PRIMARY: Final = chromaticity(np.array([1e3, 0, 0], np.float32))

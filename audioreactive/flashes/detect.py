@@ -1,8 +1,6 @@
-"""Light over time -> transitions -> how many of them any ten degrees of the picture saw in the last second.
+"""Transitions -> how many of them any ten degrees of the picture saw in the last second.
 
-A transition is found by a zigzag: the step from a valley to the first frame that is `CHANGE` above it, or from a peak
-to the first that is as much below; smaller wriggles in between do not count. A second is any second, not a whole one:
-the frames shown in (t - 1, t].
+A second is any second, not a whole one: the frames shown in (t - 1, t].
 
 A stretch of the picture breaks the rule in either of two ways, both counted:
 
@@ -20,24 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.flashes.definition import (
-    AREA,
-    CHANGE,
-    CHROMA_CHANGE,
-    DARK,
-    FLASHES,
-    RED_PRIMARY,
-    ROUNDING,
-    SATURATED,
-    SECOND,
-    TRANSITIONS,
-    Geometry,
-    chromaticity,
-    is_saturated_red,
-    luminance,
-)
+from audioreactive.flashes.definition import AREA, FLASHES, ROUNDING, SECOND, TRANSITIONS, Geometry, luminance
+from audioreactive.flashes.transitions import RedSwings, Swings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from audioreactive.flashes.definition import Light
@@ -90,72 +76,29 @@ class FlashMeter:
     """
 
     def __init__(self, geometry: Geometry, margin: float = ROUNDING) -> None:
-        self._brightness = _Swings(geometry.cells, margin)
-        self._redness = _RedSwings(geometry.cells, margin)
+        cells = geometry.cells[0] * geometry.cells[1]
+        self._brightness, self._redness = Swings(cells, margin), RedSwings(cells, margin)
         self._general, self._red = _Tally(geometry), _Tally(geometry)
 
-    def push(self, light: Light, time: float) -> Moment:
-        """The next thumbnail, (rows, columns, 3) linear, which is shown from `time` on, in seconds."""
-        up, down = self._brightness.push(luminance(light))
-        to_red, from_red = self._redness.push(light)
-        return Moment(self._general.push(up, down, time), self._red.push(to_red, from_red, time))
+    def push(self, light: Light, times: Sequence[float]) -> list[Moment]:
+        """The next thumbnails: what the seconds that end with each of them held.
 
+        Args:
+            light: (n, rows, columns, 3) linear. In how many parts they come makes no difference but in time.
+            times: n seconds, from which on they are shown.
+        """
+        general, red = self._turns(light)
+        counts = zip(self._general.counts(general, times), self._red.counts(red, times), strict=True)
+        return [Moment(*pair) for pair in counts]
 
-class _Swings:
-    """Transitions of luminance, each cell on its own."""
+    def excesses(self, light: Light, times: Sequence[float]) -> list[tuple[Excess | None, Excess | None]]:
+        """The same for those who only ask where there are too many, general and red; it takes less time."""
+        general, red = self._turns(light)
+        return list(zip(self._general.excesses(general, times), self._red.excesses(red, times), strict=True))
 
-    def __init__(self, cells: tuple[int, int], margin: float) -> None:
-        self._step = np.float32(CHANGE - margin)
-        self._low = np.full(cells, np.inf, np.float32)
-        self._high = np.full(cells, -np.inf, np.float32)
-        self._last = np.zeros(cells, np.int8)
-        """The last transition: 1 up, -1 down, 0 none yet."""
-
-    def push(self, now: Light) -> tuple[Mask, Mask]:
-        """(up, down): the cells that complete a transition with this frame."""
-        up = (self._last != 1) & (now - self._low >= self._step) & (self._low < DARK)
-        down = (self._last != -1) & (self._high - now >= self._step) & (now < DARK) & ~up
-        # After a fall only the valley counts, and after a rise only the peak; the other is begun anew at the turn.
-        self._low = np.where(down, now, np.minimum(self._low, now))
-        self._high = np.where(up, now, np.maximum(self._high, now))
-        self._last[up], self._last[down] = 1, -1
-        return up, down
-
-
-class _RedSwings:
-    """Transitions to and from saturated red, each cell on its own.
-
-    A step is measured from the state since the last transition that is farthest: the colour farthest from the red
-    primary on the way to red, the saturated red nearest to it on the way back.
-    """
-
-    def __init__(self, cells: tuple[int, int], margin: float) -> None:
-        self._step, self._share = np.float32(CHROMA_CHANGE - margin), SATURATED - margin
-        self._red = np.zeros((*cells, 2), np.float32)
-        self._red_distance = np.full(cells, np.inf, np.float32)
-        self._other = np.zeros((*cells, 2), np.float32)
-        self._other_distance = np.full(cells, -np.inf, np.float32)
-        self._last = np.zeros(cells, np.int8)
-
-    def push(self, light: Light) -> tuple[Mask, Mask]:
-        """(to red, from red): the cells that complete a transition with this frame."""
-        red, colour = is_saturated_red(light, self._share), chromaticity(light)
-        distance = _distance(colour, RED_PRIMARY)
-        seen_red, seen_other = np.isfinite(self._red_distance), np.isfinite(self._other_distance)
-        to_red = (self._last != 1) & red & seen_other & (_distance(colour, self._other) > self._step)
-        from_red = (self._last != -1) & seen_red & (_distance(colour, self._red) > self._step) & ~to_red
-        redder = to_red | (red & (distance < self._red_distance))
-        farther = from_red | (distance > self._other_distance)
-        self._red[redder], self._red_distance[redder] = colour[redder], distance[redder]
-        self._other[farther], self._other_distance[farther] = colour[farther], distance[farther]
-        self._last[to_red], self._last[from_red] = 1, -1
-        return to_red, from_red
-
-
-def _distance(a: Light, b: Light) -> Light:
-    difference = a - b
-    squared: Light = difference[..., 0] ** 2 + difference[..., 1] ** 2
-    return np.sqrt(squared)
+    def _turns(self, light: Light) -> tuple[Mask, Mask]:
+        cells = light.reshape(len(light), -1, 3)
+        return self._brightness.push(luminance(cells)), self._redness.push(cells)
 
 
 class _Tally:
@@ -163,7 +106,9 @@ class _Tally:
 
     def __init__(self, geometry: Geometry) -> None:
         self._fields = _Fields(geometry)
+        self._cells = geometry.cells
         self._index = -1
+        self._count = Count(0, None)
         self._counts = np.zeros(geometry.cells, np.int32)
         self._recent: deque[tuple[float, int, Mask]] = deque()
         self._begun = np.full(geometry.cells, -np.inf)
@@ -173,42 +118,65 @@ class _Tally:
         self._recent_flashes: deque[tuple[float, Mask]] = deque()
         self._last_flash = np.full(self._fields.count, -np.inf)
 
-    def push(self, up: Mask, down: Mask, time: float) -> Count:
-        """What the second up to `time` held, after these transitions."""
-        self._index += 1
-        self._forget(time)
-        either = up | down
-        if either.any():
-            self._recent.append((time, self._index, either))
-            self._counts += either
-            self._count_together(either, time)
-        if not self._recent:
-            return Count(0, None)
-        alone, crowded = self._alone()
-        most = max(alone, 2 * int(self._flashes.max()))
-        if most <= TRANSITIONS:
-            return Count(most, None)
-        cells = self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
-        cells |= self._fields.covered(crowded) & (self._counts > TRANSITIONS)
-        return Count(most, Excess(self._recent[0][1], self._recent[-1][1], cells))
+    def counts(self, turns: Mask, times: Sequence[float]) -> Iterator[Count]:
+        """(n, cells) transitions -> what the second up to each of these times held."""
+        count = self._count
+        for news in self._advance(turns, times):
+            if news:
+                most = max(self._alone(), 2 * int(self._flashes.max()))
+                count = Count(most, self._excess() if most > TRANSITIONS else None)
+            yield count
+        self._count = count
 
-    def _forget(self, time: float) -> None:
-        second = time - SECOND + _TIE
+    def excesses(self, turns: Mask, times: Sequence[float]) -> Iterator[Excess | None]:
+        """(n, cells) transitions -> the same where there were too many."""
+        excess = self._count.excess
+        for news in self._advance(turns, times):
+            if news:
+                excess = self._excess()
+            yield excess
+        self._count = Count(0, excess)
+
+    def _advance(self, turns: Mask, times: Sequence[float]) -> Iterator[bool]:
+        """Frame after frame: whether the last second holds anything else than the one before."""
+        for turn, any_turn, time in zip(turns, turns.any(axis=1), times, strict=True):
+            self._index += 1
+            news = self._forget(time)
+            if any_turn:
+                cells = turn.reshape(self._cells)
+                self._recent.append((time, self._index, cells))
+                self._counts += cells
+                self._count_together(cells, time)
+            yield news or bool(any_turn)
+
+    def _excess(self) -> Excess | None:
+        """Whether the last second holds too many."""
+        cells = np.zeros(self._cells, bool)
+        if self._flashes.max() > FLASHES:
+            cells |= self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
+        if self._counts.max() > TRANSITIONS and (crowded := self._fields.over(self._counts > TRANSITIONS)).any():
+            cells |= self._fields.covered(crowded) & (self._counts > TRANSITIONS)
+        return Excess(self._recent[0][1], self._recent[-1][1], cells) if cells.any() else None
+
+    def _forget(self, time: float) -> bool:
+        """Drop what is more than a second old; whether there was something."""
+        second, news = time - SECOND + _TIE, False
         while self._recent and self._recent[0][0] <= second:
             self._counts -= self._recent.popleft()[2]
+            news = True
         while self._recent_flashes and self._recent_flashes[0][0] <= second:
             self._flashes -= self._recent_flashes.popleft()[1]
+            news = True
         while self._ended and self._ended[0][0] <= time - TOGETHER + _TIE:
             self._ended.popleft()
+        return news
 
-    def _alone(self) -> tuple[int, Mask]:
-        """The most transitions that more than a quarter of a field had each; the fields with more than six."""
-        most, crowded = 0, np.zeros(self._fields.count, bool)
-        while (found := self._fields.over(self._counts > most)).any():
-            if most == TRANSITIONS:
-                crowded = found
+    def _alone(self) -> int:
+        """The most transitions that more than a quarter of a field had each."""
+        most = 0
+        while self._fields.over(self._counts > most).any():
             most += 1
-        return most, crowded
+        return most
 
     def _count_together(self, cells: Mask, time: float) -> None:
         ended = cells & (self._begun > time - SECOND + _TIE)

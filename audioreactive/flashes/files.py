@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -11,11 +12,13 @@ import numpy as np
 from audioreactive.errors import VideoError
 from audioreactive.flashes.definition import FLASHES, Geometry, luminance, to_light
 from audioreactive.flashes.detect import FlashMeter
-from audioreactive.flashes.measure import measure
+from audioreactive.flashes.measure import BLOCK, measure
 from audioreactive.progress import Progress, Silent
 from audioreactive.video import frame_times, probe, read_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 Kind = Literal["general", "red"]
@@ -75,18 +78,20 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     counts: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
     excesses: dict[Kind, list[tuple[int, int, int]]] = {kind: [] for kind in KINDS}
     with (progress or Silent()).track("watching", info.frames, "frame") as advance:
-        for i, frame in enumerate(read_frames(video)):
-            light = to_light(measure(frame[None])[0])
-            # A damaged file may hold more pictures than time stamps.
-            times.append(float(stated[i]) if i < len(stated) else float(i / info.fps))
-            brightness.append(float(luminance(light).mean()))
-            moment = meter.push(light, times[-1])
-            for kind in KINDS:
-                count = moment.general if kind == "general" else moment.red
-                counts[kind].append(count.transitions)
-                if count.excess is not None:
-                    excesses[kind].append((i, count.excess.since, count.excess.until))
-            advance(1)
+        for thumbnails in _thumbnails(video):
+            first = len(times)
+            for i in range(first, first + len(thumbnails)):
+                # A damaged file may hold more pictures than time stamps.
+                times.append(float(stated[i]) if i < len(stated) else times[-1] + float(1 / info.fps))
+            light = to_light(thumbnails)
+            brightness += luminance(light).mean(axis=(1, 2)).tolist()
+            for i, moment in enumerate(meter.push(light, times[first:]), start=first):
+                for kind in KINDS:
+                    count = moment.general if kind == "general" else moment.red
+                    counts[kind].append(count.transitions)
+                    if count.excess is not None:
+                        excesses[kind].append((i, count.excess.since, count.excess.until))
+            advance(len(thumbnails))
     if len(times) < 2:
         raise VideoError(f"{video} has {len(times)} frames that can be decoded; a flash takes at least two")
     shown = np.array(times)
@@ -94,6 +99,13 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     stretches = [stretch for kind in KINDS for stretch in _stretches(kind, excesses[kind], halves[kind], shown)]
     stretches.sort(key=lambda stretch: (stretch.start, stretch.kind))
     return FlashReport(shown, np.array(brightness, np.float32), halves, tuple(stretches))
+
+
+def _thumbnails(video: Path) -> Iterator[NDArray[np.uint8]]:
+    """(n, rows, columns, 3) of the next frames, some at a time."""
+    frames = read_frames(video)
+    while block := [measure(frame[None])[0] for frame in itertools.islice(frames, BLOCK)]:
+        yield np.stack(block)
 
 
 def _stretches(

@@ -40,8 +40,9 @@ brighter than their cell, for rounding to 8 bits and for what compression does."
 MARGIN: Final = 1.5 * ROUNDING
 """A render is looked at a little more carefully than a finished video, so that compression makes no flash of what was
 just below one."""
-LEAD: Final = Fraction(2)
-"""Seconds before and after a passage in which the light goes down and comes back, no faster than within it."""
+LEAD: Final = Fraction(9, 4)
+"""Seconds before and after a passage in which the light goes down and comes back, no faster than within it: with `STEP`
+in a sixth of a second, full light takes 2.2 to go out."""
 WINDOW: Final = Fraction(10)
 """Seconds that are solved at once; the next window goes on from its end, and this one has seen `LEAD` of the next."""
 PALLOR_RAMP: Final = Fraction(1, 4)
@@ -168,21 +169,22 @@ def _look(thumbnails: Thumbnails, fps: Fraction, passages: tuple[Passage, ...]) 
     """What flashes too often after these corrections."""
     found, base = _Found(), _base_horizon(fps)
     meter = FlashMeter(thumbnails.geometry, MARGIN)
-    coming = iter(passages)
-    passage = next(coming, None)
-    for index, thumbnail in enumerate(thumbnails):
-        light = to_light(thumbnail)
-        if passage is not None and index >= passage.stop:
-            passage = next(coming, None)
-        if passage is not None and index >= passage.start:
-            light = passage.correct_light(index, light)
-        moment = meter.push(light, float(index / fps))
-        if moment.general.excess is not None:
-            found.general_frames += 1
-            _extend(found.general, moment.general.excess, index, base)
-        if moment.red.excess is not None:
-            found.red_frames += 1
-            _extend(found.red, moment.red.excess, index, base)
+    frame = 0
+    for block in thumbnails.blocks():
+        frames = range(frame, frame + len(block))
+        light = to_light(block)
+        for passage in passages:
+            for index in range(max(passage.start, frames.start), min(passage.stop, frames.stop)):
+                light[index - frame] = passage.correct_light(index, light[index - frame])
+        excesses = meter.excesses(light, [float(index / fps) for index in frames])
+        for index, (general, red) in zip(frames, excesses, strict=True):
+            if general is not None:
+                found.general_frames += 1
+                _extend(found.general, general, index, base)
+            if red is not None:
+                found.red_frames += 1
+                _extend(found.red, red, index, base)
+        frame = frames.stop
     return found
 
 
@@ -286,8 +288,9 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
     horizon = max(core.horizon for core in cores)
     active = np.logical_or.reduce([_knots_of(core.cells) for core in cores])
     down, across = weights(cells[0], rows) > 0, weights(cells[1], columns) > 0
-    window, ahead = math.ceil(WINDOW * fps), math.ceil(LEAD * fps)
-    for start in range(first, stop, window):
+    window, ahead, base = math.ceil(WINDOW * fps), math.ceil(LEAD * fps), _base_horizon(fps)
+    # Where the video goes on outside, it is as it was there, and so are the first frame and the last one here.
+    for start in range(first + (first > 0), stop, window):
         # The frames before are settled; the next window's first ones are only looked at.
         begin, end = max(start - horizon, first), min(start + window + ahead, stop)
         light = luminance(to_light(thumbnails[begin:end]))
@@ -298,21 +301,28 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
         for row, column in places:
             near = np.ix_(np.arange(end - begin), np.flatnonzero(down[:, row]), np.flatnonzero(across[:, column]))
             settled = gain[begin - first : start - first, row, column]
-            programmes.append(_programme(light[near], tight[near], horizon, settled))
+            unchanged_end = end == stop < len(thumbnails)
+            programmes.append(_programme(light[near], tight[near], base, horizon, settled, back=unchanged_end))
         for (row, column), solved in zip(places, solve(programmes), strict=True):
             gain[start - first : end - first, row, column] = solved[start - begin :]
     gain[gain > 1 - _UNCHANGED] = 1
     return gain.astype(np.float32)
 
 
-def _programme(light: Light, tight: Mask, horizon: int, settled: NDArray[np.float64]) -> Programme:
-    """Cells that flash too often are held to STEP while they do; any others, to what they do of themselves."""
+def _programme(
+    light: Light, tight: Mask, base: int, horizon: int, settled: NDArray[np.float64], *, back: bool
+) -> Programme:
+    """Cells that flash too often are held to STEP while they do, over the horizon; any others, to what they do of
+    themselves, over the base horizon. Gains begin with those that are settled, and are `back` at 1 in the end.
+    """
     frames = len(light)
     y, held = light.reshape(frames, -1).astype(np.float64), tight.reshape(frames, -1)
     bounds = []
     for k in range(1, min(horizon, frames - 1) + 1):
-        own = np.maximum(np.abs(y[:-k] - y[k:]), STEP)
+        own = np.maximum(np.abs(y[:-k] - y[k:]), STEP) if k <= base else np.inf
         bounds.append(np.where(held[:-k] & held[k:], STEP, own))
     low, high = np.zeros(frames), np.ones(frames)
     low[: len(settled)] = high[: len(settled)] = settled
+    if back:
+        low[-1] = 1
     return Programme(y, tuple(bounds), low, high)

@@ -23,8 +23,8 @@ _STEPS: Final = np.round(LIGHT * _WHITE).astype(np.uint16)
 """Linear light in 16 bits, which averages in half the time of floats, and to the same 8 bits."""
 PIXELS: Final = 5
 """That a cell has at least on each side, where its frame has as many: a cell is half a degree."""
-_BLOCK: Final = 256
-"""Frames that are read from a file of thumbnails at once."""
+BLOCK: Final = 16
+"""Frames that are looked at in one go: enough for Python to be no burden, and few enough for most cells to be still."""
 
 
 def watched_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -84,6 +84,7 @@ class Thumbnails:
         ]
         return np.concatenate(pieces) if pieces else np.empty((0, *self.geometry.cells, 3), np.uint8)
 
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(self), _BLOCK):
-            yield from self[start : start + _BLOCK]
+    def blocks(self) -> Iterator[NDArray[np.uint8]]:
+        """All of them, (n, rows, columns, 3) at a time."""
+        for start in range(0, len(self), BLOCK):
+            yield self[start : start + BLOCK]

@@ -21,7 +21,7 @@ from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
 from audioreactive.video import tags
-from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported
+from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
 from audioreactive.video.mux import mux
 from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
@@ -275,6 +275,7 @@ class _Run:
 
     def pieces(self, size: int) -> Iterator[bytearray]:
         """Standard output in pieces of so many bytes, as it comes."""
+        widen(self._process.stdout)
         while len(piece := _read_exactly(self._process.stdout, size)) == size:
             yield piece
 

@@ -69,7 +69,7 @@ class EncoderProcess:
             for work in (self._feed, self._listen)
         ]
         try:
-            _widen(self.process.stdin)
+            widen(self.process.stdin)
             for thread in self._threads:
                 thread.start()
         except BaseException:
@@ -210,7 +210,7 @@ def explained(said: str, otherwise: str, folder: Path) -> str:
     return f"{otherwise}\n{said}"
 
 
-def _widen(pipe: Any) -> None:
+def widen(pipe: Any) -> None:
     """Make the pipe hold whole frames, where the system lets us."""
     if sys.platform == "linux":
         import fcntl

@@ -24,6 +24,10 @@ SPEEDS: Final = (
 """x264's presets, from the quickest to the smallest file."""
 
 _VP9_SPEEDS: Final = dict(zip(SPEEDS, (8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True))
+GROUP_SECONDS: Final = Fraction(2)
+"""Longest group of pictures: players find their place within it, and it is coded again or copied as a whole. Streaming
+services take as much. In chunks of five seconds, x264's own choice would save a twentieth of a file."""
+
 _BT709: Final = (
     "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
 )  # fmt: skip
@@ -132,14 +136,19 @@ class OutputFormat:
         return ["-c:v", self.video_encoder, *self.video_options(settings), *threads, *tags]
 
 
+def _group(settings: VideoSettings) -> list[str]:
+    return ["-g", str(max(round(GROUP_SECONDS * settings.fps), 1))]
+
+
 def _h264(settings: VideoSettings) -> list[str]:
-    return ["-profile:v", "high", "-preset", settings.speed, "-crf", str(settings.crf)]
+    return ["-profile:v", "high", "-preset", settings.speed, "-crf", str(settings.crf), *_group(settings)]
 
 
 def _h264_nvenc(settings: VideoSettings) -> list[str]:
     # Constant quality as near to x264's factor as NVENC has it: variable rate without a target, adaptive by area.
     quality = ["-rc", "vbr", "-cq", str(settings.crf), "-b:v", "0", "-spatial-aq", "1"]
-    return ["-profile:v", "high", "-preset", "p5", "-tune", "hq", *quality, "-bf", "3", "-g", "250", "-strict_gop", "1"]
+    groups = ["-bf", "3", *_group(settings), "-strict_gop", "1"]
+    return ["-profile:v", "high", "-preset", "p5", "-tune", "hq", *quality, *groups]
 
 
 def _vp9(settings: VideoSettings) -> list[str]:
@@ -147,7 +156,8 @@ def _vp9(settings: VideoSettings) -> list[str]:
     crf = round(settings.crf * 63 / 51)
     speed = _VP9_SPEEDS[settings.speed]
     deadline = "realtime" if speed > 5 else "good"
-    return ["-crf", str(crf), "-b:v", "0", "-deadline", deadline, "-cpu-used", str(speed), "-row-mt", "1"]
+    quality = ["-crf", str(crf), "-b:v", "0"]
+    return [*quality, "-deadline", deadline, "-cpu-used", str(speed), "-row-mt", "1", *_group(settings)]
 
 
 def _prores(settings: VideoSettings) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from crews import SIZE, Ears, Painter, alone, make_film_of, picture, tone
 
 from audioreactive.chunks import film as film_module
-from audioreactive.chunks.film import make_film
+from audioreactive.chunks.film import Revised, make_film
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
 from audioreactive.errors import VideoError
@@ -152,7 +152,8 @@ def test_chunks_can_be_looked_at_and_made_anew_before_they_are_joined(
         for chunk in made:
             looked.extend(read_chunks(film.encoding, folder, [chunk.name]))
         maker = ChunkMaker(Painter(), film.encoding, folder, treat=lambda first, frames: 255 - frames, kind="revised")
-        yield from maker.make([film.chunks[2]], lambda frames: None)
+        for chunk in maker.make([film.chunks[2]], lambda frames: None):
+            yield Revised(chunk.index, ((chunk.name, chunk.frames),))
 
     make(with_changes(film, revise=revise))
     assert len(looked) == 40 and list(tmp_path.iterdir()) == [film.output]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from audioreactive.video import VideoSettings, output_format, read_frames
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding, read_chunks
 from audioreactive.video.colour import yuv420_to_rgb
 from audioreactive.video.formats import frame_shape
+from audioreactive.video.groups import closed_groups, cut
 from stylegan_ops.ops import rgb_to_yuv420
 
 if TYPE_CHECKING:
@@ -60,8 +62,10 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tone(tmp_path_factory.mktemp("song") / "song.wav", 9)
 
 
-def make(output: Path, song: Path, frames: np.ndarray, *, safe: bool = True, start: int = 0, **look) -> list[str]:
-    """A film of the frames from `start` on, in chunks of a second; what was said."""
+def make(
+    output: Path, song: Path, frames: np.ndarray, *, safe: bool = True, start: int = 0, length: int = 24, **look
+) -> list[str]:
+    """A film of the frames from `start` on, in chunks of a second or so; what was said."""
     kind, ears, stop = output_format(output), Ears(), len(frames)
     size = (frames.shape[2], frames.shape[1])
     layout = kind.best_layout(look.get("filters", ""))
@@ -70,7 +74,7 @@ def make(output: Path, song: Path, frames: np.ndarray, *, safe: bool = True, sta
     film = Film(
         output=output,
         encoding=encoding,
-        chunks=plan_chunks(start, stop, 24),
+        chunks=plan_chunks(start, stop, length),
         job={},
         song=song,
         start=start / FPS,
@@ -166,8 +170,38 @@ def test_only_frames_that_change_are_other_numbers(tmp_path: Path) -> None:
     assert 24 < changed < len(frames) - 20
 
 
-def test_cut_short_while_it_dims_it_goes_on_to_the_same_frames(tmp_path: Path, song: Path, monkeypatch) -> None:
-    frames, out, whole = videos.strobe(FPS), tmp_path / "out.mkv", tmp_path / "whole.mkv"
+@pytest.mark.parametrize("extension", [".mp4", ".webm"])
+def test_only_groups_in_which_something_changes_are_coded_again(
+    tmp_path: Path, song: Path, monkeypatch, extension: str
+) -> None:
+    """A second of flashes in nine, in two chunks: what lies outside the groups concerned is the same, to the bit."""
+    still = videos.texture_strobe(FPS)[:1, :48, :48]
+    frames = np.concatenate([np.roll(still, shift, axis=2) for shift in range(216)])
+    flashing = slice(108, 132)
+    frames[flashing] = np.where((np.arange(24) // 2 % 2 == 0)[:, None, None, None], frames[flashing], 0)
+    plain, safe, plans = tmp_path / f"plain{extension}", tmp_path / f"safe{extension}", []
+    kept, plan = [], safe_light.plan
+    monkeypatch.setattr(safe_light, "plan", lambda *given: plans.append(plan(*given)) or plans[-1])
+    monkeypatch.setattr(safe_light, "cut", lambda *given: kept.append(given[4]) or cut(*given))
+    make(plain, song, frames, safe=False, length=120)
+    make(safe, song, frames, length=120)
+    starts = closed_groups(tmp_path, plain.name).starts
+    assert len(starts) >= 5 and kept, "parts of chunks are kept"
+    changed = np.array([any(made.changes(i, i + 1) for made in plans) for i in range(216)])
+    concerned = np.zeros(216, bool)
+    for first, stop in pairwise([*starts, 216]):
+        concerned[first:stop] = changed[first:stop].any()
+    assert 24 < changed.sum() <= concerned.sum() < 190
+    before, after = frames_of(plain), frames_of(safe)
+    np.testing.assert_array_equal(before[~concerned], after[~concerned])
+    assert (before[concerned] != after[concerned]).any() and not breaks_the_rules(after, FPS)
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4"])
+def test_cut_short_while_it_dims_it_goes_on_to_the_same_frames(
+    tmp_path: Path, song: Path, monkeypatch, extension: str
+) -> None:
+    frames, out, whole = videos.strobe(FPS), tmp_path / f"out{extension}", tmp_path / f"whole{extension}"
     make(whole, song, frames)
     correct, done = safe_light._Room.correct, []
 

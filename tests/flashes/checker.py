@@ -51,16 +51,16 @@ def general_transitions(trace: np.ndarray) -> list[int]:
 
 
 def red_transitions(colours: np.ndarray) -> list[int]:
-    """(n, 3) linear -> frames; every state since the last transition is compared, none is singled out."""
+    """(n, 3) linear -> frames; every state since the last transition is compared, none is singled out.
+
+    The formula of u' and v' has no value for black. As documented, a screen reflects a thousandth of its white.
+    """
     x = colours @ np.array([0.4124, 0.3576, 0.1805])
     y = colours @ np.array([0.2126, 0.7152, 0.0722])
     z = colours @ np.array([0.0193, 0.1192, 0.9505])
-    below = x + 15 * y + 3 * z
-    lit = below > 1e-3  # black has no colour of its own: white's
-    uv = np.where(
-        lit[:, None], np.stack([4 * x, 9 * y], -1) / np.where(lit, below, 1)[:, None], np.array([0.1978, 0.4683])
-    )
-    red = lit & (colours[:, 0] >= 0.8 * colours.sum(1))
+    x, y, z = x + 0.001 * 0.9505, y + 0.001, z + 0.001 * 1.089
+    uv = np.stack([4 * x, 9 * y], -1) / (x + 15 * y + 3 * z)[:, None]
+    red = (colours[:, 0] > 0) & (colours[:, 0] >= 0.8 * colours.sum(1))
     if not red.any():
         return []
     found, since, to_red = [], 0, None

@@ -40,6 +40,19 @@ def test_each_broken_rule_is_kept_afterwards(name, fps) -> None:
     assert not outside.all()
 
 
+@pytest.mark.parametrize("name", videos.COLOURS)
+def test_strong_colours_in_all_phases(name) -> None:
+    """What the checker calls a flash is one here, and is none afterwards."""
+    one, other = videos.COLOURS[name]
+    for period, phase in [(2, 0), (2, 1), (4, 0), (4, 1), (4, 2), (6, 0), (6, 1), (6, 2), (6, 3)]:
+        frames = videos.two_colours(one, other, period=period, phase=phase)
+        broken = breaks_the_rules(frames, FPS)
+        made = planned(frames)
+        assert broken and made.remaining == 0
+        assert broken == {kind for kind, n in (("general", made.general_excess), ("red", made.red_excess)) if n}
+        assert not breaks_the_rules(made.apply(frames, 0), FPS), (period, phase)
+
+
 @pytest.mark.parametrize("name", videos.GOOD)
 def test_what_is_within_the_rules_is_left_alone(name) -> None:
     frames = videos.GOOD[name](FPS)
@@ -133,6 +146,26 @@ def test_light_comes_and_goes_slowly() -> None:
     assert steady.min() < 0.58
     for lag in range(1, 4):
         assert np.abs(steady[lag:] - steady[:-lag]).max() < 0.1
+
+
+@pytest.mark.parametrize("name", ["four unaligned", "split ramps", "steady, then in turn"])
+def test_no_step_where_a_passage_begins_and_ends(name) -> None:
+    """Light outside a passage is as it was; from there it takes its time, in the dark and beside what is bright."""
+    if name == "steady, then in turn":
+        frames = np.concatenate([np.repeat(videos.in_turn(FPS), 1, axis=0), videos.flat(np.full(80, 0.1))])
+        frames[:, 40:] = 200
+    else:
+        frames = videos.BAD[name][0](FPS)
+        frames = np.concatenate([np.repeat(frames[:1], 60, axis=0), frames, np.repeat(frames[-1:], 60, axis=0)])
+    made = planned(frames)
+    assert made.remaining == 0
+    for passage in made.passages:
+        for outside, gain in ((passage.start > 0, passage.gain[0]), (passage.stop < len(frames), passage.gain[-1])):
+            assert not outside or gain.min() > 0.9
+        light = luminance(to_light(frames[passage.start : passage.stop]))[..., 44, :]
+        after = luminance(to_light(made.apply(frames, 0)[passage.start : passage.stop]))[..., 44, :]
+        if name == "steady, then in turn":
+            assert np.ptp(light) < 0.01 and np.abs(np.diff(after, axis=0)).max() < 0.1
 
 
 def test_a_legitimate_cut_near_a_strobe_stays() -> None:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from fractions import Fraction
 
+    Colour = tuple[int, int, int]
+
 SIDE = 48
 """Pixels: at this size a pixel is a cell of the measurement."""
 RED, DARK_GREY = (255, 0, 0), (60, 60, 60)
@@ -114,6 +116,30 @@ def texture_strobe(fps: Fraction) -> np.ndarray:
     paint = np.stack([0.5 + 0.4 * np.sin(9 * x + 5 * y), 0.5 + 0.4 * np.cos(7 * x * y + 3), 0.4 + 0.3 * x], -1)
     trace = square_wave(fps, 6, 0.15, 0.9, rest=0.5)
     return code(trace[:, None, None, None] * paint)
+
+
+COLOURS = {
+    "red, black": ((255, 0, 0), (0, 0, 0)),
+    "dark red, black": ((45, 0, 0), (0, 0, 0)),
+    "red, blue": ((255, 0, 0), (0, 0, 255)),
+    "dark red, dark blue": ((90, 0, 0), (0, 0, 60)),
+    "red, green": ((255, 0, 0), (0, 200, 0)),
+    "orange, black": ((255, 90, 0), (0, 0, 0)),
+    "blue, black": ((80, 80, 255), (0, 0, 0)),
+    "magenta, black": ((255, 0, 255), (0, 0, 0)),
+    "magenta, red": ((255, 0, 255), (255, 0, 0)),
+    "crimson, white": ((220, 20, 60), (255, 255, 255)),
+}
+"""Pairs of strong colours, all of which flash when they take turns."""
+
+
+def two_colours(one: Colour, other: Colour, *, period: int, phase: int, frames: int = 48, side: int = 8) -> np.ndarray:
+    """They take turns after half a period of so many frames; in the right half of the picture `phase` frames later."""
+    on = (np.arange(frames) // (period // 2)) % 2 == 0
+    film = np.empty((frames, side, side, 3), np.uint8)
+    for columns, turn in ((slice(side // 2), on), (slice(side // 2, side), np.roll(on, phase))):
+        film[:, :, columns] = np.where(turn[:, None], one, other)[:, None, None]
+    return film
 
 
 BAD: dict[str, tuple[Callable[[Fraction], np.ndarray], set[str]]] = {
