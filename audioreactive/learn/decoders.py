@@ -33,7 +33,7 @@ _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 
 
 def residual_motion(envelopes: Tensor) -> Tensor:
-    """(B, T, 17) -> (B, T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
+    """(..., T, 17) -> (..., T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
 
     A sequence's motion x, of root mean square 1 over the clip, becomes REACH · x / sqrt(1 + |x|²): small motions are
     kept as they are, large ones bend towards the edge of the ball. Where nothing moves, nothing does.
@@ -53,13 +53,14 @@ def residual_motion(envelopes: Tensor) -> Tensor:
 
 
 def _gliding(part: Tensor, seconds: float) -> Tensor:
-    """(B, T, C), smoothed over time by a Gaussian of this standard deviation; held at both ends."""
+    """(..., T, C), smoothed over time by a Gaussian of this standard deviation; held at both ends."""
     deviation = seconds * float(RATE)
     reach = math.ceil(3 * deviation)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=part.dtype) / deviation).square())
-    rows = functional.pad(part.mT, (reach, reach), mode="replicate").flatten(0, 1)[:, None]  # [B · C, 1, T + 2 reach]
+    columns = part.mT
+    rows = functional.pad(columns.reshape(-1, 1, columns.shape[-1]), (reach, reach), mode="replicate")
     smooth = functional.conv1d(rows, (taps / taps.sum())[None, None])
-    return smooth.view(len(part), part.shape[2], -1).mT
+    return smooth.view(columns.shape).mT
 
 
 def _bounded(part: Tensor) -> Tensor:
