@@ -71,7 +71,7 @@ def by_song(taken: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 def report(results: Results) -> None:
     """Print what is there, as tables in Markdown."""
-    for table in (_methods, _variants, _weighted, _seconds):
+    for table in (_methods, _variants, _frames, _weighted, _seconds):
         lines = table(results)
         if lines:
             print("\n" + "\n".join(lines))
@@ -101,6 +101,16 @@ def _variants(results: Results) -> list[str]:
         if key.startswith(("table 5.2", "figure 5.5", "figure 5.6")):
             rows.append([key, Median.of(value["raw"]).text(3), Median.of(value["corrected"]).text(2)])
     return _table(["as fed", "raw", "corrected"], rows)
+
+
+def _frames(results: Results) -> list[str]:
+    rows = []
+    for key, value in results.items():
+        if key.startswith("frames of "):
+            scores = [Median.of(value["raw"]).text(3), Median.of(value["corrected"]).text(2)]
+            far = [f"{value[name]:.2f}" for name in ("pictures", "w", "radius")]
+            rows.append([key.removeprefix("frames of "), *scores, *far])
+    return _table(["on frames", "raw", "corrected", "pictures", "w", "radius"], rows)
 
 
 def _weighted(results: Results) -> list[str]:
