@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audioreactive.audio import check_file
 from audioreactive.correlation.chance import check_frames, score_once
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
@@ -58,6 +59,7 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
     check_frames(info.frames if order is None else len(order), fps)  # before anything takes time
     sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
+    check_file(sound)  # before the bar begins
     with track_share(progress, "listening") as report:
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
     with progress.track("watching", info.frames if order is None else len(order), "frame") as advance:

@@ -151,6 +151,8 @@ def test_what_cannot_be_scored(call, song, reactive, video, tmp_path):
         done = call("score", *arguments, "-q", "--json", tmp_path / "none.json", "--plot", tmp_path / "none.png")
         assert done.code == 2, arguments
         assert sentence in done.err and done.err.startswith("error: ") and done.err.count("\n") == 1, done.err
+    done = call("score", video, "--audio", tmp_path / "none.wav")
+    assert done.err.count("\n") == 1, "no bar has begun"
     assert not list(tmp_path.glob("*none.json")) and not list(tmp_path.glob("*none.png"))
 
 
