@@ -56,9 +56,9 @@ class Row:
     watch_ms: float
     plan_ms: float
     dim_ms: float
-    once_db: float
-    """PSNR of the coded frames, luma and chroma, against those that were rendered."""
-    twice_db: float
+    once_db: float | None
+    """PSNR of the coded frames, luma and chroma, against those that were rendered; none where the encoder enlarges."""
+    twice_db: float | None
     """The same of frames that were decoded and coded again."""
 
     @property
@@ -95,8 +95,10 @@ def strobe(images: torch.Tensor) -> torch.Tensor:
     return images
 
 
-def generations(rendered: NDArray[np.uint8], encoding: Encoding) -> tuple[float, float]:
+def generations(rendered: NDArray[np.uint8], encoding: Encoding) -> tuple[float, float] | tuple[None, None]:
     """(n, bytes) frames in YUV 4:2:0 -> PSNR after one compression and after two."""
+    if encoding.settings.layout != "yuv420p":
+        return None, None
     found = []
     source: Iterable[NDArray[np.uint8]] = rendered
     with tempfile.TemporaryDirectory() as name:
@@ -178,8 +180,8 @@ def main() -> None:
             rows.append(row)
             print(
                 f"{row.size:5} {row.video:9} {100 * row.changed:6.0f} % {row.render_ms:7.1f} {row.watch_ms:6.2f} "
-                f"{row.plan_ms:5.2f} {row.dim_ms:6.2f}   adds {100 * row.share:.1f} %   "
-                f"{row.once_db:.1f} dB, twice {row.twice_db:.1f}",
+                f"{row.plan_ms:5.2f} {row.dim_ms:6.2f}   adds {100 * row.share:.1f} %"
+                + (f"   {row.once_db:.1f} dB, twice {row.twice_db:.1f}" if row.once_db and row.twice_db else ""),
                 flush=True,
             )
     if options.json:

@@ -36,7 +36,8 @@ SECONDS: Final = 12
 """Of the song, and chunks of one second each."""
 LONGEST_WHILE: Final = 0.3
 """Seconds from the place that was drawn to the kill."""
-STAGES: Final = ("rendering", "dimming", "joining")
+STAGES: Final = ("rendering", "rendering", "dimming", "dimming", "joining")
+"""Drawn from; the join is short."""
 _LOOK: Final = 0.002
 """Seconds between two looks at the folder."""
 
@@ -110,7 +111,7 @@ class Trial:
                     os.kill(draw.choice(pids), signal.SIGKILL)
                 while child.poll() is None:
                     for name in self._names("chunk_"):
-                        index, _, partial = name.partition(".mkv.partial-")
+                        index, partial = name.partition(".")[0], name.partition(".partial-")[2]
                         attempts.setdefault(index, set()).update({partial} - {""})
                     time.sleep(_LOOK)
                 if b"another takes its place" not in self._said.read_bytes():
@@ -162,8 +163,8 @@ class Trial:
 
 
 def drawn(draw: random.Random, victim: str) -> Place:
-    """Half of all kills fall into the rendering; workers have nothing to do with the rest."""
-    stage = "rendering" if victim == "a worker" else draw.choice([STAGES[0], *STAGES])
+    """Of a worker in the rendering: it has nothing to do with the rest."""
+    stage = "rendering" if victim == "a worker" else draw.choice(STAGES)
     # The join of so small a film takes a tenth of a second.
     wait = draw.uniform(0, 0.05 if stage == "joining" else LONGEST_WHILE)
     return Place(stage, draw.randrange(SECONDS) if stage == "rendering" else draw.randrange(1, SECONDS // 2), wait)

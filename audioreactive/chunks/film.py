@@ -115,6 +115,7 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
                     work.accept(chunk)
                     made[chunk.index] = chunk
                     sound.check()
+        pieces: dict[int, tuple[tuple[str, int], ...]]
         pieces = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
         if film.revise:
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)

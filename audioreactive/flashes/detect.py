@@ -139,7 +139,7 @@ class _Tally:
 
     def _advance(self, turns: Mask, times: Sequence[float]) -> Iterator[bool]:
         """Frame after frame: whether the last second holds anything else than the one before."""
-        for turn, any_turn, time in zip(turns, turns.any(axis=1), times, strict=True):
+        for turn, any_turn, time in zip(turns, turns.any(axis=1).tolist(), times, strict=True):
             self._index += 1
             news = self._forget(time)
             if any_turn:
@@ -147,7 +147,7 @@ class _Tally:
                 self._recent.append((time, self._index, cells))
                 self._counts += cells
                 self._count_together(cells, time)
-            yield news or bool(any_turn)
+            yield news or any_turn
 
     def _excess(self) -> Excess | None:
         """Whether the last second holds too many."""

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_WHITE: Final = np.float32(65535)
-_STEPS: Final = np.round(LIGHT * _WHITE).astype(np.uint16)
-"""Linear light in 16 bits, which averages in half the time of floats, and to the same 8 bits."""
 PIXELS: Final = 5
 """That a cell has at least on each side, where its frame has as many: a cell is half a degree."""
 BLOCK: Final = 16
@@ -50,8 +47,8 @@ def measure(frames: NDArray[np.uint8], geometry: Geometry | None = None) -> NDAr
     rows, columns = (geometry or Geometry.of(frames.shape[2], frames.shape[1])).cells
     thumbnails = np.empty((len(frames), rows, columns, 3), np.uint8)
     for frame, thumbnail in zip(frames, thumbnails, strict=True):
-        light = np.asarray(cv2.resize(cv2.LUT(frame, _STEPS), (columns, rows), interpolation=cv2.INTER_AREA))
-        thumbnail[:] = to_codes(light.astype(np.float32) / _WHITE)
+        light = cv2.resize(cv2.LUT(frame, LIGHT), (columns, rows), interpolation=cv2.INTER_AREA)
+        thumbnail[:] = to_codes(np.asarray(light, np.float32))
     return thumbnails
 
 

@@ -148,24 +148,15 @@ def test_light_comes_and_goes_slowly() -> None:
         assert np.abs(steady[lag:] - steady[:-lag]).max() < 0.1
 
 
-@pytest.mark.parametrize("name", ["four unaligned", "split ramps", "steady, then in turn"])
-def test_no_step_where_a_passage_begins_and_ends(name) -> None:
-    """Light outside a passage is as it was; from there it takes its time, in the dark and beside what is bright."""
-    if name == "steady, then in turn":
-        frames = np.concatenate([np.repeat(videos.in_turn(FPS), 1, axis=0), videos.flat(np.full(80, 0.1))])
-        frames[:, 40:] = 200
-    else:
-        frames = videos.BAD[name][0](FPS)
-        frames = np.concatenate([np.repeat(frames[:1], 60, axis=0), frames, np.repeat(frames[-1:], 60, axis=0)])
+def test_no_step_where_a_passage_begins_and_ends() -> None:
+    """Light that is steady goes down and comes back slowly, though the passage beside it is solved more strictly."""
+    frames = videos.three_in_turn(FPS)
     made = planned(frames)
-    assert made.remaining == 0
-    for passage in made.passages:
-        for outside, gain in ((passage.start > 0, passage.gain[0]), (passage.stop < len(frames), passage.gain[-1])):
-            assert not outside or gain.min() > 0.9
-        light = luminance(to_light(frames[passage.start : passage.stop]))[..., 44, :]
-        after = luminance(to_light(made.apply(frames, 0)[passage.start : passage.stop]))[..., 44, :]
-        if name == "steady, then in turn":
-            assert np.ptp(light) < 0.01 and np.abs(np.diff(after, axis=0)).max() < 0.1
+    assert made.remaining == 0 and made.passages[0].start > 0 and made.passages[-1].stop < len(frames)
+    after = luminance(to_light(made.apply(frames, 0)[:, 44]))
+    assert after.min() < 0.2
+    for lag in range(1, 4):
+        assert np.abs(after[lag:] - after[:-lag]).max() < 0.085
 
 
 def test_a_legitimate_cut_near_a_strobe_stays() -> None:
