@@ -20,7 +20,6 @@ Time and memory are linear in T.
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -68,8 +67,7 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
 def to_changes(side: Side, fps: Fraction) -> None:
     """Turn every channel into the normal scores of its changes, in place; each feature of norm 1 again."""
     reach = max(round(CHANGE * fps), 1)
-    for block in side.blocks:
-        columns = side.columns[:, block]
+    for columns in side.features:
         for i in range(columns.shape[1]):
             columns[:, i] = _normal_scores(_changes(columns[:, i], side.edges if side.centred else (), reach))
         columns /= max(norm_of(columns), 1e-9)
@@ -104,12 +102,14 @@ def _normal_scores(values: torch.Tensor) -> torch.Tensor:
 
 def whiten(side: Side) -> None:
     """Map the columns linearly, in place: eigenvalues e of their Gram matrix become e / (e + RIDGE · the largest)."""
-    columns = side.columns
-    values, vectors = torch.linalg.eigh((columns.T @ columns).double())
+    values, vectors = torch.linalg.eigh(side.cross(side, 0).double())
     values = values.clamp(min=0)
     whitening = (vectors / (values + RIDGE * values[-1]).clamp(min=1e-12).sqrt()).float()
-    for start, stop in pairwise([*range(0, len(columns), _ROWS), len(columns)]):
-        columns[start:stop] = columns[start:stop] @ whitening
+    for start in range(0, side.frames, _ROWS):
+        rows = [part[start : start + _ROWS] for part in side.parts]
+        white = (torch.cat(rows, 1) @ whitening).split([part.shape[1] for part in side.parts], dim=1)
+        for part, values in zip(rows, white, strict=True):
+            part[:] = values
 
 
 def _explained(sound: Side, picture: Side, shifts: Iterable[int]) -> torch.Tensor:

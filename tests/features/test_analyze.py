@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import subprocess
 import sys
@@ -117,6 +119,27 @@ def test_blocks_do_not_show(names: tuple[str, ...], monkeypatch: pytest.MonkeyPa
 
 
 # --- what is heard ---
+
+
+def test_mel_bands_lie_in_a_file(song: Audio) -> None:
+    """They are most of what is measured; they are let go behind every pass, and read again."""
+    wanted = blocks.Wanted(frozenset({"mix.onsets", "mix.mfcc"}))
+    measured = blocks.measure(song.samples, wanted, lambda share: None)
+    for key in ("mix.attack", "mix.colour"):
+        assert isinstance(measured[key].base, np.memmap), key
+        first = np.concatenate(list(blocks.pieces(measured[key])))
+        np.testing.assert_array_equal(measured[key], first)
+    assert not isinstance(measured["mix.harmony"].base, np.memmap)
+
+
+def test_a_temporary_folder_that_is_full(song: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(blocks.tempfile, "TemporaryFile", Full)
+    with pytest.raises(FeatureError, match=r"takes no more \(No space left on device\); .*TMPDIR"):
+        analyze(song, fps=24, names=["onsets"], segmentations=())
 
 
 def test_bands_hear_their_own_range() -> None:
