@@ -130,13 +130,13 @@ def score_features(
 def score_once(
     heard: dict[str, FloatArray], seen: dict[str, FloatArray], *, fps: Fraction, more: dict[str, FloatArray]
 ) -> ScoreCard:
-    """`score_features` of tables that nobody needs any more: they are taken out of the dictionaries one by one, so that
-    the memory holds each feature once.
+    """`score_features` of tables that nobody needs any more: they are taken out of the dictionaries, and what was seen
+    is worked on where it lies, so that the memory holds each feature once.
     """
     in_total = len(heard)
     heard |= more
     more.clear()
-    return _card(_compared(heard, seen, fps, in_total, {}, {}), fps)
+    return _card(_compared(heard, seen, fps, in_total, {}, {}, in_place=True), fps)
 
 
 def _card(pair: _Pair, fps: Fraction) -> ScoreCard:
@@ -185,6 +185,8 @@ def _compared(
     in_total: int,
     heard_weights: Weights,
     seen_weights: Weights,
+    *,
+    in_place: bool = False,
 ) -> _Pair:
     """Empties both dictionaries; the first `in_total` of what was heard are in the total."""
     frames = _frames_of([*heard.items(), *seen.items()])
@@ -192,10 +194,10 @@ def _compared(
     edges = window_edges(frames, fps)
     sound = Side(heard, edges, heard_weights, in_total)
     # Centring one side of a product is enough: the other side's means then meet zeros.
-    picture = Side(seen, edges, seen_weights, len(seen), centred=True)
-    if not sound.total_columns.any():
+    picture = Side(seen, edges, seen_weights, len(seen), centred=True, in_place=in_place)
+    if not any(feature.any() for feature in sound.in_total):
         raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
-    if not picture.total_columns.any():
+    if not any(feature.any() for feature in picture.in_total):
         raise ScoreError("nothing changes in the picture, so there is nothing that could react; check the video")
     return _Pair(sound, picture, widest=min(round(LARGEST_LAG * fps), frames // 4))
 
@@ -239,9 +241,8 @@ class _Pair:
 
     def __init__(self, sound: Side, picture: Side, *, widest: int) -> None:
         self.sound, self.picture, self.widest = sound, picture, widest
-        self.seen = picture.columns
-        self.frames = len(self.seen)
-        norms = [norm_of(self.seen[:, block]) for block in picture.blocks]
+        self.frames = picture.frames
+        norms = [norm_of(feature) for feature in picture.features]
         self.seen_blocks = torch.tensor(norms, dtype=torch.float64)
         self.seen_total = float((self.seen_blocks[: len(picture.weights)] * picture.weights).norm())
 
@@ -270,8 +271,8 @@ class _Pair:
         """(n, A) squared norms of the sound's columns, rolled by each shift and centred in the picture's windows."""
         edges = torch.tensor(self.sound.edges)
         first, last = ((some - shifts[:, None]) % self.frames for some in (edges[:-1], edges[1:]))  # [n, windows]
-        found = torch.empty(len(shifts), self.sound.columns.shape[1], dtype=torch.float64)
-        for i, column in enumerate(self.sound.columns.T):
+        found = torch.empty(len(shifts), len(self.sound.block_of), dtype=torch.float64)
+        for i, column in enumerate(column for feature in self.sound.features for column in feature.T):
             values = column.double()
             until = torch.nn.functional.pad(values.cumsum(0), (1, 0))
             sums = until[last] - until[first] + torch.where(last <= first, until[-1], 0.0)

@@ -20,7 +20,6 @@ Time and memory are linear in T.
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -28,7 +27,7 @@ import torch
 from audioreactive.correlation.sides import norm_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from audioreactive.correlation.sides import Side
 
@@ -40,7 +39,7 @@ RIDGE: Final = 0.05
 there is little in them but noise."""
 STILL: Final = 1e-6
 """Of its feature's norm: a channel whose changes are smaller than this never changes but by rounding."""
-_ROWS: Final = 4096
+_ROWS: Final = 1024
 
 
 def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int], shifts: Iterable[int]) -> list[float]:
@@ -68,8 +67,7 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
 def to_changes(side: Side, fps: Fraction) -> None:
     """Turn every channel into the normal scores of its changes, in place; each feature of norm 1 again."""
     reach = max(round(CHANGE * fps), 1)
-    for block in side.blocks:
-        columns = side.columns[:, block]
+    for columns in side.features:
         for i in range(columns.shape[1]):
             columns[:, i] = _normal_scores(_changes(columns[:, i], side.edges if side.centred else (), reach))
         columns /= max(norm_of(columns), 1e-9)
@@ -104,12 +102,24 @@ def _normal_scores(values: torch.Tensor) -> torch.Tensor:
 
 def whiten(side: Side) -> None:
     """Map the columns linearly, in place: eigenvalues e of their Gram matrix become e / (e + RIDGE · the largest)."""
-    columns = side.columns
-    values, vectors = torch.linalg.eigh((columns.T @ columns).double())
+    width = len(side.block_of)
+    gram = torch.zeros(width, width, dtype=torch.float64)
+    for rows in _row_pieces(side):
+        joined = torch.cat(rows, 1)
+        gram += joined.T @ joined
+    values, vectors = torch.linalg.eigh(gram)
     values = values.clamp(min=0)
     whitening = (vectors / (values + RIDGE * values[-1]).clamp(min=1e-12).sqrt()).float()
-    for start, stop in pairwise([*range(0, len(columns), _ROWS), len(columns)]):
-        columns[start:stop] = columns[start:stop] @ whitening
+    for rows in _row_pieces(side):
+        white = (torch.cat(rows, 1) @ whitening).split([part.shape[1] for part in side.parts], dim=1)
+        for part, mapped in zip(rows, white, strict=True):
+            part[:] = mapped
+
+
+def _row_pieces(side: Side) -> Iterator[list[torch.Tensor]]:
+    """Some rows of each part at a time: views."""
+    for start in range(0, side.frames, _ROWS):
+        yield [part[start : start + _ROWS] for part in side.parts]
 
 
 def _explained(sound: Side, picture: Side, shifts: Iterable[int]) -> torch.Tensor:
