@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from correlation_groups import MUSIC
 from synthesizers_frames import Fed, OwnPictures, Shot, learned_sequences, one_picture, still
-from synthesizers_report import report
+from synthesizers_report import METHODS, report
 
 from audioreactive.choose import motion_tables
 from audioreactive.commands.train import command as train_command
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
     Task = Callable[[], Any]
 
-METHODS = ("Random", "Randomizer", "Supervised", "Self-supervised", "HiPPO")
 LEARNED = {"Supervised": "supervised", "Self-supervised": "self"}
 TAKES = 2
 """Recipes of each method for each song."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Results = Mapping[str, Any]
 
+METHODS = ("Random", "Randomizer", "Supervised", "Self-supervised", "HiPPO")
 DRAWS = 2000
 COLUMNS = (("raw", 3), ("corrected", 2), ("fed raw", 3), ("fed corrected", 2))
 """Of the table of methods, and their decimals: on rendered frames, then on what the generator is fed."""
@@ -53,12 +54,12 @@ class Median:
 
 
 def films(results: Results) -> dict[str, list[dict[str, Any]]]:
-    """Method -> its films, in the order in which methods were first filmed."""
+    """Method -> its films, in the order of METHODS."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, value in results.items():
         if key.startswith("film "):
             found[key.split()[1]].append(value)
-    return dict(found)
+    return {method: found[method] for method in METHODS if method in found}
 
 
 def by_song(taken: Sequence[Mapping[str, Any]], key: str) -> list[float]:
