@@ -72,7 +72,7 @@ def by_song(taken: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 def report(results: Results) -> None:
     """Print what is there, as tables in Markdown."""
-    for table in (_methods, _variants, _frames, _weighted, _seconds):
+    for table in (_methods, _motions, _variants, _frames, _weighted, _seconds):
         lines = table(results)
         if lines:
             print("\n" + "\n".join(lines))
@@ -94,6 +94,12 @@ def _methods(results: Results) -> list[str]:
         rows.append(["the model itself", *[""] * len(COLUMNS), *own])
     head = ["", "raw", "corrected", "raw, as fed", "corrected, as fed", "pictures", "w", "radius"]
     return _table(head, rows)
+
+
+def _motions(results: Results) -> list[str]:
+    rows = {method: results[f"motion {method}"] for method in METHODS if f"motion {method}" in results}
+    head = ["", "change", "change of change", "fast colour", "with onsets"]
+    return _table(head, [[method, *(f"{row[name]:.2f}" for name in head[1:])] for method, row in rows.items()])
 
 
 def _variants(results: Results) -> list[str]:
