@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from correlation_groups import MUSIC
-from synthesizers_frames import Fed, OwnPictures, Shot, learned_sequences, one_picture, still
-from synthesizers_report import report
+from synthesizers_frames import Fed, OwnPictures, Shot, learned_sequences, one_picture, restlessness, still
+from synthesizers_report import METHODS, report
 
 from audioreactive.choose import motion_tables
 from audioreactive.commands.train import command as train_command
@@ -58,12 +58,13 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
     Task = Callable[[], Any]
 
-METHODS = ("Random", "Randomizer", "Supervised", "Self-supervised", "HiPPO")
 LEARNED = {"Supervised": "supervised", "Self-supervised": "self"}
 TAKES = 2
 """Recipes of each method for each song."""
 STEP, BATCH, HEIGHT = 2, 8, 64
 """Every second frame is rendered, eight at a time, and watched at 64 pixels, as for --best-of."""
+RESTLESS = (4, 144)
+"""Songs and consecutive frames of each in which it is measured how restless a method's frames are."""
 WEIGHTED = ("drop_weight", "onsets", "chroma", "spectral_flatness")
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512)
 LENGTHS = (30, 60, 180, 600, 1800, 3600)
@@ -204,15 +205,11 @@ class Bench:
         described, ws = [], []
 
         def frames() -> Iterator[NDArray[np.uint8]]:
-            for at in range(0, len(shown), BATCH):
-                chosen = [int(i) for i in shown[at : at + BATCH]]
+            for batch, images in self.rendered(shown, latents, noise):
                 with torch.inference_mode():
-                    batch = torch.cat([latents.frames(i, i + 1) for i in chosen])
-                    maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in chosen), strict=True)]
-                    images = self.generator.synthesis(batch, maps).float().clamp(-1, 1)
                     described.append(self.describe(images))
-                    ws.append(batch)
-                    yield from to_uint8(shrink(images, HEIGHT)).cpu().numpy()
+                ws.append(batch)
+                yield from to_uint8(shrink(images, HEIGHT)).cpu().numpy()
 
         seen = watch(frames())
         heard, _ = sound_tables(song.features)
@@ -221,6 +218,30 @@ class Bench:
         card = score_total(passage, seen, fps=song.features.fps / STEP)
         groups = [torch.cat(ws)[:, layers].mean(1) for layers in depth_slices(ws[0].shape[1])]
         return Shot(card, torch.cat(described), torch.stack(groups, 1))
+
+    def rendered(
+        self, shown: NDArray[np.int64], latents: Fed[torch.Tensor], noise: Fed[list[torch.Tensor]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Latents (B, L, W) and pictures (B, 3, h, w) in [-1, 1] of these frames, batch by batch."""
+        for at in range(0, len(shown), BATCH):
+            chosen = [int(i) for i in shown[at : at + BATCH]]
+            with torch.inference_mode():
+                batch = torch.cat([latents.frames(i, i + 1) for i in chosen])
+                maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in chosen), strict=True)]
+                images = self.generator.synthesis(batch, maps).float().clamp(-1, 1)
+            yield batch, images
+
+    def motion(self, method: str) -> dict[str, float]:
+        """How restless frames are, and how they answer onsets: means over RESTLESS songs, some seconds of each."""
+        found = []
+        for index, song in enumerate(self.songs[1][: RESTLESS[0]]):
+            patch, features = self.patch(method, song, 1000 + index)
+            shown = features.frames // 2 + np.arange(RESTLESS[1])
+            fed = self.rendered(shown, *self.sequences(patch, features))
+            frames = np.concatenate([to_uint8(shrink(images, HEIGHT)).cpu().numpy() for _, images in fed])
+            onsets = song.features["onsets"][shown, 0]
+            found.append(restlessness(frames, float(song.features.fps), onsets))
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
     def sample(self) -> dict[str, int]:
         """The model's own pictures and latents, from seeds 0 upwards."""
@@ -403,6 +424,8 @@ def tasks(bench: Bench) -> dict[str, Task]:
         for index in range(len(bench.songs[1])):
             for method in METHODS:
                 found[f"film {method} {index} {take}"] = partial(bench.film, method, index, take)
+    for method in METHODS:
+        found[f"motion {method}"] = partial(bench.motion, method)
     found["samples"] = bench.sample
     found["distances"] = bench.distances
     for seconds in LENGTHS:

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import numpy as np
 import torch
 
 from audioreactive.learn.frechet import frechet
@@ -16,6 +17,8 @@ from audioreactive.patches.randomizer import draw_around
 from audioreactive.patches.schema import NOISE_OCTAVES, Hippo, Patch, depth_slices
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from audioreactive.correlation import ScoreCard
     from audioreactive.learn.dataset import Song
     from audioreactive.learn.model_file import SynthesizerModel
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from audioreactive.patches.noise import NoiseSequence
     from stylegan_ops import Generator
 
+FLASHING = 2.5
+"""Swings a second from which on a colour counts as restless; three flashes a second are the limit of WCAG 2.2."""
 DIRECTIONS = 32
 """Principal directions of the model's latents in which their distance is taken."""
 
@@ -79,6 +84,25 @@ class OwnPictures:
             "w": frechet((latents - mean) @ self.directions, (self.latents - mean) @ self.directions) / self.size,
             "radius": float((latents - mean).square().sum(1).mean()) / self.size,
         }
+
+
+def restlessness(frames: NDArray[np.uint8], fps: float, onsets: NDArray[np.float32]) -> dict[str, float]:
+    """How frames (T, h, w, 3) in a row go: the mean change of a pixel a frame, the change of that change, the root mean
+    square of what the mean colour does more than FLASHING times a second, all of 255; and how the changes correlate
+    with onsets (T,).
+    """
+    pixels = frames.astype(np.float32)
+    steps = np.diff(pixels, axis=0)
+    colour = pixels.mean((1, 2))
+    power = np.square(np.abs(np.fft.rfft(colour - colour.mean(0), axis=0))).sum(1) * 2 / len(colour) ** 2
+    fast = np.fft.rfftfreq(len(colour), 1 / fps) > FLASHING
+    changes = np.abs(steps).mean((1, 2, 3))
+    return {
+        "change": float(changes.mean()),
+        "change of change": float(np.abs(np.diff(steps, axis=0)).mean()),
+        "fast colour": float(np.sqrt(power[fast].sum())),
+        "with onsets": float(np.corrcoef(changes, onsets[1:])[0, 1]),
+    }
 
 
 def one_picture(seed: int) -> Patch:

@@ -8,8 +8,8 @@ Envelopes E = BC, Legendre polynomials B times coefficients C, are optimised unt
   envelopes are mixtures of the features, each projected onto what the polynomials can do. With H = GᵀS⁻¹G = PPᵀ and
   M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|): as many numbers as features times envelopes, however long the song
   is and however many coefficients it has, and nothing among them depends on anything else.
-- How far the envelopes go in a frame (`losses.variation`, `losses.paces`) is linear in Y too, before it is measured;
-  it is measured in some thousand places, spread over the song.
+- How far the envelopes go in a frame (`losses.variation`) is linear in Y too, before it is measured; it is measured in
+  some thousand places, spread over the song.
 
 All in float64, so that the same song and seed end in the same motion everywhere.
 
@@ -35,11 +35,9 @@ from audioreactive.learn.losses import (
     NOTHING,
     SEQUENCES,
     membership,
-    normalised,
     nuclear_norm,
     step_lengths,
 )
-from audioreactive.patches.schema import DEPTHS
 from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
@@ -92,40 +90,31 @@ class Problem:
     changes: Tensor
     """(places, D): from one frame to the next, of mixtures whose root mean square over the song is 1."""
     calm: float
-    arrived: Tensor
-    """(s + 1, places, A): the sound where those changes end, centred over the places, each feature of norm 1 or so."""
-    pace: float
 
     def loss(self, mixture: Tensor) -> Tensor:
         """(D, E) -> (): 1 - correlation + correction · mean correlation at other times + calm · way a frame."""
         members = membership().to(mixture)
         energy = members @ mixture.square().sum(0)  # [sequences]
         mixture = mixture * (energy.clamp_min(NOTHING).rsqrt() @ members)
-        every = self.cross @ mixture  # [s + 1, A, E]
-        made = [every[..., list(columns)] for columns in SEQUENCES]
-        if self.calm > 0 or self.pace > 0:
-            steps = step_lengths((self.changes @ mixture).square() @ members.T)  # [places, sequences]
-        if self.pace > 0:
-            speeds = normalised(steps[None, :, : len(DEPTHS)])[0]
-            made.append((1 if self.weights else self.pace) * (self.arrived.mT @ speeds))
+        made = self.cross @ mixture  # [s + 1, A, E]
         values = self._pairwise(made) if self.weights else self._together(made)
         loss = 1 - values[0]
         if len(values) > 1:
             loss = loss + self.correction * values[1:].mean()
         if self.calm > 0:
             calm = self.calm * (CALM_OF_PAIRS if self.weights else 1)
-            loss = loss + calm * steps.mean()
+            loss = loss + calm * step_lengths((self.changes @ mixture).square() @ members.T).mean()
         return loss
 
-    def _together(self, made: Sequence[Tensor]) -> Tensor:
-        """(s + 1, A, C) each -> (s + 1,): all features against all sequences, each of norm 1."""
-        return nuclear_norm(torch.cat(list(made), 2)) / math.sqrt(len(self.blocks) * (len(SEQUENCES) + self.pace**2))
+    def _together(self, made: Tensor) -> Tensor:
+        """(s + 1, A, E) -> (s + 1,): all features against all sequences, each of norm 1."""
+        return nuclear_norm(made) / math.sqrt(len(self.blocks) * len(SEQUENCES))
 
-    def _pairwise(self, made: Sequence[Tensor]) -> Tensor:
-        """(s + 1, A, C) each -> (s + 1,): the weighted mean over all pairs."""
-        total = made[0].new_zeros(len(made[0]))
+    def _pairwise(self, made: Tensor) -> Tensor:
+        """(s + 1, A, E) -> (s + 1,): the weighted mean over all pairs."""
+        total = made.new_zeros(len(made))
         for weight, rows in zip(self.weights, self.blocks, strict=True):
-            scores = [nuclear_norm(part[:, rows]) for part in made]
+            scores = [nuclear_norm(made[:, rows, list(columns)]) for columns in SEQUENCES]
             total = total + weight * torch.stack(scores).mean(0)
         return total / max(sum(self.weights), NOTHING)
 
@@ -147,7 +136,6 @@ class Projection:
         weights: Mapping[str, float],
         correction: float,
         calm: float,
-        pace: float,
     ) -> Projection:
         """Of features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
         sound = np.concatenate(list(tables.values()), axis=1)
@@ -162,8 +150,7 @@ class Projection:
         root = vectors[:, kept] * np.sqrt(values[kept])
         edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
         solutions = solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept]))
-        places = _places(windows)
-        changes = _changes(faded, windows, places, solutions.reshape(windows.count, -1, solutions.shape[1]))
+        changes = _changes(faded, windows, solutions.reshape(windows.count, -1, solutions.shape[1]))
         problem = Problem(
             cross=torch.from_numpy(root.reshape(len(shifts), sound.shape[1], -1)),
             blocks=tuple(slice(int(a), int(b)) for a, b in pairwise(edges)),
@@ -171,8 +158,6 @@ class Projection:
             correction=correction,
             changes=torch.from_numpy(math.sqrt(windows.frames) * changes),
             calm=calm,
-            arrived=torch.from_numpy(_arrived(sound, shifts, places)),
-            pace=pace,
         )
         return cls(problem, solutions)
 
@@ -217,27 +202,17 @@ def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
     return solved
 
 
-def _places(windows: Windows) -> NDArray[np.int64]:
-    """(places,) frames, spread over the song, each with one after it."""
-    return np.linspace(0, windows.frames - 2, min(windows.frames - 1, PLACES)).round().astype(np.int64)
-
-
-def _changes(faded: Sequence[Double], windows: Windows, places: NDArray[np.int64], solutions: Double) -> Double:
-    """(places, D): of what solutions (K, R, D) are over the song, from these frames to the next ones."""
-    changes = np.zeros((len(places), solutions.shape[2]))
+def _changes(faded: Sequence[Double], windows: Windows, solutions: Double) -> Double:
+    """(places, D): of what solutions (K, R, D) are over the song, from one frame to the next, in PLACES of it."""
+    count = min(windows.frames - 1, PLACES)
+    before = np.linspace(0, windows.frames - 2, count).round().astype(np.int64)
+    changes = np.zeros((count, solutions.shape[2]))
     for index, part in enumerate(faded):
-        for sign, frames in ((-1.0, places), (1.0, places + 1)):
+        for sign, frames in ((-1.0, before), (1.0, before + 1)):
             rows = frames - index * windows.hop
             here = (rows >= 0) & (rows < windows.length)
             changes[here] += sign * part[rows[here]] @ solutions[index]
     return changes
-
-
-def _arrived(sound: Double, shifts: Sequence[int], places: NDArray[np.int64]) -> Double:
-    """(s + 1, places, A): the shifted sound (T, A) in the frames after these, as large as over all frames."""
-    tables = np.stack([sound[(places + 1 - shift) % len(sound)] for shift in shifts])
-    arrived: Double = (tables - tables.mean(axis=1, keepdims=True)) * math.sqrt(len(sound) / len(places))
-    return arrived
 
 
 def _shifts(frames: int, count: int) -> list[int]:
@@ -259,7 +234,6 @@ def fit(
     weights: Mapping[str, float],
     correction: float,
     calm: float,
-    pace: float,
     seed: int,
     advance: Advance | None = None,
 ) -> Fit:
@@ -273,13 +247,12 @@ def fit(
         weights: how much more than others a feature counts.
         correction: in [0, 1]: how much the correlation with the same sound at other times is held against the motion.
         calm: how much the way that the envelopes go counts against them.
-        pace: how much the speeds of the latents count beside the latents themselves.
         seed: of the motion.
         advance: told of every step.
     """
     windows = Windows.over(len(next(iter(tables.values()))), rate)
     basis, legendre = windows.orthonormal(coefficients)
-    projection = Projection.of(tables, windows, basis, weights, correction, calm, pace)
+    projection = Projection.of(tables, windows, basis, weights, correction, calm)
     mixture = first_mixture(projection.problem.cross.shape[2], seed).requires_grad_()
     optimiser = torch.optim.Adam([mixture], lr=LEARNING_RATES[0])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, LEARNING_RATES[1])

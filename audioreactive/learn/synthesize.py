@@ -73,7 +73,6 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
             weights=hippo.weights,
             correction=hippo.correction,
             calm=hippo.calm,
-            pace=hippo.pace,
             seed=hippo.motion_seed,
             advance=advance,
         )

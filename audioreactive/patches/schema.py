@@ -304,8 +304,6 @@ class Hippo(Part):
     thesis."""
     calm: Annotated[float, Field(ge=0, le=100)] = 1.0
     """How much the way that the motion goes counts against it; 0 as in the thesis."""
-    pace: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """How much it counts that pictures change fast where the sound does; 0 as in the thesis."""
     weights: dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
     """How much more than others a feature counts. Without any, all are compared at once; else pair by pair."""
 

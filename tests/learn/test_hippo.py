@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 
 from audioreactive.learn.hippo import Projection, fit
 from audioreactive.learn.legendre import Windows
-from audioreactive.learn.losses import SEQUENCES, chance, normalised, paces, pairwise, procrustes, variation
+from audioreactive.learn.losses import SEQUENCES, chance, normalised, pairwise, procrustes, variation
 from audioreactive.learn.tables import centred_targets
 
 RATE = 24.0
@@ -30,30 +30,21 @@ def sound(frames: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def by_frames(
-    coefficients: np.ndarray,
-    windows: Windows,
-    tables: dict,
-    weights: dict,
-    correction: float,
-    calm: float,
-    pace: float = 0.0,
+    coefficients: np.ndarray, windows: Windows, tables: dict, weights: dict, correction: float, calm: float
 ) -> float:
     """The loss from the envelopes themselves."""
     envelopes = torch.from_numpy(windows.reconstruct(coefficients, np.arange(float(windows.frames)))).double()[None]
     sequences = [envelopes[..., list(columns)] for columns in SEQUENCES]
     # Centring is left to the features: what an envelope's mean adds to its norm counts against it.
-    parts = [part / part.norm() for part in sequences]
-    if pace > 0:
-        parts.append((1 if weights else pace) * normalised(paces(sequences[:3])))
-    made = torch.cat(parts, 2)
+    made = torch.cat([part / part.norm() for part in sequences], 2)
     heard = torch.from_numpy(np.concatenate(list(tables.values()), 1))[None]
 
     def score(sound: torch.Tensor) -> torch.Tensor:
         if not weights:
-            return torch.linalg.svdvals(sound.mT @ made).sum() / (len(tables) * (len(SEQUENCES) + pace**2)) ** 0.5
+            return torch.linalg.svdvals(sound.mT @ made).sum() / (len(tables) * len(SEQUENCES)) ** 0.5
         edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
         values = [
-            np.mean([float(torch.linalg.svdvals(sound[0, :, a:b].T @ p[0]).sum()) for p in parts])
+            np.mean([float(torch.linalg.svdvals(sound[0, :, a:b].T @ (p / p.norm())[0]).sum()) for p in sequences])
             for a, b in pairwise_of(edges)
         ]
         return torch.tensor(np.average(values, weights=[weights.get(name, 1) for name in tables]))
@@ -67,22 +58,21 @@ def by_frames(
 
 @pytest.mark.parametrize("frames", [100, 500, 800, 1000])
 @pytest.mark.parametrize("weights", [{}, {"onsets": 10.0}])
-@pytest.mark.parametrize("pace", [0.0, 1.5])
-def test_the_reduced_loss_is_the_loss_of_the_frames(frames: int, weights: dict, pace: float) -> None:
+def test_the_reduced_loss_is_the_loss_of_the_frames(frames: int, weights: dict) -> None:
     tables, windows = sound(frames), Windows.over(frames, RATE)
     basis, legendre = windows.orthonormal(20)
-    projection = Projection.of(tables, windows, basis, weights, 0.5, 0.7, pace)
+    projection = Projection.of(tables, windows, basis, weights, 0.5, 0.7)
     mixture = np.random.RandomState(1).randn(projection.problem.cross.shape[2], 17)
     reduced = float(projection.problem.loss(torch.from_numpy(mixture)))
     # In directions that need large coefficients, the ridge counts for a little.
     coefficients = legendre @ (projection.solutions @ mixture).reshape(windows.count, -1, 17)
-    assert reduced == pytest.approx(by_frames(coefficients, windows, tables, weights, 0.5, 0.7, pace), abs=2e-2)
+    assert reduced == pytest.approx(by_frames(coefficients, windows, tables, weights, 0.5, 0.7), abs=2e-2)
 
 
 @pytest.mark.parametrize("weights", [{}, {"onsets": 10.0}])
 def test_gradients_against_finite_differences(weights: dict) -> None:
     tables, windows = sound(450), Windows.over(450, RATE)
-    problem = Projection.of(tables, windows, windows.orthonormal(6)[0], weights, 0.5, 0.7, 1.5).problem
+    problem = Projection.of(tables, windows, windows.orthonormal(6)[0], weights, 0.5, 0.7).problem
     start = torch.from_numpy(np.random.RandomState(2).randn(problem.cross.shape[2], 17)).requires_grad_()
     assert gradcheck(problem.loss, (start,), fast_mode=True)
 
@@ -112,7 +102,7 @@ def best_by_turns(tables: dict, windows: Windows, count: int) -> float:
 
 def test_the_best_motion_is_found() -> None:
     tables, windows = sound(380), Windows.over(380, RATE)
-    result = fit(tables, rate=RATE, coefficients=24, steps=400, weights={}, correction=0.0, calm=0.0, pace=0.0, seed=0)
+    result = fit(tables, rate=RATE, coefficients=24, steps=400, weights={}, correction=0.0, calm=0.0, seed=0)
     best = best_by_turns(tables, windows, 24)
     assert 0.96 * best < 1 - result.losses[-1] < best + 1e-6
     assert len(result.losses) < 400  # it stopped when nothing was gained
@@ -121,7 +111,7 @@ def test_the_best_motion_is_found() -> None:
 
 def test_a_seed_names_a_motion() -> None:
     tables = sound(300)
-    common = {"rate": RATE, "coefficients": 16, "steps": 40, "weights": {}, "correction": 0.5, "calm": 1.0, "pace": 1.0}
+    common = {"rate": RATE, "coefficients": 16, "steps": 40, "weights": {}, "correction": 0.5, "calm": 1.0}
     first, again, other = (fit(tables, seed=seed, **common) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.coefficients, again.coefficients)
     assert abs(first.losses[-1] - other.losses[-1]) < 0.02  # as good
@@ -131,7 +121,7 @@ def test_a_seed_names_a_motion() -> None:
 @pytest.mark.parametrize("name", ["onsets", "chroma"])
 def test_the_weighted_feature_leads(name: str) -> None:
     tables = sound(400)
-    common = {"rate": RATE, "coefficients": 64, "steps": 60, "correction": 0.0, "calm": 0.0, "pace": 0.0, "seed": 0}
+    common = {"rate": RATE, "coefficients": 64, "steps": 60, "correction": 0.0, "calm": 0.0, "seed": 0}
 
     def score(weights: dict) -> float:
         result = fit(tables, weights=weights, **common)
@@ -152,7 +142,7 @@ def drift_and_beats() -> dict[str, np.ndarray]:
 
 def test_correction_lowers_what_other_times_score() -> None:
     tables = drift_and_beats()
-    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "calm": 0.0, "pace": 0.0, "seed": 0}
+    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "calm": 0.0, "seed": 0}
     heard = torch.from_numpy(np.concatenate(list(tables.values()), 1))[None]
 
     def excess(correction: float) -> float:
@@ -166,7 +156,7 @@ def test_correction_lowers_what_other_times_score() -> None:
 
 def test_calm_motion_goes_less_far() -> None:
     tables = drift_and_beats()
-    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "correction": 0.0, "pace": 0.0, "seed": 0}
+    common = {"rate": RATE, "coefficients": 96, "steps": 150, "weights": {}, "correction": 0.0, "seed": 0}
 
     def way(calm: float) -> float:
         result = fit(tables, calm=calm, **common)
