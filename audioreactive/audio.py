@@ -17,7 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -299,7 +299,7 @@ class _Collector:
             ) from error
 
 
-def let_go(samples: Samples) -> None:
+def let_go(samples: NDArray[Any]) -> None:
     """Give back the memory of the samples that were read, if they lie in a file; they are read again when needed."""
     owner: object = samples
     while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):

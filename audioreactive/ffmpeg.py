@@ -86,10 +86,19 @@ def spawn(
     stdin: int = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.PIPE,
     folder: Path | None = None,
+    most_memory: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ffmpeg in a folder, with unbuffered pipes, out of reach of the terminal's Ctrl-C.
 
     The interrupt is for our own process, which then decides what happens to ffmpeg and its files.
+
+    Args:
+        arguments: of ffmpeg.
+        stdin: see `subprocess.Popen`.
+        stderr: likewise.
+        folder: where it runs.
+        most_memory: bytes of address space that it may have, where the system can bound them (Linux): `MOST_MEMORY` for
+            whatever reads a stranger's file.
     """
     windows = sys.platform == "win32"
     process: subprocess.Popen[bytes] | None = None
@@ -105,6 +114,8 @@ def spawn(
                 creationflags=_CREATE_NEW_PROCESS_GROUP if windows else 0,
                 process_group=None if windows else 0,
             )
+            if most_memory is not None:
+                _confine(process, most_memory)
     except (OSError, ValueError) as error:
         raise VideoError(f"ffmpeg at {ffmpeg_path()} cannot be started: {error}") from error
     except BaseException:
@@ -179,8 +190,10 @@ class Reading:
 @contextlib.contextmanager
 def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator[Reading]:
     """An ffmpeg that reads a stranger's file, while its output is read in the body; it does not outlive it."""
-    with tempfile.TemporaryFile() as log, spawn(arguments, stderr=log, folder=folder) as process:
-        _confine(process)
+    with (
+        tempfile.TemporaryFile() as log,
+        spawn(arguments, stderr=log, folder=folder, most_memory=MOST_MEMORY) as process,
+    ):
         output = Reading(process, log)
         try:
             yield output
@@ -189,13 +202,12 @@ def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator
             output.close()
 
 
-def _confine(process: subprocess.Popen[bytes]) -> None:
-    """Bound the memory of a process, where the system can (Linux)."""
+def _confine(process: subprocess.Popen[bytes], memory: int) -> None:
     if sys.platform == "linux":
         import resource
 
         with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (memory, memory))
 
 
 def run(arguments: Sequence[str], *, both: bool = False) -> str:

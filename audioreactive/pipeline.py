@@ -103,8 +103,11 @@ def listen(
 
     Always the whole default set, so that one analysis serves every preset after it.
     """
+    from audioreactive.audio import check_file
     from audioreactive.features import analyze_file
 
+    for file in (song, *stems.values()):
+        check_file(file)  # before the bar begins
     with track_share(progress, "listening") as report:
         return analyze_file(
             song,
@@ -165,6 +168,8 @@ def prepare(
     if settings.device not in ("auto", "cpu"):
         choose_device(settings.device)  # a wrong name shows at once
     preset = recipe.make()  # before anything takes time, so that mistakes show at once
+    if isinstance(model, Path) and not model.is_file():
+        open_model(model, settings)  # says what is there instead
     fps = _frame_rate(settings, preset)
 
     def hear(names: tuple[str, ...]) -> Features:

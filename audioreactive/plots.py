@@ -57,7 +57,7 @@ def plot_features(features: Features, path: Path, *, title: str) -> None:
 
 
 def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
-    """Which sound moves what, as a heat map of corrected scores; below it, the raw correlation at each lag."""
+    """Which sound moves what, as a heat map of corrected scores; below it, how well changes fit at each lag."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -6,6 +6,7 @@ a render starts and whatever its length.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -32,6 +33,10 @@ CPU_BATCH = 4
 CUDA_BATCH = 8
 MEMORY_SHARE: Final = 0.25
 """Of all memory, what a batch may take: other programs, the weights and the encoders need theirs."""
+
+WORK_OF_A_THREAD: Final = 5 * 10**8
+"""Multiplications of a picture's convolutions for each thread on the CPU: with less, threads wait for one another, and
+keep the encoder from its core, for longer than they share the work. Measured on two cores."""
 
 CUDA_LACKS_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
@@ -122,6 +127,13 @@ def picture_bytes(generator: Generator) -> int:
     return 4 * largest * generator.dtype.itemsize + 4 * pixels[-1] * 3 * 4
 
 
+def useful_threads(generator: Generator) -> int:
+    """On how many threads of a CPU the network is faster than on fewer, as far as its size tells; 1 at least."""
+    convolutions = generator.architecture.convolutions()
+    work = sum(9 * each.in_channels * each.out_channels * math.prod(each.size) for each in convolutions)
+    return max(work // WORK_OF_A_THREAD, 1)
+
+
 class Renderer:
     """Frames of one song, in batches, in whatever order they are asked for: a frame is a function of its index.
 
@@ -159,6 +171,7 @@ class Renderer:
         finish = functools.partial(to_pixels, layout=layout, compiled=generator.compiled)
         self._paint = GraphSynthesis(generator, finish)
         self._device = generator.device
+        self._threads = useful_threads(generator)
         self._delivery = delivery_for(generator.device) if delivery is None else delivery
 
     def __len__(self) -> int:
@@ -180,13 +193,14 @@ class Renderer:
             RenderError: not even one frame fits into memory.
         """
         under_way: deque[tuple[int, Callable[[], NDArray[np.uint8]]]] = deque()
-        for first in firsts:
-            under_way.append((first, self._delivery.send(self._pixels(first))))
-            while len(under_way) > self._delivery.lookahead:
-                done, wait = under_way.popleft()
+        with contextlib.nullcontext() if self.on_gpu else _at_most_threads(self._threads):
+            for first in firsts:
+                under_way.append((first, self._delivery.send(self._pixels(first))))
+                while len(under_way) > self._delivery.lookahead:
+                    done, wait = under_way.popleft()
+                    yield done, wait()
+            for done, wait in under_way:
                 yield done, wait()
-        for done, wait in under_way:
-            yield done, wait()
 
     def _pixels(self, first: int) -> torch.Tensor:
         """A batch on the device, in parts where memory asks for it."""
@@ -254,6 +268,19 @@ def to_uint8(images: torch.Tensor) -> torch.Tensor:
 
     levels = images.float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+@contextlib.contextmanager
+def _at_most_threads(count: int) -> Iterator[None]:
+    """PyTorch computes with so many, or with fewer where that was said before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -64,12 +64,13 @@ def measure(folder: Path, minutes: int, size: int, results: object) -> None:
     began = time.monotonic()
     count = minutes * 60 * 24 // CHUNK
     video = join(encoding, [(made.name, CHUNK)] * count, folder=folder, sound=track, title="x", preset=None)
-    assert probe(video).frames == count * CHUNK
+    took = time.monotonic() - began
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+    assert probe(video).frames == count * CHUNK
     row = {
         "minutes": minutes,
         "sound_s": heard,
-        "join_s": time.monotonic() - began,
+        "join_s": took,
         "megabytes": video.stat().st_size / 1e6,
         "sound_peak_mb": before / 1e3,
         "ffmpeg_peak_mb": peaks[0] / 1e3,

@@ -5,10 +5,10 @@ compute on the same cores, it can be no faster than their times added up. Prints
 whole's share of both bounds. All of them work from prepared inputs, without listening, on the chunks of a render.
 
     python benchmarks/pipeline.py [--resolution 1024] [--frames 240] [--device auto] [--workers N] [--encoders 1,2,4]
-                                  [--json FILE]
+                                  [--workers-only] [--json FILE]
 
---workers also makes the same chunks in one process of their own and in so many, their start included; --encoders also
-has so many encoders at once.
+--workers also makes the same chunks in one process of their own and in so many, from their start on and once more when
+they are awake; with --workers-only nothing else is measured. --encoders also has so many encoders at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from common import save_model
 from audioreactive import RenderSettings
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
-from audioreactive.chunks.workers import WorkerCrew
+from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.demo import DEMO_SONG
 from audioreactive.pipeline import Recipe, prepare
 from audioreactive.production import Production, produce
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="auto", choices=["auto", "x264", "nvenc"])
     parser.add_argument("--batch", type=int)
     parser.add_argument("--workers", type=int, help="also with so many processes")
+    parser.add_argument("--workers-only", action="store_true", help="measure nothing but them")
     parser.add_argument("--encoders", help="also with so many encoders at once, separated by commas")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -80,7 +81,12 @@ def main() -> None:
         length = chunk_length(production.settings.chunk, production.features.fps, production.scene.batch)
         chunks = plan_chunks(0, production.frames, length)
         encoders = [int(count) for count in options.encoders.split(",")] if options.encoders else []
-        rounds = [_round(production, chunks, folder, options.workers, encoders) for _ in range(options.rounds)]
+        rounds = []
+        for _ in range(options.rounds):
+            times = {} if options.workers_only else _round(production, chunks, folder, encoders)
+            for count in sorted({1, options.workers}) if options.workers else []:
+                times |= _round_of_workers(production, chunks, folder, count)
+            rounds.append(times)
     rates = {key: production.frames / float(np.median([times[key] for times in rounds])) for key in rounds[0]}
     scene, kind = production.scene, production.encoding.kind
     print(
@@ -89,16 +95,20 @@ def main() -> None:
     )
     for key, rate in rates.items():
         print(f"{key:28} {rate:8.2f} frames/s")
-    shares = {"share_of_slower": rates["whole render"] / min(rates["generator alone"], rates["encoder alone"])}
-    print(f"{'whole / slower of both':28} {shares['share_of_slower']:8.3f}")
-    if production.generator.device.type == "cpu":
-        added = 1 / (1 / rates["generator alone"] + 1 / rates["encoder alone"])
-        shares["share_of_one_after_other"] = rates["whole render"] / added
-        print(f"{'whole / one after the other':28} {shares['share_of_one_after_other']:8.3f}")
+    shares = {}
+    if not options.workers_only:
+        shares["share_of_slower"] = rates["whole render"] / min(rates["generator alone"], rates["encoder alone"])
+        print(f"{'whole / slower of both':28} {shares['share_of_slower']:8.3f}")
+        if production.generator.device.type == "cpu":
+            added = 1 / (1 / rates["generator alone"] + 1 / rates["encoder alone"])
+            shares["share_of_one_after_other"] = rates["whole render"] / added
+            print(f"{'whole / one after the other':28} {shares['share_of_one_after_other']:8.3f}")
     if options.workers:
         name = _workers(options.workers)
         shares["time_of_workers"] = rates[_workers(1)] / rates[name]
+        shares["time_of_workers_awake"] = rates[f"{_workers(1)}, awake"] / rates[f"{name}, awake"]
         print(f"{f'time of {name} / one':28} {shares['time_of_workers']:8.3f}")
+        print(f"{'the same, awake':28} {shares['time_of_workers_awake']:8.3f}")
     if options.json:
         facts = {**vars(options), "json": None, "cores": available_cores(), "video_encoder": kind.video_encoder}
         options.json.write_text(json.dumps({**facts, "rates": rates, **shares}, indent=1) + "\n")
@@ -132,9 +142,7 @@ def _song(folder: Path, seconds: float) -> Path:
     return folder / "song.wav"
 
 
-def _round(
-    production: Production, chunks: list[Chunk], folder: Path, workers: int | None, encoders: list[int]
-) -> dict[str, float]:
+def _round(production: Production, chunks: list[Chunk], folder: Path, encoders: list[int]) -> dict[str, float]:
     """Seconds of each."""
     scene, encoding = production.scene, production.encoding
     renderer = scene.renderer_with(production.generator)
@@ -160,13 +168,17 @@ def _round(
         "encoder alone": _seconds(lambda: encode(encoders_at_once(available_cores(), on_gpu=renderer.on_gpu))),
         "whole, to the file": _seconds(lambda: produce(production, folder / "out.mp4", overwrite=True)),
     }
-    if workers:
-        for count in {1, workers}:
-            crew = WorkerCrew(scene, encoding, count, Silent())
-            times[_workers(count)] = _seconds(lambda crew=crew: whole(crew))
     for count in encoders:
         times[f"encoder alone, {count} at once"] = _seconds(lambda count=count: encode(count))
     return times
+
+
+def _round_of_workers(production: Production, chunks: list[Chunk], folder: Path, count: int) -> dict[str, float]:
+    """Seconds that so many take from their start on, and again when they are awake."""
+    with Staff() as staff:
+        crew = WorkerCrew(production.scene, production.encoding, count, Silent(), staff)
+        cold, awake = (_seconds(lambda: list(crew.make(chunks, folder, lambda frames: None))) for _ in range(2))
+    return {_workers(count): cold, f"{_workers(count)}, awake": awake}
 
 
 def _seconds(work: object) -> float:

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from correlation_groups import MUSIC
-from synthesizers_report import report
+from synthesizers_frames import Fed, OwnPictures, Shot, learned_sequences, one_picture, restlessness, still
+from synthesizers_report import METHODS, report
 
 from audioreactive.choose import motion_tables
 from audioreactive.commands.train import command as train_command
@@ -32,7 +33,7 @@ from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.features import Features
 from audioreactive.files import write_aside
 from audioreactive.learn.dataset import Song, hear_music, split_songs
-from audioreactive.learn.frechet import fixed_features, frechet, load_swav
+from audioreactive.learn.frechet import fixed_features, load_swav
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.losses import SEQUENCES
 from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_model, write_model
@@ -40,7 +41,7 @@ from audioreactive.learn.synthesize import synthesized
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.noise import make_noise, noise_motion
+from audioreactive.patches.noise import NoiseSequence, make_noise, noise_motion
 from audioreactive.patches.randomizer import draw_around, draw_patch
 from audioreactive.patches.schema import Hippo, Patch, depth_slices, envelopes_name
 from audioreactive.pipeline import load_model
@@ -57,18 +58,19 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
     Task = Callable[[], Any]
 
-METHODS = ("Random", "Randomizer", "Supervised", "Self-supervised", "HiPPO")
 LEARNED = {"Supervised": "supervised", "Self-supervised": "self"}
 TAKES = 2
 """Recipes of each method for each song."""
 STEP, BATCH, HEIGHT = 2, 8, 64
 """Every second frame is rendered, eight at a time, and watched at 64 pixels, as for --best-of."""
-DIRECTIONS = 32
-"""Principal directions of the model's latents in which their distance is taken."""
+RESTLESS = (4, 144)
+"""Songs and consecutive frames of each in which it is measured how restless a method's frames are."""
 WEIGHTED = ("drop_weight", "onsets", "chroma", "spectral_flatness")
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512)
 LENGTHS = (30, 60, 180, 600, 1800, 3600)
 DEPTHS_TRIED = (1, 2, 4, 6)
+THESIS = {"correction": 0.0, "calm": 0.0, "pace": 0.0}
+"""What the ablations learn by: the correlation alone. What the program adds to it weighs on each variant otherwise."""
 RANDOM_SIGMA = 12.0
 """Frames: standard deviation of the filter that makes random motion smooth."""
 
@@ -90,7 +92,7 @@ class Scale:
     """Examples for each variant of the ablations."""
 
 
-SHORT = Scale(songs=8, frames=240, samples=1024, examples=48_000, lessons=60, ablation=6_400)
+SHORT = Scale(songs=8, frames=240, samples=1024, examples=48_000, lessons=60, ablation=12_800)
 FULL = Scale(songs=100, frames=600, samples=30_000, examples=128_000, lessons=1000, ablation=128_000)
 
 
@@ -184,40 +186,62 @@ class Bench:
         """Scores of a rendered passage from the middle of a held-out song, and of all that the generator is fed."""
         song = self.songs[1][index]
         patch, features = self.patch(method, song, 1000 * (take + 1) + index)
+        shot = self.shoot(song, *self.sequences(patch, features))
+        fed = score_total(sound_tables(song.features)[0], motion_tables(patch, features), fps=song.features.fps)
+        np.savez(self.film_path(method, index, take), described=shot.described.numpy(), ws=shot.ws.numpy())
+        found = {"raw": shot.card.raw, "corrected": shot.card.z, "fed raw": fed.raw, "fed corrected": fed.z}
+        return {"song": song.name, **found}
+
+    def sequences(self, patch: Patch, features: Features) -> tuple[Latents, NoiseSequence]:
+        """What a recipe feeds the generator."""
         palette = make_palette(patch.palette, self.generator)
         latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
-        noise = make_noise(patch.noise, features, self.generator.noise_sizes, self.generator.device)
-        first = (features.frames - STEP * self.scale.frames) // 2
+        return latents, make_noise(patch.noise, features, self.generator.noise_sizes, self.generator.device)
+
+    def shoot(self, song: Song, latents: Fed[torch.Tensor], noise: Fed[list[torch.Tensor]]) -> Shot:
+        """Render a passage from the middle of a song, and watch it."""
+        first = (song.features.frames - STEP * self.scale.frames) // 2
         shown = np.arange(first, first + STEP * self.scale.frames, STEP)
         described, ws = [], []
 
         def frames() -> Iterator[NDArray[np.uint8]]:
-            for at in range(0, len(shown), BATCH):
-                chosen = [int(i) for i in shown[at : at + BATCH]]
+            for batch, images in self.rendered(shown, latents, noise):
                 with torch.inference_mode():
-                    batch = torch.cat([latents.frames(i, i + 1) for i in chosen])
-                    maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in chosen), strict=True)]
-                    images = self.generator.synthesis(batch, maps).float().clamp(-1, 1)
                     described.append(self.describe(images))
-                    ws.append(batch)
-                    yield from to_uint8(shrink(images, HEIGHT)).cpu().numpy()
+                ws.append(batch)
+                yield from to_uint8(shrink(images, HEIGHT)).cpu().numpy()
 
         seen = watch(frames())
         heard, _ = sound_tables(song.features)
         since = np.maximum(shown[:, None] - np.arange(STEP), 0)
         passage = {name: table[since].max(axis=1) for name, table in heard.items()}
         card = score_total(passage, seen, fps=song.features.fps / STEP)
-        fed = score_total(heard, motion_tables(patch, features), fps=song.features.fps)
-        groups = [torch.cat(ws)[:, layers].mean(1) for layers in depth_slices(palette.shape[1])]
-        np.savez(
-            self.film_path(method, index, take),
-            described=torch.cat(described).numpy(),
-            ws=torch.stack(groups, 1).numpy(),
-            change=seen["absolute_difference"][:, 0],
-            onsets=passage["onsets"][:, 0],
-        )
-        found = {"raw": card.raw, "corrected": card.z, "fed raw": fed.raw, "fed corrected": fed.z}
-        return {"song": song.name, **found}
+        groups = [torch.cat(ws)[:, layers].mean(1) for layers in depth_slices(ws[0].shape[1])]
+        return Shot(card, torch.cat(described), torch.stack(groups, 1))
+
+    def rendered(
+        self, shown: NDArray[np.int64], latents: Fed[torch.Tensor], noise: Fed[list[torch.Tensor]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Latents (B, L, W) and pictures (B, 3, h, w) in [-1, 1] of these frames, batch by batch."""
+        for at in range(0, len(shown), BATCH):
+            chosen = [int(i) for i in shown[at : at + BATCH]]
+            with torch.inference_mode():
+                batch = torch.cat([latents.frames(i, i + 1) for i in chosen])
+                maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in chosen), strict=True)]
+                images = self.generator.synthesis(batch, maps).float().clamp(-1, 1)
+            yield batch, images
+
+    def motion(self, method: str) -> dict[str, float]:
+        """How restless frames are, and how they answer onsets: means over RESTLESS songs, some seconds of each."""
+        found = []
+        for index, song in enumerate(self.songs[1][: RESTLESS[0]]):
+            patch, features = self.patch(method, song, 1000 + index)
+            shown = features.frames // 2 + np.arange(RESTLESS[1])
+            fed = self.rendered(shown, *self.sequences(patch, features))
+            frames = np.concatenate([to_uint8(shrink(images, HEIGHT)).cpu().numpy() for _, images in fed])
+            onsets = song.features["onsets"][shown, 0]
+            found.append(restlessness(frames, float(song.features.fps), onsets))
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
     def sample(self) -> dict[str, int]:
         """The model's own pictures and latents, from seeds 0 upwards."""
@@ -234,22 +258,14 @@ class Bench:
         np.savez(self.folder / f"samples-{self.file.stem}.npz", described=torch.cat(described), ws=torch.cat(ws))
         return {"samples": self.scale.samples}
 
+    @cached_property
+    def own(self) -> OwnPictures:
+        """The model's samples, as a measure of distance."""
+        kept = np.load(self.folder / f"samples-{self.file.stem}.npz")
+        return OwnPictures.of(torch.from_numpy(kept["described"]), torch.from_numpy(kept["ws"]))
+
     def distances(self) -> dict[str, Any]:
         """Fréchet distances of all frames of each method from the model's samples, of pictures and of latents."""
-        own = np.load(self.folder / f"samples-{self.file.stem}.npz")
-        described, ws = torch.from_numpy(own["described"]), torch.from_numpy(own["ws"])
-        centre, spread = described.mean(0), described.std(0) + 1e-6
-        mean = ws.mean(0)
-        directions = torch.linalg.svd(ws - mean, full_matrices=False).Vh[:DIRECTIONS].T
-        size = float((ws - mean).square().sum(1).mean())
-
-        def apart(pictures: torch.Tensor, latents: torch.Tensor) -> dict[str, float]:
-            return {
-                "pictures": frechet((pictures - centre) / spread, (described - centre) / spread),
-                "w": frechet((latents - mean) @ directions, (ws - mean) @ directions) / size,
-                "radius": float((latents - mean).square().sum(1).mean()) / size,
-            }
-
         found: dict[str, Any] = {}
         # More palettes are nearer: only passages that all methods have been filmed in.
         places = [
@@ -261,10 +277,11 @@ class Bench:
         for method in METHODS if places else ():
             films = [np.load(self.film_path(method, *place)) for place in places]
             latents = torch.from_numpy(np.concatenate([film["ws"] for film in films])).flatten(0, 1)
-            found[method] = apart(torch.from_numpy(np.concatenate([film["described"] for film in films])), latents)
+            pictures = torch.from_numpy(np.concatenate([film["described"] for film in films]))
+            found[method] = self.own.distances(pictures, latents)
         # As many pictures of the model itself as a method has shown: what such a distance is at the least.
-        half = len(ws) // 2
-        found["half of the samples"] = apart(described[:half], ws[:half])
+        half = len(self.own.latents) // 2
+        found["half of the samples"] = self.own.distances(self.own.pictures[:half], self.own.latents[:half])
         return found
 
     # Figure 5.4.
@@ -306,15 +323,36 @@ class Bench:
             cards.append(score_total(heard, made, fps=song.features.fps))
         return {"raw": [card.raw for card in cards], "corrected": [card.z for card in cards]}
 
+    def variant_on_frames(self, name: str, **choices: Any) -> dict[str, Any]:
+        """Film what a variant makes of each held-out song, about one picture: scores, and distances of all frames."""
+        model = self.trained(name, **self.plan(**choices))
+        shots = []
+        for index, song in enumerate(self.songs[1]):
+            patch = one_picture(index)
+            if model.network.decoder is None:
+                embedded = embeddable(self.stored(name), 0).model_copy(update={"name": "it"})
+                patch = patch.model_copy(update={"synthesizers": (embedded,)})
+                fed = self.sequences(patch, synthesized(patch, song.features))
+            else:
+                fed = learned_sequences(model, song, self.generator, *self.sequences(still(patch), song.features))
+            shots.append(self.shoot(song, *fed))
+        far = self.own.distances(
+            torch.cat([shot.described for shot in shots]), torch.cat([shot.ws for shot in shots]).flatten(0, 1)
+        )
+        return {"raw": [shot.card.raw for shot in shots], "corrected": [shot.card.z for shot in shots], **far}
+
+    def plan(self, **choices: Any) -> dict[str, Any]:
+        """Of a variant."""
+        return {"examples": self.scale.ablation, "lessons": self.scale.lessons, **THESIS, **choices}
+
     def variant(self, name: str, **choices: Any) -> dict[str, Any]:
-        """Train a variant, and score it."""
-        common = {"examples": self.scale.ablation, "lessons": self.scale.lessons}
-        model = self.trained(name, **(common | choices))
+        """Train a variant by the thesis' loss, and score it."""
+        model = self.trained(name, **self.plan(**choices))
         return self.scores(lambda song: made_by(model, song.inputs))
 
     def hippo(self, **choices: Any) -> dict[str, Any]:
-        """Fit HiPPO with these choices, and score it."""
-        return self.scores(lambda song: hippo_tables(song, **choices))
+        """Fit HiPPO by the thesis' loss, with these choices, and score it."""
+        return self.scores(lambda song: hippo_tables(song, correction=0.0, calm=0.0, **choices))
 
     def weighted(self, name: str) -> dict[str, float]:
         """Median raw correlation of each feature alone with HiPPO's motion where this one counts ten times."""
@@ -386,6 +424,8 @@ def tasks(bench: Bench) -> dict[str, Task]:
         for index in range(len(bench.songs[1])):
             for method in METHODS:
                 found[f"film {method} {index} {take}"] = partial(bench.film, method, index, take)
+    for method in METHODS:
+        found[f"motion {method}"] = partial(bench.motion, method)
     found["samples"] = bench.sample
     found["distances"] = bench.distances
     for seconds in LENGTHS:
@@ -397,7 +437,9 @@ def tasks(bench: Bench) -> dict[str, Task]:
             for residual in (True, False):
                 choices = {"supervised": supervised, "learned_decoder": learned, "residual": residual}
                 key = variant_name(**choices)
-                found[f"table 5.2 {key}"] = partial(bench.variant, f"table52 {key}".replace(" ", "-"), **choices)
+                name = f"table52 {key}".replace(" ", "-")
+                found[f"table 5.2 {key}"] = partial(bench.variant, name, **choices)
+                found[f"frames of {key}"] = partial(bench.variant_on_frames, name, **choices)
     for n in COUNTS:
         found[f"figure 5.6 {n}"] = partial(bench.hippo, coefficients=n)
     for kind in KINDS:

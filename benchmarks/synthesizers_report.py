@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Results = Mapping[str, Any]
 
+METHODS = ("Random", "Randomizer", "Supervised", "Self-supervised", "HiPPO")
 DRAWS = 2000
 COLUMNS = (("raw", 3), ("corrected", 2), ("fed raw", 3), ("fed corrected", 2))
 """Of the table of methods, and their decimals: on rendered frames, then on what the generator is fed."""
@@ -53,12 +54,12 @@ class Median:
 
 
 def films(results: Results) -> dict[str, list[dict[str, Any]]]:
-    """Method -> its films, in the order in which methods were first filmed."""
+    """Method -> its films, in the order of METHODS."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, value in results.items():
         if key.startswith("film "):
             found[key.split()[1]].append(value)
-    return dict(found)
+    return {method: found[method] for method in METHODS if method in found}
 
 
 def by_song(taken: Sequence[Mapping[str, Any]], key: str) -> list[float]:
@@ -71,7 +72,7 @@ def by_song(taken: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 def report(results: Results) -> None:
     """Print what is there, as tables in Markdown."""
-    for table in (_methods, _variants, _weighted, _seconds):
+    for table in (_methods, _motions, _variants, _frames, _weighted, _seconds):
         lines = table(results)
         if lines:
             print("\n" + "\n".join(lines))
@@ -95,12 +96,28 @@ def _methods(results: Results) -> list[str]:
     return _table(head, rows)
 
 
+def _motions(results: Results) -> list[str]:
+    rows = {method: results[f"motion {method}"] for method in METHODS if f"motion {method}" in results}
+    head = ["", "change", "change of change", "fast colour", "with onsets"]
+    return _table(head, [[method, *(f"{row[name]:.2f}" for name in head[1:])] for method, row in rows.items()])
+
+
 def _variants(results: Results) -> list[str]:
     rows = []
     for key, value in results.items():
         if key.startswith(("table 5.2", "figure 5.5", "figure 5.6")):
             rows.append([key, Median.of(value["raw"]).text(3), Median.of(value["corrected"]).text(2)])
     return _table(["as fed", "raw", "corrected"], rows)
+
+
+def _frames(results: Results) -> list[str]:
+    rows = []
+    for key, value in results.items():
+        if key.startswith("frames of "):
+            scores = [Median.of(value["raw"]).text(3), Median.of(value["corrected"]).text(2)]
+            far = [f"{value[name]:.2f}" for name in ("pictures", "w", "radius")]
+            rows.append([key.removeprefix("frames of "), *scores, *far])
+    return _table(["on frames", "raw", "corrected", "pictures", "w", "radius"], rows)
 
 
 def _weighted(results: Results) -> list[str]:

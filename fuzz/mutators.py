@@ -49,14 +49,14 @@ _DECIMALS: Final = (
 _KEYS: Final = (
     "schema", "name", "about", "palette", "seeds", "truncation", "label", "latents", "base", "vividness", "sequences",
     "strategy", "vectors", "fields", "envelope", "feature", "contrast", "release", "smooth", "depth", "merge",
-    "modulator",
-    "intensity", "bars", "seconds", "k", "noise", "strength", "amplitude", "low", "high", "slow", "fast", "sigma",
-    "render", "fps", "size", "fit", "made_with", "program", "model", "seed",
+    "modulator", "synthesizers", "synthesizer", "kind", "motion_seed", "coefficients", "steps", "correction", "calm",
+    "weights", "levels", "intensity", "bars", "seconds", "k", "noise", "strength", "amplitude", "low", "high", "slow",
+    "fast", "sigma", "render", "fps", "size", "fit", "made_with", "program", "model", "seed",
 )  # fmt: skip
 _WORDS: Final = (
     "loop", "feature", "segmentation", "blend", "average", "modulate", "deep", "middle", "shallow", "24000/1001", "1x1",
-    "widen", "pad", "../../etc/passwd", "\\u001b[2J", "\\u202e", "\\ud800", "x" * 300, "", *FEATURES, *SEGMENTABLE,
-    *(f"{source}.rms" for source in SOURCES), "a.b.rms",
+    "widen", "pad", "synthesizer", "hippo", "trained", "../../etc/passwd", "\\u001b[2J", "\\u202e", "\\ud800", "",
+    "x" * 300, *FEATURES, *SEGMENTABLE, *(f"{source}.rms" for source in SOURCES), "a.b.rms",
 )  # fmt: skip
 _TOML_TOKENS: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|[A-Za-z_][\w-]*|[+-]?[0-9][\w.+-]*|\s+|[^\w\s]')
 
@@ -275,7 +275,8 @@ def _change_safetensors(data: bytes, draw: Random, change: Change) -> bytes:
             content = change(content)
         case 1:
             described = header.get("__metadata__", {})
-            described["stylegan2"] = json.dumps(_change_tree(json.loads(described.get("stylegan2", "{}")), draw))
+            key = draw.choice([*described, "stylegan2"])
+            described[key] = json.dumps(_change_tree(json.loads(described.get(key, "{}")), draw))
             header["__metadata__"] = described
         case 2:
             name = draw.choice(list(header))
@@ -298,7 +299,26 @@ def _change_tree(node: Any, draw: Random) -> Any:
         place = draw.randrange(len(node))
         return [*node[:place], _change_tree(node[place], draw), *node[place + draw.choice((0, 1, 1, 1)) :]]
     return draw.choice(
-        (*NUMBERS, "F16", "BF16", "F64", "U8", "C64", "skip", "resnet", "orig", None, True, [], {}, [node], 1e308, 0.5)
+        (
+            *NUMBERS,
+            "F16",
+            "BF16",
+            "F64",
+            "F8_E8M0",
+            "F4",
+            "U8",
+            "C64",
+            "skip",
+            "resnet",
+            "orig",
+            None,
+            True,
+            [],
+            {},
+            [node],
+            1e308,
+            0.5,
+        )
     )
 
 
@@ -338,6 +358,7 @@ def mutate_metadata(data: bytes, draw: Random, change: Change) -> bytes:
 MUTATORS: Final[dict[str, Mutator]] = {
     "presets": mutate_preset,
     "models": mutate_model,
+    "synthesizers": mutate_model,
     "audio": mutate_media,
     "videos": mutate_media,
     "metadata": mutate_metadata,

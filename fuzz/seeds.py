@@ -19,7 +19,10 @@ import soundfile
 import torch
 
 from audioreactive.ffmpeg import ffmpeg_path
-from audioreactive.patches.schema import Patch
+from audioreactive.learn.generators import KINDS
+from audioreactive.learn.model_file import Configuration, SynthesizerNetwork, embeddable, write_model
+from audioreactive.patches.randomizer import draw_around
+from audioreactive.patches.schema import Hippo, Patch
 from audioreactive.presets import MadeWith, RenderDefaults, preset_of, preset_text, shipped_presets
 from audioreactive.video import VideoSettings, VideoWriter
 from fuzz.targets import CORPUS
@@ -190,11 +193,26 @@ def models(folder: Path) -> None:
     )
 
 
+def synthesizers(folder: Path) -> None:
+    """The smallest synthesizer of every kind."""
+    for kind in KINDS:
+        torch.manual_seed(1)
+        write_model(SynthesizerNetwork(Configuration(kind=kind, hidden=1, depth=1)), folder / f"{kind}.safetensors")
+
+
 # The other targets.
 
 
 def presets(folder: Path) -> None:
-    """Drawn ones, shipped ones, and the least."""
+    """Drawn ones, shipped ones, those with synthesizers, and the least."""
+    with tempfile.TemporaryDirectory() as made:
+        synthesizers(Path(made))
+        trained = embeddable(Path(made) / "transformer.safetensors", 7)
+    for name, synthesizer in (
+        ("hippo", Hippo(kind="hippo", name="it", coefficients=8, steps=1, weights={"onsets": 10.0})),
+        ("trained", trained),
+    ):
+        (folder / f"{name}.toml").write_text(preset_text(preset_of(draw_around(synthesizer, 1), render=RATE)))
     (folder / "least.toml").write_text(LEAST)
     for name, path in shipped_presets().items():
         if path.stat().st_size < 4096:
@@ -244,7 +262,7 @@ def metadata(folder: Path) -> None:
 
 def main() -> None:
     """Write the corpus anew."""
-    for make in (presets, models, audio, videos, metadata):
+    for make in (presets, models, synthesizers, audio, videos, metadata):
         with tempfile.TemporaryDirectory() as made:
             make(Path(made))
             shutil.rmtree(CORPUS / make.__name__, ignore_errors=True)

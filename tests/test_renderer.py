@@ -6,6 +6,7 @@ import re
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from audioreactive.renderer import (
     to_pixels,
     to_uint8,
     total_memory,
+    useful_threads,
 )
 from audioreactive.video import VideoSettings, VideoWriter, ffmpeg_path, output_format
 from audioreactive.video.formats import raw_input
@@ -37,6 +39,7 @@ class Recorder:
 
     device = torch.device("cpu")
     compiled = False
+    architecture = SimpleNamespace(convolutions=list)
 
     def __init__(self, frames: int) -> None:
         self.length, self.asked = frames, []
@@ -104,6 +107,29 @@ def test_the_batch_fits_the_memory_that_there_is(monkeypatch) -> None:
         monkeypatch.setattr(renderer, "total_memory", lambda device, memory=memory: memory)
         assert default_batch(torch.device("cpu"), network) == batch
     assert total_memory(torch.device("cpu")) > 1 << 28
+
+
+def test_a_small_network_computes_on_one_thread(monkeypatch) -> None:
+    small = Generator.random(img_resolution=8, channel_base=32, seed=0, z_dim=8, w_dim=8, mapping_layers=1)
+    # 8 -> 8 channels at 4², 8 -> 4 and 4 -> 4 at 8², by 3 × 3.
+    work = 9 * (8 * 8 * 16 + 8 * 4 * 64 + 4 * 4 * 64)
+    found = []
+    for at_least, threads in ((work + 1, 1), (work, 1), (work // 2, 2), (work // 5, 5)):
+        monkeypatch.setattr(renderer, "WORK_OF_A_THREAD", at_least)
+        found.append(useful_threads(small) == threads)
+    assert all(found)
+    before, recorder = torch.get_num_threads(), Recorder(8)
+    try:
+        for given, wanted, taken in ((3, 1, 1), (3, 2, 2), (2, 8, 2)):
+            torch.set_num_threads(given)
+            monkeypatch.setattr(renderer, "useful_threads", lambda generator, wanted=wanted: wanted)
+            batches = Renderer(recorder, recorder, recorder, batch=4).batches([0, 4])
+            next(batches)
+            assert torch.get_num_threads() == taken
+            batches.close()
+            assert torch.get_num_threads() == given
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

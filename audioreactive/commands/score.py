@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import click
@@ -52,13 +53,18 @@ CLEAR_PEAK = 0.001
 """`ScoreCard.lag_p` up to which a peak counts as clear; random pictures come there 4 times in 240."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
+BY_CHANCE = 0.05
+"""How often chance alone may bring any pair into the text, were pairs independent and normally distributed."""
 
 
 def describe(card: ScoreCard) -> str:
     """The score, for a person."""
     total = card.total
     verdict = "a reaction" if total.z > 2 else "no more than chance"
-    strongest = sorted(card.cells, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
+    # The best of so many pairs is high by chance too (Šidák, 1967).
+    least = NormalDist().inv_cdf((1 - BY_CHANCE) ** (1 / len(card.cells)))
+    moved = [cell for cell, score in card.cells.items() if score.z > least]
+    strongest = sorted(moved, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
     return "\n".join(
         [
             f"score   {total.z:+.1f} deviations above chance: {verdict} (p = {total.p:.3f})",
@@ -68,6 +74,7 @@ def describe(card: ScoreCard) -> str:
             "",
             "what moves what",
             *(f"  {card.cells[cell].z:+6.1f}  {cell[0]:20} {cell[1]}" for cell in strongest),
+            *([] if strongest else [f"  none of {len(card.cells)} pairs is beyond what chance gives the best of them"]),
         ]
     )
 

@@ -80,6 +80,14 @@ if TYPE_CHECKING:
     metavar="WEIGHT",
     help="How much the way that the motion goes counts against it; 0 as in the thesis.",
 )
+@click.option(
+    "--pace",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="How much it counts that the motion is fast where the sound is; 0 as in the thesis.",
+)
 @weight_option
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
 @model_option
@@ -87,8 +95,8 @@ if TYPE_CHECKING:
 @quiet_option
 def command(
     music: Path, output: Path, supervised: bool, lessons: int, best_of: int, kind: str, depth: int, decoder: str,
-    residual: bool, examples: int, batch: int, learning_rate: float, correction: float,
-    calm: float, weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
+    residual: bool, examples: int, batch: int, learning_rate: float, correction: float, calm: float, pace: float,
+    weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a synthesizer on a folder of music.
 
@@ -114,7 +122,7 @@ def command(
         kind=kind,  # type: ignore[arg-type]
         depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons,
         best_of=best_of, examples=examples, batch=batch, learning_rate=learning_rate, correction=correction,
-        calm=calm, weights=dict(weights), seed=seed,
+        calm=calm, pace=pace, weights=dict(weights), seed=seed,
     )  # fmt: skip
     mapper = None
     if plan.learned_decoder:

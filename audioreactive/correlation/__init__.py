@@ -2,7 +2,9 @@
 
 matrices         correlations between two tables over the same frames
 video_features   what moves in a video: Table 3.2
+sides            the features of one side, ready to be compared
 chance           sound against picture, and both against chance
+lag              by how much one of them comes late
 files            a video and its sound -> a score
 """
 

@@ -5,22 +5,21 @@ anything slow (section 3.4.4). Here it is compared with its own distribution ove
 against the picture. A shift keeps everything that either of them is, their smoothness, beat and loudness, and takes
 away only that one follows the other; what is left above chance is reaction.
 
-Conventions: T frames. Every feature is centred in windows of some seconds, since what drifts over a song is no
-reaction, and divided by its norm, so that each counts alike; the features of each side then stand side by side,
-weighted, and one rotation is sought for the whole video. Their correlation is |AᵀB|* / (|A| |B|), and time and memory
-are linear in T. A lag is the number of frames by which the sound comes later than the picture that follows it.
+Conventions: T frames. The features of each side stand beside each other as in `sides`, weighted, and one rotation is
+sought for the whole video. Their correlation is |AᵀB|* / (|A| |B|), and time and memory are linear in T.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from audioreactive.correlation.lag import lag_curve
+from audioreactive.correlation.sides import Side, norm_of, window_edges
 from audioreactive.errors import ScoreError
 
 if TYPE_CHECKING:
@@ -29,23 +28,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.float32]
-    Tables = Mapping[str, FloatArray]
-    Weights = Mapping[str, float]
+    from audioreactive.correlation.sides import FloatArray, Tables, Weights
 
-WINDOW = 16.0
-"""Seconds: the length of the thesis' snippets (section 3.4.1). What drifts over longer times is no reaction."""
-FEWEST_WINDOWS = 4
-"""Shorter videos have shorter windows: one of them holds the seam of a sound that is shifted round and round, where
-slow motion fits worse than it would by chance, and that must not be all of them."""
 FEWEST_FRAMES = 240
 """Frames below which there are not shifts enough to say what chance does."""
 SHIFTS = 256
 FEWEST_SHIFTS = 200
 LARGEST_LAG = 2.0
 """Seconds, to both sides, in which the peak is sought."""
-FORGOTTEN = 0.1
-"""Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
 _AT_ONCE = 16
 """Shifts whose cross-products are held together."""
 
@@ -79,7 +69,7 @@ class ScoreCard:
     lag: int
     """Frames by which the sound comes later than the picture that follows it; 0 in step."""
     lags: Mapping[int, float]
-    """Lag in frames -> deviations above chance, of what changes from frame to frame in all features."""
+    """Lag in frames -> deviations above chance, of what the picture's changes owe to those of the sound (`lag`)."""
     shifts: tuple[int, ...]
     """The circular shifts in frames that stand for chance."""
 
@@ -100,8 +90,9 @@ class ScoreCard:
 
     @property
     def lag_p(self) -> float:
-        """How often chance alone has so high a peak: the best of so many lags, were they independent and their
-        correlations normally distributed (Šidák, 1967). Changes have longer tails: small values are too small.
+        """How often chance alone has so high a peak: the best of so many lags, were they independent and normally
+        distributed (Šidák, 1967). Of slow pictures, chance is known from few independent shifts, and small values are
+        too small.
         """
         one = math.erfc(self.peak / math.sqrt(2)) / 2
         return -math.expm1(len(self.lags) * math.log1p(-min(one, 1 - 1e-12)))
@@ -122,13 +113,16 @@ def score_features(
         heard: name -> (T, C), features of the sound.
         seen: name -> (T, C), features of the picture, or of what the picture is made of.
         fps: frames a second.
-        more: further features of the sound for the cells, which the total leaves out.
+        more: further features of the sound for the cells and the lag, which the total leaves out.
         heard_weights: name -> weight in the total; 1 where nothing is said.
         seen_weights: likewise.
 
     Raises:
         ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
+        ValueError: the tables are not all (T, C), of the same T and of finite values; or a name stands in two places.
     """
+    if twice := sorted(set(heard) & set(more or {})):
+        raise ValueError(f"{', '.join(twice)} stands in both heard and more; leave it out of one of them")
     sound, picture = dict(heard) | dict(more or {}), dict(seen)
     return _card(_compared(sound, picture, fps, len(heard), heard_weights or {}, seen_weights or {}), fps)
 
@@ -136,26 +130,21 @@ def score_features(
 def score_once(
     heard: dict[str, FloatArray], seen: dict[str, FloatArray], *, fps: Fraction, more: dict[str, FloatArray]
 ) -> ScoreCard:
-    """`score_features` of tables that nobody needs any more: they are taken out of the dictionaries one by one, so that
-    the memory holds each feature once.
+    """`score_features` of tables that nobody needs any more: they are taken out of the dictionaries, and what was seen
+    is worked on where it lies, so that the memory holds each feature once.
     """
     in_total = len(heard)
     heard |= more
     more.clear()
-    return _card(_compared(heard, seen, fps, in_total, {}, {}), fps)
+    return _card(_compared(heard, seen, fps, in_total, {}, {}, in_place=True), fps)
 
 
 def _card(pair: _Pair, fps: Fraction) -> ScoreCard:
     shifts, lags = pair.chance_shifts(), range(-pair.widest, pair.widest + 1)
     true, true_cells = pair.values([0], cells=True)
     chance, chance_cells = pair.values(shifts, cells=True)
-    # What is smooth fits nearly as well a little earlier or later; its changes do not (Box & Jenkins' prewhitening).
-    changes = pair.of_changes()
-    # At lag k the sound is k frames late: rolled back by k, it is in step.
-    around, _ = changes.values([-lag for lag in lags], cells=False)
-    by_chance, _ = changes.values(shifts, cells=False)
-    around = (around - by_chance.mean()) / max(float(by_chance.std()), 1e-12)
-    curve = dict(zip(lags, map(float, around), strict=True))
+    above = lag_curve(pair.sound, pair.picture, fps=fps, lags=lags, shifts=shifts)
+    curve = dict(zip(lags, above, strict=True))
     names = [(a, b) for a in pair.sound.names for b in pair.picture.names]
     cells = zip(names, true_cells[0].ravel(), chance_cells.reshape(len(shifts), -1).T, strict=True)
     return ScoreCard(
@@ -181,6 +170,7 @@ def score_total(
 
     Raises:
         ScoreError: likewise.
+        ValueError: likewise.
     """
     pair = _compared(dict(heard), dict(seen), fps, len(heard), heard_weights or {}, seen_weights or {})
     true, _ = pair.values([0], cells=False)
@@ -195,19 +185,33 @@ def _compared(
     in_total: int,
     heard_weights: Weights,
     seen_weights: Weights,
+    *,
+    in_place: bool = False,
 ) -> _Pair:
     """Empties both dictionaries; the first `in_total` of what was heard are in the total."""
-    frames = len(next(iter(heard.values())))
+    frames = _frames_of([*heard.items(), *seen.items()])
     check_frames(frames, fps)
-    edges = _window_edges(frames, fps)
-    sound = _Side(heard, edges, heard_weights, in_total)
+    edges = window_edges(frames, fps)
+    sound = Side(heard, edges, heard_weights, in_total)
     # Centring one side of a product is enough: the other side's means then meet zeros.
-    picture = _Side(seen, edges, seen_weights, len(seen), centred=True)
-    if not sound.total_columns.any():
+    picture = Side(seen, edges, seen_weights, len(seen), centred=True, in_place=in_place)
+    if not any(feature.any() for feature in sound.in_total):
         raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
-    if not picture.total_columns.any():
+    if not any(feature.any() for feature in picture.in_total):
         raise ScoreError("nothing changes in the picture, so there is nothing that could react; check the video")
     return _Pair(sound, picture, widest=min(round(LARGEST_LAG * fps), frames // 4))
+
+
+def _frames_of(tables: Sequence[tuple[str, FloatArray]]) -> int:
+    """T, which all of them share."""
+    first, frames = tables[0][0], len(tables[0][1])
+    for name, table in tables:
+        if table.ndim != 2 or len(table) != frames:
+            raise ValueError(f"{name} is of shape {table.shape}; all tables are (T, C), and {first} has T = {frames}")
+        # A sum is finite only if all of it is; it needs no table of its own, as isfinite would.
+        if not np.isfinite(table.sum(dtype=np.float64)):
+            raise ValueError(f"{name} holds values that are not finite; a feature without a value is 0")
+    return frames
 
 
 def check_frames(frames: int, fps: Fraction) -> None:
@@ -232,88 +236,15 @@ def _spread(low: int, high: int, count: int) -> list[int]:
     return sorted(set(np.linspace(low, high, min(count, high - low + 1)).round().astype(int).tolist()))
 
 
-def _window_edges(frames: int, fps: Fraction) -> list[int]:
-    """Windows of about WINDOW seconds, all alike; at least FEWEST_WINDOWS."""
-    count = max(round(frames / (WINDOW * fps)), FEWEST_WINDOWS)
-    return [round(frames * i / count) for i in range(count + 1)]
-
-
-class _Side:
-    """The features of one side, ready to be compared: (T, C) float32, one block of columns a feature.
-
-    Takes each table out of the dictionary when its columns are made.
-    """
-
-    def __init__(
-        self,
-        tables: dict[str, FloatArray],
-        edges: Sequence[int],
-        weights: Weights,
-        in_total: int,
-        *,
-        centred: bool = False,
-    ) -> None:
-        self.names = tuple(tables)
-        self.edges, self.centred = edges, centred
-        widths = [table.shape[1] for table in tables.values()]
-        starts = np.cumsum([0, *widths])
-        self.blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
-        self.block_of = torch.from_numpy(np.repeat(np.arange(len(widths)), widths))
-        # Column after column in memory, which is then taken up as the tables give theirs back.
-        self.columns = torch.empty(int(starts[-1]), len(next(iter(tables.values())))).T
-        """Each block centred over the video, or in the windows, and of norm 1 once it is centred in them; 0 if it never
-        changes."""
-        for block, name in zip(self.blocks, self.names, strict=True):
-            _scale(tables.pop(name), edges, self.columns[:, block], centred=centred)
-        total = [float(weights.get(name, 1.0)) for name in self.names[:in_total]]
-        self.weights = torch.tensor(total, dtype=torch.float64)
-        self.total_width = int(starts[in_total])
-        self.column_weights = torch.from_numpy(np.repeat(total, widths[:in_total]))
-
-    @property
-    def total_columns(self) -> torch.Tensor:
-        """(T, C) of the features that the total takes in."""
-        return self.columns[:, : self.total_width]
-
-    def to_changes(self) -> None:
-        """Turn each feature into what changes from frame to frame, in place; of norm 1 again."""
-        for block in self.blocks:
-            columns = self.columns[:, block]
-            changes = torch.diff(columns, dim=0, prepend=columns[:1])
-            if self.centred:  # each window has a zero of its own
-                changes[self.edges[1:-1]] = 0
-            _scale(changes.numpy(), self.edges, columns, centred=self.centred)
-
-    def memory(self) -> int:
-        """Frames after which the features have forgotten themselves: where their autocorrelation stays below a tenth
-        for the first time, at most a quarter of the video.
-        """
-        frames = len(self.columns)
-        size = 1 << (2 * frames - 1).bit_length()
-        power = torch.zeros(size // 2 + 1, dtype=torch.float64)
-        for column in self.total_columns.T:
-            power += torch.fft.rfft(_centred(column.double(), self.edges), size).abs().square()
-        correlation = torch.fft.irfft(power, size)[: frames // 4 + 1]
-        below = torch.nonzero(correlation < FORGOTTEN * correlation[0])
-        return int(below[0]) if len(below) else frames // 4
-
-
 class _Pair:
     """The correlations of a sound and a picture, at any shift of the sound."""
 
-    def __init__(self, sound: _Side, picture: _Side, *, widest: int) -> None:
+    def __init__(self, sound: Side, picture: Side, *, widest: int) -> None:
         self.sound, self.picture, self.widest = sound, picture, widest
-        self.seen = picture.columns
-        self.frames = len(self.seen)
-        norms = [_norm(self.seen[:, block]) for block in picture.blocks]
+        self.frames = picture.frames
+        norms = [norm_of(feature) for feature in picture.features]
         self.seen_blocks = torch.tensor(norms, dtype=torch.float64)
         self.seen_total = float((self.seen_blocks[: len(picture.weights)] * picture.weights).norm())
-
-    def of_changes(self) -> _Pair:
-        """The pair of what changes from frame to frame; this one is of no use afterwards."""
-        self.sound.to_changes()
-        self.picture.to_changes()
-        return _Pair(self.sound, self.picture, widest=self.widest)
 
     def chance_shifts(self) -> list[int]:
         """The shifts of the sound that stand for chance, in frames."""
@@ -328,7 +259,7 @@ class _Pair:
         energies = self._energies(torch.tensor(shifts))
         for start in range(0, len(shifts), _AT_ONCE):
             some = shifts[start : start + _AT_ONCE]
-            cross = torch.stack([self._cross(shift) for shift in some]).double()
+            cross = torch.stack([self.sound.cross(self.picture, shift) for shift in some]).double()
             energy = energies[start : start + _AT_ONCE]
             totals.append(self._total(cross, energy))
             if cells:
@@ -336,20 +267,12 @@ class _Pair:
         joined = torch.cat(pairs).numpy() if pairs else np.zeros((len(shifts), 0, 0))
         return torch.cat(totals).numpy(), joined
 
-    def _cross(self, shift: int) -> torch.Tensor:
-        """(A, B): AᵀB of the sound, rolled by `shift` frames, and the picture."""
-        frames = self.frames
-        shift %= frames
-        sound = self.sound.columns
-        cross: torch.Tensor = sound[: frames - shift].T @ self.seen[shift:]
-        return cross + sound[frames - shift :].T @ self.seen[:shift] if shift else cross
-
     def _energies(self, shifts: torch.Tensor) -> torch.Tensor:
         """(n, A) squared norms of the sound's columns, rolled by each shift and centred in the picture's windows."""
         edges = torch.tensor(self.sound.edges)
         first, last = ((some - shifts[:, None]) % self.frames for some in (edges[:-1], edges[1:]))  # [n, windows]
-        found = torch.empty(len(shifts), self.sound.columns.shape[1], dtype=torch.float64)
-        for i, column in enumerate(self.sound.columns.T):
+        found = torch.empty(len(shifts), len(self.sound.block_of), dtype=torch.float64)
+        for i, column in enumerate(column for feature in self.sound.features for column in feature.T):
             values = column.double()
             until = torch.nn.functional.pad(values.cumsum(0), (1, 0))
             sums = until[last] - until[first] + torch.where(last <= first, until[-1], 0.0)
@@ -361,7 +284,8 @@ class _Pair:
         weighted = cross[:, : sound.total_width, : picture.total_width]
         weighted = weighted * sound.column_weights[:, None] * picture.column_weights
         norm = (energy[:, : sound.total_width] * sound.column_weights.square()).sum(1).sqrt()
-        return _nuclear(weighted) / (norm * self.seen_total)
+        size = norm * self.seen_total
+        return torch.where(size > 1e-9, _nuclear(weighted) / size.clamp(min=1e-9), 0.0)
 
     def _cells(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
         """(n, heard, seen)."""
@@ -375,40 +299,6 @@ class _Pair:
                     values[:, i, j] = _nuclear(cross[:, rows, columns])
         size = norms[:, :, None] * self.seen_blocks
         return torch.where(size > 1e-9, values / size.clamp(min=1e-9), 0.0)
-
-
-def _centred(columns: torch.Tensor, edges: Sequence[int]) -> torch.Tensor:
-    centred = torch.empty_like(columns)
-    for start, stop in pairwise(edges):
-        window = columns[start:stop]
-        centred[start:stop] = window - window.mean(0)
-    return centred
-
-
-def _scale(table: FloatArray, edges: Sequence[int], out: torch.Tensor, *, centred: bool) -> None:
-    """Fill `out`, (T, C) float32, with the table centred over the video or in windows; of norm 1 in windows.
-
-    Column by column: a working copy in float64 of all would take more memory than the features themselves.
-    """
-    square = 0.0
-    for i, column in enumerate(table.T):
-        values = torch.from_numpy(column.astype(np.float64))[:, None]
-        values -= values.mean()
-        inside = _centred(values, edges)
-        square += float(inside.square().sum())
-        out[:, i] = (inside if centred else values)[:, 0]
-    norm = math.sqrt(square)
-    largest = float(np.abs(table).max(initial=0)) * math.sqrt(table.size)
-    # Float32 rounds a constant to six digits or so; less than that is no change.
-    if norm > 1e-6 * largest:
-        out /= norm
-    else:
-        out.zero_()
-
-
-def _norm(columns: torch.Tensor) -> float:
-    """Frobenius norm, summed in float64 column by column."""
-    return math.sqrt(sum(float(column.double().square().sum()) for column in columns.T))
 
 
 def _sum_blocks(values: torch.Tensor, block_of: torch.Tensor, count: int) -> torch.Tensor:

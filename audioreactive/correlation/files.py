@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audioreactive.audio import check_file
 from audioreactive.correlation.chance import check_frames, score_once
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
+from audioreactive.memory import give_back
 from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.video import frame_times, probe, read_frames
 from audioreactive.video.reader import SOUND_FILE
@@ -56,13 +58,16 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         fps, order = _even(times.frames)
         kind = "more frames than can be heard in step" if times.is_even(info.fps) else "no constant frame rate"
         progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
-    check_frames(info.frames if order is None else len(order), fps)  # before anything takes time
+    length = info.frames if order is None else len(order)
+    check_frames(length, fps)  # before anything takes time
     sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
+    check_file(sound)  # before the bar begins
     with track_share(progress, "listening") as report:
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
-    with progress.track("watching", info.frames if order is None else len(order), "frame") as advance:
+    give_back()  # the analysis itself, which lies on grids of its own
+    with progress.track("watching", length, "frame") as advance:
         frames = read_frames(video) if order is None else _reordered(read_frames(video), order)
-        seen = watch(_counted(frames, advance))
+        seen = watch(_counted(frames, advance), expected=length)
     late = round(start * fps) if abs(start) > SAME_START else 0
     heard, more = sound_tables(features)
     length = len(next(iter(seen.values())))

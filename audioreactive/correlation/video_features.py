@@ -64,13 +64,16 @@ VIDEO_FEATURES: dict[str, VideoFeature] = {
 
 _WIDTHS = (96, 96, 1, SPECTRUM_BANDS, 1, DIRECTIONS)
 """Columns of what is measured of each frame: both histograms, variance, spectrogram, difference, directogram."""
-_BLOCK = 1024  # a multiple of BATCH
-"""Frames whose measurements lie in one piece of memory."""
+_BLOCK = 1024
+"""Rows that are worked on at once, or that there is room for where nobody knows how many frames come."""
 
 
-def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
-    """(H, W, 3) uint8 RGB frames in order -> name -> (T, C) float32 for each of VIDEO_FEATURES; empty of no frames."""
-    measured = _measured(frames)
+def watch(frames: Iterable[NDArray[np.uint8]], *, expected: int = _BLOCK) -> dict[str, FloatArray]:
+    """(H, W, 3) uint8 RGB frames in order -> name -> (T, C) float32 for each of VIDEO_FEATURES; empty of no frames.
+
+    `expected` is about how many frames will come: with more, the tables are copied once or twice to grow.
+    """
+    measured = _measured(frames, expected)
     if not len(measured[0]):
         return {name: np.zeros((0, feature.channels), np.float32) for name, feature in VIDEO_FEATURES.items()}
     rgb, hsv, variance, spectrum, difference, directions = measured
@@ -90,34 +93,30 @@ def watch(frames: Iterable[NDArray[np.uint8]]) -> dict[str, FloatArray]:
         "absolute_difference": difference,
         "directogram": directions,
         # As for sound, gains count by their ratio; the floor, a tenth of the mean, keeps still bands quiet.
-        "spectral_onsets": _flux((spectrum + 0.1 * spectrum.mean(0) + 1e-9).log()),
+        "spectral_onsets": _flux(spectrum, log_floor=0.1 * spectrum.mean(0)),
         "flow_onsets": _flux(directions),
     }
     return {name: table.numpy() for name, table in features.items()}
 
 
-def _measured(frames: Iterable[NDArray[np.uint8]]) -> list[torch.Tensor]:
+def _measured(frames: Iterable[NDArray[np.uint8]], expected: int) -> list[torch.Tensor]:
     """(T, C) for each of _WIDTHS: what is measured of each frame.
 
-    It is kept in few large pieces. Many small ones would lie scattered among the large tables of a batch, and the C
-    library could not use those tables' memory again: a megabyte for each frame.
+    Room for all is taken at once, of which the system gives what is filled. Many small pieces would lie scattered among
+    the large tables of a batch, and the C library could not use those tables' memory again: a megabyte for each frame.
     """
-    pieces: list[list[torch.Tensor]] = [[] for _ in _WIDTHS]
+    tables = [torch.empty(max(expected, BATCH), width) for width in _WIDTHS]
     watcher: _Watcher | None = None
     count = 0
     for batch in _batches(frames):
         watcher = watcher or _Watcher(*batch.shape[1:3])
-        first = count % _BLOCK
-        for part, table in zip(pieces, watcher.measure(batch).split_with_sizes(_WIDTHS, dim=1), strict=True):
-            if not first:
-                part.append(torch.empty(_BLOCK, table.shape[1]))
-            part[-1][first : first + len(batch)] = table
-        count += len(batch)
-    tables = []
-    for part, width in zip(pieces, _WIDTHS, strict=True):
-        tables.append(torch.cat(part)[:count] if part else torch.empty(0, width))
-        part.clear()  # before the next is joined
-    return tables
+        stop = count + len(batch)
+        if stop > len(tables[0]):
+            tables = [torch.cat([table, torch.empty_like(table)]) for table in tables]
+        for table, values in zip(tables, watcher.measure(batch).split_with_sizes(_WIDTHS, dim=1), strict=True):
+            table[count:stop] = values
+        count = stop
+    return [table[:count] for table in tables]
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
@@ -237,9 +236,15 @@ def _rms(bands: torch.Tensor) -> torch.Tensor:
     return bands.square().mean(1, keepdim=True).sqrt()
 
 
-def _flux(bands: torch.Tensor) -> torch.Tensor:
-    """(T, C) -> (T, 1): what the bands gained since the frame before, losses not counted."""
+def _flux(bands: torch.Tensor, *, log_floor: torch.Tensor | None = None) -> torch.Tensor:
+    """(T, C) -> (T, 1): what the bands gained since the frame before, losses not counted; of their logarithms above a
+    floor, (C,), if there is one.
+    """
     gains = torch.zeros(len(bands), 1)
-    gains[1:] = bands.diff(dim=0).clamp_(min=0).mean(1, keepdim=True)
+    for start in range(1, len(bands), _BLOCK):
+        rows = bands[start - 1 : start + _BLOCK]
+        if log_floor is not None:
+            rows = (rows + log_floor + 1e-9).log()
+        gains[start : start + _BLOCK] = rows.diff(dim=0).clamp_(min=0).mean(1, keepdim=True)
     gains[:1] = gains[1:2] if len(gains) > 1 else 0
     return gains

@@ -7,7 +7,9 @@ without a feature of the harmonic or percussive part, nothing is separated.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioreactive.audio import ANALYSIS_RATE, let_go
+from audioreactive.errors import FeatureError
 from audioreactive.features import pitch, rhythm, separation, spectra, timbre
 from audioreactive.features.analysis import MIX
 
@@ -46,6 +49,10 @@ LOUDEST_SILENCE = 1e-6
 """Mean power of a spectrum's bins: about -92 dB against full scale, below the last bit of a CD."""
 _FOLDED = (80.0, 2000.0)
 """Hz between which the mix's harmony is looked for."""
+
+_LARGE_ROW = 128
+"""Bytes of a table's row from which on it lies in a file: 64 mel bands in two bytes each."""
+_ROWS = 1 << 12
 
 Measured = dict[str, "NDArray[Any]"]
 """`part.quantity` -> (frames, C) raw values: float32, but for the attacks, which are int16 in steps of ATTACK_STEP."""
@@ -82,23 +89,76 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
     notes        constant-Q chroma, coarse grid            harmony  the mix's spectrum, folded to twelve notes
     """
     tuning = _tuning(samples) if wanted.notes else 0.0
-    measured: Measured = {}
+    shelves: dict[str, _Shelf] = {}
     starts = range(0, len(samples), BLOCK)
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
+    with (
+        contextlib.ExitStack() as files,
+        ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool,
+    ):
         tasks = deque(pool.submit(_measure_block, samples, start, wanted, tuning) for start in starts)
         try:
-            for i, start in enumerate(starts):
+            for i in range(len(starts)):
                 # A block is let go once its values are in their place.
                 for key, hop, values in tasks.popleft().result():
-                    if key not in measured:
-                        frames = spectra.frame_count(len(samples), hop)
-                        measured[key] = np.empty((frames, values.shape[1]), values.dtype)
-                    measured[key][start // hop :][: len(values)] = values
+                    if key not in shelves:
+                        shelves[key] = files.enter_context(_Shelf(spectra.frame_count(len(samples), hop), values))
+                    shelves[key].add(values)
                 let_go(samples)
                 report((i + 1) / len(starts))
         finally:
             pool.shutdown(cancel_futures=True)
-    return measured
+        return {key: shelf.table() for key, shelf in shelves.items()}
+
+
+def pieces(table: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """A measured table in pieces of some rows, in order; what lies in a file is let go behind them."""
+    for start in range(0, len(table), _ROWS):
+        yield table[start : start + _ROWS]
+        let_go(table)
+
+
+class _Shelf:
+    """A measured table that is collected block after block.
+
+    Mel bands are most of what is measured, an hour of them 150 MB: tables of such rows lie in a temporary file, as the
+    samples do.
+    """
+
+    def __init__(self, frames: int, like: NDArray[Any]) -> None:
+        self._shape, self._dtype, self._filled = (frames, like.shape[1]), like.dtype, 0
+        large = like.shape[1] * like.itemsize >= _LARGE_ROW
+        self._file = tempfile.TemporaryFile() if large else None  # noqa: SIM115  # closed by __exit__
+        self._memory = None if large else np.empty(self._shape, like.dtype)
+
+    def __enter__(self) -> _Shelf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:  # a table that was mapped from it keeps it
+            self._file.close()
+
+    def add(self, values: NDArray[Any]) -> None:
+        """The next rows."""
+        if self._memory is not None:
+            self._memory[self._filled :][: len(values)] = values
+        elif self._file is not None:
+            try:
+                self._file.write(values.data)
+            except OSError as error:
+                raise FeatureError(
+                    f"the temporary folder {tempfile.gettempdir()!r} takes no more ({error.strerror}); "
+                    "the analysis of an hour needs 150 MB there: set TMPDIR to another folder"
+                ) from error
+        self._filled += len(values)
+
+    def table(self) -> NDArray[Any]:
+        """(frames, C), once all rows are there."""
+        assert self._filled == self._shape[0]
+        if self._file is None:
+            assert self._memory is not None
+            return self._memory
+        self._file.flush()
+        return np.asarray(np.memmap(self._file, self._dtype, "r", shape=self._shape))
 
 
 def _measure_block(samples: FloatArray, start: int, wanted: Wanted, tuning: float) -> list[Quantity]:

@@ -12,7 +12,7 @@ from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
 from audioreactive.features import beats, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
-from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure
+from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure, pieces
 from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ TEMPO_STRIDE = 8
 MOST_STEPS = 8192
 STEP_SECONDS = 0.5
 """Of the segmentations, where there are no beats."""
-_ROWS = 1 << 12
 
 
 def listen(
@@ -101,7 +100,7 @@ def _finish(key: str, measured: Measured) -> FloatArray:
         case "pulse":
             return _pulse(_onsets(part, measured, np.median))[:, None]
         case "mfcc":
-            return timbre.mfcc(_clipped(measured[f"{part}.colour"]))
+            return _mfcc(measured[f"{part}.colour"])
         case "spectral_flatness":
             return measured[f"{part}.flatness"]
         case "spectral_contrast":
@@ -114,26 +113,29 @@ def _finish(key: str, measured: Measured) -> FloatArray:
     raise AssertionError(f"no way to hear {key}")
 
 
-def _clipped(decibels: FloatArray) -> FloatArray:
-    clipped: FloatArray = np.maximum(decibels, decibels.max() - np.float32(TOP_DB))
-    return clipped
+def _mfcc(colour: FloatArray) -> FloatArray:
+    """(n, 20), of mel bands in decibels."""
+    floor = max(rows.max() for rows in pieces(colour)) - np.float32(TOP_DB)
+    return np.concatenate([timbre.mfcc(np.maximum(rows, floor)) for rows in pieces(colour)])
 
 
 def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.floating]]) -> FloatArray:
     """Flux over a part's mel bands; a band's are those of the mix's that lie in it."""
     band = separation.BANDS.get(part)
     attack = measured[f"{MIX if band else part}.attack"]
-    floor = np.float32(max(attack.max() * ATTACK_STEP - ONSET_DB, SILENCE_DB))
+    loudest = max(int(rows.max()) for rows in pieces(attack))
+    floor = np.float32(max(loudest * ATTACK_STEP - ONSET_DB, SILENCE_DB))
+    inside: slice | NDArray[np.bool_] = slice(None)
     if band:
         centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
-        attack = attack[:, (centres >= band.low) & (centres < band.high)]
+        inside = (centres >= band.low) & (centres < band.high)
     envelope = np.empty(len(attack), np.float32)
-    before = np.full((1, attack.shape[1]), floor)
-    for start in range(0, len(envelope), _ROWS):
-        decibels = attack[start : start + _ROWS] * np.float32(ATTACK_STEP)
-        rows = np.concatenate((before, np.maximum(decibels, floor)))
-        envelope[start : start + _ROWS] = aggregate(rhythm.flux(rows), axis=1)
-        before = rows[-1:]
+    before, start = None, 0
+    for piece in pieces(attack):
+        decibels = np.maximum(piece[:, inside] * np.float32(ATTACK_STEP), floor)
+        rows = np.concatenate((np.full_like(decibels[:1], floor) if before is None else before, decibels))
+        envelope[start : start + len(piece)] = aggregate(rhythm.flux(rows), axis=1)
+        before, start = rows[-1:].copy(), start + len(piece)
     onsets = rhythm.delayed(envelope[1:], n_fft=rhythm.ONSET_FFT, hop_length=FINE_HOP)
     # librosa hears nothing before the second spectrum; but a song that starts with a stroke has an onset there.
     onsets[0] = envelope[0]

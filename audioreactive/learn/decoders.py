@@ -7,14 +7,17 @@ rest; what it does to latents and noise stands in `patches.latents` and `patches
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
-from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
+from audioreactive.learn.tables import RATE
+from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH, Depth
 from audioreactive.streams import named_stream
 
 REACH = 0.9
@@ -22,11 +25,15 @@ REACH = 0.9
 on which the model's latents lie."""
 SWING = 0.5
 """Root mean square of a noise map's motion before it is bounded; latents' is 1. Noise that flickers is no motion."""
+GLIDE: dict[Depth, float] = {"deep": 0.05, "middle": 0.05, "shallow": 0.1}
+"""Seconds: standard deviation of the filter that a depth group's motion goes through. Forms and textures keep half of
+what swings 3.7 times a second; what is faster trembles. Colours keep half of what swings 1.9 times a second, and a
+hundredth of what swings 4.8 times; what is faster flashes."""
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 
 
 def residual_motion(envelopes: Tensor) -> Tensor:
-    """(B, T, 17) -> (B, T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
+    """(..., T, 17) -> (..., T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
 
     A sequence's motion x, of root mean square 1 over the clip, becomes REACH · x / sqrt(1 + |x|²): small motions are
     kept as they are, large ones bend towards the edge of the ball. Where nothing moves, nothing does.
@@ -36,12 +43,24 @@ def residual_motion(envelopes: Tensor) -> Tensor:
         part = envelopes[..., list(columns)]
         part = part - part.mean(-2, keepdim=True)
         if columns[0] < _LATENTS:
+            part = _gliding(part, GLIDE[DEPTHS[columns[0] // VECTORS_PER_DEPTH]])
             size = part.square().sum(-1, keepdim=True).mean(-2, keepdim=True)
             motion[..., list(columns)] = _bounded(part / size.clamp_min(1e-12).sqrt())
         else:
             size = part.square().mean(-2, keepdim=True)
             motion[..., list(columns)] = _bounded((SWING * part / size.clamp_min(1e-12).sqrt())[..., None])[..., 0]
     return motion
+
+
+def _gliding(part: Tensor, seconds: float) -> Tensor:
+    """(..., T, C), smoothed over time by a Gaussian of this standard deviation; held at both ends."""
+    deviation = seconds * float(RATE)
+    reach = math.ceil(3 * deviation)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=part.dtype) / deviation).square())
+    columns = part.mT
+    rows = functional.pad(columns.reshape(-1, 1, columns.shape[-1]), (reach, reach), mode="replicate")
+    smooth = functional.conv1d(rows, (taps / taps.sum())[None, None])
+    return smooth.view(columns.shape).mT
 
 
 def _bounded(part: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -63,13 +62,19 @@ def fixed_features(images: Tensor) -> Tensor:
 
 def frechet(first: Tensor, second: Tensor) -> float:
     """Fréchet distance of two normal distributions fitted to features (Heusel et al. 2017, arXiv:1706.08500, eq. 6)."""
-    import scipy.linalg
+    a, b = first.double(), second.double()
+    covariances = torch.cov(a.T), torch.cov(b.T)
+    # The trace of (CD)^½ is the sum of the singular values of C^½ D^½, which few samples do not upset.
+    together = torch.linalg.svdvals(_root(covariances[0]) @ _root(covariances[1])).sum()
+    spread = covariances[0].trace() + covariances[1].trace() - 2 * together
+    return float((a.mean(0) - b.mean(0)).square().sum() + spread)
 
-    a, b = first.double().numpy(), second.double().numpy()
-    covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = scipy.linalg.sqrtm(covariance_a @ covariance_b).real
-    spread = np.trace(covariance_a + covariance_b - 2 * root)
-    return float(np.square(a.mean(0) - b.mean(0)).sum() + spread)
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of a covariance; what rounding made negative is 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
+    return root
 
 
 class _Bottleneck(nn.Module):

@@ -29,7 +29,15 @@ import torch
 from torch import Tensor
 
 from audioreactive.learn.legendre import Windows
-from audioreactive.learn.losses import ENVELOPES, NOTHING, SEQUENCES, membership, nuclear_norm, step_lengths
+from audioreactive.learn.losses import (
+    CALM_OF_PAIRS,
+    ENVELOPES,
+    NOTHING,
+    SEQUENCES,
+    membership,
+    nuclear_norm,
+    step_lengths,
+)
 from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
@@ -51,10 +59,6 @@ PATIENCE, FLAT = 128, 1e-4
 """Steps over which the loss must fall by so much, or it is over."""
 RIDGE = 1e-6
 """Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
-CALM_OF_PAIRS = 0.25
-"""Of `calm` where features are weighted: the mean over pairs is about a quarter of what all score together, and who
-weighs the drums wants to see them.
-"""
 PLACES = 4096
 """At most, in which the way is measured."""
 SPAN = 1e-6

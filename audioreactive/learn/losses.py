@@ -16,7 +16,7 @@ from torch import Tensor
 from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 ENVELOPES = _LATENTS + 2 * NOISE_OCTAVES
@@ -29,6 +29,10 @@ SEQUENCES: tuple[tuple[int, ...], ...] = (
 
 NOTHING = 1e-12
 """Squared norms below this are of what does not move."""
+CALM_OF_PAIRS = 0.25
+"""Of `calm` where features are weighted: the mean over pairs is about a quarter of what all score together, and who
+weighs the drums wants to see them.
+"""
 SMALLEST_STEP = 1e-3
 """Of a sequence's root mean square: shorter ones count as none."""
 RANK_TOLERANCE = 1e-6
@@ -100,11 +104,11 @@ def pairwise(
     return (torch.stack(scores, -1) * weights).sum(-1) / weights.sum()
 
 
-def chance(heard: Tensor, made: Tensor, shifts: Sequence[int]) -> Tensor:
-    """(B,) mean correlation of the sequences with the same sound at other times: what smoothness alone scores
+def chance(score: Callable[[Tensor], Tensor], heard: Tensor, shifts: Sequence[int]) -> Tensor:
+    """(B,) mean of what the sequences score on the same sound at other times: what smoothness alone scores
     (section 3.4.4). Shifts are circular, in frames.
     """
-    return torch.stack([procrustes(heard.roll(shift, 1), made) for shift in shifts]).mean(0)
+    return torch.stack([score(heard.roll(shift, 1)) for shift in shifts]).mean(0)
 
 
 def variation(made: Tensor) -> Tensor:
@@ -112,8 +116,21 @@ def variation(made: Tensor) -> Tensor:
     0 at rest and 1.4 where every frame is another. Of ways from here to there, jumps and slow drifts are alike
     (Rudin, Osher and Fatemi 1992), so that what remains is quick where the sound is, and rests between.
     """
-    steps = normalised(made).diff(dim=1) * made.shape[1] ** 0.5
-    return step_lengths(steps.square().sum(2)).mean(1)
+    return step_lengths(_changes(made).square().sum(2)).mean(1)
+
+
+def paces(sequences: Sequence[Tensor]) -> Tensor:
+    """(B, T, S): how far each of S sequences (B, T, C) goes from the frame before, in units of its own root mean
+    square. A third of Table 3.2 is such change: difference, directogram, both onsets. Frame 0 has that of frame 1, as
+    there.
+    """
+    steps = [step_lengths(_changes(made).square().sum(2)) for made in sequences]
+    together = torch.stack(steps, dim=2)
+    return torch.cat([together[:, :1], together], dim=1)
+
+
+def _changes(made: Tensor) -> Tensor:
+    return normalised(made).diff(dim=1) * made.shape[1] ** 0.5
 
 
 def step_lengths(squares: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
@@ -107,12 +107,18 @@ class SynthesizerModel:
         return self.network.configuration
 
     def motion(self, inputs: FloatArray, motion_seed: int) -> FloatArray:
-        """Features (T, 58) at RATE -> motion (T, 17) in [-1, 1], by the parameter-free decoder."""
+        """Features (T, 58) at RATE -> motion (T, 17) in [-1, 1], by the parameter-free decoder.
+
+        Raises:
+            SynthesizerError: its weights are so large that the motion leaves the numbers.
+        """
         with torch.inference_mode():
             envelopes = self.network.envelopes(torch.from_numpy(inputs)[None])
             if motion_seed:
                 envelopes = evened(envelopes) @ rotation(motion_seed).float()
             motion: FloatArray = parameter_free(envelopes, residual=self.configuration.residual)[0].numpy()
+        if not np.isfinite(motion).all():
+            raise SynthesizerError("the synthesizer's motion is no number any more: its weights are damaged")
         return motion
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive.correlation import sound_tables
-from audioreactive.correlation.chance import WINDOW
+from audioreactive.correlation.sides import WINDOW
 from audioreactive.features.names import DEFAULT_FEATURES, split_name
 
 if TYPE_CHECKING:

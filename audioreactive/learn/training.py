@@ -11,6 +11,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from audioreactive.learn.dataset import CLIP, all_clips, split_songs, weigh
 from audioreactive.learn.decoders import parameter_free
 from audioreactive.learn.lessons import Content, curate, given_motion
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork
+from audioreactive.patches.schema import DEPTHS
 from audioreactive.progress import Progress, Silent
 from audioreactive.streams import named_stream
 
@@ -75,6 +77,9 @@ class Plan:
     """How much of the correlation with the same sound at other times is held against the motion; 0 as in the thesis."""
     calm: float = 0.15
     """Weight of the way that each sequence goes: what makes motion rest where nothing happens."""
+    pace: float = 1.0
+    """How much the speeds of the latents count beside the latents themselves: at 1, as much as one sequence; 0 as in
+    the thesis. A change is seen as well as what it leads to, and without this, drums are hardly answered."""
     nearness: float = 0.1
     """Weight of the term that keeps latents near the model's own; it counts for the learned decoder and for averages,
     as residual motion never leaves them."""
@@ -231,7 +236,7 @@ class Training:
             ]
             return losses.supervised(motion, given_motion(torch.stack(weights), residual=self.plan.residual))
         sequences = [motion[..., list(columns)] for columns in losses.SEQUENCES]
-        loss = self._self_supervised(sequences, clips, indices, stream)
+        loss = self.self_supervised(sequences, clips, indices, stream)
         if not self.plan.residual:
             radius = torch.stack([part.square().sum(-1) for part in sequences[:3]])
             loss = loss + self.plan.nearness * losses.away_from_model(radius)
@@ -251,7 +256,7 @@ class Training:
             assert self.material.content is not None
             return self._imitation(decoded.latents, decoded.noise, _chosen(clips, indices, stream, lessons))
         columns = self.network.decoder.score_columns(decoded)
-        loss = self._self_supervised(columns, clips, indices, stream)
+        loss = self.self_supervised(columns, clips, indices, stream)
         return loss + self.plan.nearness * losses.away_from_model(decoded.latents.square().sum(-1))
 
     def _imitation(self, latents: Tensor, noise: Sequence[Tensor], chosen: Sequence[tuple[Lesson, int]]) -> Tensor:
@@ -269,27 +274,33 @@ class Training:
         errors += [losses.supervised(made, wanted) for made, wanted in zip(noise, maps, strict=True)]
         return torch.stack(errors).mean()
 
-    def _self_supervised(
+    def self_supervised(
         self, sequences: Sequence[Tensor], clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState
     ) -> Tensor:
+        """() of sequences (B, CLIP, C) made for these clips."""
         targets = clips.targets(indices)
         heard = losses.heard_together(list(targets.values()))
-        made = torch.cat([losses.normalised(part) for part in sequences], dim=2)
+        parts = [losses.normalised(part) for part in sequences]
+        if self.plan.pace > 0:
+            parts.append(self.plan.pace * losses.normalised(losses.paces(sequences[: len(DEPTHS)])))
+        made = torch.cat(parts, dim=2)
+        score = partial(losses.procrustes, made=made)
         if self.plan.weights:
             heard_blocks = _blocks([table.shape[2] for table in targets.values()])
-            made_blocks = _blocks([part.shape[2] for part in sequences])
+            made_blocks = _blocks([part.shape[2] for part in parts])
             weights = weigh(targets, self.plan.weights)
-            score = losses.pairwise(heard, made, heard_blocks, made_blocks, weights)
-        else:
-            score = losses.procrustes(heard, made)
-        loss = 1 - score.mean()
+            score = partial(
+                losses.pairwise, made=made, heard_blocks=heard_blocks, made_blocks=made_blocks, weights=weights
+            )
+        loss = 1 - score(heard).mean()
         if self.plan.correction > 0:
             # Beyond a second: nearer by, sound still is what it was.
             shifts = [int(shift) for shift in stream.randint(CLIP // 8, CLIP - CLIP // 8, SHIFTS)]
-            loss = loss + self.plan.correction * losses.chance(heard, made, shifts).mean()
+            loss = loss + self.plan.correction * losses.chance(score, heard, shifts).mean()
         if self.plan.calm > 0:
             ways = torch.stack([losses.variation(part) for part in sequences])
-            loss = loss + self.plan.calm * ways.mean()
+            calm = self.plan.calm * (losses.CALM_OF_PAIRS if self.plan.weights else 1)
+            loss = loss + calm * ways.mean()
         return loss
 
     # The state on disk.

@@ -37,6 +37,10 @@ VIVIDNESS = 0.6
 """Enough that pictures differ, not so much that every small motion is thrown wide."""
 SECTION_PICTURES = 4
 """Kinds of section, each with a picture of its own, where a synthesizer makes the motion."""
+SECTION_SMOOTH = 1.0
+"""Seconds over which those pictures change: sudden ones outshine the synthesizer's motion."""
+SYNTHESIZER_INTENSITY = 1.5
+"""Of its motion, of which 2 is all: three quarters correlate as well, and go a fifth less far."""
 SEQUENCES = range(5, 16)
 """5 to 15 sub-sequences, the thesis' choice."""
 
@@ -94,13 +98,14 @@ def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
         "feature": "chroma",
         "k": SECTION_PICTURES,
         "vectors": pictures[:SECTION_PICTURES],
+        "smooth": SECTION_SMOOTH,
         "intensity": 2.0,
     }
     motion = {
         "strategy": "synthesizer",
         "synthesizer": synthesizer.name,
         "vectors": pictures[SECTION_PICTURES:],
-        "intensity": 2.0,
+        "intensity": SYNTHESIZER_INTENSITY,
     }
     noise = {
         "seeds": tuple(draws.integer(0, 99_999) for _ in range(SECTION_PICTURES)),

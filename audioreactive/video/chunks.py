@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
 from audioreactive.video import tags
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
+from audioreactive.video.mux import mux
 from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
 from audioreactive.video.sound import sound_arguments
 from audioreactive.video.writer import complete_frame_folder
@@ -40,6 +42,9 @@ bytes wherever it is made. More cores are kept busy by more encoders."""
 
 _EXACT: Final = ("-fflags", "+bitexact", "-flags", "+bitexact")
 _TAGS_FILE: Final = "tags.txt"
+_TAGS: Final = ("-f", "ffmetadata", "-i", _TAGS_FILE)
+_TAGGED: Final = ("-map_metadata", "1", "-map_chapters", "-1", *_EXACT)
+_HEAD: Final = "head"
 _LIST_FILE: Final = "chunks.txt"
 _JOINED: Final = "joined"
 _PATIENCE: Final = 0.2
@@ -145,7 +150,8 @@ class SoundTrack:
         source = stranger(sound, SOUND_DEMUXERS)
         heard = ["-map", "0:a:0", *sound_arguments(kind, sound, start, duration)]
         clean = ["-map_metadata", "-1", "-map_chapters", "-1", *_EXACT]
-        self._run = _Run([*QUIET, "-y", *source, *heard, *clean, self.path.name], folder)
+        arguments = [*QUIET, "-y", *source, *heard, *clean, self.path.name]
+        self._run = _Run(arguments, folder, most_memory=ffmpeg.MOST_MEMORY)
 
     def finish(self) -> Path:
         """The finished file. Raises VideoError where ffmpeg failed."""
@@ -187,29 +193,42 @@ def join(
     Raises:
         VideoError: the chunks do not make a whole video, or the disk is full.
     """
-    kind, fps = encoding.kind, encoding.settings.fps
     if preset is not None:
         tags.check_preset(preset)
     (folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=title, preset=preset))
-    (folder / _LIST_FILE).write_text(_playlist(chunks, fps), encoding="utf-8")
-    inputs = ["-f", "concat", "-i", _LIST_FILE, "-f", "ffmetadata", "-i", _TAGS_FILE]
-    exact = ["-map_metadata", "1", "-map_chapters", "-1", *_EXACT]
-    picture = ["-map", "0:v:0", "-c", "copy"]
+    if encoding.kind.is_isobmff:
+        return _mux(encoding, chunks, folder, sound)
+    return _remux(encoding, chunks, folder, sound, preset)
+
+
+def _mux(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path, sound: Path | None) -> Path:
+    """Join what has the tables of an mp4, in memory that hardly grows with the video."""
+    kind, head = encoding.kind, folder / f"{_HEAD}{encoding.kind.extension}"
+    source = ["-i", chunks[0][0], *_TAGS, "-map", "0:v:0", "-c", "copy", "-frames:v", "1"]
+    _finish(_Run([*QUIET, "-y", *source, *_TAGGED, *kind.container_options, head.name], folder))
+    made = folder / f"{_JOINED}{kind.extension}"
+    mux(head, [(folder / name, count) for name, count in chunks], encoding.settings.fps, sound, made)
+    return made
+
+
+def _remux(
+    encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path, sound: Path | None, preset: str | None
+) -> Path:
+    """Join by ffmpeg."""
+    kind = encoding.kind
+    (folder / _LIST_FILE).write_text(_playlist(chunks, encoding.settings.fps), encoding="utf-8")
+    source, picture = ["-f", "concat", "-i", _LIST_FILE, *_TAGS], ["-map", "0:v:0", "-c", "copy"]
     if kind.is_folder:
         made = folder / _JOINED
         made.mkdir(exist_ok=True)
-        arguments = [*inputs, *picture, *exact, "-start_number", "0", "-f", "image2", f"{_JOINED}/{FRAME_PATTERN}"]
+        arguments = [*source, *picture, *_TAGGED, "-start_number", "0", "-f", "image2", f"{_JOINED}/{FRAME_PATTERN}"]
     else:
         made = folder / f"{_JOINED}{kind.extension}"
         heard = ["-map", "2:a:0"] if sound else []
         track = ["-i", sound.name] if sound else []
-        arguments = [*inputs, *track, *picture, *heard, *exact, *kind.container_options, made.name]
+        arguments = [*source, *track, *picture, *heard, *_TAGGED, *kind.container_options, made.name]
     frames = sum(count for _, count in chunks)
-    run = _Run([*QUIET, "-y", *arguments, *REPORT], folder)
-    try:
-        joined = frames_reported(run.finish())
-    finally:
-        run.abandon()
+    joined = frames_reported(_finish(_Run([*QUIET, "-y", *arguments, *REPORT], folder)))
     if joined != frames:
         raise VideoError(f"{joined} of {frames} frames were joined; the video is not whole")
     if kind.is_folder:
@@ -217,6 +236,14 @@ def join(
             sound.replace(made / SOUND_FILE)
         complete_frame_folder(made, encoding.settings, frames, preset)
     return made
+
+
+def _finish(run: _Run) -> bytes:
+    """What an ffmpeg says at its end, which is awaited."""
+    try:
+        return run.finish()
+    finally:
+        run.abandon()
 
 
 def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
@@ -236,11 +263,11 @@ def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
 class _Run:
     """An ffmpeg that works on files."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path, *, most_memory: int | None = None) -> None:
         self._folder = folder
         self._report = b""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `abandon`
-        self._process = spawn(arguments, stderr=self._said, folder=folder)
+        self._process = spawn(arguments, stderr=self._said, folder=folder, most_memory=most_memory)
 
     @property
     def has_ended(self) -> bool:

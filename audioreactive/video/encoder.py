@@ -44,6 +44,7 @@ class EncoderProcess:
         folder: where ffmpeg runs and writes; a hidden one, in the folder of the output.
         frame_shape: of one frame in a batch.
         queue_batches: batches that wait at most; the memory that is taken.
+        most_memory: bytes that ffmpeg may have; see `ffmpeg.spawn`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class EncoderProcess:
         folder: Path,
         frame_shape: tuple[int, ...],
         queue_batches: int = 3,
+        most_memory: int | None = None,
     ) -> None:
         self.frame_shape = frame_shape
         self.frames_written = 0
@@ -61,7 +63,7 @@ class EncoderProcess:
         self._queue: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(max(1, queue_batches))
         self._broken = threading.Event()
         self._last_lines: deque[str] = deque(maxlen=12)
-        self.process = spawn([*arguments, *REPORT], stdin=subprocess.PIPE, folder=folder)
+        self.process = spawn([*arguments, *REPORT], stdin=subprocess.PIPE, folder=folder, most_memory=most_memory)
         self._threads = [
             threading.Thread(target=work, name=f"encoder{work.__name__}", daemon=True)
             for work in (self._feed, self._listen)

@@ -91,6 +91,11 @@ class OutputFormat:
         return not self.extension
 
     @property
+    def is_isobmff(self) -> bool:
+        """Whether it has the tables of an mp4 (ISO/IEC 14496-12), as its chunks have."""
+        return self.extension in (".mp4", ".mov")
+
+    @property
     def available(self) -> bool:
         """Whether this machine's ffmpeg can write it."""
         return {self.video_encoder, self.sound_encoder} <= encoders()

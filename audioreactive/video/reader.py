@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,7 +77,7 @@ def probe(path: Path) -> VideoInfo:
         width=width,
         height=height,
         fps=fps,
-        frames=len(re.findall(r"^0,", packets, re.MULTILINE)),
+        frames=sum(1 for _ in re.finditer(r"^0,", packets, re.MULTILINE)),
         video_codec=heads["codec_id 0"],
         audio_codec=heads.get("codec_id 1"),
         sample_rate=int(heads["sample_rate 1"]) if "sample_rate 1" in heads else None,
@@ -111,9 +112,10 @@ def frame_times(path: Path) -> VideoTimes:
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
     packets = _listing(path, [*source, *_PACKETS])
     bases = {stream: float(Fraction(base)) for stream, base in re.findall(r"^#tb (\d): (.*)$", packets, re.MULTILINE)}
-    stamps: dict[str, list[int]] = {"0": [], "1": []}
-    for stream, stamp in re.findall(r"^([01]), *-?\d+, *(-?\d+),", packets, re.MULTILINE):
-        stamps[stream].append(int(stamp))
+    # As plain numbers: a list of all matches would take some 200 bytes a packet.
+    stamps = {"0": array("q"), "1": array("q")}
+    for found in re.finditer(r"^([01]), *-?\d+, *(-?\d+),", packets, re.MULTILINE):
+        stamps[found[1]].append(int(found[2]))
     if not stamps["0"]:
         raise VideoError(f"{path} holds no picture that can be read")
     frames = np.sort(np.array(stamps["0"])) * bases["0"]

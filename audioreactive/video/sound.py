@@ -3,9 +3,13 @@
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 from audioreactive.ffmpeg import SOUND_DEMUXERS, run, stranger
 from audioreactive.video.formats import OutputFormat
+
+_COUNTED: Final = "asetpts=round(N/SR/TB)"
+"""The number of samples before; not rounded, but cut off, it would be one off now and then."""
 
 
 def sound_arguments(kind: OutputFormat, sound: Path, start: Fraction, duration: Fraction | None) -> list[str]:
@@ -22,13 +26,13 @@ def sound_arguments(kind: OutputFormat, sound: Path, start: Fraction, duration: 
 def _filters(start: Fraction, duration: Fraction | None) -> str:
     """Cut on decoded samples: a seek in an mp3 lands on a packet, and its time stamps are estimates.
 
-    asetpts=N/SR/TB counts samples, as the analysis does, whatever time stamps the file claims.
+    Time stamps count samples, as the analysis does, whatever those of the file claim.
     """
-    cut = [f"atrim=start={_microseconds(start)}", "asetpts=N/SR/TB"] if start else []
+    cut = [f"atrim=start={_microseconds(start)}", _COUNTED] if start else []
     if duration is not None:
         cut += [f"apad=whole_dur={_microseconds(duration)}", f"atrim=end={_microseconds(duration)}"]
     # More than two channels are mixed down; mono and stereo stay what they are.
-    return ",".join(["asetpts=N/SR/TB", *cut, "aformat=channel_layouts=mono|stereo"])
+    return ",".join([_COUNTED, *cut, "aformat=channel_layouts=mono|stereo"])
 
 
 def _microseconds(seconds: Fraction) -> str:

@@ -6,6 +6,7 @@ video is moved out of it, and whatever happens the folder is removed.
 """
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, stranger
 from audioreactive.video import tags
@@ -27,6 +29,8 @@ from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, SO
 from audioreactive.video.sound import sound_arguments
 
 _TAGS_FILE: Final = "tags.txt"
+_BYTES_OF_A_PIXEL: Final = 1 << 10
+"""For all pictures that an encoder may hold at once: four hundred of H.264, with what belongs to them."""
 
 
 class NameTaken(VideoError):
@@ -158,7 +162,14 @@ class VideoWriter:
             folder=self._folder,
             frame_shape=frame_shape(self._settings.layout, self._frame_size),
             queue_batches=self._queue_batches,
+            most_memory=self._most_memory(),
         )
+
+    def _most_memory(self) -> int | None:
+        """Bytes for the ffmpeg that reads a stranger's sound, and codes pictures beside it."""
+        if self._sound is None:
+            return None
+        return ffmpeg.MOST_MEMORY + _BYTES_OF_A_PIXEL * max(map(math.prod, (self._frame_size, self._settings.size)))
 
     def _make_folder(self) -> Path:
         # A name may have 255 bytes; ours adds some to it.

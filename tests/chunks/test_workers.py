@@ -15,6 +15,7 @@ import torch
 from crews import FRAMES, LENGTH, Ears, die, parent_of_a_worker
 from crews import make_counting as make
 
+from audioreactive import renderer as renderer_module
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.scene import ModelFile, Scene
@@ -153,8 +154,11 @@ def test_a_scene_travels_with_its_model(scene: Scene, expected: np.ndarray) -> N
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_a_frame_does_not_depend_on_the_number_of_threads(scene: Scene, dtype: torch.dtype) -> None:
+def test_a_frame_does_not_depend_on_the_number_of_threads(
+    scene: Scene, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Which is why workers, who share the cores, make the frames that one process makes."""
+    monkeypatch.setattr(renderer_module, "useful_threads", lambda generator: 3)  # as if it were a large network
     renderer, threads, found = replace(scene, dtype=dtype).renderer(), torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):

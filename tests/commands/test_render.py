@@ -25,6 +25,15 @@ def frames_of(path: Path) -> np.ndarray:
     return np.stack(list(read_frames(path)))
 
 
+@pytest.mark.parametrize("missing", ["song", "stem", "model"])
+def test_what_is_not_there_is_told_in_one_line_before_anything_begins(call, song, model, tmp_path, missing) -> None:
+    here = {"song": song, "stem": song, "model": model, missing: tmp_path / "none"}
+    words = [here["song"], "--stem", f"drums={here['stem']}", "--model", here["model"], "-o", tmp_path / "out.mp4"]
+    result = call("render", *words)
+    assert result.code == 2 and not list(tmp_path.iterdir())
+    assert result.err.startswith("error: there is no ") and result.err.count("\n") == 1 and "none" in result.err
+
+
 def test_a_song_becomes_a_video_with_sound_and_its_recipe(call, song, model, tmp_path) -> None:
     out = tmp_path / "out.mp4"
     result = call("render", song, "--model", model, "--seed", 7, "--fps", "30000/1001", "-o", out)

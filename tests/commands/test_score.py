@@ -79,6 +79,8 @@ def test_a_reactive_video(call, video, tmp_path):
     assert len(card["shifts"]) >= 200
     cells = {(cell["heard"], cell["seen"]): cell["z"] for cell in card["cells"]}
     assert cells["onsets", "visual_variance"] > 4
+    strongest = max(cells, key=cells.get)
+    assert done.out.partition("what moves what\n")[2].split()[1:3] == list(strongest)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert call("score", video, "--plot", plot).code == 2  # the name is taken
 
@@ -108,6 +110,16 @@ def test_a_render_is_in_step_with_its_sound(call, model, tmp_path):
     assert "0 frames: sound and picture are in step" in in_step.out
     delayed = call("score", video, "--audio", late, "-q")
     assert "the sound comes 10 frames after what it moves" in delayed.out
+
+
+def test_a_video_that_does_not_listen(call, song, tmp_path):
+    """No pair of features is named that is not beyond what the best of so many has by chance."""
+    walk = np.cumsum(np.random.default_rng(1).normal(size=(FRAMES, 3)), axis=0) * 4 + 128
+    frames = np.random.default_rng(2).random((32, 32, 1)) * walk[:, None, None].clip(0, 255)
+    write_video(tmp_path / "deaf.mp4", frames.astype(np.uint8), song)
+    done = call("score", tmp_path / "deaf.mp4", "-q")
+    assert done.code == 0 and "no more than chance" in done.out and "no clear peak" in done.out
+    assert "pairs is beyond what chance gives" in done.out
 
 
 def test_lengths_that_differ(call, video, tmp_path):
@@ -151,6 +163,8 @@ def test_what_cannot_be_scored(call, song, reactive, video, tmp_path):
         done = call("score", *arguments, "-q", "--json", tmp_path / "none.json", "--plot", tmp_path / "none.png")
         assert done.code == 2, arguments
         assert sentence in done.err and done.err.startswith("error: ") and done.err.count("\n") == 1, done.err
+    done = call("score", video, "--audio", tmp_path / "none.wav")
+    assert done.err.count("\n") == 1, "no bar has begun"
     assert not list(tmp_path.glob("*none.json")) and not list(tmp_path.glob("*none.png"))
 
 

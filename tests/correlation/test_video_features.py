@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from audioreactive.correlation import video_features
 from audioreactive.correlation.video_features import VIDEO_FEATURES, watch
 
 
@@ -33,6 +34,26 @@ def test_every_row_of_the_table():
         assert features[name].dtype == np.float32
         assert np.isfinite(features[name]).all()
     assert sum(feature.channels for feature in VIDEO_FEATURES.values()) == 248
+
+
+def test_more_frames_than_expected(monkeypatch):
+    """Tables grow; and what is worked on piece by piece is the same as in one piece."""
+    frames = [texture(32, seed=i // 3) for i in range(23)]
+    whole = watch(frames)
+    monkeypatch.setattr(video_features, "_BLOCK", 4)
+    for expected in (0, 3, 22, 100):
+        grown = watch(frames, expected=expected)
+        for name, table in whole.items():
+            np.testing.assert_array_equal(grown[name], table)
+
+
+def test_onsets_are_gains():
+    frames = [texture(32, seed=i // 3) for i in range(23)]
+    features = watch(frames)
+    spectrum = features["spectrogram"].astype(np.float64)
+    gains = np.diff(np.log(spectrum + 0.1 * spectrum.mean(0) + 1e-9), axis=0).clip(0).mean(1)
+    np.testing.assert_allclose(features["spectral_onsets"][1:, 0], gains, atol=1e-5)
+    assert features["spectral_onsets"][0] == features["spectral_onsets"][1]
 
 
 def test_histograms():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import itertools
 import json
 import subprocess
 import sys
@@ -117,6 +120,27 @@ def test_blocks_do_not_show(names: tuple[str, ...], monkeypatch: pytest.MonkeyPa
 
 
 # --- what is heard ---
+
+
+def test_mel_bands_lie_in_a_file(song: Audio) -> None:
+    """They are most of what is measured; they are let go behind every pass, and read again."""
+    wanted = blocks.Wanted(frozenset({"mix.onsets", "mix.mfcc"}))
+    measured = blocks.measure(song.samples, wanted, lambda share: None)
+    for key in ("mix.attack", "mix.colour"):
+        assert isinstance(measured[key].base, np.memmap), key
+        first = np.concatenate(list(blocks.pieces(measured[key])))
+        np.testing.assert_array_equal(measured[key], first)
+    assert not isinstance(measured["mix.harmony"].base, np.memmap)
+
+
+def test_a_temporary_folder_that_is_full(song: Audio, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(blocks.tempfile, "TemporaryFile", Full)
+    with pytest.raises(FeatureError, match=r"takes no more \(No space left on device\); .*TMPDIR"):
+        analyze(song, fps=24, names=["onsets"], segmentations=())
 
 
 def test_bands_hear_their_own_range() -> None:
@@ -249,6 +273,28 @@ def test_strokes_of_all_kinds_are_on_time(stroke: str, level: float) -> None:
     for fps in FRAME_RATES:
         features = on_frames(heard, fps=fps, names=("onsets",), stems={}, segmentations=())
         assert_on_time(features["onsets"], times, fps)
+
+
+def test_features_step_where_the_sound_does() -> None:
+    """Two steady chords in turn, loud and soft: however long a feature's windows are, it is half-way at the change."""
+    starts = np.cumsum(np.random.RandomState(0).uniform(1.4, 2.6, 12))
+    edges = np.concatenate(([0.0], starts, [starts[-1] + 2]))
+    chords, levels = ([220, 277.2, 329.6], [246.9, 293.7, 370]), (0.02, 0.1)
+    parts = [
+        sum(tone(hz, stop - start, levels[i % 2]) for hz in chords[i % 2])
+        for i, (start, stop) in enumerate(itertools.pairwise(edges))
+    ]
+    features = analyze(sound(np.concatenate(parts)), fps=FPS, segmentations=())
+    for name in ("chroma", "tonnetz", "mfcc", "rms", "harmonic.rms"):
+        values = features[name].astype(np.float64)
+        late = []
+        for start in starts * float(FPS):
+            near = np.arange(int(start) - 10, int(start) + 12)
+            before, after = values[near[0] - 4 : near[0]].mean(0), values[near[-1] + 1 : near[-1] + 5].mean(0)
+            share = (values[near] - before) @ (after - before) / np.square(after - before).sum()
+            late.append(np.interp(0.5, np.maximum.accumulate(share), near) - start)
+        assert abs(np.mean(late)) < 0.4, name
+        assert np.abs(late).max() < 2, name
 
 
 def test_videos_at_different_frame_rates_move_alike() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -18,7 +19,17 @@ from audioreactive import audio, ffmpeg
 from audioreactive.correlation import score
 from audioreactive.errors import AudioError, AudioReactiveError, PresetError, VideoError
 from audioreactive.presets import LARGEST_PRESET, load_preset
-from audioreactive.video import VideoSettings, VideoWriter, frame_times, probe, read_frames, read_preset, tags
+from audioreactive.video import (
+    VideoSettings,
+    VideoWriter,
+    frame_times,
+    output_format,
+    probe,
+    read_frames,
+    read_preset,
+    tags,
+)
+from audioreactive.video.chunks import SoundTrack
 
 
 def write(path: Path, **options: object) -> Path:
@@ -176,6 +187,29 @@ def test_a_decoder_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
     with pytest.raises(VideoError, match="MemoryError"):
         ffmpeg.run(["-version"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds another process")
+@pytest.mark.parametrize("reader", ["beside the pictures", "alone"])
+def test_what_codes_a_strangers_sound_has_bounded_memory(
+    tmp_path: Path, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, kind = VideoSettings(fps=Fraction(24), size=(16, 16)), output_format(Path("out.mkv"))
+    kind.check(look)  # asks the true ffmpeg, once
+    script = program(tmp_path, "import time\ntime.sleep(0.5)\nx = bytearray(1 << 31)\n")
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
+    song = tmp_path / "song.wav"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pytest.raises(VideoError, match="MemoryError"))
+        if reader == "alone":
+            sound = SoundTrack(kind, song, Fraction(0), Fraction(1), tmp_path)
+            stack.callback(sound.abandon)
+            sound.finish()
+        else:
+            path = tmp_path / "out.mkv"
+            writer = stack.enter_context(VideoWriter(path, look, frame_size=(16, 16), sound=song))
+            writer.write(np.zeros((4, 16, 16, 3), np.uint8))
 
 
 def test_listings_end_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

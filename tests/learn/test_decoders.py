@@ -38,6 +38,27 @@ def test_size_and_offset_of_the_envelopes_do_not_matter() -> None:
     torch.testing.assert_close(residual_motion(5 * x + 3), residual_motion(x), atol=1e-5, rtol=1e-4)
 
 
+def test_forms_glide_and_colours_more() -> None:
+    """Of a motion of 0.5 Hz and one of 5 Hz, a Gaussian of s seconds keeps exp(-(2 pi s f)² / 2) of each."""
+    seconds = torch.arange(240) / 24
+    swing = (2 * torch.pi * 0.5 * seconds).sin() + (2 * torch.pi * 5 * seconds).sin()
+    motion = residual_motion(swing[None, :, None] * torch.ones(17))[0]
+    spectrum = torch.fft.rfft(motion, dim=0).abs()  # tenths of a hertz
+    fast = spectrum[50] / spectrum[5]
+    assert 0.2 < float(fast[:6].min()) <= float(fast[:6].max()) < 0.3  # 0.29, less what the bounds bend
+    assert float(fast[6:9].max()) < 0.02
+    assert float(fast[9:].min()) > 0.8
+
+
+def test_a_single_frame_is_at_rest() -> None:
+    assert torch.equal(residual_motion(envelopes(1)), torch.zeros(2, 1, 17))
+
+
+def test_a_song_moves_alike_alone_and_in_a_batch() -> None:
+    x = envelopes()
+    torch.testing.assert_close(residual_motion(x)[1], residual_motion(x[1]))
+
+
 def test_averages_are_averages() -> None:
     motion = averaging_motion(envelopes())
     for group in range(3):

@@ -23,6 +23,17 @@ def test_known_distances() -> None:
     assert frechet(x, x * torch.tensor([2.0, 1, 3])) == pytest.approx(1 + 4, abs=1e-2)
 
 
+def test_fewer_pictures_than_features() -> None:
+    """Where covariances lack rank, against the singular values of the samples themselves."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(12, 40, dtype=torch.float64, generator=generator) * scale for scale in (1.0, 3.0))
+    centred = [(x - x.mean(0)) / 11**0.5 for x in (a, b)]
+    together = torch.linalg.svdvals(centred[0] @ centred[1].T).sum()
+    expected = (a.mean(0) - b.mean(0)).square().sum() + sum(x.square().sum() for x in centred) - 2 * together
+    assert frechet(a, b) == pytest.approx(float(expected), rel=1e-6)
+    assert frechet(a, a) == pytest.approx(0, abs=1e-6)
+
+
 def test_fixed_features_tell_pictures_apart() -> None:
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(240, 3, 32, 32, generator=generator) * 2 - 1

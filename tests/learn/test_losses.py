@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -15,6 +17,7 @@ from audioreactive.learn.losses import (
     heard_together,
     membership,
     nuclear_norm,
+    paces,
     pairwise,
     procrustes,
     supervised,
@@ -36,9 +39,10 @@ def test_gradients_against_finite_differences() -> None:
     made.requires_grad_()
     assert gradcheck(lambda x: procrustes(heard, x), (made,))
     assert gradcheck(lambda x: pairwise(heard, x, BLOCKS, MADE, WEIGHTS), (made,))
-    assert gradcheck(lambda x: chance(heard, x, [3, 7]), (made,))
+    assert gradcheck(lambda x: chance(partial(procrustes, made=x), heard, [3, 7]), (made,))
     assert gradcheck(lambda x: away_from_model(x.square().sum(-1)), (made,))
     assert gradcheck(lambda x: variation(x), (made,))
+    assert gradcheck(lambda x: paces([x[..., :3], x[..., 3:]]), (made,))
     assert gradcheck(lambda x: supervised(x, torch.ones_like(made)), (made,))
     heard.requires_grad_()
     assert gradcheck(lambda a, b: procrustes(a, b), (heard, made))
@@ -70,7 +74,7 @@ def test_rotation_scale_and_offset_do_not_matter() -> None:
 def test_equal_tables_score_one_and_shifted_ones_less() -> None:
     heard, _ = tables(frames=400)
     torch.testing.assert_close(procrustes(heard, heard), torch.ones(2, dtype=torch.float64))
-    assert (chance(heard, heard, [100, 200]) < 0.4).all()
+    assert (chance(partial(procrustes, made=heard), heard, [100, 200]) < 0.4).all()
 
 
 def test_a_weight_makes_its_feature_count() -> None:
@@ -120,3 +124,16 @@ def test_the_way_of_known_motions() -> None:
     assert torch.isfinite(still.grad).all()
     noise = torch.randn(1, 4000, 1, generator=torch.Generator().manual_seed(0))
     assert float(variation(noise)) == pytest.approx(2 / torch.pi**0.5, abs=0.03)  # mean of |N(0, 2)|
+
+
+def test_the_pace_of_known_motions() -> None:
+    """A jump is one fast frame, a ramp of the same height many slow ones; sizes do not matter."""
+    jump, ramp = torch.zeros(1, 40, 1), torch.linspace(-1, 1, 40)[None, :, None]
+    jump[:, 20:] = 5
+    pace = paces([jump, ramp, torch.ones(1, 40, 3)])[0]
+    expected = torch.zeros(40)
+    expected[20] = 2.0
+    torch.testing.assert_close(pace[:, 0], expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(pace[:, 1], pace[:1, 1].expand(40))
+    assert torch.equal(pace[:, 2], torch.zeros(40))
+    torch.testing.assert_close(paces([7 * jump + 1])[0, :, 0], pace[:, 0])

@@ -136,6 +136,15 @@ def test_no_damage_ends_in_anything_else_than_a_sentence(at: int, junk: bytes) -
         assert len(str(error)) < 400
 
 
+def test_weights_that_leave_the_numbers_are_told() -> None:
+    """Each is a number; what they make of a song is none."""
+    whole = network(kind="convnext")
+    state = {name: torch.full_like(tensor, 1e38) for name, tensor in whole.state_dict().items()}
+    model = model_of(save(state, {METADATA_KEY: whole.configuration.model_dump_json()}), "it")
+    with pytest.raises(SynthesizerError, match="no number any more"):
+        model.motion(INPUTS, 0)
+
+
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(SynthesizerError, match="cannot be read"):
         read_model(tmp_path / "none.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ from support import make_features, make_song
 from audioreactive.choose import motion_score
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import SynthesizerError
-from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs
+from audioreactive.learn import losses
+from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs, weigh
 from audioreactive.learn.lessons import curate, given_motion
 from audioreactive.learn.training import Plan, Training, gather, train
 from audioreactive.patches.latents import latent_weights
@@ -95,10 +97,37 @@ def test_every_kind_of_training_takes_a_step(change: dict) -> None:
     assert training.curves.learned[0] != training.curves.learned[1]
 
 
+def test_weighted_features_are_held_against_chance_pair_by_pair(material) -> None:
+    """As hippo does it: the same measure at other times, and a quarter of the calm."""
+    indices = np.arange(3)
+    sequences = [torch.randn(3, CLIP, len(columns)) for columns in losses.SEQUENCES]
+    targets = material.clips.targets(indices)
+    heard = losses.heard_together(list(targets.values()))
+    made = torch.cat([losses.normalised(part) for part in sequences], 2)
+    blocks = [_slices([table.shape[2] for table in parts]) for parts in (targets.values(), sequences)]
+    weights = weigh(targets, {"onsets": 10.0})
+
+    def score(sound: torch.Tensor) -> torch.Tensor:
+        return losses.pairwise(sound, made, *blocks, weights)
+
+    plan = Plan(weights={"onsets": 10.0}, correction=0.5, calm=0.4, pace=0.0)
+    found = Training(plan, material).self_supervised(sequences, material.clips, indices, np.random.RandomState(1))
+    shifts = np.random.RandomState(1).randint(CLIP // 8, CLIP - CLIP // 8, 2)
+    ways = torch.stack([losses.variation(part) for part in sequences])
+    expected = 1 - score(heard).mean() + 0.5 * losses.chance(score, heard, shifts).mean() + 0.1 * ways.mean()
+    torch.testing.assert_close(found, expected)
+
+
+def _slices(widths: list[int]) -> list[slice]:
+    edges = np.cumsum([0, *widths])
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
 def test_supervised_motion_is_the_recipes_own() -> None:
     """Three independent weights, turned into a palette of five: their motion comes out again."""
     stream = torch.Generator().manual_seed(0)
-    motion = torch.randn(1, 400, 3, generator=stream) * torch.tensor([3.0, 2.0, 1.0])
+    swings = 2 * torch.pi * torch.arange(480)[:, None] / 24 * torch.tensor([0.1, 0.35, 0.6])  # slow: none is smoothed
+    motion = (torch.cos(swings) * torch.tensor([3.0, 2.0, 1.0]))[None]
     palette = torch.linalg.qr(torch.randn(5, 5, generator=stream)).Q[:3]
     weights = (motion @ palette)[:, :, None].expand(-1, -1, 3, -1)
     given = given_motion(weights, residual=True)
