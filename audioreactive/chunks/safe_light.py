@@ -52,7 +52,7 @@ _THUMBNAILS: Final = "thumbnails"
 _LONGEST_RUN: Final = 12
 """Chunks that one decoder reads."""
 _CORES_OF_A_DECODER: Final = 2
-"""That one decoder of one thread, and what converts and measures its frames, keep busy: 1.8 of them."""
+"""That one decoder, and what converts and measures its frames, keep busy."""
 _PATIENCE: Final = 0.2
 """Seconds between two looks at the threads, so that Ctrl-C is heard on every platform."""
 
@@ -154,10 +154,10 @@ class _Room:
         """Look at some chunks as they are now; `anew` are those that were made anew, by index."""
         files = [name for chunk in chunks for name, _ in self._pieces(chunk, anew)]
         places = np.concatenate([np.arange(*self.place(chunk)) for chunk in chunks])
-        seen = 0
-        with contextlib.closing(
-            read_chunks(self._encoding, self.folder, files, size=watched_size(self._size), threads=1)
-        ) as frames:
+        seen, size = 0, watched_size(self._size)
+        # Frames that are shrunk take far longer to decode than to measure.
+        threads = 1 if size == self._size else _CORES_OF_A_DECODER
+        with contextlib.closing(read_chunks(self._encoding, self.folder, files, size=size, threads=threads)) as frames:
             for frame in frames:
                 self._go_on()
                 if seen < len(places):
