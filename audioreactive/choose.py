@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.correlation.chance import FloatArray
+    from audioreactive.correlation.sides import FloatArray
     from audioreactive.features import Features
     from audioreactive.patches.schema import Patch
     from stylegan_ops import Generator

@@ -329,6 +329,7 @@ class Bench:
         shots = []
         for index, song in enumerate(self.songs[1]):
             patch = one_picture(index)
+            fed: tuple[Fed[torch.Tensor], Fed[list[torch.Tensor]]]
             if model.network.decoder is None:
                 embedded = embeddable(self.stored(name), 0).model_copy(update={"name": "it"})
                 patch = patch.model_copy(update={"synthesizers": (embedded,)})

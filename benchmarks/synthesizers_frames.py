@@ -19,7 +19,7 @@ from audioreactive.patches.schema import NOISE_OCTAVES, Hippo, Patch, depth_slic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from audioreactive.correlation import ScoreCard
+    from audioreactive.correlation import Score
     from audioreactive.learn.dataset import Song
     from audioreactive.learn.model_file import SynthesizerModel
     from audioreactive.patches.latents import Latents
@@ -46,7 +46,7 @@ class Fed(Protocol[Batch]):
 class Shot:
     """A passage that was rendered and watched."""
 
-    card: ScoreCard
+    card: Score
     described: torch.Tensor
     """(frames, F): features for the Fréchet distance."""
     ws: torch.Tensor

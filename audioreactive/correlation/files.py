@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.correlation.chance import FloatArray, ScoreCard
+    from audioreactive.correlation.chance import ScoreCard
+    from audioreactive.correlation.sides import FloatArray
     from audioreactive.features import Features
     from audioreactive.progress import Advance
 

@@ -130,7 +130,8 @@ def paces(sequences: Sequence[Tensor]) -> Tensor:
 
 
 def _changes(made: Tensor) -> Tensor:
-    return normalised(made).diff(dim=1) * made.shape[1] ** 0.5
+    changes: Tensor = normalised(made).diff(dim=1) * made.shape[1] ** 0.5
+    return changes
 
 
 def step_lengths(squares: Tensor) -> Tensor:
