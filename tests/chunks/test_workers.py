@@ -113,7 +113,8 @@ def test_workers_who_stay_share_the_cores_anew(
         for name, chunks in (("a.mkv", film.chunks[:1]), ("b.mkv", film.chunks[:2])):
             out = replace(film, output=tmp_path / name, chunks=chunks, duration=Fraction(1))
             make(out, WorkerCrew(scene, film.encoding, 2, Silent(), staff))
-    assert told[0] == (0, 6) and sorted(told[1:]) == [(0, 3), (1, 3)]
+    # The second of the two may come when all is done.
+    assert told[0] == (0, 6) and (0, 3) in told and {threads for _, threads in told[1:]} == {3}
 
 
 def test_workers_that_leave_without_a_word_are_given_up(
