@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,17 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """A temporary name in the folder of `path`: renamed to it if the body succeeds, removed if it does not."""
-    partial = path.with_name(f".{path.stem[:64]}.partial-{secrets.token_hex(4)}{path.suffix}")
+    """A temporary name in the folder of `path`: renamed to it if the body succeeds, removed if it does not.
+
+    Its bytes are on the disk before it has the name: a power cut leaves what was there before, or all of the new.
+    """
+    # A name may have 255 bytes; ours adds some to it.
+    stem = os.fsdecode(os.fsencode(path.stem)[:64])
+    partial = path.with_name(f".{stem}.partial-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

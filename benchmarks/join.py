@@ -1,7 +1,8 @@
 """What do the sound and the join of a long video cost? Memory must not grow with the song beyond a few MB an hour.
 
 One chunk of noise is coded, and listed as often as the song is long: the join reads as many files and writes as many
-bytes as for a real video. The peak is that of the ffmpeg that joins, and that of this process beside it.
+bytes as for a real video. Peaks are those of this process, which joins, and of the ffmpegs before it: the largest of
+them codes the sound.
 
     python benchmarks/join.py [--minutes 10 60] [--size 256] [--json FILE]
 """
@@ -73,7 +74,7 @@ def measure(folder: Path, minutes: int, size: int, results: object) -> None:
         "join_s": took,
         "megabytes": video.stat().st_size / 1e6,
         "sound_peak_mb": before / 1e3,
-        "ffmpeg_peak_mb": peaks[0] / 1e3,
+        "children_peak_mb": peaks[0] / 1e3,
         "own_peak_mb": peaks[1] / 1e3,
     }
     results.put(row)  # type: ignore[attr-defined]

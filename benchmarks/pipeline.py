@@ -4,8 +4,8 @@ On the same model, frames and settings, in turns. The whole can be no faster tha
 compute on the same cores, it can be no faster than their times added up. Prints frames a second of each, and the
 whole's share of both bounds. All of them work from prepared inputs, without listening, on the chunks of a render.
 
-    python benchmarks/pipeline.py [--resolution 1024] [--frames 240] [--device auto] [--workers N] [--encoders 1,2,4]
-                                  [--workers-only] [--json FILE]
+    python benchmarks/pipeline.py [--resolution 1024] [--builtin] [--frames 240] [--device auto] [--encoders 1,2,4]
+                                  [--workers N] [--workers-only] [--json FILE]
 
 --workers also makes the same chunks in one process of their own and in so many, from their start on and once more when
 they are awake; with --workers-only nothing else is measured. --encoders also has so many encoders at once.
@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--channel-base", type=int, default=16384)
+    parser.add_argument("--builtin", action="store_true", help="the model that ships, for pictures of that resolution")
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
@@ -119,10 +120,12 @@ def _workers(count: int) -> str:
 
 
 def _prepared(folder: Path, options: argparse.Namespace) -> Production:
-    model = folder / "model.safetensors"
-    save_model(model, img_resolution=options.resolution, channel_base=options.channel_base)
+    model = None if options.builtin else folder / "model.safetensors"
+    if model:
+        save_model(model, img_resolution=options.resolution, channel_base=options.channel_base)
     settings = RenderSettings(
         duration=Fraction(options.frames, 24),
+        size=(options.resolution, options.resolution),
         device=options.device,
         precision=options.precision,
         encoder=options.encoder,

@@ -115,6 +115,10 @@ def die(*arguments: object) -> None:
     os._exit(7)
 
 
+def leave(*arguments: object) -> None:
+    """A worker's life that ends at once, as if all were well."""
+
+
 def parent_of_a_worker(pipe) -> None:
     """A main process that waits for its worker, and says which it is."""
     child = multiprocessing.get_context("spawn").Process(target=_idle_worker)

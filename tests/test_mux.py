@@ -371,6 +371,15 @@ def test_a_piece_that_does_not_fit_is_told(tmp_path: Path, fault: str) -> None:
     assert not (tmp_path / "made.mp4").exists()
 
 
+@pytest.mark.parametrize("kind", [b"tkhd", b"mdhd", b"stsd", b"hdlr", b"minf", b"mdat", b"ftyp"])
+def test_a_first_piece_without_one_of_its_boxes_is_told(tmp_path: Path, kind: bytes) -> None:
+    wrong = PIECE.write(tmp_path / "wrong.mp4")
+    wrong.write_bytes(wrong.read_bytes().replace(kind, b"free"))
+    with pytest.raises(VideoError, match=r"^wrong\.mp4 cannot be joined: it has no box"):
+        mux.mux(PIECE.write(tmp_path / "head.mp4"), [(wrong, 4)], Fraction(24), None, tmp_path / "made.mp4")
+    assert not (tmp_path / "made.mp4").exists()
+
+
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255), cut=st.booleans())
 def test_damage_is_told_and_nothing_else_happens(tmp_path: Path, place: int, value: int, cut: bool) -> None:

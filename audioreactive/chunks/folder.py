@@ -67,11 +67,13 @@ class WorkFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or not self.kept:
-            shutil.rmtree(self.path, ignore_errors=True)
-        else:
-            self._sweep()
-        self._lock.release()
+        try:
+            if kind is None or not self.kept:
+                shutil.rmtree(self.path, ignore_errors=True)
+            else:
+                self._sweep()
+        finally:
+            self._lock.release()
 
     @property
     def kept(self) -> int:
@@ -100,6 +102,9 @@ class WorkFolder:
     def _claim(self) -> None:
         for _ in range(10):
             self.path.mkdir(exist_ok=True)
+            for place in (self.path, self.path / _LOCK_FILE):
+                if place.is_symlink():  # a stranger's, as a rule: what it points to is not ours to empty
+                    raise VideoError(f"{place} points to somewhere else; delete it, or choose another name with -o")
             try:
                 self._lock.acquire()
             except Timeout:
@@ -143,7 +148,7 @@ class WorkFolder:
         stated = {}
         with contextlib.suppress(FileNotFoundError), (self.path / _JOURNAL).open("rb") as journal:
             for line in journal:
-                with contextlib.suppress(ValueError, TypeError, RecursionError):
+                with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
                     made = MadeChunk(**json.loads(line))
                     stated[int(made.index)] = made
         return stated

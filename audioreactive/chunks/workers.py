@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
+from audioreactive.interrupts import held_back
 from audioreactive.video.encoder import ending
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ class _Office:
 
     def __init__(self, crew: WorkerCrew, chunks: Sequence[Chunk], folder: Path, count: int, advance: Advance) -> None:
         self._crew, self._folder, self._count, self._advance = crew, folder, count, advance
+        self._threads = max(available_cores() // count, 1)
+        """Of each worker: those who stay from a film with fewer workers get fewer now."""
         self._todo = deque(chunks)
         self._missing = len(chunks)
         self._attempts: dict[int, int] = {}
@@ -214,14 +217,12 @@ class _Office:
             self._workers.append(worker)
             self._employ(worker)
             return
-        ours, theirs = self._context.Pipe()
-        threads = max(available_cores() // self._count, 1)
-        process = self._context.Process(
-            target=_work, args=(theirs, number, threads), name=f"worker {number}", daemon=True
-        )
-        process.start()
-        theirs.close()
-        self._workers.append(_Worker(number, process, ours))
+        with held_back():  # a worker that nobody knew of would wait for ever
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_work, args=(theirs, number), name=f"worker {number}", daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append(_Worker(number, process, ours))
 
     def _listen(self, worker: _Worker) -> Iterator[MadeChunk]:
         """All that a worker has said."""
@@ -253,7 +254,7 @@ class _Office:
     def _employ(self, worker: _Worker) -> None:
         """Tell a worker what the film is."""
         worker.at_work, worker.dismissed = True, False
-        self._send(worker, (self._crew.scene, self._crew.encoding, self._folder))
+        self._send(worker, (self._crew.scene, self._crew.encoding, self._folder, self._threads))
 
     def _give(self, worker: _Worker) -> None:
         """The next chunk, or word that there is none."""
@@ -272,7 +273,7 @@ class _Office:
         self._workers.remove(worker)
         worker.process.join()
         worker.pipe.close()
-        if worker.process.exitcode == 0 and not worker.chunks:
+        if worker.dismissed and not worker.chunks:
             return
         how = ending(worker.process.exitcode)
         self._deaths_in_a_row += 1
@@ -298,19 +299,16 @@ def _part_from(workers: Sequence[_Worker]) -> None:
         worker.see_off()
 
 
-def _work(pipe: Connection[Any, Any], number: int, threads: int) -> None:
+def _work(pipe: Connection[Any, Any], number: int) -> None:
     """A worker's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        import torch
-
         from stylegan_ops import keep_freed_memory
 
-        torch.set_num_threads(threads)
         keep_freed_memory()
-        _make_films(pipe, number, threads)
+        _make_films(pipe, number)
     except (EOFError, BrokenPipeError):
         pass  # the main process is gone
     except Exception as error:
@@ -323,16 +321,19 @@ def _work(pipe: Connection[Any, Any], number: int, threads: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing left that must be put away
 
 
-def _make_films(pipe: Connection[Any, Any], number: int, threads: int) -> None:
+def _make_films(pipe: Connection[Any, Any], number: int) -> None:
     """Chunks of one film after the other, until there are no more."""
+    import torch
+
     network: StyleGAN | None = None
     key: tuple[object, ...] = ()
     while True:
         pipe.send(_Arrived())
-        job: tuple[Scene, Encoding, Path] | None = pipe.recv()
+        job: tuple[Scene, Encoding, Path, int] | None = pipe.recv()
         if job is None:
             return
-        scene, encoding, folder = job
+        scene, encoding, folder, threads = job
+        torch.set_num_threads(threads)
         if network is None or key != scene.network_key():
             network, key = scene.load(device=_device(scene.device, number)), scene.network_key()
         renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Says(text)))

@@ -69,8 +69,10 @@ def mux(head: Path, pieces: Sequence[tuple[Path, int]], fps: Fraction, sound: Pa
         sources.append(sound)
     spans = np.concatenate([track.spans for track in tracks])
     order = np.argsort(spans["begin"], kind="stable")
+    with _blamed(pieces[0][0]):
+        beginning = _before_samples(movie, tracks, order)
     with made.open("wb") as file:
-        file.writelines(_before_samples(movie, tracks, order))
+        file.writelines(beginning)
         _copy(spans[order], sources, file)
 
 

@@ -238,6 +238,9 @@ def test_the_person_is_told_how_to_go_on(tmp_path: Path, song: Path) -> None:
     assert f"{whole_chunks(film)} of 5 chunks are kept" in ears.said[-1] and "the same command again" in ears.said[-1]
 
 
+HUGE = '{"index": 1e999, "frames": 12, "name": "chunk_000000.mov", "bytes": 1, "sha256": "0"}'
+
+
 def damage(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -262,7 +265,15 @@ def test_whatever_happened_between_two_runs_is_mended(tmp_path: Path, song: Path
             journal.write_bytes(journal.read_bytes()[:-20])
         case "foreign journal":
             lines = journal.read_text().splitlines()
-            strange = [*lines[1:], '{"index": 0}', "[]", "\x00", '{"index": 0, "name": "../../etc/passwd"}', "[" * 9999]
+            strange = [
+                *lines[1:],
+                '{"index": 0}',
+                "[]",
+                "\x00",
+                '{"index": 0, "name": "../../etc/passwd"}',
+                "[" * 9999,
+                HUGE,
+            ]
             journal.write_text("\n".join(strange) + "\n")
         case "stray files":
             (work / "chunk_000003.mov.partial-1234").write_bytes(b"half")
@@ -271,6 +282,42 @@ def test_whatever_happened_between_two_runs_is_mended(tmp_path: Path, song: Path
     assert kept and make(film) == said_of(kept)
     np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
     assert list(tmp_path.iterdir()) == [film.output]
+
+
+@pytest.mark.parametrize("planted", ["folder", "lock"])
+def test_a_work_folder_that_points_elsewhere_is_left_alone(tmp_path: Path, song: Path, planted: str) -> None:
+    """In a stranger's album: what a link points to would be emptied, or cut to nothing."""
+    film = make_film_of(tmp_path / "out.mkv", song, frames=20)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter").write_text("dear")
+    work = work_folder(film.output)
+    if planted == "folder":
+        work.symlink_to(mine)
+    else:
+        work.mkdir()
+        (work / "lock").symlink_to(mine / "letter")
+    with pytest.raises(VideoError, match="points to somewhere else"):
+        make(film, fresh=True)
+    assert [item.name for item in mine.iterdir()] == ["letter"] and (mine / "letter").read_text() == "dear"
+
+
+def test_a_folder_that_cannot_be_cleared_up_is_let_go(tmp_path: Path, song: Path, monkeypatch) -> None:
+    """The next song, or the next call, may have it."""
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    sweep, swept = WorkFolder._sweep, []
+
+    def fail_at_the_end(self) -> None:
+        swept.append(self)
+        if len(swept) == 2:
+            raise PermissionError(1, "Operation not permitted")
+        sweep(self)
+
+    with monkeypatch.context() as patch, pytest.raises(VideoError, match="Operation not permitted"):
+        patch.setattr(WorkFolder, "_sweep", fail_at_the_end)
+        make(film, alone(film, Painter(fail_at=28)))
+    assert not swept[0]._lock.is_locked
+    make(film)
 
 
 def test_another_job_is_told_and_begun_on_request(tmp_path: Path, song: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from crews import FRAMES, LENGTH, Ears, die, parent_of_a_worker
+from crews import FRAMES, LENGTH, Ears, die, leave, parent_of_a_worker
 from crews import make_counting as make
 
 from audioreactive import renderer as renderer_module
@@ -94,6 +94,37 @@ def test_workers_stay_for_the_next_film(scene: Scene, film: Film, expected: np.n
         (last,) = staff.waiting
     assert len(stayed) == 2 and stayed[0] == stayed[1]
     assert last.process.exitcode == 0, "it left by itself"
+
+
+def test_workers_who_stay_share_the_cores_anew(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker of a short film has all cores; of the next film it is one of two."""
+    told, send = [], workers._Office._send
+
+    def heard(self, worker, message) -> None:
+        if isinstance(message, tuple):
+            told.append((worker.number, message[-1]))
+        send(self, worker, message)
+
+    monkeypatch.setattr(workers, "available_cores", lambda: 6)
+    monkeypatch.setattr(workers._Office, "_send", heard)
+    with Staff() as staff:
+        for name, chunks in (("a.mkv", film.chunks[:1]), ("b.mkv", film.chunks[:2])):
+            out = replace(film, output=tmp_path / name, chunks=chunks, duration=Fraction(1))
+            make(out, WorkerCrew(scene, film.encoding, 2, Silent(), staff))
+    # The second of the two may come when all is done.
+    assert told[0] == (0, 6) and (0, 3) in told and {threads for _, threads in told[1:]} == {3}
+
+
+def test_workers_that_leave_without_a_word_are_given_up(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that ends its process ends it with exit code 0: nobody would be left, and nothing to wait for."""
+    monkeypatch.setattr(workers, "_work", leave)
+    monkeypatch.setattr(workers, "MOST_ATTEMPTS", 1)
+    with pytest.raises(RenderError, match=r"die again and again \(exit code 0\)"):
+        make(replace(film, output=tmp_path / "out.mkv"), WorkerCrew(scene, film.encoding, 1, Silent()))
 
 
 def test_a_chunk_that_kills_every_worker_is_given_up(
