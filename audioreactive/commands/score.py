@@ -50,7 +50,7 @@ def command(
 
 
 CLEAR_PEAK = 0.001
-"""`ScoreCard.lag_p` up to which a peak counts as clear; random pictures come there once in 240 (docs/correlation.md)."""
+"""`ScoreCard.lag_p` up to which a peak counts as clear; random pictures come there once in 240."""
 STRONGEST = 6
 """Pairs of features that the text shows; the plot shows all."""
 BY_CHANCE = 0.05
