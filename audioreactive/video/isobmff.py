@@ -157,7 +157,7 @@ class Track:
         if int.from_bytes(edits[4:8]) != 1 or len(edits) != 12 + 2 * time:
             raise ValueError("it is not one stretch of its media")
         start = int.from_bytes(edits[8 + time : 8 + 2 * time], signed=True)
-        if start < 0 or edits[8 + 2 * time :] != b"\0\1\0\0":
+        if start < 0 or bytes(edits[8 + 2 * time :]) != b"\0\1\0\0":
             raise ValueError("its media does not begin at once, or not at its own speed")
         return start
 
