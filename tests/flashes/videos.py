@@ -75,14 +75,14 @@ def in_turn(fps: Fraction) -> np.ndarray:
 
 def three_in_turn(fps: Fraction) -> np.ndarray:
     """Three parts flash twice a second each, one after the other, above what stays bright."""
-    times = np.arange(int(2 * fps)) / float(fps)
+    times = np.arange(int(4 * fps)) / float(fps)
     film = np.empty((len(times), SIDE, SIDE, 3), np.uint8)
     for part in range(3):
         since = times - part / 6
         on = (since >= 0) & ((since * 2) % 1 < 1 / 6)
         film[:, :, part * SIDE // 3 : (part + 1) * SIDE // 3] = np.where(on, 230, 90)[:, None, None, None]
-    calm = np.repeat(film[:1], int(2.75 * fps), axis=0)
-    film = np.concatenate([calm, film, calm])
+    before, after = (np.repeat(end, int(3.4 * fps), axis=0) for end in (film[:1], film[-1:]))
+    film = np.concatenate([before, film, after])
     film[:, 40:] = 230
     return film
 
