@@ -16,7 +16,6 @@ import argparse
 import json
 import time
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,17 +24,16 @@ import numpy as np
 import torch
 from correlation_groups import MUSIC
 from synthesizers_frames import Fed, OwnPictures, Shot, learned_sequences, one_picture, restlessness, still
+from synthesizers_motion import hippo_tables, made_by, random_envelopes, repeated
 from synthesizers_report import METHODS, report
 
 from audioreactive.choose import motion_tables
 from audioreactive.commands.train import command as train_command
 from audioreactive.correlation import score_total, sound_tables, watch
-from audioreactive.features import Features
 from audioreactive.files import write_aside
 from audioreactive.learn.dataset import Song, hear_music, split_songs
 from audioreactive.learn.frechet import fixed_features, load_swav
 from audioreactive.learn.generators import KINDS
-from audioreactive.learn.losses import SEQUENCES
 from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_model, write_model
 from audioreactive.learn.synthesize import synthesized
 from audioreactive.learn.tables import input_table
@@ -53,6 +51,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.features import Features
     from stylegan_ops import Generator
 
     FloatArray = NDArray[np.float32]
@@ -71,8 +70,6 @@ LENGTHS = (30, 60, 180, 600, 1800, 3600)
 DEPTHS_TRIED = (1, 2, 4, 6)
 THESIS = {"correction": 0.0, "calm": 0.0, "pace": 0.0}
 """What the ablations learn by: the correlation alone. What the program adds to it weighs on each variant otherwise."""
-RANDOM_SIGMA = 12.0
-"""Frames: standard deviation of the filter that makes random motion smooth."""
 
 
 @dataclass(frozen=True)
@@ -365,55 +362,6 @@ class Bench:
                 score = score_total({other: heard[other]}, seen, fps=song.features.fps)
                 found[other].append(score.raw)
         return {other: float(np.median(values)) for other, values in found.items()}
-
-
-def random_envelopes(frames: int, seed: int) -> FloatArray:
-    """(T, 17) in [0, 1]: smooth, and of nothing that is heard."""
-    from scipy.ndimage import gaussian_filter1d
-
-    from audioreactive.learn.decoders import residual_motion
-
-    noise = gaussian_filter1d(np.random.RandomState(seed).randn(frames, 17), RANDOM_SIGMA, axis=0)
-    motion = residual_motion(torch.from_numpy(noise)[None])[0].numpy()
-    table: FloatArray = (0.5 + 0.5 * motion).astype(np.float32)
-    return table
-
-
-def repeated(features: Features, seconds: int) -> Features:
-    """A song of this length: its middle, over and over again."""
-    fps = features.fps
-    frames, period = int(seconds * fps), min(features.frames, int(180 * fps))
-    rows = (features.frames - period) // 2 + np.arange(frames) % period
-    beats = np.arange(0, seconds, 60 / features.tempo)
-    return Features(
-        fps=fps, frames=frames, duration=Fraction(seconds), tempo=features.tempo, beats=beats, downbeats=beats[::4],
-        digest="0" * 64,
-        envelopes={name: np.ascontiguousarray(table[rows]) for name, table in features.items()},
-        segmentations={name: table[rows] for name, table in features.segmentations.items()},
-    )  # fmt: skip
-
-
-def by_sequence(motion: FloatArray) -> dict[str, FloatArray]:
-    """(T, 17) -> the seven sequences."""
-    return {f"sequence {i}": motion[:, list(columns)] for i, columns in enumerate(SEQUENCES)}
-
-
-def made_by(model: SynthesizerModel, inputs: FloatArray) -> dict[str, FloatArray]:
-    """The sequences that a synthesizer makes of features, by either decoder."""
-    decoder = model.network.decoder
-    if decoder is None:
-        return by_sequence(model.motion(inputs, 0))
-    with torch.inference_mode():
-        envelopes = model.network.envelopes(torch.from_numpy(inputs)[None])
-        decoded = decoder(envelopes, residual=model.configuration.residual)
-        return {f"sequence {i}": part[0].numpy() for i, part in enumerate(decoder.score_columns(decoded))}
-
-
-def hippo_tables(song: Song, **choices: Any) -> dict[str, FloatArray]:
-    """The sequences that HiPPO makes of a song."""
-    hippo = Hippo(kind="hippo", name="it", **choices)
-    table = synthesized(draw_around(hippo, 0), song.features)[envelopes_name("it")]
-    return by_sequence(2 * table - 1)
 
 
 def tasks(bench: Bench) -> dict[str, Task]:
