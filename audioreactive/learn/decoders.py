@@ -23,20 +23,27 @@ from audioreactive.streams import named_stream
 REACH = 0.9
 """Of the way to the vectors, at most: a depth group's motion stays in a ball of this radius, and so on the shell
 on which the model's latents lie."""
+FILL = 0.43
+"""Mean square of a depth group's motion, of that at the edge of its ball. Motion that is normally distributed, and of
+root mean square 1 before it is bounded, comes to this; motion of rare peaks, which would hardly be seen, is enlarged."""
+LARGEST_GAIN = 4.0
+"""Factor by which that is done, at most: what rests nearly always shall rest."""
 SWING = 0.5
-"""Root mean square of a noise map's motion before it is bounded; latents' is 1. Noise that flickers is no motion."""
+"""Root mean square of a noise map's motion before it is bounded. Noise that flickers is no motion."""
 GLIDE: dict[Depth, float] = {"deep": 0.05, "middle": 0.05, "shallow": 0.1}
 """Seconds: standard deviation of the filter that a depth group's motion goes through. Forms and textures keep half of
 what swings 3.7 times a second; what is faster trembles. Colours keep half of what swings 1.9 times a second, and a
 hundredth of what swings 4.8 times; what is faster flashes."""
+NEWTON_STEPS = 8
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 
 
 def residual_motion(envelopes: Tensor) -> Tensor:
     """(..., T, 17) -> (..., T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
 
-    A sequence's motion x, of root mean square 1 over the clip, becomes REACH · x / sqrt(1 + |x|²): small motions are
-    kept as they are, large ones bend towards the edge of the ball. Where nothing moves, nothing does.
+    A sequence's motion x becomes REACH · x / sqrt(1 + |x|²): small motions are kept as they are, large ones bend
+    towards the edge of the ball. Before, it is brought to the size at which a depth group comes to FILL over the clip,
+    and a noise map's motion to SWING. Where nothing moves, nothing does.
     """
     motion = torch.empty_like(envelopes)
     for columns in SEQUENCES:
@@ -45,7 +52,8 @@ def residual_motion(envelopes: Tensor) -> Tensor:
         if columns[0] < _LATENTS:
             part = _gliding(part, GLIDE[DEPTHS[columns[0] // VECTORS_PER_DEPTH]])
             size = part.square().sum(-1, keepdim=True).mean(-2, keepdim=True)
-            motion[..., list(columns)] = _bounded(part / size.clamp_min(1e-12).sqrt())
+            part = part / size.clamp_min(1e-12).sqrt()
+            motion[..., list(columns)] = _bounded(_gain(part.square().sum(-1)) * part)
         else:
             size = part.square().mean(-2, keepdim=True)
             motion[..., list(columns)] = _bounded((SWING * part / size.clamp_min(1e-12).sqrt())[..., None])[..., 0]
@@ -61,6 +69,23 @@ def _gliding(part: Tensor, seconds: float) -> Tensor:
     rows = functional.pad(columns.reshape(-1, 1, columns.shape[-1]), (reach, reach), mode="replicate")
     smooth = functional.conv1d(rows, (taps / taps.sum())[None, None])
     return smooth.view(columns.shape).mT
+
+
+def _gain(squares: Tensor) -> Tensor:
+    """(..., T) squared lengths of a motion of root mean square 1 -> (..., 1, 1): the factor that brings it to FILL.
+
+    Newton's method in the logarithm u of the factor's square. The last step alone is differentiated, which at the root
+    is the gradient of the implicit function.
+    """
+    most = 2 * math.log(LARGEST_GAIN)
+    u = torch.zeros_like(squares[..., :1])
+    for remaining in reversed(range(NEWTON_STEPS)):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not remaining):
+            swelled = squares * u.exp()
+            share = swelled / (1 + swelled)
+            slope = (share * (1 - share)).detach().mean(-1, keepdim=True).clamp_min(1e-3)
+            u = (u + (FILL - share.mean(-1, keepdim=True)) / slope).clamp(-most, most)
+    return (0.5 * u).exp()[..., None]
 
 
 def _bounded(part: Tensor) -> Tensor:

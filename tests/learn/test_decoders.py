@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from audioreactive.learn.decoders import (
+    FILL,
+    LARGEST_GAIN,
     REACH,
     LearnedDecoder,
     averaging_motion,
@@ -31,6 +33,28 @@ def test_motion_stays_in_its_ball_and_rests_in_the_middle() -> None:
         assert 0.4 < float(reach.mean()) < 0.8
     assert float(motion[..., LATENTS:].abs().max()) < REACH
     assert torch.equal(residual_motion(torch.full((1, 50, 17), 3.0)), torch.zeros(1, 50, 17))
+
+
+@pytest.mark.parametrize("power", [1, 3])
+def test_rare_peaks_fill_the_ball_as_even_motion_does(power: int) -> None:
+    motion = residual_motion(envelopes(2000).double() ** power)
+    for group in range(3):
+        square = motion[..., 3 * group : 3 * group + 3].square().sum(-1).mean(-1) / REACH**2
+        torch.testing.assert_close(square, torch.full((2,), FILL, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_what_rests_nearly_always_rests() -> None:
+    """One swing of a second in a hundred, and a tremble of a thousandth of it: the tremble does not fill the ball."""
+    frames = torch.arange(2400, dtype=torch.float64)
+    x = 1e-3 * (0.4 * frames).sin() + torch.where(frames // 24 == 50, (frames / 24 * 2 * torch.pi).sin(), 0.0)
+    motion = residual_motion(x[None, :, None] * torch.ones(17))[..., :3]
+    assert float(motion.abs().max()) > 0.5
+    assert float(motion[:, :1100].norm(dim=-1).max()) < 1e-3 / float(x.square().mean().sqrt()) * LARGEST_GAIN
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    x = (envelopes(24)[:1].double() ** 3).requires_grad_()
+    assert torch.autograd.gradcheck(residual_motion, x, atol=1e-6, rtol=1e-4)
 
 
 def test_size_and_offset_of_the_envelopes_do_not_matter() -> None:
