@@ -24,8 +24,8 @@ REACH = 0.9
 """Of the way to the vectors, at most: a depth group's motion stays in a ball of this radius, and so on the shell
 on which the model's latents lie."""
 FILL = 0.43
-"""Mean square of a depth group's motion, of that at the edge of its ball. Motion that is normally distributed, and of
-root mean square 1 before it is bounded, comes to this; motion of rare peaks, which would hardly be seen, is enlarged."""
+"""Mean square of a depth group's motion, of that at the edge of its ball. Normally distributed motion of root mean
+square 1 comes to this when it is bounded; motion of rare peaks, which would hardly be seen, is enlarged."""
 LARGEST_GAIN = 4.0
 """Factor by which that is done, at most: what rests nearly always shall rest."""
 SWING = 0.5
