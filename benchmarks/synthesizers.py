@@ -68,8 +68,6 @@ WEIGHTED = ("drop_weight", "onsets", "chroma", "spectral_flatness")
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512)
 LENGTHS = (30, 60, 180, 600, 1800, 3600)
 DEPTHS_TRIED = (1, 2, 4, 6)
-THESIS = {"correction": 0.0, "calm": 0.0, "pace": 0.0}
-"""What the ablations learn by: the correlation alone. What the program adds to it weighs on each variant otherwise."""
 
 
 @dataclass(frozen=True)
@@ -341,16 +339,16 @@ class Bench:
 
     def plan(self, **choices: Any) -> dict[str, Any]:
         """Of a variant."""
-        return {"examples": self.scale.ablation, "lessons": self.scale.lessons, **THESIS, **choices}
+        return {"examples": self.scale.ablation, "lessons": self.scale.lessons, **choices}
 
     def variant(self, name: str, **choices: Any) -> dict[str, Any]:
-        """Train a variant by the thesis' loss, and score it."""
+        """Train a variant, and score it."""
         model = self.trained(name, **self.plan(**choices))
         return self.scores(lambda song: made_by(model, song.inputs))
 
     def hippo(self, **choices: Any) -> dict[str, Any]:
-        """Fit HiPPO by the thesis' loss, with these choices, and score it."""
-        return self.scores(lambda song: hippo_tables(song, correction=0.0, calm=0.0, **choices))
+        """Fit HiPPO with these choices, and score it."""
+        return self.scores(lambda song: hippo_tables(song, **choices))
 
     def weighted(self, name: str) -> dict[str, float]:
         """Median raw correlation of each feature alone with HiPPO's motion where this one counts ten times."""

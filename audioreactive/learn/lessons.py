@@ -19,7 +19,7 @@ from torch import Tensor
 from audioreactive.choose import motion_score
 from audioreactive.correlation import sound_tables
 from audioreactive.learn.decoders import residual_motion
-from audioreactive.learn.losses import ENVELOPES
+from audioreactive.learn.losses import ENVELOPES, OwnLatents
 from audioreactive.patches.latents import latent_weights, make_palette
 from audioreactive.patches.noise import NoiseMotion, NoiseSequence, noise_motion
 from audioreactive.patches.randomizer import draw_patch
@@ -113,6 +113,8 @@ class Content:
     """(W,): of the model's latents."""
     spread: float
     """Mean squared distance of its latents from their mean."""
+    own: OwnLatents
+    """How they are distributed."""
     _palettes: dict[Palette, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -121,7 +123,8 @@ class Content:
         z = torch.from_numpy(np.random.RandomState(0).randn(samples, mapper.z_dim)).float()
         ws = mapper.mapping(z.to(mapper.device))[:, 0].float().cpu()
         mean = ws.mean(0)
-        return cls(mapper, mean, float((ws - mean).square().sum(1).mean()))
+        spread = float((ws - mean).square().sum(1).mean())
+        return cls(mapper, mean, spread, OwnLatents.of((ws - mean) / math.sqrt(spread)))
 
     def latents(self, lesson: Lesson, start: int, stop: int) -> Tensor:
         """(T, G, W) of these frames, in units of the model's spread and about its mean."""

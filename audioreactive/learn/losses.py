@@ -8,6 +8,8 @@ in which nothing is heard or made to move scores 0 with a gradient of 0.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,6 +37,8 @@ weighs the drums wants to see them.
 """
 SMALLEST_STEP = 1e-3
 """Of a sequence's root mean square: shorter ones count as none."""
+PRINCIPAL = 32
+"""Directions of the model's latents along which theirs are compared with those of a learned decoder."""
 RANK_TOLERANCE = 1e-6
 """Of the largest singular value: smaller ones are rounding, and their directions noise."""
 
@@ -139,13 +143,57 @@ def step_lengths(squares: Tensor) -> Tensor:
     return (squares + SMALLEST_STEP**2).sqrt() - SMALLEST_STEP
 
 
-def away_from_model(radius: Tensor) -> Tensor:
-    """() how far latents leave the shell on which the model's own lie.
+def off_the_shell(radius: Tensor) -> Tensor:
+    """() how far averages of a model's latents leave the shell on which its own lie.
 
     Args:
-        radius: squared distances of latents from the model's mean, in units of its samples' mean squared distance.
+        radius: squared distances from the model's mean, in units of its samples' mean squared distance.
     """
     return (radius - 1).square().mean()
+
+
+@dataclass(frozen=True)
+class OwnLatents:
+    """How a model's own latents are distributed, about their mean and in units of their mean squared distance from
+    it.
+    """
+
+    directions: Tensor
+    """(W, D): the principal ones."""
+    variances: Tensor
+    """(D,) along them, the largest first."""
+    rest: float
+    """Variance in all other directions together."""
+
+    @classmethod
+    def of(cls, samples: Tensor) -> OwnLatents:
+        """Of latents (n, W) about their mean, whose mean squared length is 1."""
+        values, vectors = torch.linalg.eigh(samples.double().T @ samples.double() / len(samples))
+        count = min(PRINCIPAL, len(values))
+        variances = values.flip(0)[:count].clamp_min(NOTHING)
+        directions = vectors.flip(1)[:, :count]
+        return cls(directions, variances, max(1 - float(variances.sum()), 0.0))
+
+    def distance(self, latents: Tensor) -> Tensor:
+        """() how far latents (n, G, W) of G depth groups are from these: the Fréchet distance of two normal
+        distributions (Heusel et al. 2017, equation 6), a mean over the groups. Variance in other directions than the
+        principal ones costs nothing until there is more of it than the model has.
+        """
+        along = latents @ self.directions.to(latents)
+        outside = (latents.square().sum(2) - along.square().sum(2)).mean(0).double()
+        mean = along.mean(0)
+        centred = along - mean
+        covariance = torch.einsum("ngd,nge->gde", centred, centred).double() / len(along)
+        root = self.variances.sqrt()
+        together = torch.linalg.eigvalsh(root[:, None] * covariance * root).clamp_min(NOTHING).sqrt().sum(1)
+        apart = (
+            mean.double().square().sum(1)
+            + covariance.diagonal(dim1=1, dim2=2).sum(1)
+            + self.variances.sum()
+            - 2 * together
+        )
+        beyond = (outside.clamp_min(NOTHING).sqrt() - math.sqrt(self.rest)).clamp_min(0).square()
+        return (apart + beyond).mean().to(latents)
 
 
 def supervised(made: Tensor, given: Tensor) -> Tensor:

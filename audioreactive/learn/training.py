@@ -51,6 +51,8 @@ KEEP_EVERY = 60.0
 """Seconds between two states on disk."""
 HELD_CLIPS = 64
 """Clips of held-out songs on which the loss is taken, always the same ones."""
+SHELL = 0.1
+"""Of `nearness`, for averages."""
 HELD_EVERY = 100
 """Steps between two losses on held-out songs."""
 
@@ -80,9 +82,9 @@ class Plan:
     pace: float = 1.0
     """How much the speeds of the latents count beside the latents themselves: at 1, as much as one sequence; 0 as in
     the thesis. A change is seen as well as what it leads to, and without this, drums are hardly answered."""
-    nearness: float = 0.1
-    """Weight of the term that keeps latents near the model's own; it counts for the learned decoder and for averages,
-    as residual motion never leaves them."""
+    nearness: float = 1.0
+    """Weight of the term that keeps latents near the model's own: it counts for the learned decoder, which comes as
+    near as the Randomizer with it, and for averages. Residual motion never leaves them."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """How much more than others a feature counts: pair by pair, if there are any."""
     seed: int = 0
@@ -140,8 +142,8 @@ def gather(plan: Plan, songs: Sequence[Song], mapper: Mapper | None, progress: P
     lessons: list[list[Lesson]] = []
     if plan.supervised:
         lessons = curate(clips.songs, plan.lessons, best_of=plan.best_of, seed=plan.seed, progress=progress)
-    if plan.learned_decoder and plan.supervised and mapper is None:
-        raise ValueError("a learned decoder imitates latents of a model, and none is given")
+    if plan.learned_decoder and mapper is None:
+        raise ValueError("a learned decoder makes latents of a model, and none is given")
     return Material(
         clips=clips,
         held=held_clips,
@@ -239,7 +241,7 @@ class Training:
         loss = self.self_supervised(sequences, clips, indices, stream)
         if not self.plan.residual:
             radius = torch.stack([part.square().sum(-1) for part in sequences[:3]])
-            loss = loss + self.plan.nearness * losses.away_from_model(radius)
+            loss = loss + SHELL * self.plan.nearness * losses.off_the_shell(radius)
         return loss
 
     def _learned_loss(
@@ -250,14 +252,14 @@ class Training:
         stream: np.random.RandomState,
         lessons: Sequence[Sequence[Lesson]],
     ) -> Tensor:
-        assert self.network.decoder is not None
+        content = self.material.content
+        assert self.network.decoder is not None and content is not None
         decoded = self.network.decoder(envelopes, residual=self.plan.residual)
         if lessons:
-            assert self.material.content is not None
             return self._imitation(decoded.latents, decoded.noise, _chosen(clips, indices, stream, lessons))
         columns = self.network.decoder.score_columns(decoded)
         loss = self.self_supervised(columns, clips, indices, stream)
-        return loss + self.plan.nearness * losses.away_from_model(decoded.latents.square().sum(-1))
+        return loss + self.plan.nearness * content.own.distance(decoded.latents.flatten(0, 1))
 
     def _imitation(self, latents: Tensor, noise: Sequence[Tensor], chosen: Sequence[tuple[Lesson, int]]) -> Tensor:
         """Mean squared errors of latents and of each noise map, a mean over all five."""

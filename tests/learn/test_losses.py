@@ -9,14 +9,16 @@ import torch
 from torch.autograd import gradcheck
 
 from audioreactive.correlation import orthogonal_procrustes
+from audioreactive.learn.frechet import frechet
 from audioreactive.learn.losses import (
     ENVELOPES,
     SEQUENCES,
-    away_from_model,
+    OwnLatents,
     chance,
     heard_together,
     membership,
     nuclear_norm,
+    off_the_shell,
     paces,
     pairwise,
     procrustes,
@@ -40,7 +42,9 @@ def test_gradients_against_finite_differences() -> None:
     assert gradcheck(lambda x: procrustes(heard, x), (made,))
     assert gradcheck(lambda x: pairwise(heard, x, BLOCKS, MADE, WEIGHTS), (made,))
     assert gradcheck(lambda x: chance(partial(procrustes, made=x), heard, [3, 7]), (made,))
-    assert gradcheck(lambda x: away_from_model(x.square().sum(-1)), (made,))
+    assert gradcheck(lambda x: off_the_shell(x.square().sum(-1)), (made,))
+    own = OwnLatents.of(torch.randn(100, made.shape[-1], generator=torch.Generator().manual_seed(3)).double())
+    assert gradcheck(lambda x: own.distance(x.flatten(0, 1)[:, None]), (made,))
     assert gradcheck(lambda x: variation(x), (made,))
     assert gradcheck(lambda x: paces([x[..., :3], x[..., 3:]]), (made,))
     assert gradcheck(lambda x: supervised(x, torch.ones_like(made)), (made,))
@@ -109,7 +113,34 @@ def test_every_envelope_belongs_to_one_sequence() -> None:
 
 @pytest.mark.parametrize("radius", [1.0, 0.5, 3.0])
 def test_latents_on_the_shell_cost_nothing(radius: float) -> None:
-    assert float(away_from_model(torch.full((4,), radius))) == pytest.approx((radius - 1) ** 2)
+    assert float(off_the_shell(torch.full((4,), radius))) == pytest.approx((radius - 1) ** 2)
+
+
+def test_latents_of_the_model_are_near_and_the_distance_is_that_of_two_normal_distributions() -> None:
+    """Against the definition, by matrix roots, for a model of eight directions of which all are principal."""
+    stream = torch.Generator().manual_seed(1)
+    shape = torch.randn(8, 8, generator=stream).double() * torch.linspace(2, 0.1, 8).double()
+    samples = torch.randn(4000, 8, generator=stream).double() @ shape
+    samples = (samples - samples.mean(0)) / (samples - samples.mean(0)).square().sum(1).mean().sqrt()
+    own = OwnLatents.of(samples)
+    assert float(own.distance(samples[:, None])) < 1e-6
+    made = torch.randn(500, 3, 8, generator=stream).double() @ torch.randn(8, 8, generator=stream).double() + 0.3
+    expected = torch.stack([torch.tensor(frechet(group, samples)) for group in made.unbind(1)]).mean()
+    assert float(own.distance(made)) == pytest.approx(float(expected), rel=5e-3)  # covariances there have n - 1
+
+
+def test_few_directions_of_many_are_principal_and_the_others_have_room() -> None:
+    stream = torch.Generator().manual_seed(2)
+    samples = torch.randn(4000, 80, generator=stream).double() * torch.linspace(3, 1, 80).double()
+    samples = (samples - samples.mean(0)) / (samples - samples.mean(0)).square().sum(1).mean().sqrt()
+    own = OwnLatents.of(samples)
+    assert own.directions.shape == (80, 32) and 0.2 < own.rest < 0.8
+    principal = samples @ own.directions @ own.directions.T
+    assert float(own.distance(samples[:, None])) < 1e-6
+    assert float(own.distance(principal[:, None])) < 1e-6, "what is missing costs nothing"
+    assert float(own.distance((principal + 3 * (samples - principal))[:, None])) == pytest.approx(
+        4 * own.rest, rel=1e-3
+    )
 
 
 def test_the_way_of_known_motions() -> None:

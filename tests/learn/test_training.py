@@ -77,12 +77,24 @@ def test_it_learns(material) -> None:
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.01
 
 
+class FakeMapper:
+    """A model of 64 latents."""
+
+    z_dim, c_dim = 64, 0
+    device = torch.device("cpu")
+
+    def mapping(self, z: torch.Tensor, c: None = None, truncation_psi: float = 1.0) -> torch.Tensor:
+        return z[:, None].tanh() * truncation_psi
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"supervised": True, "lessons": 2, "best_of": 2},
         {"supervised": True, "lessons": 2, "best_of": 1, "residual": False},
         {"learned_decoder": True},
+        {"learned_decoder": True, "residual": False},
+        {"learned_decoder": True, "supervised": True, "lessons": 2, "best_of": 1},
         {"residual": False},
         {"weights": {"onsets": 10.0}},
         {"kind": "sashimi"},
@@ -92,9 +104,27 @@ def test_it_learns(material) -> None:
 def test_every_kind_of_training_takes_a_step(change: dict) -> None:
     plan = Plan(**{"depth": 1, "examples": 4, "batch": 2, **change})
     songs = [make_song(f"song {seed}", seed=seed) for seed in range(2)]
-    training = train(plan, gather(plan, songs, None))
+    training = train(plan, gather(plan, songs, FakeMapper() if plan.learned_decoder else None))
     assert np.isfinite(training.curves.learned).all()
     assert training.curves.learned[0] != training.curves.learned[1]
+
+
+def test_a_learned_decoder_comes_near_the_model() -> None:
+    plan = Plan(depth=1, learned_decoder=True, residual=False, examples=60 * 8, batch=8, learning_rate=1e-2)
+    material = gather(plan, [make_song("song")], FakeMapper())
+    distances = []
+    for nearness in (0.0, plan.nearness):
+        training = train(replace(plan, nearness=nearness), material)
+        with torch.no_grad():
+            envelopes = training.network.envelopes(material.clips.inputs(np.arange(3)))
+            latents = training.network.decoder(envelopes, residual=False).latents
+        distances.append(float(material.content.own.distance(latents.flatten(0, 1))))
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_a_learned_decoder_needs_a_model() -> None:
+    with pytest.raises(ValueError, match="none is given"):
+        gather(Plan(learned_decoder=True), [make_song("song")], None)
 
 
 def test_weighted_features_are_held_against_chance_pair_by_pair(material) -> None:
