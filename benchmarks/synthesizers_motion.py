@@ -32,7 +32,7 @@ def random_envelopes(frames: int, seed: int) -> FloatArray:
     from scipy.ndimage import gaussian_filter1d
 
     noise = gaussian_filter1d(np.random.RandomState(seed).randn(frames, 17), RANDOM_SIGMA, axis=0)
-    motion = residual_motion(torch.from_numpy(noise)[None])[0].numpy()
+    motion = residual_motion(torch.from_numpy(noise)[None], filled=True)[0].numpy()
     table: FloatArray = (0.5 + 0.5 * motion).astype(np.float32)
     return table
 

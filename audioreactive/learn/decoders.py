@@ -38,12 +38,14 @@ NEWTON_STEPS = 8
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 
 
-def residual_motion(envelopes: Tensor) -> Tensor:
+def residual_motion(envelopes: Tensor, *, filled: bool) -> Tensor:
     """(..., T, 17) -> (..., T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
 
     A sequence's motion x becomes REACH · x / sqrt(1 + |x|²): small motions are kept as they are, large ones bend
-    towards the edge of the ball. Before, it is brought to the size at which a depth group comes to FILL over the clip,
-    and a noise map's motion to SWING. Where nothing moves, nothing does.
+    towards the edge of the ball. Before, it is brought to a root mean square of 1 over the clip, a noise map's to
+    SWING. Where motion is `filled`, as it is played, a depth group's comes to FILL; what is learned from is not, as
+    synthesizers trained on filled motion moved less, and fitted less (docs/learn.md). Where nothing moves, nothing
+    does.
     """
     motion = torch.empty_like(envelopes)
     for columns in SEQUENCES:
@@ -53,7 +55,7 @@ def residual_motion(envelopes: Tensor) -> Tensor:
             part = _gliding(part, GLIDE[DEPTHS[columns[0] // VECTORS_PER_DEPTH]])
             size = part.square().sum(-1, keepdim=True).mean(-2, keepdim=True)
             part = part / size.clamp_min(1e-12).sqrt()
-            motion[..., list(columns)] = _bounded(_gain(part.square().sum(-1)) * part)
+            motion[..., list(columns)] = _bounded(_gain(part.square().sum(-1)) * part if filled else part)
         else:
             size = part.square().mean(-2, keepdim=True)
             motion[..., list(columns)] = _bounded((SWING * part / size.clamp_min(1e-12).sqrt())[..., None])[..., 0]
@@ -72,20 +74,17 @@ def _gliding(part: Tensor, seconds: float) -> Tensor:
 
 
 def _gain(squares: Tensor) -> Tensor:
-    """(..., T) squared lengths of a motion of root mean square 1 -> (..., 1, 1): the factor that brings it to FILL.
-
-    Newton's method in the logarithm u of the factor's square. The last step alone is differentiated, which at the root
-    is the gradient of the implicit function.
+    """(..., T) squared lengths of a motion of root mean square 1 -> (..., 1, 1): the factor that brings it to FILL, by
+    Newton's method in the logarithm of its square.
     """
     most = 2 * math.log(LARGEST_GAIN)
-    u = torch.zeros_like(squares[..., :1])
-    for remaining in reversed(range(NEWTON_STEPS)):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not remaining):
-            swelled = squares * u.exp()
-            share = swelled / (1 + swelled)
-            slope = (share * (1 - share)).detach().mean(-1, keepdim=True).clamp_min(1e-3)
-            u = (u + (FILL - share.mean(-1, keepdim=True)) / slope).clamp(-most, most)
-    return (0.5 * u).exp()[..., None]
+    doubled = torch.zeros_like(squares[..., :1])
+    for _ in range(NEWTON_STEPS):
+        swelled = squares * doubled.exp()
+        share = swelled / (1 + swelled)
+        slope = (share * (1 - share)).mean(-1, keepdim=True).clamp_min(1e-3)
+        doubled = (doubled + (FILL - share.mean(-1, keepdim=True)) / slope).clamp(-most, most)
+    return (0.5 * doubled).exp()[..., None]
 
 
 def _bounded(part: Tensor) -> Tensor:
@@ -101,9 +100,9 @@ def averaging_motion(envelopes: Tensor) -> Tensor:
     return torch.cat([latents.softmax(-1).flatten(-2), noise], dim=-1)
 
 
-def parameter_free(envelopes: Tensor, *, residual: bool) -> Tensor:
+def parameter_free(envelopes: Tensor, *, residual: bool, filled: bool) -> Tensor:
     """(B, T, 17) -> motion (B, T, 17): see `residual_motion` and `averaging_motion`."""
-    return residual_motion(envelopes) if residual else averaging_motion(envelopes)
+    return residual_motion(envelopes, filled=filled) if residual else averaging_motion(envelopes)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def given_motion(weights: Tensor, *, residual: bool) -> Tensor:
             parts.append(chosen / chosen.sum(-1, keepdim=True))
     rest = weights.new_zeros(*weights.shape[:2], ENVELOPES - len(DEPTHS) * VECTORS_PER_DEPTH)
     given = torch.cat([*parts, rest], dim=-1)
-    return residual_motion(given) if residual else given
+    return residual_motion(given, filled=False) if residual else given
 
 
 @dataclass(frozen=True)

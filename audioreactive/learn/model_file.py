@@ -116,7 +116,7 @@ class SynthesizerModel:
             envelopes = self.network.envelopes(torch.from_numpy(inputs)[None])
             if motion_seed:
                 envelopes = evened(envelopes) @ rotation(motion_seed).float()
-            motion: FloatArray = parameter_free(envelopes, residual=self.configuration.residual)[0].numpy()
+            motion: FloatArray = parameter_free(envelopes, residual=self.configuration.residual, filled=True)[0].numpy()
         if not np.isfinite(motion).all():
             raise SynthesizerError("the synthesizer's motion is no number any more: its weights are damaged")
         return motion

@@ -78,7 +78,7 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
         )
     # Between the frames that they were fitted on, 512 polynomials may do anything.
     envelopes = result.windows.reconstruct(result.coefficients, np.arange(result.windows.frames, dtype=np.float64))
-    motion: FloatArray = residual_motion(torch.from_numpy(envelopes)).numpy()
+    motion: FloatArray = residual_motion(torch.from_numpy(envelopes), filled=True).numpy()
     return interpolated(motion, float(RATE), features.times)
 
 

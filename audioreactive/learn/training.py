@@ -230,7 +230,7 @@ class Training:
         stream: np.random.RandomState,
         lessons: Sequence[Sequence[Lesson]],
     ) -> Tensor:
-        motion = parameter_free(envelopes, residual=self.plan.residual)
+        motion = parameter_free(envelopes, residual=self.plan.residual, filled=False)
         if lessons:
             weights = [
                 torch.from_numpy(lesson.weights[start : start + CLIP])

@@ -26,18 +26,18 @@ def envelopes(frames: int = 200) -> torch.Tensor:
 
 
 def test_motion_stays_in_its_ball_and_rests_in_the_middle() -> None:
-    motion = residual_motion(envelopes())
+    motion = residual_motion(envelopes(), filled=True)
     for group in range(3):
         reach = motion[..., 3 * group : 3 * group + 3].norm(dim=-1)
         assert float(reach.max()) < REACH
         assert 0.4 < float(reach.mean()) < 0.8
     assert float(motion[..., LATENTS:].abs().max()) < REACH
-    assert torch.equal(residual_motion(torch.full((1, 50, 17), 3.0)), torch.zeros(1, 50, 17))
+    assert torch.equal(residual_motion(torch.full((1, 50, 17), 3.0), filled=True), torch.zeros(1, 50, 17))
 
 
 @pytest.mark.parametrize("power", [1, 3])
 def test_rare_peaks_fill_the_ball_as_even_motion_does(power: int) -> None:
-    motion = residual_motion(envelopes(2000).double() ** power)
+    motion = residual_motion(envelopes(2000).double() ** power, filled=True)
     for group in range(3):
         square = motion[..., 3 * group : 3 * group + 3].square().sum(-1).mean(-1) / REACH**2
         torch.testing.assert_close(square, torch.full((2,), FILL, dtype=torch.float64), atol=1e-6, rtol=0)
@@ -47,26 +47,28 @@ def test_what_rests_nearly_always_rests() -> None:
     """One swing of a second in a hundred, and a tremble of a thousandth of it: the tremble does not fill the ball."""
     frames = torch.arange(2400, dtype=torch.float64)
     x = 1e-3 * (0.4 * frames).sin() + torch.where(frames // 24 == 50, (frames / 24 * 2 * torch.pi).sin(), 0.0)
-    motion = residual_motion(x[None, :, None] * torch.ones(17))[..., :3]
+    motion = residual_motion(x[None, :, None] * torch.ones(17), filled=True)[..., :3]
     assert float(motion.abs().max()) > 0.5
     assert float(motion[:, :1100].norm(dim=-1).max()) < 1e-3 / float(x.square().mean().sqrt()) * LARGEST_GAIN
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
     x = (envelopes(24)[:1].double() ** 3).requires_grad_()
-    assert torch.autograd.gradcheck(residual_motion, x, atol=1e-6, rtol=1e-4)
+    assert torch.autograd.gradcheck(lambda x: residual_motion(x, filled=False), x, atol=1e-6, rtol=1e-4)
 
 
 def test_size_and_offset_of_the_envelopes_do_not_matter() -> None:
     x = envelopes()
-    torch.testing.assert_close(residual_motion(5 * x + 3), residual_motion(x), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        residual_motion(5 * x + 3, filled=True), residual_motion(x, filled=True), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_forms_glide_and_colours_more() -> None:
     """Of a motion of 0.5 Hz and one of 5 Hz, a Gaussian of s seconds keeps exp(-(2 pi s f)² / 2) of each."""
     seconds = torch.arange(240) / 24
     swing = (2 * torch.pi * 0.5 * seconds).sin() + (2 * torch.pi * 5 * seconds).sin()
-    motion = residual_motion(swing[None, :, None] * torch.ones(17))[0]
+    motion = residual_motion(swing[None, :, None] * torch.ones(17), filled=True)[0]
     spectrum = torch.fft.rfft(motion, dim=0).abs()  # tenths of a hertz
     fast = spectrum[50] / spectrum[5]
     assert 0.2 < float(fast[:6].min()) <= float(fast[:6].max()) < 0.3  # 0.29, less what the bounds bend
@@ -75,12 +77,12 @@ def test_forms_glide_and_colours_more() -> None:
 
 
 def test_a_single_frame_is_at_rest() -> None:
-    assert torch.equal(residual_motion(envelopes(1)), torch.zeros(2, 1, 17))
+    assert torch.equal(residual_motion(envelopes(1), filled=True), torch.zeros(2, 1, 17))
 
 
 def test_a_song_moves_alike_alone_and_in_a_batch() -> None:
     x = envelopes()
-    torch.testing.assert_close(residual_motion(x)[1], residual_motion(x[1]))
+    torch.testing.assert_close(residual_motion(x, filled=True)[1], residual_motion(x[1], filled=True))
 
 
 def test_averages_are_averages() -> None:
