@@ -7,7 +7,9 @@ by a process with bounded memory, which is ended when it gives nothing for a min
 """
 
 import contextlib
+import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,8 @@ PATIENCE: Final = 60.0
 _LONGEST_LISTING: Final = 1 << 28
 """Bytes; a line for each packet of six hours of video and sound."""
 _MOST_LOG: Final = 1 << 20
+_GLANCE: Final = 0.2
+"""Seconds between two looks at whether a process has ended."""
 _CREATE_NEW_PROCESS_GROUP: Final = 0x200
 """Windows' name for what POSIX does with a process group of its own."""
 
@@ -124,6 +128,24 @@ def spawn(
             process.communicate()
         raise
     return process
+
+
+def await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has ended. Ctrl-C is heard meanwhile, on every platform."""
+    with contextlib.ExitStack() as stack:
+        ended: select.poll | None = None
+        if sys.platform == "linux":  # which tells at once; Python's own wait looks every 50 ms
+            with contextlib.suppress(OSError):
+                descriptor = os.pidfd_open(process.pid)
+                stack.callback(os.close, descriptor)
+                ended = select.poll()
+                ended.register(descriptor, select.POLLIN)
+        while process.poll() is None:
+            if ended is not None:
+                ended.poll(1000 * _GLANCE)
+            else:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GLANCE)
 
 
 class Reading:
