@@ -125,7 +125,7 @@ def faster_and_faster(fps: Fraction) -> np.ndarray:
 
 def texture_strobe(fps: Fraction) -> np.ndarray:
     """A picture, brighter and darker; more pixels than cells."""
-    side = 64
+    side = 80
     y, x = np.mgrid[:side, :side] / side
     paint = np.stack([0.5 + 0.4 * np.sin(9 * x + 5 * y), 0.5 + 0.4 * np.cos(7 * x * y + 3), 0.4 + 0.3 * x], -1)
     trace = square_wave(fps, 6, 0.15, 0.9, rest=0.5)
