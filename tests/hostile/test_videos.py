@@ -170,6 +170,16 @@ def test_a_decoder_that_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.Monk
     assert time.monotonic() - start < 30
 
 
+def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Ctrl-Z, for an hour between any two looks at the clock."""
+    script = program(tmp_path, "import time\ntime.sleep(0.3)\nprint('done')\n")
+    hours = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    monkeypatch.setattr(ffmpeg, "_GLANCE_AT_READING", 0.02)
+    monkeypatch.setattr(time, "monotonic", lambda: next(hours))
+    assert ffmpeg.run(["-version"]) == "done\n"
+
+
 def test_a_reader_that_takes_its_time_is_not_a_decoder_that_stalls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
