@@ -477,7 +477,7 @@ def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
         os.kill(writer._encoder.process.pid, signal.SIGSTOP)
         main = threading.main_thread().ident
         assert main is not None
-        interrupt = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+        interrupt = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
         interrupt.start()
         try:
             forever(writer)
