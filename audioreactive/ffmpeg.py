@@ -7,12 +7,13 @@ by a process with bounded memory, which is ended when it gives nothing for a min
 """
 
 import contextlib
+import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,10 @@ PATIENCE: Final = 60.0
 _LONGEST_LISTING: Final = 1 << 28
 """Bytes; a line for each packet of six hours of video and sound."""
 _MOST_LOG: Final = 1 << 20
+_GLANCE_AT_READING: Final = 1.0
+"""Seconds between two looks at whether something has been read."""
+_GLANCE: Final = 0.2
+"""Seconds between two looks at whether a process has ended."""
 _CREATE_NEW_PROCESS_GROUP: Final = 0x200
 """Windows' name for what POSIX does with a process group of its own."""
 
@@ -126,6 +131,24 @@ def spawn(
     return process
 
 
+def await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has ended. Ctrl-C is heard meanwhile, on every platform."""
+    with contextlib.ExitStack() as stack:
+        ended: select.poll | None = None
+        if sys.platform == "linux":  # which tells at once; Python's own wait looks every 50 ms
+            with contextlib.suppress(OSError):
+                descriptor = os.pidfd_open(process.pid)
+                stack.callback(os.close, descriptor)
+                ended = select.poll()
+                ended.register(descriptor, select.POLLIN)
+        while process.poll() is None:
+            if ended is not None:
+                ended.poll(1000 * _GLANCE)
+            else:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GLANCE)
+
+
 class Reading:
     """What an ffmpeg gives on standard output, read piece by piece; it is ended when it stalls."""
 
@@ -133,7 +156,8 @@ class Reading:
         self.process = process
         self.stalled = False
         self._log = log
-        self._waiting_since: float | None = None
+        self._waiting = False
+        self._pieces = 0
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._end_stalled, daemon=True, name="ffmpeg watch")
         self._watch.start()
@@ -148,9 +172,10 @@ class Reading:
         stream, view, filled = self.process.stdout, memoryview(data), 0
         assert stream is not None
         while filled < len(data):
-            self._waiting_since = time.monotonic()
+            self._waiting = True
             count: int = stream.readinto(view[filled:])  # type: ignore[attr-defined]
-            self._waiting_since = None
+            self._waiting = False
+            self._pieces += 1
             if not count:
                 break
             filled += count
@@ -179,9 +204,12 @@ class Reading:
         self._watch.join()
 
     def _end_stalled(self) -> None:
-        while not self._over.wait(min(1.0, PATIENCE / 4)):
-            since = self._waiting_since
-            if since is not None and time.monotonic() - since > PATIENCE:
+        # Glances are counted, and not the time between them: while this program was stopped (Ctrl-Z), nobody waited.
+        glance, waited, before = min(_GLANCE_AT_READING, PATIENCE / 4), 0.0, 0
+        while not self._over.wait(glance):
+            waited = waited + glance if self._waiting and self._pieces == before else 0.0
+            before = self._pieces
+            if waited > PATIENCE:
                 self.stalled = True
                 self.process.kill()
                 return

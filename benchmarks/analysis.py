@@ -11,7 +11,8 @@ librosa   librosa's own functions for the same features (only with --librosa)
 
 Targets: 3 minutes cold in 6 s, first in 12 s, cached in 0.5 s; 60 minutes cold in 120 s and 2 GB.
 
-    python benchmarks/analysis.py [--minutes 3 10 60] [--librosa] [--madmom] [--repeat 3] [--json FILE]
+    python benchmarks/analysis.py [--minutes 3 10 60] [--librosa] [--madmom] [--repeat 3] [--songs FOLDER]
+        [--json FILE]
 """
 
 from __future__ import annotations
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--madmom", action="store_true")
     parser.add_argument("--librosa", action="store_true")
+    parser.add_argument("--songs", type=Path, help="folder in which the songs are kept, and found again")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
@@ -156,8 +158,9 @@ def main() -> None:
     print(f"{'minutes':>8} {'what':8} {'seconds':>8} {'cpu s':>8} {'peak MB':>8}")
     with tempfile.TemporaryDirectory() as folder:
         for minutes in options.minutes:
-            song = Path(folder, f"song.{options.suffix}")
-            write_song(song, minutes)
+            song = Path(options.songs or folder, f"{minutes:g} minutes.{options.suffix}")
+            if not song.exists():
+                write_song(song, minutes)
             for row in measure_song(song, minutes, options):
                 rows.append(row)
                 print(f"{row.minutes:8g} {row.what:8} {row.seconds:8.2f} {row.cpu_seconds:8.2f} {row.peak_mb:8.0f}")

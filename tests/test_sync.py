@@ -1,5 +1,6 @@
 """The frame that shows a click is the frame in which a decoder of the finished video hears it."""
 
+import struct
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audioreactive.video import VideoSettings, VideoWriter, ffmpeg_path, probe, read_frames
+from audioreactive.video import VideoSettings, VideoWriter, ffmpeg_path, probe
 
 SAMPLE_RATE = 44100
 RATES = (Fraction(24), Fraction(30000, 1001), Fraction(60))
@@ -24,14 +25,18 @@ def ffmpeg(*arguments: object) -> bytes:
     return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
 
 
+def burst(sample_rate: int) -> np.ndarray:
+    """(n,): 3 kHz for 9 ms, loudest at its very first sample."""
+    time = np.arange(round(400 / SAMPLE_RATE * sample_rate)) / sample_rate
+    return 0.8 * np.exp(-time * SAMPLE_RATE / 60) * np.cos(2 * np.pi * 3000 * time)
+
+
 def click_track(times: tuple[float, ...], seconds: float) -> np.ndarray:
-    """(N,) float32: at each time a 3 kHz burst, loudest at its very first sample."""
-    track = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
-    sample = np.arange(400)
-    burst = 0.8 * np.exp(-sample / 60) * np.cos(2 * np.pi * 3000 / SAMPLE_RATE * sample)
+    """(N,) float32: a burst at each time."""
+    track, click = np.zeros(round(seconds * SAMPLE_RATE), np.float32), burst(SAMPLE_RATE)
     for time in times:
         first = round(time * SAMPLE_RATE)
-        track[first : first + 400] = burst
+        track[first : first + len(click)] = click
     return track
 
 
@@ -47,13 +52,13 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def heard_at(video: Path, expected: list[float]) -> list[float]:
     """Seconds after the first frame's time stamp at which clicks are loudest, within 0.1 s of where they should be."""
-    sound = np.frombuffer(
-        ffmpeg("-i", video, "-map", "0:a", "-ac", 1, "-ar", SAMPLE_RATE, "-f", "f32le", "-"), np.float32
-    )
+    decoded = video.with_suffix(".f32")
     stamps = ffmpeg(
         "-copyts", "-i", video, "-map", "0:v", "-map", "0:a", "-c:v", "rawvideo", "-c:a", "pcm_f32le",
         "-enc_time_base", "demux", "-f", "framecrc", "-",
+        "-map", "0:a", "-ac", 1, "-ar", SAMPLE_RATE, "-f", "f32le", decoded,
     ).decode().splitlines()  # fmt: skip
+    sound = np.fromfile(decoded, np.float32)
     bases = {line[4]: Fraction(line.split()[-1]) for line in stamps if line.startswith("#tb")}
     first = {k: next(int(line.split(",")[2]) * bases[k] for line in stamps if line.startswith(f"{k},")) for k in "01"}
     times = []
@@ -85,7 +90,8 @@ def render(
 
 
 def shown_in(video: Path) -> list[int]:
-    return [number for number, frame in enumerate(read_frames(video)) if frame.mean() > 128]
+    raw = ffmpeg("-i", video, "-map", "0:v", "-fps_mode", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-")
+    return np.flatnonzero(np.frombuffer(raw, np.uint8).reshape(-1, 32 * 32).mean(1) > 128).tolist()
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -176,20 +182,58 @@ def test_a_click_is_seen_in_the_frame_in_which_it_is_heard(
 HOUR_CLICKS = (1.013, 20.06, 3545.345, 3569.107)
 
 
+HOUR_RATE = SAMPLE_RATE // 2
+PACKET = 576
+"""Samples in a packet of mp3 at this rate. It lasts as long as at twice the rate: no whole number of milliseconds."""
+SILENT_PACKETS = 130_156
+"""3400 seconds."""
+
+
+def write_hour(path: Path) -> None:
+    """A wav, of which silence takes no room on the disk."""
+    size = 2 * 3600 * HOUR_RATE
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, HOUR_RATE, 2 * HOUR_RATE, 2, 16)
+    header = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + size)
+        for time in HOUR_CLICKS:
+            file.seek(len(header) + 2 * round(time * HOUR_RATE))
+            file.write((burst(HOUR_RATE) * 32767).astype("<i2").tobytes())
+
+
+def write_hour_of_mp3(path: Path) -> None:
+    """Its beginning and its end are coded; of the silence between them, two packets stand for all."""
+    silent = SILENT_PACKETS * PACKET
+    track, click = np.zeros(3600 * HOUR_RATE - silent, np.float32), burst(HOUR_RATE)
+    for time in HOUR_CLICKS:
+        first = round(time * HOUR_RATE) - (silent if time > 1800 else 0)
+        track[first : first + len(click)] = click
+    soundfile.write(short := path.with_name("short.wav"), track, HOUR_RATE)
+    ffmpeg("-i", short, "-c:a", "libmp3lame", "-b:a", "32k", "-reservoir", 0, path)  # packets that stand for themselves
+    coded = path.read_bytes()
+    place, packets = coded.index(b"\xff\xf3"), []
+    while place < len(coded):  # ISO/IEC 13818-3, layer III
+        kilobits, padded = 8 * (coded[place + 2] >> 4), coded[place + 2] >> 1 & 1
+        packets.append(coded[place : place + PACKET * kilobits * 1000 // 8 // HOUR_RATE + padded])
+        place += len(packets[-1])
+    middle = len(packets) // 2
+    packets[middle:middle] = packets[middle - 2 : middle] * (SILENT_PACKETS // 2)
+    head = bytearray(packets[0])
+    counted = head.index(b"Info") + 8
+    head[counted : counted + 8] = struct.pack(">2I", len(packets) - 1, sum(map(len, packets)))
+    path.write_bytes(head + b"".join(packets[1:]))
+
+
 @pytest.fixture(scope="module")
 def hour(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """An hour of clicks, made when it is first asked for."""
     folder = tmp_path_factory.mktemp("hour")
 
     def song(extension: str) -> Path:
-        wav, path = folder / "hour.wav", folder / f"hour{extension}"
-        if not wav.exists():
-            with soundfile.SoundFile(wav, "w", SAMPLE_RATE, 1) as file:
-                for minute in range(60):
-                    inside = tuple(time - 60 * minute for time in HOUR_CLICKS if time // 60 == minute)
-                    file.write(click_track(inside, 60))
+        path = folder / f"hour{extension}"
         if not path.exists():
-            ffmpeg("-i", wav, "-c:a", "libmp3lame", "-b:a", "64k", "-compression_level", 9, path)
+            (write_hour if extension == ".wav" else write_hour_of_mp3)(path)
         return path
 
     return song

@@ -477,12 +477,25 @@ def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
         os.kill(writer._encoder.process.pid, signal.SIGSTOP)
         main = threading.main_thread().ident
         assert main is not None
-        interrupt = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+        interrupt = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
         interrupt.start()
         try:
             forever(writer)
         finally:
             interrupt.cancel()
+
+
+@pytest.mark.parametrize("system", ["tells of ends", "is asked for ends"])
+def test_a_hanging_end_can_be_interrupted(tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if system == "is asked for ends":
+        monkeypatch.setattr("audioreactive.ffmpeg.sys.platform", "darwin")
+    with leaves_nothing(tmp_path), pytest.raises(KeyboardInterrupt), big(tmp_path / "out.mkv") as writer:
+        writer.write(noise_frames(1, (256, 256)))
+        assert writer._encoder is not None
+        os.kill(writer._encoder.process.pid, signal.SIGSTOP)
+        writer._encoder.close()
+        threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+        writer._encoder.finish()
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audioreactive.errors import printable
 from audioreactive.progress import Progress, Silent
@@ -27,13 +28,12 @@ class Bars:
     @contextlib.contextmanager
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
         """A bar from 0 to total."""
-        from tqdm import tqdm
-
-        with tqdm(
+        with _bar_type()(
             total=total,
             desc=f"{stage:9}",
             unit=f" {unit}",
             smoothing=0.1,
+            miniters=1,
             bar_format="{desc} {percentage:3.0f}% |{bar:32}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}, {remaining} left",
             file=sys.stderr,
             mininterval=0.1 if sys.stderr.isatty() else 10,  # a log gets a line now and then
@@ -43,6 +43,17 @@ class Bars:
                 bar.update(count)
 
             yield advance
+
+
+@functools.cache
+def _bar_type() -> Any:
+    """A bar that is drawn by whoever works, and by no thread of its own: tqdm's looks at bars while they change."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        monitor_interval = 0
+
+    return Bar
 
 
 def progress_for(quiet: bool) -> Progress:

@@ -7,9 +7,7 @@ encoder's threads, so that one set of parameters at the head of the file serves 
 
 from __future__ import annotations
 
-import contextlib
 import math
-import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 
 from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, spawn, stranger
+from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, spawn, stranger
 from audioreactive.video import tags
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
@@ -47,8 +45,6 @@ _TAGGED: Final = ("-map_metadata", "1", "-map_chapters", "-1", *_EXACT)
 _HEAD: Final = "head"
 _LIST_FILE: Final = "chunks.txt"
 _JOINED: Final = "joined"
-_PATIENCE: Final = 0.2
-"""Seconds between two looks at whether ffmpeg has ended."""
 
 
 @dataclass(frozen=True)
@@ -282,10 +278,7 @@ class _Run:
     def finish(self) -> bytes:
         """What it said on standard output, at its end."""
         process = self._process
-        while process.poll() is None:
-            # In short waits, so that Ctrl-C is heard on every platform.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=_PATIENCE)
+        await_end(process)
         if process.returncode:
             self._said.seek(0)
             lines = self._said.read().decode(errors="replace").strip().splitlines()[-12:]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import spawn
+from audioreactive.ffmpeg import await_end, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,10 +115,7 @@ class EncoderProcess:
         Raises:
             VideoError: ffmpeg failed, or wrote another number of frames than it was given.
         """
-        while self.process.poll() is None:
-            # In short waits, so that Ctrl-C is heard on every platform.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=_PATIENCE)
+        await_end(self.process)
         if self.process.returncode:
             raise self.failure()
         assert self.process.stdout is not None

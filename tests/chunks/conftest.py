@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from crews import FRAMES, LENGTH, make_counting, tone
 from support import make_features, save_small_model
 
+from audioreactive.chunks import workers
 from audioreactive.chunks.film import Film
 from audioreactive.chunks.making import LocalCrew
 from audioreactive.chunks.plan import plan_chunks
@@ -20,6 +22,16 @@ from audioreactive.patches.schema import Patch
 from audioreactive.video import VideoSettings, output_format, read_frames
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 from stylegan_ops import load_generator
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers come from a process that has imported PyTorch already, which takes longer than what they do here."""
+    quick = multiprocessing.get_context("forkserver")
+    quick.set_forkserver_preload(
+        ["torch", "audioreactive.chunks.workers", "audioreactive.chunks.scene", "stylegan_ops"]
+    )
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda method: quick)
 
 
 @pytest.fixture(scope="session")

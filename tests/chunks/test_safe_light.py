@@ -124,6 +124,7 @@ def test_a_part_of_a_song_and_a_picture_that_is_cropped(tmp_path: Path, song: Pa
     assert not breaks_the_rules(found, FPS) and breaks_the_rules(frames[13:, :, :32], FPS)
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_make_the_same(tmp_path: Path, scene: Scene, film: Film) -> None:
     """A network that is thrown to and fro between two pictures, in two processes and in one."""
     weights = np.zeros_like(scene.weights)

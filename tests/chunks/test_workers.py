@@ -79,6 +79,7 @@ def test_a_worker_that_is_killed_at_its_start_holds_nothing_up(
     assert any("another takes its place" in said for said in ears.said)
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_stay_for_the_next_film(scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path) -> None:
     """With the network that they have: its file is gone meanwhile."""
     model = tmp_path / "model.safetensors"
@@ -96,6 +97,7 @@ def test_workers_stay_for_the_next_film(scene: Scene, film: Film, expected: np.n
     assert last.process.exitcode == 0, "it left by itself"
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_who_stay_share_the_cores_anew(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_workers_who_stay_share_the_cores_anew(
     assert told[0] == (0, 6) and (0, 3) in told and {threads for _, threads in told[1:]} == {3}
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_workers_that_leave_without_a_word_are_given_up(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +130,7 @@ def test_workers_that_leave_without_a_word_are_given_up(
         make(replace(film, output=tmp_path / "out.mkv"), WorkerCrew(scene, film.encoding, 1, Silent()))
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_chunk_that_kills_every_worker_is_given_up(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ def test_a_chunk_that_kills_every_worker_is_given_up(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_workers_sentence_is_told(scene: Scene, film: Film, tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     model.write_bytes(scene.model.path.read_bytes() + b" ")
@@ -147,6 +152,7 @@ def test_a_workers_sentence_is_told(scene: Scene, film: Film, tmp_path: Path) ->
         make(out, WorkerCrew(moved, film.encoding, 1, Silent()))
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_an_interrupt_leaves_no_worker(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

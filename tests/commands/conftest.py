@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
+from platformdirs import user_cache_path
 from support import save_small_model
 
 from audioreactive.commands import group, run
@@ -44,9 +45,13 @@ def call(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Call
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Analyses are kept for the tests' time alone."""
+    """Analyses are kept for the tests' time alone; compiled kernels and lists of fonts, as always."""
+    cache = tmp_path_factory.mktemp("cache")
+    for name in ("stylegan_ops", "matplotlib"):
+        (always := user_cache_path(name)).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(always)
     patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("XDG_CACHE_HOME", str(cache))
     yield
     patch.undo()
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from audioreactive.chunks.folder import WorkFolder
+from audioreactive.commands import group, run
 from audioreactive.video import probe, read_frames
 
 if TYPE_CHECKING:
@@ -36,7 +38,11 @@ def chunks_in(folder: Path) -> set[str]:
 def expected(song: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The frames of an uninterrupted render."""
     out = tmp_path_factory.mktemp("whole") / "out.mkv"
-    subprocess.run([*RENDER, str(song), "--model", str(model), *LOOK, "-q", "-o", str(out)], check=True)
+    arguments = ("render", song, "--model", model, *LOOK, "-q", "-o", out)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as done:
+        patch.setattr(sys, "argv", ["audioreactive", *map(str, arguments)])
+        run(group, "audioreactive")
+    assert done.value.code == 0
     return frames_of(out)
 
 
@@ -68,25 +74,28 @@ def test_an_interrupted_render_keeps_whole_chunks_and_tells(song, model, tmp_pat
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_render_goes_on_with_the_same_frames(song, model, tmp_path, expected, workers: int) -> None:
+def test_a_killed_render_goes_on_with_the_same_frames(call, song, model, tmp_path, expected, workers: int) -> None:
     out, more = tmp_path / "out.mkv", ("--workers", str(workers)) if workers else ()
     child = cut_short(song, model, out, signal.SIGKILL, *more, chunks=2)
     assert child.returncode == -signal.SIGKILL and not out.exists()
-    again = [*RENDER, str(song), "--model", str(model), *LOOK, "-o", str(out)]
-    done = subprocess.run(again, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "chunks are there from before" in done.stderr
+    done = call("render", song, "--model", model, *LOOK, "-o", out)
+    assert done.code == 0, done.err
+    assert "chunks are there from before" in done.err
     np.testing.assert_array_equal(frames_of(out), expected)
     assert list(tmp_path.iterdir()) == [out], "no stray files"
 
 
-def test_another_song_or_model_is_told(call, song, model, tmp_path) -> None:
+def test_another_song_or_model_is_told(call, song, model, tmp_path, monkeypatch) -> None:
     mine, out = tmp_path / "song.wav", tmp_path / "out.mkv"
     shutil.copy(song, mine)
-    cut_short(mine, model, out, signal.SIGKILL)
+    arguments = ("render", mine, "--model", model, *LOOK, "-o", out)
+    accept = WorkFolder.accept
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "accept", lambda *given: accept(*given) or signal.raise_signal(signal.SIGINT))
+        assert call(*arguments).code == 130
+    assert len(chunks_in(tmp_path)) == 1
     sound, rate = soundfile.read(mine)
     soundfile.write(mine, sound * 0.9, rate)
-    arguments = ("render", mine, "--model", model, *LOOK, "-o", out)
     refused = call(*arguments)
     assert refused.code == 2 and "not with the same motion, recipe, song" in refused.err and "--fresh" in refused.err
     other = call("render", song, *LOOK, "--duration", 0.2, "--size", "64x64", "-o", out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 from audioreactive.commands import COMMANDS
+from audioreactive.commands.bars import Bars
 from audioreactive.presets import load_preset
 from audioreactive.video import probe
 
@@ -104,3 +106,11 @@ def test_help_lists_every_command(call) -> None:
         assert f"  {name}" in shown
         help = call(name, "--help").out
         assert "Usage" in help and "\\b" not in help
+
+
+def test_bars_take_no_thread(capsys) -> None:
+    before = set(threading.enumerate())
+    with Bars().track("watching", 3, "frame") as advance:
+        advance(3)
+        assert set(threading.enumerate()) == before
+    assert "100%" in capsys.readouterr().err

@@ -127,10 +127,10 @@ def test_cells_that_cannot_flash_are_rightly_passed_over(seed, noise, scenes, fp
     Scenes between which colours glide or jump, each cell a little apart from the others, reds among them.
     """
     random = np.random.RandomState(seed)
-    colours = np.repeat([colour for colour, _ in scenes], [frames for _, frames in scenes], axis=0)[:200]
+    colours = np.repeat([colour for colour, _ in scenes], [frames for _, frames in scenes], axis=0)[:120]
     reds = random.uniform(size=(len(scenes),)) < 0.5
     light = colours[:, None, None, :] * random.uniform(0.5, 1, (1, 6, 6, 1))
-    light[..., 1:] *= np.where(np.repeat(reds, [frames for _, frames in scenes])[:200], 0.1, 1)[:, None, None, None]
+    light[..., 1:] *= np.where(np.repeat(reds, [frames for _, frames in scenes])[:120], 0.1, 1)[:, None, None, None]
     if seed % 2:
         light = np.stack([light[max(i - 7, 0) : i + 1].mean(axis=0) for i in range(len(light))])
     light = np.clip(light + random.normal(0, noise, light.shape), 0, 1).astype(np.float32)

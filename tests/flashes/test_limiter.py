@@ -150,10 +150,10 @@ def test_light_comes_and_goes_slowly() -> None:
 
 def test_no_step_where_a_passage_begins_and_ends() -> None:
     """Light that is steady goes down and comes back slowly, though the passage beside it is solved more strictly."""
-    frames = videos.three_in_turn(FPS)
+    frames = videos.three_in_turn(FPS)[:, ::2, ::2]
     made = planned(frames)
     assert made.remaining == 0 and made.passages[0].start > 0 and made.passages[-1].stop < len(frames)
-    after = luminance(to_light(made.apply(frames, 0)[:, 44]))
+    after = luminance(to_light(made.apply(frames, 0)[:, 22]))
     assert after.min() < 0.2
     for lag in range(1, 4):
         assert np.abs(after[lag:] - after[:-lag]).max() < 0.085

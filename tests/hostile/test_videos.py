@@ -160,14 +160,24 @@ def program(folder: Path, script: str) -> Path:
 def test_a_decoder_that_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = program(tmp_path, "import time, sys\nsys.stdout.write('half')\nsys.stdout.flush()\ntime.sleep(600)\n")
     monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
-    monkeypatch.setattr(ffmpeg, "PATIENCE", 2.0)
+    monkeypatch.setattr(ffmpeg, "PATIENCE", 0.6)
     (tmp_path / "a.mp4").write_bytes(b"x")
     start = time.monotonic()
-    with pytest.raises(VideoError, match="made nothing of it for 2 seconds"):
+    with pytest.raises(VideoError, match="made nothing of it for 1 seconds"):
         read_preset(tmp_path / "a.mp4")
-    with pytest.raises(AudioError, match="made nothing of it for 2 seconds"):
+    with pytest.raises(AudioError, match="made nothing of it for 1 seconds"):
         audio.load(tmp_path / "a.mp4")
     assert time.monotonic() - start < 30
+
+
+def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Ctrl-Z, for an hour between any two looks at the clock."""
+    script = program(tmp_path, "import time\ntime.sleep(0.3)\nprint('done')\n")
+    hours = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
+    monkeypatch.setattr(ffmpeg, "_GLANCE_AT_READING", 0.02)
+    monkeypatch.setattr(time, "monotonic", lambda: next(hours))
+    assert ffmpeg.run(["-version"]) == "done\n"
 
 
 def test_a_reader_that_takes_its_time_is_not_a_decoder_that_stalls(

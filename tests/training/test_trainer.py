@@ -216,15 +216,15 @@ def test_the_documents_train_export_and_measure() -> None:
 
 
 def test_a_run_is_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.__main__.plans", lambda: {"toy": short(16, 16, 16, 16)})
+    monkeypatch.setattr("training.__main__.plans", lambda: {"toy": short(8, 8, 8, 16)})
     folder, model = tmp_path / "run", tmp_path / "model.safetensors"
     runner = CliRunner()
     command = ["train", "--plan", "toy", "--folder", str(folder)]
-    for _ in range(20):  # one step a call: every call goes on where the last one stopped
+    for _ in range(6):  # one step a call: every call goes on where the last one stopped
         result = runner.invoke(main, [*command, "--seconds", "0"], catch_exceptions=False)
         assert result.exit_code == 0
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["pictures"] == 64 and rows[-1]["fake"] > 0
+    assert rows[-1]["pictures"] == 40 and rows[-1]["fake"] > 0
     assert list(folder.glob("sheet-*.png"))
     result = runner.invoke(main, ["export", "--plan", "toy", "--folder", str(folder), "-o", str(model)])
     assert result.exit_code == 0, result.output
