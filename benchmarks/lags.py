@@ -3,8 +3,8 @@
 Renders a passage of each song with each preset and the built-in model, by the real command, and scores the file: the
 lag should be 0 ± 1 frame, and LATE frames more where the sound is late by that much. A lag that is not clear
 (`audioreactive score`) says nothing: a calm preset may react too little in a short passage. An encoder wipes away fine
-grain, which moves with the sound too, so CALM presets are rendered once more at the best quality. Then what cannot have a lag: every
-video with the sound of every other song, and random pictures with passages of all songs.
+grain, which moves with the sound too, so CALM presets are rendered once more at the best quality. Then what cannot have
+a lag: every video with the sound of every other song, and random pictures with passages of all songs.
 
     python benchmarks/lags.py SONG... [--start 20] [--seconds 24] [--presets NAME ...] [--videos FOLDER]
         [--random 240] [--json FILE]
