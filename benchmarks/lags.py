@@ -2,11 +2,12 @@
 
 Renders a passage of each song with each preset and the built-in model, by the real command, and scores the file: the
 lag should be 0 ± 1 frame, and LATE frames more where the sound is late by that much. A lag that is not clear
-(`audioreactive score`) says nothing: a calm preset may react too little in a short passage. An encoder may hold back
-what changes slowly, so CALM presets are rendered once more at the best quality. Then what cannot have a lag: every
-video with the sound of every other song, and random pictures with passages of all songs.
+(`audioreactive score`) says nothing: a calm preset may react too little in a short passage. An encoder wipes away fine
+grain, which moves with the sound too, so CALM presets are rendered once more at the best quality. Then what cannot have
+a lag: every video with the sound of every other song, and random pictures with passages of all songs.
 
-    python benchmarks/lags.py SONG... [--start 20] [--seconds 24] [--videos FOLDER] [--random 240] [--json FILE]
+    python benchmarks/lags.py SONG... [--start 20] [--seconds 24] [--presets NAME ...] [--videos FOLDER]
+        [--random 240] [--json FILE]
 
 `--videos` keeps what was rendered, and renders nothing that is there already.
 """
@@ -89,14 +90,15 @@ def write_passages(song: Path, folder: Path, start: float, seconds: float) -> tu
 
 
 def measure(
-    songs: Sequence[Path], folder: Path, start: float, seconds: float
+    songs: Sequence[Path], presets: Sequence[str], folder: Path, start: float, seconds: float
 ) -> tuple[list[dict[str, Any]], list[float]]:
-    """Every preset over every song, in step and late; and the p of each with the sound of each other song."""
+    """Each preset over every song, in step and late; and the p of each with the sound of each other song."""
     rows, strangers = [], []
     passages = {song: write_passages(song, folder, start, seconds) for song in songs}
     heard = {song: [Heard.of(sound) for sound in sounds] for song, sounds in passages.items()}
+    kinds = [(preset, CRF) for preset in presets] + [(preset, BEST_CRF) for preset in CALM if preset in presets]
     for song in songs:
-        for preset, crf in (*((preset, CRF) for preset in shipped_presets()), *((preset, BEST_CRF) for preset in CALM)):
+        for preset, crf in kinds:
             video = folder / f"{song.stem}-{preset}-{crf}.mp4"
             if not video.exists():
                 quality = ("--fps", FPS, "--crf", crf)
@@ -155,6 +157,7 @@ def main() -> None:
     parser.add_argument("songs", type=Path, nargs="+", metavar="SONG")
     parser.add_argument("--start", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=24.0)
+    parser.add_argument("--presets", nargs="+", default=[*shipped_presets()])
     parser.add_argument("--videos", type=Path, help="a folder for what is rendered")
     parser.add_argument("--random", type=int, default=240, help="random pictures")
     parser.add_argument("--json", type=Path)
@@ -165,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.videos or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        facts["rows"], strangers = measure(options.songs, folder, options.start, options.seconds)
+        facts["rows"], strangers = measure(options.songs, options.presets, folder, options.start, options.seconds)
     facts["other songs"] = summary(strangers)
     facts["random pictures"] = summary(random_pictures(options.songs, options.random))
     for name in ("other songs", "random pictures"):

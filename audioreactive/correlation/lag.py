@@ -5,7 +5,9 @@ some frames before a swelling chord is loud, and both may fit the picture well, 
 features is asked, but all at once: how much of what changes in the picture is explained, at each lag, by all that
 changes in the sound together? What two features have in common then counts once, where it fits best.
 
-1. Changes: slow motion fits nearly as well a little earlier or later; what changes in it does not.
+1. Changes: slow motion fits nearly as well a little earlier or later; what changes in it does not. A calm picture
+   follows slow changes of the sound alone, a lively one the quick ones too: so changes in the picture are compared with
+   those of the sound over several times (`SCALES`), and what is above chance is added.
 2. Normal scores: a cut or a drum roll is one change among many, and no chance fit of two of them decides.
 3. Ridge canonical correlation (Vinod, "Canonical ridge and econometrics of joint production", 1976), summed in squares
    (Pillai's trace): each side is whitened, and the squared norm of their cross-product taken at each lag.
@@ -13,8 +15,8 @@ changes in the sound together? What two features have in common then counts once
    distant shifts.
 
 Conventions: T frames; sound (T, A) and picture (T, B), float32, each feature of norm 1. At lag k the sound comes k
-frames later than the picture that follows it. Both sides go through the same filters, so none of them makes a lag.
-Time and memory are linear in T.
+frames later than the picture that follows it. All filters are symmetric about the same instant, so none of them makes
+a lag. Time and memory are linear in T.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 CHANGE: Final = Fraction(1, 12)
 """Seconds: a change is the mean of so long a time less that of the same time before. Two frames of 24 a second: of
 single frames, much of what changes is the noise of a codec; over three, the peaks of sharp motion grow wide."""
+SCALES: Final = (1, 2, 4, 8)
+"""Of CHANGE: the times over which the sound changes; the picture has CHANGE alone. Longer ones leave few independent
+changes in a short video."""
 RIDGE: Final = 0.05
 """Of the largest variance that a side has in one direction; directions with much less than this are left small, for
 there is little in them but noise."""
@@ -52,21 +57,37 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
         lags: in frames.
         shifts: of the sound in frames, which stand for chance; those within the reach of the lags are left out.
     """
-    for side in (sound, picture):
-        to_changes(side, fps)
-        whiten(side)
     widest = max(map(abs, lags))
     far = [shift for shift in shifts if widest < shift < sound.frames - widest]
-    # Sound that is k frames late is in step once it is rolled back by k.
-    around, chance = (_explained(sound, picture, some) for some in ([-lag for lag in lags], far))
-    deviation = chance.std(correction=0)
-    above: list[float] = ((around - chance.mean()) / deviation.clamp(min=1e-12)).tolist()
+    to_changes(picture, CHANGE * fps)
+    whiten(picture)
+    levels = [part.clone() for part in sound.parts]
+    around, chance = torch.zeros(len(lags), dtype=torch.float64), torch.zeros(len(far), dtype=torch.float64)
+    for scale in SCALES:
+        for part, level in zip(sound.parts, levels, strict=True):
+            part.copy_(level)
+        to_changes(sound, scale * CHANGE * fps)
+        whiten(sound)
+        # Sound that is k frames late is in step once it is rolled back by k.
+        fits = (_explained(sound, picture, some) for some in ([-lag for lag in lags], far))
+        around_scale, chance_scale = _deviations(*fits)
+        around += around_scale
+        chance += chance_scale
+    above: list[float] = _deviations(around, chance)[0].tolist()
     return above
 
 
-def to_changes(side: Side, fps: Fraction) -> None:
-    """Turn every channel into the normal scores of its changes, in place; each feature of norm 1 again."""
-    reach = max(round(CHANGE * fps), 1)
+def _deviations(values: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both of them, (n,) and (m,), in deviations of chance above its mean."""
+    mean, deviation = chance.mean(), chance.std(correction=0).clamp(min=1e-12)
+    return (values - mean) / deviation, (chance - mean) / deviation
+
+
+def to_changes(side: Side, frames: Fraction) -> None:
+    """Turn every channel into the normal scores of its changes over so many frames, in place; each feature of norm 1
+    again.
+    """
+    reach = max(round(frames), 1)
     for columns in side.features:
         for i in range(columns.shape[1]):
             columns[:, i] = _normal_scores(_changes(columns[:, i], side.edges if side.centred else (), reach))
