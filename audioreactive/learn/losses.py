@@ -193,7 +193,8 @@ class OwnLatents:
             - 2 * together
         )
         beyond = (outside.clamp_min(NOTHING).sqrt() - math.sqrt(self.rest)).clamp_min(0).square()
-        return (apart + beyond).mean().to(latents)
+        distance: Tensor = (apart + beyond).mean().to(latents)
+        return distance
 
 
 def supervised(made: Tensor, given: Tensor) -> Tensor:
