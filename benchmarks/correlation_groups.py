@@ -51,6 +51,8 @@ GROUPS = ("None", "Random", "Onsets", "Chroma", "Onset+Chroma", "Manual")
 RANDOM_SIGMA = 12.0
 """Frames: the smoothness of the group Random, and of the noise of the group Onsets."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+FIRST_OTHER = 1000
+"""Number of the first snippet of other songs: another passage, another draw."""
 """Frames: the sweep's Gaussian widths."""
 BY_FEATURE = ("rms", "onsets", "chroma")
 """The panels of Figure 3.2, beside all features."""
@@ -333,6 +335,7 @@ def main() -> None:
     parser.add_argument(
         "--figures", type=Path, help="a folder for correlation-groups.png and correlation-smoothness.png"
     )
+    parser.add_argument("--others", action="store_true", help="passages of all songs but those, and no sweep")
     parser.add_argument("--only", choices=GROUPS, help="measure this group anew; of --json's file, keep the others")
     parser.add_argument("--again", type=Path, help="print and draw what --json wrote, and measure nothing")
     options = parser.parse_args()
@@ -346,9 +349,12 @@ def main() -> None:
             save_small_model(model, img_resolution=256 if options.full else 64)
         # Every passage must fit, and stray into no silence of a jingle.
         music = [path for path in sorted(options.music.glob("*.ogg")) if path.stat().st_size > 2_000_000]
-        music = music[:: max(len(music) // songs, 1)][:songs]
+        chosen = music[:: max(len(music) // songs, 1)][:songs]
+        music = [path for path in music if path not in chosen] if options.others else chosen
         groups = (options.only,) if options.only else GROUPS
-        tasks = [(i, music[i % len(music)], model, 0 if options.only else sweeps, groups) for i in range(count)]
+        first = FIRST_OTHER if options.others else 0
+        sweeps = 0 if options.only or options.others else sweeps
+        tasks = [(i, music[i % len(music)], model, sweeps, groups) for i in range(first, first + count)]
         found: list[dict[str, Any]] = []
         if options.only and options.json and options.json.exists():
             found = [row for row in json.loads(options.json.read_text()) if row.get("group") != options.only]
