@@ -51,9 +51,9 @@ GROUPS = ("None", "Random", "Onsets", "Chroma", "Onset+Chroma", "Manual")
 RANDOM_SIGMA = 12.0
 """Frames: the smoothness of the group Random, and of the noise of the group Onsets."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+"""Frames: the sweep's Gaussian widths."""
 FIRST_OTHER = 1000
 """Number of the first snippet of other songs: another passage, another draw."""
-"""Frames: the sweep's Gaussian widths."""
 BY_FEATURE = ("rms", "onsets", "chroma")
 """The panels of Figure 3.2, beside all features."""
 MUSIC = Path("/usr/share/games/wesnoth/1.16/data/core/music")

@@ -21,9 +21,11 @@ a lag. Time and memory are linear in T.
 
 from __future__ import annotations
 
+import tempfile
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import torch
 
 from audioreactive.correlation.sides import norm_of
@@ -61,11 +63,8 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
     far = [shift for shift in shifts if widest < shift < sound.frames - widest]
     to_changes(picture, CHANGE * fps)
     whiten(picture)
-    levels = [part.clone() for part in sound.parts]
     around, chance = torch.zeros(len(lags), dtype=torch.float64), torch.zeros(len(far), dtype=torch.float64)
-    for scale in SCALES:
-        for part, level in zip(sound.parts, levels, strict=True):
-            part.copy_(level)
+    for scale, _ in zip(SCALES, _anew(sound), strict=False):
         to_changes(sound, scale * CHANGE * fps)
         whiten(sound)
         # Sound that is k frames late is in step once it is rolled back by k.
@@ -75,6 +74,20 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
         chance += chance_scale
     above: list[float] = _deviations(around, chance)[0].tolist()
     return above
+
+
+def _anew(side: Side) -> Iterator[None]:
+    """Each time that it is asked, the columns are again what they were at first; meanwhile they wait on the disk, where
+    an hour of them is in nobody's way.
+    """
+    with tempfile.TemporaryFile() as kept:
+        for part in side.parts:
+            part.numpy().tofile(kept)
+        while True:
+            yield
+            kept.seek(0)
+            for part in side.parts:
+                part[:] = torch.from_numpy(np.fromfile(kept, np.float32, part.numel()).reshape(part.shape))
 
 
 def _deviations(values: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
