@@ -68,6 +68,11 @@ class Heard:
         """From a file."""
         return cls(*sound_tables(analyze_file(sound, fps=FPS)))
 
+    @property
+    def frames(self) -> int:
+        """How long it is."""
+        return len(self.tables["rms"])
+
     def cut(self, first: int, stop: int) -> Heard:
         """A passage, from a frame to another."""
         return Heard(*({name: table[first:stop] for name, table in some.items()} for some in (self.tables, self.more)))
@@ -106,7 +111,8 @@ def measure(
             seen = watch(read_frames(video))
             frames = len(seen["rgb_histogram"])
             before, after = (sound.cut(0, frames).against(seen) for sound in heard[song])
-            strangers += [heard[other][0].cut(0, frames).against(seen).lag_p for other in songs if other != song]
+            others = [heard[other][0] for other in songs if other != song]
+            strangers += [other.cut(0, frames).against(seen).lag_p for other in others if other.frames >= frames]
             row = {
                 "song": song.stem,
                 "preset": preset,
@@ -140,7 +146,7 @@ def random_pictures(songs: Sequence[Path], count: int) -> list[float]:
         stream = np.random.RandomState(number)
         frames = LENGTHS[number % len(LENGTHS)] * FPS
         sound = heard[stream.randint(len(heard))]
-        first = stream.randint(0, len(sound.tables["rms"]) - frames)
+        first = stream.randint(0, sound.frames - frames)
         picture = random_picture(stream, frames, WIDTHS[number // len(LENGTHS) % len(WIDTHS)])
         found.append(sound.cut(first, first + frames).against(picture).lag_p)
     return found
