@@ -110,7 +110,7 @@ def test_every_kind_of_training_takes_a_step(change: dict) -> None:
 
 
 def test_a_learned_decoder_comes_near_the_model() -> None:
-    plan = Plan(depth=1, learned_decoder=True, residual=False, examples=60 * 8, batch=8, learning_rate=1e-2)
+    plan = Plan(depth=1, learned_decoder=True, residual=False, examples=30 * 3, batch=3, learning_rate=1e-2)
     material = gather(plan, [make_song("song")], FakeMapper())
     distances = []
     for nearness in (0.0, plan.nearness):
