@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import tempfile
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 
 from audioreactive.correlation.sides import norm_of
+from audioreactive.errors import ScoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,36 +58,47 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
         fps: frames a second.
         lags: in frames.
         shifts: of the sound in frames, which stand for chance; those within the reach of the lags are left out.
+
+    Raises:
+        ScoreError: the temporary folder is full.
     """
     widest = max(map(abs, lags))
     far = [shift for shift in shifts if widest < shift < sound.frames - widest]
     to_changes(picture, CHANGE * fps)
     whiten(picture)
     around, chance = torch.zeros(len(lags), dtype=torch.float64), torch.zeros(len(far), dtype=torch.float64)
-    for scale, _ in zip(SCALES, _anew(sound), strict=False):
-        to_changes(sound, scale * CHANGE * fps)
-        whiten(sound)
-        # Sound that is k frames late is in step once it is rolled back by k.
-        fits = (_explained(sound, picture, some) for some in ([-lag for lag in lags], far))
-        around_scale, chance_scale = _deviations(*fits)
-        around += around_scale
-        chance += chance_scale
+    with tempfile.TemporaryFile() as kept:
+        _write(sound, kept)
+        for scale in SCALES:
+            kept.seek(0)
+            for part in sound.parts:
+                kept.readinto(part.numpy().data)
+            to_changes(sound, scale * CHANGE * fps)
+            whiten(sound)
+            # Sound that is k frames late is in step once it is rolled back by k.
+            fits = (_explained(sound, picture, some) for some in ([-lag for lag in lags], far))
+            around_scale, chance_scale = _deviations(*fits)
+            around += around_scale
+            chance += chance_scale
     above: list[float] = _deviations(around, chance)[0].tolist()
     return above
 
 
-def _anew(side: Side) -> Iterator[None]:
-    """Each time that it is asked, the columns are again what they were at first; meanwhile they wait on the disk, where
-    an hour of them is in nobody's way.
+def _write(side: Side, file: IO[bytes]) -> None:
+    """Keep a side's columns on the disk, where those of an hour are in nobody's way.
+
+    Raises:
+        ScoreError: there is no room.
     """
-    with tempfile.TemporaryFile() as kept:
+    try:
         for part in side.parts:
-            part.numpy().tofile(kept)
-        while True:
-            yield
-            kept.seek(0)
-            for part in side.parts:
-                part[:] = torch.from_numpy(np.fromfile(kept, np.float32, part.numel()).reshape(part.shape))
+            file.write(part.numpy().data)
+        file.flush()
+    except OSError as error:
+        raise ScoreError(
+            f"the temporary folder {tempfile.gettempdir()!r} takes no more ({error.strerror}); "
+            "an hour needs 25 MB there: set TMPDIR to another folder"
+        ) from error
 
 
 def _deviations(values: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

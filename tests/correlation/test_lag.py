@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from fractions import Fraction
 from itertools import pairwise
 
@@ -14,8 +16,9 @@ from score_tables import FPS, random_picture, sound
 from sounds import chord, noise
 
 from audioreactive.audio import ANALYSIS_RATE, from_samples
-from audioreactive.correlation import score_features, sound_tables, watch
+from audioreactive.correlation import lag, score_features, sound_tables, watch
 from audioreactive.correlation.lag import RIDGE
+from audioreactive.errors import ScoreError
 from audioreactive.features import analyze
 
 LATE = 10
@@ -168,6 +171,16 @@ def test_a_calm_picture_in_noise(seed):
     card = score_features(heard, seen, fps=FPS)
     assert abs(card.lag) <= 1
     assert card.peak > 8
+
+
+def test_a_temporary_folder_that_is_full(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lag.tempfile, "TemporaryFile", Full)
+    with pytest.raises(ScoreError, match=r"takes no more \(No space left on device\); .*TMPDIR"):
+        score_features(sound(1), random_picture(1, 4), fps=FPS)
 
 
 @pytest.mark.parametrize("fps", [Fraction(10), Fraction(30_000, 1001), Fraction(60)])
