@@ -15,8 +15,9 @@ import numpy as np
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
-from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.noise import make_noise, noise_motion
+from audioreactive.generators.devices import default_batch
+from audioreactive.learn.scoring import motion_score
+from audioreactive.patches.motion import motion
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from audioreactive.correlation.sides import FloatArray
     from audioreactive.features import Features
+    from audioreactive.generators import Generator
+    from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Patch
-    from stylegan_ops import Generator
 
 PREVIEWS = 2
 """Candidates that are rendered."""
@@ -60,7 +62,12 @@ class Choice:
 
 
 def choose(
-    patches: Sequence[Patch], features: Features, generator: Generator, *, batch: int, progress: Progress | None = None
+    patches: Sequence[Patch],
+    features: Features,
+    generator: Generator,
+    *,
+    batch: int | None = None,
+    progress: Progress | None = None,
 ) -> Choice:
     """Score all motions, render previews of the best few, and take the one whose preview reacts most.
 
@@ -78,56 +85,25 @@ def choose(
     motions = []
     with progress.track("choosing", len(patches), "recipe") as advance:
         for patch in patches:
-            motions.append(motion_score(patch, features, heard))
+            motions.append(motion_score(motion(patch, features), heard, features.fps))
             advance(1)
     best = sorted(range(len(patches)), key=lambda i: -motions[i])[:PREVIEWS]
     previews = {}
     with progress.track("previewing", len(best) * PREVIEW_FRAMES, "frame") as advance:
         for index in best:
-            previews[index] = preview_score(patches[index], features, heard, generator, batch=batch)
+            moving = motion(patches[index], features)
+            previews[index] = preview_score(moving, features, heard, generator, batch=batch)
             advance(PREVIEW_FRAMES)
     return Choice(max(best, key=lambda i: previews[i]), tuple(motions), previews)
 
 
-def motion_score(patch: Patch, features: Features, heard: dict[str, FloatArray]) -> float:
-    """Corrected score of what the patch feeds to the generator; 0 where nothing moves."""
-    try:
-        return score_total(heard, motion_tables(patch, features), fps=features.fps).z
-    except ScoreError:
-        return 0.0
-
-
-def motion_tables(patch: Patch, features: Features) -> dict[str, FloatArray]:
-    """What moves in the generator's inputs, name -> (T, C).
-
-    Palette vectors and noise fields are drawn independently, and so nearly orthogonal: the weights over them are the
-    inputs themselves, rotated, and a rotation changes no score.
-    """
-    weights = latent_weights(patch.latents, features, len(patch.palette.seeds))
-    noise = noise_motion(patch.noise, features)
-    maps = noise.weights.reshape(features.frames, -1) * noise.gain[:, None]
-    loops = [
-        (loop.share * turn[:, None] * noise.gain[:, None]).astype(np.float32)
-        for loop in noise.loops
-        for turn in (np.cos(2 * np.pi * loop.phase), np.sin(2 * np.pi * loop.phase))
-    ]
-    tables = {
-        "latents": weights.reshape(features.frames, -1),
-        "noise": np.concatenate([maps, *loops], axis=1),
-        "gain": noise.gain[:, None],
-    }
-    if noise.levels is not None:
-        tables["levels"] = np.concatenate([noise.levels.mean, noise.levels.deviation], axis=1)
-    return tables
-
-
 def preview_score(
-    patch: Patch,
+    motion: Motion,
     features: Features,
     heard: dict[str, FloatArray],
     generator: Generator,
     *,
-    batch: int,
+    batch: int | None = None,
     place: float = 0.5,
 ) -> float:
     """Corrected score of a passage, rendered with every second frame and shrunk; 0 where the picture or the sound holds
@@ -139,29 +115,25 @@ def preview_score(
     # A frame answers for all that was heard since the one before.
     since = np.maximum(shown[:, None] - np.arange(PREVIEW_STEP), 0)
     passage = {name: table[since].max(axis=1) for name, table in heard.items()}
-    seen = watch(_preview(patch, features, generator, shown, batch))
+    seen = watch(_preview(motion, generator, shown, batch or default_batch(generator.device, generator.cost)))
     try:
         return score_total(passage, seen, fps=features.fps / PREVIEW_STEP).z
     except ScoreError:
         return 0.0
 
 
-def _preview(
-    patch: Patch, features: Features, generator: Generator, shown: NDArray[np.int64], batch: int
-) -> Iterator[NDArray[np.uint8]]:
+def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], batch: int) -> Iterator[NDArray[np.uint8]]:
     """The small pictures of these frames, (h, w, 3) uint8."""
     import torch
 
-    from audioreactive.renderer import to_uint8
+    from audioreactive.generators import to_uint8
     from audioreactive.sheet import shrink
 
-    palette = make_palette(patch.palette, generator)
-    latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
-    noise = make_noise(patch.noise, features, generator.noise_sizes, generator.device)
+    inputs = motion.on(generator)
     for first in range(0, len(shown), batch):
-        frames = [int(i) for i in shown[first : first + batch]]
+        fed = [inputs.frames(int(i), int(i) + 1) for i in shown[first : first + batch]]
         with torch.inference_mode():
-            ws = torch.cat([latents.frames(i, i + 1) for i in frames])
-            maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in frames), strict=True)]
+            ws = torch.cat([frame.ws for frame in fed])
+            maps = [torch.cat(one) for one in zip(*(frame.noise for frame in fed), strict=True)]
             images = generator.synthesis(ws, maps).float().clamp(-1, 1)
             yield from to_uint8(shrink(images, PREVIEW_HEIGHT)).cpu().numpy()

@@ -1,4 +1,8 @@
-"""The whole way: a song, a model and a recipe go in, a video comes out. For the command line and for Python alike."""
+"""The whole way: a song, a model and a recipe go in, a video comes out. For the command line and for Python alike.
+
+In stages, each of which can be called alone: `listen`, `open_generator`, `Recipe.make`, `plan_render` (all of these, and
+the picture), `prepare` (the motion), `produce` (the video).
+"""
 
 from __future__ import annotations
 
@@ -12,33 +16,22 @@ from typing import TYPE_CHECKING
 from audioreactive.errors import AudioReactiveError, RenderError, shown
 from audioreactive.exact import exact
 from audioreactive.features.names import DEFAULT_FEATURES
+from audioreactive.generators import LoadedGenerator, open_generator, plan_canvas
 from audioreactive.production import Production, Rendered, RenderSettings, make_encoding, make_scene, produce
 from audioreactive.progress import Progress, Silent, track_share
-from audioreactive.sizes import Canvas, plan_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import torch
-
-    from audioreactive.chunks.scene import ModelFile
     from audioreactive.features import Features
+    from audioreactive.features.names import BeatTracker
+    from audioreactive.generators import Canvas, Generator
+    from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Patch, Synthesizer
     from audioreactive.presets import Preset
-    from stylegan_ops import Generator
+    from audioreactive.video.chunks import Encoding
 
 DEFAULT_FPS = Fraction(24)
-
-BUILTIN_MODEL = "built-in"
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model in memory, for as many songs as there are."""
-
-    name: str
-    file: ModelFile
-    generator: Generator
 
 
 @dataclass(frozen=True)
@@ -94,18 +87,19 @@ def listen(
     song: Path,
     *,
     fps: Fraction,
-    stems: Mapping[str, Path],
-    settings: RenderSettings,
-    progress: Progress,
+    stems: Mapping[str, Path] | None = None,
+    beat_tracker: BeatTracker = "librosa",
+    progress: Progress | None = None,
     names: tuple[str, ...] = (),
 ) -> Features:
     """Features of the song, from the cache where they are.
 
-    Always the whole default set, so that one analysis serves every preset after it.
+    Always the whole default set, so that one analysis serves every preset after it; `names` are heard beside it.
     """
     from audioreactive.audio import check_file
     from audioreactive.features import analyze_file
 
+    progress, stems = progress or Silent(), stems or {}
     for file in (song, *stems.values()):
         check_file(file)  # before the bar begins
     with track_share(progress, "listening") as report:
@@ -114,98 +108,118 @@ def listen(
             fps=fps,
             names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
             stems=stems,
-            beat_tracker=settings.beat_tracker,
+            beat_tracker=beat_tracker,
             progress=report,
             warn=progress.say,
         )
 
 
-def load_model(model: Path | None, *, device: torch.device, dtype: torch.dtype) -> Generator:
-    """A model file, or the built-in model."""
-    if model is None:
-        from audioreactive.builtin import builtin_generator
+def make_motion(patch: Patch, features: Features, progress: Progress | None = None) -> Motion:
+    """The patch's motion for a song, its synthesizers' included; see `patches.motion.motion`."""
+    from audioreactive.learn.synthesize import synthesize
+    from audioreactive.patches.motion import motion
 
-        return builtin_generator(device, dtype)
-    from stylegan_ops import load_generator
-
-    return load_generator(model, device=device, dtype=dtype)
+    return motion(patch, features, lambda patch, features: synthesize(patch, features, progress))
 
 
-def open_model(model: Path | None, settings: RenderSettings = RenderSettings()) -> LoadedModel:
-    """The model on the device and in the precision that are asked for.
+@dataclass(frozen=True)
+class Plan:
+    """A render that is understood: the song is heard, the model open, recipe and picture decided.
 
-    Raises:
-        RenderError: the device cannot be used.
-        StyleGANError: the file holds no model.
+    What takes long is not done yet: the search of `Recipe.best_of`, and a motion that is fitted to the song.
     """
-    from audioreactive.builtin import builtin_digest
-    from audioreactive.chunks.scene import ModelFile, file_digest
-    from audioreactive.renderer import choose_device, choose_dtype
 
-    device = choose_device(settings.device)
-    generator = load_model(model, device=device, dtype=choose_dtype(settings.precision, device))
-    if model is None:
-        return LoadedModel(BUILTIN_MODEL, ModelFile(None, builtin_digest()), generator)
-    return LoadedModel(model.name, ModelFile(model.absolute(), file_digest(model)), generator)
+    song: Path
+    features: Features
+    recipe: Recipe
+    """With the seed that was given, or the song's."""
+    preset: Preset
+    """The recipe's; of several candidates the first."""
+    loaded: LoadedGenerator
+    canvas: Canvas
+    encoding: Encoding
+    start: int
+    """First frame."""
+    stop: int
+    """One past the last frame."""
+    settings: RenderSettings
 
 
-def prepare(
+def plan_render(
     song: Path,
     output: Path,
     *,
-    model: Path | LoadedModel | None = None,
+    model: Path | LoadedGenerator | None = None,
     recipe: Recipe = Recipe(),
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
-) -> Production:
-    """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
-    from audioreactive.learn.synthesize import synthesized
-    from audioreactive.renderer import choose_device, default_batch
+) -> Plan:
+    """Check what was asked for, listen, and decide; what is wrong is said before it costs time.
+
+    Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
+    """
     from audioreactive.video import choose_encoder, output_format
 
     progress = progress or Silent()
-    if settings.device not in ("auto", "cpu"):
-        choose_device(settings.device)  # a wrong name shows at once
-    preset = recipe.make()  # before anything takes time, so that mistakes show at once
-    if isinstance(model, Path) and not model.is_file():
-        open_model(model, settings)  # says what is there instead
+    kind = output_format(output)
+    preset = recipe.make()
     fps = _frame_rate(settings, preset)
+    # Only the model that ships is opened after the analysis: PyTorch's 200 MB and the analysis' memory need not meet.
+    loaded = _open(model, settings) if model is not None or settings.device not in ("auto", "cpu") else None
 
     def hear(names: tuple[str, ...]) -> Features:
-        return listen(song, fps=fps, stems=stems or {}, settings=settings, progress=progress, names=names)
+        return listen(song, fps=fps, stems=stems, beat_tracker=settings.beat_tracker, progress=progress, names=names)
 
     features = hear(() if recipe.needs_song else preset.feature_names())
     if recipe.needs_song:
-        preset = recipe.make(song_seed(features.digest))
+        recipe = replace(recipe, seed=song_seed(features.digest))
+        preset = recipe.make()
         if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
             features = hear(preset.feature_names())
     start, stop = frame_range(features, settings.start, settings.duration)
-    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
-    loaded = model if isinstance(model, LoadedModel) else open_model(model, settings)
-    generator = loaded.generator
-    kind = choose_encoder(output_format(output), settings.encoder, on_gpu=generator.device.type == "cuda")
-    if recipe.best_of is not None:
-        batch = settings.batch or default_batch(generator.device, generator)
-        preset = _most_reactive(recipe, features, generator, batch, progress)
-    canvas = _canvas(generator, preset, settings, even=kind.even, progress=progress)
-    if canvas.const_size != generator.architecture.const_size:
-        generator = generator.enlarged(const_size=canvas.const_size)
-    preset = _signed(preset, features, canvas, settings, fps, loaded)
-    features = synthesized(preset.patch, features, progress)
-    encoding = make_encoding(kind, canvas, fps, settings)
-    return Production(
+    loaded = loaded or _open(None, settings)
+    kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
+    canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
+    return Plan(
         song=song,
         features=features,
+        recipe=recipe,
         preset=preset,
-        generator=generator,
-        scene=make_scene(preset, features, generator, loaded.file, encoding, settings),
+        loaded=loaded,
         canvas=canvas,
-        encoding=encoding,
+        encoding=make_encoding(kind, canvas, fps, settings),
         start=start,
         stop=stop,
         settings=settings,
     )
+
+
+def prepare(plan: Plan, progress: Progress | None = None) -> Production:
+    """The motion of the planned render: all that can fail before the first frame has not."""
+    progress = progress or Silent()
+    features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
+    preset = plan.preset if plan.recipe.best_of is None else _most_reactive(plan, progress)
+    generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
+    preset = _signed(preset, plan)
+    moving = make_motion(preset.patch, features, progress)
+    return Production(
+        song=plan.song,
+        features=features,
+        preset=preset,
+        generator=generator,
+        scene=make_scene(moving, plan.loaded.source, generator, plan.encoding, plan.settings),
+        encoding=plan.encoding,
+        start=plan.start,
+        stop=plan.stop,
+        settings=plan.settings,
+    )
+
+
+def _open(model: Path | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
+    if isinstance(model, LoadedGenerator):
+        return model
+    return open_generator(model, device=settings.device, precision=settings.precision)
 
 
 def render(
@@ -243,7 +257,7 @@ def render(
         preset = load_preset(preset)
     if patch is not None:
         preset = preset_of(patch)
-    production = prepare(
+    plan = plan_render(
         song,
         output,
         model=Path(model) if model is not None else None,
@@ -253,7 +267,13 @@ def render(
         progress=progress,
     )
     return produce(
-        production, output, workers=workers, cluster=cluster, overwrite=overwrite, fresh=fresh, progress=progress
+        prepare(plan, progress),
+        output,
+        workers=workers,
+        cluster=cluster,
+        overwrite=overwrite,
+        fresh=fresh,
+        progress=progress,
     )
 
 
@@ -286,13 +306,19 @@ def parse_frame_rate(text: str) -> Fraction:
     return fps
 
 
-def _most_reactive(recipe: Recipe, features: Features, generator: Generator, batch: int, progress: Progress) -> Preset:
+def _most_reactive(plan: Plan, progress: Progress) -> Preset:
     from audioreactive.choose import choose
 
-    first = song_seed(features.digest) if recipe.seed is None else recipe.seed
-    seeds = [(first + i) % 2**32 for i in range(recipe.best_of or 1)]
-    presets = [replace(recipe, seed=seed).make() for seed in seeds]
-    choice = choose([preset.patch for preset in presets], features, generator, batch=batch, progress=progress)
+    first = plan.recipe.seed or 0
+    seeds = [(first + i) % 2**32 for i in range(plan.recipe.best_of or 1)]
+    presets = [replace(plan.recipe, seed=seed).make() for seed in seeds]
+    choice = choose(
+        [preset.patch for preset in presets],
+        plan.features,
+        plan.loaded.generator,
+        batch=plan.settings.batch,
+        progress=progress,
+    )
     progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
     return presets[choice.index]
 
@@ -308,36 +334,31 @@ def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:
 def _canvas(
     generator: Generator, preset: Preset, settings: RenderSettings, *, even: tuple[bool, bool], progress: Progress
 ) -> Canvas:
-    from audioreactive.sizes import parse_size
+    from audioreactive.generators import parse_size
 
     size = settings.size
     if size is None and preset.render.size is not None:
         size = parse_size(preset.render.size)
-    canvas = plan_canvas(
-        const_size=generator.architecture.const_size,
-        img_size=generator.img_size,
-        size=size,
-        fit=settings.fit or preset.render.fit or "widen",
-        even=even,
-    )
+    fit = settings.fit or preset.render.fit or "widen"
+    canvas = plan_canvas(generator, size=size, fit=fit, even=even)
     if size is not None and canvas.size != size:
         progress.say(f"{size[0]}x{size[1]} is rounded to {canvas.size[0]}x{canvas.size[1]}: video needs even sides")
     return canvas
 
 
-def _signed(
-    preset: Preset, features: Features, canvas: Canvas, settings: RenderSettings, fps: Fraction, model: LoadedModel
-) -> Preset:
+def _signed(preset: Preset, plan: Plan) -> Preset:
     """The preset with what it was rendered with, so that a video's preset gives the same video again."""
+    from audioreactive.generators import ModelFile
     from audioreactive.presets import MadeWith, RenderDefaults
 
+    source, size = plan.loaded.source, plan.canvas.size
     made_with = MadeWith(
         program=f"audioreactive {version('audioreactive')}",
-        model=model.name,
-        model_sha256=None if model.file.path is None else model.file.sha256,
-        song_sha256=features.digest,
+        model=source.name,
+        model_sha256=source.sha256 if isinstance(source, ModelFile) else None,
+        song_sha256=plan.features.digest,
         seed=preset.made_with.seed if preset.made_with else None,
     )
-    fit = settings.fit or preset.render.fit
-    render = RenderDefaults(fps=str(fps), size=f"{canvas.size[0]}x{canvas.size[1]}", fit=fit)
+    fit = plan.settings.fit or preset.render.fit
+    render = RenderDefaults(fps=str(plan.features.fps), size=f"{size[0]}x{size[1]}", fit=fit)
     return preset.model_copy(update={"made_with": made_with, "render": render})

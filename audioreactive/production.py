@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.chunks.film import Crew
-    from audioreactive.chunks.scene import ModelFile, Scene
+    from audioreactive.chunks.scene import Scene
     from audioreactive.chunks.workers import Staff
     from audioreactive.features import Features
     from audioreactive.features.names import BeatTracker
+    from audioreactive.generators import Canvas, Fit, Generator, GeneratorSource
+    from audioreactive.generators.devices import Precision
+    from audioreactive.patches.motion import Motion
     from audioreactive.presets import Preset
-    from audioreactive.renderer import Precision
-    from audioreactive.sizes import Canvas, Fit
     from audioreactive.video import OutputFormat, VideoEncoder
     from audioreactive.video.chunks import Encoding
-    from stylegan_ops import Generator
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class RenderSettings:
 
 @dataclass(frozen=True)
 class Production:
-    """Everything that a render needs, made and checked: what `--dry-run` shows and `produce` renders."""
+    """Everything that a render needs, made and checked: what `produce` renders."""
 
     song: Path
     features: Features
     preset: Preset
     generator: Generator
+    """With pictures of the right size."""
     scene: Scene
-    canvas: Canvas
     encoding: Encoding
     start: int
     """First frame."""
@@ -103,30 +103,22 @@ def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: R
 
 
 def make_scene(
-    preset: Preset,
-    features: Features,
-    generator: Generator,
-    model: ModelFile,
-    encoding: Encoding,
-    settings: RenderSettings,
+    motion: Motion, source: GeneratorSource, generator: Generator, encoding: Encoding, settings: RenderSettings
 ) -> Scene:
-    """What a render's frames are made of: the recipe's motion for this song, and the model."""
+    """What a render's frames are made of: the recipe's motion for this song, and the generator in its final size."""
     from audioreactive.chunks.scene import Scene
-    from audioreactive.patches.latents import latent_weights, make_palette
-    from audioreactive.patches.noise import noise_motion
-    from audioreactive.renderer import default_batch
+    from audioreactive.generators.devices import default_batch
+    from audioreactive.patches.latents import make_palette
 
-    palette = make_palette(preset.palette, generator)
     return Scene(
-        model=model,
-        const_size=generator.architecture.const_size,
+        source=source,
+        img_size=generator.img_size,
         device=str(generator.device),
         dtype=generator.dtype,
-        compiled=generator.compiled,
-        weights=latent_weights(preset.latents, features, len(palette)),
-        palette=palette.cpu().numpy(),
-        noise_motion=noise_motion(preset.noise, features),
-        batch=settings.batch or default_batch(generator.device, generator),
+        fingerprint=generator.fingerprint,
+        motion=motion,
+        palette=make_palette(motion.palette, generator).cpu().numpy(),
+        batch=settings.batch or default_batch(generator.device, generator.cost),
         layout=encoding.settings.layout,
     )
 
@@ -163,7 +155,7 @@ def produce(
     progress = progress or Silent()
     features, scene, encoding = production.features, production.scene, production.encoding
     text = preset_text(production.preset)
-    origin = Origin(features.digest, scene.model.sha256, text)
+    origin = Origin(features.digest, scene.source.sha256, text)
     length = chunk_length(production.settings.chunk, features.fps, scene.batch)
     frames = range(production.start, production.stop)
     film = Film(
@@ -175,7 +167,7 @@ def produce(
         start=frames.start / features.fps,
         duration=len(frames) / features.fps,
         preset=text,
-        revise=SafeLight(progress, scene.compiled) if production.settings.flash_safe else None,
+        revise=SafeLight(progress) if production.settings.flash_safe else None,
     )
     crew = _crew(production, workers=workers, staff=staff, cluster=cluster, progress=progress)
     make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)

@@ -1,4 +1,4 @@
-"""Generator + Latents + Noise -> frames, in batches, in order.
+"""Generator + Inputs -> frames, in batches, in order.
 
 Batches have a fixed size and are anchored at frame 0, the last one padded: a frame's arithmetic is the same wherever
 a render starts and whatever its length.
@@ -7,131 +7,35 @@ a render starts and whatever its length.
 from __future__ import annotations
 
 import contextlib
-import functools
-import math
-import os
 from collections import deque
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from audioreactive.delivery import Delivery, delivery_for
 from audioreactive.errors import RenderError
+from audioreactive.generators.devices import default_batch, useful_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from audioreactive.video.formats import Layout
-    from stylegan_ops import Generator
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "fp16")
-
-CPU_BATCH = 4
-CUDA_BATCH = 8
-MEMORY_SHARE: Final = 0.25
-"""Of all memory, what a batch may take: other programs, the weights and the encoders need theirs."""
-
-WORK_OF_A_THREAD: Final = 5 * 10**8
-"""Multiplications of a picture's convolutions for each thread on the CPU: with less, threads wait for one another, and
-keep the encoder from its core, for longer than they share the work. Measured on two cores."""
+    from audioreactive.generators import Generator, Layout
 
 CUDA_LACKS_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
-class LatentSource(Protocol):
-    """What the renderer needs of latents."""
+class InputSource(Protocol):
+    """What a generator is fed, frame by frame: `patches.motion.Inputs`, as a rule."""
 
     def __len__(self) -> int:
         """Frames."""
         ...
 
-    def frames(self, start: int, stop: int) -> torch.Tensor:
-        """(B, L, W); past the end the last frame is held."""
+    def frames(self, start: int, stop: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        """Latents (B, L, W), and (B, 1, h, w) for each noise map; past the end the last frame is held."""
         ...
-
-
-class NoiseSource(Protocol):
-    """What the renderer needs of noise."""
-
-    def frames(self, start: int, stop: int) -> list[torch.Tensor]:
-        """(B, 1, h, w) for each noise map; past the end the last frame is held."""
-        ...
-
-
-def choose_device(name: str) -> torch.device:
-    """auto: the first GPU if there is one, else the CPU. Raises RenderError where the named one is not at hand."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RenderError(f"the device {name!r} cannot be used ({reason}); try --device auto or cpu") from None
-    return device
-
-
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """auto: float16 on an NVIDIA GPU, bfloat16 on a CPU that computes in it, float32 elsewhere."""
-    import torch
-
-    if precision == "auto":
-        precision = "fp16" if device.type == "cuda" else "bf16" if _cpu_has_bf16() else "fp32"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def _cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies matrices in bfloat16: by AMX or AVX-512. PyTorch before 2.10 does not tell."""
-    import torch
-
-    told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(told.get("amx_bf16") or told.get("avx512_bf16"))
-
-
-def default_batch(device: torch.device, generator: Generator | None = None) -> int:
-    """Frames in a batch where nobody asks for a number: 4 on a CPU, 8 on a GPU, halved until they fit.
-
-    What fits is reckoned from all the memory there is, not from what happens to be free, and from the model's largest
-    activations: a frame's last bits depend on its batch, and the same machine shall give the same video.
-    """
-    batch = CUDA_BATCH if device.type == "cuda" else CPU_BATCH
-    if generator is not None:
-        room = total_memory(device) * MEMORY_SHARE
-        while batch > 1 and batch * picture_bytes(generator) > room:
-            batch //= 2
-    return batch
-
-
-def total_memory(device: torch.device) -> int:
-    """Bytes of memory of a GPU, or of the computer."""
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows does not tell in this way
-        return 8 << 30
-
-
-def picture_bytes(generator: Generator) -> int:
-    """About the memory that one picture of a batch takes: four copies of the largest activations, and pictures."""
-    architecture = generator.architecture
-    pixels = [math.prod(architecture.block_size(resolution)) for resolution in architecture.blocks]
-    largest = max(size * channels for size, channels in zip(pixels, architecture.channels, strict=True))
-    return 4 * largest * generator.dtype.itemsize + 4 * pixels[-1] * 3 * 4
-
-
-def useful_threads(generator: Generator) -> int:
-    """On how many threads of a CPU the network is faster than on fewer, as far as its size tells; 1 at least."""
-    convolutions = generator.architecture.convolutions()
-    work = sum(9 * each.in_channels * each.out_channels * math.prod(each.size) for each in convolutions)
-    return max(work // WORK_OF_A_THREAD, 1)
 
 
 class Renderer:
@@ -141,9 +45,8 @@ class Renderer:
     level of 255.
 
     Args:
-        generator: the network.
-        latents: what it is fed.
-        noise: likewise.
+        generator: makes the pictures, in the size of its own.
+        inputs: what it is fed.
         batch: frames in a batch.
         layout: of the pixels that come out; YUV 4:2:0 needs even sides.
         say: told when memory runs out.
@@ -153,30 +56,26 @@ class Renderer:
     def __init__(
         self,
         generator: Generator,
-        latents: LatentSource,
-        noise: NoiseSource,
+        inputs: InputSource,
         *,
         batch: int,
         layout: Layout = "rgb24",
         say: Callable[[str], None] | None = None,
         delivery: Delivery | None = None,
     ) -> None:
-        from stylegan_ops import GraphSynthesis
-
         self.batch = batch
         self.layout: Layout = layout
         self.computed_at_once = batch
-        """Frames that go through the network together."""
-        self._latents, self._noise, self._say = latents, noise, say
-        finish = functools.partial(to_pixels, layout=layout, compiled=generator.compiled)
-        self._paint = GraphSynthesis(generator, finish)
+        """Frames that are computed together."""
+        self._inputs, self._say = inputs, say
+        self._make = generator.frame_function(layout)
         self._device = generator.device
-        self._threads = useful_threads(generator)
+        self._threads = useful_threads(generator.cost)
         self._delivery = delivery_for(generator.device) if delivery is None else delivery
 
     def __len__(self) -> int:
         """Frames of the song."""
-        return len(self._latents)
+        return len(self._inputs)
 
     @property
     def on_gpu(self) -> bool:
@@ -224,50 +123,36 @@ class Renderer:
             self._halve()  # out here: the error holds on to what the batch had got of the memory
 
     def _compute(self, start: int, stop: int) -> torch.Tensor:
-        return self._paint(self._latents.frames(start, stop), self._noise.frames(start, stop))
+        return self._make(*self._inputs.frames(start, stop))
 
     def _halve(self) -> None:
         import torch
 
         self.computed_at_once = -(-self.computed_at_once // 2)
-        self._paint.forget()
+        self._make.release()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self._say:
             self._say(f"memory ran out: from here on {self.computed_at_once} frames are computed at once")
 
 
-def render_frames(
-    generator: Generator,
-    latents: LatentSource,
-    noise: NoiseSource,
-    *,
-    batch: int,
-    start: int = 0,
-    stop: int | None = None,
+def iter_frames(
+    generator: Generator, inputs: InputSource, start: int = 0, stop: int | None = None, *, batch: int | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frames start to stop - 1 as (n, H, W, 3) uint8 RGB, n <= batch; the same pixels whatever the range."""
-    stop = len(latents) if stop is None else stop
-    renderer = Renderer(generator, latents, noise, batch=batch)
+    """Frames start to stop - 1 as (n, h, w, 3) uint8 RGB, n <= batch; the same pixels whatever the range.
+
+    Args:
+        generator: makes the pictures, in the size of its own.
+        inputs: what it is fed.
+        start: first frame.
+        stop: one past the last; None: to the end.
+        batch: frames computed at once; None: what suits the generator.
+    """
+    stop = len(inputs) if stop is None else stop
+    batch = default_batch(generator.device, generator.cost) if batch is None else batch
+    renderer = Renderer(generator, inputs, batch=batch)
     for first, frames in renderer.batches(range(start - start % batch, stop, batch)):
         yield frames[max(start - first, 0) : stop - first]
-
-
-def to_pixels(images: torch.Tensor, layout: Layout, *, compiled: bool) -> torch.Tensor:
-    """(B, 3, H, W) nominally in [-1, 1] -> (B, H, W, 3) uint8, or (B, H · W · 3 / 2) uint8 in YUV 4:2:0."""
-    if layout == "rgb24":
-        return to_uint8(images)
-    from stylegan_ops.ops import rgb_to_yuv420
-
-    return rgb_to_yuv420(images, compiled=compiled)
-
-
-def to_uint8(images: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) nominally in [-1, 1] -> (B, H, W, 3) uint8, clamped, rounded to the nearest level."""
-    import torch
-
-    levels = images.float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
-    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 @contextlib.contextmanager

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from audioreactive.features import Features
-    from audioreactive.patches.schema import Palette, Patch
-    from audioreactive.renderer import LatentSource, NoiseSource
-    from stylegan_ops import Generator
+    from audioreactive.generators import Generator
+    from audioreactive.patches.schema import Palette
+    from audioreactive.renderer import InputSource
 
 
 @dataclass(frozen=True)
@@ -30,24 +29,7 @@ class Preview:
     """One tile of a sheet."""
 
     label: str
-    latents: LatentSource
-    noise: NoiseSource
-
-
-def make_previews(generator: Generator, features: Features, patches: Sequence[tuple[str, Patch]]) -> list[Preview]:
-    """Latents and noise of each labelled patch."""
-    from audioreactive.learn.synthesize import synthesized
-    from audioreactive.patches.latents import Latents, latent_weights, make_palette
-    from audioreactive.patches.noise import make_noise
-
-    previews = []
-    for label, patch in patches:
-        palette = make_palette(patch.palette, generator)
-        heard = synthesized(patch, features)
-        latents = Latents(latent_weights(patch.latents, heard, len(palette)), palette)
-        noise = make_noise(patch.noise, heard, generator.noise_sizes, generator.device)
-        previews.append(Preview(label, latents, noise))
-    return previews
+    inputs: InputSource
 
 
 def sheet_frames(
@@ -64,11 +46,10 @@ def sheet_frames(
 def _small_batch(generator: Generator, preview: Preview, first: int, batch: int, height: int) -> NDArray[np.uint8]:
     import torch
 
-    from audioreactive.renderer import to_uint8
+    from audioreactive.generators import to_uint8
 
     with torch.inference_mode():
-        noise = preview.noise.frames(first, first + batch)
-        images = generator.synthesis(preview.latents.frames(first, first + batch), noise)
+        images = generator.synthesis(*preview.inputs.frames(first, first + batch))
         return to_uint8(shrink(images.float().clamp(-1, 1), height)).cpu().numpy()
 
 
@@ -86,8 +67,8 @@ def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> 
     """(P, h, w, 3) uint8: what the model paints for each of the palette's seeds, with its constant noise."""
     import torch
 
+    from audioreactive.generators import to_uint8
     from audioreactive.patches.latents import make_palette
-    from audioreactive.renderer import to_uint8
 
     with torch.inference_mode():
         pictures = [

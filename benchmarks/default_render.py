@@ -44,7 +44,7 @@ def seconds_of_loading() -> float:
     """Of the built-in model, in a fresh process."""
     program = """
 import time, torch
-from audioreactive.builtin import builtin_generator
+from audioreactive.generators.builtin import builtin_generator
 start = time.perf_counter()
 builtin_generator()
 print(time.perf_counter() - start)

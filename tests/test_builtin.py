@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audioreactive.builtin import TRUNCATION, builtin_generator
+from audioreactive.generators.builtin import TRUNCATION, builtin_generator
 from audioreactive.patches.schema import DEPTHS, depth_slices
 from audioreactive.renderer import to_uint8
 

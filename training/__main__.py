@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from audioreactive.builtin import TRUNCATION
+from audioreactive.generators.builtin import TRUNCATION
 from stylegan_ops import Generator, load_generator
 from stylegan_ops.checkpoint import Checkpoint, inspect_checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state

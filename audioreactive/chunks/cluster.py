@@ -82,7 +82,7 @@ class RayCrew:
         cpus, gpus = self._share()
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=MOST_ATTEMPTS)(_make_chunk)
         # In a list, a reference is not resolved before the task begins, but by the task, where it is news.
-        scene = [ray.put(replace(self.scene, model=self.scene.model.carried()))]
+        scene = [ray.put(replace(self.scene, source=self.scene.source.carried()))]
         key, waiting = secrets.token_hex(8), list(reversed(chunks))
         running: dict[Any, Chunk] = {}
         try:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,14 +57,14 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
         "encoder": f"{encoding.kind.video_encoder} of ffmpeg {ffmpeg_version()}, {settings.layout}, {settings.threads}",
         "quality": f"crf {settings.crf}, {settings.speed}",
         "program": f"audioreactive {version('audioreactive')}, torch {version('torch')}",
-        "kernels": f"{'compiled' if scene.compiled else 'reference'} {_kernels_digest()}",
+        "generator": scene.fingerprint,
     }
 
 
 def _motion_digest(scene: Scene) -> str:
-    """Of all numbers that the network is fed: whatever the recipe, the stems or the beats change shows here."""
+    """Digest of all numbers that the generator is fed: whatever the recipe, the stems or the beats change shows here."""
     digest = hashlib.sha256()
-    for part in _parts([scene.weights, scene.palette, scene.noise_motion]):
+    for part in _parts([scene.motion, scene.palette]):
         digest.update(part)
     return digest.hexdigest()
 
@@ -95,16 +93,3 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
-
-
-@functools.cache
-def _kernels_digest() -> str:
-    """Of the generator's sources, compiled and plain."""
-    import stylegan_ops
-
-    folder = Path(stylegan_ops.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".py", ".cpp", ".h", ".cu"):
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]

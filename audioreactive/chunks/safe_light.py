@@ -62,8 +62,6 @@ class SafeLight:
     """Brings a film within the rules of `audioreactive.flashes`; see `film.Revision`."""
 
     progress: Progress
-    compiled: bool = False
-    """Whether pictures are packed by the compiled kernel, as the generator's are."""
 
     def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[Revised]:
         """Those chunks that change, made anew.
@@ -71,7 +69,7 @@ class SafeLight:
         Raises:
             VideoError: a chunk cannot be read, or coded again.
         """
-        room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder, self.compiled)
+        room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder)
         fps, cores = film.encoding.settings.fps, available_cores()
         decoders = max(cores // _CORES_OF_A_DECODER, 1)
         anew: dict[int, Revised] = {}
@@ -132,7 +130,6 @@ class _Room:
     names: dict[int, str]
     """Of the chunks as they were made, by index."""
     folder: Path
-    compiled: bool
     given_up: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -212,7 +209,7 @@ class _Room:
         pictures = yuv420_to_rgb(frames, self._size) if packed else frames
         for made in plans:
             pictures = made.apply(pictures, start)
-        return _to_yuv420(pictures, compiled=self.compiled) if packed else pictures
+        return _to_yuv420(pictures) if packed else pictures
 
     def _go_on(self) -> None:
         if self.given_up.is_set():
@@ -250,12 +247,12 @@ class _Replay:
             raise VideoError(f"a chunk has not the frames that it had: {error}") from None
 
 
-def _to_yuv420(frames: NDArray[np.uint8], *, compiled: bool) -> NDArray[np.uint8]:
+def _to_yuv420(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(n, H, W, 3) sRGB -> as the encoder takes it, by what packs the generator's own pictures."""
     import torch
 
-    from stylegan_ops.ops import rgb_to_yuv420
+    from audioreactive.generators import to_pixels
 
     pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    packed: NDArray[np.uint8] = rgb_to_yuv420(pictures, compiled=compiled).numpy()
+    packed: NDArray[np.uint8] = to_pixels(pictures, "yuv420p").numpy()
     return packed

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from audioreactive.chunks.making import MadeChunk
     from audioreactive.chunks.plan import Chunk
     from audioreactive.chunks.scene import Scene
+    from audioreactive.generators import Generator as Network
     from audioreactive.progress import Advance, Progress
     from audioreactive.video.chunks import Encoding
-    from stylegan_ops import Generator as StyleGAN
 
 MOST_ATTEMPTS: Final = 3
 """At one chunk: a frame that kills every worker (too little memory, as a rule) shall not be tried for ever."""
@@ -325,7 +325,7 @@ def _make_films(pipe: Connection[Any, Any], number: int) -> None:
     """Chunks of one film after the other, until there are no more."""
     import torch
 
-    network: StyleGAN | None = None
+    network: Network | None = None
     key: tuple[object, ...] = ()
     while True:
         pipe.send(_Arrived())
@@ -334,8 +334,8 @@ def _make_films(pipe: Connection[Any, Any], number: int) -> None:
             return
         scene, encoding, folder, threads = job
         torch.set_num_threads(threads)
-        if network is None or key != scene.network_key():
-            network, key = scene.load(device=_device(scene.device, number)), scene.network_key()
+        if network is None or key != scene.generator_key():
+            network, key = scene.load(device=_device(scene.device, number)), scene.generator_key()
         renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Says(text)))
         cores = threads if renderer.on_gpu else 1
         maker = ChunkMaker(renderer, encoding, folder, encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu))

@@ -38,7 +38,6 @@ def command(
 ) -> None:
     """Show what is heard in SONG: tempo, beats, sections, and every feature."""
     from audioreactive.pipeline import listen
-    from audioreactive.production import RenderSettings
 
     check_reports(plot, overwrite=overwrite)
     table = stem_table(stems)
@@ -47,7 +46,7 @@ def command(
         song,
         fps=fps,
         stems=table,
-        settings=RenderSettings(beat_tracker=beats),
+        beat_tracker=beats,
         progress=progress_for(quiet),
         names=names,
     )

@@ -53,7 +53,7 @@ def _versions() -> list[str]:
 def _devices() -> list[str]:
     import torch
 
-    from audioreactive.renderer import choose_dtype
+    from audioreactive.generators.devices import choose_dtype
 
     def precision(device: str) -> str:
         return f"--precision auto is {str(choose_dtype('auto', torch.device(device))).removeprefix('torch.')}"

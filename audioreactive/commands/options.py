@@ -40,7 +40,7 @@ class Size(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Text -> (width, height)."""
-        from audioreactive.sizes import parse_size
+        from audioreactive.generators import parse_size
 
         return value if isinstance(value, tuple) else _converted(self, parse_size, value, param, ctx)
 

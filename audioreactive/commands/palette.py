@@ -39,15 +39,13 @@ def command(
     Choose from it with render --palette 66,230,389-400.
     """
     from audioreactive.files import check_name
+    from audioreactive.generators import open_generator
     from audioreactive.patches.schema import Palette
-    from audioreactive.pipeline import load_model
     from audioreactive.plots import save_picture, tile
-    from audioreactive.renderer import choose_device, choose_dtype
     from audioreactive.sheet import palette_pictures
 
     check_name(output, (".png", ".jpg"), overwrite=overwrite)
-    where = choose_device(device)
-    generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
+    generator = open_generator(model, device=device).generator
     palette = Palette(seeds=seeds, truncation=truncation, label=label)
     pictures = palette_pictures(generator, palette, height=height)
     save_picture(tile(pictures, [str(seed) for seed in seeds]), output)

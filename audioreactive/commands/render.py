@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.workers import Staff
     from audioreactive.features.names import BeatTracker
-    from audioreactive.pipeline import LoadedModel, Recipe
-    from audioreactive.production import Production, RenderSettings
-    from audioreactive.renderer import Precision
-    from audioreactive.sizes import Fit
+    from audioreactive.generators import Fit, LoadedGenerator
+    from audioreactive.generators.devices import Precision
+    from audioreactive.pipeline import Plan, Recipe
+    from audioreactive.production import RenderSettings
     from audioreactive.video import VideoEncoder
 
 
@@ -239,14 +239,14 @@ class _Order:
 
 
 def _render(
-    song: Path, output: Path, model: Path | LoadedModel | None, order: _Order, staff: Staff | None = None
+    song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, staff: Staff | None = None
 ) -> None:
-    from audioreactive.pipeline import prepare
+    from audioreactive.pipeline import plan_render, prepare
     from audioreactive.presets import save_preset
     from audioreactive.production import produce
 
     progress = progress_for(order.quiet)
-    production = prepare(
+    plan = plan_render(
         song,
         output,
         model=model,
@@ -255,11 +255,12 @@ def _render(
         stems=order.stems,
         progress=progress,
     )
+    if order.dry_run:
+        click.echo(describe(plan, output))
+        return
+    production = prepare(plan, progress)
     if order.save_preset is not None:
         save_preset(production.preset, order.save_preset)
-    if order.dry_run:
-        click.echo(describe(production, output))
-        return
     from stylegan_ops import keep_freed_memory
 
     keep_freed_memory()  # this process has nothing left to do but to ask for the same blocks again and again
@@ -280,11 +281,11 @@ def _render(
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
     from audioreactive.chunks.workers import Staff
-    from audioreactive.pipeline import open_model
+    from audioreactive.generators import open_generator
     from audioreactive.video import check_output
 
     order.recipe.make()  # what is wrong with all of them shows before the first
-    model = open_model(order.model, order.settings)
+    model = open_generator(order.model, device=order.settings.device, precision=order.settings.precision)
     bad = []
     with Staff() as staff:
         for song, output in jobs:
@@ -322,19 +323,22 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
     return list(zip(songs, outputs, strict=True))
 
 
-def describe(production: Production, output: Path) -> str:
+def describe(plan: Plan, output: Path) -> str:
     """What would be rendered, for a person."""
-    features, canvas, preset = production.features, production.canvas, production.preset
+    features, canvas, preset = plan.features, plan.canvas, plan.preset
     seed = preset.made_with.seed if preset.made_with else None
     recipe = "preset" if seed is None else f"seed {seed}"
+    if plan.recipe.best_of is not None:
+        recipe = f"the most audio-reactive of {plan.recipe.best_of} from {recipe} upwards, which begins with"
+    height, width = plan.loaded.generator.img_size
     rows = {
-        "song": f"{production.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
+        "song": f"{plan.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
         "recipe": f"{recipe}: {len(preset.latents.sequences)} latent and {len(preset.noise.sequences)} noise sequences",
         "hears": ", ".join((*preset.feature_names(), *(f"sections of {n}" for n in preset.segmentation_names()))),
         "palette": f"{len(preset.palette.seeds)} vectors, truncation {preset.palette.truncation:g}",
-        "model": f"{preset.made_with.model if preset.made_with else ''}, {production.generator.img_resolution}²",
+        "model": f"{plan.loaded.source.name}, {width}x{height}",
         "picture": f"{canvas.size[0]}x{canvas.size[1]} from {canvas.frame_size[0]}x{canvas.frame_size[1]}",
-        "frames": f"{production.start} to {production.stop - 1} at {features.fps} a second",
+        "frames": f"{plan.start} to {plan.stop - 1} at {features.fps} a second",
         "output": str(output),
     }
     return "\n".join(f"{key:8} {printable(value)}" for key, value in rows.items())

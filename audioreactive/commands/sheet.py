@@ -67,11 +67,11 @@ def command(
     audioreactive sheet song.mp3 --preset all -o sheet.png
     """
     from audioreactive.files import check_name
-    from audioreactive.pipeline import frame_range, listen, load_model
+    from audioreactive.generators import open_generator
+    from audioreactive.generators.devices import default_batch
+    from audioreactive.pipeline import frame_range, listen, make_motion
     from audioreactive.plots import save_picture
-    from audioreactive.production import RenderSettings
-    from audioreactive.renderer import choose_device, choose_dtype, default_batch
-    from audioreactive.sheet import make_previews, sheet_frames
+    from audioreactive.sheet import Preview, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
     from stylegan_ops import keep_freed_memory
 
@@ -83,12 +83,11 @@ def command(
     patches = _patches(seeds, presets)
     progress = progress_for(quiet)
     names = tuple({name for _, patch in patches for name in patch.feature_names()})
-    features = listen(song, fps=fps, stems={}, settings=RenderSettings(), progress=progress, names=names)
+    features = listen(song, fps=fps, progress=progress, names=names)
     first, stop = frame_range(features, features.duration / 3 if start is None else start, duration)
-    where = choose_device(device)
-    generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
-    previews = make_previews(generator, features, patches)
-    batch = default_batch(where)
+    generator = open_generator(model, device=device).generator
+    previews = [Preview(label, make_motion(patch, features, progress).on(generator)) for label, patch in patches]
+    batch = default_batch(generator.device)
     keep_freed_memory()
     if still:
         frames = sheet_frames(generator, previews, height=height, batch=batch, start=first, stop=first + 1)

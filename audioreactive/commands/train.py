@@ -126,11 +126,9 @@ def command(
     )  # fmt: skip
     mapper = None
     if plan.learned_decoder:
-        import torch
+        from audioreactive.generators import open_generator
 
-        from audioreactive.pipeline import load_model
-
-        mapper = load_model(model, device=torch.device("cpu"), dtype=torch.float32)
+        mapper = open_generator(model, device="cpu", precision="fp32").generator
     material = gather(plan, hear_music(music, progress), mapper, progress)
     state = output.with_name(f"{output.name}.training")
     training = train(plan, material, state=state, progress=progress)

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audioreactive.choose import motion_score
 from audioreactive.correlation import sound_tables
 from audioreactive.learn.decoders import residual_motion
 from audioreactive.learn.losses import ENVELOPES, OwnLatents
-from audioreactive.patches.latents import latent_weights, make_palette
-from audioreactive.patches.noise import NoiseMotion, NoiseSequence, noise_motion
+from audioreactive.learn.scoring import motion_score
+from audioreactive.patches.latents import make_palette
+from audioreactive.patches.motion import Motion, motion
+from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.randomizer import draw_patch
 from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
 from audioreactive.progress import Progress, Silent
@@ -31,48 +32,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.generators.protocol import Mapper
     from audioreactive.learn.dataset import Song
-    from audioreactive.patches.latents import Mapper
-    from audioreactive.patches.schema import Palette, Patch
+    from audioreactive.patches.schema import Palette
 
     FloatArray = NDArray[np.float32]
 
 NOISE_SIZES = tuple((4 << octave, 4 << octave) for octave in range(NOISE_OCTAVES))
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """One recipe for one song."""
-
-    weights: FloatArray
-    """(T, G, P) of the latents."""
-    noise: NoiseMotion
-    palette: Palette
-
-    @classmethod
-    def of(cls, patch: Patch, song: Song) -> Lesson:
-        """What the recipe makes of the song."""
-        return cls(
-            weights=latent_weights(patch.latents, song.features, len(patch.palette.seeds)),
-            noise=noise_motion(patch.noise, song.features),
-            palette=patch.palette,
-        )
-
-
 def curate(
     songs: Sequence[Song], count: int, *, best_of: int, seed: int, progress: Progress | None = None
-) -> list[list[Lesson]]:
+) -> list[list[Motion]]:
     """For each song its lessons, `count` in all and at least one each; seeds go upwards from `seed`."""
     each = max(-(-count // len(songs)), 1)
-    lessons: list[list[Lesson]] = []
+    lessons: list[list[Motion]] = []
     with (progress or Silent()).track("curating", each * len(songs), "recipe") as advance:
         for song in songs:
             heard, _ = sound_tables(song.features)
             kept = []
             for _ in range(each):
-                patches = [draw_patch(seed + i) for i in range(best_of)]
-                scores = [motion_score(patch, song.features, heard) for patch in patches]
-                kept.append(Lesson.of(patches[int(np.argmax(scores))], song))
+                drawn = [motion(draw_patch(seed + i), song.features) for i in range(best_of)]
+                scores = [motion_score(each, heard, song.features.fps) for each in drawn]
+                kept.append(drawn[int(np.argmax(scores))])
                 seed += best_of
                 advance(1)
             lessons.append(kept)
@@ -126,16 +108,16 @@ class Content:
         spread = float((ws - mean).square().sum(1).mean())
         return cls(mapper, mean, spread, OwnLatents.of((ws - mean) / math.sqrt(spread)))
 
-    def latents(self, lesson: Lesson, start: int, stop: int) -> Tensor:
+    def latents(self, lesson: Motion, start: int, stop: int) -> Tensor:
         """(T, G, W) of these frames, in units of the model's spread and about its mean."""
         if lesson.palette not in self._palettes:
             self._palettes[lesson.palette] = make_palette(lesson.palette, self.mapper)[:, 0].cpu()
         palette = self._palettes[lesson.palette]
-        ws = torch.from_numpy(lesson.weights[start:stop]) @ palette
+        ws = torch.from_numpy(lesson.latents[start:stop]) @ palette
         return (ws - self.mean) / math.sqrt(self.spread)
 
     @staticmethod
-    def noise(lesson: Lesson, start: int, stop: int) -> tuple[Tensor, ...]:
+    def noise(lesson: Motion, start: int, stop: int) -> tuple[Tensor, ...]:
         """For each octave, (T, h · w)."""
         sequence = NoiseSequence(lesson.noise, NOISE_SIZES, torch.device("cpu"))
         return tuple(part.flatten(1) for part in sequence.frames(start, stop))

@@ -1,18 +1,14 @@
-"""Patch + Features -> Features with the envelopes of the patch's synthesizers among them.
-
-There, `patches.latents` and `patches.noise` find them, as they find what was heard.
-"""
+"""Patch + Features -> the envelopes of the patch's synthesizers: fitted to the song, or made by a trained model."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audioreactive.errors import SynthesizerError
 from audioreactive.learn.tables import RATE, centred_targets, frames_at_rate, input_table, interpolated, target_tables
-from audioreactive.patches.schema import Hippo, envelopes_name
+from audioreactive.patches.schema import Hippo
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -27,23 +23,21 @@ SHORTEST = 1.0
 """Seconds of a song that anything can be fitted to."""
 
 
-def synthesized(patch: Patch, features: Features, progress: Progress | None = None) -> Features:
-    """The features, and the envelopes of every synthesizer of the patch, by the names of `envelopes_name`.
+def synthesize(patch: Patch, features: Features, progress: Progress | None = None) -> dict[str, FloatArray]:
+    """Name of each of the patch's synthesizers -> its envelopes, as `patches.motion.Synthesize` describes them.
 
     Raises:
         SynthesizerError: the song is too short, or nothing changes in it, or a trained synthesizer is damaged.
     """
-    if not patch.synthesizers:
-        return features
     progress = progress or Silent()
-    made = dict(features.envelopes)
+    made = {}
     for synthesizer in patch.synthesizers:
         if isinstance(synthesizer, Hippo):
             motion = _fitted(synthesizer, features, progress)
         else:
             motion = _inferred(synthesizer, features)
-        made[envelopes_name(synthesizer.name)] = np.clip(0.5 + 0.5 * motion, 0, 1).astype(np.float32)
-    return dataclasses.replace(features, envelopes=made)
+        made[synthesizer.name] = np.clip(0.5 + 0.5 * motion, 0, 1).astype(np.float32)
+    return made
 
 
 def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:

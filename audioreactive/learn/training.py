@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from audioreactive.generators.protocol import Mapper
     from audioreactive.learn.dataset import Clips, Song
     from audioreactive.learn.generators import Kind
-    from audioreactive.learn.lessons import Lesson
-    from audioreactive.patches.latents import Mapper
+    from audioreactive.patches.motion import Motion
 
 SHIFTS = 2
 """Other times at which a clip's motion is held against its sound, where a correction is asked for."""
@@ -113,7 +113,7 @@ class Material:
 
     clips: Clips
     held: Clips | None
-    lessons: Sequence[Sequence[Lesson]]
+    lessons: Sequence[Sequence[Motion]]
     """Of each song of the clips; empty unless supervised."""
     content: Content | None
     """Of the model whose latents a learned decoder makes."""
@@ -139,7 +139,7 @@ def gather(plan: Plan, songs: Sequence[Song], mapper: Mapper | None, progress: P
             held_clips = all_clips(held)
         except SynthesizerError:
             held_clips = None  # songs that are held out may be silent
-    lessons: list[list[Lesson]] = []
+    lessons: list[list[Motion]] = []
     if plan.supervised:
         lessons = curate(clips.songs, plan.lessons, best_of=plan.best_of, seed=plan.seed, progress=progress)
     if plan.learned_decoder and mapper is None:
@@ -228,12 +228,12 @@ class Training:
         clips: Clips,
         indices: NDArray[np.int64],
         stream: np.random.RandomState,
-        lessons: Sequence[Sequence[Lesson]],
+        lessons: Sequence[Sequence[Motion]],
     ) -> Tensor:
         motion = parameter_free(envelopes, residual=self.plan.residual, filled=False)
         if lessons:
             weights = [
-                torch.from_numpy(lesson.weights[start : start + CLIP])
+                torch.from_numpy(lesson.latents[start : start + CLIP])
                 for lesson, start in _chosen(clips, indices, stream, lessons)
             ]
             return losses.supervised(motion, given_motion(torch.stack(weights), residual=self.plan.residual))
@@ -250,7 +250,7 @@ class Training:
         clips: Clips,
         indices: NDArray[np.int64],
         stream: np.random.RandomState,
-        lessons: Sequence[Sequence[Lesson]],
+        lessons: Sequence[Sequence[Motion]],
     ) -> Tensor:
         content = self.material.content
         assert self.network.decoder is not None and content is not None
@@ -261,7 +261,7 @@ class Training:
         loss = self.self_supervised(columns, clips, indices, stream)
         return loss + self.plan.nearness * content.own.distance(decoded.latents.flatten(0, 1))
 
-    def _imitation(self, latents: Tensor, noise: Sequence[Tensor], chosen: Sequence[tuple[Lesson, int]]) -> Tensor:
+    def _imitation(self, latents: Tensor, noise: Sequence[Tensor], chosen: Sequence[tuple[Motion, int]]) -> Tensor:
         """Mean squared errors of latents and of each noise map, a mean over all five."""
         content = self.material.content
         assert content is not None
@@ -387,8 +387,8 @@ def train(plan: Plan, material: Material, *, state: Path | None = None, progress
 
 
 def _chosen(
-    clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState, lessons: Sequence[Sequence[Lesson]]
-) -> list[tuple[Lesson, int]]:
+    clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState, lessons: Sequence[Sequence[Motion]]
+) -> list[tuple[Motion, int]]:
     """For each clip one of its song's lessons, and the clip's first frame."""
     return [(lessons[song][stream.randint(len(lessons[song]))], int(start)) for song, start in clips.places[indices]]
 

@@ -7,12 +7,22 @@ generator, W = width of a latent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audioreactive.errors import RenderError
-from audioreactive.patches.motion import (
+from audioreactive.patches.schema import (
+    DEPTHS,
+    VECTORS_PER_DEPTH,
+    LatentFeature,
+    LatentLoop,
+    LatentSegmentation,
+    LatentSynthesizer,
+    depth_slices,
+)
+from audioreactive.patches.tables import (
+    NO_ENVELOPES,
     FloatArray,
     base_weights,
     depth_indices,
@@ -26,47 +36,20 @@ from audioreactive.patches.motion import (
     smooth,
     spline_weights,
 )
-from audioreactive.patches.schema import (
-    DEPTHS,
-    VECTORS_PER_DEPTH,
-    LatentFeature,
-    LatentLoop,
-    LatentSegmentation,
-    LatentSynthesizer,
-    depth_slices,
-    envelopes_name,
-)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from audioreactive.features import Features
+    from audioreactive.generators.protocol import Mapper
     from audioreactive.patches.schema import LatentPatch, Palette
 
 
 LARGEST_TABLE = 1 << 30
 """Bytes of the weights: an hour at 24 frames a second with a palette of a thousand vectors. Making them takes two and a
 half times as much."""
-
-
-class Mapper(Protocol):
-    """The half of a generator that palettes need."""
-
-    device: torch.device
-
-    @property
-    def z_dim(self) -> int:
-        """Width of the noise vector."""
-        ...
-
-    @property
-    def c_dim(self) -> int:
-        """Classes; 0 for a model without."""
-        ...
-
-    def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
-        """(B, z_dim), (B, c_dim) -> (B, L, W)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -120,8 +103,16 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
     return torch.cat(vectors).float()
 
 
-def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatArray:
+def latent_weights(
+    patch: LatentPatch, features: Features, size: int, envelopes: Mapping[str, FloatArray] = NO_ENVELOPES
+) -> FloatArray:
     """Weights (T, G, P) of the patch's latents over a palette of P = `size` vectors; every row sums to one.
+
+    Args:
+        patch: the latents' half of a patch.
+        features: what was heard.
+        size: P.
+        envelopes: of each synthesizer that the patch calls, as `motion.Synthesize` makes them.
 
     Raises:
         RenderError: song, frame rate and palette are each in range, but the table of weights would not fit in memory.
@@ -137,7 +128,7 @@ def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatAr
     for sequence in patch.sequences:
         amount = merge_amount(sequence, features)
         if isinstance(sequence, LatentSynthesizer):
-            _pull(main, sequence, amount * latent_motion(features, sequence.synthesizer))
+            _pull(main, sequence, amount * latent_motion(envelopes[sequence.synthesizer]))
             continue
         weights = gather(_sequence_weights(sequence, features), sequence.vectors, size)
         for group in depth_indices(sequence.depth):
@@ -148,9 +139,8 @@ def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatAr
     return np.ascontiguousarray(main.transpose(1, 0, 2))
 
 
-def latent_motion(features: Features, synthesizer: str) -> FloatArray:
-    """(T, 9) in [-1, 1], 0 at rest: a synthesizer's envelopes for the latents, three for each depth group."""
-    envelopes = features[envelopes_name(synthesizer)]
+def latent_motion(envelopes: FloatArray) -> FloatArray:
+    """(T, 9) in [-1, 1], 0 at rest: what a synthesizer's envelopes (T, 17) say of the latents, three for each group."""
     return 2 * envelopes[:, : len(DEPTHS) * VECTORS_PER_DEPTH] - 1
 
 

@@ -1,166 +1,137 @@
-"""What latents and noise share: envelopes, curves and merges, as tables of weights on the frame grid.
+"""Patch + Features -> `Motion`, without a model; Motion on a generator -> `Inputs`, what the generator is fed.
 
-Every strategy and every merge is linear in what it mixes (palette vectors, noise fields), so a sequence is a table
-of weights: weights (T, P) for T frames and P vectors, and merging two sequences is merging two tables.
+Conventions: T = video frames, G = depth groups, P = palette vectors, L = latent inputs of the generator, W = width of a
+latent.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from audioreactive.patches.schema import DEPTHS
+from audioreactive.errors import RenderError
+from audioreactive.generators import Canvas, plan_canvas
+from audioreactive.patches.latents import Latents, latent_weights, make_palette
+from audioreactive.patches.noise import NoiseSequence, noise_motion
+from audioreactive.patches.tables import NO_ENVELOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     import torch
 
     from audioreactive.features import Features
-    from audioreactive.patches.schema import Depth, Envelope, LatentLoop, LatentSequence, NoiseLoop, NoiseSequence
-
-FloatArray = NDArray[np.float32]
-Scalar = TypeVar("Scalar", np.float32, np.float64)
-
-BEATS_PER_BAR = 4
-
-SHORTEST_RELEASE = 1e-4
-"""Seconds. A peak that dies away within a fortieth of the shortest frame is gone at the next one; much shorter times
-would leave the range of floating-point numbers."""
+    from audioreactive.generators import Fit, Generator
+    from audioreactive.patches.noise import NoiseMotion
+    from audioreactive.patches.schema import Palette, Patch
+    from audioreactive.patches.tables import FloatArray
 
 
-def shape_envelope(envelope: Envelope, features: Features) -> FloatArray:
-    """(T, C) float32 in [0, 1]: the feature after contrast, release and smoothing."""
-    values = np.array(features[envelope.feature], np.float32)
-    if envelope.contrast != 1:
-        np.power(values, np.float32(envelope.contrast), out=values)
-    if envelope.release > SHORTEST_RELEASE:
-        values = hold_and_release(values, float(envelope.release * features.fps))
-    if envelope.smooth > 0:
-        values = smooth(values, float(envelope.smooth * features.fps))
-    return np.clip(values, 0, 1)
+class Synthesize(Protocol):
+    """Makes the envelopes of a patch's synthesizers; `learn.synthesize` is the one that the program uses."""
+
+    def __call__(self, patch: Patch, features: Features) -> Mapping[str, FloatArray]:
+        """Name of each synthesizer -> its envelopes (T, 17) in [0, 1], 0.5 at rest.
+
+        In order: three for each depth group, coarse to fine; then the mean of the noise maps of 4², 8², 16² and 32²
+        pixels, and their deviation.
+        """
+        ...
 
 
-def hold_and_release(values: FloatArray, decay: float) -> FloatArray:
-    """Instant attack, exponential release: y[t] = max over s <= t of x[s] · exp(-(t - s) / decay), decay in frames.
+class Fed(NamedTuple):
+    """What a generator is fed for one batch."""
 
-    In the logarithm this is a running maximum, so it needs no loop over the frames.
+    ws: torch.Tensor
+    """(B, L, W) float32."""
+    noise: list[torch.Tensor]
+    """(B, 1, h, w) float32 for each noise map."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """All that moves in a video, for any generator."""
+
+    latents: FloatArray
+    """(T, G, P) weights over the palette; every row sums to one."""
+    noise: NoiseMotion
+    palette: Palette
+    """The content: seeds, which each generator maps to vectors of its own."""
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.latents)
+
+    def on(
+        self,
+        generator: Generator,
+        palette: torch.Tensor | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        fit: Fit = "widen",
+    ) -> Inputs:
+        """What this generator is fed.
+
+        Args:
+            generator: the generator.
+            palette: vectors (P, L, W) to move between; None: the palette's seeds, mapped.
+            size: (width, height) of the pictures; None: the generator's own.
+            fit: how another aspect ratio is filled.
+
+        Raises:
+            RenderError: the generator has no such class, or cannot make such a picture.
+        """
+        vectors = make_palette(self.palette, generator) if palette is None else palette.to(generator.device)
+        canvas = plan_canvas(generator, size=size, fit=fit, even=(False, False))
+        resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
+        noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device)
+        return Inputs(Latents(self.latents, vectors), noise, canvas)
+
+    def tables(self) -> dict[str, FloatArray]:
+        """What moves in the generator's inputs, name -> (T, C), to be compared with what is heard.
+
+        Palette vectors and noise fields are drawn independently, and so nearly orthogonal: the weights over them are
+        the inputs themselves, rotated, and a rotation changes no score.
+        """
+        return {"latents": self.latents.reshape(len(self), -1), **self.noise.tables()}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one generator is fed, frame by frame: a pure function of the frame's index."""
+
+    latents: Latents
+    noise: NoiseSequence
+    canvas: Canvas
+    """The picture that the generator makes, and the one that was asked for."""
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.latents)
+
+    def frames(self, start: int, stop: int) -> Fed:
+        """Latents and noise of frames start to stop - 1; past the end the last frame is held."""
+        return Fed(self.latents.frames(start, stop), self.noise.frames(start, stop))
+
+
+def motion(patch: Patch, features: Features, synthesize: Synthesize | None = None) -> Motion:
+    """The patch's motion for a song.
+
+    Args:
+        patch: the recipe.
+        features: what was heard.
+        synthesize: makes the envelopes of the patch's synthesizers.
+
+    Raises:
+        RenderError: the patch has synthesizers and none can be made; or its tables would not fit in memory.
+        SynthesizerError: nothing can be fitted to the song.
     """
-    ramp = (np.arange(len(values)) / decay)[:, None]
-    with np.errstate(divide="ignore"):
-        levels = np.log(values.astype(np.float64)) + ramp
-    released = np.exp(np.maximum.accumulate(levels, axis=0) - ramp)
-    return released.astype(np.float32)
-
-
-def smooth(values: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian filter along time, sigma in frames, mirrored at both ends; rows that sum to one keep their sum.
-
-    The cosine transform is the spectrum of the mirrored sequence, so that the filter is one multiplication there: exact
-    for any sigma and length, and an hour of frames costs tens of milliseconds.
-    """
-    from scipy import fft
-
-    frequency = np.pi * np.arange(len(values)) / len(values)  # radians a frame
-    response = np.exp(-np.square(sigma * frequency) / 2).astype(np.float32)
-    filtered: FloatArray = fft.idct(fft.dct(values, axis=0) * response[:, None], axis=0)
-    return filtered
-
-
-def feature_weights(values: FloatArray) -> FloatArray:
-    """(T, C) envelopes -> (T, C') rows that sum to one: the feature-weighted average of section 4.1.1.
-
-    A single envelope x blends between two vectors: (1 - x, x). Silent frames weigh all channels alike.
-    """
-    if values.shape[1] == 1:
-        return np.concatenate([1 - values, values], axis=1)
-    floor = np.float32(1e-4)  # where every channel is silent
-    raised = values + floor
-    normalised: FloatArray = raised / raised.sum(axis=1, keepdims=True)
-    return normalised
-
-
-def spline_weights(position: NDArray[np.float64], knots: int, *, closed: bool) -> FloatArray:
-    """Weights (T, knots) of a cubic spline at `position` in units of knots; rows sum to one.
-
-    closed: a periodic spline of period `knots`; else a not-a-knot spline over [0, knots - 1].
-    """
-    from scipy.interpolate import CubicSpline
-
-    if knots == 1:
-        return np.ones((len(position), 1), np.float32)
-    if closed:
-        values = np.vstack([np.eye(knots), np.eye(1, knots)])
-        curve = CubicSpline(np.arange(knots + 1), values, bc_type="periodic")
-        return curve(position).astype(np.float32)  # type: ignore[no-any-return]
-    curve = CubicSpline(np.arange(knots), np.eye(knots))
-    return curve(position).astype(np.float32)  # type: ignore[no-any-return]
-
-
-def base_weights(frames: int, knots: int) -> FloatArray:
-    """Weights (T, knots) of the base: a spline through its vectors, equally spaced over the song."""
-    return spline_weights(np.linspace(0, knots - 1, frames), knots, closed=False)
-
-
-def loop_phase(loop: LatentLoop | NoiseLoop, features: Features) -> NDArray[np.float64]:
-    """(T,) turns since the song's first bar: one turn every so many bars, or seconds."""
-    if loop.seconds is not None:
-        return features.times / loop.seconds
-    assert loop.bars is not None
-    return bar_position(features) / loop.bars
-
-
-def bar_position(features: Features) -> NDArray[np.float64]:
-    """(T,) position in bars, 0 at the first downbeat: follows the beats that were heard, so that loops stay with
-    a band that drifts, and runs on at the estimated tempo before the first and after the last beat.
-    """
-    tempo = features.tempo if features.tempo > 0 else 120.0
-    beats = features.beats if len(features.beats) else np.zeros(1)
-    first_downbeat = features.downbeats[0] if len(features.downbeats) else beats[0]
-    anchors = np.arange(len(beats), dtype=np.float64)
-    offset = float(np.interp(first_downbeat, beats, anchors))
-    times = features.times
-    position = np.interp(times, beats, anchors)
-    position += np.minimum(times - beats[0], 0) * tempo / 60
-    position += np.maximum(times - beats[-1], 0) * tempo / 60
-    return (position - offset) / BEATS_PER_BAR
-
-
-def gather(weights: FloatArray, positions: Sequence[int], size: int) -> FloatArray:
-    """Weights over chosen vectors (T, C) -> over the whole palette (T, size); positions wrap around, and repeat where
-    there are more channels than positions.
-    """
-    table = np.zeros((len(weights), size), np.float32)
-    for channel in range(weights.shape[1]):
-        table[:, positions[channel % len(positions)] % size] += weights[:, channel]
-    return table
-
-
-def merge_amount(sequence: LatentSequence | NoiseSequence, features: Features) -> FloatArray:
-    """(T, 1) share of the sub-sequence in the main sequence, for the merges of section 4.1.1."""
-    if sequence.modulator is None:
-        return np.full((features.frames, 1), sequence.intensity / 2, np.float32)
-    return np.float32(sequence.intensity) * shape_envelope(sequence.modulator, features)
-
-
-def depth_indices(depths: Sequence[Depth]) -> list[int]:
-    """Positions of the named depth groups in the table of weights."""
-    return [DEPTHS.index(depth) for depth in depths]
-
-
-def held(table: NDArray[Scalar], start: int, stop: int) -> NDArray[Scalar]:
-    """Rows start to stop - 1 of a table over time; the last row is held past its end, to fill a batch."""
-    rows = table[start:stop]
-    missing = stop - start - len(rows)
-    return np.concatenate([rows, np.repeat(table[-1:], missing, axis=0)]) if missing else rows
-
-
-def on_device(table: FloatArray, device: torch.device) -> torch.Tensor:
-    """A table where the generator computes, without waiting for a GPU; on a CPU the table itself."""
-    import torch
-
-    from stylegan_ops.memory import moved
-
-    return moved(torch.from_numpy(table), device)
+    if patch.synthesizers and synthesize is None:
+        names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
+        raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
+    envelopes = synthesize(patch, features) if synthesize and patch.synthesizers else NO_ENVELOPES
+    return Motion(
+        latents=latent_weights(patch.latents, features, len(patch.palette.seeds), envelopes),
+        noise=noise_motion(patch.noise, features, envelopes),
+        palette=patch.palette,
+    )

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.patches.motion import (
+from audioreactive.patches.schema import (
+    DEPTHS,
+    NOISE_OCTAVES,
+    NoiseBlend,
+    NoiseFeature,
+    NoiseLoop,
+    depth_slices,
+)
+from audioreactive.patches.tables import (
+    NO_ENVELOPES,
     FloatArray,
     base_weights,
     depth_indices,
@@ -29,19 +38,10 @@ from audioreactive.patches.motion import (
     shape_envelope,
     spline_weights,
 )
-from audioreactive.patches.schema import (
-    DEPTHS,
-    NOISE_OCTAVES,
-    NoiseBlend,
-    NoiseFeature,
-    NoiseLoop,
-    depth_slices,
-    envelopes_name,
-)
 from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
@@ -96,9 +96,24 @@ class NoiseMotion:
     levels: LevelMotion | None = None
     """What a synthesizer plays on the coarse maps."""
 
+    def tables(self) -> dict[str, FloatArray]:
+        """What moves, name -> (T, C): see `motion.Motion.tables`."""
+        maps = self.weights.reshape(len(self.weights), -1) * self.gain[:, None]
+        loops = [
+            (loop.share * turn[:, None] * self.gain[:, None]).astype(np.float32)
+            for loop in self.loops
+            for turn in (np.cos(2 * np.pi * loop.phase), np.sin(2 * np.pi * loop.phase))
+        ]
+        tables = {"noise": np.concatenate([maps, *loops], axis=1), "gain": self.gain[:, None]}
+        if self.levels is not None:
+            tables["levels"] = np.concatenate([self.levels.mean, self.levels.deviation], axis=1)
+        return tables
 
-def noise_motion(patch: NoisePatch, features: Features) -> NoiseMotion:
-    """The patch's noise over the song, before any resolution is known."""
+
+def noise_motion(
+    patch: NoisePatch, features: Features, envelopes: Mapping[str, FloatArray] = NO_ENVELOPES
+) -> NoiseMotion:
+    """The patch's noise over the song, before any resolution is known; `envelopes` as for `latents.latent_weights`."""
     size = len(patch.seeds)
     base = _unit(gather(base_weights(features.frames, len(patch.base)), patch.base, size))
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, F]
@@ -123,7 +138,7 @@ def noise_motion(patch: NoisePatch, features: Features) -> NoiseMotion:
         loops=tuple(_loop_motion(*pair, features, size) for pair in zip(loops, shares, strict=True)),
         gain=_gain(patch, features),
         seeds=patch.seeds,
-        levels=None if patch.levels is None else _levels(patch.levels, features),
+        levels=None if patch.levels is None else _levels(patch.levels, envelopes[patch.levels.synthesizer]),
     )
 
 
@@ -154,13 +169,15 @@ def _gain(patch: NoisePatch, features: Features) -> FloatArray:
     return gain
 
 
-def noise_levels(features: Features, synthesizer: str) -> FloatArray:
-    """(T, 8) in [-1, 1], 0 at rest: a synthesizer's envelopes for the mean and the deviation of each octave."""
-    return 2 * features[envelopes_name(synthesizer)][:, -2 * NOISE_OCTAVES :] - 1
+def noise_levels(envelopes: FloatArray) -> FloatArray:
+    """(T, 8) in [-1, 1], 0 at rest: what a synthesizer's envelopes (T, 17) say of the noise: the mean of each octave's
+    maps, then their deviation.
+    """
+    return 2 * envelopes[:, -2 * NOISE_OCTAVES :] - 1
 
 
-def _levels(levels: NoiseLevels, features: Features) -> LevelMotion:
-    motion = np.float32(levels.intensity) * noise_levels(features, levels.synthesizer)
+def _levels(levels: NoiseLevels, envelopes: FloatArray) -> LevelMotion:
+    motion = np.float32(levels.intensity) * noise_levels(envelopes)
     mean, deviation = motion[:, :NOISE_OCTAVES], motion[:, NOISE_OCTAVES:]
     return LevelMotion(np.float32(MEAN_REACH) * mean, np.exp2(np.float32(DEVIATION_REACH) * deviation))
 
@@ -285,10 +302,3 @@ def _deviation(values: torch.Tensor) -> torch.Tensor:
 
     norm: torch.Tensor = torch.linalg.vector_norm(values, dim=1, keepdim=True) / math.sqrt(values.shape[1])
     return norm.clamp_min(1e-6)
-
-
-def make_noise(
-    patch: NoisePatch, features: Features, sizes: Sequence[tuple[int, int]], device: torch.device
-) -> NoiseSequence:
-    """The patch's noise for a song and a model with noise maps of these (h, w)."""
-    return NoiseSequence(noise_motion(patch, features), tuple(sizes), device)

@@ -369,12 +369,3 @@ class Patch(Part):
     def segmentation_names(self) -> tuple[str, ...]:
         """Names of the features that must be segmented for this patch, sorted."""
         return tuple(sorted({s.feature for s in self.latents.sequences if isinstance(s, LatentSegmentation)}))
-
-
-def envelopes_name(synthesizer: str) -> str:
-    """The name among `Features` under which a synthesizer's envelopes stand: (T, 17) in [0, 1], 0.5 at rest.
-
-    In order: three for each depth group, deep to shallow; then the mean of the noise maps of 4², 8², 16² and 32²
-    pixels, and their deviation.
-    """
-    return f"synthesizer.{synthesizer}"

@@ -13,7 +13,7 @@ tags      the preset as metadata, exact to the character
 """
 
 from audioreactive.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
-from audioreactive.video.formats import FORMATS, Layout, OutputFormat, VideoSettings, output_format, output_formats
+from audioreactive.video.formats import FORMATS, OutputFormat, VideoSettings, output_format, output_formats
 from audioreactive.video.nvenc import VIDEO_ENCODERS, VideoEncoder, choose_encoder
 from audioreactive.video.reader import VideoInfo, VideoTimes, frame_times, probe, read_frames, read_preset
 from audioreactive.video.writer import VideoWriter, check_output
@@ -21,7 +21,6 @@ from audioreactive.video.writer import VideoWriter, check_output
 __all__ = [
     "FORMATS",
     "VIDEO_ENCODERS",
-    "Layout",
     "OutputFormat",
     "VideoEncoder",
     "VideoInfo",

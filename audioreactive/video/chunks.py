@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.video.formats import Layout
+    from audioreactive.generators import Layout
 
 ENCODER_THREADS: Final = 4
 """Of each encoder, on every machine: x264 codes a film differently with another number, and a chunk shall have the same

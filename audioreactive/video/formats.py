@@ -9,14 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import encoders
-
-Layout = Literal["rgb24", "yuv420p"]
-"""How a frame lies in memory: rgb24 is (H, W, 3) uint8; yuv420p is (H · W · 3 / 2,) uint8, the planes Y (H, W), U and V
-(H / 2, W / 2) one after the other. Half the bytes, and nothing left to convert."""
+from audioreactive.generators.pixels import Layout
 
 SPEEDS: Final = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",

@@ -133,7 +133,7 @@ def test_golden_pictures(gpu: Machine, name: str, implementation: str) -> None:
 @pytest.mark.cuda
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_on_the_model_that_ships(gpu: Machine, dtype: torch.dtype) -> None:
-    from audioreactive.builtin import builtin_generator
+    from audioreactive.generators.builtin import builtin_generator
 
     exact = builtin_generator(device=gpu.device, dtype=torch.float32)
     half = builtin_generator(device=gpu.device, dtype=dtype)

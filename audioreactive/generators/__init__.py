@@ -1,0 +1,31 @@
+"""Anything that makes pictures from latents and noise: the protocol, its backends, and where they come from."""
+
+from audioreactive.generators.canvas import FITS, Canvas, Fit, parse_size, plan_canvas
+from audioreactive.generators.pixels import Layout, to_pixels, to_uint8
+from audioreactive.generators.protocol import Cost, FrameFunction, Generator
+from audioreactive.generators.sources import (
+    BuiltinModel,
+    GeneratorSource,
+    LoadedGenerator,
+    ModelFile,
+    open_generator,
+)
+
+__all__ = [
+    "FITS",
+    "BuiltinModel",
+    "Canvas",
+    "Cost",
+    "Fit",
+    "FrameFunction",
+    "Generator",
+    "GeneratorSource",
+    "Layout",
+    "LoadedGenerator",
+    "ModelFile",
+    "open_generator",
+    "parse_size",
+    "plan_canvas",
+    "to_pixels",
+    "to_uint8",
+]

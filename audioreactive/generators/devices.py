@@ -1,0 +1,88 @@
+"""Where a generator computes, how precisely, and how much of it at once."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Literal
+
+from audioreactive.errors import RenderError
+
+if TYPE_CHECKING:
+    import torch
+
+    from audioreactive.generators.protocol import Cost
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "fp16")
+
+CPU_BATCH = 4
+CUDA_BATCH = 8
+MEMORY_SHARE: Final = 0.25
+"""Share of all memory that a batch may take: other programs, the weights and the encoders need theirs."""
+
+WORK_OF_A_THREAD: Final = 5 * 10**8
+"""Multiplications of a picture for each thread on the CPU: with less, threads wait for one another, and keep the
+encoder from its core, for longer than they share the work. Measured on two cores."""
+
+
+def choose_device(name: str) -> torch.device:
+    """auto: the first GPU if there is one, else the CPU. Raises RenderError where the named one is not at hand."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RenderError(f"the device {name!r} cannot be used ({reason}); try --device auto or cpu") from None
+    return device
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """auto: float16 on an NVIDIA GPU, bfloat16 on a CPU that computes in it, float32 elsewhere."""
+    import torch
+
+    if precision == "auto":
+        precision = "fp16" if device.type == "cuda" else "bf16" if _cpu_has_bf16() else "fp32"
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies matrices in bfloat16: by AMX or AVX-512. PyTorch before 2.10 does not tell."""
+    import torch
+
+    told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(told.get("amx_bf16") or told.get("avx512_bf16"))
+
+
+def default_batch(device: torch.device, cost: Cost | None = None) -> int:
+    """Frames in a batch where nobody asks for a number: 4 on a CPU, 8 on a GPU, halved until they fit.
+
+    What fits is reckoned from all the memory there is, not from what happens to be free: a frame's last bits depend on
+    its batch, and the same machine shall give the same video.
+    """
+    batch = CUDA_BATCH if device.type == "cuda" else CPU_BATCH
+    if cost is not None:
+        room = total_memory(device) * MEMORY_SHARE
+        while batch > 1 and batch * cost.bytes > room:
+            batch //= 2
+    return batch
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory of a GPU, or of the computer."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows does not tell in this way
+        return 8 << 30
+
+
+def useful_threads(cost: Cost) -> int:
+    """On how many threads of a CPU a picture is made faster than on fewer; 1 at least."""
+    return max(cost.multiplications // WORK_OF_A_THREAD, 1)

@@ -1,0 +1,179 @@
+"""StyleGAN2 as a generator of this program: the network is `stylegan_ops`', wide pictures are planned here."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from audioreactive.errors import RenderError
+from audioreactive.generators.pixels import to_pixels
+from audioreactive.generators.protocol import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    import stylegan_ops
+    from audioreactive.generators.pixels import Layout
+
+WIDEST = 8
+"""Largest picture, in areas of the model's own, that `widened` gives; its memory grows alike."""
+
+
+@dataclass(frozen=True)
+class StyleGAN2:
+    """A StyleGAN2 network that fits the generator protocol."""
+
+    network: stylegan_ops.Generator
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.network.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the convolutions."""
+        return self.network.dtype
+
+    @property
+    def z_dim(self) -> int:
+        """Width of the noise vector."""
+        return self.network.z_dim
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes; 0 for a model without."""
+        return self.network.c_dim
+
+    @property
+    def w_dim(self) -> int:
+        """W, the width of a latent."""
+        return self.network.w_dim
+
+    @property
+    def num_ws(self) -> int:
+        """L, the number of latent inputs."""
+        return self.network.num_ws
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(h, w) of the pictures."""
+        return self.network.img_size
+
+    @property
+    def noise_sizes(self) -> Sequence[tuple[int, int]]:
+        """(h, w) of the noise maps in layer order."""
+        return self.network.noise_sizes
+
+    @functools.cached_property
+    def cost(self) -> Cost:
+        """Memory: four copies of the largest activations, and pictures. Work: the 3 × 3 convolutions."""
+        architecture = self.network.architecture
+        pixels = [math.prod(architecture.block_size(resolution)) for resolution in architecture.blocks]
+        largest = max(size * channels for size, channels in zip(pixels, architecture.channels, strict=True))
+        convolutions = architecture.convolutions()
+        return Cost(
+            bytes=4 * largest * self.dtype.itemsize + 4 * pixels[-1] * 3 * 4,
+            multiplications=sum(9 * c.in_channels * c.out_channels * math.prod(c.size) for c in convolutions),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Compiled or plain kernels, which differ in a frame's last bits, and the sources of the network's package."""
+        return f"{'compiled' if self.network.compiled else 'plain'} kernels {sources_digest()}"
+
+    def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
+        """Latents (B, L, W) of noise vectors (B, z_dim) and classes (B, c_dim); see `stylegan_ops.Generator`."""
+        return self.network.mapping(z, c, truncation_psi)
+
+    def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """Pictures (B, 3, h, w) float32 of latents and noise maps; None: the model's own maps."""
+        return self.network.synthesis(ws, "const" if noise is None else noise)
+
+    def frame_function(self, layout: Layout) -> _Frames:
+        """Pixels of latents and noise maps, on a GPU recorded as one CUDA graph."""
+        return _Frames(self, layout)
+
+    def widened(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of the picture that covers the aspect ratio of `size` with the least cut off; never below its own.
+
+        Raises:
+            RenderError: it would be more than `WIDEST` times the model's own picture.
+        """
+        own, step = self.network.architecture.const_size, self._step
+        rows, columns = _widened(own, step, size)
+        if rows * columns > WIDEST * own[0] * own[1]:
+            raise RenderError(
+                f"to widen the picture to {size[1]}x{size[0]}, the model would paint {columns * step}x{rows * step}: "
+                "choose --fit crop, pad or stretch, or another --size"
+            )
+        return rows * step, columns * step
+
+    def resized(self, size: tuple[int, int]) -> Self:
+        """The same network with a larger constant, for pictures of (h, w): whole multiples of the constant's step."""
+        if size == self.img_size:
+            return self
+        const_size = (size[0] // self._step, size[1] // self._step)
+        return type(self)(self.network.enlarged(const_size=const_size))
+
+    @property
+    def _step(self) -> int:
+        """Pixels of the picture for one of the constant."""
+        return self.network.img_size[0] // self.network.architecture.const_size[0]
+
+
+class _Frames:
+    """The network and the step to pixels, as one CUDA graph where there is a GPU."""
+
+    def __init__(self, generator: StyleGAN2, layout: Layout) -> None:
+        from stylegan_ops import GraphSynthesis
+
+        finish = functools.partial(to_pixels, layout=layout, compiled=generator.network.compiled)
+        self._graphs = GraphSynthesis(generator.network, finish)
+
+    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self._graphs(ws, noise)
+
+    def release(self) -> None:
+        self._graphs.forget()
+
+
+def _widened(const_size: tuple[int, int], step: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The constant whose picture covers the aspect ratio of `size` with the least cut off; never below its own."""
+    rows, columns = const_size
+    aspect = size[1] / size[0]
+    if aspect >= columns / rows:
+        candidates = [(rows, wider) for wider in _around(rows * aspect, columns)]
+    else:
+        candidates = [(higher, columns) for higher in _around(columns / aspect, rows)]
+    return min(candidates, key=lambda candidate: _cut_off((candidate[0] * step, candidate[1] * step), size))
+
+
+def _around(value: float, least: int) -> list[int]:
+    return sorted({max(int(value), least), max(int(value) + 1, least)})
+
+
+def _cut_off(picture: tuple[int, int], size: tuple[int, int]) -> float:
+    """Share of the picture that is lost when it is scaled to cover `size`."""
+    scale = max(size[0] / picture[0], size[1] / picture[1])
+    return 1 - size[0] * size[1] / (picture[0] * picture[1] * scale * scale)
+
+
+@functools.cache
+def sources_digest() -> str:
+    """First digits of the SHA-256 of the sources of `stylegan_ops`, compiled and plain."""
+    import hashlib
+
+    import stylegan_ops
+
+    folder = Path(stylegan_ops.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".cpp", ".h", ".cu"):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
