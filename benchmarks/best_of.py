@@ -22,21 +22,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-import torch
 from common import save_small_builtin_model
 from correlation_groups import MUSIC
 
 from audioreactive.choose import Choice, choose, preview_score
 from audioreactive.correlation import sound_tables
 from audioreactive.features import analyze_file
+from audioreactive.generators import open_generator
+from audioreactive.generators.devices import CPU_BATCH
+from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import draw_patch
-from audioreactive.pipeline import load_model, song_seed
-from audioreactive.renderer import CPU_BATCH
+from audioreactive.pipeline import song_seed
 
 if TYPE_CHECKING:
     from audioreactive.features import Features
+    from audioreactive.generators import Generator
     from audioreactive.patches.schema import Patch
-    from stylegan_ops import Generator
 
 FPS = Fraction(24)
 MEDIANS = 2
@@ -69,9 +70,8 @@ def compared(song: Path, generator: Generator, count: int) -> dict[str, Any]:
     ranks = sorted(range(count), key=lambda i: choice.motions[i])
 
     def rendered(index: int) -> float:
-        scores = [
-            preview_score(recipes[index], features, heard, generator, batch=CPU_BATCH, place=place) for place in PLACES
-        ]
+        moving = motion(recipes[index], features)
+        scores = [preview_score(moving, features, heard, generator, batch=CPU_BATCH, place=place) for place in PLACES]
         return float(np.mean(scores))
 
     return {
@@ -101,7 +101,7 @@ def main() -> None:
         model = options.model
         if options.small:
             save_small_builtin_model(model := Path(folder) / "small.safetensors")
-        generator = load_model(model, device=torch.device("cpu"), dtype=torch.float32)
+        generator = open_generator(model, device="cpu", precision="fp32").generator
     songs = [path for path in sorted(options.music.glob("*.ogg")) if path.stat().st_size > 2_000_000]
     rows: list[dict[str, Any]] = []
     if options.seconds:

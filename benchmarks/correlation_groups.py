@@ -30,17 +30,17 @@ from common import save_small_model
 from audioreactive.correlation import CORRELATIONS, score_total, sound_tables, watch
 from audioreactive.errors import AudioReactiveError
 from audioreactive.features import Features, analyze_file
-from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.motion import smooth
-from audioreactive.patches.noise import draw_field, make_noise
-from audioreactive.pipeline import load_model
+from audioreactive.generators import open_generator
+from audioreactive.patches.motion import Fed, motion
+from audioreactive.patches.noise import draw_field
+from audioreactive.patches.tables import smooth
 from audioreactive.presets import load_preset, shipped_presets
-from audioreactive.renderer import render_frames
+from audioreactive.renderer import iter_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stylegan_ops import Generator
+    from audioreactive.generators import Generator
 
     FloatArray = NDArray[np.float32]
 
@@ -72,28 +72,10 @@ class Fixed:
         """T."""
         return len(self.ws)
 
-    def frames(self, start: int, stop: int) -> torch.Tensor:
-        """(B, L, W); the last frame is held."""
-        return self.ws[self._held(start, stop)]
-
-    def _held(self, start: int, stop: int) -> torch.Tensor:
-        return torch.arange(start, stop).clamp(max=len(self) - 1)
-
-    def noise(self) -> FixedNoise:
-        """The noise as the renderer asks for it."""
-        return FixedNoise(self)
-
-
-@dataclass(frozen=True)
-class FixedNoise:
-    """The noise half of `Fixed`."""
-
-    inputs: Fixed
-
-    def frames(self, start: int, stop: int) -> list[torch.Tensor]:
-        """(B, 1, h, w) for each map."""
-        held = torch.arange(start, stop).clamp(max=len(self.inputs) - 1)
-        return [one[held] for one in self.inputs.maps]
+    def frames(self, start: int, stop: int) -> Fed:
+        """(B, L, W), and (B, 1, h, w) for each map; the last frame is held."""
+        held = torch.arange(start, stop).clamp(max=len(self) - 1)
+        return Fed(self.ws[held], [one[held] for one in self.maps])
 
 
 def rows(values: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -159,11 +141,8 @@ def manual_inputs(generator: Generator, number: int, features: Features, start: 
     """One of the presets that ship, on the whole song, cut to the snippet."""
     names = sorted(shipped_presets())
     preset = load_preset(names[number % len(names)])
-    palette = make_palette(preset.palette, generator)
-    latents = Latents(latent_weights(preset.latents, features, len(palette)), palette)
-    noise = make_noise(preset.noise, features, generator.noise_sizes, generator.device)
-    stop = start + FRAMES
-    return Fixed(latents.frames(start, stop), tuple(noise.frames(start, stop)))
+    fed = motion(preset.patch, features).on(generator).frames(start, start + FRAMES)
+    return Fixed(fed.ws, tuple(fed.noise))
 
 
 def inputs_of(group: str, generator: Generator, number: int, features: Features, start: int) -> Fixed:
@@ -198,7 +177,7 @@ def beside(tables: dict[str, FloatArray]) -> torch.Tensor:
 def measured(generator: Generator, inputs: Fixed, heard: dict[str, FloatArray], *, fully: bool) -> dict[str, float]:
     """Every number of one snippet."""
     with torch.inference_mode():
-        batches = render_frames(generator, inputs, inputs.noise(), batch=16, stop=FRAMES)
+        batches = iter_frames(generator, inputs, batch=16, stop=FRAMES)
         seen = watch(frame for batch in batches for frame in batch)
     found = {"corrected": score_total(heard, seen, fps=FPS).z}
     pictures = beside(seen)
@@ -219,7 +198,7 @@ def snippet(task: tuple[int, Path, Path, int, tuple[str, ...]]) -> list[dict[str
     """All groups, and the sweep where this snippet takes part, on one passage of one song."""
     number, song, model, sweeps, groups = task
     torch.set_num_threads(1)
-    generator = load_model(model, device=torch.device("cpu"), dtype=torch.float32)
+    generator = open_generator(model, device="cpu", precision="fp32").generator
     features = analyze_file(song, fps=FPS)
     start = int(np.random.RandomState(number).randint(0, features.frames - FRAMES))
     heard = {name: table[start : start + FRAMES] for name, table in sound_tables(features)[0].items()}

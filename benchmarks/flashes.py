@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive import renderer
 from audioreactive.chunks import safe_light
 from audioreactive.demo import DEMO_SONG
 from audioreactive.flashes import find_flashes
-from audioreactive.pipeline import Recipe, prepare
+from audioreactive.generators import stylegan2
+from audioreactive.pipeline import Recipe, plan_render, prepare
 from audioreactive.production import RenderSettings, produce
 from audioreactive.progress import Silent
 from audioreactive.video.chunks import read_chunks
@@ -125,8 +125,8 @@ def generations(rendered: NDArray[np.uint8], encoding: Encoding) -> tuple[float,
 def measure(size: int, seconds: int, *, flashing: bool) -> Row:
     """One render."""
     clock, changed, rendered = Clock(), [], []
-    names = vars(safe_light)
-    plain_pixels, plain_plan = renderer.to_pixels, names["plan"]
+    painted, dimmed = vars(stylegan2), vars(safe_light)
+    plain_pixels, plain_plan = painted["to_pixels"], dimmed["plan"]
 
     def pixels(images, layout, *, compiled):  # type: ignore[no-untyped-def]
         frames = plain_pixels(strobe(images) if flashing else images, layout, compiled=compiled)
@@ -139,17 +139,17 @@ def measure(size: int, seconds: int, *, flashing: bool) -> Row:
         changed.append(made.changed_frames)
         return made
 
-    renderer.to_pixels, names["plan"] = pixels, plan
+    painted["to_pixels"], dimmed["plan"] = pixels, plan
     try:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "out.mp4"
             settings = RenderSettings(size=(size, size), duration=Fraction(seconds), flash_safe=True)
-            production = prepare(DEMO_SONG, output, recipe=Recipe(seed=1), settings=settings)
+            production = prepare(plan_render(DEMO_SONG, output, recipe=Recipe(seed=1), settings=settings))
             with clock.timed("all"):
                 produce(production, output, progress=clock)
             assert find_flashes(output).within
     finally:
-        renderer.to_pixels, names["plan"] = plain_pixels, plain_plan
+        painted["to_pixels"], dimmed["plan"] = plain_pixels, plain_plan
     once, twice = generations(np.concatenate(rendered)[: production.frames], production.encoding)
     each = 1000 / production.frames
     watch, plan_s, dim = (clock.seconds[stage] for stage in ("watching", "planning", "dimming"))

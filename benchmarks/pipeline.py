@@ -32,7 +32,7 @@ from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, 
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.demo import DEMO_SONG
-from audioreactive.pipeline import Recipe, prepare
+from audioreactive.pipeline import Recipe, plan_render, prepare
 from audioreactive.production import Production, produce
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
@@ -132,7 +132,8 @@ def _prepared(folder: Path, options: argparse.Namespace) -> Production:
         batch=options.batch,
     )
     song = _song(folder, options.frames / 24)
-    return prepare(song, folder / "out.mp4", model=model, recipe=Recipe(seed=0), settings=settings)
+    plan = plan_render(song, folder / "out.mp4", model=model, recipe=Recipe(seed=0), settings=settings)
+    return prepare(plan)
 
 
 def _song(folder: Path, seconds: float) -> Path:

@@ -22,10 +22,12 @@ import torch
 
 from audioreactive.demo import DEMO_SONG
 from audioreactive.features import analyze_file
-from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.noise import make_noise
+from audioreactive.generators import to_uint8
+from audioreactive.generators.devices import CPU_BATCH
+from audioreactive.generators.stylegan2 import StyleGAN2
+from audioreactive.patches.motion import motion
 from audioreactive.patches.schema import Patch
-from audioreactive.renderer import CPU_BATCH, render_frames, to_uint8
+from audioreactive.renderer import iter_frames
 from audioreactive.video import VideoSettings, VideoWriter
 from stylegan_ops import Generator
 
@@ -58,19 +60,15 @@ def main() -> None:
 
     frames, batch = options.frames, CPU_BATCH
     features = analyze_file(DEMO_SONG, fps=Fraction(24))
-    generator = Generator.random(img_resolution=options.resolution, channel_base=options.channel_base, seed=0)
+    network = Generator.random(img_resolution=options.resolution, channel_base=options.channel_base, seed=0)
+    generator = StyleGAN2(network)
     patch = Patch.random(options.seed)
-    palette = make_palette(patch.palette, generator)
-    latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
-    noise = make_noise(patch.noise, features, generator.noise_sizes, generator.device)
+    inputs = motion(patch, features).on(generator)
     size = (generator.img_size[1], generator.img_size[0])
 
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        inputs = [
-            (latents.frames(first, first + batch), noise.frames(first, first + batch))
-            for first in range(0, frames, batch)
-        ]
-        images = generator.synthesis(*inputs[0])
+        fed = [inputs.frames(first, first + batch) for first in range(0, frames, batch)]
+        images = generator.synthesis(*fed[0])
         pictures = to_uint8(images).numpy()
 
         def write(batches: Iterable[NDArray[np.uint8]]) -> None:
@@ -84,30 +82,30 @@ def main() -> None:
                     writer.write(pictures)
 
         def render() -> None:
-            write(render_frames(generator, latents, noise, batch=batch, stop=frames))
+            write(iter_frames(generator, inputs, batch=batch, stop=frames))
 
         def synthesise() -> None:
-            for ws, maps in inputs:
+            for ws, maps in fed:
                 generator.synthesis(ws, maps)
 
         def encode() -> None:
-            write(pictures for _ in inputs)
+            write(pictures for _ in fed)
 
         render()
         rounds = [(seconds_for(render), seconds_for(synthesise)) for _ in range(options.rounds)]
         per_batch = {
-            "latents": seconds_for(lambda: latents.frames(0, batch), 9),
-            "noise": seconds_for(lambda: noise.frames(0, batch), 9),
+            "latents": seconds_for(lambda: inputs.latents.frames(0, batch), 9),
+            "noise": seconds_for(lambda: inputs.noise.frames(0, batch), 9),
             "to uint8 RGB": seconds_for(lambda: to_uint8(images).numpy(), 9),
         }
         encoding = seconds_for(encode)
-        motion = seconds_for(lambda: latent_weights(patch.latents, features, len(palette)), 3)
+        moving = seconds_for(lambda: motion(patch, features), 3)
 
     total, alone = (float(np.median(column)) / frames for column in zip(*rounds, strict=True))
     shares = [1 - generator_time / render_time for render_time, generator_time in rounds]
     parts = {name: value / batch for name, value in per_batch.items()}
     parts["encoding alone (its own process)"] = encoding / frames
-    parts["latent weights of the song"] = motion / features.frames
+    parts["motion of the song"] = moving / features.frames
     print(
         f"{options.resolution}², channel_base {options.channel_base}, batch {batch}, {torch.get_num_threads()} threads"
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,27 +23,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from correlation_groups import MUSIC
-from synthesizers_frames import Fed, OwnPictures, Shot, learned_sequences, one_picture, restlessness, still
+from synthesizers_frames import OwnPictures, Shot, learned_inputs, one_picture, restlessness, still
 from synthesizers_motion import hippo_tables, made_by, random_envelopes, repeated
 from synthesizers_report import METHODS, report
 
-from audioreactive.choose import motion_tables
 from audioreactive.commands.train import command as train_command
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.files import write_aside
+from audioreactive.generators import open_generator, to_uint8
 from audioreactive.learn.dataset import Song, hear_music, split_songs
 from audioreactive.learn.frechet import fixed_features, load_swav
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_model, write_model
-from audioreactive.learn.synthesize import synthesized
+from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
-from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.noise import NoiseSequence, make_noise, noise_motion
+from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.randomizer import draw_around, draw_patch
-from audioreactive.patches.schema import Hippo, Patch, depth_slices, envelopes_name
-from audioreactive.pipeline import load_model
-from audioreactive.renderer import choose_dtype, to_uint8
+from audioreactive.patches.schema import Hippo, depth_slices
 from audioreactive.sheet import shrink
 
 if TYPE_CHECKING:
@@ -51,8 +48,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.features import Features
-    from stylegan_ops import Generator
+    from audioreactive.generators import Generator
+    from audioreactive.renderer import InputSource
 
     FloatArray = NDArray[np.float32]
     Task = Callable[[], Any]
@@ -115,8 +112,7 @@ class Bench:
     @cached_property
     def generator(self) -> Generator:
         """The model whose frames are watched, as `render` runs it on this machine."""
-        device = torch.device("cpu")
-        return load_model(self.model, device=device, dtype=choose_dtype("auto", device))
+        return open_generator(self.model, device="cpu").generator
 
     @cached_property
     def describe(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -158,20 +154,20 @@ class Bench:
             train_command.main(words, standalone_mode=False)
         return {"seconds": time.perf_counter() - began}
 
-    def patch(self, method: str, song: Song, seed: int) -> tuple[Patch, Features]:
-        """The recipe and what it moves by."""
+    def recipe(self, method: str, song: Song, seed: int) -> Motion:
+        """What a recipe of this method makes of a song."""
         if method == "Randomizer":
-            return draw_patch(seed), song.features
+            return motion(draw_patch(seed), song.features)
         hippo = Hippo(kind="hippo", name="it", motion_seed=seed)
         if method in LEARNED:
             trained = embeddable(self.stored(LEARNED[method]), 0)
             patch = draw_around(trained.model_copy(update={"name": "it"}), seed)
-            return patch, synthesized(patch, song.features)
+            return motion(patch, song.features, synthesize)
         patch = draw_around(hippo, seed)
         if method == "HiPPO":
-            return patch, synthesized(patch, song.features)
+            return motion(patch, song.features, synthesize)
         table = random_envelopes(song.features.frames, seed)
-        return patch, replace(song.features, envelopes={**song.features.envelopes, envelopes_name("it"): table})
+        return motion(patch, song.features, lambda patch, features: {"it": table})
 
     def film_path(self, method: str, index: int, take: int) -> Path:
         """What is kept of a film for the distances and the report."""
@@ -180,27 +176,21 @@ class Bench:
     def film(self, method: str, index: int, take: int) -> dict[str, Any]:
         """Scores of a rendered passage from the middle of a held-out song, and of all that the generator is fed."""
         song = self.songs[1][index]
-        patch, features = self.patch(method, song, 1000 * (take + 1) + index)
-        shot = self.shoot(song, *self.sequences(patch, features))
-        fed = score_total(sound_tables(song.features)[0], motion_tables(patch, features), fps=song.features.fps)
+        made = self.recipe(method, song, 1000 * (take + 1) + index)
+        shot = self.shoot(song, made.on(self.generator))
+        fed = score_total(sound_tables(song.features)[0], made.tables(), fps=song.features.fps)
         np.savez(self.film_path(method, index, take), described=shot.described.numpy(), ws=shot.ws.numpy())
         found = {"raw": shot.card.raw, "corrected": shot.card.z, "fed raw": fed.raw, "fed corrected": fed.z}
         return {"song": song.name, **found}
 
-    def sequences(self, patch: Patch, features: Features) -> tuple[Latents, NoiseSequence]:
-        """What a recipe feeds the generator."""
-        palette = make_palette(patch.palette, self.generator)
-        latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
-        return latents, make_noise(patch.noise, features, self.generator.noise_sizes, self.generator.device)
-
-    def shoot(self, song: Song, latents: Fed[torch.Tensor], noise: Fed[list[torch.Tensor]]) -> Shot:
+    def shoot(self, song: Song, inputs: InputSource) -> Shot:
         """Render a passage from the middle of a song, and watch it."""
         first = (song.features.frames - STEP * self.scale.frames) // 2
         shown = np.arange(first, first + STEP * self.scale.frames, STEP)
         described, ws = [], []
 
         def frames() -> Iterator[NDArray[np.uint8]]:
-            for batch, images in self.rendered(shown, latents, noise):
+            for batch, images in self.rendered(shown, inputs):
                 with torch.inference_mode():
                     described.append(self.describe(images))
                 ws.append(batch)
@@ -214,15 +204,14 @@ class Bench:
         groups = [torch.cat(ws)[:, layers].mean(1) for layers in depth_slices(ws[0].shape[1])]
         return Shot(card, torch.cat(described), torch.stack(groups, 1))
 
-    def rendered(
-        self, shown: NDArray[np.int64], latents: Fed[torch.Tensor], noise: Fed[list[torch.Tensor]]
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def rendered(self, shown: NDArray[np.int64], inputs: InputSource) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Latents (B, L, W) and pictures (B, 3, h, w) in [-1, 1] of these frames, batch by batch."""
         for at in range(0, len(shown), BATCH):
             chosen = [int(i) for i in shown[at : at + BATCH]]
             with torch.inference_mode():
-                batch = torch.cat([latents.frames(i, i + 1) for i in chosen])
-                maps = [torch.cat(one) for one in zip(*(noise.frames(i, i + 1) for i in chosen), strict=True)]
+                ws, noise = zip(*(inputs.frames(i, i + 1) for i in chosen), strict=True)
+                batch = torch.cat(ws)
+                maps = [torch.cat(one) for one in zip(*noise, strict=True)]
                 images = self.generator.synthesis(batch, maps).float().clamp(-1, 1)
             yield batch, images
 
@@ -230,9 +219,8 @@ class Bench:
         """How restless frames are, and how they answer onsets: means over RESTLESS songs, some seconds of each."""
         found = []
         for index, song in enumerate(self.songs[1][: RESTLESS[0]]):
-            patch, features = self.patch(method, song, 1000 + index)
-            shown = features.frames // 2 + np.arange(RESTLESS[1])
-            fed = self.rendered(shown, *self.sequences(patch, features))
+            shown = song.features.frames // 2 + np.arange(RESTLESS[1])
+            fed = self.rendered(shown, self.recipe(method, song, 1000 + index).on(self.generator))
             frames = np.concatenate([to_uint8(shrink(images, HEIGHT)).cpu().numpy() for _, images in fed])
             onsets = song.features["onsets"][shown, 0]
             found.append(restlessness(frames, float(song.features.fps), onsets))
@@ -289,13 +277,12 @@ class Bench:
         inputs = input_table(features)
 
         def randomizer() -> None:
-            latent_weights(patch.latents, features, len(patch.palette.seeds))
-            noise_motion(patch.noise, features)
+            motion(patch, features)
 
         tasks: dict[str, Callable[[], object]] = {
             "Randomizer": randomizer,
             "trained": lambda: model.motion(inputs, 0),
-            "HiPPO": lambda: synthesized(hippo, features),
+            "HiPPO": lambda: synthesize(hippo, features),
         }
         randomizer()  # what is imported on first use
         found = {}
@@ -307,12 +294,12 @@ class Bench:
 
     # Tables 5.2 and 5.3, Figures 5.5 and 5.6: scored on the generator's inputs.
 
-    def scores(self, motion: Callable[[Song], dict[str, FloatArray]]) -> dict[str, Any]:
+    def scores(self, play: Callable[[Song], dict[str, FloatArray]]) -> dict[str, Any]:
         """Raw and corrected scores of what a synthesizer makes for each held-out song."""
         cards = []
         for song in self.songs[1]:
             heard, _ = sound_tables(song.features)
-            made = motion(song)
+            made = play(song)
             frames = min(map(len, made.values()))  # a song's last frame may be cut short, and is then not learned from
             heard = {name: table[:frames] for name, table in heard.items()}
             cards.append(score_total(heard, made, fps=song.features.fps))
@@ -324,14 +311,15 @@ class Bench:
         shots = []
         for index, song in enumerate(self.songs[1]):
             patch = one_picture(index)
-            fed: tuple[Fed[torch.Tensor], Fed[list[torch.Tensor]]]
+            inputs: InputSource
             if model.network.decoder is None:
                 embedded = embeddable(self.stored(name), 0).model_copy(update={"name": "it"})
                 patch = patch.model_copy(update={"synthesizers": (embedded,)})
-                fed = self.sequences(patch, synthesized(patch, song.features))
+                inputs = motion(patch, song.features, synthesize).on(self.generator)
             else:
-                fed = learned_sequences(model, song, self.generator, *self.sequences(still(patch), song.features))
-            shots.append(self.shoot(song, *fed))
+                rest = motion(still(patch), song.features).on(self.generator)
+                inputs = learned_inputs(model, song, self.generator, rest)
+            shots.append(self.shoot(song, inputs))
         far = self.own.distances(
             torch.cat([shot.described for shot in shots]), torch.cat([shot.ws for shot in shots]).flatten(0, 1)
         )

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from audioreactive.learn.frechet import frechet
 from audioreactive.learn.lessons import Content
+from audioreactive.patches.motion import Fed
 from audioreactive.patches.randomizer import draw_around
 from audioreactive.patches.schema import NOISE_OCTAVES, Hippo, Patch, depth_slices
 
@@ -20,26 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.correlation import Score
+    from audioreactive.generators.protocol import Mapper
     from audioreactive.learn.dataset import Song
     from audioreactive.learn.model_file import SynthesizerModel
-    from audioreactive.patches.latents import Latents
-    from audioreactive.patches.noise import NoiseSequence
-    from stylegan_ops import Generator
+    from audioreactive.patches.motion import Inputs
 
 FLASHING = 2.5
 """Swings a second from which on a colour counts as restless; three flashes a second are the limit of WCAG 2.2."""
 DIRECTIONS = 32
 """Principal directions of the model's latents in which their distance is taken."""
-
-Batch = TypeVar("Batch", covariant=True)
-
-
-class Fed(Protocol[Batch]):
-    """Latents or noise of a video."""
-
-    def frames(self, start: int, stop: int) -> Batch:
-        """Of frames start to stop - 1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -125,53 +115,44 @@ def still(patch: Patch) -> Patch:
 
 
 @dataclass(frozen=True)
-class LearnedLatents:
-    """Latents that a learned decoder made."""
+class LearnedInputs:
+    """What a learned decoder feeds a generator: latents, and the coarse maps of noise over those of a recipe."""
 
     groups: torch.Tensor
     """(T, 3, W)."""
-    layers: int
-    """L, of the generator."""
-
-    def frames(self, start: int, stop: int) -> torch.Tensor:
-        """(B, L, W)."""
-        whole = self.groups.new_empty(stop - start, self.layers, self.groups.shape[2])
-        for group, layers in enumerate(depth_slices(self.layers)):
-            whole[:, layers] = self.groups[start:stop, group, None]
-        return whole
-
-
-@dataclass(frozen=True)
-class LearnedNoise:
-    """Noise that a learned decoder made for the coarse maps, over that of a recipe for the others."""
-
     octaves: tuple[torch.Tensor, ...]
     """(T, h · w) for each octave."""
-    rest: NoiseSequence
+    rest: Inputs
+    """The recipe's, whose finer maps stay."""
     residual: bool
     """Whether the octaves are added to the recipe's maps; else they replace them."""
 
-    def frames(self, start: int, stop: int) -> list[torch.Tensor]:
-        """For each noise map, (B, 1, h, w)."""
-        maps = self.rest.frames(start, stop)
-        for index, (height, width) in enumerate(self.rest.sizes):
-            octave = round(math.log2(height / self.rest.sizes[0][0]))
+    def __len__(self) -> int:
+        """T."""
+        return len(self.groups)
+
+    def frames(self, start: int, stop: int) -> Fed:
+        """Latents and noise of frames start to stop - 1."""
+        ws, maps = self.rest.frames(start, stop)
+        ws = ws.new_empty(stop - start, ws.shape[1], self.groups.shape[2])
+        for group, layers in enumerate(depth_slices(ws.shape[1])):
+            ws[:, layers] = self.groups[start:stop, group, None]
+        sizes = self.rest.noise.sizes
+        for index, (height, width) in enumerate(sizes):
+            octave = round(math.log2(height / sizes[0][0]))
             if octave < NOISE_OCTAVES:
                 made = self.octaves[octave][start:stop].view(-1, 1, height, width)
                 maps[index] = maps[index] + made if self.residual else made
-        return maps
+        return Fed(ws, maps)
 
 
-def learned_sequences(
-    model: SynthesizerModel, song: Song, generator: Generator, latents: Latents, noise: NoiseSequence
-) -> tuple[LearnedLatents, LearnedNoise]:
+def learned_inputs(model: SynthesizerModel, song: Song, generator: Mapper, rest: Inputs) -> LearnedInputs:
     """What a learned decoder makes of a song; if residual, about the picture and the noise of a recipe at rest."""
     decoder, residual = model.network.decoder, model.configuration.residual
     assert decoder is not None
     content = Content.of(generator)
     with torch.inference_mode():
         decoded = decoder(model.network.envelopes(torch.from_numpy(song.inputs)[None]), residual=residual)
-    centre = latents.frames(0, 1)[0, 0] if residual else content.mean
+    centre = rest.frames(0, 1).ws[0, 0] if residual else content.mean
     groups = centre + math.sqrt(content.spread) * decoded.latents[0]
-    maps = tuple(part[0] for part in decoded.noise)
-    return LearnedLatents(groups, latents.palette.shape[1]), LearnedNoise(maps, noise, residual)
+    return LearnedInputs(groups, tuple(part[0] for part in decoded.noise), rest, residual)

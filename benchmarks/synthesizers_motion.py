@@ -11,9 +11,9 @@ import torch
 from audioreactive.features import Features
 from audioreactive.learn.decoders import residual_motion
 from audioreactive.learn.losses import SEQUENCES
-from audioreactive.learn.synthesize import synthesized
+from audioreactive.learn.synthesize import synthesize
 from audioreactive.patches.randomizer import draw_around
-from audioreactive.patches.schema import Hippo, envelopes_name
+from audioreactive.patches.schema import Hippo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,5 +70,5 @@ def made_by(model: SynthesizerModel, inputs: FloatArray) -> dict[str, FloatArray
 def hippo_tables(song: Song, **choices: Any) -> dict[str, FloatArray]:
     """The sequences that HiPPO makes of a song."""
     hippo = Hippo(kind="hippo", name="it", **choices)
-    table = synthesized(draw_around(hippo, 0), song.features)[envelopes_name("it")]
+    table = synthesize(draw_around(hippo, 0), song.features)["it"]
     return by_sequence(2 * table - 1)

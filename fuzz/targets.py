@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -17,17 +17,20 @@ from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE
 from audioreactive.ffmpeg import ffmpeg_path
 from audioreactive.learn.losses import ENVELOPES
 from audioreactive.learn.model_file import read_model
-from audioreactive.learn.synthesize import synthesized
+from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import input_table
-from audioreactive.patches.latents import latent_weights
-from audioreactive.patches.noise import noise_motion
-from audioreactive.patches.schema import Hippo, envelopes_name
+from audioreactive.patches.motion import motion
+from audioreactive.patches.schema import Hippo
 from audioreactive.presets import Preset, load_preset, parse_preset, preset_text
 from audioreactive.video import frame_times, probe, read_preset, tags
 from stylegan_ops.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from audioreactive.patches.schema import Patch
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 FRAMES: Final = 12
@@ -71,21 +74,18 @@ def _presets(data: bytes, scratch: Path) -> None:
 def _move(preset: Preset) -> None:
     """What is accepted must give numbers, whatever is in it."""
     features = _features(preset.feature_names())
-    fitted = tuple(s for s in preset.synthesizers if isinstance(s, Hippo))  # to the song: nothing of a stranger's
-    trained = tuple(s for s in preset.synthesizers if not isinstance(s, Hippo))
-    rest = {envelopes_name(s.name): np.full((FRAMES, ENVELOPES), 0.5, np.float32) for s in fitted}
-    features = synthesized(preset.patch.model_copy(update={"synthesizers": trained}), features)
-    features = replace(features, envelopes={**features.envelopes, **rest})
-    weights = latent_weights(preset.latents, features, len(preset.palette.seeds))
-    motion = noise_motion(preset.noise, features)
-    tables = (
-        weights,
-        motion.weights,
-        motion.gain,
-        *(table for loop in motion.loops for table in (loop.phase, loop.share)),
-    )
+    moving = motion(preset.patch, features, _synthesize)
+    tables = [*moving.tables().values(), *(loop.phase for loop in moving.noise.loops)]
     if not all(np.isfinite(table).all() for table in tables):
         raise AssertionError("the motion leaves the numbers")
+
+
+def _synthesize(patch: Patch, features: Features) -> dict[str, NDArray[np.float32]]:
+    """What a stranger's trained synthesizers make; those that are fitted to the song, which nobody sent, rest."""
+    fitted = tuple(s for s in patch.synthesizers if isinstance(s, Hippo))
+    trained = tuple(s for s in patch.synthesizers if not isinstance(s, Hippo))
+    rest = {s.name: np.full((FRAMES, ENVELOPES), 0.5, np.float32) for s in fitted}
+    return synthesize(patch.model_copy(update={"synthesizers": trained}), features) | rest
 
 
 @lru_cache(64)
