@@ -108,7 +108,6 @@ def make_scene(
     """What a render's frames are made of: the recipe's motion for this song, and the generator in its final size."""
     from audioreactive.chunks.scene import Scene
     from audioreactive.generators.devices import default_batch
-    from audioreactive.patches.latents import make_palette
 
     return Scene(
         source=source,
@@ -117,7 +116,7 @@ def make_scene(
         dtype=generator.dtype,
         fingerprint=generator.fingerprint,
         motion=motion,
-        palette=make_palette(motion.palette, generator).cpu().numpy(),
+        palette=motion.vectors(generator).cpu().numpy(),
         batch=settings.batch or default_batch(generator.device, generator.cost),
         layout=encoding.settings.layout,
     )

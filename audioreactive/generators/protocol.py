@@ -1,4 +1,4 @@
-"""What a generator is to the rest of the program: a mapping from noise vectors to latents, and from latents to pictures.
+"""The generator protocol: from noise vectors to latents, and from latents and noise maps to pictures.
 
 Conventions: B samples, L = `num_ws` latent inputs, W = `w_dim`. Pictures are (B, 3, h, w) float32, RGB, nominally in
 [-1, 1]. Sizes of pictures and maps are (height, width).

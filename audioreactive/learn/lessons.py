@@ -20,7 +20,6 @@ from audioreactive.correlation import sound_tables
 from audioreactive.learn.decoders import residual_motion
 from audioreactive.learn.losses import ENVELOPES, OwnLatents
 from audioreactive.learn.scoring import motion_score
-from audioreactive.patches.latents import make_palette
 from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.randomizer import draw_patch
@@ -110,9 +109,10 @@ class Content:
 
     def latents(self, lesson: Motion, start: int, stop: int) -> Tensor:
         """(T, G, W) of these frames, in units of the model's spread and about its mean."""
-        if lesson.palette not in self._palettes:
-            self._palettes[lesson.palette] = make_palette(lesson.palette, self.mapper)[:, 0].cpu()
-        palette = self._palettes[lesson.palette]
+        (content,) = lesson.palettes  # drawn recipes have no sections
+        if content not in self._palettes:
+            self._palettes[content] = lesson.vectors(self.mapper)[:, 0].cpu()
+        palette = self._palettes[content]
         ws = torch.from_numpy(lesson.latents[start:stop]) @ palette
         return (ws - self.mean) / math.sqrt(self.spread)
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def motion_score(motion: Motion, heard: Mapping[str, FloatArray], fps: Fraction) -> float:
-    """Corrected score of what the motion feeds to a generator, against the tables of `correlation.sound_tables`; 0 where
-    nothing moves.
+    """Corrected score of what the motion feeds to a generator; 0 where nothing moves.
+
+    heard: what `correlation.sound_tables` gives.
     """
     try:
         return score_total(dict(heard), motion.tables(), fps=fps).z

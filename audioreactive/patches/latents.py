@@ -23,6 +23,7 @@ from audioreactive.patches.schema import (
 )
 from audioreactive.patches.tables import (
     NO_ENVELOPES,
+    WHOLE_SONG,
     FloatArray,
     base_weights,
     depth_indices,
@@ -104,7 +105,11 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
 
 
 def latent_weights(
-    patch: LatentPatch, features: Features, size: int, envelopes: Mapping[str, FloatArray] = NO_ENVELOPES
+    patch: LatentPatch,
+    features: Features,
+    size: int,
+    envelopes: Mapping[str, FloatArray] = NO_ENVELOPES,
+    span: slice = WHOLE_SONG,
 ) -> FloatArray:
     """Weights (T, G, P) of the patch's latents over a palette of P = `size` vectors; every row sums to one.
 
@@ -113,30 +118,37 @@ def latent_weights(
         features: what was heard.
         size: P.
         envelopes: of each synthesizer that the patch calls, as `motion.Synthesize` makes them.
+        span: frames of the song that the table is made for; its base curve and its vividness are the span's own.
 
     Raises:
         RenderError: song, frame rate and palette are each in range, but the table of weights would not fit in memory.
     """
-    if (table := 4 * features.frames * len(DEPTHS) * size) > LARGEST_TABLE:
-        raise RenderError(
-            f"{features.frames} frames of a palette of {size} vectors need a table of {table / 2**30:.1f} GiB; "
-            f"up to {LARGEST_TABLE / 2**30:.0f} can be used: give fewer --palette seeds, a lower --fps "
-            "or a part of the song"
-        )
-    base = gather(base_weights(features.frames, len(patch.base)), patch.base, size)  # [T, P]
+    frames = len(range(features.frames)[span])
+    check_table(frames, size)
+    base = gather(base_weights(frames, len(patch.base)), patch.base, size)  # [T, P]
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, P]: each group contiguous while merging
     for sequence in patch.sequences:
-        amount = merge_amount(sequence, features)
+        amount = merge_amount(sequence, features)[span]
         if isinstance(sequence, LatentSynthesizer):
-            _pull(main, sequence, amount * latent_motion(envelopes[sequence.synthesizer]))
+            _pull(main, sequence, amount * latent_motion(envelopes[sequence.synthesizer])[span])
             continue
-        weights = gather(_sequence_weights(sequence, features), sequence.vectors, size)
+        weights = gather(_sequence_weights(sequence, features)[span], sequence.vectors, size)
         for group in depth_indices(sequence.depth):
             main[group] += amount * (weights - main[group])
     if patch.vividness > 0:
         for group in main:
             _restore_spread(group, patch.vividness)
     return np.ascontiguousarray(main.transpose(1, 0, 2))
+
+
+def check_table(frames: int, size: int) -> None:
+    """Raise RenderError where weights over a palette of `size` vectors would not fit in memory."""
+    if (table := 4 * frames * len(DEPTHS) * size) > LARGEST_TABLE:
+        raise RenderError(
+            f"{frames} frames of a palette of {size} vectors need a table of {table / 2**30:.1f} GiB; "
+            f"up to {LARGEST_TABLE / 2**30:.0f} can be used: give fewer --palette seeds, fewer sections, a lower --fps "
+            "or a part of the song"
+        )
 
 
 def latent_motion(envelopes: FloatArray) -> FloatArray:

@@ -7,23 +7,30 @@ latent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
 
 from audioreactive.errors import RenderError
 from audioreactive.generators import Canvas, plan_canvas
-from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.noise import NoiseSequence, noise_motion
+from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
+from audioreactive.patches.noise import NoiseSequence, Window, faded, noise_motion
+from audioreactive.patches.schema import DEPTHS
+from audioreactive.patches.sections import spans
 from audioreactive.patches.tables import NO_ENVELOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
     from audioreactive.features import Features
     from audioreactive.generators import Fit, Generator
+    from audioreactive.generators.protocol import Mapper
     from audioreactive.patches.noise import NoiseMotion
-    from audioreactive.patches.schema import Palette, Patch
+    from audioreactive.patches.schema import Palette, Patch, Synthesizer
+    from audioreactive.patches.sections import Section, Span
     from audioreactive.patches.tables import FloatArray
 
 
@@ -55,8 +62,8 @@ class Motion:
     latents: FloatArray
     """(T, G, P) weights over the palette; every row sums to one."""
     noise: NoiseMotion
-    palette: Palette
-    """The content: seeds, which each generator maps to vectors of its own."""
+    palettes: tuple[Palette, ...]
+    """The content: seeds, which each generator maps to vectors of its own; P counts them all."""
 
     def __len__(self) -> int:
         """T."""
@@ -81,11 +88,17 @@ class Motion:
         Raises:
             RenderError: the generator has no such class, or cannot make such a picture.
         """
-        vectors = make_palette(self.palette, generator) if palette is None else palette.to(generator.device)
+        vectors = self.vectors(generator) if palette is None else palette.to(generator.device)
         canvas = plan_canvas(generator, size=size, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
         noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device)
         return Inputs(Latents(self.latents, vectors), noise, canvas)
+
+    def vectors(self, generator: Mapper) -> torch.Tensor:
+        """(P, L, W) float32: the palettes' vectors on this generator. Raises RenderError if it has no such class."""
+        import torch
+
+        return torch.cat([make_palette(palette, generator) for palette in self.palettes])
 
     def tables(self) -> dict[str, FloatArray]:
         """What moves in the generator's inputs, name -> (T, C), to be compared with what is heard.
@@ -114,24 +127,73 @@ class Inputs:
         return Fed(self.latents.frames(start, stop), self.noise.frames(start, stop))
 
 
-def motion(patch: Patch, features: Features, synthesize: Synthesize | None = None) -> Motion:
+def motion(
+    patch: Patch,
+    features: Features,
+    synthesize: Synthesize | None = None,
+    *,
+    sections: Sequence[Section] = (),
+) -> Motion:
     """The patch's motion for a song.
 
     Args:
         patch: the recipe.
         features: what was heard.
         synthesize: makes the envelopes of the patch's synthesizers.
+        sections: parts of the song with patches of their own, faded into one another.
 
     Raises:
         RenderError: the patch has synthesizers and none can be made; or its tables would not fit in memory.
         SynthesizerError: nothing can be fitted to the song.
     """
-    if patch.synthesizers and synthesize is None:
-        names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
-        raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
-    envelopes = synthesize(patch, features) if synthesize and patch.synthesizers else NO_ENVELOPES
+    made: list[tuple[tuple[Synthesizer, ...], Mapping[str, FloatArray]]] = []
+
+    def envelopes(patch: Patch) -> Mapping[str, FloatArray]:
+        if not patch.synthesizers:
+            return NO_ENVELOPES
+        if synthesize is None:
+            names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
+            raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
+        for synthesizers, found in made:
+            if synthesizers == patch.synthesizers:  # sections share what is fitted to the song
+                return found
+        made.append((patch.synthesizers, synthesize(patch, features)))
+        return made[-1][1]
+
+    seen = spans(patch, sections, features)
+    palettes = tuple(dict.fromkeys(span.patch.palette for span in seen))
+    check_table(features.frames, sum(len(palette.seeds) for palette in palettes))
+    if len(seen) == 1:
+        whole = seen[0].patch
+        return Motion(
+            latents=latent_weights(whole.latents, features, len(whole.palette.seeds), envelopes(whole)),
+            noise=noise_motion(whole.noise, features, envelopes(whole)),
+            palettes=palettes,
+        )
     return Motion(
-        latents=latent_weights(patch.latents, features, len(patch.palette.seeds), envelopes),
-        noise=noise_motion(patch.noise, features, envelopes),
-        palette=patch.palette,
+        latents=_faded_latents(seen, palettes, features, envelopes),
+        noise=faded(
+            [noise_motion(s.patch.noise, features, envelopes(s.patch), slice(s.start, s.stop)) for s in seen],
+            [Window(s.start, s.share) for s in seen],
+            features.frames,
+        ),
+        palettes=palettes,
     )
+
+
+def _faded_latents(
+    seen: Sequence[Span],
+    palettes: Sequence[Palette],
+    features: Features,
+    envelopes: Callable[[Patch], Mapping[str, FloatArray]],
+) -> FloatArray:
+    """Weights (T, G, P) over all palettes, one behind the other; every row sums to one."""
+    sizes = [len(palette.seeds) for palette in palettes]
+    ends = dict(zip(palettes, accumulate(sizes), strict=True))
+    table = np.zeros((features.frames, len(DEPTHS), sum(sizes)), np.float32)
+    for span in seen:
+        palette = span.patch.palette
+        stop, size = ends[palette], len(palette.seeds)
+        part = latent_weights(span.patch.latents, features, size, envelopes(span.patch), slice(span.start, span.stop))
+        table[span.start : span.stop, :, stop - size : stop] += span.share[:, None, None] * part
+    return table

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from audioreactive.errors import RenderError
 from audioreactive.patches.schema import (
     DEPTHS,
     NOISE_OCTAVES,
@@ -26,6 +27,7 @@ from audioreactive.patches.schema import (
 )
 from audioreactive.patches.tables import (
     NO_ENVELOPES,
+    WHOLE_SONG,
     FloatArray,
     base_weights,
     depth_indices,
@@ -41,7 +43,7 @@ from audioreactive.patches.tables import (
 from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -58,6 +60,10 @@ MEAN_REACH, DEVIATION_REACH = 0.5, 1.0
 network was trained on mean 0 and deviation 1, and far from them its pictures come apart."""
 
 
+MOST_FIELDS = 256
+"""Fields of all sections together: each is as large as all noise maps of the generator."""
+
+
 @dataclass(frozen=True)
 class LevelMotion:
     """Mean and deviation of the coarse noise maps over the song; octave k holds the maps of 4 · 2ᵏ pixels."""
@@ -66,6 +72,12 @@ class LevelMotion:
     """(T, 4), in units of the noise's amount."""
     deviation: FloatArray
     """(T, 4): factors."""
+
+    @classmethod
+    def resting(cls, frames: int) -> LevelMotion:
+        """Maps as they are, for T = `frames`."""
+        shape = (frames, NOISE_OCTAVES)
+        return cls(np.zeros(shape, np.float32), np.ones(shape, np.float32))
 
 
 @dataclass(frozen=True)
@@ -111,21 +123,24 @@ class NoiseMotion:
 
 
 def noise_motion(
-    patch: NoisePatch, features: Features, envelopes: Mapping[str, FloatArray] = NO_ENVELOPES
+    patch: NoisePatch,
+    features: Features,
+    envelopes: Mapping[str, FloatArray] = NO_ENVELOPES,
+    span: slice = WHOLE_SONG,
 ) -> NoiseMotion:
-    """The patch's noise over the song, before any resolution is known; `envelopes` as for `latents.latent_weights`."""
-    size = len(patch.seeds)
-    base = _unit(gather(base_weights(features.frames, len(patch.base)), patch.base, size))
+    """The patch's noise, before any resolution is known; `envelopes` and `span` as for `latents.latent_weights`."""
+    size, frames = len(patch.seeds), len(range(features.frames)[span])
+    base = _unit(gather(base_weights(frames, len(patch.base)), patch.base, size))
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, F]
     shares: list[FloatArray] = []  # [T, G] for each loop
     for sequence in patch.sequences:
-        amount = merge_amount(sequence, features)
+        amount = merge_amount(sequence, features)[span]
         groups = depth_indices(sequence.depth)
         if isinstance(sequence, NoiseLoop):
-            shares.append(np.zeros((features.frames, len(DEPTHS)), np.float32))
+            shares.append(np.zeros((frames, len(DEPTHS)), np.float32))
             weights: FloatArray | float = 0.0
         else:
-            weights = _sequence_weights(sequence, features, size)
+            weights = _sequence_weights(sequence, features, size)[span]
         for group in groups:
             main[group] += amount * (weights - main[group])
             for share in shares:
@@ -135,10 +150,10 @@ def noise_motion(
     loops = [sequence for sequence in patch.sequences if isinstance(sequence, NoiseLoop)]
     return NoiseMotion(
         weights=np.ascontiguousarray(main.transpose(1, 0, 2)),
-        loops=tuple(_loop_motion(*pair, features, size) for pair in zip(loops, shares, strict=True)),
-        gain=_gain(patch, features),
+        loops=tuple(_loop_motion(loop, share, features, size, span) for loop, share in zip(loops, shares, strict=True)),
+        gain=_gain(patch, features)[span],
         seeds=patch.seeds,
-        levels=None if patch.levels is None else _levels(patch.levels, envelopes[patch.levels.synthesizer]),
+        levels=None if patch.levels is None else _levels(patch.levels, envelopes[patch.levels.synthesizer][span]),
     )
 
 
@@ -156,9 +171,9 @@ def _sequence_weights(sequence: NoiseFeature | NoiseBlend, features: Features, s
     return _unit(slow + pace * (fast - slow))
 
 
-def _loop_motion(loop: NoiseLoop, share: FloatArray, features: Features, size: int) -> LoopMotion:
+def _loop_motion(loop: NoiseLoop, share: FloatArray, features: Features, size: int, span: slice) -> LoopMotion:
     first, second, third = (position % size for position in loop.fields)
-    return LoopMotion(loop_phase(loop, features), share, (first, second, third), SIGMA_SCALE / loop.sigma)
+    return LoopMotion(loop_phase(loop, features)[span], share, (first, second, third), SIGMA_SCALE / loop.sigma)
 
 
 def _gain(patch: NoisePatch, features: Features) -> FloatArray:
@@ -180,6 +195,50 @@ def _levels(levels: NoiseLevels, envelopes: FloatArray) -> LevelMotion:
     motion = np.float32(levels.intensity) * noise_levels(envelopes)
     mean, deviation = motion[:, :NOISE_OCTAVES], motion[:, NOISE_OCTAVES:]
     return LevelMotion(np.float32(MEAN_REACH) * mean, np.exp2(np.float32(DEVIATION_REACH) * deviation))
+
+
+class Window(NamedTuple):
+    """Where a part of the song lies in the whole, and how much of it is seen."""
+
+    start: int
+    """First frame."""
+    share: FloatArray
+    """For each of its frames, its part of the picture."""
+
+
+def faded(motions: Sequence[NoiseMotion], windows: Sequence[Window], frames: int) -> NoiseMotion:
+    """The motions of a song's parts as one of T = `frames`: weights, gains and levels are cross-faded.
+
+    Raises:
+        RenderError: the parts have too many fields between them.
+    """
+    seeds = tuple(dict.fromkeys(seed for motion in motions for seed in motion.seeds))
+    if len(seeds) > MOST_FIELDS:
+        raise RenderError(
+            f"the sections have {len(seeds)} noise seeds between them, and up to {MOST_FIELDS} can be used: "
+            "let sections share them, by leaving noise.seeds to the preset"
+        )
+    weights = np.zeros((frames, len(DEPTHS), len(seeds)), np.float32)
+    gain = np.zeros(frames, np.float32)
+    levels = LevelMotion.resting(frames) if any(motion.levels is not None for motion in motions) else None
+    loops = []
+    for motion, (start, share) in zip(motions, windows, strict=True):
+        seen = slice(start, start + len(share))
+        positions = [seeds.index(seed) for seed in motion.seeds]
+        for column, position in enumerate(positions):  # a seed may stand twice in a patch
+            weights[seen, :, position] += share[:, None] * motion.weights[:, :, column]
+        gain[seen] += share * motion.gain
+        if levels is not None and motion.levels is not None:
+            levels.mean[seen] += share[:, None] * motion.levels.mean
+            levels.deviation[seen] += share[:, None] * (motion.levels.deviation - 1)
+        for loop in motion.loops:
+            whole = np.zeros((frames, len(DEPTHS)), np.float32)
+            whole[seen] = share[:, None] * loop.share
+            phase = np.zeros(frames)
+            phase[seen] = loop.phase
+            first, second, third = (positions[at] for at in loop.seeds)
+            loops.append(LoopMotion(phase, whole, (first, second, third), loop.reach))
+    return NoiseMotion(weights, tuple(loops), gain, seeds, levels)
 
 
 def _unit(weights: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from audioreactive.features.beats import BEATS_PER_BAR
 from audioreactive.patches.schema import DEPTHS
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ Scalar = TypeVar("Scalar", np.float32, np.float64)
 NO_ENVELOPES: Final[Mapping[str, FloatArray]] = MappingProxyType({})
 """Envelopes of synthesizers, for patches that have none."""
 
-BEATS_PER_BAR = 4
+WHOLE_SONG: Final = slice(None)
+"""All frames."""
+
 
 SHORTEST_RELEASE = 1e-4
 """Seconds. A peak that dies away within a fortieth of the shortest frame is gone at the next one; much shorter times

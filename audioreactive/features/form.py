@@ -1,0 +1,130 @@
+"""The form of a song: its sections, with the same letter where one returns, from the segmentations that were heard.
+
+Segmentations are many (four features, fifteen numbers of kinds) and jump about; a form is one of them, chosen and tidied:
+borders on bars, no section shorter than a few bars.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive.features.names import SEGMENTABLE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from audioreactive.features.types import Features, FloatArray
+
+KINDS: Final = (3, 4, 5, 6)
+"""Numbers of kinds of section that are tried: verse, chorus, bridge, and what surrounds them."""
+SHORTEST_BARS: Final = 4
+"""Bars of the shortest section: shorter ones are fills and breaks."""
+SHORTEST_SECONDS: Final = 4.0
+"""Seconds of the shortest section, where bars are short or none were heard."""
+COST_OF_A_BORDER: Final = 0.02
+"""Share of the song's variance that a border must explain to be worth having."""
+_DESCRIBED_BY: Final = ("rms", "mfcc", "chroma", "spectral_contrast")
+
+
+@dataclass(frozen=True)
+class FormSection:
+    """One stretch of a song."""
+
+    label: str
+    """A for the first kind of section, B for the next that is heard, and so on; the same letter where it returns."""
+    start: int
+    """First frame."""
+    stop: int
+    """One past the last frame."""
+
+
+def song_form(features: Features) -> tuple[FormSection, ...]:
+    """The song's sections, in order and without gaps; one section, A, where nothing returns or changes.
+
+    Of every segmentation, tidied, the one that explains most of how the bars differ, for the number of its borders.
+    """
+    if features.frames == 0:
+        return ()
+    borders = _possible_borders(features)
+    table = _described(features, borders)
+    best, best_worth = np.zeros(len(borders) - 1, np.int64), 0.0
+    for name in SEGMENTABLE:
+        if name not in features.segmentations:
+            continue
+        for k in KINDS:
+            labels = _tidied(_by_bar(features.segmentation(name, k), borders), borders, features)
+            worth = _explained(table, labels) - COST_OF_A_BORDER * np.count_nonzero(np.diff(labels))
+            if worth > best_worth:
+                best, best_worth = labels, worth
+    return _sections(best, borders)
+
+
+def _possible_borders(features: Features) -> NDArray[np.int64]:
+    """Frames of all bar lines, with the song's beginning and end; every second where no bars were heard."""
+    bars = np.asarray(features.downbeats, np.float64)
+    if len(bars) < 2:
+        bars = np.arange(1.0, float(features.duration), 1.0)
+    frames = np.round(bars * float(features.fps)).astype(np.int64)
+    inner = frames[(frames > 0) & (frames < features.frames)]
+    return np.unique(np.concatenate([[0], inner, [features.frames]]))
+
+
+def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
+    """(bars, C): what each bar sounds like; every feature weighs alike."""
+    columns = []
+    for name in _DESCRIBED_BY:
+        if name in features:
+            table = np.add.reduceat(features[name], borders[:-1], axis=0) / np.diff(borders)[:, None]
+            table = table - table.mean(axis=0)
+            columns.append(table / max(float(np.sqrt(np.square(table).sum(axis=1).mean())), 1e-6))
+    return (
+        np.concatenate(columns, axis=1).astype(np.float32) if columns else np.zeros((len(borders) - 1, 1), np.float32)
+    )
+
+
+def _by_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(bars,): the label of most of each bar's frames."""
+    return np.array([np.bincount(labels[a:b]).argmax() for a, b in zip(borders[:-1], borders[1:], strict=True)])
+
+
+def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features) -> NDArray[np.int64]:
+    """Labels without short sections: the shortest goes to its longer neighbour, until all are long enough."""
+    labels = labels.copy()
+    while True:
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1, [len(labels)]])
+        lengths = np.diff(edges)
+        seconds = np.diff(borders[edges]) / float(features.fps)
+        short = (lengths < SHORTEST_BARS) | (seconds < SHORTEST_SECONDS)
+        if len(lengths) == 1 or not short.any():
+            return labels
+        at = int(np.argmin(np.where(short, seconds, np.inf)))
+        neighbours = [i for i in (at - 1, at + 1) if 0 <= i < len(lengths)]
+        to = max(neighbours, key=lambda i: seconds[i])
+        labels[edges[at] : edges[at + 1]] = labels[edges[to]]
+
+
+def _explained(table: FloatArray, labels: NDArray[np.int64]) -> float:
+    """Share of the variance of the bars (n, C) that their labels explain."""
+    total = float(np.square(table - table.mean(axis=0)).sum())
+    if total <= 0:
+        return 0.0
+    within = sum(
+        float(np.square(table[labels == label] - table[labels == label].mean(axis=0)).sum())
+        for label in np.unique(labels)
+    )
+    return 1 - within / total
+
+
+def _sections(labels: NDArray[np.int64], borders: NDArray[np.int64]) -> tuple[FormSection, ...]:
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1, [len(labels)]])
+    letters: dict[int, str] = {}
+    for label in labels:
+        letters.setdefault(int(label), string.ascii_uppercase[len(letters)])
+    return tuple(
+        FormSection(letters[int(labels[a])], int(borders[a]), int(borders[b]))
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    )
