@@ -1,7 +1,7 @@
 """The whole way: a song, a model and a recipe go in, a video comes out. For the command line and for Python alike.
 
-In stages, each of which can be called alone: `listen`, `open_generator`, `Recipe.make`; `plan_render`, which calls these
-and plans the picture; `prepare` (the motion); `produce` (the video).
+In stages, each of which can be called alone: `listen`, `open_generator`, `Recipe.make`; `plan_render`, which calls
+these and plans the picture; `prepare` (the motion); `produce` (the video).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from stylegan_ops.convolution import conv2d
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylegan_ops.fused import Finish, Paint
     from stylegan_ops.memory import Workspace
-    from stylegan_ops.ops import Finish, Paint
 
 BAND_BYTES = 4 << 20
 """What a convolution puts out at once, before the pass that follows reads it from the cache again."""

@@ -18,8 +18,8 @@ from stylegan_ops.convolution import conv2d, conv_transpose2d
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylegan_ops.fused import Finish, Paint
     from stylegan_ops.memory import Workspace
-    from stylegan_ops.ops import Finish, Paint
 
 
 def styled_conv2d(

@@ -24,10 +24,10 @@ NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 """Element types of activations that the kernels know."""
 
 FinishArguments = tuple[Tensor, Tensor, Tensor | None, float, float, Tensor | None]
-"""Of an operation, `ops.Finish`: scale, bias, noise, noise gain, clamp, style."""
+"""Of an operation, `fused.Finish`: scale, bias, noise, noise gain, clamp, style."""
 
 PaintArguments = tuple[Tensor | None, Tensor | None, float, Tensor | None, Tensor | None, Tensor | None]
-"""Likewise `ops.Paint`: brush, its bias and clamp, skip, taps, image."""
+"""Likewise `fused.Paint`: brush, its bias and clamp, skip, taps, image."""
 
 NO_PAINT: PaintArguments = (None, None, math.inf, None, None, None)
 
@@ -40,7 +40,7 @@ _EPILOGUE = (
     ("clamp", ctypes.c_float),
     ("style", ctypes.c_void_p),
 )
-"""What both structures hold of an `ops.Finish`."""
+"""What both structures hold of an `fused.Finish`."""
 
 _lock = threading.Lock()
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stylegan_ops import ops
 from stylegan_ops.architecture import Architecture, Convolution
+from stylegan_ops.fused import Finish, Paint
 from stylegan_ops.memory import Workspace
 
 GAIN = math.sqrt(2)
@@ -80,7 +81,7 @@ class Layer:
         noise: Tensor | None,
         *,
         next_style: Tensor | None,
-        paint: ops.Paint | None,
+        paint: Paint | None,
         keep: bool,
         workspace: Workspace | None,
     ) -> Tensor | None:
@@ -95,7 +96,7 @@ class Layer:
             keep: whether more than the painted picture is wanted.
             workspace: where the compiled kernels work.
         """
-        finish = ops.Finish(scale, self.bias, noise, self.noise_gain, self.clamp, next_style)
+        finish = Finish(scale, self.bias, noise, self.noise_gain, self.clamp, next_style)
         if self.taps is None:
             name = self.source.name
             return ops.styled_conv2d(x, self.weight, finish, paint, keep=keep, workspace=workspace, name=name)
@@ -119,9 +120,9 @@ class Painter:
         """The filters for latent vectors (B, W): (B, 3, C)."""
         return self.weight * self.affine(w)[:, None]
 
-    def paint(self, brush: Tensor, skip: Tensor | None, image: Tensor) -> ops.Paint:
+    def paint(self, brush: Tensor, skip: Tensor | None, image: Tensor) -> Paint:
         """How to paint `image` (B, 3, h, w) on top of the block before's, (B, 3, h / 2, w / 2)."""
-        return ops.Paint(brush, self.bias, self.clamp, skip, self.taps, image)
+        return Paint(brush, self.bias, self.clamp, skip, self.taps, image)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
 
 
 def _motion_digest(scene: Scene) -> str:
-    """Digest of all numbers that the generator is fed: whatever the recipe, the stems or the beats change shows here."""
+    """Digest of all that the generator is fed: whatever the recipe, the stems or the beats change shows here."""
     digest = hashlib.sha256()
     for part in _parts([scene.motion, scene.palette]):
         digest.update(part)

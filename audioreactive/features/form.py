@@ -1,13 +1,14 @@
 """The form of a song: its sections, with the same letter where one returns, from the segmentations that were heard.
 
-Segmentations are many (four features, fifteen numbers of kinds) and jump about; a form is one of them, chosen and tidied:
-borders on bars, no section shorter than a few bars.
+Segmentations are many (four features, fifteen numbers of kinds) and jump about; a form is one of them, chosen and
+tidied: borders on bars, no section shorter than a few bars.
 """
 
 from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -88,7 +89,7 @@ def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
 
 def _by_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
     """(bars,): the label of most of each bar's frames."""
-    return np.array([np.bincount(labels[a:b]).argmax() for a, b in zip(borders[:-1], borders[1:], strict=True)])
+    return np.array([np.bincount(labels[a:b]).argmax() for a, b in pairwise(borders)])
 
 
 def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features) -> NDArray[np.int64]:
@@ -126,5 +127,5 @@ def _sections(labels: NDArray[np.int64], borders: NDArray[np.int64]) -> tuple[Fo
         letters.setdefault(int(label), string.ascii_uppercase[len(letters)])
     return tuple(
         FormSection(letters[int(labels[a])], int(borders[a]), int(borders[b]))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges)
     )

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylegan_ops import cuda_kernels, kernels, ops
+from stylegan_ops.fused import Finish, Paint
 from stylegan_ops.memory import Workspace
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ class Draw:
     def rows(self, *shape: int) -> torch.Tensor:
         return self.normal(*shape[:-1], shape[-1] + self.case.gap)[..., : shape[-1]]
 
-    def finish(self, height: int, width: int) -> ops.Finish:
+    def finish(self, height: int, width: int) -> Finish:
         case = self.case
-        return ops.Finish(
+        return Finish(
             scale=self.rows(case.batch, case.outputs).abs_().div_(3 * case.inputs**0.5),
             bias=self.normal(case.outputs),
             noise=None if case.noise is None else self.normal(case.noise, 1, height, width),
@@ -90,9 +91,9 @@ class Draw:
             style=self.rows(case.batch, case.outputs) if case.style else None,
         )
 
-    def paint(self, height: int, width: int, *, doubled: bool) -> ops.Paint:
+    def paint(self, height: int, width: int, *, doubled: bool) -> Paint:
         case = self.case
-        return ops.Paint(
+        return Paint(
             brush=self.rows(case.batch, 3, case.outputs) / case.outputs**0.5,
             bias=self.normal(3),
             clamp=case.clamp,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stylegan_ops import StyleGANError, cpu_ops, kernels, ops
+from stylegan_ops.fused import Finish, Paint
 from stylegan_ops.memory import Workspace
 
 needs_kernels = pytest.mark.skipif(
@@ -46,9 +47,9 @@ class Draw:
         x = x[:, 1:].contiguous()
         return x.contiguous(memory_format=torch.channels_last) if layout == "channels-last" else x
 
-    def finish(self, height: int, width: int) -> ops.Finish:
+    def finish(self, height: int, width: int) -> Finish:
         noise_samples = self.choice(0, 1, self.batch)
-        return ops.Finish(
+        return Finish(
             scale=self.normal(self.batch, self.outputs).abs() / (3 * self.inputs**0.5),
             bias=self.normal(self.outputs),
             noise=self.normal(noise_samples, 1, height, width) if noise_samples else None,
@@ -57,11 +58,11 @@ class Draw:
             style=self.choice(None, self.normal(self.batch, self.outputs)),
         )
 
-    def paint(self, height: int, width: int) -> ops.Paint | None:
+    def paint(self, height: int, width: int) -> Paint | None:
         if self.choice(True, False):
             return None
         doubled = height % 2 == width % 2 == 0 and self.choice(True, True, False)
-        return ops.Paint(
+        return Paint(
             brush=self.normal(self.batch, 3, self.outputs) / self.outputs**0.5,
             bias=self.normal(3),
             clamp=self.choice(None, 1.5),
@@ -71,7 +72,7 @@ class Draw:
         )
 
 
-def exact(finish: ops.Finish, paint: ops.Paint | None = None) -> tuple[ops.Finish, ops.Paint | None]:
+def exact(finish: Finish, paint: Paint | None = None) -> tuple[Finish, Paint | None]:
     """Both in float64."""
 
     def convert(part: object) -> object:
