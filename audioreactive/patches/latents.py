@@ -145,6 +145,10 @@ def latent_weights(patch: LatentPatch, features: Features, size: int) -> FloatAr
     if patch.vividness > 0:
         for group in main:
             _restore_spread(group, patch.vividness)
+    for group, reach in zip(main, patch.reach, strict=True):
+        if reach != 1:
+            average = group.mean(axis=0, dtype=np.float64).astype(np.float32)
+            group[:] = average + np.float32(reach) * (group - average)
     return np.ascontiguousarray(main.transpose(1, 0, 2))
 
 
