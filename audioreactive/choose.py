@@ -7,7 +7,10 @@ for what a weight moves in the picture is the model's to say.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +20,7 @@ from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
 from audioreactive.patches.noise import make_noise, noise_motion
-from audioreactive.progress import Progress, Silent
+from audioreactive.progress import Progress, Silent, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,8 +56,8 @@ class Choice:
         """What was chosen, and by how much, for a person."""
         motion, median = self.motions[self.index], float(np.median(self.motions))
         return (
-            f"of {len(self.motions)} recipes, number {self.index + 1} reacts most: its motion lies "
-            f"{motion:+.1f} deviations above chance, the median recipe's {median:+.1f}; "
+            f"of {len(self.motions)} presets, number {self.index + 1} reacts most: its motion lies "
+            f"{motion:+.1f} deviations above chance, the median preset's {median:+.1f}; "
             f"its rendered preview {self.previews[self.index]:+.1f}"
         )
 
@@ -76,9 +79,16 @@ def choose(
         )
     heard, _ = sound_tables(features)
     motions = []
-    with progress.track("choosing", len(patches), "recipe") as advance:
+    with progress.track("choosing", len(patches), "preset") as advance:
         for patch in patches:
+            begun = time.perf_counter()
             motions.append(motion_score(patch, features, heard))
+            if len(motions) == min(len(patches), 2):  # the first loads what all of them need
+                each = time.perf_counter() - begun
+                left = (len(patches) - 1) * each + min(len(patches), PREVIEWS) * _preview_seconds(
+                    patch, features, generator, batch
+                )
+                progress.say(f"choosing the best of {len(patches)} presets takes {in_words(left)}")
             advance(1)
     best = sorted(range(len(patches)), key=lambda i: -motions[i])[:PREVIEWS]
     previews = {}
@@ -144,6 +154,16 @@ def preview_score(
         return score_total(passage, seen, fps=features.fps / PREVIEW_STEP).z
     except ScoreError:
         return 0.0
+
+
+def _preview_seconds(patch: Patch, features: Features, generator: Generator, batch: int) -> float:
+    """How long a preview takes, measured on its first two batches."""
+    frames = _preview(patch, features, generator, np.arange(PREVIEW_FRAMES) * PREVIEW_STEP, batch)
+    times = [time.perf_counter()]
+    for _ in range(2):  # the first one makes the palette and the noise, too
+        next(islice(frames, batch - 1, None), None)
+        times.append(time.perf_counter())
+    return times[1] - times[0] + (math.ceil(PREVIEW_FRAMES / batch) - 1) * (times[2] - times[1])
 
 
 def _preview(

@@ -47,7 +47,23 @@ def check_name(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
         raise OutputError(f"{str(path)!r} exists; choose another name or give --overwrite")
 
 
-_WEB_ADDRESS = re.compile(r"(https?|ftp|spotify):/?/?\S|www\.\S+\.|([\w-]+\.)+(com|be|org|net|io|fm|tv)/\S", re.IGNORECASE)
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {str(path)!r} cannot be made ({error.strerror}): choose another with -o"
+        ) from None
+
+
+_WEB_ADDRESS = re.compile(
+    r"(https?|ftp|spotify):/?/?\S|www\.\S+\.|([\w-]+\.)+(com|be|org|net|io|fm|tv)/\S", re.IGNORECASE
+)
 
 
 def is_web_address(name: str | os.PathLike[str]) -> bool:

@@ -7,14 +7,23 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audioreactive.errors import AudioReactiveError, RenderError, shown
 from audioreactive.exact import exact
 from audioreactive.features.names import DEFAULT_FEATURES
-from audioreactive.production import Production, Rendered, RenderSettings, make_encoding, make_scene, produce
+from audioreactive.patches.knobs import Knobs
+from audioreactive.production import (
+    DRAFT_STEP,
+    Production,
+    Rendered,
+    RenderSettings,
+    make_encoding,
+    make_scene,
+    produce,
+)
 from audioreactive.progress import Progress, Silent, track_share
-from audioreactive.sizes import Canvas, plan_canvas
+from audioreactive.sizes import Canvas, draft_canvas, plan_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +65,8 @@ class Recipe:
     """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
     synthesizer: Synthesizer | None = None
     """What makes the motion of a drawn recipe; None: the Randomizer's sub-sequences."""
+    knobs: Knobs = field(default_factory=Knobs)
+    """What is turned at last."""
 
     @property
     def needs_song(self) -> bool:
@@ -82,7 +93,7 @@ class Recipe:
             for key, value in changes.items()
             if value is not None
         ]
-        return override(preset, (*expressions, *self.overrides))
+        return self.knobs(override(preset, (*expressions, *self.overrides)))
 
 
 def song_seed(digest: str) -> int:
@@ -165,12 +176,17 @@ def prepare(
     from audioreactive.video import choose_encoder, output_format
 
     progress = progress or Silent()
+    preset = recipe.make()  # before anything takes time, so that mistakes show at once
+    fps = _frame_rate(settings, preset)
+    _check_output(output, settings, fps)
     if settings.device not in ("auto", "cpu"):
         choose_device(settings.device)  # a wrong name shows at once
-    preset = recipe.make()  # before anything takes time, so that mistakes show at once
-    if isinstance(model, Path) and not model.is_file():
-        open_model(model, settings)  # says what is there instead
-    fps = _frame_rate(settings, preset)
+    asked = model is not None or recipe.label is not None or settings.size is not None
+    if asked and not isinstance(model, LoadedModel):
+        _check_song(song, stems or {})
+        model = open_model(model, settings)
+    if isinstance(model, LoadedModel):
+        _check_model(model, preset, settings)
 
     def hear(names: tuple[str, ...]) -> Features:
         return listen(song, fps=fps, stems=stems or {}, settings=settings, progress=progress, names=names)
@@ -181,31 +197,84 @@ def prepare(
         if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
             features = hear(preset.feature_names())
     start, stop = frame_range(features, settings.start, settings.duration)
-    # PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
+    # For the built-in model, PyTorch is not imported before: its 200 MB and the analysis' memory need not meet.
     loaded = model if isinstance(model, LoadedModel) else open_model(model, settings)
     generator = loaded.generator
     kind = choose_encoder(output_format(output), settings.encoder, on_gpu=generator.device.type == "cuda")
+    chosen = None
     if recipe.best_of is not None:
         batch = settings.batch or default_batch(generator.device, generator)
-        preset = _most_reactive(recipe, features, generator, batch, progress)
+        preset, chosen = _most_reactive(recipe, features, generator, batch, progress)
     canvas = _canvas(generator, preset, settings, even=kind.even, progress=progress)
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
     preset = _signed(preset, features, canvas, settings, fps, loaded)
     features = synthesized(preset.patch, features, progress)
+    if settings.draft:
+        canvas, fps = draft_canvas(canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
+        start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
     encoding = make_encoding(kind, canvas, fps, settings)
+    scene = make_scene(preset, features, generator, loaded.file, encoding, settings)
+    for name in recipe.knobs.idle(preset.patch):
+        progress.say(f"--{name} changes nothing: {IDLE.get(name, 'nothing in this preset moves in that way')}")
     return Production(
         song=song,
         features=features,
         preset=preset,
         generator=generator,
-        scene=make_scene(preset, features, generator, loaded.file, encoding, settings),
+        scene=scene.every(DRAFT_STEP) if settings.draft else scene,
         canvas=canvas,
         encoding=encoding,
         start=start,
-        stop=stop,
+        stop=max(stop, start + 1),
         settings=settings,
+        chosen=chosen,
     )
+
+
+def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None:
+    """Refuse, before any work, what no video can be written with.
+
+    Raises:
+        VideoError: the name ends in something else, or the format cannot hold this.
+        RenderError: the duration is none.
+    """
+    from audioreactive.video import VideoSettings, choose_encoder, output_format
+
+    kind = output_format(output)
+    if settings.encoder != "auto":
+        choose_encoder(kind, settings.encoder, on_gpu=False)
+    kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
+    if settings.duration is not None:
+        _check_duration(settings.duration)
+
+
+def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
+    """Raise AudioError where a song or stem is not there."""
+    from audioreactive.audio import check_file
+
+    for file in (song, *stems.values()):
+        check_file(file)
+
+
+def _check_model(model: LoadedModel, preset: Preset, settings: RenderSettings) -> None:
+    """Refuse, before listening, what is asked of a model that cannot do it.
+
+    Raises:
+        RenderError: it has no such class, or would have to paint many times its own picture.
+    """
+    from audioreactive.patches.latents import check_label
+
+    check_label(preset.palette, model.generator)
+    _canvas(model.generator, preset, settings, even=(False, False), progress=Silent())
+
+
+IDLE = {
+    "beat": "nothing in this preset answers hits or the pulse",
+    "speed": "nothing in this preset runs by the clock",
+    "texture": "this preset has no noise",
+}
+"""Name of a knob -> why it may find nothing to act on."""
 
 
 def render(
@@ -216,26 +285,37 @@ def render(
     preset: Preset | str | None = None,
     patch: Patch | None = None,
     seed: int | None = None,
-    settings: RenderSettings = RenderSettings(),
+    settings: RenderSettings | None = None,
     stems: Mapping[str, Path] | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
+    **keywords: Any,
 ) -> Rendered:
     """Render a song to a video; without `output`, an mp4 beside the song.
 
-    The recipe is a preset (or its name or file), a patch or a seed; with none of these, drawn from the song's content.
+    The motion is a preset's (or its name or file), a patch's or a seed's; with none of these, drawn from the song's
+    content. Every field of `RenderSettings` is a keyword, too, and takes what people write: `fps=30`,
+    `fps="30000/1001"`, `size="720p"`, `size=(1280, 720)`, `start="1:20"`, `draft=True`. So is every knob of a preset, a factor each:
+    `motion`, `beat`, `texture`, `colour`, `speed`.
     A render that was cut short goes on from the chunks that it left, and `fresh` throws away those of another job.
     `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
     """
+    from audioreactive.files import is_web_address
+    from audioreactive.keywords import split_keywords
     from audioreactive.presets import load_preset, preset_of
     from audioreactive.video import check_output
 
+    chosen, knobs = split_keywords(keywords, settings)
     if sum(choice is not None for choice in (preset, patch, seed)) > 1:
         raise AudioReactiveError("give one of preset, patch and seed, not several")
+    if is_web_address(song):
+        raise AudioReactiveError(
+            f"{shown(str(song))} is a web address: download it, and give the file on this computer"
+        )
     song = Path(song)
     output = Path(output) if output is not None else song.with_suffix(".mp4")
     check_output(output, overwrite)
@@ -247,8 +327,8 @@ def render(
         song,
         output,
         model=Path(model) if model is not None else None,
-        recipe=Recipe(preset=preset, seed=seed),
-        settings=settings,
+        recipe=Recipe(preset=preset, seed=seed, knobs=knobs),
+        settings=chosen,
         stems=stems,
         progress=progress,
     )
@@ -266,13 +346,18 @@ def frame_range(features: Features, start: Fraction, duration: Fraction | None) 
     length = features.duration
     if not 0 <= start < length:
         raise RenderError(f"the start at {float(start):g} s is not inside the song, which lasts {float(length):.2f} s")
-    if duration is not None and duration <= 0:
-        raise RenderError(f"the duration of {float(duration):g} s is not positive")
+    if duration is not None:
+        _check_duration(duration)
     first = features.frame_at(start)
     stop = features.frames
     if duration is not None:
         stop = min(stop, first + max(math.ceil(duration * features.fps), 1))
     return first, stop
+
+
+def _check_duration(duration: Fraction) -> None:
+    if duration <= 0:
+        raise RenderError(f"the duration of {float(duration):g} s is not positive")
 
 
 def parse_frame_rate(text: str) -> Fraction:
@@ -286,7 +371,10 @@ def parse_frame_rate(text: str) -> Fraction:
     return fps
 
 
-def _most_reactive(recipe: Recipe, features: Features, generator: Generator, batch: int, progress: Progress) -> Preset:
+def _most_reactive(
+    recipe: Recipe, features: Features, generator: Generator, batch: int, progress: Progress
+) -> tuple[Preset, str]:
+    """The preset, and which it is, in a sentence."""
     from audioreactive.choose import choose
 
     first = song_seed(features.digest) if recipe.seed is None else recipe.seed
@@ -294,7 +382,8 @@ def _most_reactive(recipe: Recipe, features: Features, generator: Generator, bat
     presets = [replace(recipe, seed=seed).make() for seed in seeds]
     choice = choose([preset.patch for preset in presets], features, generator, batch=batch, progress=progress)
     progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
-    return presets[choice.index]
+    score = f"{choice.previews[choice.index]:+.1f} deviations above chance"
+    return presets[choice.index], f"the best of {len(seeds)} was seed {seeds[choice.index]}, with a score of {score}"
 
 
 def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:

@@ -268,7 +268,7 @@ def override(preset: Preset, expressions: Iterable[str]) -> Preset:
     for expression in expressions:
         keys, operator, value = _parse_override(expression)
         if not _assign(data, keys, operator, value):
-            raise PresetError(f"--set {shown(expression)} changes nothing in this preset{_what_there_is(data, keys)}")
+            raise PresetError(f"--set {shown(expression)} matches nothing in the preset{_what_there_is(data, keys)}")
         data = _validate(data, f"--set {shown(expression)}").model_dump(mode="json", by_alias=True, exclude_none=True)
     return Preset.model_validate(data)
 

@@ -107,20 +107,22 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
     sound: SoundTrack | None = None
     try:
         with held_back():
-            sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+            if not film.encoding.kind.animation:
+                sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
             with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
                 for chunk in coming:
                     work.accept(chunk)
                     made[chunk.index] = chunk
-                    sound.check()
+                    if sound:
+                        sound.check()
         pieces: dict[int, tuple[tuple[str, int], ...]]
         pieces = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
         if film.revise:
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)
             pieces |= {chunk.index: chunk.pieces for chunk in revised}
-        track = sound.finish()
+        track = sound.finish() if sound else None
         parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)

@@ -76,6 +76,10 @@ class Scene:
     batch: int
     layout: Layout
 
+    def every(self, step: int) -> Scene:
+        """The same motion at a lower frame rate: frames 0, step, 2 · step, ..."""
+        return replace(self, weights=self.weights[::step].copy(), noise_motion=self.noise_motion.every(step))
+
     @property
     def torch_device(self) -> torch.device:
         """The device, as PyTorch names it."""

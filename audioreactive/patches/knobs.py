@@ -1,13 +1,15 @@
 """Knobs: what people most often want to turn about a preset, each a factor, as functions Patch -> Patch.
 
-The patch that comes out is an ordinary one, and says in its own keys what was turned. 1 leaves everything as it is; more
-is more, up to what a preset can hold.
+The patch that comes out is an ordinary one, and says in its own keys what was turned. 1 leaves everything as it is;
+more is more, up to what a preset can hold.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel
 
 from audioreactive.errors import PresetError
 from audioreactive.features.names import split_name
@@ -22,9 +24,10 @@ from audioreactive.patches.schema import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import BaseModel
-
     from audioreactive.patches.schema import Envelope, LatentSequence, NoiseSequence
+
+SomePatch = TypeVar("SomePatch", bound=Patch)
+Model = TypeVar("Model", bound=BaseModel)
 
 LARGEST_FACTOR: Final = 4.0
 SPEEDS: Final = (0.1, 10.0)
@@ -64,7 +67,9 @@ class Knobs:
             value = getattr(self, knob.name)
             low, high = SPEEDS if knob.name == "speed" else (0.0, LARGEST_FACTOR)
             if not low <= value <= high:
-                raise PresetError(f"{knob.name} {value:g} was asked for; it goes from {low:g} to {high:g}, and 1 is as it is")
+                raise PresetError(
+                    f"{knob.name} {value:g} was asked for; it goes from {low:g} to {high:g}, and 1 is as it is"
+                )
 
     @property
     def turned(self) -> dict[str, float]:
@@ -72,10 +77,10 @@ class Knobs:
         values = {knob.name: getattr(self, knob.name) for knob in fields(self)}
         return {name: value for name, value in values.items() if value != 1}
 
-    def __call__(self, patch: Patch) -> Patch:
+    def __call__(self, patch: SomePatch) -> SomePatch:
         """The patch, with every knob turned."""
         for name, factor in self.turned.items():
-            patch = TURN[name](patch, factor)
+            patch = TURN[name](patch, factor)  # type: ignore[assignment]
         return patch
 
     def idle(self, patch: Patch) -> tuple[str, ...]:
@@ -83,24 +88,24 @@ class Knobs:
         return tuple(name for name, factor in self.turned.items() if TURN[name](patch, factor) == patch)
 
 
-def turn_motion(patch: Patch, factor: float) -> Patch:
+def turn_motion(patch: SomePatch, factor: float) -> SomePatch:
     """Let all depth groups move so many times as far about their averages."""
     deep, middle, shallow = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
     return _with(patch, latents=_with(patch.latents, reach=(deep, middle, shallow)))
 
 
-def turn_colour(patch: Patch, factor: float) -> Patch:
+def turn_colour(patch: SomePatch, factor: float) -> SomePatch:
     """Let the shallow depth group, colours and fine details, move so many times as far about its average."""
     deep, middle, shallow = patch.latents.reach
     return _with(patch, latents=_with(patch.latents, reach=(deep, middle, min(shallow * factor, MOST_REACH))))
 
 
-def turn_texture(patch: Patch, factor: float) -> Patch:
+def turn_texture(patch: SomePatch, factor: float) -> SomePatch:
     """Make the noise so many times as strong."""
     return _with(patch, noise=_with(patch.noise, strength=min(patch.noise.strength * factor, MOST_NOISE)))
 
 
-def turn_beat(patch: Patch, factor: float) -> Patch:
+def turn_beat(patch: SomePatch, factor: float) -> SomePatch:
     """Let what listens to hits and the pulse act so many times as strongly; what else it hears stays as it is."""
 
     def stronger(sequence: Any) -> Any:
@@ -117,7 +122,7 @@ def turn_beat(patch: Patch, factor: float) -> Patch:
     return _with(patch, latents=latents, noise=noise)
 
 
-def turn_speed(patch: Patch, factor: float) -> Patch:
+def turn_speed(patch: SomePatch, factor: float) -> SomePatch:
     """Let loops, blends and the slow curves of the bases run so many times as fast."""
 
     def faster(sequence: LatentSequence | NoiseSequence) -> Any:
@@ -131,11 +136,11 @@ def turn_speed(patch: Patch, factor: float) -> Patch:
             return _with(sequence, slow=slow, fast=fast)
         return sequence
 
-    halves = {
-        name: _with(half, base=_longer(half.base, factor), sequences=tuple(map(faster, half.sequences)))
-        for name, half in (("latents", patch.latents), ("noise", patch.noise))
-    }
-    return _with(patch, **halves)
+    latents, noise = (
+        _with(half, base=_longer(half.base, factor), sequences=tuple(map(faster, half.sequences)))
+        for half in (patch.latents, patch.noise)
+    )
+    return _with(patch, latents=latents, noise=noise)
 
 
 TURN: Final[dict[str, Callable[[Patch, float], Patch]]] = {
@@ -175,7 +180,7 @@ def _within(value: float, bounds: tuple[float, float]) -> float:
     return min(max(value, bounds[0]), bounds[1])
 
 
-def _with(part: BaseModel, **changes: Any) -> Any:
+def _with(part: Model, **changes: Any) -> Model:
     """The part with some values changed, checked anew; the same one where they are the same."""
     if all(getattr(part, name) == value for name, value in changes.items()):
         return part

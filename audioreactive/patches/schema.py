@@ -214,8 +214,8 @@ class LatentPatch(Part):
     """Averages of many vectors drift towards the palette's mean, and pictures grow alike. 0 leaves the thesis' averages
     as they are, 1 restores the spread of single vectors."""
     reach: tuple[Reach, Reach, Reach] = (1.0, 1.0, 1.0)
-    """How far each depth group, deep to shallow, moves about its average over the song, at last: 0 holds it still, 2 moves
-    it twice as far."""
+    """How far each depth group, deep to shallow, moves about its average over the song, at last: 0 holds it still, 2
+    moves it twice as far."""
     sequences: Annotated[tuple[LatentSequence, ...], Field(max_length=64)] = ()
 
 
