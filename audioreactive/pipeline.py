@@ -297,9 +297,9 @@ def render(
     """Render a song to a video; without `output`, an mp4 beside the song.
 
     The motion is a preset's (or its name or file), a patch's or a seed's; with none of these, drawn from the song's
-    content. Every field of `RenderSettings` is a keyword, too, and takes what people write: `fps=30`,
-    `fps="30000/1001"`, `size="720p"`, `size=(1280, 720)`, `start="1:20"`, `draft=True`. So is every knob of a preset, a factor each:
-    `motion`, `beat`, `texture`, `colour`, `speed`.
+    content. Every field of `RenderSettings` is a keyword, too, and takes what people write: `fps=30`, `size="720p"`,
+    `size=(1280, 720)`, `start="1:20"`, `draft=True`. So is every knob of a preset, a factor each: `motion`, `beat`,
+    `texture`, `colour`, `speed`.
     A render that was cut short goes on from the chunks that it left, and `fresh` throws away those of another job.
     `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.

@@ -55,10 +55,9 @@ class HelpfulGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             known = self.list_commands(ctx)
-            error.message = (
-                f"{error.message.rstrip('.')}{did_you_mean(args[0], known) or ':'} there are {', '.join(known)}"
-            )
-            raise
+            close = did_you_mean(args[0], known)
+            message = f"there is no command {shown(args[0])}{close or ';'} there are {', '.join(known)}"
+            raise click.UsageError(message, ctx) from error
 
 
 class _LazyGroup(HelpfulGroup):

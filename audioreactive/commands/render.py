@@ -56,7 +56,6 @@ SECTIONS = {
     "Output": ("fps", "crf", "encoder", "overwrite", "fresh", "save_preset", "quiet"),
     "Speed": ("draft", "dry_run", "device", "precision", "batch"),
     "Many processes and machines": ("workers", "cluster", "chunk"),
-    "Help": ("help",),
 }  # fmt: skip
 """Heading of the help -> parameters of the options below it."""
 
@@ -183,12 +182,12 @@ def command(
     render song.mp3
     render song.mp3 --preset pulse --size 1080p
     render song.mp3 --model abstract.pkl --seed 42 -o out.mp4
-    render song.mp3 --draft                   a quick, small look at it first
-    render song.mp3 --motion 0.5 --beat 2     calmer, but for the hits
-    render song.mp3 --best-of 32              the most audio-reactive of 32 presets
+    render song.mp3 --draft                  a quick, small look at it first
+    render song.mp3 --motion 0.5 --beat 2    calmer, but for the hits
+    render song.mp3 --best-of 32             the most audio-reactive one of 32
     render song.mp3 --duration 6 -o song.gif
-    render other.flac --preset out.mp4        a video carries its preset inside
-    render album/*.flac -o videos             many songs; a bad file does not stop the rest
+    render other.flac --preset out.mp4       a video carries its preset inside
+    render album/*.flac -o videos            many songs; a bad one stops nothing
 
     A render that was cut short goes on when the same command is given again.
     """

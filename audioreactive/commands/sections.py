@@ -26,7 +26,7 @@ class SectionedCommand(click.Command):
         records = {
             str(parameter.name): record
             for parameter in self.get_params(ctx)
-            if (record := parameter.get_help_record(ctx)) is not None
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None
         }
         for heading, names in self._sections.items():
             rows = [records.pop(name) for name in names if name in records]

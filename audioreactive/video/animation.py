@@ -6,6 +6,7 @@ its own: frame i comes at i / fps, and nothing adds up.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from audioreactive.errors import VideoError
@@ -61,8 +62,24 @@ def animate(
         quality = ["-lossless", "0", "-quality", str(webp_quality(settings.crf)), "-compression_level", "4"]
         coded = ["-map", "0:v:0", "-vf", "format=bgra", "-c:v", kind.animation.encoder, *quality]
     report = run([*QUIET, "-y", *source, *coded, *exact, *REPORT, made.name])
-    if (written := frames_reported(report)) != frames:
-        raise VideoError(f"{written} of {frames} frames were coded; the video is not whole")
+    if kind.animation.encoder == "gif":
+        if (written := frames_reported(report)) != frames:
+            raise VideoError(f"{written} of {frames} frames were coded; the video is not whole")
+    elif abs((told := webp_milliseconds(made)) - 1000 * frames / settings.fps) > 1000 / settings.fps:
+        raise VideoError(f"{told} ms of {float(1000 * frames / settings.fps):.0f} were coded; the video is not whole")
+
+
+def webp_milliseconds(path: Path) -> int:
+    """How long an animated WebP lasts: the sum over its pictures, of which equal ones in a row may be one."""
+    told = 0
+    with path.open("rb") as file:
+        file.seek(12)  # RIFF, its size, WEBP
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            frame = file.read(16) if head[:4] == b"ANMF" and size >= 16 else b""
+            told += int.from_bytes(frame[12:15], "little")
+            file.seek(size + size % 2 - len(frame), os.SEEK_CUR)
+    return told
 
 
 def webp_quality(crf: int) -> int:
