@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from audioreactive.chunks.folder import WorkFolder
+from audioreactive.chunks.light import FlashWatch
 from audioreactive.errors import VideoError
 from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import SoundTrack, join
@@ -109,12 +110,18 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
         with held_back():
             if not film.encoding.kind.animation:
                 sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+        watch = None if film.revise else FlashWatch(film.encoding, list(film.chunks), work.path)
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
+            for chunk in made.values():
+                if watch:
+                    watch.accept(chunk)
             with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
                 for chunk in coming:
                     work.accept(chunk)
                     made[chunk.index] = chunk
+                    if watch:
+                        watch.accept(chunk)
                     if sound:
                         sound.check()
         pieces: dict[int, tuple[tuple[str, int], ...]]
@@ -126,6 +133,8 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
         parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)
+        if watch and (warning := watch.sentence()):
+            progress.say(warning)
         return video
     except BaseException:
         if work.kept:
