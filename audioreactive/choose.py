@@ -1,4 +1,4 @@
-"""The most audio-reactive of many recipes for a song.
+"""The most audio-reactive of many presets for a song.
 
 Candidates are scored on what the generator is fed, the weights of their latents and noise, which stand in for the video
 (section 4.2.2 of the thesis): nothing is rendered for that. The best few are then checked on short rendered previews,
@@ -74,7 +74,7 @@ def choose(
     least = (PREVIEW_FRAMES - 1) * PREVIEW_STEP + 1
     if features.frames < least:
         raise ScoreError(
-            f"the song has {features.frames} frames; to compare recipes, at least {least} are needed "
+            f"the song has {features.frames} frames; to compare presets, at least {least} are needed "
             f"({float(least / features.fps):.1f} s): choose one with --seed instead"
         )
     heard, _ = sound_tables(features)

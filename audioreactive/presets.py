@@ -69,7 +69,7 @@ class Preset(Patch):
 
     @property
     def patch(self) -> Patch:
-        """The recipe alone."""
+        """The patch alone."""
         return Patch(palette=self.palette, latents=self.latents, noise=self.noise, synthesizers=self.synthesizers)
 
 
