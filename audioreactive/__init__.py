@@ -2,7 +2,7 @@
 
     import audioreactive
 
-    audioreactive.render("song.mp3", "song.mp4", preset="pulse")
+    audioreactive.render("song.mp3", "song.mp4", preset="pulse", size="720p", fps=30)
     features = audioreactive.analyze_file("song.mp3", fps=24)
     patch = audioreactive.Patch.random(42)
 
@@ -58,3 +58,7 @@ def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

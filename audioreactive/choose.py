@@ -1,4 +1,4 @@
-"""The most audio-reactive of many recipes for a song.
+"""The most audio-reactive of many presets for a song.
 
 Candidates are scored on what the generator is fed, the weights of their latents and noise, which stand in for the video
 (section 4.2.2 of the thesis): nothing is rendered for that. The best few are then checked on short rendered previews,
@@ -7,7 +7,10 @@ for what a weight moves in the picture is the model's to say.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +21,7 @@ from audioreactive.errors import ScoreError
 from audioreactive.generators.devices import default_batch
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
-from audioreactive.progress import Progress, Silent
+from audioreactive.progress import Progress, Silent, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,8 +58,8 @@ class Choice:
         """What was chosen, and by how much, for a person."""
         motion, median = self.motions[self.index], float(np.median(self.motions))
         return (
-            f"of {len(self.motions)} recipes, number {self.index + 1} reacts most: its motion lies "
-            f"{motion:+.1f} deviations above chance, the median recipe's {median:+.1f}; "
+            f"of {len(self.motions)} presets, number {self.index + 1} reacts most: its motion lies "
+            f"{motion:+.1f} deviations above chance, the median preset's {median:+.1f}; "
             f"its rendered preview {self.previews[self.index]:+.1f}"
         )
 
@@ -78,14 +81,21 @@ def choose(
     least = (PREVIEW_FRAMES - 1) * PREVIEW_STEP + 1
     if features.frames < least:
         raise ScoreError(
-            f"the song has {features.frames} frames; to compare recipes, at least {least} are needed "
+            f"the song has {features.frames} frames; to compare presets, at least {least} are needed "
             f"({float(least / features.fps):.1f} s): choose one with --seed instead"
         )
     heard, _ = sound_tables(features)
     motions = []
-    with progress.track("choosing", len(patches), "recipe") as advance:
+    with progress.track("choosing", len(patches), "preset") as advance:
         for patch in patches:
-            motions.append(motion_score(motion(patch, features), heard, features.fps))
+            begun = time.perf_counter()
+            moving = motion(patch, features)
+            motions.append(motion_score(moving, heard, features.fps))
+            if len(motions) == min(len(patches), 2):  # the first loads what all of them need
+                each = time.perf_counter() - begun
+                preview = _preview_seconds(moving, generator, batch or default_batch(generator.device, generator.cost))
+                left = (len(patches) - 1) * each + min(len(patches), PREVIEWS) * preview
+                progress.say(f"choosing the best of {len(patches)} presets takes {in_words(left)}")
             advance(1)
     best = sorted(range(len(patches)), key=lambda i: -motions[i])[:PREVIEWS]
     previews = {}
@@ -120,6 +130,16 @@ def preview_score(
         return score_total(passage, seen, fps=features.fps / PREVIEW_STEP).z
     except ScoreError:
         return 0.0
+
+
+def _preview_seconds(motion: Motion, generator: Generator, batch: int) -> float:
+    """How long a preview takes, measured on its first two batches."""
+    frames = _preview(motion, generator, np.arange(PREVIEW_FRAMES) * PREVIEW_STEP, batch)
+    times = [time.perf_counter()]
+    for _ in range(2):  # the first one makes the palette and the noise, too
+        next(islice(frames, batch - 1, None), None)
+        times.append(time.perf_counter())
+    return times[1] - times[0] + (math.ceil(PREVIEW_FRAMES / batch) - 1) * (times[2] - times[1])
 
 
 def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], batch: int) -> Iterator[NDArray[np.uint8]]:

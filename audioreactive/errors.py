@@ -5,6 +5,8 @@ stranger's file may be long, nested without end, or made to move a terminal's cu
 """
 
 import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 LONGEST_MESSAGE: Final = 2000
@@ -34,6 +36,13 @@ def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
     """
     cut = text if len(text) <= longest else text[: longest - 3] + "..."
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`: did you mean 'pulse'?` where a known word is close to the one that was written, whatever its case; else ""."""
+    lowered = {name.lower(): name for name in known}
+    close = get_close_matches(word[:100].lower(), lowered, 1)
+    return f": did you mean {lowered[close[0]]!r}?" if close else ""
 
 
 class AudioReactiveError(Exception):

@@ -1,4 +1,4 @@
-"""Numbers as people write them, exactly: 24, 59.94, 30000/1001."""
+"""Numbers and times as people write them, exactly: 24, 59.94, 30000/1001, 1:35."""
 
 from __future__ import annotations
 
@@ -20,3 +20,15 @@ def exact(text: str) -> Fraction:
     ):
         raise ValueError(f"{text[:40]!r} is not a number of up to 12 digits, such as 24, 59.94 or 30000/1001")
     return Fraction(text.strip())
+
+
+def exact_time(text: str) -> Fraction:
+    """Seconds, minutes:seconds or hours:minutes:seconds.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    parts = [exact(part) for part in text.split(":")]
+    if len(parts) > 3:
+        raise ValueError(f"{text[:40]!r} is not a time, such as 95, 95.5 or 1:35")
+    return sum((part * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -44,3 +45,31 @@ def check_name(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
         raise OutputError(f"the folder {str(path.parent)!r} does not exist")
     if path.exists() and not overwrite:
         raise OutputError(f"{str(path)!r} exists; choose another name or give --overwrite")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {str(path)!r} cannot be made ({error.strerror}): choose another with -o"
+        ) from None
+
+
+_WEB_ADDRESS = re.compile(
+    r"(https?|ftp|spotify):/?/?\S|www\.\S+\.|([\w-]+\.)+(com|be|org|net|io|fm|tv)/\S", re.IGNORECASE
+)
+
+
+def is_web_address(name: str | os.PathLike[str]) -> bool:
+    """Whether a name reads like a page or a file on the internet, and no file on this computer has it.
+
+    `Path` makes one slash of two, so that both are known.
+    """
+    name = os.fspath(name)
+    return _WEB_ADDRESS.match(name) is not None and not os.path.lexists(name)

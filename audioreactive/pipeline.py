@@ -11,13 +11,22 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audioreactive.errors import AudioReactiveError, RenderError, shown
 from audioreactive.exact import exact
 from audioreactive.features.names import DEFAULT_FEATURES
-from audioreactive.generators import LoadedGenerator, open_generator, plan_canvas
-from audioreactive.production import Production, Rendered, RenderSettings, make_encoding, make_scene, produce
+from audioreactive.generators import LoadedGenerator, draft_canvas, open_generator, plan_canvas
+from audioreactive.patches.knobs import Knobs
+from audioreactive.production import (
+    DRAFT_STEP,
+    Production,
+    Rendered,
+    RenderSettings,
+    make_encoding,
+    make_scene,
+    produce,
+)
 from audioreactive.progress import Progress, Silent, track_share
 
 if TYPE_CHECKING:
@@ -49,6 +58,8 @@ class Recipe:
     """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
     synthesizer: Synthesizer | None = None
     """What makes the motion of a drawn recipe; None: the Randomizer's sub-sequences."""
+    knobs: Knobs = field(default_factory=Knobs)
+    """What is turned at last."""
 
     @property
     def needs_song(self) -> bool:
@@ -75,7 +86,7 @@ class Recipe:
             for key, value in changes.items()
             if value is not None
         ]
-        return override(preset, (*expressions, *self.overrides))
+        return self.knobs(override(preset, (*expressions, *self.overrides)))
 
 
 def song_seed(digest: str) -> int:
@@ -163,10 +174,18 @@ def plan_render(
 
     progress = progress or Silent()
     kind = output_format(output)
-    preset = recipe.make()
+    preset = recipe.make()  # before anything takes time, so that mistakes show at once
     fps = _frame_rate(settings, preset)
-    # Only the model that ships is opened after the analysis: PyTorch's 200 MB and the analysis' memory need not meet.
-    loaded = _open(model, settings) if model is not None or settings.device not in ("auto", "cpu") else None
+    _check_output(output, settings, fps)
+    loaded = model if isinstance(model, LoadedGenerator) else None
+    # Where nothing is asked of the model that ships, it is opened after the analysis: PyTorch's 200 MB and the
+    # analysis' memory need not meet.
+    asked = (model, recipe.label, settings.size) != (None, None, None) or settings.device not in ("auto", "cpu")
+    if loaded is None and asked:
+        _check_song(song, stems or {})
+        loaded = _open(model, settings)
+    if loaded is not None:
+        _check_model(loaded, preset, settings)
 
     def hear(names: tuple[str, ...]) -> Features:
         return listen(song, fps=fps, stems=stems, beat_tracker=settings.beat_tracker, progress=progress, names=names)
@@ -181,6 +200,11 @@ def plan_render(
     loaded = loaded or _open(None, settings)
     kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
     canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
+    if settings.draft:
+        canvas, fps = draft_canvas(canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
+        start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
+    for name in recipe.knobs.idle(preset.patch):
+        progress.say(f"--{name} changes nothing: {IDLE.get(name, 'nothing in this preset moves in that way')}")
     return Plan(
         song=song,
         features=features,
@@ -190,7 +214,7 @@ def plan_render(
         canvas=canvas,
         encoding=make_encoding(kind, canvas, fps, settings),
         start=start,
-        stop=stop,
+        stop=max(stop, start + 1),
         settings=settings,
     )
 
@@ -199,7 +223,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     """The motion of the planned render: all that can fail before the first frame has not."""
     progress = progress or Silent()
     features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
-    preset = plan.preset if plan.recipe.best_of is None else _most_reactive(plan, progress)
+    preset, chosen = (plan.preset, None) if plan.recipe.best_of is None else _most_reactive(plan, progress)
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
     preset = _signed(preset, plan)
     moving = make_motion(preset.patch, features, progress)
@@ -208,11 +232,18 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
         features=features,
         preset=preset,
         generator=generator,
-        scene=make_scene(moving, plan.loaded.source, generator, plan.encoding, plan.settings),
+        scene=make_scene(
+            moving.every(DRAFT_STEP) if plan.settings.draft else moving,
+            plan.loaded.source,
+            generator,
+            plan.encoding,
+            plan.settings,
+        ),
         encoding=plan.encoding,
         start=plan.start,
         stop=plan.stop,
         settings=plan.settings,
+        chosen=chosen,
     )
 
 
@@ -220,6 +251,51 @@ def _open(model: Path | LoadedGenerator | None, settings: RenderSettings) -> Loa
     if isinstance(model, LoadedGenerator):
         return model
     return open_generator(model, device=settings.device, precision=settings.precision)
+
+
+def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None:
+    """Refuse, before any work, what no video can be written with.
+
+    Raises:
+        VideoError: the name ends in something else, or the format cannot hold this.
+        RenderError: the duration is none.
+    """
+    from audioreactive.video import VideoSettings, choose_encoder, output_format
+
+    kind = output_format(output)
+    if settings.encoder != "auto":
+        choose_encoder(kind, settings.encoder, on_gpu=False)
+    kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
+    if settings.duration is not None:
+        _check_duration(settings.duration)
+
+
+def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
+    """Raise AudioError where a song or stem is not there."""
+    from audioreactive.audio import check_file
+
+    for file in (song, *stems.values()):
+        check_file(file)
+
+
+def _check_model(model: LoadedGenerator, preset: Preset, settings: RenderSettings) -> None:
+    """Refuse, before listening, what is asked of a model that cannot do it.
+
+    Raises:
+        RenderError: it has no such class, or would have to paint many times its own picture.
+    """
+    from audioreactive.patches.latents import check_label
+
+    check_label(preset.palette, model.generator)
+    _canvas(model.generator, preset, settings, even=(False, False), progress=Silent())
+
+
+IDLE = {
+    "beat": "nothing in this preset answers hits or the pulse",
+    "speed": "nothing in this preset runs by the clock",
+    "texture": "this preset has no noise",
+}
+"""Name of a knob -> why it may find nothing to act on."""
 
 
 def render(
@@ -230,26 +306,37 @@ def render(
     preset: Preset | str | None = None,
     patch: Patch | None = None,
     seed: int | None = None,
-    settings: RenderSettings = RenderSettings(),
+    settings: RenderSettings | None = None,
     stems: Mapping[str, Path] | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
+    **keywords: Any,
 ) -> Rendered:
     """Render a song to a video; without `output`, an mp4 beside the song.
 
-    The recipe is a preset (or its name or file), a patch or a seed; with none of these, drawn from the song's content.
+    The motion is a preset's (or its name or file), a patch's or a seed's; with none of these, drawn from the song's
+    content. Every field of `RenderSettings` is a keyword, too, and takes what people write: `fps=30`, `size="720p"`,
+    `size=(1280, 720)`, `start="1:20"`, `draft=True`. So is every knob of a preset, a factor each: `motion`, `beat`,
+    `texture`, `colour`, `speed`.
     A render that was cut short goes on from the chunks that it left, and `fresh` throws away those of another job.
     `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
     """
+    from audioreactive.files import is_web_address
+    from audioreactive.keywords import split_keywords
     from audioreactive.presets import load_preset, preset_of
     from audioreactive.video import check_output
 
+    chosen, knobs = split_keywords(keywords, settings)
     if sum(choice is not None for choice in (preset, patch, seed)) > 1:
         raise AudioReactiveError("give one of preset, patch and seed, not several")
+    if is_web_address(song):
+        raise AudioReactiveError(
+            f"{shown(str(song))} is a web address: download it, and give the file on this computer"
+        )
     song = Path(song)
     output = Path(output) if output is not None else song.with_suffix(".mp4")
     check_output(output, overwrite)
@@ -261,8 +348,8 @@ def render(
         song,
         output,
         model=Path(model) if model is not None else None,
-        recipe=Recipe(preset=preset, seed=seed),
-        settings=settings,
+        recipe=Recipe(preset=preset, seed=seed, knobs=knobs),
+        settings=chosen,
         stems=stems,
         progress=progress,
     )
@@ -286,13 +373,18 @@ def frame_range(features: Features, start: Fraction, duration: Fraction | None) 
     length = features.duration
     if not 0 <= start < length:
         raise RenderError(f"the start at {float(start):g} s is not inside the song, which lasts {float(length):.2f} s")
-    if duration is not None and duration <= 0:
-        raise RenderError(f"the duration of {float(duration):g} s is not positive")
+    if duration is not None:
+        _check_duration(duration)
     first = features.frame_at(start)
     stop = features.frames
     if duration is not None:
         stop = min(stop, first + max(math.ceil(duration * features.fps), 1))
     return first, stop
+
+
+def _check_duration(duration: Fraction) -> None:
+    if duration <= 0:
+        raise RenderError(f"the duration of {float(duration):g} s is not positive")
 
 
 def parse_frame_rate(text: str) -> Fraction:
@@ -306,7 +398,8 @@ def parse_frame_rate(text: str) -> Fraction:
     return fps
 
 
-def _most_reactive(plan: Plan, progress: Progress) -> Preset:
+def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
+    """The preset, and which it is, in a sentence."""
     from audioreactive.choose import choose
 
     first = plan.recipe.seed or 0
@@ -320,7 +413,8 @@ def _most_reactive(plan: Plan, progress: Progress) -> Preset:
         progress=progress,
     )
     progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
-    return presets[choice.index]
+    score = f"{choice.previews[choice.index]:+.1f} deviations above chance"
+    return presets[choice.index], f"the best of {len(seeds)} was seed {seeds[choice.index]}, with a score of {score}"
 
 
 def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from audioreactive.errors import PresetError, printable, shown
+from audioreactive.errors import PresetError, did_you_mean, printable, shown
+from audioreactive.files import is_web_address
 from audioreactive.patches.schema import Part, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
 
 LARGEST_PRESET = 1 << 19
 """Bytes; a patch of the largest size that the schema allows takes half of it."""
@@ -66,7 +69,7 @@ class Preset(Patch):
 
     @property
     def patch(self) -> Patch:
-        """The recipe alone."""
+        """The patch alone."""
         return Patch(palette=self.palette, latents=self.latents, noise=self.noise, synthesizers=self.synthesizers)
 
 
@@ -106,8 +109,13 @@ def load_preset(name: str) -> Preset:
     except OSError as error:
         raise PresetError(f"the preset {shown(name)} cannot be read: {error.strerror}") from None
     if not there:
+        if is_web_address(name):
+            raise PresetError(
+                f"the preset {shown(name)} is a web address: download it, and give the file on this computer"
+            )
+        close = did_you_mean(name, shipped)
         raise PresetError(
-            f"there is no preset {name!r}: give a .toml file, a video rendered by this program, "
+            f"there is no preset {shown(name)}{close or ':'} give a .toml file, a video rendered by this program, "
             f"or one of {', '.join(shipped)}"
         )
     if strange:
@@ -183,9 +191,23 @@ def _describe(error: ValidationError) -> str:
         # Of a whole table the message already names the key at fault.
         whole = problem["type"] == "missing" or isinstance(problem["input"], dict)
         value = "" if whole else f" = {shown(problem['input'])}"
-        lines.append(f"{'.'.join(keys) or 'top level'}{value}: {message[:1].lower() + message[1:]}")
+        close = _close_choice(problem)
+        lines.append(f"{'.'.join(keys) or 'top level'}{value}: {message[:1].lower() + message[1:]}{close}")
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return "; ".join(lines) + more
+
+
+def _close_choice(problem: ErrorDetails) -> str:
+    """A guess at what was meant, where one of a few words was wanted and another one was written."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "literal_error":
+        return did_you_mean(str(problem["input"]), _QUOTED.findall(str(context.get("expected", ""))))
+    if problem["type"] == "union_tag_invalid":
+        return did_you_mean(str(context.get("tag", "")), _QUOTED.findall(str(context.get("expected_tags", ""))))
+    return ""
+
+
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 def preset_text(preset: Preset) -> str:
@@ -198,6 +220,8 @@ def preset_text(preset: Preset) -> str:
     for synthesizer in data.get("synthesizers", ()):
         if not synthesizer.get("weights"):
             synthesizer.pop("weights", None)
+    if preset.latents.reach == type(preset.latents).model_fields["reach"].default:
+        data["latents"].pop("reach")
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
         for key in ("depth", "merge", "modulator", "intensity"):  # what it does comes before how it joins
             if key in sequence:
@@ -232,18 +256,44 @@ def save_preset(preset: Preset, path: Path) -> None:
 
 
 def override(preset: Preset, expressions: Iterable[str]) -> Preset:
-    """Change values by expressions such as `noise.sequences.*.sigma *= 2` or `latents.sequences.1.intensity = 0.5`.
+    """Change values by expressions such as `noise.strength *= 0.5` or `latents.sequences.*.intensity *= 0.5`.
 
     `=` sets, `*=` multiplies, `+=` adds (or extends a list); `*` stands for every item of a list, and leaves alone
     those that have no such key. Values are TOML; a bare word is text.
+
+    Raises:
+        PresetError: an expression is none, changes nothing anywhere, or asks for what a preset cannot hold.
     """
     data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
     for expression in expressions:
         keys, operator, value = _parse_override(expression)
         if not _assign(data, keys, operator, value):
-            raise PresetError(f"--set {expression!r} matches nothing in the preset")
-        data = _validate(data, f"--set {expression!r}").model_dump(mode="json", by_alias=True, exclude_none=True)
+            raise PresetError(f"--set {shown(expression)} matches nothing in the preset{_what_there_is(data, keys)}")
+        data = _validate(data, f"--set {shown(expression)}").model_dump(mode="json", by_alias=True, exclude_none=True)
     return Preset.model_validate(data)
+
+
+def _what_there_is(data: Any, keys: list[str]) -> str:
+    """The keys at the place where a path through lists finds nothing, and the one that may have been meant."""
+    nodes = [data]
+    for depth, key in enumerate(keys):
+        below = [child for node in nodes for child in _children(node, key)]
+        if not below:
+            place = ".".join(keys[:depth])
+            known = list(dict.fromkeys(name for node in nodes if isinstance(node, dict) for name in node))
+            if not known:
+                return f": {place} has no items here"
+            close = did_you_mean(key, known)
+            return f": no item of {place} has {shown(key)}{close or ';'} there are {', '.join(known)}"
+        nodes = below
+    return ""
+
+
+def _children(node: Any, key: str) -> list[Any]:
+    if key == "*":
+        return node if isinstance(node, list) else []
+    place = _place(node, key, may_be_new=False)
+    return [] if place is None else [node[place]]
 
 
 def _parse_override(expression: str) -> tuple[list[str], str, Any]:
@@ -251,7 +301,7 @@ def _parse_override(expression: str) -> tuple[list[str], str, Any]:
     operator = left[-1:] + "=" if left[-1:] in ("*", "+") else "="
     keys = [key.strip() for key in left.removesuffix(operator[:-1]).split(".")]
     if not equals or not all(keys) or not right.strip():
-        raise PresetError(f"--set {expression!r} is not of the form KEY = VALUE, KEY *= NUMBER or KEY += NUMBER")
+        raise PresetError(f"--set {shown(expression)} is not of the form KEY = VALUE, KEY *= NUMBER or KEY += NUMBER")
     try:
         value = tomllib.loads(f"value = {right}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):
@@ -264,6 +314,8 @@ def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: 
     key, *rest = keys
     if key == "*":
         if not isinstance(node, list):
+            if optional:
+                return 0
             raise PresetError("in --set, * stands for the items of a list, and there is none at that place")
         if rest:
             return sum(_assign(item, rest, operator, value, optional=True) for item in node)
@@ -273,12 +325,18 @@ def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: 
     if place is None:
         if optional:
             return 0
-        known = ", ".join(node) if isinstance(node, dict) else f"0 to {len(node) - 1}" if isinstance(node, list) else ""
-        raise PresetError(f"in --set, there is no {key!r} at that place{'; there are ' + known if known else ''}")
+        raise PresetError(f"in --set, there is no {shown(key)} at that place{_listed(node, key)}")
     if rest:
         return _assign(node[place], rest, operator, value, optional=optional)
     node[place] = _combine(node[place], operator, value, key) if operator != "=" else value
     return 1
+
+
+def _listed(node: Any, key: str) -> str:
+    """What there is instead of the key, as the end of a sentence."""
+    if isinstance(node, dict) and node:
+        return f"{did_you_mean(key, node) or ';'} there are {', '.join(node)}"
+    return f"; there are 0 to {len(node) - 1}" if isinstance(node, list) and node else ""
 
 
 def _place(node: Any, key: str, *, may_be_new: bool) -> str | int | None:

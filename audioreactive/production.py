@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from audioreactive.chunks.plan import CHUNK_SECONDS
 from audioreactive.errors import RenderError
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from audioreactive.presets import Preset
     from audioreactive.video import OutputFormat, VideoEncoder
     from audioreactive.video.chunks import Encoding
+
+
+DRAFT_STEP: Final = 2
+"""A draft shows every second frame."""
+DRAFT_CRF: Final = 26
+DRAFT_SPEED: Final = "veryfast"
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class RenderSettings:
     chunk: Fraction = CHUNK_SECONDS
     """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
     beat_tracker: BeatTracker = "librosa"
+    draft: bool = False
+    """A small picture with every second frame, quickly coded; it moves as the whole one does."""
     flash_safe: bool = False
     """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 
@@ -70,6 +78,8 @@ class Production:
     stop: int
     """One past the last frame."""
     settings: RenderSettings
+    chosen: str | None = None
+    """Which of many presets was chosen, and with what score, for a person."""
 
     @property
     def frames(self) -> int:
@@ -84,6 +94,8 @@ class Rendered:
     path: Path
     frames: int
     preset: Preset
+    chosen: str | None = None
+    """Which of many presets was chosen, and with what score, for a person."""
 
 
 def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
@@ -95,7 +107,8 @@ def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: R
         fps=fps,
         size=canvas.size,
         filters=canvas.filters,
-        crf=settings.crf,
+        crf=max(settings.crf, DRAFT_CRF) if settings.draft else settings.crf,
+        speed=DRAFT_SPEED if settings.draft else "medium",
         layout=kind.best_layout(canvas.filters),
         threads=ENCODER_THREADS,
     )
@@ -153,9 +166,12 @@ def produce(
 
     progress = progress or Silent()
     features, scene, encoding = production.features, production.scene, production.encoding
+    if encoding.kind.animation:
+        progress.say(encoding.kind.animation.remark)
     text = preset_text(production.preset)
     origin = Origin(features.digest, scene.source.sha256, text)
-    length = chunk_length(production.settings.chunk, features.fps, scene.batch)
+    fps = encoding.settings.fps
+    length = chunk_length(production.settings.chunk, fps, scene.batch)
     frames = range(production.start, production.stop)
     film = Film(
         output=output,
@@ -163,14 +179,14 @@ def produce(
         chunks=plan_chunks(frames.start, frames.stop, length),
         job=describe_job(scene, encoding, origin, frames=frames, length=length),
         song=production.song,
-        start=frames.start / features.fps,
-        duration=len(frames) / features.fps,
+        start=frames.start / fps,
+        duration=len(frames) / fps,
         preset=text,
         revise=SafeLight(progress) if production.settings.flash_safe else None,
     )
     crew = _crew(production, workers=workers, staff=staff, cluster=cluster, progress=progress)
     make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
-    return Rendered(output, production.frames, production.preset)
+    return Rendered(output, production.frames, production.preset, production.chosen)
 
 
 def _crew(

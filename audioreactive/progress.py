@@ -35,6 +35,17 @@ class Silent:
         yield lambda count: None
 
 
+def in_words(seconds: float) -> str:
+    """A length of time as a person says it: "about 40 s", "about 3 min"."""
+    if seconds < 1:
+        return "less than a second"
+    whole = round(seconds)
+    if whole < 60:
+        return f"about {whole} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60} min"
+
+
 ReportShare = Callable[[str, float], None]
 """Says which part of the work begins, and what share of the whole is done, in [0, 1]."""
 

@@ -3,7 +3,7 @@
 What a layer moves through memory, for n bytes of output: the convolution writes n, the kernel reads n and writes n; a
 convolution that keeps the size reads n besides, one that doubles it n / 2 (twice the channels, a quarter as many
 pixels). That is the least that can be done without a convolution of our own; unfused, each of six steps reads and
-writes n. The sums for every layer are in docs/kernels.md.
+writes n. The sums for every layer are in docs/lab/kernels.md.
 """
 
 from __future__ import annotations

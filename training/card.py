@@ -8,7 +8,7 @@ _CARD = """\
 # The built-in model
 
 A StyleGAN2 that paints abstract pictures, {width} × {height}, for music videos. Made by this project from pictures
-that a program paints; `docs/training.md` says how.
+that a program paints; `docs/lab/training.md` says how.
 
 | | |
 |---|---|

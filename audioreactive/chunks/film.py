@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from audioreactive.chunks.folder import WorkFolder
+from audioreactive.chunks.light import FlashWatch
 from audioreactive.errors import VideoError
 from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import SoundTrack, join
@@ -107,23 +108,33 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
     sound: SoundTrack | None = None
     try:
         with held_back():
-            sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+            if not film.encoding.kind.animation:
+                sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+        watch = None if film.revise else FlashWatch(film.encoding, list(film.chunks), work.path)
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
+            for chunk in made.values():
+                if watch:
+                    watch.accept(chunk)
             with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
                 for chunk in coming:
                     work.accept(chunk)
                     made[chunk.index] = chunk
-                    sound.check()
+                    if watch:
+                        watch.accept(chunk)
+                    if sound:
+                        sound.check()
         pieces: dict[int, tuple[tuple[str, int], ...]]
         pieces = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
         if film.revise:
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)
             pieces |= {chunk.index: chunk.pieces for chunk in revised}
-        track = sound.finish()
+        track = sound.finish() if sound else None
         parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)
+        if watch and (warning := watch.sentence()):
+            progress.say(warning)
         return video
     except BaseException:
         if work.kept:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
-from audioreactive.chunks.making import MadeChunk, chunk_name
+from audioreactive.chunks.light import LIGHT
+from audioreactive.chunks.making import CHUNK, MadeChunk, chunk_name
 from audioreactive.errors import VideoError
 from audioreactive.files import write_aside
 
@@ -33,6 +34,8 @@ _JOB_FILE: Final = "job.json"
 _JOURNAL: Final = "chunks.jsonl"
 _LOCK_FILE: Final = "lock"
 _LONGEST_JOB: Final = 1 << 20
+_KEPT: Final = (f"{CHUNK}_", f"{LIGHT}_")
+"""How names of what is kept for the next try begin."""
 
 
 class WorkFolder:
@@ -164,7 +167,7 @@ class WorkFolder:
         """Remove what other than whole chunks is left of an earlier run."""
         keep = {_JOB_FILE, _JOURNAL, _LOCK_FILE}
         for item in self.path.iterdir():
-            if item.name not in keep and not (item.name.startswith("chunk_") and ".partial-" not in item.name):
+            if item.name not in keep and not (item.name.startswith(_KEPT) and ".partial-" not in item.name):
                 _remove(item)
 
     def _empty(self) -> None:

@@ -46,7 +46,7 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
     return {
         "song": origin.song_sha256,
         "model": origin.model_sha256,
-        "recipe": hashlib.sha256(origin.preset.encode()).hexdigest(),
+        "preset": hashlib.sha256(origin.preset.encode()).hexdigest(),
         "motion": _motion_digest(scene),
         "range": f"frames {frames.start} to {frames.stop - 1} at {settings.fps} a second",
         "size": f"{settings.size} from {encoding.frame_size} by {settings.filters or 'nothing'}",

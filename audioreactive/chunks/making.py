@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from audioreactive.chunks.light import LightRecorder, light_name
 from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import ENCODER_THREADS
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     pixels of the same shape. It may only look."""
 
 MOST_ENCODERS: Final = 8
+CHUNK: Final = "chunk"
+"""First word of the name of what a renderer makes."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def encoders_at_once(cores: int, *, on_gpu: bool) -> int:
     return min(max(cores // ENCODER_THREADS, 1), MOST_ENCODERS) if on_gpu else 1
 
 
-def chunk_name(index: int, suffix: str, kind: str = "chunk") -> str:
+def chunk_name(index: int, suffix: str, kind: str = CHUNK) -> str:
     """The name of a finished chunk."""
     return f"{kind}_{index:06d}{suffix}"
 
@@ -113,7 +116,7 @@ class ChunkMaker:
         folder: where the chunks are made.
         encoders: open at once, at most.
         treat: what is done to frames before they are coded.
-        kind: first word of the files' names.
+        kind: first word of the files' names; the light of chunks is measured and kept beside them.
     """
 
     def __init__(
@@ -124,10 +127,11 @@ class ChunkMaker:
         *,
         encoders: int = 1,
         treat: Treatment | None = None,
-        kind: str = "chunk",
+        kind: str = CHUNK,
     ) -> None:
         self._source, self._encoding, self._folder, self._kind = source, encoding, folder, kind
         self._encoders, self._treat = encoders, treat
+        self._measures = kind == CHUNK
         self._alive: list[_Lane] = []
         self._open: list[_Lane] = []  # chunks of which batches are still to be asked for
         self._asked: dict[int, _Lane] = {}  # first frame of a batch -> where it goes
@@ -163,6 +167,8 @@ class ChunkMaker:
             while (len(self._alive) < self._encoders or not self._open) and (chunk := next(chunks, None)) is not None:
                 with held_back():  # an encoder that nobody knew of would bring its file back after the clearing up
                     lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
+                    if self._measures:
+                        lane.light = LightRecorder(self._encoding)
                     self._alive.append(lane)
                 self._open.append(lane)
             if not self._open:
@@ -195,6 +201,7 @@ class _Lane:
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
         self._missing = 0  # batches that were asked for and have not come
+        self.light: LightRecorder | None = None
         self.encoder: EncoderProcess = encoding.open(folder, self._partial)
 
     @property
@@ -220,7 +227,10 @@ class _Lane:
         """Hand over those frames of a batch that are the chunk's; how many."""
         start = max(self._chunk.start, first)
         own = frames[start - first : self._chunk.stop - first]
-        self.encoder.write(treat(start, own) if treat else own)
+        own = treat(start, own) if treat else own
+        if self.light and len(own):
+            self.light.push(own)
+        self.encoder.write(own)
         self._missing -= 1
         return len(own)
 
@@ -233,6 +243,8 @@ class _Lane:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
             os.fsync(file.fileno())
+        if self.light:
+            self.light.save(self._folder / light_name(self._chunk.index))
         partial.replace(self._folder / self._name)
         return MadeChunk(self._chunk.index, len(self._chunk), self._name, size, digest)
 

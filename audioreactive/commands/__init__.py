@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from audioreactive.errors import AudioReactiveError, printable, shown
+from audioreactive.errors import AudioReactiveError, did_you_mean, printable, shown
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -29,11 +29,14 @@ COMMANDS = {
     "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",
     "palette": "Show the pictures of a model's seeds in a grid.",
-    "patch": "Draw, show and compare recipes.",
+    "preset": "Draw, show and compare presets.",
     "model": "Inspect and convert model files.",
     "doctor": "Show versions, devices, codecs, and which compiled ops are in use and why.",
 }
 """Name -> one line of help, here so that `audioreactive --help` imports no command."""
+
+ALIASES = {"patch": "preset"}
+"""Earlier names of commands, which still work."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -41,11 +44,28 @@ INTERRUPTED = 130
 """128 + SIGINT, what shells report."""
 
 
-class _LazyGroup(click.Group):
+class HelpfulGroup(click.Group):
+    """A group that answers a mistyped command with the one that is closest to it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            known = self.list_commands(ctx)
+            close = did_you_mean(args[0], known)
+            message = f"there is no command {shown(args[0])}{close or ';'} there are {', '.join(known)}"
+            raise click.UsageError(message, ctx) from error
+
+
+class _LazyGroup(HelpfulGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"audioreactive.commands.{cmd_name}")

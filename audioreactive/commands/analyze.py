@@ -8,7 +8,7 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, FrameRate, Stem, overwrite_option, quiet_option, stem_table
+from audioreactive.commands.options import PATH, Choice, FrameRate, Stem, overwrite_option, quiet_option, stem_table
 from audioreactive.commands.reports import check_reports, plot_option
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @plot_option("all features over time")
 @click.option("--fps", type=FrameRate(), default="24", show_default=True, help="Frame grid of the features.")
 @click.option("--stem", "stems", type=Stem(), multiple=True, help="A stem as a source of features.")
-@click.option("--beats", type=click.Choice(["librosa", "madmom"]), default="librosa", show_default=True)
+@click.option("--beats", type=Choice(["librosa", "madmom"]), default="librosa", show_default=True)
 @overwrite_option
 @quiet_option
 def command(

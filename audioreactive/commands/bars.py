@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from audioreactive.progress import Advance
 
 
+_SHARE = "{desc} {percentage:3.0f}% |{bar:24}| {remaining} left"
+"""A stage that tells its share alone: so many percent a second is nothing that a person wants to know."""
+_UNITS = "{desc} {percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt}{unit}, {rate_noinv_fmt}, {remaining} left"
+
+
 class Bars:
     """One bar a stage, with rate and time left, on standard error."""
 
@@ -31,10 +36,10 @@ class Bars:
         with _bar_type()(
             total=total,
             desc=f"{stage:9}",
-            unit=f" {unit}",
+            unit=f" {unit}s",
             smoothing=0.1,
             miniters=1,
-            bar_format="{desc} {percentage:3.0f}% |{bar:32}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}, {remaining} left",
+            bar_format=_SHARE if unit == "%" else _UNITS,
             file=sys.stderr,
             mininterval=0.1 if sys.stderr.isatty() else 10,  # a log gets a line now and then
         ) as bar:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands import CONTEXT
+from audioreactive.commands import CONTEXT, HelpfulGroup
 from audioreactive.commands.options import PATH, overwrite_option
 from audioreactive.errors import printable
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=HelpfulGroup, context_settings=CONTEXT)
 def command() -> None:
     """Inspect and convert model files."""
 

@@ -9,12 +9,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from audioreactive.errors import AudioReactiveError, shown
+from audioreactive.errors import AudioReactiveError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATH = click.Path(path_type=Path)
+
+class LocalPath(click.Path):
+    """A file or folder on this computer; a web address is told apart."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> Path."""
+        from audioreactive.files import is_web_address
+
+        if is_web_address(value):
+            self.fail(
+                f"{shown(str(value))} is a web address: download it, and give the file on this computer", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+class Choice(click.Choice):
+    """One of some words; a word that is close to one of them is answered with that one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> one of the words."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(error.message.rstrip(".") + did_you_mean(str(value), map(str, self.choices)), param, ctx)
+
+
+PATH = LocalPath()
 
 MOST_SEEDS = 1024
 LARGEST_SEED = 2**32 - 1
@@ -34,9 +63,9 @@ class FrameRate(click.ParamType):
 
 
 class Size(click.ParamType):
-    """Width and height in pixels."""
+    """Width and height in pixels, or a name for them."""
 
-    name = "WxH"
+    name = "NAME|WxH"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Text -> (width, height)."""
@@ -54,15 +83,12 @@ class Time(click.ParamType):
         """Text -> seconds."""
         if isinstance(value, Fraction):
             return value
-        from audioreactive.exact import exact
+        from audioreactive.exact import exact_time
 
         try:
-            parts = [exact(part) for part in str(value).split(":")]
+            return exact_time(str(value))
         except ValueError:
-            parts = []
-        if not 1 <= len(parts) <= 3:
             self.fail(f"{shown(value)} is not a time, such as 95, 95.5 or 1:35", param, ctx)
-        return sum((part * 60**power for power, part in enumerate(reversed(parts))), Fraction(0))
 
 
 class SeedList(click.ParamType):
@@ -136,7 +162,10 @@ class FeatureWeight(click.ParamType):
             return value
         name, _, number = str(value).partition("=")
         if name not in SCORED:
-            self.fail(f"there is no feature {name!r} to weigh; there are {', '.join(SCORED)}", param, ctx)
+            close = did_you_mean(name, SCORED)
+            self.fail(
+                f"there is no feature {shown(name)} to weigh{close or ';'} there are {', '.join(SCORED)}", param, ctx
+            )
         try:
             weight = float(number)
         except ValueError:
@@ -167,8 +196,41 @@ model_option = click.option(
     "--model", type=PATH, metavar="FILE", help="StyleGAN2 model: .pkl, .pt or .safetensors. [default: built-in]"
 )
 seed_option = click.option(
-    "--seed", type=Seed(), metavar="N|random", help="Draw the recipe from this seed. [default: from the song's content]"
+    "--seed", type=Seed(), metavar="N|random", help="Draw a preset from this seed. [default: from the song's content]"
 )
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change any key of the preset: 'latents.sequences.*.intensity *= 0.5', 'noise.strength *= 0.5'. "
+    "Can be repeated.",
+)
+
+KNOBS = {
+    "motion": "How far everything moves.",
+    "beat": "How strongly it answers hits and the pulse.",
+    "texture": "How much fine grain there is.",
+    "colour": "How far colours and fine details move.",
+    "speed": "How fast loops turn and slow curves run.",
+}
+"""Name -> help of the options that turn a preset."""
+
+
+def knob_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that turn a preset; the command gets each as a number."""
+    for name, text in reversed(KNOBS.items()):
+        low, high = (0.1, 10) if name == "speed" else (0, 4)
+        command = click.option(
+            f"--{name}",
+            type=click.FloatRange(low, high),
+            default=1.0,
+            metavar="FACTOR",
+            help=f"{text} 1 leaves it as it is.",
+        )(command)
+    return command
+
+
 synthesizer_option = click.option(
     "--synthesizer",
     metavar="hippo|FILE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +13,25 @@ from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     PATH,
+    Choice,
     FrameRate,
     SeedList,
     Size,
     Stem,
     Time,
     device_option,
+    knob_options,
     model_option,
     motion_seed_option,
     overwrite_option,
     quiet_option,
     seed_option,
+    set_option,
     stem_table,
     synthesizer_option,
     weight_option,
 )
+from audioreactive.commands.sections import SectionedCommand
 from audioreactive.errors import printable
 
 if TYPE_CHECKING:
@@ -41,55 +46,44 @@ if TYPE_CHECKING:
     from audioreactive.video import VideoEncoder
 
 
-@click.command(context_settings=CONTEXT)
+SECTIONS = {
+    "What most people need": ("output", "model", "preset", "seed", "size"),
+    "What is rendered": ("demo", "start", "duration", "track", "stems", "beats", "tempo", "tempo_range"),
+    "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe"),
+    "How it moves": (
+        "motion", "beat", "speed", "best_of", "synthesizer", "motion_seed", "weights", "overrides",
+    ),
+    "Output": ("fps", "crf", "encoder", "overwrite", "fresh", "save_preset", "quiet"),
+    "Speed": ("draft", "dry_run", "device", "precision", "batch"),
+    "Many processes and machines": ("workers", "cluster", "chunk"),
+}  # fmt: skip
+"""Heading of the help -> parameters of the options below it."""
+
+
+@click.command(cls=SectionedCommand, sections=SECTIONS, context_settings=CONTEXT)
 @click.argument("songs", type=PATH, nargs=-1, metavar="SONG...")
-@click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option(
     "-o",
     "--output",
     type=PATH,
     metavar="FILE",
-    help="Video to write: .mp4, .webm, .mov, .mkv (lossless), or a folder (PNG); of several songs, the folder for "
-    "their videos. [default: SONG.mp4]",
+    help="Video to write: .mp4, .webm, .mov, .mkv (lossless), .gif or .webp (no sound), or a folder (PNG); of several "
+    "songs, the folder for their videos. [default: SONG.mp4]",
 )
 @model_option
 @click.option(
-    "--preset", metavar="NAME|FILE", help="Recipe: one that ships, a .toml file, or a video rendered by this program."
+    "--preset", metavar="NAME|FILE", help="One that ships, a .toml file, or a video rendered by this program."
 )
 @seed_option
 @click.option(
-    "--best-of",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Draw N recipes, from the seed upwards, and render the most audio-reactive one.",
+    "--size",
+    type=Size(),
+    metavar="NAME|WxH",
+    help="1080p, 720p, 4k, square, vertical, or 1920x1080. [default: the preset's, else the model's]",
 )
-@synthesizer_option
-@motion_seed_option
-@weight_option
-@click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
-@click.option(
-    "--truncation",
-    type=click.FloatRange(-2, 2),
-    metavar="PSI",
-    help="1 the model's whole variety, 0 its average picture.",
-)
-@click.option("--label", type=click.IntRange(min=0), metavar="N", help="Class of a conditional model.")
-@click.option("--fps", type=FrameRate(), help="Frames a second. [default: the preset's, else 24]")
-@click.option("--size", type=Size(), metavar="WxH", help="Size of the video. [default: the preset's, else the model's]")
-@click.option(
-    "--fit",
-    type=click.Choice(["widen", "crop", "pad", "stretch"]),
-    help="How the model fills another aspect ratio. [default: the preset's, else widen]",
-)
+@click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option("--start", type=Time(), default="0", help="Begin here in the song.")
 @click.option("--duration", type=Time(), help="Render so much. [default: to the end]")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the recipe: 'noise.sequences.*.sigma *= 2'. Can be repeated.",
-)
 @click.option(
     "--stem",
     "stems",
@@ -99,28 +93,72 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--beats",
-    type=click.Choice(["librosa", "madmom"]),
+    type=Choice(["librosa", "madmom"]),
     default="librosa",
     show_default=True,
     help="Beat tracker; madmom needs pip install 'audioreactive[madmom]'.",
 )
-@device_option
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
-@click.option("--batch", type=click.IntRange(1, 64), metavar="N", help="Frames rendered at once.")
+@click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
+@click.option(
+    "--truncation",
+    type=click.FloatRange(-2, 2),
+    metavar="PSI",
+    help="1 the model's whole variety, 0 its average picture.",
+)
+@click.option("--label", type=click.IntRange(min=0), metavar="N", help="Class of a conditional model.")
+@click.option(
+    "--fit",
+    type=Choice(["widen", "crop", "pad", "stretch"]),
+    help="How the model fills another aspect ratio. [default: the preset's, else widen]",
+)
+@click.option(
+    "--flash-safe", is_flag=True, help="Limit flashes to three a second, for photosensitive viewers; say what changed."
+)
+@knob_options
+@click.option(
+    "--best-of",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Draw N presets, from the seed upwards, and render the most audio-reactive one.",
+)
+@synthesizer_option
+@motion_seed_option
+@weight_option
+@set_option
+@click.option("--fps", type=FrameRate(), help="Frames a second. [default: the preset's, else 24]")
 @click.option(
     "--crf",
     type=click.IntRange(1, 51),
     default=18,
     show_default=True,
-    help="Quality of H.264 and VP9: 1 best, 18 transparent, 28 small.",
+    help="Quality of .mp4, .webm and .webp: 1 best, 18 transparent, 28 small.",
 )
 @click.option(
     "--encoder",
-    type=click.Choice(["auto", "x264", "nvenc"]),
+    type=Choice(["auto", "x264", "nvenc"]),
     default="auto",
     show_default=True,
     help="Encoder of .mp4; auto takes NVENC where the GPU has it.",
 )
+@overwrite_option
+@click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
+@click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the preset as a .toml file.")
+@quiet_option
+@click.option("--draft", is_flag=True, help="Small, with half the frames, quickly coded; the same motion.")
+@click.option("--dry-run", is_flag=True, help="Show what would be rendered, and stop.")
+@device_option
+@click.option(
+    "--precision",
+    type=Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Numbers that the network computes in.",
+)
+@click.option("--batch", type=click.IntRange(1, 64), metavar="N", help="Frames rendered at once.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
+)
+@click.option("--cluster", metavar="ADDRESS", help="Render on a Ray cluster: auto, or ray://host:port.")
 @click.option(
     "--chunk",
     type=Time(),
@@ -128,18 +166,6 @@ if TYPE_CHECKING:
     show_default=True,
     help="Length of the pieces that are made one by one; what a crash costs at most.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
-)
-@click.option("--cluster", metavar="ADDRESS", help="Render on a Ray cluster: auto, or ray://host:port.")
-@click.option(
-    "--flash-safe", is_flag=True, help="Limit flashes to three a second, for photosensitive viewers; say what changed."
-)
-@overwrite_option
-@click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
-@click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the recipe as a .toml file.")
-@click.option("--dry-run", is_flag=True, help="Show what would be rendered, and stop.")
-@quiet_option
 def command(
     songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | None, preset: str | None,
     seed: int | None, best_of: int | None, synthesizer: str | None, motion_seed: int | None,
@@ -147,25 +173,27 @@ def command(
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
-    workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
-    save_preset: Path | None, dry_run: bool, quiet: bool,
+    workers: int | None, cluster: str | None, flash_safe: bool, draft: bool, overwrite: bool, fresh: bool,
+    save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
     \b
     render song.mp3
-    render song.mp3 --model abstract.pkl --seed 42 --fps 30 --size 1920x1080 -o out.mp4
-    render song.mp3 --preset pulse
-    render song.mp3 --best-of 32              the most audio-reactive of 32 recipes
-    render song.mp3 --synthesizer hippo       motion fitted to this song
-    render other.flac --preset out.mp4        a video carries its recipe inside
-    render album/*.flac --preset pulse        many songs, one model; a bad file does not stop the rest
-    render mix.mp3 --workers 4                four processes, or one for each GPU
+    render song.mp3 --preset pulse --size 1080p
+    render song.mp3 --model abstract.pkl --seed 42 -o out.mp4
+    render song.mp3 --draft                  a quick, small look at it first
+    render song.mp3 --motion 0.5 --beat 2    calmer, but for the hits
+    render song.mp3 --best-of 32             the most audio-reactive one of 32
+    render song.mp3 --duration 6 -o song.gif
+    render other.flac --preset out.mp4       a video carries its preset inside
+    render album/*.flac -o videos            many songs; a bad one stops nothing
 
     A render that was cut short goes on when the same command is given again.
     """
     from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides
     from audioreactive.files import check_name
+    from audioreactive.patches.knobs import Knobs
     from audioreactive.pipeline import Recipe
     from audioreactive.presets import load_preset
     from audioreactive.production import RenderSettings
@@ -173,17 +201,17 @@ def command(
 
     jobs = _inputs_and_outputs(songs, demo, output)
     if preset is not None and seed is not None:
-        raise click.UsageError("--preset and --seed both choose the recipe: give one of them")
+        raise click.UsageError("--seed draws a preset, and --preset gives one: leave one of them out")
     if preset is not None and best_of is not None:
-        raise click.UsageError("--best-of draws recipes, and --preset gives one: leave one of them out")
+        raise click.UsageError("--best-of draws presets, and --preset gives one: leave one of them out")
     if synthesizer is not None and best_of is not None:
         raise click.UsageError(
-            "--best-of draws the Randomizer's recipes, and --synthesizer makes the motion: choose one"
+            "--best-of draws the Randomizer's presets, and --synthesizer makes the motion: choose one"
         )
     if workers is not None and cluster is not None:
         raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
     if save_preset is not None and len(jobs) > 1:
-        raise click.UsageError("--save-preset names one file, and each song gets a recipe: their videos carry them")
+        raise click.UsageError("--save-preset names one file, and each song gets a preset: their videos carry them")
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
     if len(jobs) == 1:
         check_output(jobs[0][1], overwrite)
@@ -200,11 +228,12 @@ def command(
             overrides=(*motion_overrides(preset, motion_seed, weights), *overrides),
             best_of=best_of,
             synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
+            knobs=Knobs(**knobs),
         ),
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
             batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
-            flash_safe=flash_safe,
+            flash_safe=flash_safe, draft=draft,
         ),
         stems=stem_table(stems),
         workers=workers,
@@ -275,34 +304,47 @@ def _render(
         progress=progress,
     )
     if not order.quiet:
+        if rendered.chosen is not None:
+            progress.say(rendered.chosen)
         click.echo(rendered.path)
 
 
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
     from audioreactive.chunks.workers import Staff
+    from audioreactive.files import make_folder
     from audioreactive.generators import open_generator
     from audioreactive.video import check_output
 
     order.recipe.make()  # what is wrong with all of them shows before the first
     model = open_generator(order.model, device=order.settings.device, precision=order.settings.precision)
     bad = []
+    folder = jobs[0][1].parent
+    is_new = not folder.exists() and not order.dry_run
+    if is_new:
+        make_folder(folder)
     with Staff() as staff:
         for song, output in jobs:
             try:
-                check_output(output, order.overwrite)
+                if not order.dry_run or folder.is_dir():
+                    check_output(output, order.overwrite)
                 _render(song, output, model, order, staff)
             except Exception as error:
                 if (sentence := sentence_for(error)) is None:
                     raise
                 bad.append(printable(str(song)))
                 click.echo(f"error: {bad[-1]}: {sentence}", err=True)
+    if is_new:
+        with contextlib.suppress(OSError):  # something is in it
+            folder.rmdir()
     if bad:
         click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
     return 1 if bad else 0
 
 
 def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None) -> list[tuple[Path, Path]]:
+    from audioreactive.video.formats import FORMATS
+
     if demo == bool(songs):
         raise click.UsageError("give either a song or --demo" if songs else "give a song, or --demo")
     if demo:
@@ -310,7 +352,7 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
 
         return [(DEMO_SONG, output or Path("demo.mp4"))]
     if len(songs) > 1:
-        if output is not None and not output.is_dir():
+        if output is not None and not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")
         outputs = [(output / song.name if output else song).with_suffix(".mp4") for song in songs]
         if len(set(outputs)) < len(outputs):
@@ -327,18 +369,19 @@ def describe(plan: Plan, output: Path) -> str:
     """What would be rendered, for a person."""
     features, canvas, preset = plan.features, plan.canvas, plan.preset
     seed = preset.made_with.seed if preset.made_with else None
-    recipe = "preset" if seed is None else f"seed {seed}"
+    drawn = "given" if seed is None else f"seed {seed}"
     if plan.recipe.best_of is not None:
-        recipe = f"the most audio-reactive of {plan.recipe.best_of} from {recipe} upwards, which begins with"
+        drawn = f"the most audio-reactive of {plan.recipe.best_of} from {drawn} upwards, which begins with"
     height, width = plan.loaded.generator.img_size
+    fps = plan.encoding.settings.fps
     rows = {
         "song": f"{plan.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
-        "recipe": f"{recipe}: {len(preset.latents.sequences)} latent and {len(preset.noise.sequences)} noise sequences",
+        "preset": f"{drawn}: {len(preset.latents.sequences)} latent and {len(preset.noise.sequences)} noise sequences",
         "hears": ", ".join((*preset.feature_names(), *(f"sections of {n}" for n in preset.segmentation_names()))),
         "palette": f"{len(preset.palette.seeds)} vectors, truncation {preset.palette.truncation:g}",
         "model": f"{plan.loaded.source.name}, {width}x{height}",
         "picture": f"{canvas.size[0]}x{canvas.size[1]} from {canvas.frame_size[0]}x{canvas.frame_size[1]}",
-        "frames": f"{plan.start} to {plan.stop - 1} at {features.fps} a second",
+        "frames": f"{plan.start} to {plan.stop - 1} at {fps} a second",
         "output": str(output),
     }
     return "\n".join(f"{key:8} {printable(value)}" for key, value in rows.items())

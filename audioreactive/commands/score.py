@@ -57,17 +57,30 @@ BY_CHANCE = 0.05
 """How often chance alone may bring any pair into the text, were pairs independent and normally distributed."""
 
 
+WORDS = (
+    (2.0, "no more than chance: the picture would fit other moments of the song as well"),
+    (4.0, "a faint reaction: beyond chance, and hardly to be seen"),
+    (8.0, "a clear reaction: a viewer sees that the picture follows the song"),
+    (float("inf"), "a strong reaction: the picture follows the song throughout"),
+)
+"""Scores up to which these words hold. A film without any reaction exceeds 2 in one of forty cases."""
+
+
+def in_words(z: float) -> str:
+    """What a score means, for a person."""
+    return next(words for most, words in WORDS if z <= most)
+
+
 def describe(card: ScoreCard) -> str:
     """The score, for a person."""
     total = card.total
-    verdict = "a reaction" if total.z > 2 else "no more than chance"
     # The best of so many pairs is high by chance too (Šidák, 1967).
     least = NormalDist().inv_cdf((1 - BY_CHANCE) ** (1 / len(card.cells)))
     moved = [cell for cell, score in card.cells.items() if score.z > least]
     strongest = sorted(moved, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
     return "\n".join(
         [
-            f"score   {total.z:+.1f} deviations above chance: {verdict} (p = {total.p:.3f})",
+            f"score   {total.z:+.1f} deviations above chance: {in_words(total.z)} (p = {total.p:.3f})",
             f"raw     {total.raw:.4f}; {len(card.shifts)} shifts give {total.mean:.4f} ± {total.deviation:.4f}",
             f"lag     {_lag(card)}",
             f"length  {card.frames} frames at {card.fps} a second",

@@ -1,4 +1,4 @@
-"""From the options of a synthesizer to what stands in the recipe."""
+"""From the options of a synthesizer to what stands in the preset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HIPPO = "hippo"
 def choose_synthesizer(
     name: str | None, preset: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...]
 ) -> Synthesizer | None:
-    """The synthesizer of a drawn recipe; None for the Randomizer's, and where a preset says everything.
+    """The synthesizer of a drawn preset; None for the Randomizer's, and where a preset says everything.
 
     Raises:
         click.UsageError: options that do not go together.

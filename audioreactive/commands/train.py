@@ -8,7 +8,7 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, model_option, overwrite_option, quiet_option, weight_option
+from audioreactive.commands.options import PATH, Choice, model_option, overwrite_option, quiet_option, weight_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,34 +19,35 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="A .safetensors file to write.")
 @click.option("--supervised", is_flag=True, help="Imitate the Randomizer's best, rather than fit the sound.")
 @click.option(
-    "--patches",
+    "--presets",
     "lessons",
     type=click.IntRange(1, 100_000),
     default=200,
     show_default=True,
     metavar="N",
-    help="Recipes to imitate, with --supervised.",
+    help="Presets to imitate, with --supervised.",
 )
+@click.option("--patches", "lessons_before", type=click.IntRange(1, 100_000), hidden=True, help="The earlier name.")
 @click.option(
     "--best-of",
     type=click.IntRange(1, 256),
     default=4,
     show_default=True,
     metavar="N",
-    help="Recipes drawn for each that is imitated.",
+    help="Presets drawn for each that is imitated.",
 )
 @click.option(
     "--generator",
     "kind",
     default="gru",
     show_default=True,
-    type=click.Choice(["gru", "lstm", "mlp_asr", "convnext", "transformer", "sashimi"]),
+    type=Choice(["gru", "lstm", "mlp_asr", "convnext", "transformer", "sashimi"]),
     help="Sequence model that makes the envelopes.",
 )
 @click.option("--depth", type=click.IntRange(1, 32), default=4, show_default=True, metavar="N", help="Its layers.")
 @click.option(
     "--decoder",
-    type=click.Choice(["parameter-free", "learned"]),
+    type=Choice(["parameter-free", "learned"]),
     default="parameter-free",
     show_default=True,
     help="learned is for one model, and for comparison: it cannot be rendered.",
@@ -94,15 +95,15 @@ if TYPE_CHECKING:
 @overwrite_option
 @quiet_option
 def command(
-    music: Path, output: Path, supervised: bool, lessons: int, best_of: int, kind: str, depth: int, decoder: str,
-    residual: bool, examples: int, batch: int, learning_rate: float, correction: float, calm: float, pace: float,
+    music: Path, output: Path, supervised: bool, lessons: int, lessons_before: int | None, best_of: int,
+    kind: str, depth: int, decoder: str, residual: bool, examples: int, batch: int, learning_rate: float, correction: float, calm: float, pace: float,
     weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a synthesizer on a folder of music.
 
     \b
     audioreactive train --music ~/Music -o mine.safetensors
-    audioreactive train --supervised --patches 200 --music ~/Music -o taught.safetensors
+    audioreactive train --supervised --presets 200 --music ~/Music -o taught.safetensors
     render song.mp3 --synthesizer mine.safetensors --motion-seed 7
 
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
@@ -115,12 +116,12 @@ def command(
 
     check_name(output, (SUFFIX,), overwrite=overwrite)
     if supervised and weights:
-        raise click.UsageError("--weight is for what fits the sound; --supervised imitates recipes: leave one out")
+        raise click.UsageError("--weight is for what fits the sound; --supervised imitates presets: leave one out")
     find_music(music)  # before anything is loaded
     progress = progress_for(quiet)
     plan = Plan(
         kind=kind,  # type: ignore[arg-type]
-        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons,
+        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons_before or lessons,
         best_of=best_of, examples=examples, batch=batch, learning_rate=learning_rate, correction=correction,
         calm=calm, pace=pace, weights=dict(weights), seed=seed,
     )  # fmt: skip

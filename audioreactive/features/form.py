@@ -125,7 +125,4 @@ def _sections(labels: NDArray[np.int64], borders: NDArray[np.int64]) -> tuple[Fo
     letters: dict[int, str] = {}
     for label in labels:
         letters.setdefault(int(label), string.ascii_uppercase[len(letters)])
-    return tuple(
-        FormSection(letters[int(labels[a])], int(borders[a]), int(borders[b]))
-        for a, b in pairwise(edges)
-    )
+    return tuple(FormSection(letters[int(labels[a])], int(borders[a]), int(borders[b])) for a, b in pairwise(edges))

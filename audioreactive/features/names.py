@@ -8,7 +8,7 @@ nothing heavy.
 from dataclasses import dataclass
 from typing import Literal
 
-from audioreactive.errors import FeatureError, shown
+from audioreactive.errors import FeatureError, did_you_mean, shown
 
 Kind = Literal["rhythmic", "note-based", "timbral", "sectional"]
 
@@ -71,8 +71,9 @@ def split_name(name: str) -> tuple[str, Feature]:
     """
     source, _, feature = name.rpartition(".")
     if feature not in FEATURES or "." in source or name.startswith("."):
+        close = did_you_mean(feature, FEATURES)
         raise FeatureError(
-            f"there is no feature {shown(name)}; features are {', '.join(FEATURES)}, "
+            f"there is no feature {shown(name)}{close or ';'} features are {', '.join(FEATURES)}, "
             f"each alone or after a source ({', '.join(SOURCES)}, or the name of a stem), such as bass.rms"
         )
     return source, FEATURES[feature]

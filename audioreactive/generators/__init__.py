@@ -1,6 +1,6 @@
 """Anything that makes pictures from latents and noise: the protocol, its backends, and where they come from."""
 
-from audioreactive.generators.canvas import FITS, Canvas, Fit, parse_size, plan_canvas
+from audioreactive.generators.canvas import FITS, Canvas, Fit, draft_canvas, parse_size, plan_canvas
 from audioreactive.generators.pixels import Layout, to_pixels, to_uint8
 from audioreactive.generators.protocol import Cost, FrameFunction, Generator
 from audioreactive.generators.sources import (
@@ -23,6 +23,7 @@ __all__ = [
     "Layout",
     "LoadedGenerator",
     "ModelFile",
+    "draft_canvas",
     "open_generator",
     "parse_size",
     "plan_canvas",

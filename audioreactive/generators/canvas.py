@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from audioreactive.errors import RenderError
+from audioreactive.errors import RenderError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from audioreactive.generators.protocol import Generator
@@ -24,6 +25,22 @@ LARGEST_SIDE = 16384
 LARGEST_PICTURE = 1 << 25
 """Pixels, a little more than 7680 × 4320: an encoder holds tens of pictures at once."""
 
+SIZES = {
+    "480p": (854, 480),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "4k": (3840, 2160),
+    "2160p": (3840, 2160),
+    "8k": (7680, 4320),
+    "square": (1080, 1080),
+    "vertical": (1080, 1920),
+}
+"""Names of sizes -> (width, height); `square` and `vertical` are what social networks show on phones."""
+
+DRAFT_SIDE = 480
+"""Pixels of a draft's longer side, at most."""
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -38,15 +55,24 @@ class Canvas:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) from text such as "1920x1080"."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) > 0):
-        raise RenderError(f"the size {text!r} is not WIDTHxHEIGHT in pixels, such as 1920x1080")
-    if max(int(width), int(height)) > LARGEST_SIDE:
-        raise RenderError(f"the size {text} is beyond {LARGEST_SIDE} pixels on a side")
-    if int(width) * int(height) > LARGEST_PICTURE:
+    """(width, height) from text such as "1920x1080", or a name of `SIZES`."""
+    named = text.strip().lower()
+    if named in SIZES:
+        return SIZES[named]
+    found = re.fullmatch(r"([0-9]+) *[x×*] *([0-9]+)", named)
+    if found is None or not all(side.strip("0") for side in found.groups()):
+        close = did_you_mean(named, SIZES)
+        raise RenderError(
+            f"the size {shown(text)} is neither WIDTHxHEIGHT in pixels, such as 1920x1080, nor one of "
+            f"{', '.join(SIZES)}{close}"
+        )
+    digits = [side.lstrip("0") for side in found.groups()]
+    if max(map(len, digits)) > len(str(LARGEST_SIDE)) or max(map(int, digits)) > LARGEST_SIDE:
+        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_SIDE} pixels on a side")
+    width, height = map(int, digits)
+    if width * height > LARGEST_PICTURE:
         raise RenderError(f"the size {text} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
-    return int(width), int(height)
+    return width, height
 
 
 def plan_canvas(
@@ -70,6 +96,13 @@ def plan_canvas(
         height, width = generator.widened((wanted[1], wanted[0]))
     frame = (width, height)
     return Canvas(frame, wanted, _filters(frame, wanted, fit))
+
+
+def draft_canvas(canvas: Canvas, fit: Fit) -> Canvas:
+    """The same picture, no larger than a draft, with even sides; the generator paints what it would have painted."""
+    share = min(DRAFT_SIDE / max(canvas.size), 1)
+    width, height = (max(2 * round(side * share / 2), 2) for side in canvas.size)
+    return replace(canvas, size=(width, height), filters=_filters(canvas.frame_size, (width, height), fit))
 
 
 def _filters(frame: tuple[int, int], size: tuple[int, int], fit: Fit) -> str:

@@ -46,7 +46,7 @@ def curate(
     """For each song its lessons, `count` in all and at least one each; seeds go upwards from `seed`."""
     each = max(-(-count // len(songs)), 1)
     lessons: list[list[Motion]] = []
-    with (progress or Silent()).track("curating", each * len(songs), "recipe") as advance:
+    with (progress or Silent()).track("curating", each * len(songs), "preset") as advance:
         for song in songs:
             heard, _ = sound_tables(song.features)
             kept = []

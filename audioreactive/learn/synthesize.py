@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,16 +10,19 @@ import numpy as np
 from audioreactive.errors import SynthesizerError
 from audioreactive.learn.tables import RATE, centred_targets, frames_at_rate, input_table, interpolated, target_tables
 from audioreactive.patches.schema import Hippo
-from audioreactive.progress import Progress, Silent
+from audioreactive.progress import Progress, Silent, in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
     from audioreactive.patches.schema import Patch, Trained
+    from audioreactive.progress import Advance
 
     FloatArray = NDArray[np.float32]
 
+MEASURED_STEPS = 16
+"""Steps of a fit from which its length is foretold."""
 SHORTEST = 1.0
 """Seconds of a song that anything can be fitted to."""
 
@@ -68,12 +72,27 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
             correction=hippo.correction,
             calm=hippo.calm,
             seed=hippo.motion_seed,
-            advance=advance,
+            advance=_foretelling(advance, hippo.steps, progress),
         )
     # Between the frames that they were fitted on, 512 polynomials may do anything.
     envelopes = result.windows.reconstruct(result.coefficients, np.arange(result.windows.frames, dtype=np.float64))
     motion: FloatArray = residual_motion(torch.from_numpy(envelopes), filled=True).numpy()
     return interpolated(motion, float(RATE), features.times)
+
+
+def _foretelling(advance: Advance, steps: int, progress: Progress) -> Advance:
+    """The same, and once, when the first steps were measured, a word on how long all of them take."""
+    times: list[float] = []
+
+    def step(count: int) -> None:
+        advance(count)
+        if len(times) <= MEASURED_STEPS:
+            times.append(time.perf_counter())
+            if len(times) == MEASURED_STEPS + 1:
+                each = (times[-1] - times[0]) / MEASURED_STEPS
+                progress.say(f"fitting the motion to the song takes {in_words(each * steps)}, or less")
+
+    return step
 
 
 def _inferred(trained: Trained, features: Features) -> FloatArray:

@@ -82,6 +82,13 @@ class Latents:
         return torch.cat(groups, dim=1)
 
 
+def check_label(palette: Palette, generator: Mapper) -> None:
+    """Raise RenderError if the model has no such class."""
+    if palette.label is not None and palette.label >= generator.c_dim:
+        classes = f"classes 0 to {generator.c_dim - 1}" if generator.c_dim else "no classes"
+        raise RenderError(f"label {palette.label} was asked for, but the model has {classes}")
+
+
 def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
     """(P, L, W) float32: the palette's seeds through the generator's mapping network, truncated.
 
@@ -90,9 +97,7 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
     """
     import torch
 
-    if palette.label is not None and palette.label >= generator.c_dim:
-        classes = f"classes 0 to {generator.c_dim - 1}" if generator.c_dim else "no classes"
-        raise RenderError(f"label {palette.label} was asked for, but the model has {classes}")
+    check_label(palette, generator)
     vectors = []
     for seed in palette.seeds:
         z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float().to(generator.device)
@@ -138,6 +143,10 @@ def latent_weights(
     if patch.vividness > 0:
         for group in main:
             _restore_spread(group, patch.vividness)
+    for group, reach in zip(main, patch.reach, strict=True):
+        if reach != 1:
+            average = group.mean(axis=0, dtype=np.float64).astype(np.float32)
+            group[:] = average + np.float32(reach) * (group - average)
     return np.ascontiguousarray(main.transpose(1, 0, 2))
 
 

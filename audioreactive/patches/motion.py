@@ -6,7 +6,7 @@ latent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -99,6 +99,10 @@ class Motion:
         import torch
 
         return torch.cat([make_palette(palette, generator) for palette in self.palettes])
+
+    def every(self, step: int) -> Motion:
+        """The same at a lower frame rate: frames 0, step, 2 · step, ..."""
+        return replace(self, latents=np.ascontiguousarray(self.latents[::step]), noise=self.noise.every(step))
 
     def tables(self) -> dict[str, FloatArray]:
         """What moves in the generator's inputs, name -> (T, C), to be compared with what is heard.

@@ -11,7 +11,7 @@ norm of its weights), and each finished frame exactly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -120,6 +120,15 @@ class NoiseMotion:
         if self.levels is not None:
             tables["levels"] = np.concatenate([self.levels.mean, self.levels.deviation], axis=1)
         return tables
+
+    def every(self, step: int) -> NoiseMotion:
+        """The same at a lower frame rate: frames 0, step, 2 · step, ..."""
+        loops = [replace(loop, phase=loop.phase[::step], share=loop.share[::step].copy()) for loop in self.loops]
+        levels = self.levels
+        if levels is not None:
+            levels = LevelMotion(levels.mean[::step].copy(), levels.deviation[::step].copy())
+        weights = np.ascontiguousarray(self.weights[::step])
+        return replace(self, weights=weights, loops=tuple(loops), gain=self.gain[::step].copy(), levels=levels)
 
 
 def noise_motion(

@@ -202,6 +202,9 @@ LatentSequence = Annotated[
 ]
 
 
+Reach = Annotated[float, Field(ge=0, le=4)]
+
+
 class LatentPatch(Part):
     """The latents' half of a patch: a base spline, and the sub-sequences merged into it one by one."""
 
@@ -210,6 +213,9 @@ class LatentPatch(Part):
     vividness: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Averages of many vectors drift towards the palette's mean, and pictures grow alike. 0 leaves the thesis' averages
     as they are, 1 restores the spread of single vectors."""
+    reach: tuple[Reach, Reach, Reach] = (1.0, 1.0, 1.0)
+    """How far each depth group, deep to shallow, moves about its average over the song, at last: 0 holds it still, 2
+    moves it twice as far."""
     sequences: Annotated[tuple[LatentSequence, ...], Field(max_length=64)] = ()
 
 

@@ -19,6 +19,7 @@ from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, spawn, stranger
 from audioreactive.video import tags
+from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
 from audioreactive.video.mux import mux
@@ -192,6 +193,8 @@ def join(
     if preset is not None:
         tags.check_preset(preset)
     (folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=title, preset=preset))
+    if encoding.kind.animation:
+        return _animate(encoding, chunks, folder)
     if encoding.kind.is_isobmff:
         return _mux(encoding, chunks, folder, sound)
     return _remux(encoding, chunks, folder, sound, preset)
@@ -231,6 +234,16 @@ def _remux(
         if sound is not None:
             sound.replace(made / SOUND_FILE)
         complete_frame_folder(made, encoding.settings, frames, preset)
+    return made
+
+
+def _animate(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path) -> Path:
+    """Code the whole from lossless chunks."""
+    (folder / _LIST_FILE).write_text(_playlist(chunks, encoding.settings.fps), encoding="utf-8")
+    made = folder / f"{_JOINED}{encoding.kind.extension}"
+    frames = sum(count for _, count in chunks)
+    source = ["-f", "concat", "-i", _LIST_FILE]
+    animate(encoding.kind, encoding.settings, source, frames, made, lambda words: _finish(_Run(words, folder)))
     return made
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KR: Final = 0.2126
 _KB: Final = 0.0722
 """ITU-R BT.709: what red and blue give to luma."""
-_FROM_CHROMA: Final = np.array(
+FROM_CHROMA: Final = np.array(
     [
         [0, 2 * (1 - _KR)],
         [-2 * _KB * (1 - _KB) / (1 - _KR - _KB), -2 * _KR * (1 - _KR) / (1 - _KR - _KB)],
@@ -36,7 +36,7 @@ def yuv420_to_rgb(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
         luma = (packed[: height * width].reshape(height, width).astype(np.float32) - 16) / 219
         chroma = (packed[height * width :].reshape(small).astype(np.float32) - 128) / 224
         u, v = (_doubled(plane) for plane in chroma)
-        for channel, (of_u, of_v) in enumerate(_FROM_CHROMA):
+        for channel, (of_u, of_v) in enumerate(FROM_CHROMA):
             picture[..., channel] = np.clip(np.rint(255 * (luma + of_u * u + of_v * v)), 0, 255)
     return pictures
 

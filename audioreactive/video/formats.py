@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from audioreactive.errors import VideoError
+from audioreactive.errors import VideoError, did_you_mean
 from audioreactive.ffmpeg import encoders
 from audioreactive.generators.pixels import Layout
 
@@ -66,6 +66,17 @@ class VideoSettings:
 
 
 @dataclass(frozen=True)
+class Animation:
+    """A moving picture without sound, which can only be coded as a whole."""
+
+    encoder: str
+    fastest: int
+    """Frames a second; browsers show faster ones slowly."""
+    remark: str
+    """What it cannot hold, for a person."""
+
+
+@dataclass(frozen=True)
 class OutputFormat:
     """One kind of output."""
 
@@ -82,6 +93,8 @@ class OutputFormat:
     """Whether width and height must be even."""
     chunk_container: str = "mov"
     """ffmpeg's name of a container for a part of the video, whose clock counts frames exactly."""
+    animation: Animation | None = None
+    """What the whole is coded as at last, from lossless chunks, where it is a moving picture without sound."""
 
     @property
     def is_folder(self) -> bool:
@@ -95,7 +108,11 @@ class OutputFormat:
     @property
     def available(self) -> bool:
         """Whether this machine's ffmpeg can write it."""
-        return {self.video_encoder, self.sound_encoder} <= encoders()
+        return self._needed <= encoders()
+
+    @property
+    def _needed(self) -> set[str]:
+        return {self.video_encoder, self.animation.encoder if self.animation else self.sound_encoder}
 
     @property
     def is_rgb(self) -> bool:
@@ -109,7 +126,12 @@ class OutputFormat:
         """Raise VideoError if the picture's size is not possible, or ffmpeg lacks an encoder."""
         if any(even and side % 2 for even, side in zip(self.even, settings.size, strict=True)):
             raise VideoError(f"{self.description} needs even sides, not {_by(settings.size)}; round them to even ones")
-        missing = {self.video_encoder, self.sound_encoder} - encoders()
+        if self.animation and settings.fps > self.animation.fastest:
+            raise VideoError(
+                f"{float(settings.fps):g} frames a second are too many for {self.description}: browsers show at most "
+                f"{self.animation.fastest}; give --fps {self.animation.fastest} or fewer"
+            )
+        missing = self._needed - encoders()
         if missing:
             raise VideoError(f"this ffmpeg cannot write {self.description}: it lacks {', '.join(sorted(missing))}")
 
@@ -187,6 +209,14 @@ FORMATS: Final[dict[str, OutputFormat]] = {
             ("-movflags", "+faststart+use_metadata_tags"), (True, False),
         ),
         OutputFormat(".mkv", "FFV1 and FLAC, lossless", "ffv1", "flac", "gbrp", _ffv1, ()),
+        OutputFormat(
+            ".gif", "an animated GIF", "ffv1", "", "gbrp", _ffv1, (),
+            animation=Animation("gif", 50, "a .gif has no sound and 256 colours; keep it short and small"),
+        ),
+        OutputFormat(
+            ".webp", "an animated WebP", "ffv1", "", "gbrp", _ffv1, (),
+            animation=Animation("libwebp_anim", 60, "a .webp has no sound; keep it short and small"),
+        ),
         OutputFormat("", "a folder of numbered PNG", "png", "pcm_s24le", "rgb24", _png, ()),
     )
 }  # fmt: skip
@@ -225,8 +255,9 @@ def output_format(path: Path) -> OutputFormat:
     extension = "" if path.is_dir() else path.suffix.lower()
     if extension not in FORMATS:
         known = ", ".join(name for name in FORMATS if name)
+        close = did_you_mean(extension, [name for name in FORMATS if name])
         raise VideoError(
-            f"{path} ends in {extension!r}, which is no kind of video that can be written; "
+            f"{path} ends in {extension!r}, which is no kind of video that can be written{close or ';'} "
             f"give a name that ends in {known}, or one without an extension for a folder of frames"
         )
     return FORMATS[extension]

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +24,15 @@ from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, stranger
 from audioreactive.video import tags
-from audioreactive.video.encoder import EncoderProcess, explained
+from audioreactive.video.animation import animate
+from audioreactive.video.encoder import EncoderProcess, explained, failure
 from audioreactive.video.formats import VideoSettings, frame_shape, output_format, raw_input
 from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, SOUND_FILE, is_frame_folder
 from audioreactive.video.sound import sound_arguments
 
 _TAGS_FILE: Final = "tags.txt"
+_LOSSLESS: Final = "lossless.mkv"
+"""What is coded as a whole, before it is."""
 _BYTES_OF_A_PIXEL: Final = 1 << 10
 """For all pictures that an encoder may hold at once: four hundred of H.264, with what belongs to them."""
 
@@ -186,7 +190,7 @@ class VideoWriter:
         frames = raw_input(settings, self._frame_size)
         sound: list[str] = []
         heard: list[str] = []
-        if self._sound is not None:
+        if self._sound is not None and not kind.animation:
             sound = stranger(self._sound, SOUND_DEMUXERS)
             heard = ["-map", "2:a:0", *sound_arguments(kind, self._sound, self._start, self._duration)]
         picture = ["-map", "0:v:0", "-vf", kind.picture_filters(settings), *kind.arguments(settings)]
@@ -195,7 +199,8 @@ class VideoWriter:
         inputs = [*frames, "-f", "ffmetadata", "-i", _TAGS_FILE, *sound]
         if kind.is_folder:
             return [*QUIET, *inputs, *picture, *exact, FRAME_PATTERN, *((*heard, *exact, SOUND_FILE) if heard else ())]
-        return [*QUIET, *inputs, *picture, *heard, *exact, *kind.container_options, f"video{kind.extension}"]
+        name = _LOSSLESS if kind.animation else f"video{kind.extension}"
+        return [*QUIET, *inputs, *picture, *heard, *exact, *kind.container_options, name]
 
     def _finish(self) -> None:
         """Wait for ffmpeg to finish, and give the video its name."""
@@ -208,7 +213,22 @@ class VideoWriter:
         if self._format.is_folder:
             complete_frame_folder(self._folder, self._settings, self.frames_written, self._preset)
         made = self._folder if self._format.is_folder else self._folder / f"video{self._format.extension}"
+        if self._format.animation:
+            animate(self._format, self._settings, ["-i", _LOSSLESS], self.frames_written, made, self._run)
         publish(made, self._path, overwrite=self._overwrite)
+
+    def _run(self, arguments: Sequence[str]) -> bytes:
+        """Another ffmpeg in the same folder, to its end."""
+        assert self._folder is not None
+        process = ffmpeg.spawn(arguments, folder=self._folder)
+        try:
+            said, problem = process.communicate()
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            raise failure(problem.decode(errors="replace").strip()[-2000:], process.returncode, self._path.parent)
+        return bytes(said)
 
     def _abandon(self) -> None:
         """Leave nothing: no process, no thread, no file. Does nothing after a clean end."""

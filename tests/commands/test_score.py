@@ -175,7 +175,7 @@ def test_best_of(call, song, model, tmp_path):
     options = ("--model", model, "--seed", 5, "--best-of", 3, "--save-preset", preset, "--dry-run")
     done = call("render", tmp_path / "long.wav", *options)
     assert done.code == 0, done.err
-    assert "of 3 recipes, number" in done.err and "deviations above chance" in done.err
+    assert "of 3 presets, number" in done.err and "deviations above chance" in done.err
     chosen = load_preset(str(preset))
     assert chosen.made_with.seed in (5, 6, 7) and f"its seed is {chosen.made_with.seed}" in done.err
     both = call("render", song, "--best-of", 3, "--preset", "pulse", "-o", tmp_path / "x.mp4")

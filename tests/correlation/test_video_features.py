@@ -173,6 +173,6 @@ def test_no_frames_and_one_frame():
 
 
 def test_every_row_is_documented():
-    text = (Path(__file__).parents[2] / "docs" / "correlation.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "lab" / "correlation.md").read_text("utf-8")
     for name, feature in VIDEO_FEATURES.items():
         assert f"| `{name}` | {feature.channels} | {feature.description} |" in text

@@ -198,7 +198,7 @@ def test_distance_counts_scales_from_the_finest_on() -> None:
 
 
 def documented() -> list[str]:
-    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "lab" / "training.md").read_text("utf-8")
     return re.findall(r"^python -m training (.*)$", text, flags=re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""`audioreactive patch new | show | diff`: draw, read and compare recipes."""
+"""`audioreactive preset new | show | diff`: draw, read and compare presets."""
 
 from __future__ import annotations
 
@@ -6,27 +6,41 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands import CONTEXT
-from audioreactive.commands.options import PATH, overwrite_option, seed_option
+from audioreactive.commands import CONTEXT, HelpfulGroup
+from audioreactive.commands.options import PATH, knob_options, overwrite_option, seed_option, set_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=HelpfulGroup, context_settings=CONTEXT)
 def command() -> None:
-    """Draw, show and compare recipes."""
+    """Draw, show and compare presets."""
 
 
 @command.command(context_settings=CONTEXT)
 @seed_option
 @click.option("--preset", metavar="NAME|FILE", help="Start from this preset instead of a seed.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe. Can be repeated.")
+@knob_options
+@set_option
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="Write a .toml file. [default: to the terminal]")
 @overwrite_option
-def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output: Path | None, overwrite: bool) -> None:
-    """Draw a recipe from a seed, and write it as a preset."""
+def new(
+    seed: int | None,
+    preset: str | None,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    overwrite: bool,
+    **knobs: float,
+) -> None:
+    """Draw a preset from a seed, or change one, and write it.
+
+    \b
+    audioreactive preset new --seed 42 -o mine.toml
+    audioreactive preset new --preset pulse --motion 0.5 --texture 2 -o calmer.toml
+    """
     from audioreactive.files import check_name
+    from audioreactive.patches.knobs import Knobs
     from audioreactive.patches.schema import Patch
     from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_text, save_preset
 
@@ -36,7 +50,7 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
         start = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
     else:
         start = load_preset(str(preset))
-    made = override(start, overrides)
+    made = Knobs(**knobs)(override(start, overrides))
     if output is None:
         click.echo(preset_text(made), nl=False)
         return
@@ -48,7 +62,7 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
 @command.command(context_settings=CONTEXT)
 @click.argument("preset", metavar="NAME|FILE", required=False)
 def show(preset: str | None) -> None:
-    """Print the recipe of a preset or inside a video; without a name, list the presets that ship."""
+    """Print a preset, or the one inside a video; without a name, list the presets that ship."""
     from audioreactive.presets import load_preset, preset_text, shipped_presets
 
     if preset is not None:
@@ -62,7 +76,7 @@ def show(preset: str | None) -> None:
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 def diff(first: str, second: str) -> int:
-    """Print what differs between two recipes; exits with 1 if anything does, like diff."""
+    """Print what differs between two presets; exits with 1 if anything does, like diff."""
     from audioreactive.presets import difference, load_preset
 
     changes = difference(load_preset(first).patch, load_preset(second).patch)

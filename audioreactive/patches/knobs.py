@@ -1,0 +1,187 @@
+"""Knobs: what people most often want to turn about a preset, each a factor, as functions Patch -> Patch.
+
+The patch that comes out is an ordinary one, and says in its own keys what was turned. 1 leaves everything as it is;
+more is more, up to what a preset can hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from audioreactive.errors import PresetError
+from audioreactive.features.names import split_name
+from audioreactive.patches.schema import (
+    LatentLoop,
+    NoiseBlend,
+    NoiseLoop,
+    Patch,
+    Positions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from audioreactive.patches.schema import Envelope, LatentSequence, NoiseSequence
+
+SomePatch = TypeVar("SomePatch", bound=Patch)
+Model = TypeVar("Model", bound=BaseModel)
+
+LARGEST_FACTOR: Final = 4.0
+SPEEDS: Final = (0.1, 10.0)
+"""Slowest and fastest `speed`."""
+
+MOST_REACH: Final = 4.0
+MOST_INTENSITY: Final = 2.0
+MOST_NOISE: Final = 10.0
+BARS: Final = (0.001, 1024.0)
+PERIODS: Final = (0.001, 3600.0)
+BLEND_PERIODS: Final = (0.001, 600.0)
+MOST_KNOTS: Final = 256
+"""Bounds of the schema."""
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Factors, 1 for as it is.
+
+    Raises:
+        PresetError: one is out of range.
+    """
+
+    motion: float = 1.0
+    """How far everything moves."""
+    beat: float = 1.0
+    """How strongly it answers hits and the pulse."""
+    texture: float = 1.0
+    """The amount of the fine, random grain."""
+    colour: float = 1.0
+    """How far colours and fine details move: the shallow depth group."""
+    speed: float = 1.0
+    """How fast loops turn and slow curves run."""
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            value = getattr(self, knob.name)
+            low, high = SPEEDS if knob.name == "speed" else (0.0, LARGEST_FACTOR)
+            if not low <= value <= high:
+                raise PresetError(
+                    f"{knob.name} {value:g} was asked for; it goes from {low:g} to {high:g}, and 1 is as it is"
+                )
+
+    @property
+    def turned(self) -> dict[str, float]:
+        """Those that are not at 1."""
+        values = {knob.name: getattr(self, knob.name) for knob in fields(self)}
+        return {name: value for name, value in values.items() if value != 1}
+
+    def __call__(self, patch: SomePatch) -> SomePatch:
+        """The patch, with every knob turned."""
+        for name, factor in self.turned.items():
+            patch = TURN[name](patch, factor)  # type: ignore[assignment]
+        return patch
+
+    def idle(self, patch: Patch) -> tuple[str, ...]:
+        """Names of the knobs that are turned and find nothing to act on in this patch."""
+        return tuple(name for name, factor in self.turned.items() if TURN[name](patch, factor) == patch)
+
+
+def turn_motion(patch: SomePatch, factor: float) -> SomePatch:
+    """Let all depth groups move so many times as far about their averages."""
+    deep, middle, shallow = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
+    return _with(patch, latents=_with(patch.latents, reach=(deep, middle, shallow)))
+
+
+def turn_colour(patch: SomePatch, factor: float) -> SomePatch:
+    """Let the shallow depth group, colours and fine details, move so many times as far about its average."""
+    deep, middle, shallow = patch.latents.reach
+    return _with(patch, latents=_with(patch.latents, reach=(deep, middle, min(shallow * factor, MOST_REACH))))
+
+
+def turn_texture(patch: SomePatch, factor: float) -> SomePatch:
+    """Make the noise so many times as strong."""
+    return _with(patch, noise=_with(patch.noise, strength=min(patch.noise.strength * factor, MOST_NOISE)))
+
+
+def turn_beat(patch: SomePatch, factor: float) -> SomePatch:
+    """Let what listens to hits and the pulse act so many times as strongly; what else it hears stays as it is."""
+
+    def stronger(sequence: Any) -> Any:
+        if not any(answers_hits(envelope) for envelope in _envelopes(sequence)):
+            return sequence
+        return _with(sequence, intensity=min(sequence.intensity * factor, MOST_INTENSITY))
+
+    noise = _with(patch.noise, sequences=tuple(map(stronger, patch.noise.sequences)))
+    amplitude = noise.amplitude
+    if amplitude is not None and answers_hits(amplitude.envelope):
+        high = amplitude.low + factor * (amplitude.high - amplitude.low)
+        noise = _with(noise, amplitude=_with(amplitude, high=min(max(high, 0.0), MOST_NOISE)))
+    latents = _with(patch.latents, sequences=tuple(map(stronger, patch.latents.sequences)))
+    return _with(patch, latents=latents, noise=noise)
+
+
+def turn_speed(patch: SomePatch, factor: float) -> SomePatch:
+    """Let loops, blends and the slow curves of the bases run so many times as fast."""
+
+    def faster(sequence: LatentSequence | NoiseSequence) -> Any:
+        if isinstance(sequence, LatentLoop | NoiseLoop):
+            if sequence.bars is not None:
+                return _with(sequence, bars=_within(sequence.bars / factor, BARS))
+            assert sequence.seconds is not None
+            return _with(sequence, seconds=_within(sequence.seconds / factor, PERIODS))
+        if isinstance(sequence, NoiseBlend):
+            slow, fast = (_within(period / factor, BLEND_PERIODS) for period in (sequence.slow, sequence.fast))
+            return _with(sequence, slow=slow, fast=fast)
+        return sequence
+
+    latents, noise = (
+        _with(half, base=_longer(half.base, factor), sequences=tuple(map(faster, half.sequences)))
+        for half in (patch.latents, patch.noise)
+    )
+    return _with(patch, latents=latents, noise=noise)
+
+
+TURN: Final[dict[str, Callable[[Patch, float], Patch]]] = {
+    "motion": turn_motion,
+    "beat": turn_beat,
+    "texture": turn_texture,
+    "colour": turn_colour,
+    "speed": turn_speed,
+}
+"""Name of a knob -> what turns it."""
+
+
+def answers_hits(envelope: Envelope) -> bool:
+    """Whether an envelope listens to hits or the pulse: onsets of any source, the pulse, anything percussive."""
+    source, feature = split_name(envelope.feature)
+    return feature.name in ("onsets", "pulse") or source in ("percussive", "drums")
+
+
+def _envelopes(sequence: LatentSequence | NoiseSequence) -> list[Envelope]:
+    candidates = (getattr(sequence, "envelope", None), sequence.modulator)
+    return [envelope for envelope in candidates if envelope is not None]
+
+
+def _longer(base: Positions, factor: float) -> Positions:
+    """A way through the base's pictures that is so many times as long in the same time: to and fro, or only its first
+    part. The length is a whole number of steps.
+    """
+    steps = len(base) - 1
+    if not steps:
+        return base
+    count = min(max(round(steps * factor), 1), MOST_KNOTS - 1)
+    there_and_back = [*range(steps), *range(steps, 0, -1)]
+    return tuple(base[there_and_back[i % (2 * steps)]] for i in range(count + 1))
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])
+
+
+def _with(part: Model, **changes: Any) -> Model:
+    """The part with some values changed, checked anew; the same one where they are the same."""
+    if all(getattr(part, name) == value for name, value in changes.items()):
+        return part
+    return type(part).model_validate({**{name: getattr(part, name) for name in type(part).model_fields}, **changes})
