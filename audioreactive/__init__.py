@@ -1,10 +1,13 @@
 """Turns any song and any StyleGAN2 model into a music video in which every motion can be traced to something heard.
 
-    import audioreactive
+    import audioreactive as ar
 
-    audioreactive.render("song.mp3", "song.mp4", preset="pulse", size="720p", fps=30)
-    features = audioreactive.analyze_file("song.mp3", fps=24)
-    patch = audioreactive.Patch.random(42)
+    ar.render("song.mp3", "song.mp4", preset="pulse")
+
+    features = ar.analyze_file("song.mp3", fps=24)
+    generator = ar.load_generator("abstract.pkl")
+    inputs = ar.motion(ar.random_patch(42), features).on(generator)
+    frames = ar.render_frames(generator, inputs, 0, 100)
 
 Names are imported when they are first used: `import audioreactive` costs nothing.
 """
@@ -13,42 +16,70 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from audioreactive.api import iter_frames, load_generator, motion, render, render_frames
     from audioreactive.correlation import ScoreCard, score
-    from audioreactive.errors import AudioReactiveError
+    from audioreactive.errors import AudioReactiveError, Cancelled
     from audioreactive.features import Features, analyze, analyze_file
+    from audioreactive.generators import Generator
+    from audioreactive.patches.motion import Inputs, Motion
+    from audioreactive.patches.randomizer import random_patch
     from audioreactive.patches.schema import Patch
-    from audioreactive.pipeline import render
+    from audioreactive.patches.sections import Section
     from audioreactive.presets import Preset, load_preset, save_preset
-    from audioreactive.production import Rendered, RenderSettings
+    from audioreactive.production import Rendered
+    from audioreactive.progress import Step
+
+    __version__: str
 
 _HOMES = {
     "AudioReactiveError": "errors",
+    "Cancelled": "errors",
     "Features": "features",
+    "Generator": "generators",
+    "Inputs": "patches.motion",
+    "Motion": "patches.motion",
     "Patch": "patches.schema",
     "Preset": "presets",
-    "RenderSettings": "production",
     "Rendered": "production",
     "ScoreCard": "correlation",
+    "Section": "patches.sections",
+    "Step": "progress",
     "analyze": "features",
     "analyze_file": "features",
+    "iter_frames": "api",
+    "load_generator": "api",
     "load_preset": "presets",
-    "render": "pipeline",
+    "motion": "api",
+    "random_patch": "patches.randomizer",
+    "render": "api",
+    "render_frames": "api",
     "save_preset": "presets",
     "score": "correlation",
 }
 
 __all__ = [
     "AudioReactiveError",
+    "Cancelled",
     "Features",
+    "Generator",
+    "Inputs",
+    "Motion",
     "Patch",
     "Preset",
-    "RenderSettings",
     "Rendered",
     "ScoreCard",
+    "Section",
+    "Step",
+    "__version__",
     "analyze",
     "analyze_file",
+    "iter_frames",
+    "load_generator",
     "load_preset",
+    "motion",
+    "random_patch",
     "render",
+    "render_frames",
     "save_preset",
     "score",
 ]
@@ -57,8 +88,12 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("audioreactive")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

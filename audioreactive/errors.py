@@ -49,6 +49,10 @@ class AudioReactiveError(Exception):
     """Base of every error that a person can cause and mend. The command line prints it and exits with 2."""
 
 
+class Cancelled(AudioReactiveError):
+    """Long work was cancelled by the progress callback; what can be resumed later is kept."""
+
+
 class AudioError(AudioReactiveError):
     """A sound file cannot be used: missing, empty, undecodable, not finite."""
 

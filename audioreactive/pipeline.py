@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audioreactive.errors import AudioReactiveError, RenderError, shown
 from audioreactive.exact import exact
@@ -21,16 +20,15 @@ from audioreactive.patches.knobs import Knobs
 from audioreactive.production import (
     DRAFT_STEP,
     Production,
-    Rendered,
     RenderSettings,
     make_encoding,
     make_scene,
-    produce,
 )
 from audioreactive.progress import Progress, Silent, track_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from audioreactive.features import Features
     from audioreactive.features.names import BeatTracker
@@ -45,7 +43,11 @@ DEFAULT_FPS = Fraction(24)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to come by a preset: a given one, or a drawn one, and what to change in it."""
+    """How to come by a preset: a given one, or a drawn one, and what to change in it.
+
+    Raises:
+        AudioReactiveError: two of its parts exclude one another.
+    """
 
     preset: Preset | None = None
     seed: int | None = None
@@ -66,19 +68,31 @@ class Recipe:
         """Whether the seed is the song's to give."""
         return self.preset is None and self.seed is None
 
+    def __post_init__(self) -> None:
+        drawn_by = {"seed": self.seed, "best_of": self.best_of, "synthesizer": self.synthesizer}
+        for name, value in drawn_by.items():
+            if self.preset is not None and value is not None:
+                raise AudioReactiveError(
+                    f"a preset says how everything moves, and {name} draws that: leave one of them out"
+                )
+        if self.best_of is not None and self.synthesizer is not None:
+            raise AudioReactiveError(
+                "best_of draws the Randomizer's presets, and synthesizer makes the motion: leave one of them out"
+            )
+
     def make(self, song_seed: int = 0) -> Preset:
         """The preset, all changes made.
 
         Raises:
             PresetError: a change does not fit.
         """
-        from audioreactive.patches.randomizer import draw_around, draw_patch
+        from audioreactive.patches.randomizer import draw_around, random_patch
         from audioreactive.presets import MadeWith, override, preset_of
 
         preset = self.preset
         if preset is None:
             seed = song_seed if self.seed is None else self.seed
-            patch = draw_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
+            patch = random_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
             preset = preset_of(patch, made_with=MadeWith(seed=seed))
         changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
         expressions = [
@@ -86,7 +100,7 @@ class Recipe:
             for key, value in changes.items()
             if value is not None
         ]
-        return self.knobs(override(preset, (*expressions, *self.overrides)))
+        return override(preset, (*expressions, *self.overrides)).mapped(self.knobs)
 
 
 def song_seed(digest: str) -> int:
@@ -125,12 +139,14 @@ def listen(
         )
 
 
-def make_motion(patch: Patch, features: Features, progress: Progress | None = None) -> Motion:
-    """The patch's motion for a song, its synthesizers' included; see `patches.motion.motion`."""
+def make_motion(recipe: Patch | Preset, features: Features, progress: Progress | None = None) -> Motion:
+    """The recipe's motion for a song, its sections' and its synthesizers' included; see `patches.motion.motion`."""
     from audioreactive.learn.synthesize import synthesize
     from audioreactive.patches.motion import motion
+    from audioreactive.patches.schema import Patch
 
-    return motion(patch, features, lambda patch, features: synthesize(patch, features, progress))
+    patch, sections = (recipe, ()) if isinstance(recipe, Patch) else (recipe.patch, recipe.sections)
+    return motion(patch, features, lambda patch, features: synthesize(patch, features, progress), sections=sections)
 
 
 @dataclass(frozen=True)
@@ -226,7 +242,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     preset, chosen = (plan.preset, None) if plan.recipe.best_of is None else _most_reactive(plan, progress)
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
     preset = _signed(preset, plan)
-    moving = make_motion(preset.patch, features, progress)
+    moving = make_motion(preset, features, progress)
     return Production(
         song=plan.song,
         features=features,
@@ -286,7 +302,8 @@ def _check_model(model: LoadedGenerator, preset: Preset, settings: RenderSetting
     """
     from audioreactive.patches.latents import check_label
 
-    check_label(preset.palette, model.generator)
+    for palette in preset.palettes():
+        check_label(palette, model.generator)
     _canvas(model.generator, preset, settings, even=(False, False), progress=Silent())
 
 
@@ -296,72 +313,6 @@ IDLE = {
     "texture": "this preset has no noise",
 }
 """Name of a knob -> why it may find nothing to act on."""
-
-
-def render(
-    song: Path | str,
-    output: Path | str | None = None,
-    *,
-    model: Path | str | None = None,
-    preset: Preset | str | None = None,
-    patch: Patch | None = None,
-    seed: int | None = None,
-    settings: RenderSettings | None = None,
-    stems: Mapping[str, Path] | None = None,
-    workers: int | None = None,
-    cluster: str | None = None,
-    overwrite: bool = False,
-    fresh: bool = False,
-    progress: Progress | None = None,
-    **keywords: Any,
-) -> Rendered:
-    """Render a song to a video; without `output`, an mp4 beside the song.
-
-    The motion is a preset's (or its name or file), a patch's or a seed's; with none of these, drawn from the song's
-    content. Every field of `RenderSettings` is a keyword, too, and takes what people write: `fps=30`, `size="720p"`,
-    `size=(1280, 720)`, `start="1:20"`, `draft=True`. So is every knob of a preset, a factor each: `motion`, `beat`,
-    `texture`, `colour`, `speed`.
-    A render that was cut short goes on from the chunks that it left, and `fresh` throws away those of another job.
-    `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
-    Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
-    """
-    from audioreactive.files import is_web_address
-    from audioreactive.keywords import split_keywords
-    from audioreactive.presets import load_preset, preset_of
-    from audioreactive.video import check_output
-
-    chosen, knobs = split_keywords(keywords, settings)
-    if sum(choice is not None for choice in (preset, patch, seed)) > 1:
-        raise AudioReactiveError("give one of preset, patch and seed, not several")
-    if is_web_address(song):
-        raise AudioReactiveError(
-            f"{shown(str(song))} is a web address: download it, and give the file on this computer"
-        )
-    song = Path(song)
-    output = Path(output) if output is not None else song.with_suffix(".mp4")
-    check_output(output, overwrite)
-    if isinstance(preset, str):
-        preset = load_preset(preset)
-    if patch is not None:
-        preset = preset_of(patch)
-    plan = plan_render(
-        song,
-        output,
-        model=Path(model) if model is not None else None,
-        recipe=Recipe(preset=preset, seed=seed, knobs=knobs),
-        settings=chosen,
-        stems=stems,
-        progress=progress,
-    )
-    return produce(
-        prepare(plan, progress),
-        output,
-        workers=workers,
-        cluster=cluster,
-        overwrite=overwrite,
-        fresh=fresh,
-        progress=progress,
-    )
 
 
 def frame_range(features: Features, start: Fraction, duration: Fraction | None) -> tuple[int, int]:

@@ -9,16 +9,17 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
 from audioreactive.files import is_web_address
-from audioreactive.patches.schema import Part, Patch
+from audioreactive.patches.schema import Palette, Part, Patch, check_keys
+from audioreactive.patches.sections import MOST_SECTIONS, Section, changes_between, check_sections, section_patches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -58,31 +59,85 @@ class MadeWith(Part):
     seed: Annotated[int, Field(ge=0, le=2**64)] | None = None
 
 
-class Preset(Patch):
-    """What a preset file holds: a patch at the top level, beside what people say about it."""
+PATCH_KEYS: Final = tuple(Patch.model_fields)
+"""Keys of the patch, which stand at the top level of a preset file."""
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+
+class Preset(Part):
+    """A patch, its sections, and what people say about it. In a file, the patch's keys stand at the top level."""
+
+    patch: Patch
+    sections: Annotated[tuple[Section, ...], Field(max_length=MOST_SECTIONS)] = ()
+    schema_version: Annotated[Literal[1, 2], Field(alias="schema")] = 1
+    """2 where there are sections."""
     name: Text = ""
     about: Annotated[str, Field(max_length=20_000)] = ""
     render: RenderDefaults = RenderDefaults()
     made_with: MadeWith | None = None
 
-    @property
-    def patch(self) -> Patch:
-        """The patch alone."""
-        return Patch(palette=self.palette, latents=self.latents, noise=self.noise, synthesizers=self.synthesizers)
+    @model_validator(mode="before")
+    @classmethod
+    def _patch_at_the_top(cls, data: object) -> object:
+        """Gather the patch's keys, as they stand in a file."""
+        if not isinstance(data, dict) or isinstance(data.get("patch"), Patch):
+            return data
+        known = [*PATCH_KEYS, *(field.alias or name for name, field in cls.model_fields.items() if name != "patch")]
+        check_keys(data, known)
+        patch = {key: data[key] for key in PATCH_KEYS if key in data}
+        return {"patch": patch, **{key: value for key, value in data.items() if key not in PATCH_KEYS}}
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Preset:
+        if self.sections and self.schema_version == 1:
+            raise ValueError("sections need schema = 2 at the head of the preset")
+        check_sections(self.sections)
+        self.section_patches()
+        return self
+
+    def section_patches(self) -> list[Patch]:
+        """The whole patch of each section."""
+        return section_patches(self.patch, self.sections)
+
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that must be heard, those of all sections included, sorted."""
+        return tuple(sorted({name for patch in self._patches() for name in patch.feature_names()}))
+
+    def segmentation_names(self) -> tuple[str, ...]:
+        """Names of the features that must be segmented, those of all sections included, sorted."""
+        return tuple(sorted({name for patch in self._patches() for name in patch.segmentation_names()}))
+
+    def palettes(self) -> tuple[Palette, ...]:
+        """The palettes of the patch and of all sections, each once."""
+        return tuple(dict.fromkeys(patch.palette for patch in self._patches()))
+
+    def mapped(self, change: Callable[[Patch], Patch]) -> Preset:
+        """The preset with the change made to its patch and to that of every section."""
+        patch = change(self.patch)
+        base = patch.model_dump(mode="json", by_alias=True, exclude_none=True)
+        sections = tuple(
+            section.model_copy(
+                update={"patch": changes_between(base, change(own).model_dump(mode="json", exclude_none=True))}
+            )
+            for section, own in zip(self.sections, self.section_patches(), strict=True)
+        )
+        return self.model_copy(update={"patch": patch, "sections": sections})
+
+    def data(self) -> dict[str, Any]:
+        """The preset as it stands in a file: the patch's keys at the top level."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        flat = {**data.pop("patch"), **data}
+        flat["schema"] = 2 if self.sections else 1
+        if not self.sections:
+            flat.pop("sections")
+        return flat
+
+    def _patches(self) -> list[Patch]:
+        return [self.patch, *self.section_patches()]
 
 
 def preset_of(patch: Patch, *, render: RenderDefaults | None = None, made_with: MadeWith | None = None) -> Preset:
     """A preset around a patch."""
-    return Preset(
-        palette=patch.palette,
-        latents=patch.latents,
-        noise=patch.noise,
-        synthesizers=patch.synthesizers,
-        render=render or RenderDefaults(),
-        made_with=made_with,
-    )
+    return Preset(patch=patch, render=render or RenderDefaults(), made_with=made_with)
 
 
 def shipped_presets() -> dict[str, Path]:
@@ -152,8 +207,8 @@ def parse_preset(text: str, name: str) -> Preset:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise PresetError(f"the preset {name!r} is not TOML: {printable(str(error), 200)}") from None
     version = data.get("schema")
-    if version != 1:
-        raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1")
+    if version not in (1, 2):
+        raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1 and 2")
     return _validate(data, f"the preset {name!r}")
 
 
@@ -187,6 +242,7 @@ def _describe(error: ValidationError) -> str:
         location = problem["loc"]
         # Beside a list's index pydantic also names the strategy that it took; that is no key of the file.
         keys = [str(key) for i, key in enumerate(location) if not (i and isinstance(location[i - 1], int))]
+        keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch stands at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)
         # Of a whole table the message already names the key at fault.
         whole = problem["type"] == "missing" or isinstance(problem["input"], dict)
@@ -214,13 +270,13 @@ def preset_text(preset: Preset) -> str:
     """The preset as TOML."""
     import tomli_w
 
-    data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data = preset.data()
     for empty in [key for key in ("name", "about", "render", "synthesizers") if not data.get(key)]:
         data.pop(empty, None)
     for synthesizer in data.get("synthesizers", ()):
         if not synthesizer.get("weights"):
             synthesizer.pop("weights", None)
-    if preset.latents.reach == type(preset.latents).model_fields["reach"].default:
+    if preset.patch.latents.reach == type(preset.patch.latents).model_fields["reach"].default:
         data["latents"].pop("reach")
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
         for key in ("depth", "merge", "modulator", "intensity"):  # what it does comes before how it joins
@@ -264,13 +320,37 @@ def override(preset: Preset, expressions: Iterable[str]) -> Preset:
     Raises:
         PresetError: an expression is none, changes nothing anywhere, or asks for what a preset cannot hold.
     """
-    data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
     for expression in expressions:
         keys, operator, value = _parse_override(expression)
+        if keys[0] == "sections" and len(keys) > 2 and keys[2] not in Section.model_fields:
+            preset = _override_section(preset, expression)
+            continue
+        data = preset.data()
         if not _assign(data, keys, operator, value):
             raise PresetError(f"--set {shown(expression)} matches nothing in the preset{_what_there_is(data, keys)}")
-        data = _validate(data, f"--set {shown(expression)}").model_dump(mode="json", by_alias=True, exclude_none=True)
-    return Preset.model_validate(data)
+        preset = _validate(data, f"--set {shown(expression)}")
+    return preset
+
+
+def _override_section(preset: Preset, expression: str) -> Preset:
+    """Change what a section's patch comes to; what equals the preset's own patch afterwards is inherited again."""
+    (_, chosen, *keys), operator, value = _parse_override(expression)
+    base = preset.patch.model_dump(mode="json", exclude_none=True)
+    sections, found = list(preset.sections), 0
+    named = [s for i, s in enumerate(sections) if chosen in ("*", str(i), s.name)]
+    labels = {section.label for section in named if section.label is not None}
+    for index, (section, own) in enumerate(zip(preset.sections, preset.section_patches(), strict=True)):
+        if section not in named and section.label not in labels:  # those of one label share a patch
+            continue
+        whole = own.model_dump(mode="json", exclude_none=True)
+        found += _assign(whole, keys, operator, value)
+        sections[index] = section.model_copy(update={"patch": changes_between(base, whole)})
+    if not found:
+        names = ", ".join(section.name or str(index) for index, section in enumerate(preset.sections))
+        there = f"the sections are {names}" if names else "the preset has no sections"
+        raise PresetError(f"--set {shown(expression)} matches nothing: {there}")
+    changed = preset.model_copy(update={"sections": tuple(sections)})
+    return _validate(changed.data(), f"--set {shown(expression)}")
 
 
 def _what_there_is(data: Any, keys: list[str]) -> str:
@@ -361,11 +441,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
 
 
-def difference(first: Patch, second: Patch) -> list[tuple[str, Any, Any]]:
-    """What differs between two patches: (key, value in the first, value in the second), None where one lacks it."""
-    old, new = (dict(_flatten(patch.model_dump(mode="json", exclude_none=True))) for patch in (first, second))
+def difference(first: Preset, second: Preset) -> list[tuple[str, Any, Any]]:
+    """What differs between two recipes: (key, value in the first, value in the second), None where one lacks it.
+
+    Sections are told by their names, or by their numbers where they have none.
+    """
+    old, new = dict(_told(first)), dict(_told(second))
     keys = [*old, *(key for key in new if key not in old)]
     return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def _told(preset: Preset) -> Iterable[tuple[str, Any]]:
+    yield from _flatten(preset.patch.model_dump(mode="json", exclude_none=True))
+    for index, section in enumerate(preset.sections):
+        yield from _flatten(section.model_dump(mode="json", exclude_none=True), f"sections.{section.name or index}")
 
 
 def _flatten(node: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from audioreactive.errors import Cancelled
 
 Advance = Callable[[int], None]
 """Says how many more units are done."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What the rooms say to the outside."""
 
@@ -33,6 +37,57 @@ class Silent:
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
         """Track nothing."""
         yield lambda count: None
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a stage of long work is."""
+
+    stage: str
+    """What is being done: listening, fitting, rendering, ..."""
+    done: int
+    total: int
+    unit: str
+    """What is counted, such as frame."""
+
+
+class Callback:
+    """Tells a function, and lets it cancel.
+
+    Args:
+        call: told each `Step`; where it returns False, the work is cancelled. What it raises is raised.
+    """
+
+    def __init__(self, call: Callable[[Step], object]) -> None:
+        self._call = call
+
+    def say(self, message: str) -> None:
+        """Remarks are for people at a terminal."""
+
+    @contextlib.contextmanager
+    def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
+        """Tell of the beginning, and of each step.
+
+        Raises:
+            Cancelled: the function returned False.
+        """
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if self._call(Step(stage, done, total, unit)) is False:
+                raise Cancelled(f"cancelled while {stage}, at {done} of {total}")
+
+        advance(0)
+        yield advance
+
+
+def as_progress(told: Progress | Callable[[Step], object] | None) -> Progress:
+    """What long work takes: a Progress as it is, a function wrapped, None for silence."""
+    if told is None:
+        return Silent()
+    return Callback(told) if not isinstance(told, Progress) else told
 
 
 def in_words(seconds: float) -> str:

@@ -31,7 +31,7 @@ from audioreactive.features import analyze_file
 from audioreactive.generators import open_generator
 from audioreactive.generators.devices import CPU_BATCH
 from audioreactive.patches.motion import motion
-from audioreactive.patches.randomizer import draw_patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.pipeline import song_seed
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ THREE_MINUTES = 180
 def candidates(features: Features, count: int) -> dict[int, Patch]:
     """Seed -> recipe, those that `render --best-of` draws."""
     first = song_seed(features.digest)
-    return {seed: draw_patch(seed) for seed in ((first + i) % 2**32 for i in range(count))}
+    return {seed: random_patch(seed) for seed in ((first + i) % 2**32 for i in range(count))}
 
 
 def timed(song: Path, generator: Generator, count: int) -> tuple[Features, dict[int, Patch], Choice, float]:

@@ -26,7 +26,7 @@ from audioreactive.generators import to_uint8
 from audioreactive.generators.devices import CPU_BATCH
 from audioreactive.generators.stylegan2 import StyleGAN2
 from audioreactive.patches.motion import motion
-from audioreactive.patches.schema import Patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.renderer import iter_frames
 from audioreactive.video import VideoSettings, VideoWriter
 from stylegan_ops import Generator
@@ -62,7 +62,7 @@ def main() -> None:
     features = analyze_file(DEMO_SONG, fps=Fraction(24))
     network = Generator.random(img_resolution=options.resolution, channel_base=options.channel_base, seed=0)
     generator = StyleGAN2(network)
-    patch = Patch.random(options.seed)
+    patch = random_patch(options.seed)
     inputs = motion(patch, features).on(generator)
     size = (generator.img_size[1], generator.img_size[0])
 

@@ -39,7 +39,7 @@ from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
 from audioreactive.patches.motion import Motion, motion
-from audioreactive.patches.randomizer import draw_around, draw_patch
+from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo, depth_slices
 from audioreactive.sheet import shrink
 
@@ -157,7 +157,7 @@ class Bench:
     def recipe(self, method: str, song: Song, seed: int) -> Motion:
         """What a recipe of this method makes of a song."""
         if method == "Randomizer":
-            return motion(draw_patch(seed), song.features)
+            return motion(random_patch(seed), song.features)
         hippo = Hippo(kind="hippo", name="it", motion_seed=seed)
         if method in LEARNED:
             trained = embeddable(self.stored(LEARNED[method]), 0)
@@ -273,7 +273,7 @@ class Bench:
         """Seconds that each synthesizer takes for a song of this length, features given, nothing rendered."""
         features = repeated(max(self.songs[1], key=lambda song: song.frames).features, seconds)
         model = read_model(self.stored(LEARNED["Self-supervised"]))
-        patch, hippo = draw_patch(1), draw_around(Hippo(kind="hippo", name="it"), 1)
+        patch, hippo = random_patch(1), draw_around(Hippo(kind="hippo", name="it"), 1)
         inputs = input_table(features)
 
         def randomizer() -> None:

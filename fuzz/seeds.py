@@ -21,8 +21,8 @@ import torch
 from audioreactive.ffmpeg import ffmpeg_path
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork, embeddable, write_model
-from audioreactive.patches.randomizer import draw_around
-from audioreactive.patches.schema import Hippo, Patch
+from audioreactive.patches.randomizer import draw_around, random_patch
+from audioreactive.patches.schema import Hippo
 from audioreactive.presets import MadeWith, RenderDefaults, preset_of, preset_text, shipped_presets
 from audioreactive.video import VideoSettings, VideoWriter
 from fuzz.targets import CORPUS
@@ -217,7 +217,7 @@ def presets(folder: Path) -> None:
     for name, path in shipped_presets().items():
         if path.stat().st_size < 4096:
             (folder / f"{name}.toml").write_bytes(path.read_bytes())
-    drawn = (preset_of(Patch.random(seed), made_with=MadeWith(seed=seed), render=RATE) for seed in range(1000))
+    drawn = (preset_of(random_patch(seed), made_with=MadeWith(seed=seed), render=RATE) for seed in range(1000))
     texts = (text for text in map(preset_text, drawn) if len(text) < 4096)
     for number, text in enumerate(islice(texts, 3)):
         (folder / f"drawn{number}.toml").write_text(text)

@@ -13,8 +13,8 @@ import pytest
 from audioreactive.commands import COMMANDS, group
 from audioreactive.features import FEATURES
 from audioreactive.patches.knobs import Knobs
-from audioreactive.patches.randomizer import draw_around
-from audioreactive.patches.schema import Hippo, Patch
+from audioreactive.patches.randomizer import draw_around, random_patch
+from audioreactive.patches.schema import Hippo
 from audioreactive.presets import load_preset, override, parse_preset, preset_of, shipped_presets
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +104,7 @@ def shown_knobs() -> list[list[str]]:
 
 SOME_PRESETS = [
     *(load_preset(name) for name in shipped_presets()),
-    *(preset_of(Patch.random(seed)) for seed in range(40)),
+    *(preset_of(random_patch(seed)) for seed in range(40)),
     preset_of(draw_around(Hippo(kind="hippo", name="hippo"), 5)),
 ]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioreactive.errors import PresetError
-from audioreactive.patches.schema import Patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.presets import (
     MadeWith,
     RenderDefaults,
@@ -21,14 +21,14 @@ from audioreactive.presets import (
     shipped_presets,
 )
 
-PRESET = preset_of(Patch.random(1), made_with=MadeWith(seed=1), render=RenderDefaults(fps="24000/1001"))
+PRESET = preset_of(random_patch(1), made_with=MadeWith(seed=1), render=RenderDefaults(fps="24000/1001"))
 LOOPS = [i for i, s in enumerate(PRESET.noise.sequences) if s.strategy == "loop"]
 
 
 @given(seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=25)
 def test_text_and_preset_are_the_same(seed: int) -> None:
-    preset = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+    preset = preset_of(random_patch(seed), made_with=MadeWith(seed=seed))
     assert parse_preset(preset_text(preset), "it") == preset
 
 

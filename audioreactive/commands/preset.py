@@ -23,12 +23,19 @@ def command() -> None:
 @click.option("--preset", metavar="NAME|FILE", help="Start from this preset instead of a seed.")
 @knob_options
 @set_option
+@click.option(
+    "--sections",
+    type=PATH,
+    metavar="SONG",
+    help="Give each part of this song motion of its own; a part that returns, the same.",
+)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="Write a .toml file. [default: to the terminal]")
 @overwrite_option
 def new(
     seed: int | None,
     preset: str | None,
     overrides: tuple[str, ...],
+    sections: Path | None,
     output: Path | None,
     overwrite: bool,
     **knobs: float,
@@ -38,19 +45,26 @@ def new(
     \b
     audioreactive preset new --seed 42 -o mine.toml
     audioreactive preset new --preset pulse --motion 0.5 --texture 2 -o calmer.toml
+    audioreactive preset new --seed 42 --sections song.mp3 -o song.toml
     """
+    from audioreactive.features.form import song_form
     from audioreactive.files import check_name
     from audioreactive.patches.knobs import Knobs
-    from audioreactive.patches.schema import Patch
+    from audioreactive.patches.randomizer import draw_sections, random_patch
+    from audioreactive.pipeline import DEFAULT_FPS, listen
     from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_text, save_preset
 
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
     if seed is not None:
-        start = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
+        start = preset_of(random_patch(seed), made_with=MadeWith(seed=seed))
     else:
         start = load_preset(str(preset))
-    made = Knobs(**knobs)(override(start, overrides))
+    made = override(start, overrides).mapped(Knobs(**knobs))
+    if sections is not None:
+        features = listen(sections, fps=DEFAULT_FPS)
+        drawn = draw_sections(made.patch, song_form(features), features.fps, seed=seed or 0)
+        made = made.model_copy(update={"sections": drawn, "schema_version": 2})
     if output is None:
         click.echo(preset_text(made), nl=False)
         return
@@ -79,7 +93,7 @@ def diff(first: str, second: str) -> int:
     """Print what differs between two presets; exits with 1 if anything does, like diff."""
     from audioreactive.presets import difference, load_preset
 
-    changes = difference(load_preset(first).patch, load_preset(second).patch)
+    changes = difference(load_preset(first), load_preset(second))
     for key, old, new in changes:
         click.echo(f"{key}: {_shown(old)} -> {_shown(new)}")
     return 1 if changes else 0

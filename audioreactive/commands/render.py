@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from audioreactive.generators import Fit, LoadedGenerator
     from audioreactive.generators.devices import Precision
     from audioreactive.pipeline import Plan, Recipe
+    from audioreactive.presets import Preset
     from audioreactive.production import RenderSettings
     from audioreactive.video import VideoEncoder
 
@@ -200,14 +201,6 @@ def command(
     from audioreactive.video import check_output
 
     jobs = _inputs_and_outputs(songs, demo, output)
-    if preset is not None and seed is not None:
-        raise click.UsageError("--seed draws a preset, and --preset gives one: leave one of them out")
-    if preset is not None and best_of is not None:
-        raise click.UsageError("--best-of draws presets, and --preset gives one: leave one of them out")
-    if synthesizer is not None and best_of is not None:
-        raise click.UsageError(
-            "--best-of draws the Randomizer's presets, and --synthesizer makes the motion: choose one"
-        )
     if workers is not None and cluster is not None:
         raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
     if save_preset is not None and len(jobs) > 1:
@@ -365,6 +358,13 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
     return list(zip(songs, outputs, strict=True))
 
 
+def _contents(preset: Preset) -> str:
+    """How much there is in a preset."""
+    patch, sections = preset.patch, len(preset.sections)
+    counted = f"{len(patch.latents.sequences)} latent and {len(patch.noise.sequences)} noise sequences"
+    return counted + (f", {sections} section{'s' * (sections > 1)}" if sections else "")
+
+
 def describe(plan: Plan, output: Path) -> str:
     """What would be rendered, for a person."""
     features, canvas, preset = plan.features, plan.canvas, plan.preset
@@ -376,9 +376,9 @@ def describe(plan: Plan, output: Path) -> str:
     fps = plan.encoding.settings.fps
     rows = {
         "song": f"{plan.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
-        "preset": f"{drawn}: {len(preset.latents.sequences)} latent and {len(preset.noise.sequences)} noise sequences",
+        "preset": f"{drawn}: {_contents(preset)}",
         "hears": ", ".join((*preset.feature_names(), *(f"sections of {n}" for n in preset.segmentation_names()))),
-        "palette": f"{len(preset.palette.seeds)} vectors, truncation {preset.palette.truncation:g}",
+        "palette": "; ".join(f"{len(p.seeds)} vectors, truncation {p.truncation:g}" for p in preset.palettes()),
         "model": f"{plan.loaded.source.name}, {width}x{height}",
         "picture": f"{canvas.size[0]}x{canvas.size[1]} from {canvas.frame_size[0]}x{canvas.frame_size[1]}",
         "frames": f"{plan.start} to {plan.stop - 1} at {fps} a second",

@@ -114,12 +114,12 @@ def command(
 
 
 def _patches(seeds: tuple[int, ...] | None, presets: tuple[str, ...]) -> list[tuple[str, Patch]]:
-    from audioreactive.patches.schema import Patch
+    from audioreactive.patches.randomizer import random_patch
     from audioreactive.presets import load_preset, shipped_presets
 
     names = [name for preset in presets for name in (shipped_presets() if preset == "all" else [preset])]
     patches = [(name, load_preset(name).patch) for name in names]
-    patches += [(str(seed), Patch.random(seed)) for seed in seeds or ()]
+    patches += [(str(seed), random_patch(seed)) for seed in seeds or ()]
     if not 1 <= len(patches) <= MOST_TILES:
         raise click.UsageError(f"give --seeds or --preset, 1 to {MOST_TILES} of them together, not {len(patches)}")
     return patches

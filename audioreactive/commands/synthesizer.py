@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from audioreactive.patches.schema import Synthesizer
-
-HIPPO = "hippo"
 
 
 def choose_synthesizer(
@@ -22,8 +19,6 @@ def choose_synthesizer(
         click.UsageError: options that do not go together.
         SynthesizerError: the file is none that was trained here.
     """
-    from audioreactive.patches.schema import Hippo
-
     if name is None:
         if preset is None and (motion_seed is not None or weights):
             given = "--motion-seed" if motion_seed is not None else "--weight"
@@ -34,13 +29,9 @@ def choose_synthesizer(
             "--preset and --synthesizer both make the motion: give one of them. A preset calls a synthesizer by a "
             "sequence of its own (docs/learn.md)"
         )
-    if name == HIPPO:
-        return Hippo(kind="hippo", name=HIPPO, motion_seed=motion_seed or 0, weights=dict(weights))
-    if weights:
-        raise click.UsageError("--weight is for hippo; a trained synthesizer learned its weights in training")
-    from audioreactive.learn.model_file import embeddable
+    from audioreactive.learn.named import named_synthesizer
 
-    return embeddable(Path(name), motion_seed or 0)
+    return named_synthesizer(name, motion_seed=motion_seed or 0, weights=dict(weights))
 
 
 def motion_overrides(

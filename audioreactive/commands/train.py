@@ -96,8 +96,9 @@ if TYPE_CHECKING:
 @quiet_option
 def command(
     music: Path, output: Path, supervised: bool, lessons: int, lessons_before: int | None, best_of: int,
-    kind: str, depth: int, decoder: str, residual: bool, examples: int, batch: int, learning_rate: float, correction: float, calm: float, pace: float,
-    weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
+    kind: str, depth: int, decoder: str, residual: bool, examples: int, batch: int, learning_rate: float,
+    correction: float, calm: float, pace: float, weights: tuple[tuple[str, float], ...], seed: int,
+    model: Path | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a synthesizer on a folder of music.
 
@@ -121,9 +122,9 @@ def command(
     progress = progress_for(quiet)
     plan = Plan(
         kind=kind,  # type: ignore[arg-type]
-        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons_before or lessons,
-        best_of=best_of, examples=examples, batch=batch, learning_rate=learning_rate, correction=correction,
-        calm=calm, pace=pace, weights=dict(weights), seed=seed,
+        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised,
+        lessons=lessons_before or lessons, best_of=best_of, examples=examples, batch=batch,
+        learning_rate=learning_rate, correction=correction, calm=calm, pace=pace, weights=dict(weights), seed=seed,
     )  # fmt: skip
     mapper = None
     if plan.learned_decoder:

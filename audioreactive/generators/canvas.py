@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from audioreactive.errors import RenderError, did_you_mean, shown
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from audioreactive.generators.protocol import Generator
 
 Fit = Literal["widen", "crop", "pad", "stretch"]
@@ -44,14 +47,45 @@ DRAFT_SIDE = 480
 
 @dataclass(frozen=True)
 class Canvas:
-    """How the generator's frames become the finished picture."""
+    """How the generator's frames become the finished picture: scaled, then cropped or framed in black."""
 
     frame_size: tuple[int, int]
     """(width, height) of the generator's frames."""
     size: tuple[int, int]
     """(width, height) of the finished picture."""
-    filters: str
-    """ffmpeg filters from one to the other; empty where they are the same."""
+    scaled: tuple[int, int]
+    """(width, height) that frames are scaled to: as large as the picture, or larger on one side, or smaller."""
+
+    @property
+    def filters(self) -> str:
+        """Ffmpeg filters from the frames to the picture; empty where they are the same."""
+        width, height = self.size
+        parts = []
+        if self.scaled != self.frame_size:
+            parts.append(f"scale={self.scaled[0]}:{self.scaled[1]}:flags=lanczos+accurate_rnd+full_chroma_int+bitexact")
+        if self.scaled[0] < width or self.scaled[1] < height:
+            parts.append(f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2:black")
+        elif self.scaled != self.size:
+            parts.append(f"crop={width}:{height}")
+        return ",".join(parts)
+
+    def finished(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(n, h, w, 3) frames of the generator -> finished pictures, by the same steps as `filters`."""
+        import numpy as np
+        from PIL import Image
+
+        if not self.filters:
+            return frames
+        if self.scaled != self.frame_size:
+            scaled = [Image.fromarray(frame).resize(self.scaled, Image.Resampling.LANCZOS) for frame in frames]
+            frames = np.stack([np.asarray(picture) for picture in scaled])
+        (width, height), (across, down) = self.size, self.scaled
+        if across < width or down < height:
+            left, top = (width - across) // 2, (height - down) // 2
+            room = ((0, 0), (top, height - down - top), (left, width - across - left), (0, 0))
+            return np.pad(frames, room)
+        left, top = (across - width) // 2, (down - height) // 2
+        return frames[:, top : top + height, left : left + width]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -95,31 +129,21 @@ def plan_canvas(
     if fit == "widen":
         height, width = generator.widened((wanted[1], wanted[0]))
     frame = (width, height)
-    return Canvas(frame, wanted, _filters(frame, wanted, fit))
+    return Canvas(frame, wanted, _scaled(frame, wanted, fit))
 
 
 def draft_canvas(canvas: Canvas, fit: Fit) -> Canvas:
     """The same picture, no larger than a draft, with even sides; the generator paints what it would have painted."""
     share = min(DRAFT_SIDE / max(canvas.size), 1)
     width, height = (max(2 * round(side * share / 2), 2) for side in canvas.size)
-    return replace(canvas, size=(width, height), filters=_filters(canvas.frame_size, (width, height), fit))
+    return replace(canvas, size=(width, height), scaled=_scaled(canvas.frame_size, (width, height), fit))
 
 
-def _filters(frame: tuple[int, int], size: tuple[int, int], fit: Fit) -> str:
-    if frame == size:
-        return ""
-    width, height = size
+def _scaled(frame: tuple[int, int], size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """(width, height) to which a frame is scaled, so that it fills a picture of `size`, or fits into it."""
+    if fit == "stretch" or frame == size:
+        return size
     ratios = size[0] / frame[0], size[1] / frame[1]
-    if fit == "stretch":
-        return _scale(width, height)
     scale = min(ratios) if fit == "pad" else max(ratios)
-    scaled = (max(round(frame[0] * scale), 1), max(round(frame[1] * scale), 1))
-    if fit == "pad":
-        return f"{_scale(*scaled)},pad={width}:{height}:(ow-iw)/2:(oh-ih)/2:black"
-    scaled = (max(scaled[0], width), max(scaled[1], height))
-    scaling = f"{_scale(*scaled)}," if scaled != frame else ""
-    return f"{scaling}crop={width}:{height}"
-
-
-def _scale(width: int, height: int) -> str:
-    return f"scale={width}:{height}:flags=lanczos+accurate_rnd+full_chroma_int+bitexact"
+    across, down = (max(round(side * scale), 1) for side in frame)
+    return (across, down) if fit == "pad" else (max(across, size[0]), max(down, size[1]))

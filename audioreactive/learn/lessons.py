@@ -22,7 +22,7 @@ from audioreactive.learn.losses import ENVELOPES, OwnLatents
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.noise import NoiseSequence
-from audioreactive.patches.randomizer import draw_patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
 from audioreactive.progress import Progress, Silent
 
@@ -51,7 +51,7 @@ def curate(
             heard, _ = sound_tables(song.features)
             kept = []
             for _ in range(each):
-                drawn = [motion(draw_patch(seed + i), song.features) for i in range(best_of)]
+                drawn = [motion(random_patch(seed + i), song.features) for i in range(best_of)]
                 scores = [motion_score(each, heard, song.features.fps) for each in drawn]
                 kept.append(drawn[int(np.argmax(scores))])
                 seed += best_of

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from audioreactive.patches.schema import Envelope, LatentSequence, NoiseSequence
 
-SomePatch = TypeVar("SomePatch", bound=Patch)
 Model = TypeVar("Model", bound=BaseModel)
 
 LARGEST_FACTOR: Final = 4.0
@@ -77,10 +76,10 @@ class Knobs:
         values = {knob.name: getattr(self, knob.name) for knob in fields(self)}
         return {name: value for name, value in values.items() if value != 1}
 
-    def __call__(self, patch: SomePatch) -> SomePatch:
+    def __call__(self, patch: Patch) -> Patch:
         """The patch, with every knob turned."""
         for name, factor in self.turned.items():
-            patch = TURN[name](patch, factor)  # type: ignore[assignment]
+            patch = TURN[name](patch, factor)
         return patch
 
     def idle(self, patch: Patch) -> tuple[str, ...]:
@@ -88,24 +87,24 @@ class Knobs:
         return tuple(name for name, factor in self.turned.items() if TURN[name](patch, factor) == patch)
 
 
-def turn_motion(patch: SomePatch, factor: float) -> SomePatch:
+def turn_motion(patch: Patch, factor: float) -> Patch:
     """Let all depth groups move so many times as far about their averages."""
     deep, middle, shallow = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
     return _with(patch, latents=_with(patch.latents, reach=(deep, middle, shallow)))
 
 
-def turn_colour(patch: SomePatch, factor: float) -> SomePatch:
+def turn_colour(patch: Patch, factor: float) -> Patch:
     """Let the shallow depth group, colours and fine details, move so many times as far about its average."""
     deep, middle, shallow = patch.latents.reach
     return _with(patch, latents=_with(patch.latents, reach=(deep, middle, min(shallow * factor, MOST_REACH))))
 
 
-def turn_texture(patch: SomePatch, factor: float) -> SomePatch:
+def turn_texture(patch: Patch, factor: float) -> Patch:
     """Make the noise so many times as strong."""
     return _with(patch, noise=_with(patch.noise, strength=min(patch.noise.strength * factor, MOST_NOISE)))
 
 
-def turn_beat(patch: SomePatch, factor: float) -> SomePatch:
+def turn_beat(patch: Patch, factor: float) -> Patch:
     """Let what listens to hits and the pulse act so many times as strongly; what else it hears stays as it is."""
 
     def stronger(sequence: Any) -> Any:
@@ -122,7 +121,7 @@ def turn_beat(patch: SomePatch, factor: float) -> SomePatch:
     return _with(patch, latents=latents, noise=noise)
 
 
-def turn_speed(patch: SomePatch, factor: float) -> SomePatch:
+def turn_speed(patch: Patch, factor: float) -> Patch:
     """Let loops, blends and the slow curves of the bases run so many times as fast."""
 
     def faster(sequence: LatentSequence | NoiseSequence) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from audioreactive.errors import RenderError
-from audioreactive.generators import Canvas, plan_canvas
+from audioreactive.generators import Canvas, parse_size, plan_canvas
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
 from audioreactive.patches.noise import NoiseSequence, Window, faded, noise_motion
 from audioreactive.patches.schema import DEPTHS
@@ -74,7 +74,7 @@ class Motion:
         generator: Generator,
         palette: torch.Tensor | None = None,
         *,
-        size: tuple[int, int] | None = None,
+        size: str | tuple[int, int] | None = None,
         fit: Fit = "widen",
     ) -> Inputs:
         """What this generator is fed.
@@ -82,14 +82,15 @@ class Motion:
         Args:
             generator: the generator.
             palette: vectors (P, L, W) to move between; None: the palette's seeds, mapped.
-            size: (width, height) of the pictures; None: the generator's own.
+            size: (width, height) of the pictures, or text such as "1280x720" or "1080p"; None: the generator's own.
             fit: how another aspect ratio is filled.
 
         Raises:
             RenderError: the generator has no such class, or cannot make such a picture.
         """
         vectors = self.vectors(generator) if palette is None else palette.to(generator.device)
-        canvas = plan_canvas(generator, size=size, fit=fit, even=(False, False))
+        wanted = parse_size(size) if isinstance(size, str) else size
+        canvas = plan_canvas(generator, size=wanted, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
         noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device)
         return Inputs(Latents(self.latents, vectors), noise, canvas)

@@ -21,11 +21,14 @@ from audioreactive.features.names import (
     split_name,
 )
 from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Patch
+from audioreactive.patches.sections import Section, changes_between
 from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
+    from audioreactive.features.form import FormSection
     from audioreactive.patches.schema import Depth, Synthesizer
 
 Choice = TypeVar("Choice")
@@ -41,6 +44,8 @@ SECTION_SMOOTH = 1.0
 """Seconds over which those pictures change: sudden ones outshine the synthesizer's motion."""
 SYNTHESIZER_INTENSITY = 1.5
 """Of its motion, of which 2 is all: three quarters correlate as well, and go a fifth less far."""
+SECTION_FADE = 0.5
+"""Bars of the cross-fade into a drawn section: two beats, about the bar line."""
 SEQUENCES = range(5, 16)
 """5 to 15 sub-sequences, the thesis' choice."""
 
@@ -82,9 +87,40 @@ class Draws:
         return tuple(int(order[i % size]) for i in range(count))
 
 
-def draw_patch(seed: int) -> Patch:
+def random_patch(seed: int) -> Patch:
     """Draw the patch of this seed, any non-negative integer."""
     return Patch.model_validate({"palette": _palette(seed), "latents": _latents(seed), "noise": _noise(seed)})
+
+
+def draw_sections(patch: Patch, form: Sequence[FormSection], fps: Fraction, *, seed: int) -> tuple[Section, ...]:
+    """Sections for a song's form: the first kind of part keeps the patch, each other kind gets one of its own.
+
+    Args:
+        patch: the preset's own.
+        form: the song's parts, as `features.form.song_form` hears them.
+        fps: frames a second that the form counts in.
+        seed: of the drawn patches, together with each part's label.
+    """
+    base = patch.model_dump(mode="json", exclude_none=True)
+    times: dict[str, int] = {}
+    sections: list[Section] = []
+    for part in form:
+        times[part.label] = times.get(part.label, 0) + 1
+        first = times[part.label] == 1
+        changes = {}
+        if first and part.label != form[0].label:
+            own = random_patch(int(named_stream(f"audioreactive section {seed} {part.label}").randint(2**32)))
+            changes = changes_between(base, own.model_dump(mode="json", exclude_none=True))
+        sections.append(
+            Section(
+                name=part.label if first else f"{part.label}{times[part.label]}",
+                label=part.label,
+                start=round(float(part.start / fps), 3),
+                crossfade_bars=SECTION_FADE if sections else None,
+                patch=changes,
+            )
+        )
+    return tuple(sections)
 
 
 def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:

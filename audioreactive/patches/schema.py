@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +24,9 @@ from audioreactive.features.names import (
     is_univariate,
     split_name,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Depth = Literal["deep", "middle", "shallow"]
 DEPTHS: tuple[Depth, ...] = ("deep", "middle", "shallow")
@@ -102,12 +105,17 @@ class Part(BaseModel):
         """Name what is allowed when a person mistypes a key; pydantic alone says only that it is forbidden."""
         if isinstance(data, dict):
             known = [field.alias or name for name, field in cls.model_fields.items()]
-            for key in data:
-                if key not in known and key not in cls.model_fields:
-                    close = get_close_matches(str(key), known, 1)
-                    guess = f" (did you mean {close[0]!r}?)" if close else ""
-                    raise ValueError(f"unknown key {shown(key)}{guess}; the keys here are {', '.join(known)}")
+            check_keys([key for key in data if key not in cls.model_fields], known)
         return data
+
+
+def check_keys(keys: Iterable[object], known: Sequence[str]) -> None:
+    """Raise ValueError at the first key that is not known, with the one that may have been meant."""
+    for key in keys:
+        if key not in known:
+            close = get_close_matches(str(key)[:100], known, 1)
+            guess = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"unknown key {shown(key)}{guess}; the keys here are {', '.join(known)}")
 
 
 class Envelope(Part):
@@ -350,13 +358,6 @@ class Patch(Part):
                 known = f"there are {', '.join(names)}" if names else "the patch has none"
                 raise ValueError(f"a sequence calls the synthesizer {name!r}, and {known}: add [[synthesizers]]")
         return self
-
-    @classmethod
-    def random(cls, seed: int) -> Patch:
-        """The patch that the Randomizer draws from this seed (section 4.1)."""
-        from audioreactive.patches.randomizer import draw_patch
-
-        return draw_patch(seed)
 
     def envelopes(self) -> list[Envelope]:
         """Every envelope in use, in order."""

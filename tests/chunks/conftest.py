@@ -18,7 +18,7 @@ from audioreactive.chunks.plan import plan_chunks
 from audioreactive.chunks.scene import ModelFile, Scene, file_digest
 from audioreactive.patches.latents import latent_weights, make_palette
 from audioreactive.patches.noise import noise_motion
-from audioreactive.patches.schema import Patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.video import VideoSettings, output_format, read_frames
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 from stylegan_ops import load_generator
@@ -38,7 +38,7 @@ def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_small_model(path)
-    generator, features, patch = load_generator(path), make_features(4), Patch.random(5)
+    generator, features, patch = load_generator(path), make_features(4), random_patch(5)
     palette = make_palette(patch.palette, generator)
     return Scene(
         model=ModelFile(path, file_digest(path)),

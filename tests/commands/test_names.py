@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from audioreactive.patches.schema import Patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.presets import load_preset, preset_of, save_preset
 from audioreactive.video import probe
 
@@ -37,7 +37,7 @@ def test_every_file_of_a_render_may_have_any_name(call, song, model, tmp_path, m
     is_text = stem.encode(errors="replace").decode() == stem
     called = stem if is_text else "plain"  # safetensors' own reader takes no other names
     shutil.copy(model, f"{called}.safetensors")
-    save_preset(preset_of(Patch.random(1)), Path(f"{stem}.toml"))
+    save_preset(preset_of(random_patch(1)), Path(f"{stem}.toml"))
     result = call(
         "render", f"--model={called}.safetensors", f"--preset={stem}.toml", f"--stem=drums={stem}.wav",
         f"--save-preset={stem}.saved.toml", "--duration=0.1", "-q", f"--output={stem}.mkv", "--", f"{stem}.wav",

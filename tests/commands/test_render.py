@@ -297,7 +297,7 @@ def test_python_renders_too(song, model, tmp_path) -> None:
     settings = audioreactive.RenderSettings(duration=Fraction(1, 2))
     out = audioreactive.render(song, tmp_path / "a.mkv", model=model, preset="tides", settings=settings)
     assert (out.frames, out.preset.palette) == (12, load_preset("tides").palette)
-    patch = audioreactive.Patch.random(1)
+    patch = audioreactive.random_patch(1)
     audioreactive.render(song, tmp_path / "b.mkv", model=model, patch=patch, settings=settings)
     assert load_preset(str(tmp_path / "b.mkv")).patch == patch
     with pytest.raises(audioreactive.AudioReactiveError, match="not several"):

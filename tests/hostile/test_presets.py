@@ -12,7 +12,7 @@ from support import make_features
 
 from audioreactive.errors import PresetError, RenderError, printable, shown
 from audioreactive.patches.latents import latent_weights
-from audioreactive.patches.schema import Patch
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.presets import LARGEST_PRESET, MadeWith, Preset, load_preset, parse_preset, preset_of, preset_text
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_text_that_a_terminal_would_obey_is_written_in_escapes() -> None:
 
 
 def test_a_model_whose_name_is_no_text_is_written_down() -> None:
-    preset = preset_of(Patch.random(1), made_with=MadeWith(model=os.fsdecode(b"a\xff.pkl")))
+    preset = preset_of(random_patch(1), made_with=MadeWith(model=os.fsdecode(b"a\xff.pkl")))
     again = parse_preset(preset_text(preset), "it")
     assert again.made_with is not None and again.made_with.model == "a?.pkl"
 
@@ -143,7 +143,7 @@ def test_a_table_beyond_memory_is_refused_before_it_is_made() -> None:
     features = make_features()
     long = type(features)(**{**vars(features), "frames": 6 * 3600 * 240})
     with pytest.raises(RenderError, match=r"5184000 frames of a palette of 1024 vectors need a table of 59\.3 GiB"):
-        latent_weights(Patch.random(1).latents, long, 1024)
+        latent_weights(random_patch(1).latents, long, 1024)
 
 
 EXTREME = {

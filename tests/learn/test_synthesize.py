@@ -17,7 +17,7 @@ from audioreactive.learn.synthesize import synthesized
 from audioreactive.learn.tables import centred, to_rate
 from audioreactive.patches.latents import latent_weights
 from audioreactive.patches.noise import make_noise, noise_motion
-from audioreactive.patches.randomizer import draw_around
+from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo, LatentPatch, Patch, envelopes_name
 from audioreactive.presets import parse_preset, preset_of, preset_text
 
@@ -40,7 +40,7 @@ def test_the_envelopes_stand_among_the_features() -> None:
     assert table.dtype == np.float32
     assert 0 <= table.min() < table.max() <= 1
     np.testing.assert_allclose(table.mean(0), 0.5, atol=0.1)
-    assert synthesized(Patch.random(1), features) is features
+    assert synthesized(random_patch(1), features) is features
     with pytest.raises(FeatureError, match=r"synthesizer\.hippo"):
         latent_weights(PATCH.latents, features, 24)
 
@@ -110,11 +110,11 @@ def test_a_preset_holds_the_synthesizer() -> None:
     text = preset_text(preset)
     assert "[[synthesizers]]" in text
     assert parse_preset(text, "it").patch == PATCH
-    assert "synthesizers" not in preset_text(preset_of(Patch.random(1)))
+    assert "synthesizers" not in preset_text(preset_of(random_patch(1)))
 
 
 def test_a_recipe_may_mix_it_with_others() -> None:
-    data = Patch.random(5).model_dump()
+    data = random_patch(5).model_dump()
     data["synthesizers"] = [HIPPO.model_dump()]
     sequence = {"strategy": "synthesizer", "synthesizer": "hippo", "vectors": [0, 1, 2], "depth": ["middle"]}
     plain = Patch.model_validate(data)

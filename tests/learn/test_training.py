@@ -20,7 +20,7 @@ from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_
 from audioreactive.learn.lessons import curate, given_motion
 from audioreactive.learn.training import Plan, Training, gather, train
 from audioreactive.patches.latents import latent_weights
-from audioreactive.patches.randomizer import draw_patch
+from audioreactive.patches.randomizer import random_patch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +172,7 @@ def test_the_recipe_to_imitate_is_the_one_that_best_of_would_choose() -> None:
     heard, _ = sound_tables(song.features)
     ((first, second),) = curate([song], 2, best_of=4, seed=16)
     for lesson, seeds in ((first, range(16, 20)), (second, range(20, 24))):
-        best = max(map(draw_patch, seeds), key=lambda patch: motion_score(patch, song.features, heard))
+        best = max(map(random_patch, seeds), key=lambda patch: motion_score(patch, song.features, heard))
         assert lesson.palette == best.palette
         np.testing.assert_array_equal(lesson.weights, latent_weights(best.latents, song.features, 24))
 

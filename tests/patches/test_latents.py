@@ -12,7 +12,8 @@ from support import make_features
 
 from audioreactive.errors import FeatureError, RenderError
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
-from audioreactive.patches.schema import LatentPatch, Palette, Patch
+from audioreactive.patches.randomizer import random_patch
+from audioreactive.patches.schema import LatentPatch, Palette
 
 PALETTE = np.random.RandomState(2).randn(6, 14, 5).astype(np.float32)  # [P, L, W]
 
@@ -96,7 +97,7 @@ def test_vividness_restores_the_spread_and_keeps_the_sum(features) -> None:
 @settings(deadline=None, max_examples=25)
 def test_every_drawn_patch_gives_finite_weights_that_sum_to_one(seed: int) -> None:
     features = make_features(seconds=2)
-    weights = latent_weights(Patch.random(seed).latents, features, 24)
+    weights = latent_weights(random_patch(seed).latents, features, 24)
     assert weights.shape == (48, 3, 24)
     np.testing.assert_allclose(weights.sum(axis=2), 1, rtol=0, atol=1e-4)
     assert np.abs(weights).max() < 10
@@ -104,19 +105,19 @@ def test_every_drawn_patch_gives_finite_weights_that_sum_to_one(seed: int) -> No
 
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_a_patch_works_with_a_palette_of_any_size(size: int) -> None:
-    weights = latent_weights(Patch.random(3).latents, make_features(seconds=1), size)
+    weights = latent_weights(random_patch(3).latents, make_features(seconds=1), size)
     assert weights.shape == (24, 3, size)
     assert np.isfinite(weights).all()
 
 
 def test_one_frame_is_enough() -> None:
-    weights = latent_weights(Patch.random(3).latents, make_features(seconds=0.04), 24)
+    weights = latent_weights(random_patch(3).latents, make_features(seconds=0.04), 24)
     assert weights.shape[0] == 1
     assert np.isfinite(weights).all()
 
 
 def test_batches_agree_with_the_whole_and_hold_the_last_frame(features) -> None:
-    latents = Latents(latent_weights(Patch.random(1).latents, features, 6), torch.from_numpy(PALETTE))
+    latents = Latents(latent_weights(random_patch(1).latents, features, 6), torch.from_numpy(PALETTE))
     whole = latents.frames(0, features.frames)
     torch.testing.assert_close(latents.frames(40, 44), whole[40:44], rtol=0, atol=1e-6)
     tail = latents.frames(features.frames - 1, features.frames + 3)

@@ -1,0 +1,311 @@
+"""The program for a notebook or a script: every stage a function that takes what people write.
+
+    import audioreactive as ar
+
+    features = ar.analyze_file("song.mp3", fps=24)
+    patch = ar.random_patch(42)
+    generator = ar.load_generator()
+    inputs = ar.motion(patch, features).on(generator, size="1280x720")
+    frames = ar.render_frames(generator, inputs, 0, 100)
+
+Paths may be text, frame rates numbers or text ("30000/1001"), sizes text ("1280x720", "1080p") or (width, height),
+times seconds or text ("1:20").
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from audioreactive.errors import AudioReactiveError, RenderError, did_you_mean, shown
+from audioreactive.exact import exact_time
+from audioreactive.generators import FITS, open_generator, parse_size
+from audioreactive.generators.devices import PRECISIONS
+from audioreactive.patches.knobs import Knobs
+from audioreactive.pipeline import Recipe, make_motion, parse_frame_rate, plan_render, prepare
+from audioreactive.production import RenderSettings, produce
+from audioreactive.progress import as_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.features.names import BeatTracker
+    from audioreactive.generators import Fit, Generator
+    from audioreactive.generators.devices import Precision
+    from audioreactive.patches.motion import Inputs, Motion
+    from audioreactive.patches.schema import Patch, Synthesizer
+    from audioreactive.presets import Preset
+    from audioreactive.production import Rendered
+    from audioreactive.progress import Progress, Step
+    from audioreactive.video import VideoEncoder
+
+    Number = int | float | str | Fraction
+    ProgressLike = Progress | Callable[[Step], object]
+    SizeLike = str | tuple[int, int]
+
+Choice = TypeVar("Choice", bound=str)
+
+
+def load_generator(
+    model: Path | str | None = None, *, device: str = "auto", precision: Precision = "auto"
+) -> Generator:
+    """A generator, ready to run.
+
+    Args:
+        model: a StyleGAN2 model file of any kind; None: the model that ships.
+        device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, ...
+        precision: auto, fp32, bf16 or fp16.
+
+    Raises:
+        RenderError: the device cannot be used.
+        StyleGANError: the file holds no model.
+    """
+    return open_generator(
+        None if model is None else Path(model), device=device, precision=_one_of("precision", precision, PRECISIONS)
+    ).generator
+
+
+def motion(recipe: Patch | Preset, features: Features, *, progress: ProgressLike | None = None) -> Motion:
+    """All that moves when the recipe meets the song, without a model yet.
+
+    Args:
+        recipe: a patch, or a preset with its sections. Its synthesizers are fitted or run, which may take a minute.
+        features: what was heard; their frame rate is the motion's.
+        progress: told how far it is.
+
+    Raises:
+        RenderError: the tables would not fit in memory.
+        SynthesizerError: nothing can be fitted to the song.
+        FeatureError: the recipe uses a feature that was not analysed.
+    """
+    return make_motion(recipe, features, as_progress(progress))
+
+
+def iter_frames(
+    generator: Generator, inputs: Inputs, start: int = 0, stop: int | None = None, *, batch: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames start to stop - 1 in batches, (n, h, w, 3) uint8 RGB, in the size that the inputs were made for.
+
+    Args:
+        generator: the one that the inputs were made for.
+        inputs: what it is fed: `motion(...).on(generator)`.
+        start: first frame.
+        stop: one past the last; None: to the end.
+        batch: frames computed at once; None: what suits the generator.
+    """
+    from audioreactive.renderer import iter_frames
+
+    width, height = inputs.canvas.frame_size
+    for frames in iter_frames(generator.resized((height, width)), inputs, start, stop, batch=batch):
+        yield inputs.canvas.finished(frames)
+
+
+def render_frames(
+    generator: Generator, inputs: Inputs, start: int = 0, stop: int | None = None, *, batch: int | None = None
+) -> NDArray[np.uint8]:
+    """As `iter_frames`, all at once: (stop - start, h, w, 3) uint8 RGB."""
+    batches = list(iter_frames(generator, inputs, start, stop, batch=batch))
+    if batches:
+        return np.concatenate(batches)
+    width, height = inputs.canvas.size
+    return np.zeros((0, height, width, 3), np.uint8)
+
+
+def render(
+    song: Path | str,
+    output: Path | str | None = None,
+    *,
+    model: Path | str | None = None,
+    preset: Preset | Path | str | None = None,
+    patch: Patch | None = None,
+    seed: int | None = None,
+    best_of: int | None = None,
+    synthesizer: Synthesizer | Path | str | None = None,
+    palette: Sequence[int] | None = None,
+    truncation: float | None = None,
+    label: int | None = None,
+    overrides: Sequence[str] = (),
+    motion: float = 1.0,
+    beat: float = 1.0,
+    texture: float = 1.0,
+    colour: float = 1.0,
+    speed: float = 1.0,
+    fps: Number | None = None,
+    size: SizeLike | None = None,
+    fit: Fit | None = None,
+    start: Number = 0,
+    duration: Number | None = None,
+    flash_safe: bool = False,
+    draft: bool = False,
+    device: str = "auto",
+    precision: Precision = "auto",
+    batch: int | None = None,
+    crf: int | None = None,
+    encoder: VideoEncoder = "auto",
+    chunk: Number | None = None,
+    beat_tracker: BeatTracker = "librosa",
+    stems: Mapping[str, Path | str] | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    fresh: bool = False,
+    progress: ProgressLike | None = None,
+) -> Rendered:
+    """Render a song to a video; without `output`, an mp4 beside the song.
+
+    The motion is a preset's (or its name or file), a patch's or a seed's; with none of these, drawn from the song's
+    content. A render that was cut short, or cancelled, goes on from the chunks that it left.
+
+    Args:
+        song: any sound file, or a video with sound.
+        output: .mp4, .webm, .mov, .mkv, .gif, .webp, or a folder of pictures.
+        model: a model file; None: the model that ships.
+        preset: a preset, the name of one that ships, or a file that holds one.
+        patch: a patch, instead of a preset.
+        seed: draws the patch.
+        best_of: draws so many, from the seed upwards, and keeps the most audio-reactive one.
+        synthesizer: "hippo", a trained file, or one with its settings: makes the motion of a drawn patch.
+        palette: seeds of the pictures to move between.
+        truncation: 1 the model's whole variety, 0 its average picture.
+        label: class of a conditional model.
+        overrides: changes such as "noise.strength *= 2".
+        motion: factor on how far everything moves; 1 as it is. So are the next four.
+        beat: how strongly it answers hits and the pulse.
+        texture: the amount of grain.
+        colour: how far light and colour move.
+        speed: of what runs by the clock.
+        fps: frames a second; None: the preset's, else 24.
+        size: of the picture; None: the preset's, else the model's.
+        fit: widen, crop, pad or stretch: how another aspect ratio is filled.
+        start: seconds into the song.
+        duration: seconds; None: to the end.
+        flash_safe: keep to three flashes a second.
+        draft: small, quick, half the frame rate.
+        device: auto, cpu, cuda, ...
+        precision: auto, fp32, bf16 or fp16.
+        batch: frames computed at once.
+        crf: quality of H.264 and VP9, 1 best to 51.
+        encoder: auto, x264 or nvenc.
+        chunk: seconds that are made as one piece.
+        beat_tracker: librosa, or madmom where it is installed.
+        stems: name -> file, as sources of features.
+        workers: so many processes of this machine make it.
+        cluster: a Ray cluster makes it: auto, or ray://host:port.
+        overwrite: replace what has the name already.
+        fresh: throw away what another, unfinished render has left of this output.
+        progress: called with a `Step` now and then; where it returns False, the render is cancelled.
+
+    Raises:
+        Cancelled: the progress callback said so.
+        AudioReactiveError, stylegan_ops.StyleGANError: an input cannot be used; the message is a sentence.
+    """
+    from audioreactive.files import is_web_address
+    from audioreactive.presets import Preset, load_preset, preset_of
+    from audioreactive.video import VIDEO_ENCODERS, check_output
+
+    if is_web_address(song):
+        raise AudioReactiveError(
+            f"{shown(str(song))} is a web address: download it, and give the file on this computer"
+        )
+    if preset is not None and patch is not None:
+        raise AudioReactiveError("preset and patch both give the motion: leave one of them out")
+    song = Path(song)
+    output = Path(output) if output is not None else song.with_suffix(".mp4")
+    check_output(output, overwrite)
+    if patch is not None:
+        preset = preset_of(patch)
+    elif preset is not None and not isinstance(preset, Preset):
+        preset = load_preset(str(preset))
+    recipe = Recipe(
+        preset=preset,
+        seed=seed,
+        palette=None if palette is None else tuple(palette),
+        truncation=truncation,
+        label=label,
+        overrides=tuple(overrides),
+        best_of=best_of,
+        synthesizer=_synthesizer(synthesizer),
+        knobs=Knobs(motion=motion, beat=beat, texture=texture, colour=colour, speed=speed),
+    )
+    settings = RenderSettings(
+        fps=None if fps is None else frame_rate(fps),
+        size=picture_size(size),
+        fit=None if fit is None else _one_of("fit", fit, tuple(FITS)),
+        start=_time("start", start),
+        duration=None if duration is None else _time("duration", duration),
+        device=device,
+        precision=_one_of("precision", precision, PRECISIONS),
+        batch=batch,
+        encoder=_one_of("encoder", encoder, VIDEO_ENCODERS),
+        beat_tracker=beat_tracker,
+        flash_safe=flash_safe,
+        draft=draft,
+    )
+    settings = settings if crf is None else replace(settings, crf=crf)
+    settings = settings if chunk is None else replace(settings, chunk=_time("chunk", chunk))
+    told = as_progress(progress)
+    plan = plan_render(
+        song,
+        output,
+        model=None if model is None else Path(model),
+        recipe=recipe,
+        settings=settings,
+        stems={name: Path(file) for name, file in (stems or {}).items()},
+        progress=told,
+    )
+    return produce(
+        prepare(plan, told),
+        output,
+        workers=workers,
+        cluster=cluster,
+        overwrite=overwrite,
+        fresh=fresh,
+        progress=told,
+    )
+
+
+def frame_rate(value: Number) -> Fraction:
+    """Frames a second from a number or text, exactly: 29.97 is 2997/100. Raises RenderError beyond 1 to 240."""
+    return parse_frame_rate(_digits(value))
+
+
+def picture_size(value: SizeLike | None) -> tuple[int, int] | None:
+    """(width, height) from text such as "1280x720" or "1080p", or from two numbers; raises RenderError for others."""
+    if value is None:
+        return None
+    if isinstance(value, tuple | list) and len(value) == 2:
+        value = f"{value[0]}x{value[1]}"
+    return parse_size(str(value))
+
+
+def _synthesizer(value: Synthesizer | Path | str | None) -> Synthesizer | None:
+    if not isinstance(value, str | Path):
+        return value
+    from audioreactive.learn.named import named_synthesizer
+
+    return named_synthesizer(str(value))
+
+
+def _time(name: str, value: Number) -> Fraction:
+    try:
+        return exact_time(_digits(value))
+    except ValueError:
+        raise RenderError(f"{name}={shown(value)} is not a time, such as 95, 95.5 or '1:35'") from None
+
+
+def _digits(value: Number) -> str:
+    """A number as its digits: 29.97 means 2997/100, and not the float that is nearest to it."""
+    return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _one_of(name: str, value: Choice, choices: Sequence[Choice]) -> Choice:
+    if value not in choices:
+        raise RenderError(f"{name}={shown(value)} is none of {', '.join(choices)}{did_you_mean(str(value), choices)}")
+    return value

@@ -1,0 +1,36 @@
+"""Synthesizers by the names that people give; imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from audioreactive.errors import SynthesizerError
+from audioreactive.patches.schema import Hippo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from audioreactive.patches.schema import Synthesizer
+
+HIPPO: Final = "hippo"
+
+
+def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, float] | None = None) -> Synthesizer:
+    """The synthesizer that a person names: hippo, or the file of a trained one.
+
+    Args:
+        name: hippo, or a path.
+        motion_seed: another seed, another motion to the same song.
+        weights: how much more than others each feature counts, for hippo.
+
+    Raises:
+        SynthesizerError: the file is none that was trained here, or weights are given for a trained one.
+    """
+    if name == HIPPO:
+        return Hippo(kind="hippo", name=HIPPO, motion_seed=motion_seed, weights=dict(weights or {}))
+    if weights:
+        raise SynthesizerError("--weight is for hippo; a trained synthesizer learned its weights in training")
+    from audioreactive.learn.model_file import embeddable
+
+    return embeddable(Path(name), motion_seed)
