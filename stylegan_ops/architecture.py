@@ -171,7 +171,8 @@ class Architecture:
                 "possible"
             )
         if (size := self.frame_bytes()) > MAX_ACTIVATION:
-            return f"one frame's largest activation takes {size / 2**30:.1f} GiB, where {MAX_ACTIVATION >> 30} are possible"
+            gigabytes = f"{size / 2**30:.1f} GiB"
+            return f"one frame's largest activation takes {gigabytes}, where {MAX_ACTIVATION >> 30} are possible"
         if (work := self.frame_multiplications()) > MAX_MULTIPLICATIONS:
             return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
         return None

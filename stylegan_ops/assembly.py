@@ -24,6 +24,8 @@ MEAN_BLOCK = 1 << 22
 MOST_WARNINGS = 20
 MAX_BLOCKS = 16
 """Blocks that are counted; fewer are legal."""
+MAX_FILTERS = 100
+"""Copies of the resampling filter; a network has one or two for each layer."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _common_filter(sources: list[Source], budget: Budget) -> tuple[float, ...]:
     if not sources:
         return Architecture.resample_filter
     wrong = CheckpointError("its resampling filter is not one of 4 × 4 taps, the same in all layers: not supported")
-    if any(source.shape != (4, 4) for source in sources):
+    if len(sources) > MAX_FILTERS or any(source.shape != (4, 4) for source in sources):
         raise wrong
     filters = [source.load(budget) for source in sources]
     filters = [taps / taps.sum() for taps in filters]  # rosinality's have the gain of up-sampling
@@ -208,8 +210,10 @@ def _given_average(draft: Draft, architecture: Architecture, budget: Budget) -> 
     width, shape = architecture.w_dim, draft.average.shape
     numbers = int(np.prod(shape, dtype=object)) if shape else 1
     if numbers == 0 or numbers % width or numbers // width > 4 * architecture.num_ws:
-        raise CheckpointError(f"its mean latent has the shape {shape}, where {(width,)} or a row of {width} for each "
-                              f"of {architecture.num_ws} latent inputs is possible: another network, or damaged")  # fmt: skip
+        raise CheckpointError(
+            f"its mean latent has the shape {shape}, where {(width,)} or a row of {width} for each of "
+            f"{architecture.num_ws} latent inputs is possible: another network, or damaged"
+        )
     rows = _finite("the mean latent", draft.average.tensor(budget)).reshape(-1, width)
     if not torch.allclose(rows, rows[:1].expand_as(rows), rtol=1e-4, atol=1e-5):
         draft.warnings.append("its mean latent is another one for each latent input; their mean is used")

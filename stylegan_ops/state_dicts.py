@@ -21,9 +21,11 @@ from stylegan_ops.relatives import UNSUPPORTED, refuse_relatives
 MAX_NODES = 50_000
 """Entries of all dicts in a file that are looked at; a training file with optimisers has a tenth."""
 MAX_DEPTH = 6
+"""Dicts within dicts."""
 LONGEST_NAME = 200
 """Characters of a key; no tensor of a network has a longer one."""
-MAX_CANDIDATES = 16
+MAX_CANDIDATES = 8
+"""Generators of one file that are tried."""
 
 AVERAGES = ("latent_avg", "w_avg", "dlatent_avg", "mean_latent", "latent_mean")
 """What people call the mean latent that lies beside a network."""
