@@ -218,7 +218,7 @@ def _written(state: dict[str, torch.Tensor], draw: Random) -> bytes:
         case 1:
             return seeds.nvidia(state)
         case 2 if "synthesis.b8.torgb.weight" in state:
-            with contextlib.suppress(KeyError):  # of a tensor that is missing
+            with contextlib.suppress(KeyError, RuntimeError):  # of a tensor that is missing, or of another size
                 torch.save(seeds.rosinality(state), buffer, _use_new_zipfile_serialization=draw.random() < 0.5)
                 return buffer.getvalue()
     prefix = draw.choice(("", "module.", "G_ema.", "decoder.", "a.b.c."))

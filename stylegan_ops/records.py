@@ -253,6 +253,11 @@ def _numpy_names() -> dict[str, Constructor]:
 PLAIN_NAMES: dict[str, Constructor] = {
     "collections.OrderedDict": _dict,
     "dnnlib.util.EasyDict": _dict,
+    "builtins.dict": _dict,
+    "__builtin__.dict": _dict,
+    "collections.defaultdict": lambda *_factory: {},
+    "pathlib.PosixPath": _record("pathlib.Path"),
+    "pathlib.WindowsPath": _record("pathlib.Path"),
     "builtins.set": _list,
     "__builtin__.set": _list,
     "_codecs.encode": _encode,

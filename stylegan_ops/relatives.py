@@ -22,6 +22,8 @@ class Relative:
     """Regular expression that one name of a tensor has in it; `^` also stands behind a prefix such as `module.`."""
     what: str
     remedy: str = UNSUPPORTED
+    is_steered: bool = False
+    """Has a whole generator in it, which its other parts steer."""
     is_part: bool = False
     """Comes beside generators, too, so that it tells nothing where there is one."""
 
@@ -40,10 +42,13 @@ RELATIVES: tuple[Relative, ...] = (
     Relative(
         r"^stylegan_decoder\.|^conv_body_first\.", "GFPGAN, a restoration network around a decoder like StyleGAN2's",
         _RESTORE,
+        is_steered=True,
     ),
-    Relative(r"^ecd\d+\.", "GPEN, a restoration network around a generator like StyleGAN2's", _RESTORE),
-    Relative(r"^fuse_convs_dict\.|^quantize\.embedding\.", "CodeFormer or another network with a codebook", _RESTORE),
-    Relative(r"^RRDB_trunk\.|\.rdb1\.conv1\.", "ESRGAN, a network that enlarges pictures", _RESTORE),
+    Relative(
+        r"^ecd\d+\.", "GPEN, a restoration network around a generator like StyleGAN2's", _RESTORE, is_steered=True
+    ),
+    Relative(r"^fuse_convs_dict\.|^quantize\.embedding\.", "CodeFormer or another network with a codebook"),
+    Relative(r"^RRDB_trunk\.|\.rdb1\.conv1\.", "ESRGAN, a network that enlarges pictures"),
     Relative(r"mapping\.embed_proj\.", "a StyleGAN-XL model, which is another network"),
     Relative(r"synthesis\.input\.(?:freqs|phases)$|synthesis\.L\d+_\d+_\d+\.", "a StyleGAN3 model, which is another "
              "network"),
@@ -94,6 +99,18 @@ CLASSES: Mapping[str, str] = {
     "CIPSGenerator": "a CIPS model, which is another network",
 }
 """Classes of generators that NVIDIA's code saves, and forks of it."""
+
+
+def refuse_steered(tensors: Mapping[str, Stored]) -> None:
+    """Name the network that has a generator within but cannot do without its other parts.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    names = tuple(islice(tensors, MOST_NAMES))
+    for relative in RELATIVES:
+        if relative.is_steered and relative.is_in(names):
+            raise CheckpointError(f"this is {relative.what}; {relative.remedy}")
 
 
 def refuse_relatives(tensors: Mapping[str, Stored], *, parts: bool = True) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from stylegan_ops.drafts import AS_IT_IS, MAX_TENSORS, Draft, Layout, Source, Stored, clean, shown
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.records import ArrayRecord, TensorRecord
-from stylegan_ops.relatives import UNSUPPORTED, refuse_relatives
+from stylegan_ops.relatives import UNSUPPORTED, refuse_relatives, refuse_steered
 
 MAX_NODES = 50_000
 """Entries of all dicts in a file that are looked at; a training file with optimisers has a tenth."""
@@ -55,6 +55,7 @@ def drafts_of_tensors(tensors: Mapping[str, Stored], *, note: str | None = None)
     Raises:
         CheckpointError: there is none, and the tensors are those of a known relative.
     """
+    refuse_steered(tensors)
     candidates = _candidates(tensors)
     for prefix, anchor in candidates:
         inside = {name.removeprefix(prefix): stored for name, stored in tensors.items() if name.startswith(prefix)}
