@@ -17,7 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from stylegan_ops.assembly import Checkpoint, assembled
+from stylegan_ops.assembly import Checkpoint as Checkpoint
+from stylegan_ops.assembly import assembled
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.choice import Implementation
 from stylegan_ops.containers import Root, map_file, read_root

@@ -21,6 +21,9 @@ from stylegan_ops.records import PLAIN_NAMES, STORAGE_TYPES, TENSOR_NAMES, Stora
 TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle of a file that torch wrote before version 1.6, and of every storage inside a plain pickle."""
 
+LITTLE = b"little"
+"""What torch says of its order of bytes."""
+
 LONGEST_STORAGE_KEY = 100
 """Characters of a storage's name, a number or an address."""
 
@@ -210,7 +213,7 @@ def _read_zip(path: Path, data: memoryview, budget: Budget) -> Root:
         return entry.content(data)
 
     endian = entries.get(f"{folder}byteorder")
-    if endian is not None and content(endian) != b"little":
+    if endian is not None and (endian.length != len(LITTLE) or bytes(content(endian)) != LITTLE):
         raise CheckpointError(f"{path} was written on a big-endian machine, which is not supported")
     persistent = partial(_zip_storage, entries, folder, content)
     root = content(entries[pickles[0]])
