@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from audioreactive.errors import PresetError, printable, shown
-from audioreactive.patches.schema import Part, Patch
+from audioreactive.patches.schema import LatentPatch, NoisePatch, Part, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LARGEST_PRESET = 1 << 19
-"""Bytes; a patch of the largest size that the schema allows takes half of it."""
+"""Bytes, most of them of a synthesizer; a patch of the largest size that the schema allows takes half of it."""
+MOST_VALUES = 40_000
+"""Commas, equals signs and opening brackets outside strings; a patch of the largest size has half as many. Each value may take
+a microsecond of the TOML reader and a kilobyte where it is refused."""
 MOST_DOTS = 128
 """In a line, strings and remarks left out. The time that the TOML reader takes for a dotted key grows with the square
 of its parts, and no preset has more than a few."""
@@ -137,7 +140,10 @@ def parse_preset(text: str, name: str) -> Preset:
     """Read TOML text; `name` is what messages call it."""
     if len(text) > LARGEST_PRESET:
         raise PresetError(f"the preset {name!r} has {len(text)} characters; a preset has at most {LARGEST_PRESET}")
-    if max(map(_count_dots, _STRINGS.sub("", text).split("\n"))) > MOST_DOTS:
+    bare = _STRINGS.sub("", text)
+    if (count := sum(map(bare.count, ",=[{"))) > MOST_VALUES:
+        raise PresetError(f"the preset {name!r} has {count} values; a preset has at most {MOST_VALUES}")
+    if max(map(_count_dots, bare.split("\n"))) > MOST_DOTS:
         raise PresetError(f"the preset {name!r} has a line with more than {MOST_DOTS} dots, which no preset needs")
     try:
         data = tomllib.loads(text)
@@ -146,7 +152,31 @@ def parse_preset(text: str, name: str) -> Preset:
     version = data.get("schema")
     if version != 1:
         raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1")
+    _refuse_crowds(data, name)
     return _validate(data, f"the preset {name!r}")
+
+
+def _refuse_crowds(data: Mapping[str, Any], name: str) -> None:
+    """Refuse lists of more tables than the schema takes, before each table is looked at."""
+    for path, most in _CROWDS.items():
+        node: Any = data
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, list) and len(node) > most:
+            raise PresetError(f"the preset {name!r} has {len(node)} {'.'.join(path)}; there can be at most {most}")
+
+
+def _most(part: type[Part], field: str) -> int:
+    """The longest list that the schema takes."""
+    return next(int(rule.max_length) for rule in part.model_fields[field].metadata if hasattr(rule, "max_length"))
+
+
+_CROWDS = {
+    ("synthesizers",): _most(Patch, "synthesizers"),
+    ("latents", "sequences"): _most(LatentPatch, "sequences"),
+    ("noise", "sequences"): _most(NoisePatch, "sequences"),
+}
+"""Lists of tables, and how many each may have."""
 
 
 _STRINGS = re.compile(

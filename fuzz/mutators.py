@@ -200,7 +200,8 @@ def _another_network(draw: Random) -> bytes:
             case 0:
                 del state[name]
             case 1:
-                state[name] = torch.full_like(state[name], draw.choice((0.0, 1e38, -1e-38, math.nan, math.inf)))
+                value = draw.choice((0.0, 1e38, -1e-38, math.nan, math.inf))
+                state[name] = torch.full(state[name].shape, value)
             case 2:
                 state[name] = torch.zeros(tuple(size() for _ in range(draw.randrange(5))))
             case 3:
