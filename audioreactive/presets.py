@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 LARGEST_PRESET = 1 << 19
 """Bytes, most of them of a synthesizer; a patch of the largest size that the schema allows takes half of it."""
 MOST_VALUES = 40_000
-"""Commas, equals signs and opening brackets outside strings; a patch of the largest size has half as many. Each value may take
-a microsecond of the TOML reader and a kilobyte where it is refused."""
+"""Commas, equals signs and opening brackets outside strings; a patch of the largest size has half as many. Each value
+may take a microsecond of the TOML reader, and a kilobyte where it is refused."""
 MOST_DOTS = 128
 """In a line, strings and remarks left out. The time that the TOML reader takes for a dotted key grows with the square
 of its parts, and no preset has more than a few."""

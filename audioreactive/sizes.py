@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from audioreactive.errors import RenderError
+from audioreactive.errors import RenderError, shown
 
 Fit = Literal["widen", "crop", "pad", "stretch"]
 FITS: dict[Fit, str] = {
@@ -41,14 +42,15 @@ class Canvas:
 
 def parse_size(text: str) -> tuple[int, int]:
     """(width, height) from text such as "1920x1080"."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) > 0):
-        raise RenderError(f"the size {text!r} is not WIDTHxHEIGHT in pixels, such as 1920x1080")
-    if max(int(width), int(height)) > LARGEST_SIDE:
-        raise RenderError(f"the size {text} is beyond {LARGEST_SIDE} pixels on a side")
-    if int(width) * int(height) > LARGEST_PICTURE:
-        raise RenderError(f"the size {text} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
-    return int(width), int(height)
+    found = re.fullmatch(r"0*([0-9]{1,9})x0*([0-9]{1,9})", text.strip().lower())
+    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not width or not height:
+        raise RenderError(f"the size {shown(text)} is not WIDTHxHEIGHT in pixels, such as 1920x1080")
+    if max(width, height) > LARGEST_SIDE:
+        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_SIDE} pixels on a side")
+    if width * height > LARGEST_PICTURE:
+        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
+    return width, height
 
 
 def plan_canvas(

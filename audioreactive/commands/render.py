@@ -13,10 +13,12 @@ from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     PATH,
     FrameRate,
+    RealNumber,
     SeedList,
     Size,
     Stem,
     Time,
+    WholeNumber,
     device_option,
     model_option,
     motion_seed_option,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 @seed_option
 @click.option(
     "--best-of",
-    type=click.IntRange(1, 1024),
+    type=WholeNumber(1, 1024),
     metavar="N",
     help="Draw N recipes, from the seed upwards, and render the most audio-reactive one.",
 )
@@ -69,11 +71,11 @@ if TYPE_CHECKING:
 @click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
-    type=click.FloatRange(-2, 2),
+    type=RealNumber(-2, 2),
     metavar="PSI",
     help="1 the model's whole variety, 0 its average picture.",
 )
-@click.option("--label", type=click.IntRange(min=0), metavar="N", help="Class of a conditional model.")
+@click.option("--label", type=WholeNumber(min=0), metavar="N", help="Class of a conditional model.")
 @click.option("--fps", type=FrameRate(), help="Frames a second. [default: the preset's, else 24]")
 @click.option("--size", type=Size(), metavar="WxH", help="Size of the video. [default: the preset's, else the model's]")
 @click.option(
@@ -106,10 +108,10 @@ if TYPE_CHECKING:
 )
 @device_option
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
-@click.option("--batch", type=click.IntRange(1, 64), metavar="N", help="Frames rendered at once.")
+@click.option("--batch", type=WholeNumber(1, 64), metavar="N", help="Frames rendered at once.")
 @click.option(
     "--crf",
-    type=click.IntRange(1, 51),
+    type=WholeNumber(1, 51),
     default=18,
     show_default=True,
     help="Quality of H.264 and VP9: 1 best, 18 transparent, 28 small.",
@@ -129,7 +131,7 @@ if TYPE_CHECKING:
     help="Length of the pieces that are made one by one; what a crash costs at most.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
+    "--workers", type=WholeNumber(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
 )
 @click.option("--cluster", metavar="ADDRESS", help="Render on a Ray cluster: auto, or ray://host:port.")
 @click.option(

@@ -8,7 +8,15 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, model_option, overwrite_option, quiet_option, weight_option
+from audioreactive.commands.options import (
+    PATH,
+    RealNumber,
+    WholeNumber,
+    model_option,
+    overwrite_option,
+    quiet_option,
+    weight_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--patches",
     "lessons",
-    type=click.IntRange(1, 100_000),
+    type=WholeNumber(1, 100_000),
     default=200,
     show_default=True,
     metavar="N",
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--best-of",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     default=4,
     show_default=True,
     metavar="N",
@@ -43,7 +51,7 @@ if TYPE_CHECKING:
     type=click.Choice(["gru", "lstm", "mlp_asr", "convnext", "transformer", "sashimi"]),
     help="Sequence model that makes the envelopes.",
 )
-@click.option("--depth", type=click.IntRange(1, 32), default=4, show_default=True, metavar="N", help="Its layers.")
+@click.option("--depth", type=WholeNumber(1, 32), default=4, show_default=True, metavar="N", help="Its layers.")
 @click.option(
     "--decoder",
     type=click.Choice(["parameter-free", "learned"]),
@@ -54,19 +62,17 @@ if TYPE_CHECKING:
 @click.option("--residual/--no-residual", default=True, show_default=True, help="Learn deviations from a mean.")
 @click.option(
     "--examples",
-    type=click.IntRange(1, 100_000_000),
+    type=WholeNumber(1, 100_000_000),
     default=128_000,
     show_default=True,
     metavar="N",
     help="Clips of 8 seconds to learn from, with repetitions.",
 )
-@click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="N")
-@click.option(
-    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE"
-)
+@click.option("--batch", type=WholeNumber(1, 4096), default=32, show_default=True, metavar="N")
+@click.option("--learning-rate", type=RealNumber(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE")
 @click.option(
     "--correction",
-    type=click.FloatRange(0, 1),
+    type=RealNumber(0, 1),
     default=0.5,
     show_default=True,
     metavar="SHARE",
@@ -74,7 +80,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--calm",
-    type=click.FloatRange(0, 100),
+    type=RealNumber(0, 100),
     default=0.15,
     show_default=True,
     metavar="WEIGHT",
@@ -82,14 +88,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--pace",
-    type=click.FloatRange(0, 100),
+    type=RealNumber(0, 100),
     default=1.0,
     show_default=True,
     metavar="WEIGHT",
     help="How much it counts that the motion is fast where the sound is; 0 as in the thesis.",
 )
 @weight_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
+@click.option("--seed", type=WholeNumber(0, 2**32 - 1), default=0, show_default=True, metavar="N")
 @model_option
 @overwrite_option
 @quiet_option
