@@ -17,8 +17,8 @@ from stylegan_ops.relatives import UNSUPPORTED
 
 MEAN_SAMPLES = 10_000
 """Latents averaged where a file has no mean: its error is then a hundredth of w's spread."""
-MEAN_WORK = 10**11
-"""Multiplications for it; only mapping networks five times as large as StyleGAN2's get fewer samples."""
+MEAN_WORK = 5 * 10**10
+"""Multiplications for it; only mapping networks more than twice as large as StyleGAN2's get fewer samples."""
 MEAN_BLOCK = 1 << 22
 """Numbers of latents and labels that are mapped at once for it, at most a thousand samples."""
 MOST_WARNINGS = 20
