@@ -179,7 +179,7 @@ def directory(path: Path, size: int, name: bytes, fields: bytes) -> None:
 
 
 LONG_LIST = b"](" + b"N" * 100_000 + b"eq\0"
-MODELS: dict[str, Callable[[Path, int], None]] = {
+MODELS: dict[str, Callable[[Path, int], object]] = {
     "a checksum a tensor": zip_views,
     "a checksum a tensor, with a constant": lambda path, size: zip_views(path, size, "input.input"),
     "tensors as large as the file": lambda path, size: zip_views(path, size, "input.input", size),
@@ -191,22 +191,22 @@ MODELS: dict[str, Callable[[Path, int], None]] = {
     ),
     "nested, instructions": lambda path, size: nested(path, size, b"N0" * 5000),
     "nested, nothing": lambda path, size: nested(path, size, b""),
-    "empty dicts": lambda path, size: path.write_bytes(filled(b"}", size)) and None,
-    "memo entries": lambda path, size: path.write_bytes(filled(b"}r" + b"\xff" * 4, size)) and None,
-    "names": lambda path, size: path.write_bytes(filled(b"cnumpy.core.multiarray\n_reconstruct\n", size)) and None,
-    "unknown names": lambda path, size: path.write_bytes(filled(b"ca" + b"b" * 200 + b"\nc\n", size)) and None,
+    "empty dicts": lambda path, size: path.write_bytes(filled(b"}", size)),
+    "memo entries": lambda path, size: path.write_bytes(filled(b"}r" + b"\xff" * 4, size)),
+    "names": lambda path, size: path.write_bytes(filled(b"cnumpy.core.multiarray\n_reconstruct\n", size)),
+    "unknown names": lambda path, size: path.write_bytes(filled(b"ca" + b"b" * 200 + b"\nc\n", size)),
     "lists copied": lambda path, size: path.write_bytes(
-        filled(b"h\1h\0\x85R", size, LONG_LIST + b"cbuiltins\nset\nq\1")) and None,
+        filled(b"h\1h\0\x85R", size, LONG_LIST + b"cbuiltins\nset\nq\1")),
     "long arguments": lambda path, size: path.write_bytes(
-        filled(b"h\1h\0R", size, b"(" + b"N" * 100_000 + b"tq\0ctorch\ndevice\nq\1")) and None,
+        filled(b"h\1h\0R", size, b"(" + b"N" * 100_000 + b"tq\0ctorch\ndevice\nq\1")),
     "a text encoded again and again": lambda path, size: path.write_bytes(filled(
-        b"h\2h\0h\1\x86R", size, text(b"x" * (size // 2)) + b"q\0U\6latin1q\1c_codecs\nencode\nq\2")) and None,
+        b"h\2h\0h\1\x86R", size, text(b"x" * (size // 2)) + b"q\0U\6latin1q\1c_codecs\nencode\nq\2")),
     "texts with a wide sign": lambda path, size: path.write_bytes(
-        filled(text("\U0001f600".encode() + b"x" * 120), size)) and None,
+        filled(text("\U0001f600".encode() + b"x" * 120), size)),
     "a long text with a wide sign": lambda path, size: path.write_bytes(
-        b"\x80\x02" + text("\U0001f600".encode() + b"x" * size) + b".") and None,
+        b"\x80\x02" + text("\U0001f600".encode() + b"x" * size) + b"."),
     "equal keys": lambda path, size: path.write_bytes(filled(
-        b"h\0Nsh\1Ns", size, text(b"k" * (size // 4)) + b"q\0" + text(b"k" * (size // 4)) + b"q\1}")) and None,
+        b"h\0Nsh\1Ns", size, text(b"k" * (size // 4)) + b"q\0" + text(b"k" * (size // 4)) + b"q\1}")),
     "a directory of long names": lambda path, size: directory(path, size, b"\xff" * 60_000, b""),
     "a directory of names": lambda path, size: directory(path, size, b"\xff" * 1000, b""),
     "a directory of fields": lambda path, size: directory(path, size, b"n", b"\2\0\0\0" * 16_000),

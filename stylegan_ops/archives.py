@@ -124,8 +124,12 @@ def _long_numbers(extra: memoryview, numbers: tuple[int, int, int]) -> tuple[int
             break
         kind, size = struct.unpack_from("<2H", extra, position)
         if kind == 1:
-            field = iter(struct.unpack_from(f"<{size // 8}Q", extra, position + 4))
-            return tuple(next(field) if number == _LONG else number for number in numbers)
+            field = extra[position + 4 : position + 4 + size]
+            wanted = [place for place, number in enumerate(numbers) if number == _LONG]
+            if len(field) != size or size < 8 * len(wanted):
+                raise Damaged("an entry of the zip archive lacks its numbers of 64 bits")
+            told = dict(zip(wanted, struct.unpack(f"<{len(wanted)}Q", field[: 8 * len(wanted)]), strict=True))
+            return tuple(told.get(place, number) for place, number in enumerate(numbers))
         position += 4 + size
     return numbers
 

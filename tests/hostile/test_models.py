@@ -256,6 +256,17 @@ def test_directories_of_long_names_and_fields_are_damage() -> None:
     assert read_directory(memoryview(many + last))["n"].length == 2**32 - 1  # the field that tells it lies too deep
 
 
+@pytest.mark.parametrize("size", [256, 31_072, 8, 16, 20])
+def test_numbers_of_64_bits_that_are_missing_are_damage(size: int) -> None:
+    """Found by fuzzing: a field that says it is longer than the entry, or that has fewer numbers than are asked for."""
+    fields = struct.pack("<2HQ", 1, size, 5)
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", *(0,) * 7, *(2**32 - 1,) * 2, 1, len(fields), *(0,) * 4, 2**32 - 1)
+    entry += b"n" + fields
+    last = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(entry), 0, 0)
+    with pytest.raises(Damaged, match="lacks its numbers"):
+        read_directory(memoryview(entry + last))
+
+
 def test_storages_have_short_names() -> None:
     """A name of megabytes would be copied for each tensor that mentions it."""
     key = bytes_of(b"k" * MEGABYTE)
