@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
 from audioreactive.files import is_web_address
-from audioreactive.patches.schema import Palette, Part, Patch, check_keys
+from audioreactive.patches.schema import LatentPatch, NoisePatch, Palette, Part, Patch, check_keys
 from audioreactive.patches.sections import MOST_SECTIONS, Section, changes_between, check_sections, section_patches
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 LARGEST_PRESET = 1 << 19
-"""Bytes; a patch of the largest size that the schema allows takes half of it."""
+"""Bytes, most of them of a synthesizer; a patch of the largest size that the schema allows takes half of it."""
+MOST_VALUES = 40_000
+"""Commas, equals signs and opening brackets outside strings; a patch of the largest size has half as many. Each value
+may take a microsecond of the TOML reader, and a kilobyte where it is refused."""
 MOST_DOTS = 128
 """In a line, strings and remarks left out. The time that the TOML reader takes for a dotted key grows with the square
 of its parts, and no preset has more than a few."""
@@ -200,7 +203,10 @@ def parse_preset(text: str, name: str) -> Preset:
     """Read TOML text; `name` is what messages call it."""
     if len(text) > LARGEST_PRESET:
         raise PresetError(f"the preset {name!r} has {len(text)} characters; a preset has at most {LARGEST_PRESET}")
-    if max(map(_count_dots, _STRINGS.sub("", text).split("\n"))) > MOST_DOTS:
+    bare = _STRINGS.sub("", text)
+    if (count := sum(map(bare.count, ",=[{"))) > MOST_VALUES:
+        raise PresetError(f"the preset {name!r} has {count} values; a preset has at most {MOST_VALUES}")
+    if max(map(_count_dots, bare.split("\n"))) > MOST_DOTS:
         raise PresetError(f"the preset {name!r} has a line with more than {MOST_DOTS} dots, which no preset needs")
     try:
         data = tomllib.loads(text)
@@ -209,7 +215,32 @@ def parse_preset(text: str, name: str) -> Preset:
     version = data.get("schema")
     if version not in (1, 2):
         raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1 and 2")
+    _refuse_crowds(data, name)
     return _validate(data, f"the preset {name!r}")
+
+
+def _refuse_crowds(data: Mapping[str, Any], name: str) -> None:
+    """Refuse lists of more tables than the schema takes, before each table is looked at."""
+    for path, most in _CROWDS.items():
+        node: Any = data
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, list) and len(node) > most:
+            raise PresetError(f"the preset {name!r} has {len(node)} {'.'.join(path)}; there can be at most {most}")
+
+
+def _most(part: type[Part], field: str) -> int:
+    """The longest list that the schema takes."""
+    return next(int(rule.max_length) for rule in part.model_fields[field].metadata if hasattr(rule, "max_length"))
+
+
+_CROWDS = {
+    ("sections",): MOST_SECTIONS,
+    ("synthesizers",): _most(Patch, "synthesizers"),
+    ("latents", "sequences"): _most(LatentPatch, "sequences"),
+    ("noise", "sequences"): _most(NoisePatch, "sequences"),
+}
+"""Lists of tables, and how many each may have."""
 
 
 _STRINGS = re.compile(

@@ -6,19 +6,27 @@ A mutator takes the input, a stream of random numbers and a function that change
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import math
 import pickletools
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any, Final
 
+import torch
+from safetensors.torch import save
+
 from audioreactive.features.names import FEATURES, SEGMENTABLE, SOURCES
+from fuzz import seeds
+from stylegan_ops.architecture import Architecture
 from stylegan_ops.containers import NVIDIA_NAMES
 from stylegan_ops.records import PLAIN_NAMES, TENSOR_NAMES
 
@@ -144,7 +152,9 @@ def _change_line(text: str, draw: Random) -> str:
 
 
 def mutate_model(data: bytes, draw: Random, change: Change) -> bytes:
-    """What fits the container that the file is."""
+    """What fits the container that the file is; now and then another network of any size."""
+    if draw.random() < 0.1:
+        return _another_network(draw)
     if draw.random() < 0.2:
         return change(data)
     try:
@@ -168,6 +178,54 @@ def mutate_model(data: bytes, draw: Random, change: Change) -> bytes:
     ):
         pass  # an earlier change has left no such container, or something else in it
     return change(data)
+
+
+_SIZES: Final = (1, 1, 1, 2, 2, 3, 4, 5, 7, 8, 0)
+
+
+def _another_network(draw: Random) -> bytes:
+    """A network of small and odd sizes in one of the formats, with a tensor or two that do not belong."""
+    size = partial(draw.choice, _SIZES)
+    w_dim, blocks = size(), draw.choice((2, 2, 2, 3, 1))
+    architecture = Architecture(
+        z_dim=size(), w_dim=w_dim, mapping_features=(*(size() for _ in range(draw.randrange(3))), w_dim),
+        channels=tuple(size() for _ in range(blocks)), c_dim=draw.choice((0, 0, 1, 3)), embed_features=size(),
+        kind=draw.choice(("skip", "skip", "resnet", "orig")), const_size=(size(), size()),
+    )  # fmt: skip
+    numbers = torch.Generator().manual_seed(draw.getrandbits(32))
+    state = {name: torch.randn(shape, generator=numbers) for name, shape in architecture.shapes().items()}
+    for _ in range(draw.choice((0, 0, 1, 2))):
+        name = draw.choice(list(state))
+        match draw.randrange(5):
+            case 0:
+                del state[name]
+            case 1:
+                value = draw.choice((0.0, 1e38, -1e-38, math.nan, math.inf))
+                state[name] = torch.full(state[name].shape, value)
+            case 2:
+                state[name] = torch.zeros(tuple(size() for _ in range(draw.randrange(5))))
+            case 3:
+                state[name] = state[name].to(draw.choice((torch.float16, torch.complex64, torch.int8, torch.bfloat16)))
+            case _:
+                state[draw.choice(list(state))] = state[name]
+    return _written(state, draw)
+
+
+def _written(state: dict[str, torch.Tensor], draw: Random) -> bytes:
+    buffer = io.BytesIO()
+    match draw.randrange(4):
+        case 0:
+            return save({name: tensor.contiguous().clone() for name, tensor in state.items()})
+        case 1:
+            return seeds.nvidia(state)
+        case 2 if "synthesis.b8.torgb.weight" in state:
+            with contextlib.suppress(KeyError, RuntimeError):  # of a tensor that is missing, or of another size
+                torch.save(seeds.rosinality(state), buffer, _use_new_zipfile_serialization=draw.random() < 0.5)
+                return buffer.getvalue()
+    prefix = draw.choice(("", "module.", "G_ema.", "decoder.", "a.b.c."))
+    named = {prefix + name: tensor for name, tensor in state.items()}
+    torch.save(draw.choice((named, {"state_dict": named})), buffer)
+    return buffer.getvalue()
 
 
 def _change_archive(data: bytes, draw: Random, change: Change) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 from audioreactive import audio
 from audioreactive.errors import PresetError
@@ -23,7 +25,8 @@ from audioreactive.patches.motion import motion
 from audioreactive.patches.schema import Hippo
 from audioreactive.presets import Preset, load_preset, parse_preset, preset_text
 from audioreactive.video import frame_times, probe, read_preset, tags
-from stylegan_ops.checkpoint import read_checkpoint
+from stylegan_ops.checkpoint import inspect_checkpoint, read_checkpoint
+from stylegan_ops.generator import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 FRAMES: Final = 12
+MOST_WORK: Final = 10**7
+"""Multiplications of a frame that is painted; larger networks are read alone."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,18 @@ def _features(names: tuple[str, ...]) -> Features:
 
 
 def _models(data: bytes, scratch: Path) -> None:
-    read_checkpoint(_file(scratch / "model", data))
+    """What is accepted is described, and paints a frame."""
+    path = _file(scratch / "model", data)
+    str(inspect_checkpoint(path))
+    checkpoint = read_checkpoint(path)
+    architecture = checkpoint.architecture
+    if architecture.frame_multiplications() + 10 * math.prod(architecture.img_size) > MOST_WORK:
+        return
+    generator = Generator(architecture, checkpoint.state, implementation="reference")  # compilers are other programs
+    labels = torch.ones(1, generator.c_dim) if generator.c_dim else None
+    picture = generator.synthesis(generator.mapping(torch.ones(1, generator.z_dim), labels, 0.7))
+    if picture.shape != (1, 3, *architecture.img_size):
+        raise AssertionError(f"a frame has the shape {tuple(picture.shape)}")
 
 
 def _synthesizers(data: bytes, scratch: Path) -> None:

@@ -12,6 +12,14 @@ from typing import Literal
 
 Kind = Literal["skip", "resnet", "orig"]
 
+MAX_CHANNELS, MAX_LATENT, MAX_MAPPING_LAYERS, MAX_CLASSES = 16_384, 16_384, 64, 65_536
+MAX_RESOLUTION, MAX_SIDE = 4096, 16_384
+"""Pixels: of a square network's picture, which no picture has more of, and of the longer side of any."""
+MAX_ACTIVATION = 1 << 31
+"""Bytes in float32 of a frame's largest activation; StyleGAN2's own at 1024² takes an eighth of a GiB."""
+MAX_MULTIPLICATIONS = 4 * 10**12
+"""Multiplications of one frame; StyleGAN2's own at 1024² takes 74 thousand million."""
+
 
 @dataclass(frozen=True)
 class Convolution:
@@ -119,6 +127,66 @@ class Architecture:
             if self.kind == "resnet" and resolution > 4:
                 shapes[f"synthesis.b{resolution}.skip.weight"] = (channels, self.channels[index - 1], 1, 1)
         return shapes
+
+    def fault(self) -> str | None:
+        """Why no network is made like this, or None. The one place that says which architectures are legal.
+
+        Whatever format a network comes in: each number has bounds, and so have the memory and the work of one frame.
+        """
+        numbers = {
+            "z": (self.z_dim, MAX_LATENT), "w": (self.w_dim, MAX_LATENT),
+            "the widest mapping layer": (max(self.mapping_features, default=0), MAX_LATENT),
+            "the narrowest mapping layer": (min(self.mapping_features, default=0), MAX_LATENT),
+            "the number of mapping layers": (len(self.mapping_features), MAX_MAPPING_LAYERS),
+            "the most channels of a block": (max(self.channels, default=0), MAX_CHANNELS),
+            "the least channels of a block": (min(self.channels, default=0), MAX_CHANNELS),
+            "the nominal resolution": (self.img_resolution if self.channels else 0, MAX_RESOLUTION),
+            "the height of the learned constant": (self.const_size[0], MAX_SIDE),
+            "the width of the learned constant": (self.const_size[1], MAX_SIDE),
+        }  # fmt: skip
+        if self.c_dim:
+            numbers["the number of classes"] = (self.c_dim, MAX_CLASSES)
+            numbers["the width of the label's embedding"] = (self.embed_features, MAX_LATENT)
+        for what, (number, most) in numbers.items():
+            if not 1 <= number <= most:
+                return f"{what} is {number}, where 1 to {most} is possible"
+        if len(self.channels) < 2:
+            return "it has a single block, where 2 or more are possible"
+        return self._fault_of_numbers() or self._fault_of_frame()
+
+    def _fault_of_numbers(self) -> str | None:
+        for what, number in (("clamp", self.conv_clamp), ("learning-rate multiplier", self.mapping_lr)):
+            if number is not None and not 0 < number < math.inf:
+                return f"its {what} is {number}, which is no positive number"
+        taps = self.resample_filter
+        if len(taps) != 4 or not all(map(math.isfinite, taps)) or abs(sum(taps) - 1) > 1e-4:
+            return "its resampling filter is not of four taps that sum to 1"
+        return None
+
+    def _fault_of_frame(self) -> str | None:
+        height, width = self.img_size
+        if max(height, width) > MAX_SIDE or height * width > MAX_RESOLUTION**2:
+            return (
+                f"its pictures are {width} × {height}, where {MAX_SIDE} pixels a side and {MAX_RESOLUTION}² in all are "
+                "possible"
+            )
+        if (size := self.frame_bytes()) > MAX_ACTIVATION:
+            gigabytes = f"{size / 2**30:.1f} GiB"
+            return f"one frame's largest activation takes {gigabytes}, where {MAX_ACTIVATION >> 30} are possible"
+        if (work := self.frame_multiplications()) > MAX_MULTIPLICATIONS:
+            return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
+        return None
+
+    def frame_bytes(self) -> int:
+        """Bytes in float32 of the largest activation of one frame."""
+        return max(4 * layer.out_channels * math.prod(layer.size) for layer in self.convolutions())
+
+    def frame_multiplications(self) -> int:
+        """Multiplications of one frame's 3 × 3 convolutions, which are nearly all of its work."""
+        return sum(
+            9 * layer.in_channels * layer.out_channels * math.prod(layer.size) // (4 if layer.up else 1)
+            for layer in self.convolutions()
+        )
 
     def parameters(self) -> int:
         """How many numbers the network has learned; noise maps and the mean latent are not among them."""

@@ -12,10 +12,16 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from stylegan_ops.pickles import Damaged
+from stylegan_ops.budget import Damaged
 
 MAX_ENTRIES = 50_000
 """Far above any network's; torch writes an entry for each storage."""
+
+LONGEST_NAME = 1024
+"""Bytes of an entry's name."""
+
+MOST_FIELDS = 16
+"""Extra fields of an entry that are looked at; torch writes one."""
 
 _STORED = 0
 _ENCRYPTED = 1
@@ -101,6 +107,8 @@ def _read_entry(data: memoryview, position: int) -> tuple[Entry, int]:
     fields = _unpack(_DIRECTORY, data, position, b"PK\1\2")
     _, _, _, flags, method, _, _, checksum, length, size, name_length, extra_length, remark_length, *_, offset = fields
     position += _DIRECTORY.size
+    if name_length > LONGEST_NAME:
+        raise Damaged(f"the zip archive has an entry whose name takes {name_length} bytes")
     name = str(data[position : position + name_length], "utf-8", "replace")
     position += name_length
     extra = data[position : position + extra_length]
@@ -111,11 +119,17 @@ def _read_entry(data: memoryview, position: int) -> tuple[Entry, int]:
 def _long_numbers(extra: memoryview, numbers: tuple[int, int, int]) -> tuple[int, ...]:
     """The numbers, those of 64 bits from the extra field 1, in which they stand in this order."""
     position = 0
-    while position + 4 <= len(extra):
+    for _ in range(MOST_FIELDS):
+        if position + 4 > len(extra):
+            break
         kind, size = struct.unpack_from("<2H", extra, position)
         if kind == 1:
-            field = iter(struct.unpack_from(f"<{size // 8}Q", extra, position + 4))
-            return tuple(next(field) if number == _LONG else number for number in numbers)
+            field = extra[position + 4 : position + 4 + size]
+            wanted = [place for place, number in enumerate(numbers) if number == _LONG]
+            if len(field) != size or size < 8 * len(wanted):
+                raise Damaged("an entry of the zip archive lacks its numbers of 64 bits")
+            told = dict(zip(wanted, struct.unpack(f"<{len(wanted)}Q", field[: 8 * len(wanted)]), strict=True))
+            return tuple(told.get(place, number) for place, number in enumerate(numbers))
         position += 4 + size
     return numbers
 

@@ -5,18 +5,27 @@ A file is looked at through a memory map: nothing is copied that is not wanted.
 
 import mmap
 import string
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 
 from stylegan_ops.archives import Entry, read_directory
+from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.errors import CheckpointError
-from stylegan_ops.pickles import Constructor, Damaged, PickleReader, Record
+from stylegan_ops.pickles import Constructor, Names, PickleReader, Record, refuse_unknown_names
 from stylegan_ops.records import PLAIN_NAMES, STORAGE_TYPES, TENSOR_NAMES, Storage
 
 TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle of a file that torch wrote before version 1.6, and of every storage inside a plain pickle."""
+
+LITTLE = b"little"
+"""What torch says of its order of bytes."""
+
+LONGEST_STORAGE_KEY = 100
+"""Characters of a storage's name, a number or an address."""
 
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
@@ -49,21 +58,40 @@ def map_file(path: Path) -> memoryview:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def read_root(path: Path, data: memoryview) -> object:
-    """The object that a pickle or a torch file holds, as plain data.
+@dataclass(frozen=True)
+class Root:
+    """The object in a file, as plain data."""
+
+    content: object
+    unknown: tuple[str, ...] = ()
+    """Names in the file that no StyleGAN2 model needs. What they stand for was not made; such a file may be called by
+    its name, but not used."""
+
+
+def read_root(path: Path, data: memoryview, budget: Budget) -> Root:
+    """The object that a pickle or a torch file holds.
 
     Raises:
-        CheckpointError: the file is of another kind, or asks for a name that no StyleGAN2 model needs.
+        CheckpointError: the file is of another kind, or asks for more work than an honest one.
         Damaged: the file is not whole.
     """
     start = bytes(data[:512])
     if start[:4] == b"PK\x03\x04":
-        return _read_zip(path, data)
+        return _read_zip(path, data, budget)
     if start.startswith(TORCH_MAGIC):
-        return _read_legacy(data)
+        return _read_legacy(data, budget)
     if start[:1] == b"\x80":
-        return _read_plain(data)
+        return _read_pickle(PickleReader(data, names=PLAIN_NAMES | TENSOR_NAMES | nvidia_names(budget), budget=budget))
     raise CheckpointError(f"{path} is {_describe(start)}")
+
+
+def _read_pickle(reader: PickleReader) -> Root:
+    try:
+        content = reader.read()
+    except Damaged:
+        refuse_unknown_names(reader.unknown)  # what an unknown name would have made is missing: it says more
+        raise
+    return Root(content, tuple(reader.unknown))
 
 
 def _describe(start: bytes) -> str:
@@ -82,27 +110,27 @@ def _describe(start: bytes) -> str:
     return "no model file of a known kind; StyleGAN2 models are .pkl, .pt or .safetensors files"
 
 
-def _read_plain(data: memoryview) -> object:
-    """A pickle that Python wrote: NVIDIA's files."""
-    return PickleReader(data, names=PLAIN_NAMES | TENSOR_NAMES | NVIDIA_NAMES).read()
-
-
-def _nested_storage(content: object) -> Storage:
+def _nested_storage(budget: Budget, content: object) -> Storage:
     """`torch.storage._load_from_bytes`: a torch file inside the pickle, which holds one storage."""
     if not isinstance(content, bytes | memoryview) or bytes(content[: len(TORCH_MAGIC)]) != TORCH_MAGIC:
         raise Damaged("a tensor's storage is not in torch's format")
-    storage = _read_legacy(memoryview(content))
-    if not isinstance(storage, Storage):
+    root = _read_legacy(memoryview(content), budget)
+    refuse_unknown_names(root.unknown)
+    if not isinstance(root.content, Storage):
         raise Damaged("a tensor's storage holds something else")
-    return storage
+    return root.content
 
 
-NVIDIA_NAMES: dict[str, Constructor] = {
-    "torch.storage._load_from_bytes": _nested_storage,
-    "torch_utils.persistence._reconstruct_persistent_obj": partial(Record, "torch_utils.persistence", ()),
-    "dnnlib.tflib.network.Network": lambda *args: Record("dnnlib.tflib.network.Network", args),
-}
-"""What NVIDIA's pickles may mention beside plain data and tensors."""
+def nvidia_names(budget: Budget) -> dict[str, Constructor]:
+    """What NVIDIA's pickles may mention beside plain data and tensors; nested storages take from the same budget."""
+    return {
+        "torch.storage._load_from_bytes": partial(_nested_storage, budget),
+        "torch_utils.persistence._reconstruct_persistent_obj": partial(Record, "torch_utils.persistence", ()),
+        "dnnlib.tflib.network.Network": lambda *args: Record("dnnlib.tflib.network.Network", args),
+    }
+
+
+NVIDIA_NAMES = frozenset(nvidia_names(Budget(0)))
 
 
 def _storage_type(kind: object) -> torch.dtype:
@@ -118,7 +146,12 @@ def _name(value: object) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _read_legacy(data: memoryview) -> object:
+def _is_storage_key(key: object) -> bool:
+    """Whether torch would give a storage this name: a number, mostly. Long ones would be copied for each tensor."""
+    return isinstance(key, str) and len(key) <= LONGEST_STORAGE_KEY
+
+
+def _read_legacy(data: memoryview, budget: Budget) -> Root:
     """A torch file of before 1.6: pickles of a magic number, a protocol, the system and the object, then storages."""
     storages: dict[str, Storage] = {}
     content: dict[str, memoryview] = {}
@@ -127,7 +160,7 @@ def _read_legacy(data: memoryview) -> object:
         if not isinstance(identity, tuple) or len(identity) != 6 or identity[0] != "storage":
             raise Damaged("a tensor's storage has an unknown form")
         _, kind, key, _, numel, view = identity
-        if not isinstance(key, str) or type(numel) is not int or numel < 0 or view is not None:
+        if not _is_storage_key(key) or type(numel) is not int or numel < 0 or view is not None:
             raise Damaged("a tensor's storage has an unknown form")
         dtype = _storage_type(kind)
         storage = storages.setdefault(key, Storage(dtype, numel, lambda: content[key]))
@@ -135,15 +168,15 @@ def _read_legacy(data: memoryview) -> object:
             raise Damaged("two tensors see one storage differently")
         return storage
 
-    names = PLAIN_NAMES | TENSOR_NAMES
     position = 0
     for _ in range(3):
-        reader = PickleReader(data, names=PLAIN_NAMES, position=position)
-        reader.read()
+        reader = PickleReader(data, names={}, budget=budget, position=position)
+        refuse_unknown_names(_read_pickle(reader).unknown)
         position = reader.position
-    reader = PickleReader(data, names=names, persistent=persistent, position=position)
-    root = reader.read()
-    order = PickleReader(data, names={}, position=reader.position)
+    names: Names = PLAIN_NAMES | TENSOR_NAMES
+    reader = PickleReader(data, names=names, budget=budget, persistent=persistent, position=position)
+    root = _read_pickle(reader)
+    order = PickleReader(data, names={}, budget=budget, position=reader.position)
     keys = order.read()
     position = order.position
     if not isinstance(keys, list) or len(keys) != len(storages):
@@ -160,7 +193,7 @@ def _read_legacy(data: memoryview) -> object:
     return root
 
 
-def _read_zip(path: Path, data: memoryview) -> object:
+def _read_zip(path: Path, data: memoryview, budget: Budget) -> Root:
     """A torch file of 1.6 or later: a zip archive of a pickle and one entry for each storage."""
     entries = read_directory(data)
     pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -172,21 +205,30 @@ def _read_zip(path: Path, data: memoryview) -> object:
         raise CheckpointError(f"{path} is a TorchScript program, not a model's weights; it is not supported")
     if not all(entry.is_stored for entry in entries.values()):
         raise CheckpointError(f"{path} is a compressed zip archive, which torch does not write; it may be hostile")
+
+    @cache
+    def content(entry: Entry) -> memoryview:
+        """The entry's bytes, checked once however many tensors lie in them."""
+        budget.check(entry.length)
+        return entry.content(data)
+
     endian = entries.get(f"{folder}byteorder")
-    if endian is not None and bytes(endian.content(data)) != b"little":
+    if endian is not None and (endian.length != len(LITTLE) or bytes(content(endian)) != LITTLE):
         raise CheckpointError(f"{path} was written on a big-endian machine, which is not supported")
-    persistent = partial(_zip_storage, entries, folder, data)
-    content = entries[pickles[0]].content(data)
-    return PickleReader(content, names=PLAIN_NAMES | TENSOR_NAMES, persistent=persistent).read()
+    persistent = partial(_zip_storage, entries, folder, content)
+    root = content(entries[pickles[0]])
+    return _read_pickle(PickleReader(root, names=PLAIN_NAMES | TENSOR_NAMES, budget=budget, persistent=persistent))
 
 
-def _zip_storage(entries: dict[str, Entry], folder: str, data: memoryview, identity: object) -> Storage:
+def _zip_storage(
+    entries: dict[str, Entry], folder: str, content: Callable[[Entry], memoryview], identity: object
+) -> Storage:
     if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
         raise Damaged("a tensor's storage has an unknown form")
     _, kind, key, _, numel = identity
-    if not isinstance(key, str) or type(numel) is not int or numel < 0:
+    if not _is_storage_key(key) or type(numel) is not int or numel < 0:
         raise Damaged("a tensor's storage has an unknown form")
     dtype, entry = _storage_type(kind), entries.get(f"{folder}data/{key}")
     if entry is None or entry.size != numel * dtype.itemsize:
         raise Damaged(f"the storage {key[:80]!r} is missing or has another size")
-    return Storage(dtype, numel, partial(entry.content, data))
+    return Storage(dtype, numel, partial(content, entry))

@@ -1,87 +1,47 @@
-"""From the objects in model files to one form: tensors under common names, and what the file says of itself.
+"""From the objects in NVIDIA's model files to a `Draft`: tensors under common names, and what the file says of itself.
 
 Each reader takes the plain data that `containers` found and returns a `Draft`, or None where the file is not of its
-format; it raises `CheckpointError` for relatives that are recognised and not supported.
+format; it raises `CheckpointError` for relatives that are recognised and not supported. No number is read here.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
+from stylegan_ops.budget import Damaged
+from stylegan_ops.drafts import AS_IT_IS, MAX_TENSORS, Draft, Layout, Number, Row, Source, Stored, clean, shown
 from stylegan_ops.errors import CheckpointError
-from stylegan_ops.pickles import Damaged, Record
+from stylegan_ops.pickles import Foreign, Record
 from stylegan_ops.records import ArrayRecord, TensorRecord
-
-MAX_TENSORS = 10_000
-"""Far above any network's, far below what would take long."""
+from stylegan_ops.relatives import CLASSES, UNSUPPORTED
+from stylegan_ops.state_dicts import layer_name, listed, own_note
 
 MAX_NETWORKS = 16
-"""Those of a TensorFlow file are three: in training, the critic, the average."""
+"""Networks of a TensorFlow file that are looked at; it has three: in training, the critic, the average."""
 
 MAX_TAPS = 16
-"""Of a resampling filter; StyleGAN2's have four."""
+"""Taps of a resampling filter; StyleGAN2's have four."""
 
-UNSUPPORTED = "this program runs StyleGAN2 models only"
-
-
-@dataclass
-class Draft:
-    """A network as a file describes it, before anything is checked."""
-
-    format: str
-    state: dict[str, Tensor]
-    allowance: int = 0
-    """How many numbers may still be taken out of the file: each has a byte of its own in it, or more."""
-    tensors: int = 0
-    """How many tensors were taken."""
-    filters: list[Tensor] = field(default_factory=list)
-    """The resampling filters that the file holds, scaled to sum 1."""
-    conv_clamp: float | None = None
-    mapping_lr: float = 0.01
-    declared: dict[str, object] = field(default_factory=dict)
-    """What the file says of its architecture: z_dim, w_dim, c_dim, resolution, kind."""
-    note: str | None = None
-    """What the file says of its licence or origin."""
-    warnings: list[str] = field(default_factory=list)
-
-    def take(self, record: TensorRecord | ArrayRecord) -> Tensor:
-        """The numbers of a record in the file.
-
-        Raises:
-            Damaged: more are taken than the file has bytes: its tensors lie over one another, to fill the memory.
-        """
-        tensor = record.tensor()
-        self.allowance -= tensor.numel()
-        self.tensors += 1
-        if self.allowance < 0 or self.tensors > MAX_TENSORS:
-            raise Damaged("its tensors share their numbers, or are too many")
-        return tensor
-
-
-Reader = Callable[[object, int], Draft | None]
-"""Takes the object in a file, and the file's size in bytes."""
+Reader = Callable[[object], Draft | None]
+"""Takes the object in a file."""
 
 
 # NVIDIA, PyTorch.
 
 
-def read_nvidia_torch(root: object, size: int) -> Draft | None:
+def read_nvidia_torch(root: object) -> Draft | None:
     """StyleGAN2-ADA for PyTorch, and the StyleGAN2 generators of the stylegan3 code."""
-    draft = Draft("StyleGAN2-ADA PyTorch pickle", {}, size)
+    draft = Draft("StyleGAN2-ADA PyTorch pickle")
     generator = root
     if isinstance(root, dict):
         if not any(_is_module(value) for value in root.values()):
             return None
         name = next((name for name in ("G_ema", "G") if _is_module(root.get(name))), None)
         if name is None:
-            raise CheckpointError(f"the file holds {_listed(root)} but no generator (G_ema); use the whole snapshot")
+            raise CheckpointError(f"the file holds {listed(root)} but no generator (G_ema); use the whole snapshot")
         if name == "G":
             draft.warnings.append("there is no averaged generator (G_ema); the one in training (G) is used")
         generator = root[name]
-        draft.note = _own_note(root)
+        draft.note = own_note(root)
     if not _is_module(generator):
         return None
     assert isinstance(generator, Record)
@@ -122,14 +82,25 @@ def _refuse_relatives(generator: Record) -> None:
     class_name = _meta(generator).get("class_name")
     mapping, synthesis = modules.get("mapping"), modules.get("synthesis")
     if not isinstance(mapping, Record) or not isinstance(synthesis, Record):
-        kind = "a discriminator" if "Discriminator" in _shown(class_name) or "b4" in modules else "another network"
+        kind = "a discriminator" if "Discriminator" in shown(class_name) or "b4" in modules else "another network"
         raise CheckpointError(f"the file holds {kind}, not a generator; use the snapshot that has G_ema")
+    if isinstance(class_name, str) and class_name in CLASSES:
+        raise CheckpointError(f"this is {CLASSES[class_name]}; {UNSUPPORTED}")
     w_avg = _children(mapping, "_buffers").get("w_avg")
-    if isinstance(w_avg, TensorRecord) and len(w_avg.shape) == 2:
+    of_classes = isinstance(w_avg, TensorRecord) and len(w_avg.shape) == 2
+    parts = _children(mapping, "_modules")
+    if of_classes or "embed_proj" in parts or isinstance(parts.get("embed"), Foreign):
         raise CheckpointError(f"this is a StyleGAN-XL model, which is another network; {UNSUPPORTED}")
-    parts = _children(synthesis, "_modules")
-    if "input" in parts or any(re.match(r"L\d+_\d+", part) for part in parts):
-        raise CheckpointError(f"this is a StyleGAN3 model, which is another network; {UNSUPPORTED}")
+    layers = _children(synthesis, "_modules")
+    first = next((name for name in layers if re.match(r"L\d+_\d+", name)), None)
+    if "input" in layers or first is not None:
+        kernel = _attributes_of(layers.get(first or "")).get("conv_kernel")
+        kind = {1: "StyleGAN3-R", 3: "StyleGAN3-T"}.get(kernel if isinstance(kernel, int) else 0, "StyleGAN3")
+        raise CheckpointError(f"this is a {kind} model, which is another network; {UNSUPPORTED}")
+
+
+def _attributes_of(value: object) -> dict[str, object]:
+    return _attributes(value) if isinstance(value, Record) else {}
 
 
 def _modules(generator: Record) -> Iterator[tuple[str, Record]]:
@@ -153,13 +124,13 @@ def _take_module(draft: Draft, prefix: str, module: Record) -> None:
         if not isinstance(value, TensorRecord):
             continue
         if name == "resample_filter":
-            draft.filters.append(draft.take(value))
+            draft.filters.append(Source(value))
         else:
-            draft.state[f"{prefix}.{name}"] = draft.take(value)
+            draft.sources[f"{prefix}.{name}"] = Source(value)
     attributes = _attributes(module)
     activation = attributes.get("activation")
     if activation not in (None, "lrelu") and re.search(r"\.(conv[01]|fc\d+)$", prefix):
-        raise CheckpointError(f"its layer {prefix} has the activation {_shown(activation)}; only lrelu is supported")
+        raise CheckpointError(f"its layer {prefix} has the activation {shown(activation)}; only lrelu is supported")
     if prefix == "synthesis.b4.conv1" and isinstance(clamp := attributes.get("conv_clamp"), int | float):
         draft.conv_clamp = float(clamp)
     if prefix == "mapping.fc0" and isinstance(lr := attributes.get("bias_gain"), int | float):
@@ -169,7 +140,7 @@ def _take_module(draft: Draft, prefix: str, module: Record) -> None:
 # NVIDIA, TensorFlow.
 
 
-def read_nvidia_tensorflow(root: object, size: int) -> Draft | None:
+def read_nvidia_tensorflow(root: object) -> Draft | None:
     """StyleGAN2 and StyleGAN2-ADA for TensorFlow: (G, D, Gs), or one network."""
     networks = root[:MAX_NETWORKS] if isinstance(root, tuple | list) else (root,)
     states = [network.state for network in networks if _is_network(network)]
@@ -179,7 +150,7 @@ def read_nvidia_tensorflow(root: object, size: int) -> Draft | None:
     if state is None:
         raise CheckpointError(
             "the file holds TensorFlow networks but no generator with a mapping and a synthesis part: "
-            f"a discriminator alone, or a Progressive GAN; {UNSUPPORTED}"
+            f"{_tf_stranger(states)}; {UNSUPPORTED}"
         )
     variables = _tf_variables(state)
     version = state.get("version")
@@ -188,11 +159,23 @@ def read_nvidia_tensorflow(root: object, size: int) -> Draft | None:
     if any("ToRGB_lod" in name for name in variables):
         raise CheckpointError("this is a StyleGAN2 of the configurations A to D, which are other networks; "
                               "configurations E and F are supported")  # fmt: skip
-    draft = Draft("StyleGAN2 TensorFlow pickle", {}, size, note=_source_note(state.get("build_module_src")))
+    draft = Draft("StyleGAN2 TensorFlow pickle", note=_source_note(state.get("build_module_src")))
     _take_static(draft, state.get("static_kwargs"))
     for name, array in variables.items():
         _take_variable(draft, name, array)
     return draft
+
+
+def _tf_stranger(states: list[dict[str, object]]) -> str:
+    """What networks without parts are."""
+    names = {name for state in states for name in _tf_variables(state)}
+    if any("ToRGB" in name for name in names):
+        return "a Progressive GAN"
+    return (
+        "a discriminator alone"
+        if any("FromRGB" in name for name in names)
+        else "a discriminator alone, or a Progressive GAN"
+    )
 
 
 def _is_network(value: object) -> bool:
@@ -252,12 +235,11 @@ def _take_static(draft: Draft, static: object) -> None:
         elif key == "resample_kernel" and isinstance(value, list | tuple):
             if len(value) > MAX_TAPS or not all(isinstance(tap, int | float) for tap in value):
                 raise CheckpointError("its resampling filter is no short row of numbers: not supported")
-            taps = torch.tensor(value, dtype=torch.float32)
-            draft.filters.append(torch.outer(taps, taps) / taps.sum().square())
+            draft.filters.append(Source(Row(tuple(map(float, value)))))
         elif key not in _STATIC_IGNORED:
-            draft.warnings.append(f"the setting {_shown(key)} is unknown and was passed over")
+            draft.warnings.append(f"the setting {shown(key)} is unknown and was passed over")
         if key in ("nonlinearity", "mapping_nonlinearity", "act") and value not in ("lrelu", None):
-            raise CheckpointError(f"its activation is {_shown(value)}; only lrelu is supported")
+            raise CheckpointError(f"its activation is {shown(value)}; only lrelu is supported")
         if key in ("normalize_latents", "normalize_z") and value is False:
             raise CheckpointError("it does not normalise its latents, which is not supported")
         if key == "architecture" and isinstance(value, str):
@@ -276,143 +258,44 @@ _TF_PARAMETERS = {
 
 def _take_variable(draft: Draft, name: str, array: ArrayRecord | float) -> None:
     parts = name.split("/")
-    tensor = draft.take(array) if isinstance(array, ArrayRecord) else torch.tensor(array)
+    stored: Stored = array if isinstance(array, ArrayRecord) else Number(array)
     if name == "dlatent_avg":
-        draft.state["mapping.w_avg"] = tensor
-    elif parts[0] == "mapping" and (found := re.fullmatch(r"(?:Dense(\d{1,2})|(LabelEmbed))", parts[1])):
+        draft.sources["mapping.w_avg"] = Source(stored)
+    elif len(parts) == 3 and parts[0] == "mapping" and (found := re.fullmatch(r"Dense(\d{1,2})|LabelEmbed", parts[1])):
         layer = f"fc{int(found[1])}" if found[1] else "embed"
-        draft.state[f"mapping.{layer}.{parts[2]}"] = tensor.T.contiguous() if parts[2] == "weight" else tensor
-    elif parts[0] == "synthesis" and (found := re.fullmatch(r"noise(\d{1,2})", parts[1])):
-        draft.state[f"synthesis.{_layer_name(int(found[1]))}.noise_const"] = tensor[0, 0]
-    elif parts[0] == "synthesis" and len(parts) == 4 and (found := re.fullmatch(r"(\d{1,4})x\d{1,4}", parts[1])):
-        _take_layer(draft, int(found[1]), parts[2], parts[3], tensor)
+        draft.sources[f"mapping.{layer}.{parts[2]}"] = Source(stored, _TRANSPOSED if parts[2] == "weight" else AS_IT_IS)
+    elif len(parts) == 2 and parts[0] == "synthesis" and (found := re.fullmatch(r"noise(\d{1,2})", parts[1])):
+        draft.sources[f"synthesis.{layer_name(int(found[1]))}.noise_const"] = Source(stored, Layout(unit_axes=2))
+    elif len(parts) == 4 and parts[0] == "synthesis" and (found := re.fullmatch(r"(\d{1,4})x\d{1,4}", parts[1])):
+        _take_layer(draft, int(found[1]), parts[2], parts[3], stored)
     else:
-        draft.warnings.append(f"the variable {_shown(name)} is unknown and was passed over")
+        draft.warnings.append(f"the variable {shown(name)} is unknown and was passed over")
 
 
-def _take_layer(draft: Draft, resolution: int, layer: str, parameter: str, tensor: Tensor) -> None:
+def _take_layer(draft: Draft, resolution: int, layer: str, parameter: str, stored: Stored) -> None:
     prefix = f"synthesis.b{resolution}"
     if (layer, parameter) == ("Const", "const"):
-        draft.state[f"{prefix}.const"] = tensor[0]
+        draft.sources[f"{prefix}.const"] = Source(stored, Layout(unit_axes=1))
         return
     if layer not in _TF_CONVOLUTIONS or parameter not in _TF_PARAMETERS:
-        draft.warnings.append(f"the variable {_shown(layer)}/{_shown(parameter)} is unknown and was passed over")
+        draft.warnings.append(f"the variable {shown(layer)}/{shown(parameter)} is unknown and was passed over")
         return
+    layout = AS_IT_IS
     if parameter == "weight":
-        if layer in ("Conv0_up", "Skip"):  # TensorFlow's transposed convolution stores them turned by 180°
-            tensor = tensor.flip(0, 1)
-        tensor = tensor.permute(3, 2, 0, 1).contiguous()  # [k, k, I, O] -> [O, I, k, k]
-    elif parameter == "mod_weight":
-        tensor = tensor.T.contiguous()
-    elif parameter == "mod_bias":
-        tensor = tensor + 1
-    draft.state[f"{prefix}.{_TF_CONVOLUTIONS[layer]}.{_TF_PARAMETERS[parameter]}"] = tensor
+        layout = _TURNED_KERNEL if layer in ("Conv0_up", "Skip") else _KERNEL
+    elif parameter in ("mod_weight", "mod_bias"):
+        layout = _TRANSPOSED if parameter == "mod_weight" else Layout(added=1.0)
+    draft.sources[f"{prefix}.{_TF_CONVOLUTIONS[layer]}.{_TF_PARAMETERS[parameter]}"] = Source(stored, layout)
 
 
-# rosinality, and state dicts.
-
-
-def read_state_dict(root: object, size: int) -> Draft | None:
-    """Rosinality's `.pt`, and bare dicts of tensors in its names or in NVIDIA's."""
-    if not isinstance(root, dict):
-        return None
-    for key in ("g_ema", "G_ema", "g", "G", "state_dict"):
-        if isinstance(inner := root.get(key), dict) and _tensors(inner):
-            break
-    else:
-        key, inner = None, root
-    tensors = _tensors(inner)
-    if "style.1.weight" in tensors or "input.input" in tensors:
-        draft = _read_rosinality(tensors, size)
-    elif any(name.startswith("synthesis.b4.") for name in tensors):
-        draft = Draft("StyleGAN2 state dict", {}, size)
-        draft.state = {name: draft.take(record) for name, record in tensors.items()}
-        draft.filters = [draft.state.pop(name) for name in list(draft.state) if name.endswith(".resample_filter")]
-    elif tensors or "d" in root:
-        kind = "a discriminator alone" if set(root) & {"d", "D"} or "final_conv.0.weight" in tensors else _listed(inner)
-        raise CheckpointError(f"the file holds {kind}, no StyleGAN2 generator; {UNSUPPORTED}")
-    else:
-        return None
-    if key in ("g", "G"):
-        draft.warnings.append("there is no averaged generator (g_ema); the one in training (g) is used")
-    if isinstance(average := root.get("latent_avg"), TensorRecord):
-        draft.state["mapping.w_avg"] = draft.take(average).flatten()
-    draft.note = _own_note(root)
-    return draft
-
-
-def _tensors(root: dict[object, object]) -> dict[str, TensorRecord]:
-    return {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, TensorRecord)}
-
-
-_ROSINALITY_LAYER = {
-    "conv.weight": "weight",
-    "conv.modulation.weight": "affine.weight",
-    "conv.modulation.bias": "affine.bias",
-    "activate.bias": "bias",
-    "bias": "bias",
-    "noise.weight": "noise_strength",
-}
-
-
-def _read_rosinality(tensors: dict[str, TensorRecord], size: int) -> Draft:
-    draft = Draft("rosinality PyTorch file", {}, size)
-    for name, record in tensors.items():
-        if name.endswith(("blur.kernel", "upsample.kernel")):
-            kernel = draft.take(record)
-            draft.filters.append(kernel / kernel.sum())
-        elif (target := _rosinality_name(name)) is not None:
-            draft.state[target] = _without_unit_axes(target, draft.take(record))
-        else:
-            draft.state[name] = draft.take(record)  # the check of names will speak of it
-    return draft
-
-
-def _rosinality_name(name: str) -> str | None:
-    """The common name of one of its tensors."""
-    if name == "input.input":
-        return "synthesis.b4.const"
-    if found := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
-        return f"mapping.fc{int(found[1]) - 1}.{found[2]}"
-    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
-        return f"synthesis.{_layer_name(int(found[1]))}.noise_const"
-    if not (found := re.fullmatch(r"(?:(conv1|to_rgb1)|(convs|to_rgbs)\.(\d{1,2}))\.(.+)", name)):
-        return None
-    parameter = _ROSINALITY_LAYER.get(found[4])
-    if parameter is None:
-        return None
-    if found[1]:
-        layer = "b4.conv1" if found[1] == "conv1" else "b4.torgb"
-    elif found[2] == "convs":
-        layer = _layer_name(int(found[3]) + 1)
-    else:
-        layer = f"b{8 << int(found[3])}.torgb"
-    return f"synthesis.{layer}.{parameter}"
-
-
-def _layer_name(index: int) -> str:
-    """The layer that takes this noise map: b4.conv1, b8.conv0, b8.conv1, b16.conv0, ..."""
-    return f"b{4 << (index + 1) // 2}.conv{(index + 1) % 2}"
-
-
-def _without_unit_axes(name: str, tensor: Tensor) -> Tensor:
-    if name.endswith((".const", ".conv0.weight", ".conv1.weight", ".torgb.weight")):
-        return tensor[0]
-    if name.endswith(".noise_strength"):
-        return tensor.squeeze()
-    if name.endswith(".noise_const"):
-        return tensor[0, 0]
-    return tensor.flatten() if name.endswith(".torgb.bias") else tensor
+_TRANSPOSED = Layout(order=(1, 0))
+_KERNEL = Layout(order=(3, 2, 0, 1))
+"""[k, k, I, O] -> [O, I, k, k]."""
+_TURNED_KERNEL = Layout(turned=True, order=(3, 2, 0, 1))
+"""TensorFlow's transposed convolution stores its kernels turned by 180°."""
 
 
 # What a file says of itself.
-
-
-def _own_note(root: dict[object, object]) -> str | None:
-    for key in ("license", "licence", "note", "description"):
-        if isinstance(text := root.get(key), str) and text.strip():
-            return clean(text)
-    return None
 
 
 def _source_note(source: object) -> str | None:
@@ -422,16 +305,3 @@ def _source_note(source: object) -> str | None:
     lines = [line.strip("# \t") for line in source[:4000].splitlines() if line.startswith("#")]
     told = [line for line in lines if re.search(r"copyright|licen[cs]e|proprietary|commercial", line, re.IGNORECASE)]
     return clean(" ".join(told)) if told else None
-
-
-def clean(text: str) -> str:
-    """Text from a file made fit for a terminal: printable, one line, 400 characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:400]).strip()
-
-
-def _shown(value: object) -> str:
-    return clean(repr(value[:80])) if isinstance(value, str) else type(value).__name__
-
-
-def _listed(root: dict[object, object]) -> str:
-    return ", ".join(_shown(key) for key in list(root)[:5]) or "nothing"

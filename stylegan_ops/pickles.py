@@ -4,8 +4,11 @@ Python's own unpickler, restricted or not, is a machine with many doors: it sets
 hashes tuples of any depth on the C stack, and allocates what a 5-byte instruction asks for. This is a reader for the
 instructions that serialised models really use (protocols 2 to 5). A name in the file (`collections.OrderedDict`) is
 looked up in a table of constructors that the caller gives, which build plain dicts and inert records; every other name
-is refused. Memory and time stay within a constant factor of the file's size: the instructions are counted, and so is
-what constructors are given, which a file could otherwise make them copy again and again.
+is refused. Memory and time stay within a constant factor of the file's size: a `Budget`, one for the whole file, counts
+the instructions, and what constructors are given, which a file could otherwise make them copy again and again.
+
+An unknown name is remembered, and what is made of it is a `Foreign` record without content, so that a caller can still
+say which relative of StyleGAN2 the file is. `refuse_unknown_names` then ends the reading: such a file is never used.
 
 Conventions: sets come back as lists and frozensets as tuples (nothing of the file's is ever hashed but the keys of
 dicts, which must be scalars); byte strings above `SHORT` come back as views of the file, not copies.
@@ -14,9 +17,13 @@ Source: the instruction set is described in Python's `pickletools`.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.errors import CheckpointError
 
 SHORT = 4096
@@ -25,11 +32,18 @@ SHORT = 4096
 LONG = 32
 """Bytes of the longest whole number; arithmetic with longer ones takes time that grows with their square."""
 
-MAX_INSTRUCTIONS = 1_000_000
-"""A hundred times what a network of 1024² takes. Each may leave an empty dict of 64 bytes."""
+LONGEST_NAME = 512
+"""Characters of a module's or a class's name."""
 
-SPARE = 1 << 24
-"""Bytes that constructors may be given beyond four times the pickle's size."""
+LONGEST_KEY = 4096
+"""Characters of a dict's key. Two equal keys are compared letter by letter, each time that one of them is used."""
+
+MOST_UNKNOWN = 1000
+"""Names that are remembered of those that no StyleGAN2 file mentions."""
+
+WIDE_TEXT = 1 << 20
+"""Bytes; longer text must be of Latin-1 letters. Python gives each letter as many bytes as the text's widest needs: one
+rare sign would make four bytes of each."""
 
 Constructor = Callable[..., object]
 Names = Mapping[str, Constructor]
@@ -60,8 +74,13 @@ class _Global:
         self.construct = construct
 
 
-class Damaged(Exception):
-    """The bytes are no pickle, or not a whole one; caught at the package's boundary."""
+class Foreign(Record):
+    """An object of a class that no StyleGAN2 file mentions: its name alone, whatever the file does with it."""
+
+    __slots__ = ()
+
+    def build(self, state: object) -> None:
+        """Keep nothing of the state."""
 
 
 class PickleReader:
@@ -72,6 +91,7 @@ class PickleReader:
         data: memoryview,
         *,
         names: Names,
+        budget: Budget,
         persistent: Callable[[object], object] | None = None,
         position: int = 0,
     ) -> None:
@@ -80,6 +100,7 @@ class PickleReader:
         Args:
             data: the file.
             names: constructors by `module.name`; each is called with the arguments in the file.
+            budget: the whole file's.
             persistent: gives the object for a persistent id (torch's storages); None refuses them.
             position: where the pickle begins.
         """
@@ -90,21 +111,22 @@ class PickleReader:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        self._room = 4 * len(data) + SPARE
+        self._budget = budget
+        self.unknown: dict[str, None] = {}
+        """Names that are not in the table, in the order of their first use."""
 
     def read(self) -> object:
         """The object in the pickle.
 
         Raises:
-            CheckpointError: it holds a name that is not in the table.
+            CheckpointError: it asks for more work than an honest file.
             Damaged: the bytes are not a whole pickle, or hold an instruction that serialised models do not use.
         """
         start = self.position
-        left = MAX_INSTRUCTIONS
+        run = self._budget.run
         try:
             while (code := self._take(1)[0]) != _STOP:
-                if not (left := left - 1):
-                    raise Damaged(f"it has more than {MAX_INSTRUCTIONS} instructions")
+                run(1)
                 instruction = _INSTRUCTIONS.get(code)
                 if instruction is None:
                     raise Damaged(f"byte {self.position - 1} is {code:#04x}, no instruction that model files use")
@@ -129,11 +151,11 @@ class PickleReader:
         return int.from_bytes(self._take(size), "little")
 
     def _line(self) -> str:
-        line = bytearray()
-        while (byte := self._take(1)[0]) != _NEWLINE:
-            line.append(byte)
-            if len(line) > SHORT:
-                raise Damaged(f"a name near byte {self.position} is too long")
+        start = bytes(self._data[self.position : self.position + LONGEST_NAME])
+        line, end, _ = start.partition(b"\n")
+        if not end:
+            raise Damaged(f"a name near byte {self.position} is too long")
+        self.position += len(line) + 1
         return line.decode()
 
     # Values.
@@ -146,8 +168,12 @@ class PickleReader:
         self._push(piece if len(piece) > SHORT else bytes(piece))
 
     def _text(self, size: int, encoding: str = "utf-8") -> None:
-        errors = "surrogatepass" if encoding == "utf-8" else "strict"
-        self._push(str(self._take(size), encoding, errors))
+        piece = self._take(size)
+        if size > WIDE_TEXT and encoding == "utf-8" and np.frombuffer(piece, np.uint8).max() > _LATIN_1:
+            raise Damaged(f"a text of {size} bytes near byte {self.position} is not of Latin-1 letters")
+        text = str(piece, encoding, "surrogatepass" if encoding == "utf-8" else "strict")
+        self._budget.copy(max(sys.getsizeof(text) - size - _TEXT_HEAD, 0))
+        self._push(text)
 
     def _long(self, size: int) -> None:
         if size > LONG:
@@ -214,14 +240,16 @@ class PickleReader:
     def _global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise Damaged(f"a name near byte {self.position} is no text")
+        if len(module) > LONGEST_NAME or len(name) > LONGEST_NAME:
+            raise Damaged(f"a name near byte {self.position} is too long")
         full = f"{module}.{name}"
         construct = self._names.get(full)
         if construct is None:
-            raise CheckpointError(
-                f"the file asks Python for {full[:200]!r}, which no StyleGAN2 model needs; nothing was run, "
-                "and the file may be hostile: do not open it with other programs"
-            )
-        self._push(_Global(full, construct))
+            if len(self.unknown) < MOST_UNKNOWN:
+                self.unknown[full] = None
+            self._push(Foreign(full))
+        else:
+            self._push(_Global(full, construct))
 
     def _line_global(self) -> None:
         module = self._line()
@@ -231,14 +259,15 @@ class PickleReader:
         self._global(*self._pop_pair())
 
     def _construct(self, keywords: object = None) -> None:
+        source, args = self._pop_pair()
+        if isinstance(source, Foreign):
+            self._push(Foreign(source.name))
+            return
         if keywords:
             raise Damaged(f"an object near byte {self.position} is made with keywords")
-        source, args = self._pop_pair()
         if not isinstance(source, _Global) or not isinstance(args, tuple):
             raise Damaged(f"an object near byte {self.position} is made from no name")
-        self._room -= sum(map(_weight, args))
-        if self._room < 0:
-            raise Damaged("it uses the same data again and again")
+        self._budget.copy(16 * len(args) + sum(map(_weight, args)))
         self._push(source.construct(*args))
 
     def _build(self) -> None:
@@ -263,12 +292,27 @@ def is_key(value: object) -> bool:
     """Whether a dict of ours may have this key. Whole numbers beyond 64 bits could all be made to have one hash, and
     a dict of n such keys would take n² steps.
     """
-    return isinstance(value, str | float | bytes | None) or (isinstance(value, int) and value.bit_length() <= 64)
+    if isinstance(value, str | bytes):
+        return len(value) <= LONGEST_KEY
+    return isinstance(value, float | None) or (isinstance(value, int) and value.bit_length() <= 64)
+
+
+def refuse_unknown_names(unknown: Iterable[str]) -> None:
+    """End the reading of a file that mentions names which no StyleGAN2 file does.
+
+    Raises:
+        CheckpointError: there are any.
+    """
+    for name in unknown:
+        raise CheckpointError(
+            f"the file asks Python for {name[:200]!r}, which no StyleGAN2 model needs; nothing was run, and the file "
+            "may be hostile: do not open it with other programs"
+        )
 
 
 def _weight(argument: object) -> int:
     """About how many bytes a copy of an argument takes."""
-    if isinstance(argument, str | bytes | memoryview):
+    if isinstance(argument, str | bytes):
         return len(argument)
     if isinstance(argument, list | tuple):
         return 16 * len(argument)
@@ -276,7 +320,10 @@ def _weight(argument: object) -> int:
 
 
 _STOP = ord(".")
-_NEWLINE = ord("\n")
+_LATIN_1 = 0xC3
+"""The first byte, in UTF-8, of Latin-1's last letters; larger bytes begin wider ones."""
+_TEXT_HEAD = 80
+"""Bytes of a text beside its letters."""
 
 _INSTRUCTIONS: dict[int, Callable[[PickleReader], object]] = {
     0x80: PickleReader._protocol,

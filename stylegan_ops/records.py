@@ -2,18 +2,21 @@
 
 The names in the two tables below are all that a StyleGAN2 file may mention. Each stands for a constructor of ours that
 returns plain data. A tensor is a record of a storage and a shape; its numbers are not touched until `tensor()` is
-called, so that a file's discriminator and optimiser cost nothing.
+called, so that a file's discriminator and optimiser cost nothing, and a network is judged by its shapes before.
 """
 
 import math
 from collections.abc import Callable
 from itertools import starmap
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_ops.pickles import Constructor, Damaged, Record, is_key
+from stylegan_ops.budget import Budget, Damaged
+from stylegan_ops.errors import CheckpointError
+from stylegan_ops.pickles import Constructor, Record, is_key
 
 Bytes = bytes | memoryview
 
@@ -28,9 +31,14 @@ STORAGE_TYPES: dict[str, torch.dtype] = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
 }
 
-ARRAY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+ARRAY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16"})
+
+FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
+"""Types of weights. Others may lie in a file (counters, masks), but not in a network of ours."""
 
 MAX_DIMENSIONS = 8
 
@@ -58,19 +66,29 @@ class TensorRecord(Record):
         self.shape = shape
         self.stride = stride
 
-    def tensor(self) -> Tensor:
-        """A float32 copy."""
-        size = self.storage.numel * self.storage.dtype.itemsize
-        data = self.storage.fetch()
+    def tensor(self, budget: Budget) -> Tensor:
+        """A float32 copy; only the numbers that it shows are touched, however far apart they lie.
+
+        Raises:
+            CheckpointError: they are not floating-point numbers, or too many for the file.
+            Damaged: the storage is not whole.
+        """
+        storage = self.storage
+        require_floating(storage.dtype)
+        budget.make(math.prod(self.shape))
+        data, size = storage.fetch(), storage.numel * storage.dtype.itemsize
         if len(data) != size:
             raise Damaged(f"a tensor's storage has {len(data)} bytes instead of {size}")
+        item, bfloat = storage.dtype.itemsize, storage.dtype == torch.bfloat16
+        stored = np.dtype(np.uint16) if bfloat else np.dtype(f"<f{item}")
         if not math.prod(self.shape):
             return torch.zeros(self.shape)
-        # Only the part that is seen: a small view must not keep a large storage alive.
-        item = self.storage.dtype.itemsize
-        part = data[self.offset * item : (self.offset + _reach(self.shape, self.stride) + 1) * item]
-        flat = torch.frombuffer(bytearray(part), dtype=self.storage.dtype)
-        return flat.as_strided(self.shape, self.stride).to(torch.float32).contiguous()
+        view: np.ndarray[Any, Any] = np.ndarray(
+            self.shape, stored, data, self.offset * item, tuple(step * item for step in self.stride)
+        )
+        if bfloat:
+            return torch.from_numpy(view.copy(order="C").view(np.int16)).view(torch.bfloat16).to(torch.float32)
+        return torch.from_numpy(view.astype(np.float32, order="C"))
 
 
 class ArrayRecord(Record):
@@ -78,17 +96,39 @@ class ArrayRecord(Record):
 
     __slots__ = ()
 
-    def tensor(self) -> Tensor:
-        """A float32 copy."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape.
+
+        Raises:
+            Damaged: it has none, or its bytes are not as many as its shape asks for.
+        """
         state = self.state
         if not isinstance(state, tuple) or len(state) != 5:
             raise Damaged("an array has no content")
-        _, shape, dtype, fortran, data = state
+        _, shape, dtype, _, data = state
         if not _is_shape(shape) or not isinstance(dtype, DtypeRecord) or not isinstance(data, bytes | memoryview):
             raise Damaged("an array has no numbers")
+        assert isinstance(shape, tuple)
+        size = math.prod(shape) * dtype.numpy().itemsize
+        if size != len(data):
+            raise Damaged(f"an array of {shape} has {len(data)} bytes instead of {size}")
+        return shape
+
+    def tensor(self, budget: Budget) -> Tensor:
+        """A float32 copy.
+
+        Raises:
+            CheckpointError: it does not hold floating-point numbers, or too many for the file.
+            Damaged: it is not whole.
+        """
+        shape = self.shape
+        assert isinstance(self.state, tuple)
+        _, _, dtype, fortran, data = self.state
         numbers = dtype.numpy()
-        if math.prod(shape) * numbers.itemsize != len(data):
-            raise Damaged(f"an array of {shape} has {len(data)} bytes instead of {math.prod(shape) * numbers.itemsize}")
+        if numbers.kind != "f":
+            _refuse_type(numbers.name)
+        budget.make(math.prod(shape))
         array = np.frombuffer(data, numbers).reshape(shape, order="F" if fortran else "C")
         return torch.from_numpy(array.astype(np.float32, order="C"))
 
@@ -106,6 +146,23 @@ class DtypeRecord(Record):
             kind = repr(code[:40]) if isinstance(code, str) else "without a name"
             raise Damaged(f"an array is of a type {kind}, not of numbers")
         return np.dtype(f"{order}{code}")
+
+
+def require_floating(dtype: torch.dtype) -> None:
+    """Refuse weights that are no floating-point numbers.
+
+    Raises:
+        CheckpointError: they are complex, or whole numbers.
+    """
+    if dtype not in FLOATING:
+        _refuse_type(str(dtype).removeprefix("torch."))
+
+
+def _refuse_type(name: str) -> None:
+    kind = "complex numbers" if name.startswith("complex") else "no floating-point numbers"
+    raise CheckpointError(
+        f"its weights are {kind} ({name}), which StyleGAN2 does not compute with; give the model in float32 or float16"
+    )
 
 
 def _is_shape(value: object) -> bool:
@@ -196,6 +253,11 @@ def _numpy_names() -> dict[str, Constructor]:
 PLAIN_NAMES: dict[str, Constructor] = {
     "collections.OrderedDict": _dict,
     "dnnlib.util.EasyDict": _dict,
+    "builtins.dict": _dict,
+    "__builtin__.dict": _dict,
+    "collections.defaultdict": lambda *_factory: {},
+    "pathlib.PosixPath": _record("pathlib.Path"),
+    "pathlib.WindowsPath": _record("pathlib.Path"),
     "builtins.set": _list,
     "__builtin__.set": _list,
     "_codecs.encode": _encode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from fractions import Fraction
 from pathlib import Path
@@ -91,6 +92,47 @@ class Time(click.ParamType):
             self.fail(f"{shown(value)} is not a time, such as 95, 95.5 or 1:35", param, ctx)
 
 
+MOST_DIGITS = 20
+"""Digits of a number; more are beyond every range here, and Python refuses to read thousands of them."""
+
+
+def _number(text: str) -> int | None:
+    """Decimal digits -> number; None for anything else, and for numbers beyond every range."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS else None
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within a range; anything else is told in a short sentence."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text -> number."""
+        text = str(value).strip() if not isinstance(value, int) else ""
+        if text and _number(text.removeprefix("-").removeprefix("+")) is None:
+            self.fail(f"{shown(value)} is not a whole number{self._within()}", param, ctx)
+        number: int = super().convert(value, param, ctx)
+        return number
+
+    def _within(self) -> str:
+        if self.min is not None and self.max is not None:
+            return f" from {self.min:.0f} to {self.max:.0f}"
+        return f" of at least {self.min:.0f}" if self.min is not None else ""
+
+
+class RealNumber(click.FloatRange):
+    """A finite number within a range; anything else is told in a short sentence."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text -> number."""
+        try:
+            finite = math.isfinite(float(value))
+        except (ValueError, OverflowError):
+            finite = False
+        if not finite:
+            self.fail(f"{shown(value)} is not a number from {self.min:g} to {self.max:g}", param, ctx)
+        number: float = super().convert(value, param, ctx)
+        return number
+
+
 class SeedList(click.ParamType):
     """Seed numbers and ranges of them, as StyleGAN users share them."""
 
@@ -103,13 +145,13 @@ class SeedList(click.ParamType):
         seeds: list[int] = []
         for item in str(value).split(","):
             first, dash, last = item.strip().partition("-")
-            if not first.isdecimal() or (dash and not last.isdecimal()):
-                self.fail(f"{value!r} is not a list of seeds, such as 66,230,389-400", param, ctx)
-            low, high = int(first), int(last or first)
+            low, high = _number(first), _number(last if dash else first)
+            if low is None or high is None:
+                self.fail(f"{shown(value)} is not a list of seeds, such as 66,230,389-400", param, ctx)
             if high < low or high > LARGEST_SEED:
-                self.fail(f"{item!r} does not run upwards within 0 to {LARGEST_SEED}", param, ctx)
+                self.fail(f"{shown(item)} does not run upwards within 0 to {LARGEST_SEED}", param, ctx)
             if len(seeds) + high - low >= MOST_SEEDS:
-                self.fail(f"{value!r} names more than {MOST_SEEDS} seeds", param, ctx)
+                self.fail(f"{shown(value)} names more than {MOST_SEEDS} seeds", param, ctx)
             seeds += range(low, high + 1)
         return tuple(seeds)
 
@@ -125,9 +167,10 @@ class Seed(click.ParamType):
             return value
         if value == "random":
             return secrets.randbelow(10**6)  # short enough to be told to a friend
-        if not str(value).isdecimal() or int(value) > LARGEST_SEED:
-            self.fail(f"{value!r} is neither random nor a number from 0 to {LARGEST_SEED}", param, ctx)
-        return int(value)
+        number = _number(str(value).strip())
+        if number is None or number > LARGEST_SEED:
+            self.fail(f"{shown(value)} is neither random nor a number from 0 to {LARGEST_SEED}", param, ctx)
+        return number
 
 
 class Stem(click.ParamType):
@@ -223,7 +266,7 @@ def knob_options(command: Callable[..., Any]) -> Callable[..., Any]:
         low, high = (0.1, 10) if name == "speed" else (0, 4)
         command = click.option(
             f"--{name}",
-            type=click.FloatRange(low, high),
+            type=RealNumber(low, high),
             default=1.0,
             metavar="FACTOR",
             help=f"{text} 1 leaves it as it is.",
@@ -239,7 +282,7 @@ synthesizer_option = click.option(
 )
 motion_seed_option = click.option(
     "--motion-seed",
-    type=click.IntRange(0, LARGEST_SEED),
+    type=WholeNumber(0, LARGEST_SEED),
     metavar="N",
     help="Another seed, another motion by the same synthesizer.",
 )

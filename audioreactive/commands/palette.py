@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT
-from audioreactive.commands.options import PATH, SeedList, device_option, overwrite_option, quiet_option
+from audioreactive.commands.options import (
+    PATH,
+    RealNumber,
+    SeedList,
+    WholeNumber,
+    device_option,
+    overwrite_option,
+    quiet_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +25,9 @@ if TYPE_CHECKING:
 @click.argument("model", type=PATH, required=False)
 @click.option("--seeds", type=SeedList(), default="0-35", show_default=True, help="Seeds to show.")
 @click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="Picture to write, .png or .jpg.")
-@click.option("--truncation", type=click.FloatRange(-2, 2), metavar="PSI", default=1.0, show_default=True)
-@click.option("--label", type=click.IntRange(min=0), metavar="N", help="Class of a conditional model.")
-@click.option("--height", type=click.IntRange(32, 1024), default=192, show_default=True, help="Pixels of a tile.")
+@click.option("--truncation", type=RealNumber(-2, 2), metavar="PSI", default=1.0, show_default=True)
+@click.option("--label", type=WholeNumber(min=0), metavar="N", help="Class of a conditional model.")
+@click.option("--height", type=WholeNumber(32, 1024), default=192, show_default=True, help="Pixels of a tile.")
 @device_option
 @overwrite_option
 @quiet_option

@@ -15,10 +15,12 @@ from audioreactive.commands.options import (
     PATH,
     Choice,
     FrameRate,
+    RealNumber,
     SeedList,
     Size,
     Stem,
     Time,
+    WholeNumber,
     device_option,
     knob_options,
     model_option,
@@ -102,11 +104,11 @@ SECTIONS = {
 @click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
-    type=click.FloatRange(-2, 2),
+    type=RealNumber(-2, 2),
     metavar="PSI",
     help="1 the model's whole variety, 0 its average picture.",
 )
-@click.option("--label", type=click.IntRange(min=0), metavar="N", help="Class of a conditional model.")
+@click.option("--label", type=WholeNumber(min=0), metavar="N", help="Class of a conditional model.")
 @click.option(
     "--fit",
     type=Choice(["widen", "crop", "pad", "stretch"]),
@@ -118,7 +120,7 @@ SECTIONS = {
 @knob_options
 @click.option(
     "--best-of",
-    type=click.IntRange(1, 1024),
+    type=WholeNumber(1, 1024),
     metavar="N",
     help="Draw N presets, from the seed upwards, and render the most audio-reactive one.",
 )
@@ -129,7 +131,7 @@ SECTIONS = {
 @click.option("--fps", type=FrameRate(), help="Frames a second. [default: the preset's, else 24]")
 @click.option(
     "--crf",
-    type=click.IntRange(1, 51),
+    type=WholeNumber(1, 51),
     default=18,
     show_default=True,
     help="Quality of .mp4, .webm and .webp: 1 best, 18 transparent, 28 small.",
@@ -155,9 +157,9 @@ SECTIONS = {
     show_default=True,
     help="Numbers that the network computes in.",
 )
-@click.option("--batch", type=click.IntRange(1, 64), metavar="N", help="Frames rendered at once.")
+@click.option("--batch", type=WholeNumber(1, 64), metavar="N", help="Frames rendered at once.")
 @click.option(
-    "--workers", type=click.IntRange(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
+    "--workers", type=WholeNumber(1, 256), metavar="N", help="Render in so many processes; on GPUs, one each."
 )
 @click.option("--cluster", metavar="ADDRESS", help="Render on a Ray cluster: auto, or ray://host:port.")
 @click.option(

@@ -14,6 +14,7 @@ from audioreactive.commands.options import (
     FrameRate,
     SeedList,
     Time,
+    WholeNumber,
     device_option,
     model_option,
     overwrite_option,
@@ -52,7 +53,7 @@ STILLS = (".png", ".jpg")
 @click.option("--start", type=Time(), help="Begin here in the song. [default: a third into it]")
 @click.option("--duration", type=Time(), default="8", show_default=True, help="Length of a video.")
 @click.option("--fps", type=FrameRate(), default="24", show_default=True)
-@click.option("--height", type=click.IntRange(32, 1024), default=192, show_default=True, help="Pixels of a tile.")
+@click.option("--height", type=WholeNumber(32, 1024), default=192, show_default=True, help="Pixels of a tile.")
 @device_option
 @overwrite_option
 @quiet_option

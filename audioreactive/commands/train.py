@@ -8,7 +8,16 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, Choice, model_option, overwrite_option, quiet_option, weight_option
+from audioreactive.commands.options import (
+    PATH,
+    Choice,
+    RealNumber,
+    WholeNumber,
+    model_option,
+    overwrite_option,
+    quiet_option,
+    weight_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +30,16 @@ if TYPE_CHECKING:
 @click.option(
     "--presets",
     "lessons",
-    type=click.IntRange(1, 100_000),
+    type=WholeNumber(1, 100_000),
     default=200,
     show_default=True,
     metavar="N",
     help="Presets to imitate, with --supervised.",
 )
-@click.option("--patches", "lessons_before", type=click.IntRange(1, 100_000), hidden=True, help="The earlier name.")
+@click.option("--patches", "lessons_before", type=WholeNumber(1, 100_000), hidden=True, help="The earlier name.")
 @click.option(
     "--best-of",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     default=4,
     show_default=True,
     metavar="N",
@@ -44,7 +53,7 @@ if TYPE_CHECKING:
     type=Choice(["gru", "lstm", "mlp_asr", "convnext", "transformer", "sashimi"]),
     help="Sequence model that makes the envelopes.",
 )
-@click.option("--depth", type=click.IntRange(1, 32), default=4, show_default=True, metavar="N", help="Its layers.")
+@click.option("--depth", type=WholeNumber(1, 32), default=4, show_default=True, metavar="N", help="Its layers.")
 @click.option(
     "--decoder",
     type=Choice(["parameter-free", "learned"]),
@@ -55,19 +64,17 @@ if TYPE_CHECKING:
 @click.option("--residual/--no-residual", default=True, show_default=True, help="Learn deviations from a mean.")
 @click.option(
     "--examples",
-    type=click.IntRange(1, 100_000_000),
+    type=WholeNumber(1, 100_000_000),
     default=128_000,
     show_default=True,
     metavar="N",
     help="Clips of 8 seconds to learn from, with repetitions.",
 )
-@click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="N")
-@click.option(
-    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE"
-)
+@click.option("--batch", type=WholeNumber(1, 4096), default=32, show_default=True, metavar="N")
+@click.option("--learning-rate", type=RealNumber(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE")
 @click.option(
     "--correction",
-    type=click.FloatRange(0, 1),
+    type=RealNumber(0, 1),
     default=0.5,
     show_default=True,
     metavar="SHARE",
@@ -75,7 +82,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--calm",
-    type=click.FloatRange(0, 100),
+    type=RealNumber(0, 100),
     default=0.15,
     show_default=True,
     metavar="WEIGHT",
@@ -83,14 +90,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--pace",
-    type=click.FloatRange(0, 100),
+    type=RealNumber(0, 100),
     default=1.0,
     show_default=True,
     metavar="WEIGHT",
     help="How much it counts that the motion is fast where the sound is; 0 as in the thesis.",
 )
 @weight_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N")
+@click.option("--seed", type=WholeNumber(0, 2**32 - 1), default=0, show_default=True, metavar="N")
 @model_option
 @overwrite_option
 @quiet_option

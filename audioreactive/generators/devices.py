@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from audioreactive.errors import RenderError
+from audioreactive.errors import RenderError, printable, shown
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +32,14 @@ def choose_device(name: str) -> torch.device:
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if re.fullmatch(r"cpu(:0)?|(cuda|mps|xpu)(:[0-9]{1,2})?", name) is None:
+        raise RenderError(f"the device {shown(name)} cannot be used; try --device auto, cpu, cuda or cuda:1")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RenderError(f"the device {name!r} cannot be used ({reason}); try --device auto or cpu") from None
+        device = torch.device(name.removesuffix(":0") if name.startswith("cpu") else name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ValueError, AttributeError, ImportError) as error:
+        reason = printable(str(error).partition("\n")[0], 300)
+        raise RenderError(f"the device {shown(name)} cannot be used ({reason}); try --device auto or cpu") from None
     return device
 
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from audioreactive.errors import FeatureError, shown
 from audioreactive.features.names import (
@@ -62,6 +62,13 @@ def _scored(name: str) -> str:
         guess = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(f"there is no {name!r} to weigh{guess}; there are {', '.join(SCORED)}")
     return name
+
+
+def _few_weights(weights: object) -> object:
+    """Refuse a table of more names than there are, before a similar name is sought for each."""
+    if isinstance(weights, dict) and len(weights) > len(SCORED):
+        raise ValueError(f"names {len(weights)} features, where there are {len(SCORED)}")
+    return weights
 
 
 def _segmentable(name: str) -> str:
@@ -318,7 +325,9 @@ class Hippo(Part):
     thesis."""
     calm: Annotated[float, Field(ge=0, le=100)] = 1.0
     """How much the way that the motion goes counts against it; 0 as in the thesis."""
-    weights: dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
+    weights: Annotated[dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]], BeforeValidator(_few_weights)] = Field(
+        default_factory=dict
+    )
     """How much more than others a feature counts. Without any, all are compared at once; else pair by pair."""
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from audioreactive.patches.tables import FloatArray
 
 MOST_SECTIONS: Final = 64
+MOST_VALUES: Final = 250_000
+"""Values of all sections' whole patches together: a drawn patch has some 600."""
 LONGEST_BAR: Final = 100_000
 """Number of the last bar that a section may begin at: six hours have fewer."""
 
@@ -86,12 +88,25 @@ def section_patches(patch: Patch, sections: Sequence[Section]) -> list[Patch]:
         pydantic.ValidationError: a section's changes give no patch.
     """
     shared = {section.label: section.patch for section in sections if section.label is not None and section.patch}
+    if not sections:
+        return []
     base = patch.model_dump(mode="python", exclude_none=True)
+    if (values := len(sections) * _count_values(base)) > MOST_VALUES:
+        raise ValueError(
+            f"{len(sections)} sections of a patch this large come to {values} values; up to {MOST_VALUES} can be used: "
+            "give fewer sections, or a smaller patch"
+        )
     resolved = []
     for section in sections:
         changes = section.patch or shared.get(section.label, {}) if section.label is not None else section.patch
         resolved.append(Patch.model_validate(merged(base, changes)) if changes else patch)
     return resolved
+
+
+def _count_values(node: object) -> int:
+    if isinstance(node, dict):
+        return sum(_count_values(value) for value in node.values())
+    return sum(_count_values(value) for value in node) if isinstance(node, list | tuple) else 1
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

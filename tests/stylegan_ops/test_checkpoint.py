@@ -11,6 +11,7 @@ import random
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from stylegan_ops import CheckpointError, convert_checkpoint, inspect_checkpoint
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FILES = ("nvidia_skip64.pkl", "nvidia_cond32.pkl", "nvidia_resnet32.pkl", "tf_legacy32.pkl", "rosinality32.pt")
@@ -200,6 +204,133 @@ def test_rosinality_in_all_its_forms(container: str, form: str, tmp_path: Path) 
         assert (read.state["mapping.w_avg"] - w.mean(0)).abs().max() < 0.05 * w.std(0).max()
 
 
+# The same network as other programs write it.
+
+Tensors = dict[str, torch.Tensor]
+
+
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+ENCODER = {
+    "encoder.input_layer.0.weight": torch.zeros(4, 3, 3, 3),
+    "encoder.styles.0.convs.0.weight": torch.zeros(2, 2, 3, 3),
+    "encoder.latlayer1.bias": torch.zeros(2),
+}
+CRITIC = {"final_linear.0.weight": torch.zeros(3, 3), "final_conv.0.weight": torch.zeros(2, 2)}
+WRAPPINGS: dict[str, Callable[[Tensors, torch.Tensor], object]] = {
+    "DataParallel": lambda g, mean: {"g_ema": under("module.", g), "latent_avg": mean},
+    "rows of the mean": lambda g, mean: {"g_ema": g, "latent_avg": mean.repeat(8, 1)},
+    "a batch of rows": lambda g, mean: {"g_ema": g, "latent_avg": mean.repeat(8, 1)[None]},
+    "one row": lambda g, mean: {"g_ema": g, "latent_avg": mean[None]},
+    "pSp": lambda g, mean: {
+        "state_dict": ENCODER | under("decoder.", g), "latent_avg": mean.repeat(8, 1),
+        "opts": argparse.Namespace(checkpoint_path=Path("a"), device="cuda"),
+    },
+    "e4e": lambda g, mean: {
+        "state_dict": ENCODER | under("decoder.", g), "latent_avg": mean, "opts": {"lr": 0.1, "w": [1, 2]},
+        "discriminator_state_dict": CRITIC, "global_step": 7,
+    },
+    "ReStyle in DataParallel": lambda g, mean: {
+        "state_dict": under("module.", ENCODER | under("decoder.", g)), "latent_avg": mean.repeat(8, 1),
+    },
+    "JoJoGAN": lambda g, mean: {"g": g, "g_optim": {"state": {0: {"exp_avg": torch.ones(3)}}}, "latent_avg": mean},
+    "StyleGAN-NADA": lambda g, mean: {
+        "state_dict": {
+            **under("generator_frozen.generator.", {name: 0 * tensor for name, tensor in g.items()}),
+            **under("generator_trainable.generator.", g),
+        },
+        "latent_avg": mean,
+    },
+    "averages after those in training": lambda g, mean: {
+        "g": {name: 0 * tensor for name, tensor in g.items()}, "d": CRITIC, "g_ema": g, "latent_avg": mean,
+    },
+    "one flat dict": lambda g, mean: under("G_ema.", g) | under("D.", CRITIC) | {"latent_avg": mean},
+    "a mean among the tensors": lambda g, mean: g | {"latent_avg": mean.repeat(8, 1)},
+    "a mean inside": lambda g, mean: {"state_dict": under("decoder.", g | {"latent_avg": mean})},
+    "dicts in dicts": lambda g, mean: {
+        "model": {"net": under("_orig_mod.module.generator.", g)}, "mean_latent": mean,
+    },
+    "half of a generator first": lambda g, mean: {
+        "g_ema": {name: g[name] for name in list(g)[:20]}, "latent_avg": mean, "other": under("decoder.", g),
+    },
+    "arrays": lambda g, mean: {
+        "g_ema": {name: tensor.numpy() for name, tensor in g.items()}, "latent_avg": mean.numpy(),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_one_network_in_many_wrappings(wrapping: str, container: str, tmp_path: Path) -> None:
+    """Prefixes, dicts around it and repeated rows are ways of writing, not other networks."""
+    original = torch.load(GOLDEN / "rosinality32.pt", weights_only=True)
+    saved = WRAPPINGS[wrapping](original["g_ema"], original["latent_avg"])
+    torch.save(saved, tmp_path / "model.pt", _use_new_zipfile_serialization=container == "zip")
+    read, golden = read_checkpoint(tmp_path / "model.pt"), read_checkpoint(GOLDEN / "rosinality32.pt")
+    assert read.architecture == golden.architecture and set(read.state) == set(golden.state)
+    assert all(torch.equal(read.state[name], tensor) for name, tensor in golden.state.items())
+    in_training = "there is no averaged generator (g_ema); the one in training (g) is used"
+    assert read.warnings == ((in_training,) if wrapping == "JoJoGAN" else ())
+
+
+def test_wrappings_in_safetensors(tmp_path: Path) -> None:
+    original = torch.load(GOLDEN / "rosinality32.pt", weights_only=True)
+    golden = read_checkpoint(GOLDEN / "rosinality32.pt")
+    rows = {"latent_avg": original["latent_avg"].repeat(8, 1)}
+    for number, tensors in enumerate((
+        under("module.", original["g_ema"]) | rows, original["g_ema"] | rows, under("G_ema.", dict(golden.state)),
+    )):  # fmt: skip
+        save_file(tensors, path := tmp_path / f"{number}.safetensors")
+        state = read_checkpoint(path).state
+        assert all(torch.equal(state[name], tensor) for name, tensor in golden.state.items())
+
+
+def test_the_mean_latent_must_fit(tmp_path: Path) -> None:
+    original = torch.load(GOLDEN / "rosinality32.pt", weights_only=True)
+    for mean in (torch.zeros(63), torch.zeros(0), torch.zeros(64 * 100), torch.tensor(1.0)):
+        torch.save({"g_ema": original["g_ema"], "latent_avg": mean}, tmp_path / "model.pt")
+        with pytest.raises(CheckpointError, match="its mean latent has the shape"):
+            read_checkpoint(tmp_path / "model.pt")
+    torch.save({"g_ema": original["g_ema"], "latent_avg": torch.full((64,), torch.nan)}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="the mean latent holds values that are not finite"):
+        read_checkpoint(tmp_path / "model.pt")
+    rows = torch.arange(8.0)[:, None].repeat(1, 64)
+    torch.save({"g_ema": original["g_ema"], "latent_avg": rows}, tmp_path / "model.pt")
+    read = read_checkpoint(tmp_path / "model.pt")
+    assert torch.equal(read.state["mapping.w_avg"], torch.full((64,), 3.5))
+    assert read.warnings == ("its mean latent is another one for each latent input; their mean is used",)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128, torch.int8, torch.int64, torch.bool])
+def test_weights_are_floating_point_numbers(dtype: torch.dtype, tmp_path: Path) -> None:
+    """Complex ones were taken, and lost their imaginary parts."""
+    words = "complex numbers" if dtype.is_complex else "no floating-point numbers"
+    original = torch.load(GOLDEN / "rosinality32.pt", weights_only=True)
+    state = {name: tensor.to(dtype) for name, tensor in random_state(TINY, seed=1).items()}
+    names = ("b.pt", "c.pt", "d.pt")
+    if dtype != torch.complex128:  # which safetensors does not have
+        save_file(state, tmp_path / "a.safetensors")
+        names = ("a.safetensors", *names)
+    torch.save({name: tensor.to(dtype) for name, tensor in original["g_ema"].items()}, tmp_path / "b.pt")
+    torch.save({name: tensor.numpy() for name, tensor in state.items()}, tmp_path / "c.pt")
+    torch.save(state, tmp_path / "d.pt", _use_new_zipfile_serialization=False)
+    for name in names:
+        with pytest.raises(CheckpointError, match=f"its weights are {words}"):
+            read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_every_precision_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
+    state = random_state(TINY, seed=1)
+    for zipped in (True, False):
+        torch.save({name: tensor.to(dtype) for name, tensor in state.items()}, tmp_path / "model.pt",
+                   _use_new_zipfile_serialization=zipped)  # fmt: skip
+        read = read_checkpoint(tmp_path / "model.pt").state
+        assert all(torch.equal(read[name], tensor.to(dtype).float()) for name, tensor in state.items())
+
+
 def test_models_without_noise_and_files_without_constant_maps(tmp_path: Path) -> None:
     state = random_state(TINY, seed=1)
     drawn = {name: values for name, values in state.items() if not name.endswith("noise_const")}
@@ -247,6 +378,64 @@ def test_relatives_and_strangers_are_named(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=words) as caught:
             load_generator(path)
         assert str(path) in str(caught.value)
+
+
+STRANGERS = {
+    "GFPGAN, a restoration network": ["conv_body_first.weight", "stylegan_decoder.style_mlp.1.weight"],
+    "GPEN, a restoration network": ["generator.input.input", "generator.style.1.weight", "ecd0.0.weight"],
+    "CodeFormer": ["encoder.blocks.0.weight", "quantize.embedding.weight", "fuse_convs_dict.32.scale.0.weight"],
+    "ESRGAN": ["conv_first.weight", "body.0.rdb1.conv1.weight"],
+    "StyleGAN-XL": ["mapping.embed_proj.weight", "synthesis.L0_36_512.weight"],
+    "StyleGAN3 model": ["module.synthesis.input.freqs", "module.mapping.fc0.weight"],
+    "EG3D": ["backbone.synthesis.b4.conv1.weight", "decoder.net.0.weight"],
+    "BasicSR": ["style_mlp.1.weight", "constant_input.weight", "style_convs.0.modulated_conv.weight"],
+    "MMGeneration": ["generator_ema.style_mapping.1.weight", "generator_ema.constant_input.const"],
+    "GenForce": ["mapping.dense0.weight", "synthesis.layer0.weight"],
+    "StyleGAN1 model for PyTorch": ["generator.progression.0.conv1.0.weight_orig", "style.1.linear.weight_orig"],
+    "lucidrains": ["S.net.0.weight", "G.initial_conv.weight", "G.blocks.0.to_style1.weight"],
+    "StyleSwin": ["style.1.weight", "layers.0.blocks.0.attn.0.relative_position_bias_table"],
+    "Progressive GAN": ["scaleLayers.0.0.module.weight", "toRGBLayers.0.module.weight"],
+    "FastGAN": ["module.init.init.0.weight_orig", "module.se_64.main.1.weight_orig"],
+    "BigGAN": ["linear.weight", "blocks.0.0.bn1.gain.weight", "shared.weight"],
+    "LoRA": ["lora_unet_down_blocks_0.lora_down.weight"],
+    "a diffusion model": ["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.encoder.conv_in.weight"],
+    "a diffusion model, which": ["down_blocks.0.resnets.0.conv1.weight", "time_embedding.linear_1.weight"],
+    "an encoder into": ["encoder.input_layer.0.weight", "encoder.latlayer1.weight"],
+    "a discriminator alone": ["convs.0.0.weight", "final_linear.0.weight"],
+}
+
+
+@pytest.mark.parametrize("words", STRANGERS)
+def test_known_networks_are_called_by_their_names(words: str, tmp_path: Path) -> None:
+    """By the names of their tensors, bare and within other dicts, as a torch file and as safetensors."""
+    tensors = {name: torch.zeros(2, 2) for name in STRANGERS[words]}
+    torch.save(tensors, tmp_path / "bare.pt")
+    torch.save({"epoch": 1, "params_ema": tensors}, tmp_path / "inside.pt")
+    save_file(tensors, tmp_path / "a.safetensors")
+    for name in ("bare.pt", "inside.pt", "a.safetensors"):
+        with pytest.raises(CheckpointError, match=f"this is .*{words}") as caught:
+            read_checkpoint(tmp_path / name)
+        assert "; " in str(caught.value)
+
+
+def test_a_relative_with_unknown_names_is_called_by_its_name(tmp_path: Path) -> None:
+    """StyleGAN-XL is written with dill, and holds classes of other libraries. None of that is made."""
+    mapping = module("M", {"embed": Call("torch.nn.modules.sparse.Embedding")}, w_avg=tensor(4))
+    generator = module("Generator", {"mapping": mapping, "synthesis": module("S")})
+    path = write(tmp_path, pickled({"D": Call("dill._dill._load_type", "set"), "G_ema": generator}))
+    with pytest.raises(CheckpointError, match="this is a StyleGAN-XL model"):
+        load_generator(path)
+    plain = module("Generator", {"mapping": module("M", w_avg=tensor(4)), "synthesis": module("S")})
+    path = write(tmp_path, pickled({"D": Call("dill._dill._load_type", "set"), "G_ema": plain}))
+    with pytest.raises(CheckpointError, match=r"asks Python for 'dill\._dill\._load_type'.*nothing was run"):
+        load_generator(path)
+
+
+def test_whole_networks_with_unknown_names_are_not_used(tmp_path: Path) -> None:
+    original = torch.load(GOLDEN / "rosinality32.pt", weights_only=True)
+    torch.save({**original, "opts": Payload(os.system, "true")}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"system.*nothing was run"):
+        load_generator(tmp_path / "model.pt")
 
 
 def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""A network as a file describes it, before anything is checked and before any number is read."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stylegan_ops.budget import Budget
+
+MAX_TENSORS = 10_000
+"""Tensors of one network: far above any network's, far below what would take long."""
+
+
+class Stored(Protocol):
+    """A tensor that lies in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape in the file."""
+        ...
+
+    def tensor(self, budget: Budget) -> Tensor:
+        """Its numbers in float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Number:
+    """A tensor without axes that a file holds as a plain number."""
+
+    value: float
+    shape: tuple[int, ...] = ()
+
+    def tensor(self, budget: Budget) -> Tensor:
+        """The number in float32."""
+        budget.make(1)
+        return torch.tensor(self.value, dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A separable filter that a file holds as a list of taps."""
+
+    taps: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The filter's shape."""
+        return (len(self.taps), len(self.taps))
+
+    def tensor(self, budget: Budget) -> Tensor:
+        """The filter, of any gain."""
+        budget.make(len(self.taps) ** 2)
+        row = torch.tensor(self.taps, dtype=torch.float32)
+        return torch.outer(row, row)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file's tensor differs from ours. Steps in order: turned, reordered, unit axes off, added."""
+
+    turned: bool = False
+    """Its first two axes run backwards."""
+    order: tuple[int, ...] | None = None
+    """Which of its axes ours are."""
+    unit_axes: int = 0
+    """Axes of length 1 in front that ours has not."""
+    flat: bool = False
+    """It has axes of length 1 anywhere, and ours none."""
+    added: float = 0.0
+    """What ours has more in each number."""
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Our shape; a tensor of another kind keeps its own, which the check of shapes will then refuse."""
+        if self.order is not None:
+            if len(shape) != len(self.order):
+                return shape
+            shape = tuple(shape[axis] for axis in self.order)
+        if self.flat:
+            return tuple(length for length in shape if length != 1)
+        return shape[self.unit_axes :] if all(length == 1 for length in shape[: self.unit_axes]) else shape
+
+    def apply(self, tensor: Tensor) -> Tensor:
+        """Our tensor, of a file's whose shape has been checked."""
+        shape = self.shape(tuple(tensor.shape))
+        if self.turned:
+            tensor = tensor.flip(0, 1)
+        if self.order is not None:
+            tensor = tensor.permute(self.order)
+        tensor = tensor.reshape(shape)
+        return tensor + self.added if self.added else tensor
+
+
+AS_IT_IS = Layout()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tensor of the network: where it lies, and how it is laid out there."""
+
+    stored: Stored
+    layout: Layout = AS_IT_IS
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape in our layout, found without its numbers."""
+        return self.layout.shape(tuple(self.stored.shape))
+
+    def load(self, budget: Budget) -> Tensor:
+        """Its numbers: float32, contiguous."""
+        return self.layout.apply(self.stored.tensor(budget)).contiguous()
+
+
+@dataclass
+class Draft:
+    """A network in a file."""
+
+    format: str
+    sources: dict[str, Source] = field(default_factory=dict)
+    """By the names of `Architecture.shapes()`, as far as the file's names are known."""
+    filters: list[Source] = field(default_factory=list)
+    """Resampling filters, of any gain."""
+    average: Stored | None = None
+    """The mean latent as people write it beside a network: a vector, or the same one for each latent input."""
+    conv_clamp: float | None = None
+    mapping_lr: float = 0.01
+    declared: dict[str, object] = field(default_factory=dict)
+    """What the file says of its architecture: z_dim, w_dim, c_dim, resolution, kind."""
+    note: str | None = None
+    """What the file says of its licence or origin."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def clean(text: str) -> str:
+    """Text from a file made fit for a terminal: printable, one line, 400 characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:400]).strip()
+
+
+def shown(value: object) -> str:
+    """A value from a file as a message shows it: text in quotes, of anything else its kind."""
+    return clean(repr(value[:80])) if isinstance(value, str) else type(value).__name__
+
+
+def some(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    listed = ", ".join(clean(name[:80]) for name in names[:3])
+    return listed if len(names) <= 3 else f"{listed} and {len(names) - 3} more"
