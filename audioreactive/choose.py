@@ -15,6 +15,7 @@ import numpy as np
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
+from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.patches.latents import Latents, latent_weights, make_palette
 from audioreactive.patches.noise import make_noise, noise_motion
 from audioreactive.progress import Progress, Silent
@@ -103,6 +104,7 @@ def motion_tables(patch: Patch, features: Features) -> dict[str, FloatArray]:
     Palette vectors and noise fields are drawn independently, and so nearly orthogonal: the weights over them are the
     inputs themselves, rotated, and a rotation changes no score.
     """
+    features = at_tempo_factor(features, patch.tempo_factor)
     weights = latent_weights(patch.latents, features, len(patch.palette.seeds))
     noise = noise_motion(patch.noise, features)
     maps = noise.weights.reshape(features.frames, -1) * noise.gain[:, None]
@@ -156,6 +158,7 @@ def _preview(
     from audioreactive.sheet import shrink
 
     palette = make_palette(patch.palette, generator)
+    features = at_tempo_factor(features, patch.tempo_factor)
     latents = Latents(latent_weights(patch.latents, features, len(palette)), palette)
     noise = make_noise(patch.noise, features, generator.noise_sizes, generator.device)
     for first in range(0, len(shown), batch):

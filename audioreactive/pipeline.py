@@ -105,7 +105,9 @@ def listen(
     """
     from audioreactive.audio import check_file
     from audioreactive.features import analyze_file
+    from audioreactive.features.tempo import tempo_limits
 
+    tempo_limits(settings.tempo, settings.tempo_range)  # a wrong one is told before the bar begins, too
     for file in (song, *stems.values()):
         check_file(file)  # before the bar begins
     with track_share(progress, "listening") as report:
@@ -115,6 +117,8 @@ def listen(
             names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
             stems=stems,
             beat_tracker=settings.beat_tracker,
+            tempo=settings.tempo,
+            tempo_range=settings.tempo_range,
             progress=report,
             warn=progress.say,
         )
@@ -160,6 +164,7 @@ def prepare(
     progress: Progress | None = None,
 ) -> Production:
     """Listen, draw or read the recipe, load the model, plan the picture: all that can fail before the first frame."""
+    from audioreactive.features.tempo import at_tempo_factor
     from audioreactive.learn.synthesize import synthesized
     from audioreactive.renderer import choose_device, default_batch
     from audioreactive.video import choose_encoder, output_format
@@ -192,7 +197,7 @@ def prepare(
     if canvas.const_size != generator.architecture.const_size:
         generator = generator.enlarged(const_size=canvas.const_size)
     preset = _signed(preset, features, canvas, settings, fps, loaded)
-    features = synthesized(preset.patch, features, progress)
+    features = synthesized(preset.patch, at_tempo_factor(features, preset.tempo_factor), progress)
     encoding = make_encoding(kind, canvas, fps, settings)
     return Production(
         song=song,

@@ -67,16 +67,13 @@ class Preset(Patch):
     @property
     def patch(self) -> Patch:
         """The recipe alone."""
-        return Patch(palette=self.palette, latents=self.latents, noise=self.noise, synthesizers=self.synthesizers)
+        return Patch(**{name: getattr(self, name) for name in Patch.model_fields})
 
 
 def preset_of(patch: Patch, *, render: RenderDefaults | None = None, made_with: MadeWith | None = None) -> Preset:
     """A preset around a patch."""
     return Preset(
-        palette=patch.palette,
-        latents=patch.latents,
-        noise=patch.noise,
-        synthesizers=patch.synthesizers,
+        **{name: getattr(patch, name) for name in Patch.model_fields},
         render=render or RenderDefaults(),
         made_with=made_with,
     )
@@ -195,6 +192,8 @@ def preset_text(preset: Preset) -> str:
     data = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
     for empty in [key for key in ("name", "about", "render", "synthesizers") if not data.get(key)]:
         data.pop(empty, None)
+    if data["tempo_factor"] == 1:
+        del data["tempo_factor"]
     for synthesizer in data.get("synthesizers", ()):
         if not synthesizer.get("weights"):
             synthesizer.pop("weights", None)

@@ -50,6 +50,10 @@ class RenderSettings:
     chunk: Fraction = CHUNK_SECONDS
     """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
     beat_tracker: BeatTracker = "librosa"
+    tempo: float | None = None
+    """Beats per minute, where they are known; None: as heard."""
+    tempo_range: tuple[float, float] | None = None
+    """Beats per minute between which the tempo is looked for."""
     flash_safe: bool = False
     """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 

@@ -36,6 +36,7 @@ class Preview:
 
 def make_previews(generator: Generator, features: Features, patches: Sequence[tuple[str, Patch]]) -> list[Preview]:
     """Latents and noise of each labelled patch."""
+    from audioreactive.features.tempo import at_tempo_factor
     from audioreactive.learn.synthesize import synthesized
     from audioreactive.patches.latents import Latents, latent_weights, make_palette
     from audioreactive.patches.noise import make_noise
@@ -43,7 +44,7 @@ def make_previews(generator: Generator, features: Features, patches: Sequence[tu
     previews = []
     for label, patch in patches:
         palette = make_palette(patch.palette, generator)
-        heard = synthesized(patch, features)
+        heard = synthesized(patch, at_tempo_factor(features, patch.tempo_factor))
         latents = Latents(latent_weights(patch.latents, heard, len(palette)), palette)
         noise = make_noise(patch.noise, heard, generator.noise_sizes, generator.device)
         previews.append(Preview(label, latents, noise))

@@ -17,6 +17,8 @@ from audioreactive.commands.options import (
     Size,
     Stem,
     Time,
+    beats_option,
+    check_tempo,
     device_option,
     model_option,
     motion_seed_option,
@@ -25,6 +27,8 @@ from audioreactive.commands.options import (
     seed_option,
     stem_table,
     synthesizer_option,
+    tempo_option,
+    tempo_range_option,
     weight_option,
 )
 from audioreactive.errors import printable
@@ -97,13 +101,9 @@ if TYPE_CHECKING:
     multiple=True,
     help="A stem as a source of features, such as drums=drums.wav. Can be repeated.",
 )
-@click.option(
-    "--beats",
-    type=click.Choice(["librosa", "madmom"]),
-    default="librosa",
-    show_default=True,
-    help="Beat tracker; madmom needs pip install 'audioreactive[madmom]'.",
-)
+@beats_option
+@tempo_option
+@tempo_range_option
 @device_option
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
 @click.option("--batch", type=click.IntRange(1, 64), metavar="N", help="Frames rendered at once.")
@@ -146,7 +146,7 @@ def command(
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
-    device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
+    tempo: float | None, tempo_range: tuple[float, float] | None, device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> int:  # fmt: skip
@@ -171,6 +171,7 @@ def command(
     from audioreactive.production import RenderSettings
     from audioreactive.video import check_output
 
+    check_tempo(tempo, tempo_range)
     jobs = _inputs_and_outputs(songs, demo, output)
     if preset is not None and seed is not None:
         raise click.UsageError("--preset and --seed both choose the recipe: give one of them")
@@ -204,7 +205,7 @@ def command(
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
             batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
-            flash_safe=flash_safe,
+            tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe,
         ),
         stems=stem_table(stems),
         workers=workers,
