@@ -78,7 +78,10 @@ PATTERNS = (
     Pattern("techno", 4, {"kick": "x...x...x...x...", "hat": "x.xxx.xxx.xxx.xx", "open": "..x...x...x...x."}),
     Pattern("trance", 4, {"kick": "x...x...x...x...", "clap": "....x.......x...", "hat": "ooxoooxoooxoooxo"}),
     Pattern(
-        "drum and bass", 4, {"kick": "x.........x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, (1, 0.5)
+        "drum and bass",
+        4,
+        {"kick": "x.........x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
+        (1, 0.5),
     ),
     Pattern(
         "breakbeat",
@@ -93,7 +96,11 @@ PATTERNS = (
     Pattern(
         "trap",
         4,
-        {"kick": "x.......x.....x.x.....x...x.....", "snare": "........x...............x.......", "hat": "x.x.x.x.xxx.x.x."},
+        {
+            "kick": "x.......x.....x.x.....x...x.....",
+            "snare": "........x...............x.......",
+            "hat": "x.x.x.x.xxx.x.x.",
+        },
         (1, 0.5),
     ),
     Pattern(
@@ -107,19 +114,41 @@ PATTERNS = (
         "dubstep", 4, {"kick": "x.............x.", "snare": "........x.......", "hat": "x..x..x.x..x..x."}, (1, 0.5)
     ),
     Pattern(
-        "garage", 4, {"kick": "x.........x.....", "snare": "....x.......x...", "hat": "..x...x...x...xo"}, (1,), swing=0.3
+        "garage",
+        4,
+        {"kick": "x.........x.....", "snare": "....x.......x...", "hat": "..x...x...x...xo"},
+        (1,),
+        swing=0.3,
     ),
-    Pattern("bossa", 4, {"kick": "x.....x.x.....x.", "rim": "x.....x.....x.......x.....x.....", "hat": "xoxoxoxoxoxoxoxo"}, (1, 0.5, 2)),
-)  # fmt: skip
+    Pattern(
+        "bossa",
+        4,
+        {"kick": "x.....x.x.....x.", "rim": "x.....x.....x.......x.....x.....", "hat": "xoxoxoxoxoxoxoxo"},
+        (1, 0.5, 2),
+    ),
+)
 HELD_OUT_PATTERNS = (
     Pattern("electro", 4, {"kick": "x.....x...x.....", "snare": "....x.......x...", "hat": "xxxxxxxxxxxxxxxx"}),
-    Pattern("disco", 4, {"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "x.xxx.xxx.xxx.xx", "open": "..x...x...x...x."}),
+    Pattern(
+        "disco",
+        4,
+        {
+            "kick": "x...x...x...x...",
+            "snare": "....x.......x...",
+            "hat": "x.xxx.xxx.xxx.xx",
+            "open": "..x...x...x...x.",
+        },
+    ),
     Pattern("punk", 4, {"kick": "x.....x.x.......", "snare": "....x.......x...", "open": "x.x.x.x.x.x.x.x."}),
     Pattern("motown", 4, {"kick": "x.......x.......", "snare": "x...x...x...x...", "hat": "x.x.x.x.x.x.x.x."}),
     Pattern(
         "amen",
         4,
-        {"kick": "x.x.......xx....x.x.......xx....", "snare": "....x..x.x..x..x....x..x.x..x..x", "hat": "x.x.x.x.x.x.x.x."},
+        {
+            "kick": "x.x.......xx....x.x.......xx....",
+            "snare": "....x..x.x..x..x....x..x.x..x..x",
+            "hat": "x.x.x.x.x.x.x.x.",
+        },
         (1, 0.5),
     ),
     Pattern("shuffle", 3, {"kick": "x.....x.....", "snare": "...x.....x..", "hat": "x.xx.xx.xx.x"}),
@@ -127,12 +156,27 @@ HELD_OUT_PATTERNS = (
     Pattern("afrobeat", 4, {"kick": "x.....x...x...x.", "snare": "....x.......x..x", "hat": "x.xxx.xxx.xxx.xx"}),
     Pattern("funk", 4, {"kick": "x.x.......x..x..", "snare": "....x..o.o..x...", "hat": "xxxxxxxxxxxxxxxx"}),
     Pattern(
-        "drill", 4,
-        {"kick": "x.....x.........x.....x...x.....", "snare": "........x.............x.........", "hat": "x..x..x.x..x..x."}, (1, 0.5),
+        "drill",
+        4,
+        {
+            "kick": "x.....x.........x.....x...x.....",
+            "snare": "........x.............x.........",
+            "hat": "x..x..x.x..x..x.",
+        },
+        (1, 0.5),
     ),
-    Pattern("soca", 4, {"kick": "x...x...x...x...", "snare": "...x..x....x..x.", "hat": "..x...x...x...x.", "clap": "....x.......x..."}),
+    Pattern(
+        "soca",
+        4,
+        {
+            "kick": "x...x...x...x...",
+            "snare": "...x..x....x..x.",
+            "hat": "..x...x...x...x.",
+            "clap": "....x.......x...",
+        },
+    ),
     Pattern("jazz waltz", 3, {"kick": "x........", "rim": "...x..x..", "hat": "x..x.xx.."}),
-)  # fmt: skip
+)
 
 KITS = {
     "deep": Kit((48, 160, 0.09, 0.15), (185, 0.5, 0.07, 900), (0.02, 7000), (0.9, 0.45, 0.12)),

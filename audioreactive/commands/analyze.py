@@ -86,7 +86,8 @@ def describe(features: Features) -> str:
     seconds = float(features.duration)
     rows = [
         f"duration  {seconds:.2f} s, {features.frames} frames at {features.fps} a second",
-        f"tempo     {features.tempo:.1f} bpm ({features.tempo_confidence:.0%} sure), {len(features.beats)} beats, {len(features.downbeats)} bars",
+        f"tempo     {features.tempo:.1f} bpm ({features.tempo_confidence:.0%} sure), "
+        f"{len(features.beats)} beats, {len(features.downbeats)} bars",
         *(f"sections  {_sections(features, name)}  (by {name})" for name in features.segmentations),
         "",
         f"{'feature':20} {'channels':>8} {'mean':>6} {'peak':>6}  {'over time'}",

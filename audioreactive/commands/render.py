@@ -146,7 +146,8 @@ def command(
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
-    tempo: float | None, tempo_range: tuple[float, float] | None, device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
+    tempo: float | None, tempo_range: tuple[float, float] | None,
+    device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> int:  # fmt: skip

@@ -149,7 +149,10 @@ def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.f
 
 
 def _pulse(onsets: FloatArray, limits: TempoLimits) -> FloatArray:
-    """Predominant local pulse among the tempi that a person allowed, on a grid of half the rate: every second point, with half of its neighbours'."""
+    """Predominant local pulse among the allowed tempi.
+
+    On a grid of half the rate: every second point, with half of its neighbours'.
+    """
     neighbours = np.pad(onsets, 1)
     half_rate = (0.25 * neighbours[:-2] + 0.5 * onsets + 0.25 * neighbours[2:])[::2]
     rate = grid_rate("pulse")
@@ -160,17 +163,19 @@ def _pulse(onsets: FloatArray, limits: TempoLimits) -> FloatArray:
     return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate, tempo_min=low, tempo_max=high)
 
 
-def find_beats(
-    audio: Audio, measured: Measured, tracker: BeatTracker, limits: TempoLimits = ANY_TEMPO
-) -> beats.Beats:
-    """Tempo, beats and downbeats: a tempo by `metre`, beats by Ellis' tracker as in librosa; or madmom's networks."""
+def mix_onsets(measured: Measured) -> FloatArray:
+    """(frames,) flux of the mix that beats are found in: what most of its bands gain, or any where most are silent."""
     onsets = _onsets(MIX, measured, np.median)
-    if not onsets.any():
-        onsets = _onsets(MIX, measured, np.mean)
+    return onsets if onsets.any() else _onsets(MIX, measured, np.mean)
+
+
+def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker, limits: TempoLimits = ANY_TEMPO) -> beats.Beats:
+    """Tempo, beats and downbeats: a tempo by `metre`, beats by Ellis' tracker as in librosa; or madmom's networks."""
+    onsets = mix_onsets(measured)
     if not onsets.any() and tracker == "librosa":
         return beats.Beats(0.0, np.zeros(0), np.zeros(0))
     drums = metre.drum_onsets(measured[f"{MIX}.attack"])
-    correlation = beats.mean_autocorrelation(onsets, PULSE_SECONDS * FINE_RATE, TEMPO_STRIDE)
+    correlation = metre.correlations(onsets, drums, TEMPO_STRIDE)
     if tracker == "madmom":
         from audioreactive.features.neural_beats import track
 

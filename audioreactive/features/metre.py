@@ -2,7 +2,7 @@
 
 A reading is a tempo and a path of beats through the song. What speaks for it is measured where its beats are: kicks on
 the beats, a snare on every second one, hi-hats that divide them, and a rhythm that repeats after two and four of them.
-How much each of these counts was fitted to songs made of random patterns, by `training/tempo.py`.
+How much each of these counts was fitted to songs of random patterns, as benchmarks/tempo_weights.py does.
 
 Conventions: envelopes are on the fine grid; periods and beats are in its frames. The bands of the drums are in the
 order of `BANDS`: kick, snare, hat.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BANDS = {"kick": (0.0, 130.0), "snare": (800.0, 4000.0), "hat": (6000.0, ANALYSIS_RATE / 2)}
 """Hz between which the drums are told apart."""
 SPANS = {"kick": 4, "snare": 5, "hat": 3}
-"""Frames over which power is averaged before and after a stroke: the click of a kick is too short to pass for a snare."""
+"""Frames over which power is averaged before and after a stroke, so that the short click of a kick is no snare."""
 LOUDNESS_STEP = 20.0
 """A stroke 20 dB below the loud ones counts a tenth of them."""
 CORRELATION_SECONDS = 8
@@ -69,6 +69,13 @@ def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
     return moved / np.maximum(scale, 1e-9)
 
 
+def correlations(onsets: FloatArray, drums: FloatArray, stride: int) -> Doubles:
+    """(lags, 4) mean autocorrelation of the flux, of kick, snare and hat."""
+    lags = CORRELATION_SECONDS * FINE_RATE
+    flux = beats.mean_autocorrelation(onsets, lags, stride)
+    return np.stack([flux, *(beats.mean_autocorrelation(drum, lags, BAND_STRIDE) for drum in drums.T)], axis=1)
+
+
 def _strokes(power: FloatArray, span: int) -> FloatArray:
     """(frames,) by how much the power of the next frames exceeds that of the last ones, on a soft logarithmic scale."""
     sums = np.concatenate((np.zeros(span + 1), np.cumsum(power, dtype=np.float64)))
@@ -95,12 +102,12 @@ def choose_tempo(onsets: FloatArray, drums: FloatArray, correlation: Doubles, li
     Args:
         onsets: (frames,) flux.
         drums: (frames, 3) of `drum_onsets`.
-        correlation: (lags,) mean autocorrelation of the flux.
+        correlation: (lags, 4) of `correlations`.
         limits: tempi to choose among.
     """
     if limits.fixed:
         return Tempo(60 * FINE_RATE / limits.low, 1.0)
-    periods = _candidates(drums, correlation, limits)
+    periods = candidates(correlation, limits)
     shares = _shares(periods, onsets, drums, correlation)
     if not shares.any():  # too short to compare: the clearest that repeats
         return Tempo(float(periods[0]) if len(periods) else 0.0, 0.0)
@@ -115,7 +122,7 @@ def confidence_in(
     if limits.fixed or not bpm > 0 or not onsets.any():
         return float(limits.fixed)
     period = 60 * FINE_RATE / bpm
-    periods = _candidates(drums, correlation, limits)
+    periods = candidates(correlation, limits)
     if not (np.abs(np.log(periods / period)) < SAME_TEMPO).any():
         periods = np.append(periods, period)
     return _share_near(period, periods, _shares(periods, onsets, drums, correlation))
@@ -144,7 +151,7 @@ def place_beats(
     """Frames of the beats at a period: Ellis' path through the flux, moved to where the drums have the beat."""
     if not period > 0:
         return np.zeros(0, np.int64)
-    usual = beats.likeliest_tempo(correlation, frame_rate=FINE_RATE)
+    usual = beats.likeliest_tempo(correlation[:, 0], frame_rate=FINE_RATE)
     bpm = 60 * FINE_RATE / period
     if tightness == beats.TIGHTNESS and abs(np.log(usual / bpm)) < SAME_TEMPO:
         bpm = usual  # on the grid, as librosa has it
@@ -171,13 +178,10 @@ def _heard_spans(frames: int) -> list[slice]:
     return [slice(start, start + length) for start in starts]
 
 
-def _candidates(drums: FloatArray, correlation: Doubles, limits: TempoLimits) -> Doubles:
+def candidates(correlation: Doubles, limits: TempoLimits) -> Doubles:
     """(n,) periods within the limits at which flux and drums repeat, the clearest first, and relatives of those."""
     lags = len(correlation)
-    repeats = correlation.copy()
-    for band, weight in zip(drums.T, (0.5, 0.5, 0.25), strict=True):
-        repeats += weight * beats.mean_autocorrelation(band, lags, BAND_STRIDE)
-    repeats = np.convolve(repeats, [0.25, 0.5, 0.25], "same")
+    repeats = np.convolve(correlation @ np.array([1, 0.5, 0.5, 0.25]), [0.25, 0.5, 0.25], "same")
     bpm = 60 * FINE_RATE / np.maximum(np.arange(lags), 1)
     allowed = (bpm >= limits.low) & (bpm <= limits.high)
     allowed[[0, 1, -1]] = False
@@ -241,7 +245,7 @@ def measured_path(
     on_grid = np.stack([weights.T @ wave**k for k in (1, 2, 3, 4)])  # (4, 3)
     in_bars = [np.abs(weights[:, :2].T @ np.exp(2j * np.pi * turns / n)) for n in (2, 3, 4)]
     gaps = np.diff(path)
-    fixed = np.concatenate((*in_bars, _repetition(correlation, period), [min(np.log(gaps / period).std(), 0.3)]))
+    fixed = np.concatenate((*in_bars, _repetition(correlation[:, 0], period), [min(np.log(gaps / period).std(), 0.3)]))
     fixed = np.concatenate((fixed, _pace(period)))
     for offset in OFFSETS:
         share = offset / 12
@@ -260,10 +264,10 @@ def _strokes_on(path: Doubles, strength: FloatArray) -> Doubles:
     )
 
 
-def _repetition(correlation: Doubles, period: float) -> Doubles:
+def _repetition(flux: Doubles, period: float) -> Doubles:
     """How well the flux repeats after one, two and four beats."""
-    one, two, four = np.interp(np.array([1, 2, 4]) * period, np.arange(len(correlation)), correlation)
-    largest = correlation[FINE_RATE // 4 :].max(initial=1e-9)
+    one, two, four = np.interp(np.array([1, 2, 4]) * period, np.arange(len(flux)), flux)
+    largest = flux[FINE_RATE // 4 :].max(initial=1e-9)
     return np.array([np.log(max(one / largest, 0.02)), two, four])
 
 
@@ -274,34 +278,34 @@ def _pace(period: float) -> Doubles:
 
 
 WEIGHTS = {
-    "kick on the beat": 1.69,
-    "snare on the beat": 2.30,
-    "hat on the beat": -0.31,
-    "kick on the beat or half way": 1.39,
-    "snare on the beat or half way": 0.69,
-    "hat on the beat or half way": 1.06,
-    "kick on thirds": -0.20,
-    "snare on thirds": 0.73,
-    "hat on thirds": -0.16,
-    "kick on quarters": 1.51,
-    "snare on quarters": 1.51,
-    "hat on quarters": 1.59,
-    "strokes on beats": 1.47,
-    "strokes half way": 0.55,
-    "snare half way and kick on beats": 1.55,
-    "kick every second beat": 0.07,
-    "snare every second beat": 1.14,
-    "kick every third beat": -0.74,
-    "snare every third beat": 1.05,
-    "kick every fourth beat": 1.43,
-    "snare every fourth beat": -3.84,
-    "repeats after a beat": 0.58,
-    "repeats after two beats": 4.03,
-    "repeats after four beats": 4.42,
-    "unsteadiness": -15.75,
-    "octaves above 120 bpm": -0.14,
-    "too fast": -23.36,
-    "too slow": -1.19,
+    "kick on the beat": 1.40,
+    "snare on the beat": 2.28,
+    "hat on the beat": -0.47,
+    "kick on the beat or half way": 1.06,
+    "snare on the beat or half way": 0.79,
+    "hat on the beat or half way": 0.57,
+    "kick on thirds": -0.06,
+    "snare on thirds": 0.84,
+    "hat on thirds": -0.23,
+    "kick on quarters": 1.58,
+    "snare on quarters": 1.66,
+    "hat on quarters": 1.19,
+    "strokes on beats": 1.37,
+    "strokes half way": 0.60,
+    "snare half way and kick on beats": 1.52,
+    "kick every second beat": -0.13,
+    "snare every second beat": 1.27,
+    "kick every third beat": -0.18,
+    "snare every third beat": 0.62,
+    "kick every fourth beat": 1.24,
+    "snare every fourth beat": -3.49,
+    "repeats after a beat": 0.57,
+    "repeats after two beats": 3.66,
+    "repeats after four beats": 4.58,
+    "unsteadiness": -8.48,
+    "octaves above 120 bpm": -0.05,
+    "too fast": -20.37,
+    "too slow": -1.65,
 }
 EVIDENCE: Sequence[str] = tuple(WEIGHTS)
 WEIGHT_VECTOR = np.array(list(WEIGHTS.values()))

@@ -49,7 +49,9 @@ def track(audio: Audio, limits: TempoLimits = ANY_TEMPO) -> Beats:
         # madmom was written for an older NumPy, which was silent about some of its habits.
         warnings.simplefilter("ignore")
         listen = downbeats.RNNDownBeatProcessor()
-        decode = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=[BEATS_PER_BAR], fps=MADMOM_FPS, **_bounds(limits))
+        decode = downbeats.DBNDownBeatTrackingProcessor(
+            beats_per_bar=[BEATS_PER_BAR], fps=MADMOM_FPS, **_bounds(limits)
+        )
         for start in range(0, length, SPAN_SECONDS * rate):
             first, stop = max(start - MARGIN_SECONDS * rate, 0), start + (SPAN_SECONDS + MARGIN_SECONDS) * rate
             sound = soxr.resample(audio.samples[first:stop], rate, MADMOM_RATE)

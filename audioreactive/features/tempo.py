@@ -57,7 +57,9 @@ def tempo_limits(tempo: float | None, tempo_range: tuple[float, float] | None) -
     low, high = tempo_range or (tempo or 0.0, tempo or 0.0)
     for bpm in (low, high):
         if not (math.isfinite(bpm) and SLOWEST <= bpm <= FASTEST):
-            raise FeatureError(f"a tempo of {bpm:g} was asked for; give beats per minute from {SLOWEST:g} to {FASTEST:g}")
+            raise FeatureError(
+                f"a tempo of {bpm:g} was asked for; give beats per minute from {SLOWEST:g} to {FASTEST:g}"
+            )
     if tempo_range is not None and not low < high:
         raise FeatureError(f"the range of tempi {low:g}-{high:g} does not run upwards; give LOW-HIGH, such as 100-180")
     return TempoLimits(float(low), float(high))
@@ -69,7 +71,7 @@ def parse_tempo_range(text: str) -> tuple[float, float]:
     Raises:
         FeatureError: the text is no range of tempi that may be asked for.
     """
-    low, dash, high = text.partition("-")
+    low, _, high = text.partition("-")
     try:
         limits = tempo_limits(None, (float(low), float(high)))
     except ValueError:
