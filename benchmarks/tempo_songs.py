@@ -238,7 +238,8 @@ class Song:
                 if time >= self.band.silent_drums:
                     _add(song, _stroke(voice, kit, random), time, 1.0 if letter == "x" else 0.4)
         _accompany(song, self, seconds, random)
-        return (song * (0.8 / np.abs(song).max())).astype(np.float32)
+        level = float(0.8 / np.abs(song).max())
+        return np.asarray(song * level, np.float32)
 
     def verdict(self, tempo: float, beats: NDArray[np.float64]) -> Verdict:
         """How the heard tempo and beats compare with the truth."""
@@ -305,7 +306,8 @@ def _noise(decay: float, low: float, high: float, random: np.random.Generator) -
     length = int(min(6 * decay, 0.5) * RATE)
     sos = scipy.signal.butter(2, [low, high], "bandpass", fs=RATE, output="sos")
     noise: Sound = scipy.signal.sosfilt(sos, random.standard_normal(length))
-    return noise / noise.std() * np.exp(-np.arange(length) / RATE / decay)
+    faded: Sound = noise / noise.std() * np.exp(-np.arange(length) / RATE / decay)
+    return faded
 
 
 CHORDS = ((110.0, 130.8, 164.8), (87.3, 110.0, 130.8), (98.0, 123.5, 146.8), (82.4, 98.0, 123.5))
