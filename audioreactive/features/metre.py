@@ -66,7 +66,7 @@ def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
     # In step with the flux, which notes a gain about two frames after its middle.
     moved: FloatArray = np.pad(strokes, ((2, 0), (0, 0)))[: len(strokes)]
     scale = np.square(moved).sum(axis=0) / np.maximum(moved.sum(axis=0), 1e-9)
-    return moved / np.maximum(scale, 1e-9)
+    return np.asarray(moved / np.maximum(scale, 1e-9), np.float32)
 
 
 def correlations(onsets: FloatArray, drums: FloatArray, stride: int) -> Doubles:
@@ -83,7 +83,7 @@ def _strokes(power: FloatArray, span: int) -> FloatArray:
     mean = (sums[span:] - sums[:-span]) / span
     loud = np.percentile(mean, 98)
     level = np.log1p(LOUDNESS_STEP * mean / max(loud, 1e-12))
-    return np.maximum(level[span:][: len(power)] - level[: len(power)], 0).astype(np.float32)
+    return np.asarray(np.maximum(level[span:][: len(power)] - level[: len(power)], 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _shares(periods: Doubles, onsets: FloatArray, drums: FloatArray, correlation
     if not np.isfinite(totals).any():
         return np.zeros(len(periods))
     shares = np.exp((totals - totals.max()) / len(spans))
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())
 
 
 def _share_near(period: float, periods: Doubles, shares: Doubles) -> float:
@@ -226,7 +226,8 @@ def measured_readings(
 ) -> list[tuple[Doubles, Doubles]]:
     """(beats, values of EVIDENCE) of a period, for each of OFFSETS."""
     pairs = onsets[: len(onsets) // 2 * 2].reshape(-1, 2).max(axis=1)
-    path = 2.0 * beats.track_beats(pairs, frame_rate=FINE_RATE / 2, bpm=60 * FINE_RATE / period, trim=False) + 0.5
+    slow = beats.track_beats(pairs, frame_rate=FINE_RATE / 2, bpm=60 * FINE_RATE / period, trim=False)
+    path = 2 * slow.astype(np.float64) + 0.5
     if len(path) < FEWEST_BEATS:
         return []
     return list(measured_path(path, drums, correlation, period))
