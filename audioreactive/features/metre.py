@@ -50,6 +50,8 @@ RELATIVES = (1 / 2, 2, 3 / 2, 2 / 3, 3 / 4, 4 / 3)
 OFFSETS = (0, 3, 6, 9, 4, 8)
 """Twelfths of a beat by which a path may have to be moved: onto the off-beat, a quarter or a triplet."""
 FEWEST_BEATS = 4
+CLEARLY = 1.0
+"""Logarithm of the ratio of probabilities by which a path at half the rate must be better to be followed."""
 
 
 def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
@@ -158,9 +160,12 @@ def place_beats(
     path = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
     if len(path) < FEWEST_BEATS:
         return path
-    moved = list(measured_path(path.astype(np.float64), drums, correlation, period))
-    best = int(np.argmax([evidence @ WEIGHT_VECTOR for _, evidence in moved]))
-    if OFFSETS[best] == 0:
+    moved = [
+        (p, float(e @ WEIGHT_VECTOR)) for p, e in measured_path(path.astype(np.float64), drums, correlation, period)
+    ]
+    moved += [(p, score - CLEARLY) for p, score in readings(onsets, drums, correlation, period)]
+    best = int(np.argmax([score for _, score in moved]))
+    if best == 0:
         return path
     guide = np.zeros(len(onsets))
     guide[np.round(moved[best][0]).astype(int)] = 1
