@@ -151,6 +151,8 @@ def render(
     encoder: VideoEncoder = "auto",
     chunk: Number | None = None,
     beat_tracker: BeatTracker = "librosa",
+    tempo: float | None = None,
+    tempo_range: tuple[float, float] | None = None,
     stems: Mapping[str, Path | str] | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -195,6 +197,8 @@ def render(
         encoder: auto, x264 or nvenc.
         chunk: seconds that are made as one piece.
         beat_tracker: librosa, or madmom where it is installed.
+        tempo: beats per minute, where they are known; None: as heard.
+        tempo_range: beats per minute between which the tempo is looked for.
         stems: name -> file, as sources of features.
         workers: so many processes of this machine make it.
         cluster: a Ray cluster makes it: auto, or ray://host:port.
@@ -245,6 +249,8 @@ def render(
         batch=batch,
         encoder=_one_of("encoder", encoder, VIDEO_ENCODERS),
         beat_tracker=beat_tracker,
+        tempo=tempo,
+        tempo_range=tempo_range,
         flash_safe=flash_safe,
         draft=draft,
     )

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.features import Features
-    from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Canvas, Generator
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Patch, Synthesizer
@@ -113,7 +112,7 @@ def listen(
     *,
     fps: Fraction,
     stems: Mapping[str, Path] | None = None,
-    beat_tracker: BeatTracker = "librosa",
+    settings: RenderSettings = RenderSettings(),
     progress: Progress | None = None,
     names: tuple[str, ...] = (),
 ) -> Features:
@@ -123,8 +122,10 @@ def listen(
     """
     from audioreactive.audio import check_file
     from audioreactive.features import analyze_file
+    from audioreactive.features.tempo import tempo_limits
 
     progress, stems = progress or Silent(), stems or {}
+    tempo_limits(settings.tempo, settings.tempo_range)  # a wrong one is told before the bar begins, too
     for file in (song, *stems.values()):
         check_file(file)  # before the bar begins
     with track_share(progress, "listening") as report:
@@ -133,7 +134,9 @@ def listen(
             fps=fps,
             names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
             stems=stems,
-            beat_tracker=beat_tracker,
+            beat_tracker=settings.beat_tracker,
+            tempo=settings.tempo,
+            tempo_range=settings.tempo_range,
             progress=report,
             warn=progress.say,
         )
@@ -204,7 +207,7 @@ def plan_render(
         _check_model(loaded, preset, settings)
 
     def hear(names: tuple[str, ...]) -> Features:
-        return listen(song, fps=fps, stems=stems, beat_tracker=settings.beat_tracker, progress=progress, names=names)
+        return listen(song, fps=fps, stems=stems, settings=settings, progress=progress, names=names)
 
     features = hear(() if recipe.needs_song else preset.feature_names())
     if recipe.needs_song:

@@ -304,6 +304,8 @@ def preset_text(preset: Preset) -> str:
     data = preset.data()
     for empty in [key for key in ("name", "about", "render", "synthesizers") if not data.get(key)]:
         data.pop(empty, None)
+    if data["tempo_factor"] == 1:
+        del data["tempo_factor"]
     for synthesizer in data.get("synthesizers", ()):
         if not synthesizer.get("weights"):
             synthesizer.pop("weights", None)

@@ -58,6 +58,10 @@ class RenderSettings:
     beat_tracker: BeatTracker = "librosa"
     draft: bool = False
     """A small picture with every second frame, quickly coded; it moves as the whole one does."""
+    tempo: float | None = None
+    """Beats per minute, where they are known; None: as heard."""
+    tempo_range: tuple[float, float] | None = None
+    """Beats per minute between which the tempo is looked for."""
     flash_safe: bool = False
     """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
 

@@ -8,7 +8,18 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, Choice, FrameRate, Stem, overwrite_option, quiet_option, stem_table
+from audioreactive.commands.options import (
+    PATH,
+    FrameRate,
+    Stem,
+    beats_option,
+    check_tempo,
+    overwrite_option,
+    quiet_option,
+    stem_table,
+    tempo_option,
+    tempo_range_option,
+)
 from audioreactive.commands.reports import check_reports, plot_option
 
 if TYPE_CHECKING:
@@ -24,7 +35,9 @@ if TYPE_CHECKING:
 @plot_option("all features over time")
 @click.option("--fps", type=FrameRate(), default="24", show_default=True, help="Frame grid of the features.")
 @click.option("--stem", "stems", type=Stem(), multiple=True, help="A stem as a source of features.")
-@click.option("--beats", type=Choice(["librosa", "madmom"]), default="librosa", show_default=True)
+@beats_option
+@tempo_option
+@tempo_range_option
 @overwrite_option
 @quiet_option
 def command(
@@ -33,12 +46,16 @@ def command(
     fps: Fraction,
     stems: tuple[tuple[str, Path], ...],
     beats: BeatTracker,
+    tempo: float | None,
+    tempo_range: tuple[float, float] | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
     """Show what is heard in SONG: tempo, beats, sections, and every feature."""
     from audioreactive.pipeline import listen
+    from audioreactive.production import RenderSettings
 
+    check_tempo(tempo, tempo_range)
     check_reports(plot, overwrite=overwrite)
     table = stem_table(stems)
     names = tuple(f"{stem}.{feature}" for stem in table for feature in ("rms", "onsets", "chroma"))
@@ -46,7 +63,7 @@ def command(
         song,
         fps=fps,
         stems=table,
-        beat_tracker=beats,
+        settings=RenderSettings(beat_tracker=beats, tempo=tempo, tempo_range=tempo_range),
         progress=progress_for(quiet),
         names=names,
     )
@@ -69,7 +86,8 @@ def describe(features: Features) -> str:
     seconds = float(features.duration)
     rows = [
         f"duration  {seconds:.2f} s, {features.frames} frames at {features.fps} a second",
-        f"tempo     {features.tempo:.1f} bpm, {len(features.beats)} beats, {len(features.downbeats)} bars",
+        f"tempo     {features.tempo:.1f} bpm ({features.tempo_confidence:.0%} sure), "
+        f"{len(features.beats)} beats, {len(features.downbeats)} bars",
         *(f"sections  {_sections(features, name)}  (by {name})" for name in features.segmentations),
         "",
         f"{'feature':20} {'channels':>8} {'mean':>6} {'peak':>6}  {'over time'}",

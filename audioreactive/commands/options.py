@@ -133,6 +133,18 @@ class RealNumber(click.FloatRange):
         return number
 
 
+class TempoRange(click.ParamType):
+    """Two tempi, between which a song's is looked for."""
+
+    name = "LOW-HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Text such as "100-180" -> (low, high) beats per minute."""
+        from audioreactive.features.tempo import parse_tempo_range
+
+        return value if isinstance(value, tuple) else _converted(self, parse_tempo_range, value, param, ctx)
+
+
 class SeedList(click.ParamType):
     """Seed numbers and ranges of them, as StyleGAN users share them."""
 
@@ -235,6 +247,12 @@ def stem_table(stems: tuple[tuple[str, Path], ...]) -> dict[str, Path]:
     return table
 
 
+def check_tempo(tempo: float | None, tempo_range: tuple[float, float] | None) -> None:
+    """Refuse a tempo beside a range of tempi."""
+    if tempo is not None and tempo_range is not None:
+        raise click.UsageError("--tempo gives one tempo, --tempo-range several: give one of the two")
+
+
 model_option = click.option(
     "--model", type=PATH, metavar="FILE", help="StyleGAN2 model: .pkl, .pt or .safetensors. [default: built-in]"
 )
@@ -292,6 +310,22 @@ weight_option = click.option(
     type=FeatureWeight(),
     multiple=True,
     help="How much more than others a feature counts, such as onsets=10. Can be repeated.",
+)
+beats_option = click.option(
+    "--beats",
+    type=click.Choice(["librosa", "madmom"]),
+    default="librosa",
+    show_default=True,
+    help="Beat tracker; madmom needs pip install 'audioreactive[madmom]'.",
+)
+tempo_option = click.option(
+    "--tempo",
+    type=click.FloatRange(30, 300),
+    metavar="BPM",
+    help="Tempo, if it is known; beats are still placed by what is heard. [default: as heard]",
+)
+tempo_range_option = click.option(
+    "--tempo-range", type=TempoRange(), help="Look for the tempo between these, such as 100-180."
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no remarks.")

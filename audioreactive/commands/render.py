@@ -21,6 +21,8 @@ from audioreactive.commands.options import (
     Stem,
     Time,
     WholeNumber,
+    beats_option,
+    check_tempo,
     device_option,
     knob_options,
     model_option,
@@ -31,6 +33,8 @@ from audioreactive.commands.options import (
     set_option,
     stem_table,
     synthesizer_option,
+    tempo_option,
+    tempo_range_option,
     weight_option,
 )
 from audioreactive.commands.sections import SectionedCommand
@@ -94,13 +98,9 @@ SECTIONS = {
     multiple=True,
     help="A stem as a source of features, such as drums=drums.wav. Can be repeated.",
 )
-@click.option(
-    "--beats",
-    type=Choice(["librosa", "madmom"]),
-    default="librosa",
-    show_default=True,
-    help="Beat tracker; madmom needs pip install 'audioreactive[madmom]'.",
-)
+@beats_option
+@tempo_option
+@tempo_range_option
 @click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
@@ -175,6 +175,7 @@ def command(
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
+    tempo: float | None, tempo_range: tuple[float, float] | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, draft: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
@@ -202,6 +203,7 @@ def command(
     from audioreactive.production import RenderSettings
     from audioreactive.video import check_output
 
+    check_tempo(tempo, tempo_range)
     jobs = _inputs_and_outputs(songs, demo, output)
     if workers is not None and cluster is not None:
         raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
@@ -228,7 +230,7 @@ def command(
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
             batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
-            flash_safe=flash_safe, draft=draft,
+            tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, draft=draft,
         ),
         stems=stem_table(stems),
         workers=workers,

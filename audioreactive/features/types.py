@@ -37,6 +37,8 @@ class Features(Mapping[str, FloatArray]):
     envelopes: Mapping[str, FloatArray]
     segmentations: Mapping[str, NDArray[np.uint8]]
     """Feature name -> (T, 15): column j holds each frame's label among k = j + 2 sections."""
+    tempo_confidence: float = 0.0
+    """How sure the tempo is, in [0, 1]: its probability among the tempi that fit; 1 where a person gave it."""
 
     def __getitem__(self, name: str) -> FloatArray:
         """(T, C) float32 in [0, 1].

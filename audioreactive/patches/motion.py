@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from audioreactive.errors import RenderError
+from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.generators import Canvas, parse_size, plan_canvas
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
 from audioreactive.patches.noise import NoiseSequence, Window, faded, noise_motion
@@ -151,6 +152,10 @@ def motion(
         RenderError: the patch has synthesizers and none can be made; or its tables would not fit in memory.
         SynthesizerError: nothing can be fitted to the song.
     """
+
+    def heard(patch: Patch) -> Features:
+        return at_tempo_factor(features, patch.tempo_factor)
+
     made: list[tuple[tuple[Synthesizer, ...], Mapping[str, FloatArray]]] = []
 
     def envelopes(patch: Patch) -> Mapping[str, FloatArray]:
@@ -162,7 +167,7 @@ def motion(
         for synthesizers, found in made:
             if synthesizers == patch.synthesizers:  # sections share what is fitted to the song
                 return found
-        made.append((patch.synthesizers, synthesize(patch, features)))
+        made.append((patch.synthesizers, synthesize(patch, heard(patch))))
         return made[-1][1]
 
     seen = spans(patch, sections, features)
@@ -171,14 +176,14 @@ def motion(
     if len(seen) == 1:
         whole = seen[0].patch
         return Motion(
-            latents=latent_weights(whole.latents, features, len(whole.palette.seeds), envelopes(whole)),
-            noise=noise_motion(whole.noise, features, envelopes(whole)),
+            latents=latent_weights(whole.latents, heard(whole), len(whole.palette.seeds), envelopes(whole)),
+            noise=noise_motion(whole.noise, heard(whole), envelopes(whole)),
             palettes=palettes,
         )
     return Motion(
-        latents=_faded_latents(seen, palettes, features, envelopes),
+        latents=_faded_latents(seen, palettes, heard, envelopes),
         noise=faded(
-            [noise_motion(s.patch.noise, features, envelopes(s.patch), slice(s.start, s.stop)) for s in seen],
+            [noise_motion(s.patch.noise, heard(s.patch), envelopes(s.patch), slice(s.start, s.stop)) for s in seen],
             [Window(s.start, s.share) for s in seen],
             features.frames,
         ),
@@ -189,16 +194,16 @@ def motion(
 def _faded_latents(
     seen: Sequence[Span],
     palettes: Sequence[Palette],
-    features: Features,
+    heard: Callable[[Patch], Features],
     envelopes: Callable[[Patch], Mapping[str, FloatArray]],
 ) -> FloatArray:
     """Weights (T, G, P) over all palettes, one behind the other; every row sums to one."""
     sizes = [len(palette.seeds) for palette in palettes]
     ends = dict(zip(palettes, accumulate(sizes), strict=True))
-    table = np.zeros((features.frames, len(DEPTHS), sum(sizes)), np.float32)
+    table = np.zeros((max(span.stop for span in seen), len(DEPTHS), sum(sizes)), np.float32)
     for span in seen:
-        palette = span.patch.palette
-        stop, size = ends[palette], len(palette.seeds)
-        part = latent_weights(span.patch.latents, features, size, envelopes(span.patch), slice(span.start, span.stop))
+        patch, frames = span.patch, slice(span.start, span.stop)
+        stop, size = ends[patch.palette], len(patch.palette.seeds)
+        part = latent_weights(patch.latents, heard(patch), size, envelopes(patch), frames)
         table[span.start : span.stop, :, stop - size : stop] += span.share[:, None, None] * part
     return table

@@ -83,6 +83,12 @@ def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
     return tuple(depth for depth in DEPTHS if depth in depths)
 
 
+def _tempo_factor(factor: float) -> float:
+    if factor not in (0.5, 1, 2):
+        raise ValueError("a tempo is halved, kept or doubled: give 0.5, 1 or 2")
+    return factor
+
+
 SCORED = (*FEATURES, "sections")
 """What a synthesizer's motion is held against: the features of Table 3.1, and the sections."""
 
@@ -98,6 +104,7 @@ Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=3), AfterVa
 Seconds = Annotated[float, Field(ge=0, le=600)]
 Period = Annotated[float, Field(ge=0.001, le=3600)]
 """Seconds; a shorter one would turn more than once in every frame."""
+TempoFactor = Annotated[float, AfterValidator(_tempo_factor)]
 Intensity = Annotated[float, Field(ge=0, le=2)]
 
 
@@ -351,6 +358,8 @@ class Patch(Part):
     palette: Palette
     latents: LatentPatch
     noise: NoisePatch
+    tempo_factor: TempoFactor = 1.0
+    """What the heard tempo is multiplied by: loops in bars and `pulse` follow; 0.5 and 2 for another reading."""
     synthesizers: Annotated[tuple[Synthesizer, ...], Field(max_length=4)] = ()
     """Makers of motion, which sequences call by their names."""
 
