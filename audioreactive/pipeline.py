@@ -114,6 +114,7 @@ def listen(
             fps=fps,
             names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
             stems=stems,
+            track=settings.track,
             beat_tracker=settings.beat_tracker,
             progress=report,
             warn=progress.say,

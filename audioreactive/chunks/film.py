@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from audioreactive.chunks.folder import WorkFolder
 from audioreactive.errors import VideoError
 from audioreactive.interrupts import held_back
-from audioreactive.video.chunks import SoundTrack, join
+from audioreactive.video.chunks import join
 from audioreactive.video.encoder import explained
+from audioreactive.video.sound import SoundTrack
 from audioreactive.video.writer import NameTaken, check_output, publish
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Film:
     preset: str
     """TOML to embed."""
     revise: Revision | None = None
+    track: int | None = None
+    """Which of several sounds in the song's file; None: as `audio.load` chooses."""
+    song_digest: str | None = None
+    """Digest of the sound that was analysed; None: not known."""
 
 
 def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress: Progress) -> None:
@@ -107,7 +112,15 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
     sound: SoundTrack | None = None
     try:
         with held_back():
-            sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+            sound = SoundTrack(
+                film.encoding.kind,
+                film.song,
+                film.start,
+                film.duration,
+                work.path,
+                track=film.track,
+                digest=film.song_digest,
+            )
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
             with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
@@ -121,6 +134,8 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)
             pieces |= {chunk.index: chunk.pieces for chunk in revised}
         track = sound.finish()
+        for note in sound.notes:
+            progress.say(note)
         parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)

@@ -8,7 +8,15 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, FrameRate, Stem, overwrite_option, quiet_option, stem_table
+from audioreactive.commands.options import (
+    PATH,
+    FrameRate,
+    Stem,
+    overwrite_option,
+    quiet_option,
+    stem_table,
+    track_option,
+)
 from audioreactive.commands.reports import check_reports, plot_option
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--fps", type=FrameRate(), default="24", show_default=True, help="Frame grid of the features.")
 @click.option("--stem", "stems", type=Stem(), multiple=True, help="A stem as a source of features.")
 @click.option("--beats", type=click.Choice(["librosa", "madmom"]), default="librosa", show_default=True)
+@track_option
 @overwrite_option
 @quiet_option
 def command(
@@ -33,6 +42,7 @@ def command(
     fps: Fraction,
     stems: tuple[tuple[str, Path], ...],
     beats: BeatTracker,
+    track: int | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -47,7 +57,7 @@ def command(
         song,
         fps=fps,
         stems=table,
-        settings=RenderSettings(beat_tracker=beats),
+        settings=RenderSettings(beat_tracker=beats, track=track),
         progress=progress_for(quiet),
         names=names,
     )

@@ -25,6 +25,7 @@ from audioreactive.commands.options import (
     seed_option,
     stem_table,
     synthesizer_option,
+    track_option,
     weight_option,
 )
 from audioreactive.errors import printable
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
 )
 @click.option("--start", type=Time(), default="0", help="Begin here in the song.")
 @click.option("--duration", type=Time(), help="Render so much. [default: to the end]")
+@track_option
 @click.option(
     "--set",
     "overrides",
@@ -145,7 +147,7 @@ def command(
     seed: int | None, best_of: int | None, synthesizer: str | None, motion_seed: int | None,
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
-    duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
+    duration: Fraction | None, track: int | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool,
@@ -202,7 +204,7 @@ def command(
             synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
         ),
         settings=RenderSettings(
-            fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
+            fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device, precision=precision,
             batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             flash_safe=flash_safe,
         ),

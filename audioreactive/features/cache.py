@@ -24,7 +24,7 @@ from audioreactive.files import write_aside
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANALYSIS_VERSION: Final = 4
+ANALYSIS_VERSION: Final = 5
 """Raised whenever the analysis hears something else in the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
 
@@ -36,11 +36,13 @@ def default_cache_dir() -> Path:
     return user_cache_path("audioreactive") / "analysis"
 
 
-def entry_path(folder: Path, sound: Path, beat_tracker: str) -> Path:
+def entry_path(folder: Path, sound: Path, beat_tracker: str, track: int | None = None) -> Path:
     """The entry of a sound file, which is known by its bytes, not by its name."""
     with sound.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(beat_tracker.encode())
+    if track is not None:
+        digest.update(f" track {track}".encode())
     return folder / f"{digest.hexdigest()[:40]}.analysis"
 
 
