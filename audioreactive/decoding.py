@@ -292,7 +292,11 @@ def damage(found: Contents, decoder: Decoder, heard: float) -> str | None:
 def undecodable(path: Path, pipe: Reading) -> AudioError:
     """The error for a file of which ffmpeg gave nothing."""
     failure = pipe.failure()
-    cause = failure if pipe.stalled and failure else plain_cause(pipe.log(), "there is none in it")
+    log, none = pipe.log(), "there is none in it"
+    cause = failure if pipe.stalled and failure else plain_cause(log, none)
+    if "At least one output file" in log and not pipe.stalled:  # it was opened, and no track was found
+        unknown = any(kind == "Audio" for _, _, kind, _ in _STREAM.findall(log))
+        cause = "it is coded in a way that is not known here: convert it to WAV or FLAC" if unknown else none
     return AudioError(f"{str(path)!r} holds no sound that can be decoded ({cause})")
 
 
