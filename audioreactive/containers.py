@@ -30,7 +30,7 @@ _JOINT: Final = re.compile(
     rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}|TAG[\x20-\x7e\x00]{30}|APETAGEX|(?:Xing|Info)\x00\x00\x00[\x00-\x0f]"
 )
 """What stands at the beginning or at the end of an mp3 file, and between two that were joined."""
-_FIRST_FRAMES: Final = 4096
+_FIRST_FRAMES: Final = 1024
 """Bytes in which the own mark of an mp3 file stands, after its tag."""
 
 

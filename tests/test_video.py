@@ -250,7 +250,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path / "video_only.mkv", noise_frames())
     with (
         leaves_nothing(tmp_path),
-        pytest.raises(VideoError, match="holds no sound that can be decoded|there is no file"),
+        pytest.raises(VideoError, match=r"holds no sound|there is no file"),
     ):
         write(tmp_path / "out.mkv", noise_frames(), sound=tmp_path / name)
 

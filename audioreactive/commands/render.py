@@ -147,9 +147,9 @@ def command(
     seed: int | None, best_of: int | None, synthesizer: str | None, motion_seed: int | None,
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
-    duration: Fraction | None, track: int | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
-    device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
-    workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
+    duration: Fraction | None, track: int | None, overrides: tuple[str, ...],
+    stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str, precision: Precision,
+    batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction, workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
@@ -204,8 +204,8 @@ def command(
             synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
         ),
         settings=RenderSettings(
-            fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device, precision=precision,
-            batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
+            fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
+            precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             flash_safe=flash_safe,
         ),
         stems=stem_table(stems),

@@ -91,7 +91,8 @@ def analyze_file(
 ) -> Features:
     """As `analyze`, of files, and remembered: the same file with the same settings is heard once.
 
-    `track` is which of several sounds in the song's file, see `audio.load`; `cache_dir` is the user's cache folder if None; `warn` is told what the person should know about the files.
+    `track` is which of several sounds in the song's file, see `audio.load`. `cache_dir` is the user's cache folder if
+    None; `warn` is told what the person should know about the files.
 
     Raises:
         AudioError: a file cannot be used.
