@@ -44,7 +44,8 @@ LOUDEST: Final = 2**0.5
 would be distorted otherwise; decoders of mp3 and the like go a little beyond 1 in any loud song, as in players."""
 _INTEGERS: Final = 16.0
 """A peak beyond this is that of integers which were stored as floats."""
-_NOT_SOUND: Final = 1e9
+_NOT_SOUND: Final = 2.0**32
+"""Beyond all integers of 32 bits that were stored as floats."""
 _MOST_IMPROVEMENTS: Final = 3
 """Times that a file is decoded again, when its end shows that it changes midway."""
 

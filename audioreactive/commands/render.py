@@ -148,9 +148,9 @@ def command(
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, track: int | None, overrides: tuple[str, ...],
-    stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str, precision: Precision,
-    batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction, workers: int | None, cluster: str | None, flash_safe: bool, overwrite: bool, fresh: bool,
-    save_preset: Path | None, dry_run: bool, quiet: bool,
+    stems: tuple[tuple[str, Path], ...], beats: BeatTracker, device: str, precision: Precision, batch: int | None,
+    crf: int, encoder: VideoEncoder, chunk: Fraction, workers: int | None, cluster: str | None, flash_safe: bool,
+    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
