@@ -22,7 +22,8 @@ MOST_PARTS: Final = 200
 """Files in one that are decoded one by one."""
 _UNKNOWN_32: Final = 0x7FFF_0000
 """A program that writes into a pipe does not know the length, and writes the largest number, or nearly."""
-_UNKNOWN_64: Final = 1 << 62
+_UNKNOWN_64: Final = 1 << 48
+"""Bytes; no file is as long, and no sum of such numbers is too large for a place in a file."""
 _OGG_TAIL: Final = 1 << 17
 """Bytes; a page of Ogg has 65,307 at most."""
 _CODINGS_IN_OGG: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
@@ -125,11 +126,18 @@ def _lengths(path: Path) -> tuple[_Lengths, int]:
     return _Lengths(), there
 
 
+def _read(file: BinaryIO, at: int, count: int) -> bytes:
+    """Bytes at a place that the file tells; none where no file could have it."""
+    if at >= _UNKNOWN_64:
+        return b""
+    file.seek(at)
+    return file.read(count)
+
+
 def _chunks(file: BinaryIO, at: int, *, order: str, pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
     """(kind, size that is told, first byte of the body) of chunks with 32-bit sizes."""
     for _ in range(MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(8)
+        head = _read(file, at, 8)
         if len(head) < 8:
             return
         size = int.from_bytes(head[4:], "little" if order == "little" else "big")
@@ -144,8 +152,7 @@ def _riff(file: BinaryIO, head: bytes) -> _Lengths:
     told: int | None = None
     for kind, length, at in _chunks(file, 12, order=order):
         if kind == b"ds64":
-            file.seek(at)
-            sizes = file.read(16).ljust(16, b"\0")
+            sizes = _read(file, at, 16).ljust(16, b"\0")
             whole, told = int.from_bytes(sizes[:8], "little"), int.from_bytes(sizes[8:], "little")
             end = whole + 8 if 0 < whole < _UNKNOWN_64 else None
         elif kind == b"data" and head[8:12] == b"WAVE":
@@ -173,8 +180,7 @@ def _wave64(file: BinaryIO) -> _Lengths:
     whole = int.from_bytes(file.read(8), "little")
     end, at = (whole if 40 < whole < _UNKNOWN_64 else None), 40
     for _ in range(MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(24)
+        head = _read(file, at, 24)
         size = int.from_bytes(head[16:], "little")
         if len(head) < 24 or size >= _UNKNOWN_64:
             break
@@ -196,8 +202,7 @@ def _au(head: bytes) -> _Lengths:
 def _caf(file: BinaryIO) -> _Lengths:
     at = 8
     for _ in range(MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(12)
+        head = _read(file, at, 12)
         size = int.from_bytes(head[4:], "big", signed=True)
         if len(head) < 12:
             return _Lengths(at)
@@ -215,8 +220,7 @@ def _isobmff(file: BinaryIO, there: int) -> int | None:
     for _ in range(MOST_CHUNKS):
         if at >= there:
             return at
-        file.seek(at)
-        head = file.read(16)
+        head = _read(file, at, 16)
         size = int.from_bytes(head[:4], "big")
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")

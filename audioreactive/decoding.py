@@ -284,7 +284,7 @@ def damage(found: Contents, decoder: Decoder, heard: float) -> str | None:
     if found.promised is not None and end < 0.99 * found.promised - 0.2:
         return f"{path.name} is cut off: {heard:.1f} of {found.promised:.1f} seconds can be decoded, and are used"
     lost = sum("Invalid PCM packet" not in line for line in _lost(decoder.log))
-    if decoder.failed or lost > _LOST_AT_JOINT * joints(path):
+    if decoder.failed or (lost and lost > _LOST_AT_JOINT * joints(path)):
         return f"{path.name} is damaged; the {heard:.1f} seconds that can be decoded are used"
     return None
 

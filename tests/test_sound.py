@@ -391,6 +391,15 @@ def test_tags_pictures_and_rubbish_behind_a_song_are_no_damage(sources: dict[str
         assert load(tmp_path / name).notes == ()
 
 
+@pytest.mark.parametrize("kind", [b"free", b"data", b"uuid"])
+def test_a_place_beyond_all_files_is_no_place(kind: bytes, sources: dict[str, Path], tmp_path: Path) -> None:
+    ffmpeg("-i", sources["mono"], "-c:a", "pcm_s16be", "-fflags", "+bitexact", path := tmp_path / "a.caf")
+    content = path.read_bytes()
+    for size in (2**63 - 1, 2**62 - 1, 2**48, 2**31):
+        path.write_bytes(content + kind + size.to_bytes(8))
+        assert load(path).duration > 2
+
+
 # Words.
 
 
