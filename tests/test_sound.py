@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from audioreactive.audio import ANALYSIS_RATE, from_samples, load
-from audioreactive.containers import MOST_PARTS
+from audioreactive.containers import MOST_PARTS, cut_off, unfinished
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.features import analyze_file
 from audioreactive.ffmpeg import ffmpeg_path
@@ -397,7 +397,8 @@ def test_a_place_beyond_all_files_is_no_place(kind: bytes, sources: dict[str, Pa
     content = path.read_bytes()
     for size in (2**63 - 1, 2**62 - 1, 2**48, 2**31):
         path.write_bytes(content + kind + size.to_bytes(8))
-        assert load(path).duration > 2
+        assert not unfinished(path)
+        assert cut_off(path) is None or size == 2**31
 
 
 # Words.
