@@ -151,6 +151,7 @@ def render(
     encoder: VideoEncoder = "auto",
     chunk: Number | None = None,
     beat_tracker: BeatTracker = "librosa",
+    track: int | None = None,
     tempo: float | None = None,
     tempo_range: tuple[float, float] | None = None,
     stems: Mapping[str, Path | str] | None = None,
@@ -197,6 +198,7 @@ def render(
         encoder: auto, x264 or nvenc.
         chunk: seconds that are made as one piece.
         beat_tracker: librosa, or madmom where it is installed.
+        track: which of several sounds in the song's file, counted as `--track` counts; None: the default one.
         tempo: beats per minute, where they are known; None: as heard.
         tempo_range: beats per minute between which the tempo is looked for.
         stems: name -> file, as sources of features.
@@ -249,6 +251,7 @@ def render(
         batch=batch,
         encoder=_one_of("encoder", encoder, VIDEO_ENCODERS),
         beat_tracker=beat_tracker,
+        track=track,
         tempo=tempo,
         tempo_range=tempo_range,
         flash_safe=flash_safe,

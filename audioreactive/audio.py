@@ -1,8 +1,8 @@
 """Any sound file -> `Audio`: mono, at one sample rate, in step with what a player plays.
 
 Conventions: sample n is heard n / sample_rate seconds after the start of the file's sound as ffmpeg decodes it: the
-encoder's delay is cut away where the file tells it (LAME header, edit list, opus pre-skip). The video's sound goes
-through the same decoder, so picture and sound cannot drift apart.
+encoder's delay is cut away where the file tells it (LAME header, edit list, opus pre-skip). The video's sound is made
+of the same samples, by the same `decoding`, so picture and sound cannot drift apart.
 """
 
 from __future__ import annotations
@@ -10,26 +10,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-import os
-import re
-import struct
-import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from audioreactive.errors import AudioError, VideoError, printable
+from audioreactive.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
+from audioreactive.errors import AudioError, VideoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from audioreactive.ffmpeg import Reading
+    from audioreactive.decoding import Recording
 
     Samples = NDArray[np.float32]
 
@@ -42,14 +39,15 @@ MOST_SAMPLES: Final = LONGEST_HOURS * 3600 * 192_000 * 2
 work; this many take minutes."""
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
 """Hz. A header that claims less would make a small file endless once resampled."""
-LOUDEST: Final = 16.0
-"""Full scale is 1; beyond this the samples are taken for integers that were stored as floats, and scaled down."""
-
-_BLOCK: Final = 1 << 18
-"""Samples in a block, over all channels."""
-_NOT_SOUND: Final = 1e9
-_PLAIN_FORMATS: Final = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"})
-"""Read by soundfile. The rest goes through ffmpeg, whose decoder also makes the sound of the video."""
+LOUDEST: Final = 2**0.5
+"""Full scale is 1. A peak beyond this, 3 dB, is scaled down to 1 for the analysis and for the video's sound, which
+would be distorted otherwise; decoders of mp3 and the like go a little beyond 1 in any loud song, as in players."""
+_INTEGERS: Final = 16.0
+"""A peak beyond this is that of integers which were stored as floats."""
+_NOT_SOUND: Final = 2.0**32
+"""Beyond all integers of 32 bits that were stored as floats."""
+_MOST_IMPROVEMENTS: Final = 3
+"""Times that a file is decoded again, when its end shows that it changes midway."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +64,8 @@ class Audio:
     """Hexadecimal SHA-256 of the decoded sound."""
     notes: tuple[str, ...] = ()
     """Sentences that the person should read, such as that the file is damaged."""
+    recording: Recording | None = None
+    """Where it was decoded from, and how; None if it came from an array."""
 
     @property
     def duration(self) -> Fraction:
@@ -83,17 +83,32 @@ class _Stream:
     notes: list[str]
 
 
-def load(path: Path) -> Audio:
+def load(path: Path, *, track: int | None = None, going: Callable[[], None] | None = None) -> Audio:
     """Decode a sound file, or the sound of a video file, to mono at ANALYSIS_RATE.
+
+    Args:
+        path: the file.
+        track: which of several sounds, counted from 1; None: the default one, else the first that is not silent.
+        going: called before each block, to stop by an exception what takes too long.
 
     Raises:
         AudioError: the file is missing, is not sound, is empty, too long, or holds values that are not finite.
     """
     check_file(path)
     try:
-        return _load_plain(path) or _load_with_ffmpeg(path)
+        found = contents(path)
+        chosen, notes = choose(found, path, track)
+        decoder = Decoder(recording_of(path, chosen))
+        audio = _decoded(decoder, notes, going)
+        for _ in range(_MOST_IMPROVEMENTS):
+            if (better := decoder.improved()) is None:
+                break
+            decoder = Decoder(better)
+            audio = _decoded(decoder, notes, going)
     except VideoError as error:
         raise AudioError(f"{str(path)!r} cannot be decoded: {error}") from error
+    note = damage(found, decoder, float(audio.duration))
+    return audio if note is None else replace(audio, notes=(*audio.notes, note))
 
 
 def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str = "samples") -> Audio:
@@ -104,7 +119,7 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     """
     block = np.asarray(samples, np.float32)
     block = block[:, None] if block.ndim == 1 else block
-    pieces = (block[start : start + _BLOCK] for start in range(0, len(block), _BLOCK))
+    pieces = (block[start : start + BLOCK] for start in range(0, len(block), BLOCK))
     return _gather(_Stream(sample_rate, block.shape[1], pieces, []), source)
 
 
@@ -122,96 +137,22 @@ def check_file(path: Path) -> None:
         raise AudioError(f"{str(path)!r} cannot be read: {error}") from error
 
 
-def _load_plain(path: Path) -> Audio | None:
-    """Through soundfile; None if it does not know the format, or stumbles where ffmpeg may not."""
-    import soundfile
+def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] | None) -> Audio:
+    """All of a recording, as it is analysed."""
+    recording = decoder.recording
 
-    # soundfile is asked by content, not by name; its mp3 decoder prints on stderr, so it is not asked for that.
-    if not _looks_plain(path):
-        return None
-    try:
-        # Names may hold bytes that are no text, which soundfile takes as bytes alone.
-        with soundfile.SoundFile(str(path) if sys.platform == "win32" else os.fsencode(path)) as file:
-            if file.format not in _PLAIN_FORMATS:
-                return None
-            notes = _short_riff(path)
-            return _gather(_Stream(file.samplerate, file.channels, _soundfile_blocks(file), notes), str(path))
-    except soundfile.SoundFileError:
-        return None
+    def watched(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        for block in blocks:
+            if going is not None:
+                going()
+            yield block
+
+    with contextlib.closing(decoder.blocks()) as blocks:
+        stream = _Stream(recording.rate, recording.track.channels, watched(blocks), list(notes))
+        return _gather(stream, str(recording.path), recording)
 
 
-def _looks_plain(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(4)
-    return head in {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC"}
-
-
-def _soundfile_blocks(file: object) -> Iterator[NDArray[np.float32]]:
-    import soundfile
-
-    assert isinstance(file, soundfile.SoundFile)
-    frames = max(_BLOCK // file.channels, 1)
-    while len(block := file.read(frames, dtype="float32", always_2d=True)):
-        yield block
-
-
-def _short_riff(path: Path) -> list[str]:
-    """A note if a WAV file ends before its header says so."""
-    with path.open("rb") as file:
-        kind, size = struct.unpack("<4sI", file.read(8).ljust(8, b"\0"))
-    # A program that writes into a pipe does not know the length, and writes the largest number.
-    if kind == b"RIFF" and size < 0x7FFF_0000 and size + 7 > (length := path.stat().st_size):
-        return [f"{path.name} is cut off: {length} of {size + 8} bytes are there, and are used"]
-    return []
-
-
-def _load_with_ffmpeg(path: Path) -> Audio:
-    """Through ffmpeg, as an AU stream: rate and channels ahead, then big-endian floats to the end."""
-    from audioreactive.ffmpeg import SOUND_DEMUXERS, reading, stranger
-
-    output = ["-map", "0:a:0", "-vn", "-c:a", "pcm_f32be", "-f", "au", "-"]
-    options = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"]
-    with reading([*options, *stranger(path, SOUND_DEMUXERS), *output]) as pipe:
-        magic, offset, _, _, rate, channels = struct.unpack(">4s5I", pipe.read(24).ljust(24, b"\0"))
-        if magic != b".snd" or not channels:
-            failure = pipe.failure()
-            complaint = failure if pipe.stalled and failure else _complaint(pipe.log())
-            raise AudioError(f"{str(path)!r} holds no sound that can be decoded ({complaint})")
-        pipe.read(offset - 24)
-        audio = _gather(_Stream(rate, channels, _pipe_blocks(pipe, channels), []), str(path))
-        note = _damage(path, audio, pipe.log(), pipe.failure() is not None)
-    return audio if note is None else Audio(audio.samples, audio.sample_rate, audio.source, audio.digest, (note,))
-
-
-def _pipe_blocks(pipe: Reading, channels: int) -> Iterator[NDArray[np.float32]]:
-    size = 4 * channels
-    while data := pipe.read(max(_BLOCK // channels, 1) * size):
-        whole = len(data) - len(data) % size
-        yield np.frombuffer(data[:whole], ">f4").astype(np.float32).reshape(-1, channels)
-
-
-def _complaint(log: str) -> str:
-    """The first error in ffmpeg's log; the later ones only follow from it."""
-    if "not on whitelist" in log:
-        return "its format is none of sound or video"
-    found = re.search(r"\[(?:error|fatal)\] (.*)", log)
-    return f"ffmpeg: {printable(found[1], 200)}" if found else "ffmpeg found none in it"
-
-
-def _damage(path: Path, audio: Audio, log: str, failed: bool) -> str | None:
-    """A note if less came out than the file promises."""
-    heard = float(audio.duration)
-    promise = re.search(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", log, re.MULTILINE)
-    if promise and "Estimating duration from bitrate" not in log:
-        promised = 3600 * int(promise[1]) + 60 * int(promise[2]) + float(promise[3])
-        if heard < 0.99 * promised - 0.2:
-            return f"{path.name} is cut off: {heard:.1f} of {promised:.1f} seconds can be decoded, and are used"
-    if failed or re.search(r"\[(?:error|fatal)\]", log):
-        return f"{path.name} is damaged; the {heard:.1f} seconds that can be decoded are used"
-    return None
-
-
-def _gather(stream: _Stream, source: str) -> Audio:
+def _gather(stream: _Stream, source: str, recording: Recording | None = None) -> Audio:
     """Mix to mono, resample, collect and check."""
     if not LOWEST_RATE <= stream.sample_rate <= HIGHEST_RATE:
         raise AudioError(
@@ -222,7 +163,7 @@ def _gather(stream: _Stream, source: str) -> Audio:
     count, peak, heard = 0, 0.0, 0
     with contextlib.closing(_Collector(stream.sample_rate, source)) as collected:
         for block in stream.blocks:
-            heard += block.size
+            heard += len(block) * stream.channels
             if heard > MOST_SAMPLES:
                 raise AudioError(
                     f"{source!r} holds more than {MOST_SAMPLES} samples over its {stream.channels} channels: "
@@ -230,18 +171,26 @@ def _gather(stream: _Stream, source: str) -> Audio:
                 )
             mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
             _check_finite(mono, count, stream.sample_rate, source)
+            peak = max(peak, float(np.abs(block).max(initial=0)))
             digest.update(mono.astype("<f4").tobytes())
             count += len(mono)
-            peak = max(peak, float(np.abs(mono).max(initial=0)))
             collected.add(mono)
         samples = collected.finish(count)
     if not count:
         raise AudioError(f"{source!r} holds no sound: its length is zero")
     if peak > LOUDEST:
         samples /= peak
-        stream.notes.append(f"{source} is {peak:.0f} times louder than full scale, and is scaled down")
+        stream.notes.append(_too_loud(source, peak))
     samples.flags.writeable = False
-    return Audio(samples, ANALYSIS_RATE, source, digest.hexdigest(), tuple(stream.notes))
+    if recording is not None:
+        recording = replace(recording, gain=1 / peak if peak > LOUDEST else 1.0, length=count)
+    return Audio(samples, ANALYSIS_RATE, source, digest.hexdigest(), tuple(stream.notes), recording)
+
+
+def _too_loud(source: str, peak: float) -> str:
+    if peak > _INTEGERS:
+        return f"{source} is {peak:.0f} times louder than full scale, and is scaled down"
+    return f"{source} goes {20 * np.log10(peak):.1f} dB beyond full scale, and is turned down by as much"
 
 
 def _check_finite(mono: Samples, first: int, rate: int, source: str) -> None:

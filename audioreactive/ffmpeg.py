@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
-from audioreactive.errors import VideoError, printable
+from audioreactive.errors import VideoError
 from audioreactive.interrupts import held_back
 
 SOUND_DEMUXERS: Final = (
@@ -40,6 +40,28 @@ _GLANCE: Final = 0.2
 """Seconds between two looks at whether a process has ended."""
 _CREATE_NEW_PROCESS_GROUP: Final = 0x200
 """Windows' name for what POSIX does with a process group of its own."""
+
+
+_CAUSES: Final = (
+    (r"not on whitelist", "its format is none of sound or video"),
+    (r"moov atom not found", "its index (moov) is missing, as in a file that is cut off or was never finished"),
+    (r"Missing packet table", "its index is missing, as in a file that is cut off or was never finished"),
+    (
+        r"Cannot allocate memory|MemoryError|bad_alloc",
+        f"it takes more than the {MOST_MEMORY >> 30} GB of memory that a decoder may have",
+    ),
+    (r"No space left|Disk quota", "the disk is full"),
+    (r"Permission denied", "it may not be read"),
+    (r"[Ee]ncrypted|DRM|drm[sit]\b", "it is encrypted, as bought music may be; only its shop's own player plays it"),
+    (r"matches no streams|does not contain any stream", "there is no sound in it"),
+    (
+        r"[Dd]ecoder .*not found|[Uu]nknown codec|[Uu]nsupported codec|not currently supported|patches welcome"
+        r"|Could not find codec",
+        "it is coded in a way that is not known here: convert it to WAV or FLAC",
+    ),
+    (r"Invalid data|[Ee]rror|[Ff]atal|invalid|Invalid", "what it holds is damaged, or is no sound or video at all"),
+)
+"""What ffmpeg says of an input, and what it means, the most telling first."""
 
 
 @cache
@@ -194,9 +216,7 @@ class Reading:
             self.stalled = True
         if self.stalled:
             return f"ffmpeg made nothing of it for {PATIENCE:.0f} seconds"
-        if not code:
-            return None
-        return printable(" / ".join(self.log().strip().splitlines()[-3:]), 400) or f"ffmpeg ended with {code}"
+        return plain_cause(self.log(), f"the decoder stopped with exit code {code}") if code else None
 
     def close(self) -> None:
         """Let go of the process and of the thread that watches it."""
@@ -230,6 +250,11 @@ def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator
             output.close()
 
 
+def plain_cause(log: str, otherwise: str) -> str:
+    """Why an input cannot be read, in plain words, from what ffmpeg says of it."""
+    return next((cause for words, cause in _CAUSES if re.search(words, log)), otherwise)
+
+
 def _confine(process: subprocess.Popen[bytes], memory: int) -> None:
     if sys.platform == "linux":
         import resource
@@ -251,5 +276,5 @@ def run(arguments: Sequence[str], *, both: bool = False) -> str:
             if len(listing) > _LONGEST_LISTING:
                 raise VideoError(f"ffmpeg lists more than {_LONGEST_LISTING} bytes, which no video of six hours needs")
         if problem := output.failure():
-            raise VideoError(f"ffmpeg failed: {problem}")
+            raise VideoError(f"ffmpeg cannot do this: {problem}")
         return listing.decode(errors="replace") + (output.log() if both else "")

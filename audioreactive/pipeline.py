@@ -134,6 +134,7 @@ def listen(
             fps=fps,
             names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
             stems=stems,
+            track=settings.track,
             beat_tracker=settings.beat_tracker,
             tempo=settings.tempo,
             tempo_range=settings.tempo_range,

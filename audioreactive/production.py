@@ -46,6 +46,8 @@ class RenderSettings:
     """Seconds into the song."""
     duration: Fraction | None = None
     """Seconds; None to the end."""
+    track: int | None = None
+    """Which of several sounds in the song's file, counted from 1; None: the default one, unless it is silent."""
     device: str = "auto"
     precision: Precision = "auto"
     batch: int | None = None
@@ -183,6 +185,8 @@ def produce(
         chunks=plan_chunks(frames.start, frames.stop, length),
         job=describe_job(scene, encoding, origin, frames=frames, length=length),
         song=production.song,
+        track=production.settings.track,
+        song_digest=features.digest,
         start=frames.start / fps,
         duration=len(frames) / fps,
         preset=text,

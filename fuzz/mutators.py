@@ -384,11 +384,13 @@ def _change_tree(node: Any, draw: Random) -> Any:
 
 
 def mutate_media(data: bytes, draw: Random, change: Change) -> bytes:
-    """Numbers in the first kilobyte or anywhere, in both orders of bytes; the end cut off; any bytes."""
+    """Numbers in the first kilobyte or anywhere, in both orders of bytes; two joined; the end cut off; any bytes."""
     if draw.random() < 0.3:
         return change(data)
     for _ in range(draw.choice((1, 1, 2, 4))):
         data = _change_number(data, draw)
+    if draw.random() < 0.05:
+        data += _change_number(data, draw)
     return data[: draw.randrange(len(data) + 1)] if draw.random() < 0.1 else data
 
 

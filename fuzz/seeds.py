@@ -45,6 +45,13 @@ MEDIA: Final = {
     "mka": ("-c:a", "pcm_s16le"),
     "wv": ("-c:a", "wavpack"),
     "tta": ("-c:a", "tta"),
+    "oga": ("-c:a", "flac"),
+    "ac3": ("-c:a", "ac3", "-ar", "32000", "-b:a", "64k"),
+    "eac3": ("-c:a", "eac3", "-ar", "32000", "-b:a", "64k"),
+    "wma": ("-c:a", "wmav2", "-ar", "22050", "-b:a", "32k"),
+    "flv": ("-c:a", "libmp3lame", "-ar", "22050", "-b:a", "32k"),
+    "avi": ("-c:a", "pcm_s16le"),
+    "ts": ("-c:a", "aac", "-b:a", "32k"),
 }
 """Sounds that ffmpeg reads, by extension: the encoder's arguments."""
 
@@ -235,6 +242,15 @@ def audio(folder: Path) -> None:
     for extension, encoder in MEDIA.items():
         arguments = ["-v", "error", "-y", "-i", str(folder / "plain.wav"), *encoder, str(folder / f"a.{extension}")]
         subprocess.run([str(ffmpeg_path()), *arguments], check=True)
+    two = ["-i", str(folder / "a.wv"), "-i", str(folder / "a.mp3"), "-map", "0:a", "-map", "1:a", "-c", "copy"]
+    subprocess.run([str(ffmpeg_path()), "-v", "error", "-y", *two, str(folder / "tracks.mka")], check=True)
+    for extension, other in (("ogg", "opus"), ("flac", "flac"), ("mp3", "mp3"), ("aac", "aac")):
+        parts = (folder / f"a.{extension}", folder / f"a.{other}")
+        (folder / f"joined.{extension}").write_bytes(b"".join(part.read_bytes() for part in parts))
+    plain = (folder / "plain.wav").read_bytes()
+    (folder / "unfinished.wav").write_bytes(plain[:40] + bytes(4) + plain[44:])
+    surround = np.stack([tone] * 6, axis=1)
+    soundfile.write(folder / "surround.wav", surround, 8000, format="WAV", subtype="PCM_16")
 
 
 def videos(folder: Path) -> None:

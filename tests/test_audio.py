@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audioreactive import audio
+from audioreactive import audio, decoding
 from audioreactive.audio import ANALYSIS_RATE, from_samples, let_go, load
 from audioreactive.errors import AudioError
 from audioreactive.ffmpeg import ffmpeg_path
@@ -124,7 +124,7 @@ def test_the_length_is_exact(count: int, rate: int) -> None:
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, clicks: Path) -> None:
     whole = load(clicks)
-    monkeypatch.setattr(audio, "_BLOCK", 1000)
+    monkeypatch.setattr(decoding, "BLOCK", 1000)
     pieces = load(clicks)
     np.testing.assert_array_equal(pieces.samples, whole.samples)
     assert pieces.digest == whole.digest

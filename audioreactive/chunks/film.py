@@ -11,8 +11,9 @@ from audioreactive.chunks.folder import WorkFolder
 from audioreactive.chunks.light import FlashWatch
 from audioreactive.errors import VideoError
 from audioreactive.interrupts import held_back
-from audioreactive.video.chunks import SoundTrack, join
+from audioreactive.video.chunks import join
 from audioreactive.video.encoder import explained
+from audioreactive.video.sound import SoundTrack
 from audioreactive.video.writer import NameTaken, check_output, publish
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class Film:
     preset: str
     """TOML to embed."""
     revise: Revision | None = None
+    track: int | None = None
+    """Which of several sounds in the song's file; None: as `audio.load` chooses."""
+    song_digest: str | None = None
+    """Digest of the sound that was analysed; None: not known."""
 
 
 def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress: Progress) -> None:
@@ -109,7 +114,15 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
     try:
         with held_back():
             if not film.encoding.kind.animation:
-                sound = SoundTrack(film.encoding.kind, film.song, film.start, film.duration, work.path)
+                sound = SoundTrack(
+                    film.encoding.kind,
+                    film.song,
+                    film.start,
+                    film.duration,
+                    work.path,
+                    track=film.track,
+                    digest=film.song_digest,
+                )
         watch = None if film.revise else FlashWatch(film.encoding, list(film.chunks), work.path)
         with progress.track("rendering", sum(map(len, film.chunks)), "frame") as advance:
             advance(sum(chunk.frames for chunk in made.values()))
@@ -130,6 +143,8 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)
             pieces |= {chunk.index: chunk.pieces for chunk in revised}
         track = sound.finish() if sound else None
+        for note in sound.notes if sound else ():
+            progress.say(note)
         parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)

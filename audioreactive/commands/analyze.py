@@ -19,6 +19,7 @@ from audioreactive.commands.options import (
     stem_table,
     tempo_option,
     tempo_range_option,
+    track_option,
 )
 from audioreactive.commands.reports import check_reports, plot_option
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @beats_option
 @tempo_option
 @tempo_range_option
+@track_option
 @overwrite_option
 @quiet_option
 def command(
@@ -48,6 +50,7 @@ def command(
     beats: BeatTracker,
     tempo: float | None,
     tempo_range: tuple[float, float] | None,
+    track: int | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -63,7 +66,7 @@ def command(
         song,
         fps=fps,
         stems=table,
-        settings=RenderSettings(beat_tracker=beats, tempo=tempo, tempo_range=tempo_range),
+        settings=RenderSettings(beat_tracker=beats, tempo=tempo, tempo_range=tempo_range, track=track),
         progress=progress_for(quiet),
         names=names,
     )

@@ -329,4 +329,10 @@ tempo_range_option = click.option(
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no remarks.")
+track_option = click.option(
+    "--track",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Which of several sounds in SONG, as of a film. [default: the default one, unless it is silent]",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output file.")

@@ -35,6 +35,7 @@ from audioreactive.commands.options import (
     synthesizer_option,
     tempo_option,
     tempo_range_option,
+    track_option,
     weight_option,
 )
 from audioreactive.commands.sections import SectionedCommand
@@ -91,6 +92,7 @@ SECTIONS = {
 @click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option("--start", type=Time(), default="0", help="Begin here in the song.")
 @click.option("--duration", type=Time(), help="Render so much. [default: to the end]")
+@track_option
 @click.option(
     "--stem",
     "stems",
@@ -175,7 +177,7 @@ def command(
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
-    tempo: float | None, tempo_range: tuple[float, float] | None,
+    tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, draft: bool, overwrite: bool, fresh: bool,
     save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
@@ -228,8 +230,8 @@ def command(
             knobs=Knobs(**knobs),
         ),
         settings=RenderSettings(
-            fps=fps, size=size, fit=fit, start=start, duration=duration, device=device, precision=precision,
-            batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
+            fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
+            precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, draft=draft,
         ),
         stems=stem_table(stems),

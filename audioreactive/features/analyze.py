@@ -91,6 +91,7 @@ def analyze_file(
     fps: Fraction | int,
     names: Collection[str] = DEFAULT_FEATURES,
     stems: Mapping[str, Path | str] | None = None,
+    track: int | None = None,
     segmentations: Collection[str] = SEGMENTABLE,
     beat_tracker: BeatTracker = "librosa",
     tempo: float | None = None,
@@ -102,7 +103,8 @@ def analyze_file(
 ) -> Features:
     """As `analyze`, of files, and remembered: the same file with the same settings is heard once.
 
-    `cache_dir` is the user's cache folder if None; `warn` is told what the person should know about the files.
+    `track` is which of several sounds in the song's file, see `audio.load`. `cache_dir` is the user's cache folder if
+    None; `warn` is told what the person should know about the files.
 
     Raises:
         AudioError: a file cannot be used.
@@ -121,6 +123,7 @@ def analyze_file(
             files[sound],
             wanted,
             () if sound else segmentations,
+            track=None if sound else track,
             beat_tracker="librosa" if sound else beat_tracker,
             limits=limits,
             folder=folder,
@@ -137,13 +140,14 @@ def _heard_file(
     keys: Collection[str],
     segmentations: Collection[str],
     *,
+    track: int | None,
     beat_tracker: BeatTracker,
     limits: TempoLimits,
     folder: Path | None,
     report: Callable[[str, float], None],
 ) -> Analysis:
     """What the cache holds of it, and what it does not."""
-    entry = cache.entry_path(folder, path, beat_tracker, limits) if folder else None
+    entry = cache.entry_path(folder, path, beat_tracker, limits, track) if folder else None
     known = cache.read(entry) if entry else None
     missing = [key for key in keys if known is None or key not in known.envelopes]
     unsegmented = [name for name in segmentations if known is None or name not in known.labels]
@@ -155,11 +159,11 @@ def _heard_file(
 
     report("decoding", 0.0)
     hear = partial(listen, beat_tracker=beat_tracker, limits=limits, report=report)
-    heard = hear(load(path), keys=missing, segmentations=unsegmented)
+    heard = hear(load(path, track=track), keys=missing, segmentations=unsegmented)
     if known is not None and known.fits(heard):
         heard = known.merged(heard)
     elif known is not None:  # Another machine or library wrote the entry, and heard beats elsewhere.
-        heard = hear(load(path), keys=keys, segmentations=segmentations)
+        heard = hear(load(path, track=track), keys=keys, segmentations=segmentations)
     if entry:
         cache.write(entry, heard)
     give_back()  # hearing takes several times the memory of what was heard

@@ -37,11 +37,15 @@ def default_cache_dir() -> Path:
     return user_cache_path("audioreactive") / "analysis"
 
 
-def entry_path(folder: Path, sound: Path, beat_tracker: str, limits: TempoLimits = ANY_TEMPO) -> Path:
+def entry_path(
+    folder: Path, sound: Path, beat_tracker: str, limits: TempoLimits = ANY_TEMPO, track: int | None = None
+) -> Path:
     """The entry of a sound file, which is known by its bytes, not by its name, and by how its beats were found."""
     with sound.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(f"{beat_tracker}{limits.key}".encode())
+    if track is not None:
+        digest.update(f" track {track}".encode())
     return folder / f"{digest.hexdigest()[:40]}.analysis"
 
 

@@ -1,4 +1,4 @@
-"""A video in parts that are joined without coding anything again, and its sound, which is coded once.
+"""A video in parts that are joined without coding anything again.
 
 Conventions: a chunk is a file with a picture alone, made of whole closed groups of pictures. Its clock is that of the
 finished video and starts at 0. All chunks of a video are coded with the same settings, down to the number of the
@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, spawn, stranger
+from audioreactive.ffmpeg import QUIET, await_end, spawn
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
 from audioreactive.video.mux import mux
 from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
-from audioreactive.video.sound import sound_arguments
+from audioreactive.video.sound import SoundTrack as SoundTrack
 from audioreactive.video.writer import complete_frame_folder
 
 if TYPE_CHECKING:
@@ -124,45 +123,6 @@ def read_chunks(
             run.finish()
         finally:
             run.abandon()
-
-
-class SoundTrack:
-    """The video's sound, coded into a file of its own while the pictures are being made.
-
-    Started by its construction; `finish` or `abandon` must follow on every path.
-
-    Args:
-        kind: the output.
-        sound: a sound file.
-        start: seconds into it at which the video begins, kept to the sample.
-        duration: seconds of sound.
-        folder: where the file is made.
-
-    Raises:
-        VideoError: the file holds no sound.
-    """
-
-    def __init__(self, kind: OutputFormat, sound: Path, start: Fraction, duration: Fraction, folder: Path) -> None:
-        self.path = folder / (SOUND_FILE if kind.is_folder else f"sound{kind.extension}")
-        source = stranger(sound, SOUND_DEMUXERS)
-        heard = ["-map", "0:a:0", *sound_arguments(kind, sound, start, duration)]
-        clean = ["-map_metadata", "-1", "-map_chapters", "-1", *_EXACT]
-        arguments = [*QUIET, "-y", *source, *heard, *clean, self.path.name]
-        self._run = _Run(arguments, folder, most_memory=ffmpeg.MOST_MEMORY)
-
-    def finish(self) -> Path:
-        """The finished file. Raises VideoError where ffmpeg failed."""
-        self._run.finish()
-        return self.path
-
-    def check(self) -> None:
-        """Raise VideoError where ffmpeg has failed already."""
-        if self._run.has_ended:
-            self._run.finish()
-
-    def abandon(self) -> None:
-        """Leave no process. Does nothing after a clean end."""
-        self._run.abandon()
 
 
 def join(
@@ -272,15 +232,11 @@ def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
 class _Run:
     """An ffmpeg that works on files."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, *, most_memory: int | None = None) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
         self._folder = folder
         self._report = b""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `abandon`
-        self._process = spawn(arguments, stderr=self._said, folder=folder, most_memory=most_memory)
-
-    @property
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
+        self._process = spawn(arguments, stderr=self._said, folder=folder)
 
     def pieces(self, size: int) -> Iterator[bytearray]:
         """Standard output in pieces of so many bytes, as it comes."""

@@ -1,57 +1,254 @@
-"""The song as the video's sound: from the sample at `start` on, or the song's own stream where that is exact."""
+"""The song as the video's sound: coded from the very samples that are analysed, and compared with them afterwards.
 
+Conventions: sample n of a recording is heard n / rate seconds after its start, so that a cut is exact to the sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
 import re
+import subprocess
+import tempfile
+import threading
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Final
+from typing import IO, TYPE_CHECKING, Final
 
-from audioreactive.ffmpeg import SOUND_DEMUXERS, run, stranger
-from audioreactive.video.formats import OutputFormat
+import numpy as np
 
-_COUNTED: Final = "asetpts=round(N/SR/TB)"
-"""The number of samples before; not rounded, but cut off, it would be one off now and then."""
+from audioreactive import ffmpeg
+from audioreactive.audio import load
+from audioreactive.decoding import Decoder, contents, recording_of
+from audioreactive.errors import AudioError, VideoError
+from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
+from audioreactive.video.encoder import failure
+from audioreactive.video.outline import Outline, difference
+from audioreactive.video.reader import SOUND_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from audioreactive.decoding import Block, Recording
+    from audioreactive.video.formats import OutputFormat
+
+_CLEAN: Final = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
+_GLANCE: Final = 0.2
+"""Seconds between two looks at whether the sound is finished, in which an interrupt is heard."""
+_PATIENCE: Final = 10.0
+"""Seconds that the thread may take to end once its result is not wanted any more."""
 
 
-def sound_arguments(kind: OutputFormat, sound: Path, start: Fraction, duration: Fraction | None) -> list[str]:
-    """Encoder arguments of the sound.
+class _Abandoned(BaseException):
+    """Ends the thread."""
 
-    Raises:
-        VideoError: the file holds no sound.
+
+class SoundTrack:
+    """The video's sound, coded into a file of its own while the pictures are being made.
+
+    Started by its construction; `finish` or `abandon` must follow on every path.
+
+    Args:
+        kind: the output.
+        sound: a sound file.
+        start: seconds into it at which the video begins, kept to the sample.
+        duration: seconds of sound; where the file ends earlier, silence follows. None: to the end of the file.
+        folder: where the file is made.
+        track: which of several sounds in the file; see `audio.load`.
+        digest: of the sound that was analysed; a note tells if the file holds another one by now.
     """
-    if kind.extension == ".mp4" and start == 0 and _can_be_copied(sound, duration):
-        return ["-c:a", "copy"]
-    return ["-af", _filters(start, duration), "-c:a", kind.sound_encoder, *kind.sound_options]
+
+    def __init__(
+        self,
+        kind: OutputFormat,
+        sound: Path,
+        start: Fraction,
+        duration: Fraction | None,
+        folder: Path,
+        *,
+        track: int | None = None,
+        digest: str | None = None,
+    ) -> None:
+        self.path = folder / (SOUND_FILE if kind.is_folder else f"sound{kind.extension}")
+        self.notes: list[str] = []
+        """Sentences that the person should read, once it is finished."""
+        self._kind, self._sound, self._start, self._duration = kind, sound, start, duration
+        self._track, self._digest = track, digest
+        self._problem: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="sound track")
+        self._thread.start()
+
+    def finish(self) -> Path:
+        """The finished file.
+
+        Raises:
+            VideoError: the file holds no sound, or ffmpeg failed.
+        """
+        while self._thread.is_alive():
+            self._thread.join(_GLANCE)
+        if self._problem is not None:
+            raise self._problem
+        return self.path
+
+    def check(self) -> None:
+        """Raise VideoError where it has failed already."""
+        if not self._thread.is_alive():
+            self.finish()
+
+    def abandon(self) -> None:
+        """Leave no process. Does nothing after a clean end."""
+        self._stop.set()
+        self._thread.join(_PATIENCE)
+
+    def _work(self) -> None:
+        try:
+            self._make()
+        except AudioError as error:
+            problem = VideoError(f"the video's sound cannot be made: {error}")
+            problem.__cause__ = error
+            self._problem = problem
+        except BaseException as error:
+            self._problem = error
+
+    def _make(self) -> None:
+        heard = load(self._sound, track=self._track, going=self._go_on)
+        recording = heard.recording
+        assert recording is not None
+        if self._digest not in (None, heard.digest):
+            self.notes.append(
+                f"{self._sound.name} was changed since it was analysed, and the video plays it as it is now: "
+                "render it again"
+            )
+        del heard
+        with Outline(self.path.parent, recording.rate) as played:
+            if self._is_copied(recording, played):
+                return
+            self._code(recording, played)
+            if told := self._compared(recording, played):
+                self.notes.append(told)
+
+    def _is_copied(self, recording: Recording, played: Outline) -> bool:
+        """Whether the song's own packets are taken, and play what was analysed."""
+        if self._kind.extension != ".mp4" or self._start or not can_be_copied(recording, self._duration):
+            return False
+        source = [*stranger(recording.path, SOUND_DEMUXERS), "-map", f"0:{recording.track.stream}"]
+        with self._ffmpeg([*source, "-c:a", "copy"], most_memory=ffmpeg.MOST_MEMORY) as process:
+            await_end(process)
+        with contextlib.closing(Decoder(recording).blocks()) as blocks:
+            for block in blocks:
+                self._go_on()
+                played.add(block)
+        if process.returncode == 0 and self._compared(recording, played) is None:
+            return True
+        played.clear()
+        return False
+
+    def _code(self, recording: Recording, played: Outline) -> None:
+        """Code the samples, and note what they are."""
+        with contextlib.ExitStack() as stack:
+            blocks = self._samples(recording)
+            stack.callback(blocks.close)
+            first = next(blocks)
+            raw = ["-f", "f32le", "-ar", str(recording.rate), "-ac", str(first.shape[1]), "-i", "pipe:0"]
+            said = stack.enter_context(tempfile.TemporaryFile())
+            coding = [*raw, "-c:a", self._kind.sound_encoder, *self._kind.sound_options]
+            process = stack.enter_context(self._ffmpeg(coding, stdin=subprocess.PIPE, stderr=said))
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its own words say why
+                for block in _with_first(first, blocks):
+                    self._go_on()
+                    played.add(block)
+                    view = block.data.cast("B")
+                    while len(view):
+                        view = view[os.write(pipe.fileno(), view) :]
+            await_end(process)
+            if process.returncode:
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines()[-12:]
+                raise failure("\n".join(lines), process.returncode, self.path.parent.parent)
+
+    def _samples(self, recording: Recording) -> Generator[Block, None, None]:
+        """What the video plays: the part that is asked for, scaled as it was analysed."""
+        left = round(self._start * recording.rate)
+        wanted = recording.length - left if self._duration is None else round(self._duration * recording.rate)
+        channels = 1
+        with contextlib.closing(Decoder(recording).blocks()) as blocks:
+            for block in blocks:
+                self._go_on()
+                channels = block.shape[1]
+                part = block[min(left, len(block)) :][: max(wanted, 0)]
+                left, wanted = left - min(left, len(block)), wanted - len(part)
+                if len(part):
+                    yield np.ascontiguousarray(part * np.float32(recording.gain), "<f4")
+                if wanted <= 0:
+                    return
+        while wanted > 0:
+            count = min(wanted, recording.rate)
+            yield np.zeros((count, channels), "<f4")
+            wanted -= count
+
+    def _compared(self, recording: Recording, played: Outline) -> str | None:
+        """A sentence if the file that was made does not play what was coded."""
+        track = contents(self.path).tracks[0]
+        decoder = Decoder(replace(recording_of(self.path, track), rate=recording.rate))
+        with Outline(self.path.parent, recording.rate) as coded, contextlib.closing(decoder.blocks()) as blocks:
+            for block in blocks:
+                self._go_on()
+                coded.add(block)
+            return difference(played, coded)
+
+    @contextlib.contextmanager
+    def _ffmpeg(
+        self,
+        arguments: Sequence[str],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stderr: int | IO[bytes] = subprocess.DEVNULL,
+        most_memory: int | None = None,
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """An ffmpeg that makes the file; it does not outlive the body."""
+        process = spawn(
+            [*QUIET, "-y", *arguments, *_CLEAN, self.path.name],
+            stdin=stdin,
+            stderr=stderr,
+            folder=self.path.parent,
+            most_memory=most_memory,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise _Abandoned
 
 
-def _filters(start: Fraction, duration: Fraction | None) -> str:
-    """Cut on decoded samples: a seek in an mp3 lands on a packet, and its time stamps are estimates.
-
-    Time stamps count samples, as the analysis does, whatever those of the file claim.
-    """
-    cut = [f"atrim=start={_microseconds(start)}", _COUNTED] if start else []
-    if duration is not None:
-        cut += [f"apad=whole_dur={_microseconds(duration)}", f"atrim=end={_microseconds(duration)}"]
-    # More than two channels are mixed down; mono and stereo stay what they are.
-    return ",".join([_COUNTED, *cut, "aformat=channel_layouts=mono|stereo"])
-
-
-def _microseconds(seconds: Fraction) -> str:
-    return f"{round(seconds * 1_000_000)}us"
-
-
-def _can_be_copied(sound: Path, duration: Fraction | None) -> bool:
+def can_be_copied(recording: Recording, duration: Fraction | None) -> bool:
     """Whether the stream is AAC that every player takes, whole, and keeps its time.
 
     The encoder's delay must be told: ffmpeg then gives the first packet a time before 0, and writes that down as an
     edit list, which every player honours. What players make of AAC that tells no delay differs.
     """
-    first_packet = ["-map", "0:a:0", "-c", "copy", "-frames:a", "1", "-f", "framecrc", "-"]
-    header = run(["-hide_banner", *stranger(sound, SOUND_DEMUXERS), *first_packet], both=True)
-    first = re.search(r"^0, +-?\d+, +(-?\d+),", header, re.MULTILINE)
-    length = re.search(r"^  Duration: (\d+):(\d\d):(\d\d\.\d\d),", header, re.MULTILINE)
-    stream = re.search(r"Audio: aac \(LC\) .*, \d+ Hz, (mono|stereo),", header)
-    if not (first and length and stream) or int(first[1]) >= 0:
+    if recording.changes or recording.stereo or recording.gain != 1 or recording.track.codec != "aac":
         return False
-    seconds = int(length[1]) * 3600 + int(length[2]) * 60 + Fraction(length[3])
-    # The container's length is rounded to 10 ms.
-    return duration is None or duration >= seconds - Fraction(1, 50)
+    if duration is not None and duration < Fraction(recording.length, recording.rate):
+        return False
+    first_packet = ["-map", f"0:{recording.track.stream}", "-c", "copy", "-frames:a", "1", "-f", "framecrc", "-"]
+    header = run(["-hide_banner", *stranger(recording.path, SOUND_DEMUXERS), *first_packet], both=True)
+    first = re.search(r"^0, +-?\d+, +(-?\d+),", header, re.MULTILINE)
+    stream = re.search(rf"#0:{recording.track.stream}\b.*: Audio: aac \(LC\) .*, \d+ Hz, (mono|stereo),", header)
+    return bool(first and stream) and int(first[1] if first else 0) < 0
+
+
+def _with_first(first: Block, rest: Iterator[Block]) -> Iterator[Block]:
+    yield first
+    yield from rest

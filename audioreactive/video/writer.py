@@ -6,7 +6,6 @@ video is moved out of it, and whatever happens the folder is removed.
 """
 
 import json
-import math
 import os
 import secrets
 import shutil
@@ -22,19 +21,17 @@ from numpy.typing import NDArray
 
 from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, stranger
+from audioreactive.ffmpeg import QUIET
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import EncoderProcess, explained, failure
 from audioreactive.video.formats import VideoSettings, frame_shape, output_format, raw_input
-from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, SOUND_FILE, is_frame_folder
-from audioreactive.video.sound import sound_arguments
+from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, is_frame_folder
+from audioreactive.video.sound import SoundTrack
 
 _TAGS_FILE: Final = "tags.txt"
 _LOSSLESS: Final = "lossless.mkv"
 """What is coded as a whole, before it is."""
-_BYTES_OF_A_PIXEL: Final = 1 << 10
-"""For all pictures that an encoder may hold at once: four hundred of H.264, with what belongs to them."""
 
 
 class NameTaken(VideoError):
@@ -79,6 +76,7 @@ class VideoWriter:
         sound: a sound file, or None for a silent video.
         start: seconds into the sound at which the video begins, kept to the sample.
         duration: seconds of sound; where the file ends earlier, silence follows. None: to the end of the file.
+        track: which of several sounds in the file; see `audio.load`.
         preset: TOML to embed.
         overwrite: replace what has the name already.
         queue_batches: batches that wait for the encoder at most; the memory that the writer takes.
@@ -96,6 +94,7 @@ class VideoWriter:
         sound: Path | None,
         start: Fraction = Fraction(0),
         duration: Fraction | None = None,
+        track: int | None = None,
         preset: str | None = None,
         overwrite: bool = False,
         queue_batches: int = 3,
@@ -111,6 +110,9 @@ class VideoWriter:
         self._format.check(settings)
         self._path, self._settings, self._frame_size = path.absolute(), settings, frame_size
         self._sound, self._start, self._duration = sound, Fraction(start), duration
+        self._track = track
+        self.notes: tuple[str, ...] = ()
+        """Sentences about the sound that the person should read."""
         self._preset, self._overwrite = preset, overwrite
         self._queue_batches = queue_batches
         self._encoder: EncoderProcess | None = None
@@ -160,20 +162,14 @@ class VideoWriter:
 
     def _start_encoder(self) -> None:
         self._folder = self._make_folder()
+        coded = self._coded_sound(self._folder)
         (self._folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=self._title(), preset=self._preset))
         self._encoder = EncoderProcess(
-            self._arguments(),
+            self._arguments(coded),
             folder=self._folder,
             frame_shape=frame_shape(self._settings.layout, self._frame_size),
             queue_batches=self._queue_batches,
-            most_memory=self._most_memory(),
         )
-
-    def _most_memory(self) -> int | None:
-        """Bytes for the ffmpeg that reads a stranger's sound, and codes pictures beside it."""
-        if self._sound is None:
-            return None
-        return ffmpeg.MOST_MEMORY + _BYTES_OF_A_PIXEL * max(map(math.prod, (self._frame_size, self._settings.size)))
 
     def _make_folder(self) -> Path:
         # A name may have 255 bytes; ours adds some to it.
@@ -185,20 +181,28 @@ class VideoWriter:
     def _title(self) -> str:
         return (self._sound or self._path).stem
 
-    def _arguments(self) -> list[str]:
+    def _coded_sound(self, folder: Path) -> Path | None:
+        """The sound as a file in the folder, coded before the first frame comes."""
+        if self._sound is None or self._format.animation:
+            return None
+        track = SoundTrack(self._format, self._sound, self._start, self._duration, folder, track=self._track)
+        try:
+            return track.finish()
+        finally:
+            track.abandon()
+            self.notes = tuple(track.notes)
+
+    def _arguments(self, sound: Path | None) -> list[str]:
         settings, kind = self._settings, self._format
         frames = raw_input(settings, self._frame_size)
-        sound: list[str] = []
-        heard: list[str] = []
-        if self._sound is not None and not kind.animation:
-            sound = stranger(self._sound, SOUND_DEMUXERS)
-            heard = ["-map", "2:a:0", *sound_arguments(kind, self._sound, self._start, self._duration)]
         picture = ["-map", "0:v:0", "-vf", kind.picture_filters(settings), *kind.arguments(settings)]
         picture += ["-fps_mode", "passthrough"]
         exact = ["-map_metadata", "1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact"]
-        inputs = [*frames, "-f", "ffmetadata", "-i", _TAGS_FILE, *sound]
+        inputs = [*frames, "-f", "ffmetadata", "-i", _TAGS_FILE]
         if kind.is_folder:
-            return [*QUIET, *inputs, *picture, *exact, FRAME_PATTERN, *((*heard, *exact, SOUND_FILE) if heard else ())]
+            return [*QUIET, *inputs, *picture, *exact, FRAME_PATTERN]
+        heard = ["-map", "2:a:0", "-c:a", "copy"] if sound else []
+        inputs += ["-i", sound.name] if sound else []
         name = _LOSSLESS if kind.animation else f"video{kind.extension}"
         return [*QUIET, *inputs, *picture, *heard, *exact, *kind.container_options, name]
 

@@ -195,7 +195,7 @@ def test_a_decoder_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.Monkey
     script = program(tmp_path, "import time\ntime.sleep(0.5)\nx = bytearray(1 << 31)\nprint('owned')\n")
     monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
     monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
-    with pytest.raises(VideoError, match="MemoryError"):
+    with pytest.raises(VideoError, match="GB of memory that a decoder may have"):
         ffmpeg.run(["-version"])
 
 
@@ -209,9 +209,9 @@ def test_what_codes_a_strangers_sound_has_bounded_memory(
     script = program(tmp_path, "import time\ntime.sleep(0.5)\nx = bytearray(1 << 31)\n")
     monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
     monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
-    song = tmp_path / "song.wav"
+    soundfile.write(song := tmp_path / "song.wav", np.zeros(100), 44_100)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(pytest.raises(VideoError, match="MemoryError"))
+        stack.enter_context(pytest.raises(VideoError, match="GB of memory that a decoder may have"))
         if reader == "alone":
             sound = SoundTrack(kind, song, Fraction(0), Fraction(1), tmp_path)
             stack.callback(sound.abandon)

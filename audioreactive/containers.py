@@ -1,0 +1,291 @@
+"""What a file's container says of its own length: whether bytes are missing, and where files were put together.
+
+Conventions: only heads of chunks are read, at most `MOST_CHUNKS` of them; nothing is allocated by what a file says.
+Whatever is no container of a kind that is known here, or makes no sense, gives no answer.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST_CHUNKS: Final = 10_000
+MOST_PARTS: Final = 200
+"""Files in one that are decoded one by one."""
+_UNKNOWN_32: Final = 0x7FFF_0000
+"""A program that writes into a pipe does not know the length, and writes the largest number, or nearly."""
+_UNKNOWN_64: Final = 1 << 48
+"""Bytes; no file is as long, and no sum of such numbers is too large for a place in a file."""
+_OGG_TAIL: Final = 1 << 17
+"""Bytes; a page of Ogg has 65,307 at most."""
+_CODINGS_IN_OGG: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+_JOINT: Final = re.compile(
+    rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}|TAG[\x20-\x7e\x00]{30}|APETAGEX|(?:Xing|Info)\x00\x00\x00[\x00-\x0f]"
+)
+"""What stands at the beginning or at the end of an mp3 file, and between two that were joined."""
+_FIRST_FRAMES: Final = 1024
+"""Bytes in which the own mark of an mp3 file stands, after its tag."""
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A file that ends before its own end."""
+
+    there: int
+    """Bytes of the file."""
+    promised: int
+    """Bytes that it should have."""
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """What a container tells."""
+
+    end: int | None = None
+    """Byte at which the file should end; None if it is not told."""
+    sound: int | None = None
+    """Bytes of samples that are told; None if that is not told."""
+    sound_at: int = 0
+    """First byte of the samples; 0 if there are none."""
+
+
+def cut_off(path: Path) -> CutOff | None:
+    """How much is missing at the end of a file; None if nothing is, or it does not tell."""
+    lengths, there = _lengths(path)
+    # One byte less is no loss: chunks of odd length are filled up, and some programs forget it.
+    if lengths.end is not None and lengths.end - 1 > there:
+        return CutOff(there, lengths.end)
+    return None
+
+
+def unfinished(path: Path) -> bool:
+    """Whether samples follow a head that was never completed, and tells that there are none."""
+    lengths, there = _lengths(path)
+    return lengths.sound == 0 and 0 < lengths.sound_at < there
+
+
+def parts(path: Path) -> tuple[tuple[int, int], ...]:
+    """(first, one past the last) byte of each Ogg or FLAC file of which this one is put together; empty if of one."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        if head not in (b"OggS", b"fLaC") or not (size := os.fstat(file.fileno()).st_size):
+            return ()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            starts = list(_ogg_starts(data) if head == b"OggS" else _flac_starts(data))
+    if not 1 < len(starts) <= MOST_PARTS:
+        return ()
+    return tuple(pairwise([*starts, size]))
+
+
+def joints(path: Path) -> int:
+    """Marks inside of an mp3 at which files may have been put together; each costs a decoder a packet or two."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if not _is_mp3(head):
+            return 0
+        begin = 0
+        if head[:3] == b"ID3" and len(head) == 10:  # seven bits in each byte of the size
+            begin = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = _JOINT.finditer(data, min(begin + _FIRST_FRAMES, len(data)), max(len(data) - 160, 0))
+            return sum(1 for _ in islice(found, MOST_CHUNKS))
+
+
+def _is_mp3(head: bytes) -> bool:
+    return head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6))
+
+
+def _lengths(path: Path) -> tuple[_Lengths, int]:
+    with path.open("rb") as file:
+        there = os.fstat(file.fileno()).st_size
+        head = file.read(16)
+        if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+            return _riff(file, head), there
+        if head[:4] == b"FORM" and len(head) >= 12:
+            return _form(file, head), there
+        if head[:4] == b"riff":
+            return _wave64(file), there
+        if head[:4] == b".snd":
+            return _au(head), there
+        if head[:4] == b"caff":
+            return _caf(file), there
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return _Lengths(_isobmff(file, there)), there
+        if head[:4] == b"\x1a\x45\xdf\xa3":
+            return _Lengths(_matroska(file)), there
+        if head[:4] == b"OggS":
+            return _Lengths(_ogg_end(file, there)), there
+    return _Lengths(), there
+
+
+def _read(file: BinaryIO, at: int, count: int) -> bytes:
+    """Bytes at a place that the file tells; none where no file could have it."""
+    if at >= _UNKNOWN_64:
+        return b""
+    file.seek(at)
+    return file.read(count)
+
+
+def _chunks(file: BinaryIO, at: int, *, order: str, pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, size that is told, first byte of the body) of chunks with 32-bit sizes."""
+    for _ in range(MOST_CHUNKS):
+        head = _read(file, at, 8)
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[4:], "little" if order == "little" else "big")
+        yield head[:4], size, at + 8
+        at += 8 + size + size % pad
+
+
+def _riff(file: BinaryIO, head: bytes) -> _Lengths:
+    order = "big" if head[:4] == b"RIFX" else "little"
+    size = int.from_bytes(head[4:8], "big" if order == "big" else "little")
+    end = size + 8 if 0 < size < _UNKNOWN_32 and head[:4] in (b"RIFF", b"RIFX") else None
+    told: int | None = None
+    for kind, length, at in _chunks(file, 12, order=order):
+        if kind == b"ds64":
+            sizes = _read(file, at, 16).ljust(16, b"\0")
+            whole, told = int.from_bytes(sizes[:8], "little"), int.from_bytes(sizes[8:], "little")
+            end = whole + 8 if 0 < whole < _UNKNOWN_64 else None
+        elif kind == b"data" and head[8:12] == b"WAVE":
+            size_of_sound = length if told is None else told
+            if not 0 <= size_of_sound < (_UNKNOWN_32 if told is None else _UNKNOWN_64):
+                return _Lengths(end, None, at)
+            return _Lengths(max(end or 0, at + size_of_sound) if size_of_sound else None, size_of_sound, at)
+    return _Lengths(end)
+
+
+def _form(file: BinaryIO, head: bytes) -> _Lengths:
+    size = int.from_bytes(head[4:8], "big")
+    end = size + 8 if 0 < size < _UNKNOWN_32 else None
+    for kind, length, at in _chunks(file, 12, order="big"):
+        if kind == b"SSND":
+            if length >= _UNKNOWN_32:
+                return _Lengths(end, None, at)
+            return _Lengths(max(end or 0, at + length) if length > 8 else None, max(length - 8, 0), at + 8)
+    return _Lengths(end)
+
+
+def _wave64(file: BinaryIO) -> _Lengths:
+    """Sony Wave64: chunks with names of 16 bytes and sizes of 8, which count themselves, at multiples of 8."""
+    file.seek(16)
+    whole = int.from_bytes(file.read(8), "little")
+    end, at = (whole if 40 < whole < _UNKNOWN_64 else None), 40
+    for _ in range(MOST_CHUNKS):
+        head = _read(file, at, 24)
+        size = int.from_bytes(head[16:], "little")
+        if len(head) < 24 or size >= _UNKNOWN_64:
+            break
+        if head[:4] == b"data":
+            return _Lengths(max(end or 0, at + size) if size > 24 else None, max(size - 24, 0), at + 24)
+        if size < 24:
+            break
+        at += size + -size % 8
+    return _Lengths(end)
+
+
+def _au(head: bytes) -> _Lengths:
+    at, size = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+    if size == 0xFFFFFFFF:
+        return _Lengths()
+    return _Lengths(at + size if size else None, size, at)
+
+
+def _caf(file: BinaryIO) -> _Lengths:
+    at = 8
+    for _ in range(MOST_CHUNKS):
+        head = _read(file, at, 12)
+        size = int.from_bytes(head[4:], "big", signed=True)
+        if len(head) < 12:
+            return _Lengths(at)
+        if size < 0 or size >= _UNKNOWN_64:
+            return _Lengths()
+        if head[:4] == b"data" and size == 0:
+            return _Lengths(None, 0, at + 16)  # four bytes count edits
+        at += 12 + size
+    return _Lengths()
+
+
+def _isobmff(file: BinaryIO, there: int) -> int | None:
+    """Byte after the last of the boxes of the outermost level."""
+    at = 0
+    for _ in range(MOST_CHUNKS):
+        if at >= there:
+            return at
+        head = _read(file, at, 16)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1 and len(head) == 16:
+            size = int.from_bytes(head[8:], "big")
+        if len(head) < 8 or size < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", head[4:8]):
+            return None  # to the end of the file, or something that was put behind it
+        at += size
+    return None
+
+
+def _matroska(file: BinaryIO) -> int | None:
+    """Byte after the segment."""
+    file.seek(4)
+    length = _vint(file)
+    if length is None or length > 1 << 16:
+        return None
+    file.seek(length, os.SEEK_CUR)
+    if file.read(4) != b"\x18\x53\x80\x67":
+        return None
+    size = _vint(file)
+    return None if size is None else file.tell() + size
+
+
+def _vint(file: BinaryIO) -> int | None:
+    """A length as Matroska writes it; None if it is told to be unknown, or is none."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    width = 9 - first[0].bit_length()
+    rest = file.read(width - 1)
+    value = int.from_bytes(bytes([first[0] & (0xFF >> width)]) + rest, "big")
+    return None if len(rest) < width - 1 or value == (1 << (7 * width)) - 1 else value
+
+
+def _ogg_end(file: BinaryIO, there: int) -> int | None:
+    """Byte after the last page that begins."""
+    start = max(there - _OGG_TAIL, 0)
+    file.seek(start)
+    tail = file.read(_OGG_TAIL)
+    at = tail.rfind(b"OggS\0")
+    if at < 0:
+        return None
+    if len(tail) < at + 27 or len(tail) < at + 27 + tail[at + 26]:
+        return there + 2  # within its head
+    return start + at + 27 + tail[at + 26] + sum(tail[at + 27 : at + 27 + tail[at + 26]])
+
+
+def _ogg_starts(data: mmap.mmap) -> Iterator[int]:
+    """First bytes of logical streams that begin when others have ended."""
+    at, end_of_last = 0, -1
+    for _ in range(MOST_CHUNKS):
+        at = data.find(b"OggS\0\x02", at)
+        if at < 0 or at + 28 > len(data):
+            return
+        body = at + 27 + data[at + 26]
+        if data[at + 18 : at + 22] == bytes(4) and data[body : body + 8].startswith(_CODINGS_IN_OGG):
+            if at != end_of_last:
+                yield at
+            end_of_last = body + sum(data[at + 27 : body])
+        at += 1
+
+
+def _flac_starts(data: mmap.mmap) -> Iterator[int]:
+    """First bytes of FLAC files, each of which begins with the same description of the stream."""
+    for match in re.finditer(rb"fLaC[\x00\x80]\x00\x00\x22", data):
+        at = match.start()
+        rate = int.from_bytes(data[at + 18 : at + 21], "big") >> 4
+        if at == 0 or 0 < rate <= 655_350:
+            yield at

@@ -1,0 +1,425 @@
+"""What the video plays is what was analysed and what a player plays, for every odd kind of file; no frames are made."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audioreactive.audio import ANALYSIS_RATE, from_samples, load
+from audioreactive.containers import MOST_PARTS, cut_off, unfinished
+from audioreactive.errors import AudioError, VideoError
+from audioreactive.features import analyze_file
+from audioreactive.ffmpeg import ffmpeg_path
+from audioreactive.video import VideoSettings, VideoWriter, output_format
+from audioreactive.video.sound import SoundTrack
+
+RATE = 44_100
+SECONDS = 2.2
+MP3, BARE = ("-c:a", "libmp3lame", "-b:a", "128k"), ("-write_xing", "0", "-id3v2_version", "0")
+BLACK = ("-f", "lavfi", "-i", f"color=s=32x32:r=5:d={SECONDS}")
+
+
+def ffmpeg(*arguments: object) -> bytes:
+    command = [str(ffmpeg_path()), "-v", "error", "-y", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+
+
+def song(seed: int, rate: int = RATE) -> np.ndarray:
+    """(n,): a tone and strokes, never silent, the same at every rate but for the strokes' noise."""
+    time, draw = np.arange(round(SECONDS * rate)) / rate, np.random.default_rng(seed)
+    sound = 0.12 * np.sin(2 * np.pi * (220 + 110 * seed) * time)
+    for begin in np.arange(0.1, SECONDS - 0.2, 0.31):
+        first, count = int(begin * rate), int(0.08 * rate)
+        noise = np.convolve(draw.standard_normal(count), np.hanning(rate // 2500), mode="same")
+        sound[first : first + count] += 0.3 * noise * np.exp(-np.arange(count) / (0.02 * rate))
+    return np.clip(sound, -0.95, 0.95)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The songs from which all others are made."""
+    folder = tmp_path_factory.mktemp("sources")
+    one, two = song(1), song(2)
+    side = np.roll(one, 4000) * 0.3
+    slow = np.stack([song(1, 22_050)] * 2, 1)
+    surround = np.stack([one, one * 0.9, one * 0.5, side * 0.2, side, side], 1)
+    for name, samples, rate in (
+        ("mono", one, RATE), ("stereo", np.stack([one, 0.7 * one + side], 1), RATE), ("slow", slow, 22_050),
+        ("other", np.stack([two, two], 1), RATE), ("silent", np.zeros((len(one), 2)), RATE),
+        ("surround", surround, RATE),
+    ):  # fmt: skip
+        soundfile.write(folder / f"{name}.wav", samples, rate, "PCM_24")
+    ffmpeg("-i", folder / "surround.wav", "-c:a", "flac", folder / "5.1.flac")
+    return {path.stem: path for path in folder.iterdir()}
+
+
+PLAIN = {
+    "16.wav": (),
+    "24.wav": ("-c:a", "pcm_s24le"),
+    "float.wav": ("-c:a", "pcm_f32le"),
+    "double.wav": ("-c:a", "pcm_f64le"),
+    "8bit.wav": ("-c:a", "pcm_u8"),
+    "8k.wav": ("-ar", 8000),
+    "96k.wav": ("-ar", 96_000),
+    "adpcm.wav": ("-c:a", "adpcm_ms"),
+    "law.wav": ("-c:a", "pcm_mulaw"),
+    "rf64.wav": ("-rf64", "always"),
+    "a.w64": (),
+    "a.aiff": (),
+    "a.au": (),
+    "a.caf": ("-c:a", "pcm_s16be"),
+    "alac.caf": ("-c:a", "alac"),
+    "a.flac": (),
+    "flac.oga": ("-c:a", "flac"),
+    "alac.m4a": ("-c:a", "alac"),
+    "aac.m4a": ("-c:a", "aac"),
+    "fragments.mp4": ("-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"),
+    "adts.aac": ("-c:a", "aac"),
+    "aac.ts": ("-c:a", "aac"),
+    "xing.mp3": MP3,
+    "bare.mp3": (*MP3, *BARE),
+    "layer2.mp3": ("-c:a", "mp2", "-f", "mp2"),
+    "a.ac3": (),
+    "a.eac3": (),
+    "a.ogg": ("-c:a", "libvorbis"),
+    "a.opus": ("-c:a", "libopus"),
+    "opus.mka": ("-c:a", "libopus"),
+    "vorbis.webm": ("-c:a", "libvorbis"),
+    "a.wv": (),
+    "a.tta": (),
+    "a.wma": (),
+    "a.flv": ("-c:a", "libmp3lame"),
+    "mp3.avi": ("-c:a", "libmp3lame"),
+    "pcm.mov": ("-c:a", "pcm_s16le"),
+    "pcm.mka": ("-c:a", "pcm_s16le"),
+}
+"""Name -> ffmpeg's arguments, for a stereo song."""
+SURROUND = {"5.1.m4a": ("-c:a", "aac", "-b:a", "400k"), "5.1.ac3": ("-b:a", "448k"), "5.1.wav": ()}
+JOINED = {
+    "mono_stereo.mp3": ("mono", "stereo", (*MP3, *BARE)),
+    "stereo_mono.mp3": ("stereo", "mono", (*MP3, *BARE)),
+    "slow_fast.mp3": ("slow", "stereo", (*MP3, *BARE)),
+    "fast_slow.mp3": ("stereo", "slow", MP3),
+    "same.mp3": ("stereo", "other", MP3),
+    "mono_stereo.aac": ("mono", "stereo", ("-c:a", "aac")),
+    "slow_fast.aac": ("slow", "stereo", ("-c:a", "aac")),
+    "stereo_surround.ac3": ("stereo", "5.1", ("-c:a", "ac3", "-b:a", "448k")),
+    "mono_stereo.ac3": ("mono", "stereo", ("-c:a", "ac3")),
+    "mono_stereo.ogg": ("mono", "stereo", ("-c:a", "libvorbis")),
+    "slow_fast.ogg": ("slow", "stereo", ("-c:a", "libvorbis")),
+    "same.ogg": ("stereo", "other", ("-c:a", "libvorbis")),
+    "mono_stereo.opus": ("mono", "stereo", ("-c:a", "libopus")),
+    "same.opus": ("stereo", "other", ("-c:a", "libopus")),
+    "mono_stereo.flac": ("mono", "stereo", ("-c:a", "flac")),
+    "slow_fast.flac": ("slow", "stereo", ("-c:a", "flac")),
+    "slow_fast.oga": ("slow", "stereo", ("-c:a", "flac")),
+}
+"""Name -> two songs, one behind the other in a file, and ffmpeg's arguments for each."""
+OTHER = ("late.mp4", "late.mkv", "four.wav", "six.wav", "twelve.wav", "integers.wav", "+21dB.wav", "unfinished.wav")
+KINDS = (".mp4", ".mov", ".mkv", ".webm")
+
+
+def make(name: str, sources: dict[str, Path], folder: Path) -> Path:
+    """One of the odd files."""
+    path = folder / name
+    if name in PLAIN or name in SURROUND:
+        source, arguments = (sources["stereo"], PLAIN[name]) if name in PLAIN else (sources["5.1"], SURROUND[name])
+        ffmpeg("-i", source, *arguments, path)
+    elif name in JOINED:
+        first, second, arguments = JOINED[name]
+        for part, source in (("first", first), ("second", second)):
+            ffmpeg("-i", sources[source], *arguments, folder / f"{part}{path.suffix}")
+        path.write_bytes(b"".join((folder / f"{part}{path.suffix}").read_bytes() for part in ("first", "second")))
+    elif name.startswith("late"):
+        ffmpeg(*BLACK, "-itsoffset", "0.5", "-i", sources["stereo"], "-c:v", "libx264", "-c:a", "aac", path)
+    elif name == "unfinished.wav":
+        ffmpeg("-i", sources["stereo"], "-fflags", "+bitexact", path)
+        content = path.read_bytes()
+        path.write_bytes(content[:4] + bytes(4) + content[8:40] + bytes(4) + content[44:])
+    else:
+        channels = {"four.wav": 4, "six.wav": 6, "twelve.wav": 12}.get(name, 2)
+        factor = {"integers.wav": 32768.0, "+21dB.wav": 12.0}.get(name, 1.0)
+        samples = np.stack([song(1)] * channels, 1) * factor
+        soundfile.write(path, samples.astype(np.float32), RATE, "FLOAT")
+    return path
+
+
+def played(path: Path, kind: str, start: Fraction, folder: Path, **choice: int) -> SoundTrack:
+    """The finished sound of a video."""
+    track = SoundTrack(output_format(Path(f"x{kind}")), path, start, None, folder, **choice)
+    try:
+        track.finish()
+        return track
+    finally:
+        track.abandon()
+
+
+def correlations(one: np.ndarray, other: np.ndarray, slack: int = 0) -> list[float]:
+    """Of each second that both have, and is not silent; the best within so many samples of shift."""
+    if slack:
+        shifted = [correlations(one[max(k, 0) :], other[max(-k, 0) :]) for k in range(-slack, slack + 1)]
+        return np.max([line[: min(map(len, shifted))] for line in shifted], axis=0).tolist()
+    found = []
+    for first in range(0, min(len(one), len(other)) - ANALYSIS_RATE // 4, ANALYSIS_RATE):
+        count = min(ANALYSIS_RATE, len(one) - first, len(other) - first)
+        a, b = (part[first : first + count].astype(np.float64) for part in (one, other))
+        if a.std() > 1e-4:
+            found.append(float(np.corrcoef(a, b)[0, 1]) if b.std() else 0.0)
+    return found
+
+
+def plainly_decoded(path: Path) -> np.ndarray:
+    """(n,) what ffmpeg alone makes of it, mono."""
+    ffmpeg("-i", path, "-map", "0:a:0", "-c:a", "pcm_f32le", made := path.with_name("plain.wav"))
+    samples, rate = soundfile.read(made, dtype="float32", always_2d=True)
+    return from_samples(samples, rate).samples
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *SURROUND, *JOINED, *OTHER])
+def test_the_video_plays_what_was_analysed(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
+    path = make(name, sources, tmp_path)
+    number = [*PLAIN, *SURROUND, *JOINED, *OTHER].index(name)
+    start = Fraction(1, 2) if number % 3 == 2 else Fraction(0)
+    heard = load(path)
+    track = played(path, KINDS[number % 4], start, tmp_path)
+    coded = load(track.path)
+    first = round(start * ANALYSIS_RATE)
+    assert track.notes == []
+    assert heard.duration == pytest.approx(SECONDS * (2 if name in JOINED else 1), abs=0.2)
+    assert coded.duration == pytest.approx(heard.duration - start, abs=0.06)
+    assert min(correlations(heard.samples[first:], coded.samples)) > 0.95
+    # Where the rate changes, ffmpeg drops up to two milliseconds, and others at another rate.
+    is_resampled = name in JOINED and "slow" in name
+    same = sorted(correlations(plainly_decoded(path)[first:], coded.samples, 50 if is_resampled else 0))
+    assert same[1 if is_resampled else 0] > 0.95
+    assert np.abs(coded.samples).max() < 1.5
+    notes = {"integers.wav": "louder than full", "+21dB.wav": "beyond full scale", "unfinished.wav": "never finished"}
+    assert [notes[name] in note for note in heard.notes] == [True] if name in notes else heard.notes == ()
+
+
+def test_a_change_of_channels_leaves_no_hole_in_the_packets(sources: dict[str, Path], tmp_path: Path) -> None:
+    path, video = make("mono_stereo.mp3", sources, tmp_path), tmp_path / "out.mp4"
+    settings = VideoSettings(fps=Fraction(5), size=(32, 32), speed="ultrafast")
+    with VideoWriter(video, settings, frame_size=(32, 32), sound=path) as writer:
+        writer.write(np.zeros((22, 32, 32, 3), np.uint8))
+    lines = ffmpeg("-i", video, "-map", "0:a", "-c", "copy", "-f", "framecrc", "-").decode().splitlines()
+    lengths = [int(line.split(",")[3]) for line in lines if line.startswith("0,")]
+    assert set(lengths[:-1]) == {1024}
+    assert len(lengths) == pytest.approx(float(load(path).duration) * RATE / 1024 + 1, abs=1.5)
+
+
+def test_mono_is_as_loud_beside_stereo_as_alone(sources: dict[str, Path], tmp_path: Path) -> None:
+    both = load(make("mono_stereo.flac", sources, tmp_path)).samples
+    alone = load(sources["mono"]).samples
+    np.testing.assert_allclose(both[1000 : len(alone) - 1000], alone[1000:-1000], rtol=0, atol=1e-3)
+
+
+def test_too_many_parts_are_no_parts(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.zeros(100), 8000)
+    (tmp_path / "many.flac").write_bytes((tmp_path / "a.flac").read_bytes() * (MOST_PARTS + 1))
+    assert load(tmp_path / "many.flac").duration > 1
+
+
+# Levels.
+
+
+@pytest.mark.parametrize(("factor", "subtype"), [(128, "FLOAT"), (32768, "DOUBLE"), (2**31, "FLOAT"), (3, "FLOAT")])
+def test_floats_beyond_full_scale_are_turned_down_everywhere(factor: int, subtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "loud.wav"
+    samples = np.stack([song(1), 0.5 * song(1)], 1)
+    samples /= np.abs(samples).max()
+    soundfile.write(path, samples * factor, RATE, subtype)
+    heard, coded = load(path), load(played(path, ".mkv", Fraction(0), tmp_path).path)
+    assert len(heard.notes) == 1
+    np.testing.assert_allclose(coded.samples, heard.samples, rtol=0, atol=1e-3)
+    right = soundfile.read(ffmpeg_wav(tmp_path / "sound.mkv"))[0]
+    np.testing.assert_allclose(right, samples, rtol=0, atol=1e-3)
+
+
+def ffmpeg_wav(path: Path) -> Path:
+    ffmpeg("-i", path, "-c:a", "pcm_f32le", made := path.with_suffix(".decoded.wav"))
+    return made
+
+
+def test_what_is_within_full_scale_stays_as_it_is(sources: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, song(1) * 1.3, RATE, "FLOAT")
+    assert load(path).notes == ()
+    assert np.abs(load(path).samples).max() > 1
+
+
+# The comparison of what was coded with what was analysed.
+
+
+FAULTS = {
+    "silence": lambda block: block * 0,
+    "noise": lambda block: np.random.default_rng(0).uniform(-0.3, 0.3, block.shape),
+    "too loud": lambda block: block * 3,
+    "too short": lambda block: block[: len(block) // 2],
+    "late": lambda block: np.roll(block, round(0.1015 * RATE), axis=0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_sound_that_is_not_what_was_analysed_is_told(
+    fault: str, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audioreactive.decoding import Decoder
+
+    blocks = Decoder.blocks
+
+    def broken(decoder: Decoder):
+        for block in blocks(decoder):
+            is_coded = decoder.recording.path.name.startswith("sound.")
+            yield FAULTS[fault](block).astype(np.float32) if is_coded else block
+
+    monkeypatch.setattr(Decoder, "blocks", broken)
+    notes = played(sources["stereo"], ".mov", Fraction(0), tmp_path).notes
+    assert len(notes) == 1 and "what was analysed" in notes[0] and "\n" not in notes[0]
+
+
+def test_a_song_that_was_changed_meanwhile_is_told(sources: dict[str, Path], tmp_path: Path) -> None:
+    kind = output_format(Path("x.mkv"))
+    track = SoundTrack(kind, sources["mono"], Fraction(0), None, tmp_path, digest=load(sources["stereo"]).digest)
+    track.finish()
+    assert ["was changed" in note for note in track.notes] == [True]
+
+
+def test_a_sound_track_that_is_abandoned_leaves_no_process(sources: dict[str, Path], tmp_path: Path) -> None:
+    track = SoundTrack(output_format(Path("x.mp4")), sources["mono"], Fraction(0), Fraction(10_000), tmp_path)
+    track.abandon()
+    assert not track._thread.is_alive()
+
+
+# Several tracks.
+
+
+TWO = {
+    "flagged.mkv": (("silent", "other"), ("-disposition:a:0", "0", "-disposition:a:1", "default"), 2),
+    "unflagged.mkv": (("silent", "other"), ("-disposition:a:0", "0", "-disposition:a:1", "0"), 2),
+    "silent_default.mp4": (("silent", "other"), (), 2),
+    "third.mov": (("silent", "mono", "other"), ("-disposition:a:1", "0", "-disposition:a:2", "default"), None),
+    "first.mkv": (("other", "mono"), (), 1),
+    "both_flagged.mka": (("other", "mono"), ("-disposition:a:0", "default", "-disposition:a:1", "default"), 1),
+    "broadcast.ts": (("silent", "other"), (), 2),
+    "all_silent.mkv": (("silent", "silent"), (), 1),
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_the_default_track_is_played_unless_it_is_silent(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
+    songs, flags, expected = TWO[name]
+    inputs = [argument for each in songs for argument in ("-i", sources[each])]
+    maps = [argument for number in range(len(songs)) for argument in ("-map", number)]
+    ffmpeg(*inputs, *maps, "-c:a", "aac", *flags, path := tmp_path / name)
+    heard = load(path)
+    assert heard.recording is not None
+    number = heard.recording.track.number
+    assert expected in (None, number)
+    assert [f"{len(songs)} tracks" in note and f"track {number} " in note for note in heard.notes] == [True]
+    if name not in ("all_silent.mkv", "broadcast.ts"):  # the last tells no encoder's delay
+        reference = load(sources[songs[number - 1]]).samples
+        assert min(correlations(reference, heard.samples)[1:]) > 0.9
+        coded = load(played(path, ".mkv", Fraction(0), tmp_path).path)
+        assert min(correlations(heard.samples, coded.samples)) > 0.95
+
+
+def test_a_track_can_be_chosen(sources: dict[str, Path], tmp_path: Path) -> None:
+    inputs = ("-i", sources["other"], "-i", sources["mono"], "-map", 0, "-map", 1)
+    ffmpeg(*inputs, "-c:a", "flac", path := tmp_path / "two.mkv")
+    for number, name in ((1, "other"), (2, "mono")):
+        heard = load(path, track=number)
+        assert heard.notes == ()
+        assert min(correlations(heard.samples, load(sources[name]).samples)) > 0.999
+        coded = load(played(path, ".mov", Fraction(0), tmp_path, track=number).path)
+        assert min(correlations(heard.samples, coded.samples)) > 0.999
+    for number in (0, 3, -1):
+        with pytest.raises(AudioError, match=rf"two\.mkv' has 2 tracks of sound, and no track {number}"):
+            load(path, track=number)
+
+
+def test_tracks_of_one_file_are_remembered_apart(sources: dict[str, Path], tmp_path: Path) -> None:
+    inputs = ("-i", sources["other"], "-i", sources["mono"], "-map", 0, "-map", 1)
+    ffmpeg(*inputs, "-c:a", "flac", path := tmp_path / "two.mkv")
+    choice = {"fps": 24, "names": ("rms",), "segmentations": (), "cache_dir": tmp_path / "cache"}
+    digests = [analyze_file(path, track=number, **choice).digest for number in (1, 2, 1)]
+    assert digests == [load(path, track=number).digest for number in (1, 2, 1)]
+    assert digests[0] != digests[1]
+
+
+# Whole, or cut off.
+
+
+CUT = ("16.wav", "rf64.wav", "a.w64", "a.aiff", "a.au", "a.caf", "a.flac", "xing.mp3", "a.wv", "pcm.mka",
+       "opus.mka", "mp3.avi", "faststart.m4a", "a.opus", "long.flv")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_is_cut_off_says_so(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
+    extra = {"faststart.m4a": ("-c:a", "aac", "-movflags", "+faststart"), "long.flv": ("-c:a", "libmp3lame")}
+    ffmpeg("-i", sources["stereo"], *(PLAIN.get(name) or extra.get(name, ())), path := tmp_path / name)
+    assert load(path).notes == ()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * 0.55)])
+    heard = load(path)
+    assert 0.2 < heard.duration < 1.7
+    assert [f"{name} is cut off" in note for note in heard.notes] == [True]
+
+
+def test_a_longer_picture_is_no_damage_of_the_sound(sources: dict[str, Path], tmp_path: Path) -> None:
+    picture = ("-f", "lavfi", "-i", "color=s=32x32:r=5:d=6")
+    for name in ("a.mp4", "a.mkv", "a.mov"):
+        ffmpeg(*picture, "-i", sources["stereo"], "-c:v", "libx264", "-c:a", "aac", tmp_path / name)
+        assert load(tmp_path / name).notes == ()
+
+
+def test_tags_pictures_and_rubbish_behind_a_song_are_no_damage(sources: dict[str, Path], tmp_path: Path) -> None:
+    ffmpeg("-i", sources["stereo"], *MP3, "-write_id3v1", 1, "-metadata", "title=x", tmp_path / "tagged.mp3")
+    ffmpeg("-f", "lavfi", "-i", "color=s=64x64:d=1", "-frames:v", 1, tmp_path / "cover.png")
+    cover = ("-i", tmp_path / "cover.png", "-map", 0, "-map", 1, "-c:v", "copy", "-disposition:v", "attached_pic")
+    ffmpeg("-i", sources["stereo"], *cover, tmp_path / "cover.flac")
+    ffmpeg("-i", sources["stereo"], tmp_path / "odd.wav")
+    with (tmp_path / "odd.wav").open("ab") as file:
+        file.write(b"something that a program left here")
+    for name in ("tagged.mp3", "cover.flac", "odd.wav"):
+        assert load(tmp_path / name).notes == ()
+
+
+@pytest.mark.parametrize("kind", [b"free", b"data", b"uuid"])
+def test_a_place_beyond_all_files_is_no_place(kind: bytes, sources: dict[str, Path], tmp_path: Path) -> None:
+    ffmpeg("-i", sources["mono"], "-c:a", "pcm_s16be", "-fflags", "+bitexact", path := tmp_path / "a.caf")
+    content = path.read_bytes()
+    for size in (2**63 - 1, 2**62 - 1, 2**48, 2**31):
+        path.write_bytes(content + kind + size.to_bytes(8))
+        assert not unfinished(path)
+        assert cut_off(path) is None or size == 2**31
+
+
+# Words.
+
+
+@pytest.mark.parametrize(
+    "content", [b"moov" * 100, b"RIFF\x10\0\0\0WAVEfmt ", b"\xff\xfb" * 900, b"OggS\0\2" * 99, b"\0"]
+)
+def test_errors_are_sentences_of_ours(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.mp3").write_bytes(content)
+    with pytest.raises(AudioError) as caught:
+        load(tmp_path / "x.mp3")
+    told = str(caught.value).replace(str(tmp_path), "")
+    assert re.fullmatch(r"'/x\.mp3' [^\[\]@]+", told) and "0x" not in told and len(told) < 250
+    kind = output_format(Path("x.mp4"))
+    track = SoundTrack(kind, tmp_path / "x.mp3", Fraction(0), None, tmp_path)
+    with pytest.raises(VideoError, match="the video's sound cannot be made"):
+        track.finish()
+
+
+def test_a_video_without_sound_says_that(tmp_path: Path) -> None:
+    ffmpeg(*BLACK, "-c:v", "libx264", path := tmp_path / "mute.mp4")
+    with pytest.raises(AudioError, match=r"mute\.mp4' holds no sound that can be decoded \(there is none in it\)"):
+        load(path)
