@@ -10,7 +10,7 @@ import click
 import pytest
 
 from audioreactive.commands import COMMANDS, group
-from audioreactive.features import FEATURES
+from audioreactive.features import EVERY_FEATURE
 from audioreactive.presets import parse_preset
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def test_presets_are_sound(text: str) -> None:
 
 def test_every_feature_is_documented() -> None:
     text = (ROOT / "docs" / "presets.md").read_text("utf-8")
-    for name, feature in FEATURES.items():
+    for name, feature in EVERY_FEATURE.items():
         assert f"| `{name}` | {feature.channels} |" in text
 
 
