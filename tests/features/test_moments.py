@@ -215,5 +215,6 @@ def test_every_moment_of_every_part() -> None:
 
 
 def test_peaks_are_held_both_ways() -> None:
-    values = np.array([0, 0, 1, 0, 0, 0.5, 0])
-    np.testing.assert_allclose(moments.held(values, 2.0), [np.exp(-1), np.exp(-0.5), 1, np.exp(-0.5), np.exp(-1), 0.5, 0.5 * np.exp(-0.5)])  # fmt: skip
+    half, whole = np.exp(-0.5), np.exp(-1)
+    peaks = moments.held(np.array([0, 0, 1, 0, 0, 0.5, 0]), 2.0)
+    np.testing.assert_allclose(peaks, [whole, half, 1, half, whole, 0.5, 0.5 * half])
