@@ -11,6 +11,7 @@ Conventions: blocks are (n, C) float32 of any length and the result does not dep
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -176,7 +177,7 @@ class _EnergyMix:
     """Adds channels as energies, by overlapping spectra."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
-        self._window: int = 1 << round(np.log2(max(sample_rate * WINDOW_SECONDS, 16)))
+        self._window: int = 1 << round(math.log2(max(sample_rate * WINDOW_SECONDS, 16)))
         self._hop = self._window // 2
         self._frames = min(max(_BATCH // (self._hop * channels), FRAMES_AT_ONCE[0]), FRAMES_AT_ONCE[1])
         self._channels = channels
@@ -215,7 +216,7 @@ class _EnergyMix:
     def _batch(self, sound: Samples) -> Samples:
         """Mix `frames` windows, each a hop after the one before; of what they reach, (frames · hop,) is certain."""
         step = self._frames * self._hop
-        mean = sound[:step].mean(axis=1, dtype=np.float64).astype(np.float32)
+        mean: Samples = sound[:step].mean(axis=1, dtype=np.float64).astype(np.float32)
         if (sound[:, 1:] == sound[:, :1]).all():
             self._sounding |= np.abs(sound).max(axis=0) >= SILENT
             pieces = np.zeros((self._frames, self._window), np.float32)

@@ -160,7 +160,8 @@ def _moments(part: str, feature: str, measured: Measured) -> FloatArray:
     levels, gains = _loudness(part, measured)
     hits = moments.hits_of(gains, levels, rate=FINE_RATE)
     if feature == "hits":
-        return hits.max(axis=1)
+        strongest: FloatArray = hits.max(axis=1)
+        return strongest
     changes = moments.changes_of(levels, gains, rate=FINE_RATE)
     match feature:
         case "drop_moment":

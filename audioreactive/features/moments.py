@@ -139,7 +139,8 @@ def usual(values: FloatArray) -> DoubleArray:
     """Values (frames, bands) over what is usual in each band; bands with next to nothing in them stay small."""
     heights = np.percentile(values, USUAL, axis=0).astype(np.float64)
     heights = np.maximum(heights, 0.1 * heights.max(initial=0))
-    return np.divide(values, heights, out=np.zeros(values.shape), where=heights > 0)
+    relative: DoubleArray = np.divide(values, heights, out=np.zeros(values.shape), where=heights > 0)
+    return relative
 
 
 def _difference(level: DoubleArray, seconds: float, rate: int) -> DoubleArray:
