@@ -189,7 +189,7 @@ class _EnergyMix:
 
     @property
     def gain(self) -> float:
-        return float(np.sqrt(self._channels / max(np.count_nonzero(self._sounding), 1)))
+        return float(np.sqrt(self._channels / max(int(self._sounding.sum()), 1)))
 
     def add(self, block: Samples) -> Samples:
         self._length += len(block)
