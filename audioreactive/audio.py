@@ -19,6 +19,7 @@ import numpy as np
 
 from audioreactive.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
 from audioreactive.errors import AudioError, VideoError
+from audioreactive.mixing import Mixer, is_silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,13 +56,13 @@ class Audio:
     """The sound of a song, as it is analysed."""
 
     samples: Samples
-    """(N,) float32 mono, the mean of the channels; full scale is 1."""
+    """(N,) float32 mono, in which every channel is heard (`mixing`), without offset; full scale is 1."""
     sample_rate: int
     """Hz."""
     source: str
     """Where it came from, for messages."""
     digest: str
-    """Hexadecimal SHA-256 of the decoded sound."""
+    """Hexadecimal SHA-256 of the decoded sound, all channels of it."""
     notes: tuple[str, ...] = ()
     """Sentences that the person should read, such as that the file is damaged."""
     recording: Recording | None = None
@@ -160,7 +161,10 @@ def _gather(stream: _Stream, source: str, recording: Recording | None = None) ->
             f"between {LOWEST_RATE} and {HIGHEST_RATE} can be used: resample it"
         )
     digest = hashlib.sha256(str(stream.sample_rate).encode())
+    if stream.channels > 1:
+        digest.update(f" {stream.channels} channels".encode())
     count, peak, heard = 0, 0.0, 0
+    mixer = Mixer(stream.sample_rate, stream.channels)
     with contextlib.closing(_Collector(stream.sample_rate, source)) as collected:
         for block in stream.blocks:
             heard += len(block) * stream.channels
@@ -169,18 +173,22 @@ def _gather(stream: _Stream, source: str, recording: Recording | None = None) ->
                     f"{source!r} holds more than {MOST_SAMPLES} samples over its {stream.channels} channels: "
                     "mix it down"
                 )
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
-            _check_finite(mono, count, stream.sample_rate, source)
+            _check_finite(block, count, stream.sample_rate, source)
+            digest.update(block.astype("<f4").tobytes())
+            count += len(block)
             peak = max(peak, float(np.abs(block).max(initial=0)))
-            digest.update(mono.astype("<f4").tobytes())
-            count += len(mono)
-            collected.add(mono)
+            collected.add(mixer.add(block))
+        collected.add(mixer.finish())
         samples = collected.finish(count)
     if not count:
         raise AudioError(f"{source!r} holds no sound: its length is zero")
     if peak > LOUDEST:
         samples /= peak
         stream.notes.append(_too_loud(source, peak))
+    if mixer.gain != 1:
+        samples *= np.float32(mixer.gain)
+    if is_silent(samples):
+        samples[:] = 0
     samples.flags.writeable = False
     if recording is not None:
         recording = replace(recording, gain=1 / peak if peak > LOUDEST else 1.0, length=count)
@@ -193,12 +201,12 @@ def _too_loud(source: str, peak: float) -> str:
     return f"{source} goes {20 * np.log10(peak):.1f} dB beyond full scale, and is turned down by as much"
 
 
-def _check_finite(mono: Samples, first: int, rate: int, source: str) -> None:
-    bad = ~(np.abs(mono) < _NOT_SOUND)
+def _check_finite(block: Samples, first: int, rate: int, source: str) -> None:
+    bad = ~(np.abs(block) < _NOT_SOUND)
     if bad.any():
-        place = int(bad.argmax())
+        place, channel = (int(i) for i in np.argwhere(bad)[0])
         raise AudioError(
-            f"{source!r} holds the value {mono[place]} at {(first + place) / rate:.3f} s, "
+            f"{source!r} holds the value {block[place, channel]} at {(first + place) / rate:.3f} s, "
             "which is no sound: export the file again, or cut that place out"
         )
 

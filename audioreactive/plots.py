@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.features.names import FEATURES
+from audioreactive.features.names import EVERY_FEATURE
 from audioreactive.files import write_aside
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _draw_envelope(axes: Axes, features: Features, name: str, seconds: float) ->
         return
     envelope = _columns(values)[:, 0]
     times = np.linspace(0, seconds, len(envelope), endpoint=False)
-    if FEATURES[name.rpartition(".")[2]].kind == "rhythmic" and len(features.beats) < WIDEST_PLOT / 8:
+    if EVERY_FEATURE[name.rpartition(".")[2]].kind == "rhythmic" and len(features.beats) < WIDEST_PLOT / 8:
         axes.vlines(features.beats, 0, 1, color=FAINT, linewidth=0.5)
         axes.vlines(features.downbeats, 0, 1, color=INK, linewidth=0.5, alpha=0.6)
     axes.fill_between(times, envelope, color=ACCENT, linewidth=0, alpha=0.9)

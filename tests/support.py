@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
+from audioreactive.features import DEFAULT_FEATURES, MOMENTS, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
 from audioreactive.learn.dataset import Song
 from stylegan_ops import Generator
 from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
@@ -26,7 +26,7 @@ def make_features(
     stream = np.random.RandomState(0)
     values = {
         name: stream.random_sample((frames, split_name(name)[1].channels)).astype(np.float32)
-        for name in DEFAULT_FEATURES
+        for name in (*DEFAULT_FEATURES, *MOMENTS)
     }
     for name, envelope in envelopes.items():
         table = np.asarray(envelope, np.float32)

@@ -192,14 +192,14 @@ class Stem(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
         """Text -> (name, path)."""
-        from audioreactive.features.names import FEATURES, SOURCES
+        from audioreactive.features.names import EVERY_FEATURE, SOURCES
 
         if isinstance(value, tuple):
             return value
         name, equals, file = str(value).partition("=")
         if not equals or not name.isidentifier() or not file:
             self.fail(f"{value!r} is not NAME=FILE, such as drums=drums.wav", param, ctx)
-        if name in SOURCES or name in FEATURES:
+        if name in SOURCES or name in EVERY_FEATURE:
             self.fail(f"a stem cannot be called {name!r}: the program has a source or feature of that name", param, ctx)
         return name, Path(file)
 

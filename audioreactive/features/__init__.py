@@ -3,7 +3,9 @@
 from audioreactive.features.analyze import analyze, analyze_file
 from audioreactive.features.names import (
     DEFAULT_FEATURES,
+    EVERY_FEATURE,
     FEATURES,
+    MOMENTS,
     SEGMENT_COUNTS,
     SEGMENTABLE,
     SOURCES,
@@ -15,7 +17,9 @@ from audioreactive.features.types import Features
 
 __all__ = [
     "DEFAULT_FEATURES",
+    "EVERY_FEATURE",
     "FEATURES",
+    "MOMENTS",
     "SEGMENTABLE",
     "SEGMENT_COUNTS",
     "SOURCES",

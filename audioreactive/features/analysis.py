@@ -29,6 +29,8 @@ _Array = TypeVar("_Array", bound="NDArray[np.generic]")
 MIX = "mix"
 PART_OF_FEATURE = {"onsets": "percussive", "chroma": "harmonic", "tonnetz": "harmonic"}
 """Where a feature of the full mix is heard, if not in the mix itself (Table 3.1)."""
+STROKES = frozenset({"onsets", "hits", "drop_moment"})
+"""Features that last no longer than a moment: a frame shows the highest value while it is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,7 @@ def _sampled(feature: str, envelope: FloatArray, song: Analysis, fps: Fraction, 
     missing = int(song.duration * rate) + 2 - len(envelope)
     if missing > 2:
         envelope = np.pad(envelope, ((0, missing), (0, 0)))
-    if feature == "onsets":
+    if feature in STROKES:
         return hold_peaks(envelope, rate=rate, fps=fps, frames=frames, late=FLUX_LATE)
     return interpolate(envelope, rate=rate, fps=fps, frames=frames)
 

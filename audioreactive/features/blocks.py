@@ -47,6 +47,10 @@ TUNING_SPANS, TUNING_SAMPLES = 4, 1 << 18
 """The tuning is measured on at most four spans of 11 s."""
 LOUDEST_SILENCE = 1e-6
 """Mean power of a spectrum's bins: about -92 dB against full scale, below the last bit of a CD."""
+LOUDNESS = ("rms", "drop_weight", "drop_level")
+"""Features that are made of a part's loudness."""
+ATTACK = ("onsets", "pulse", "hits", "drop_moment", "drop_level", "build")
+"""Features that are made of its short spectra."""
 _FOLDED = (80.0, 2000.0)
 """Hz between which the mix's harmony is looked for."""
 
@@ -191,10 +195,10 @@ def _parts(samples: FloatArray, start: int, stop: int, wanted: Wanted) -> Iterat
 
 def _quantities(part: str, y: FloatArray, wanted: Wanted, tuning: float) -> Iterator[Quantity]:
     """(key, hop, values) of everything that is measured on one part; the bands are read from the mix's spectra."""
-    if wanted.any(part, "rms", "drop_weight"):
+    if wanted.any(part, *LOUDNESS):
         yield f"{part}.loudness", FINE_HOP, rhythm.rms(y, frame_length=RMS_FRAME, hop_length=FINE_HOP)[:, None]
     # The beats need the mix's attacks and harmony whatever is asked for.
-    if part == MIX or wanted.any(part, "onsets", "pulse"):
+    if part == MIX or wanted.any(part, *ATTACK):
         yield from _fine_quantities(part, y, wanted)
     if part == MIX or wanted.any(part, "mfcc", "spectral_contrast", "spectral_flatness"):
         yield from _coarse_quantities(part, y, wanted)
@@ -219,7 +223,7 @@ def _fine_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quant
     # Parseval: the mean square of a sound from half of its spectrum under a window.
     parseval = np.float32(2 / (n_fft * np.square(spectra.hann(n_fft)).sum()))
     for band in _sources(part)[1:]:
-        if wanted.any(band, "rms", "drop_weight"):
+        if wanted.any(band, *LOUDNESS):
             energy = power @ separation.band_weights(band, ANALYSIS_RATE, n_fft)
             yield f"{band}.loudness", FINE_HOP, np.sqrt(energy * parseval)[:, None]
 

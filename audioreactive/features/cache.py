@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from audioreactive.features.analysis import Analysis
-from audioreactive.features.names import FEATURES, SEGMENT_COUNTS
+from audioreactive.features.names import EVERY_FEATURE, SEGMENT_COUNTS
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
 from audioreactive.files import write_aside
 
@@ -102,7 +102,7 @@ def _unpacked(arrays: dict[str, np.ndarray]) -> Analysis | None:
     labels = {name.removeprefix("labels/"): a for name, a in arrays.items() if name.startswith("labels/")}
     steps = arrays["steps"]
     if not (
-        all(_is_table(a, np.float32, FEATURES[key.partition(".")[2]].channels) for key, a in envelopes.items())
+        all(_is_table(a, np.float32, EVERY_FEATURE[key.partition(".")[2]].channels) for key, a in envelopes.items())
         and all(_is_table(a, np.uint8, len(SEGMENT_COUNTS)) and len(a) == len(steps) for a in labels.values())
         and all(arrays[name].dtype == np.float64 and arrays[name].ndim == 1 for name in ("beats", "downbeats"))
         and steps.dtype == np.int64

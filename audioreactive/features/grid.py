@@ -22,7 +22,15 @@ FINE_RATE, COARSE_RATE = 96, 24
 ON_TIME: Final = Fraction(0)
 FLUX_LATE: Final = Fraction(1, 2)
 """Grid points: a gain between two spectra happened halfway between them, and is noted with the second."""
-_RATES = {"onsets": FINE_RATE, "rms": FINE_RATE, "pulse": FINE_RATE // 2}
+_RATES = {
+    "onsets": FINE_RATE,
+    "rms": FINE_RATE,
+    "pulse": FINE_RATE // 2,
+    "hits": FINE_RATE,
+    "drop_moment": FINE_RATE,
+    "drop_level": FINE_RATE,
+    "build": FINE_RATE,
+}
 
 
 def grid_rate(feature: str) -> int:

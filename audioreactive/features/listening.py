@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
-from audioreactive.features import beats, metre, pitch, rhythm, scaling, separation, spectra, structure, timbre
+from audioreactive.features import beats, metre, moments, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
 from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure, pieces
 from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
@@ -32,6 +32,8 @@ TOP_DB = 80.0
 ONSET_DB = 60.0
 """The same for onsets: below it lies the shadow that the separation's long windows cast ahead of an attack."""
 SILENCE_DB = 10 * np.log10(spectra.SMALLEST_POWER)
+GAIN_LATE = 2
+"""Fine frames by which a window feels a stroke before its centre reaches it."""
 PULSE_SECONDS = 8
 CENS_SMOOTHING = 23
 """Frames of 1/24 s: librosa's default, in seconds."""
@@ -105,6 +107,8 @@ def _finish(key: str, measured: Measured, limits: TempoLimits) -> FloatArray:
             return _onsets(part, measured, np.mean)[:, None]
         case "pulse":
             return _pulse(_onsets(part, measured, np.median), limits)[:, None]
+        case "hits" | "drop_moment" | "drop_level" | "build":
+            return _moments(part, feature, measured)[:, None]
         case "mfcc":
             return _mfcc(measured[f"{part}.colour"])
         case "spectral_flatness":
@@ -129,12 +133,10 @@ def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.f
     """Flux over a part's mel bands; a band's are those of the mix's that lie in it."""
     band = separation.BANDS.get(part)
     attack = measured[f"{MIX if band else part}.attack"]
-    loudest = max(int(rows.max()) for rows in pieces(attack))
-    floor = np.float32(max(loudest * ATTACK_STEP - ONSET_DB, SILENCE_DB))
+    floor = _onset_floor(attack)
     inside: slice | NDArray[np.bool_] = slice(None)
     if band:
-        centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
-        inside = (centres >= band.low) & (centres < band.high)
+        inside = _mels_of(band)
     envelope = np.empty(len(attack), np.float32)
     before, start = None, 0
     for piece in pieces(attack):
@@ -146,6 +148,57 @@ def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.f
     # librosa hears nothing before the second spectrum; but a song that starts with a stroke has an onset there.
     onsets[0] = envelope[0]
     return onsets
+
+
+def _onset_floor(attack: NDArray[np.int16]) -> np.float32:
+    loudest = max(int(rows.max()) for rows in pieces(attack))
+    return np.float32(max(loudest * ATTACK_STEP - ONSET_DB, SILENCE_DB))
+
+
+def _mels_of(band: separation.Band) -> NDArray[np.bool_]:
+    centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
+    inside: NDArray[np.bool_] = (centres >= band.low) & (centres < band.high)
+    return inside
+
+
+def _moments(part: str, feature: str, measured: Measured) -> FloatArray:
+    """(n,) one of the features of `moments`, of all bands of a part, or of one band of the mix."""
+    levels, gains = _loudness(part, measured)
+    hits = moments.hits_of(gains, levels, rate=FINE_RATE)
+    if feature == "hits":
+        strongest: FloatArray = hits.max(axis=1)
+        return strongest
+    changes = moments.changes_of(levels, gains, rate=FINE_RATE)
+    match feature:
+        case "drop_moment":
+            return moments.drop_moment(changes, len(levels))
+        case "drop_level":
+            return moments.drop_level(measured[f"{part}.loudness"][:, 0], changes, rate=FINE_RATE)
+        case _:
+            return moments.build(levels, hits, changes, rate=FINE_RATE)
+
+
+def _loudness(part: str, measured: Measured) -> tuple[FloatArray, FloatArray]:
+    """(n, bands) loudness of each band of a part, and what it gains in each step; of a band of the mix, only that."""
+    bands = [separation.BANDS[part]] if part in separation.BANDS else [*separation.BANDS.values()]
+    attack = measured[f"{MIX if part in separation.BANDS else part}.attack"]
+    floor = _onset_floor(attack)
+    quietest = moments.loudness_of(np.full((1, attack.shape[1]), floor, np.float32))
+    levels, gains = (np.empty((len(attack), len(bands)), np.float32) for _ in range(2))
+    before, start = quietest, 0
+    for piece in pieces(attack):
+        loudness = moments.loudness_of(np.maximum(piece * np.float32(ATTACK_STEP), floor))
+        rows = np.concatenate((before, loudness))
+        gain, stop = rhythm.flux(rows), start + len(piece)
+        for i, band in enumerate(bands):
+            inside = _mels_of(band)
+            levels[start:stop, i] = (loudness - quietest)[:, inside].mean(axis=1)
+            gains[start:stop, i] = gain[:, inside].mean(axis=1)
+        before, start = loudness[-1:], stop
+    late = GAIN_LATE
+    gains = np.pad(gains, ((late, 0), (0, 0)))[: len(levels)]
+    gains[:late] = 0
+    return levels, gains
 
 
 def _pulse(onsets: FloatArray, limits: TempoLimits) -> FloatArray:

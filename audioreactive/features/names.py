@@ -40,6 +40,19 @@ FEATURES: dict[str, Feature] = {
     )
 }
 
+MOMENTS: dict[str, Feature] = {
+    feature.name: feature
+    for feature in (
+        Feature("hits", 1, "rhythmic", "strokes, each against the strongest of its band: a kick counts like a snare"),
+        Feature("drop_moment", 1, "sectional", "1 at the moment at which the music opens up"),
+        Feature("drop_level", 1, "sectional", "0 in quiet passages, 1 in loud ones, at once where they change"),
+        Feature("build", 1, "sectional", "rises from 0 to 1 before a drop, and is 0 from the drop on"),
+    )
+}
+"""Features beside those of the thesis: scores and synthesizers do not hear them, recipes may."""
+
+EVERY_FEATURE: dict[str, Feature] = {**FEATURES, **MOMENTS}
+
 SOURCES: dict[str, str] = {
     "harmonic": "what sustains: voices, strings, pads",
     "percussive": "what strikes: drums, plucks, consonants",
@@ -70,13 +83,13 @@ def split_name(name: str) -> tuple[str, Feature]:
         FeatureError: the feature is not in the table, or the name has more than one dot.
     """
     source, _, feature = name.rpartition(".")
-    if feature not in FEATURES or "." in source or name.startswith("."):
-        close = did_you_mean(feature, FEATURES)
+    if feature not in EVERY_FEATURE or "." in source or name.startswith("."):
+        close = did_you_mean(feature, EVERY_FEATURE)
         raise FeatureError(
-            f"there is no feature {shown(name)}{close or ';'} features are {', '.join(FEATURES)}, "
+            f"there is no feature {shown(name)}{close or ';'} features are {', '.join(EVERY_FEATURE)}, "
             f"each alone or after a source ({', '.join(SOURCES)}, or the name of a stem), such as bass.rms"
         )
-    return source, FEATURES[feature]
+    return source, EVERY_FEATURE[feature]
 
 
 def is_univariate(name: str) -> bool:

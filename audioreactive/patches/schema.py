@@ -133,13 +133,16 @@ def check_keys(keys: Iterable[object], known: Sequence[str]) -> None:
 
 
 class Envelope(Part):
-    """A feature, shaped for the eye. In order: contrast, then release, then smooth."""
+    """A feature, shaped for the eye. In order: contrast, then release, then attack, then smooth."""
 
     feature: FeatureName
     contrast: Annotated[float, Field(ge=0.1, le=16)] = 1.0
     """Exponent on the feature's [0, 1]: above 1 only peaks count."""
     release: Seconds = 0.0
-    """Time in which a peak dies away to 1/e; the attack stays instant. 0 leaves the feature as it is."""
+    """Time in which a peak dies away to 1/e. 0 leaves the feature as it is."""
+    attack: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Seconds over which a peak is approached in a straight line, so that a stroke is a motion and no cut: the peak
+    itself stays on time and as high as it is. 0 is instant."""
     smooth: Seconds = 0.0
     """Standard deviation of a Gaussian filter."""
 

@@ -6,6 +6,7 @@ of weights: weights (T, P) for T frames and P vectors, and merging two sequences
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -39,12 +40,14 @@ would leave the range of floating-point numbers."""
 
 
 def shape_envelope(envelope: Envelope, features: Features) -> FloatArray:
-    """(T, C) float32 in [0, 1]: the feature after contrast, release and smoothing."""
+    """(T, C) float32 in [0, 1]: the feature after contrast, release, attack and smoothing."""
     values = np.array(features[envelope.feature], np.float32)
     if envelope.contrast != 1:
         np.power(values, np.float32(envelope.contrast), out=values)
     if envelope.release > SHORTEST_RELEASE:
         values = hold_and_release(values, float(envelope.release * features.fps))
+    if envelope.attack > 0:
+        values = approach(values, float(envelope.attack * features.fps))
     if envelope.smooth > 0:
         values = smooth(values, float(envelope.smooth * features.fps))
     return np.clip(values, 0, 1)
@@ -60,6 +63,16 @@ def hold_and_release(values: FloatArray, decay: float) -> FloatArray:
         levels = np.log(values.astype(np.float64)) + ramp
     released = np.exp(np.maximum.accumulate(levels, axis=0) - ramp)
     return released.astype(np.float32)
+
+
+def approach(values: FloatArray, rise: float) -> FloatArray:
+    """Straight rise to every peak, which begins `rise` frames before it: y[t] = max over s in [t, t + rise) of
+    x[s] · (1 - (s - t) / rise). What falls is left as it is.
+    """
+    risen = values.copy()
+    for ahead in range(1, min(math.ceil(rise), len(values))):
+        np.maximum(risen[:-ahead], values[ahead:] * np.float32(1 - ahead / rise), out=risen[:-ahead])
+    return risen
 
 
 def smooth(values: FloatArray, sigma: float) -> FloatArray:

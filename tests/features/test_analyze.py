@@ -20,7 +20,7 @@ from audioreactive.audio import ANALYSIS_RATE, Audio, from_samples
 from audioreactive.errors import AudioError, FeatureError
 from audioreactive.features import (
     DEFAULT_FEATURES,
-    FEATURES,
+    EVERY_FEATURE,
     SEGMENTABLE,
     SOURCES,
     Features,
@@ -77,7 +77,7 @@ def test_the_whole_default_set(song: Audio, fps: Fraction) -> None:
 
 
 def test_every_feature_of_every_source(song: Audio) -> None:
-    names = (*FEATURES, *(f"{source}.{feature}" for source in SOURCES for feature in FEATURES))
+    names = (*EVERY_FEATURE, *(f"{source}.{feature}" for source in SOURCES for feature in EVERY_FEATURE))
     check(analyze(song, fps=FPS, names=names, segmentations=()), names)
 
 

@@ -8,28 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from audioreactive.features import FEATURES
+from audioreactive.features import EVERY_FEATURE
 from audioreactive.features.scaling import scaled
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    feature=st.sampled_from(list(FEATURES)),
+    feature=st.sampled_from(list(EVERY_FEATURE)),
     values=arrays(np.float32, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-1e6, 1e6, width=32)),
 )
 def test_all_features_of_all_values_lie_between_0_and_1(feature: str, values: np.ndarray) -> None:
     if feature in ("rms", "onsets", "spectral_flatness", "chroma"):  # Never negative.
         values = np.abs(values)
-    result = scaled(feature, values[:, :1] if FEATURES[feature].channels == 1 else values)
+    result = scaled(feature, values[:, :1] if EVERY_FEATURE[feature].channels == 1 else values)
     assert result.dtype == np.float32
     assert np.isfinite(result).all()
     assert (result >= 0).all()
     assert (result <= 1).all()
 
 
-@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("feature", EVERY_FEATURE)
 def test_what_never_sounds_is_zero(feature: str) -> None:
-    assert not scaled(feature, np.zeros((50, FEATURES[feature].channels), np.float32)).any()
+    assert not scaled(feature, np.zeros((50, EVERY_FEATURE[feature].channels), np.float32)).any()
 
 
 def strokes(heights: list[float]) -> np.ndarray:

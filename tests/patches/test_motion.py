@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from support import make_features
 
 from audioreactive.patches.motion import (
+    approach,
     bar_position,
     base_weights,
     feature_weights,
@@ -51,6 +52,51 @@ def test_release_of_an_hour_neither_overflows_nor_fades_wrongly() -> None:
     assert np.isfinite(released).all()
     assert released[86_000, 0] == 1
     assert released[86_006, 0] == pytest.approx(np.exp(-5), rel=1e-4)
+
+
+def test_an_attack_rises_in_a_straight_line_to_a_peak_that_stays_where_it_is() -> None:
+    pulse = np.zeros((40, 1), np.float32)
+    pulse[20:26, 0] = (0.8, 0.6, 0.4, 0.2, 0.1, 0.05)
+    risen = approach(pulse, 4)[:, 0]
+    np.testing.assert_allclose(risen[15:20], [0, 0, 0.2, 0.4, 0.6], atol=1e-6)
+    np.testing.assert_array_equal(risen[20:], pulse[20:, 0])
+
+
+@pytest.mark.parametrize("rise", [0.3, 1.0, 1.44, 3.6, 900])
+def test_an_attack_is_the_loop_that_it_replaces(rise: float) -> None:
+    values = np.random.RandomState(3).random_sample((200, 2)).astype(np.float32) ** 8
+    frames = np.arange(200)
+    ramp = np.where(frames >= frames[:, None], 1 - (frames - frames[:, None]) / rise, -1)  # [now, peak]
+    expected = (values[None] * np.maximum(ramp, 0)[:, :, None]).max(axis=1)
+    np.testing.assert_allclose(approach(values, rise), expected, rtol=0, atol=1e-6)
+
+
+def stroke_at(second: int, fps: Fraction) -> np.ndarray:
+    values = np.zeros(int(8 * fps), np.float32)
+    values[int(second * fps)] = 1
+    return values
+
+
+def test_an_attack_is_the_same_at_every_frame_rate_and_no_earlier_than_it_says() -> None:
+    envelope = Envelope(feature="hits", release=0.3, attack=0.06)
+    shown = {
+        fps: shape_envelope(envelope, make_features(8, fps, hits=stroke_at(3, fps)))[:, 0]
+        for fps in (Fraction(24), Fraction(60), Fraction(240))
+    }
+    for fps, values in shown.items():
+        np.testing.assert_allclose(values, shown[Fraction(240)][:: 240 // int(fps)], atol=1e-5)
+        assert values.argmax() == 3 * fps
+        assert values.max() == 1
+        assert not values[: int((3 - 0.06) * float(fps))].any()
+
+
+def test_without_attack_an_envelope_is_what_it_was() -> None:
+    features = make_features(8)
+    plain = shape_envelope(Envelope(feature="onsets", release=0.3), features)
+    np.testing.assert_array_equal(plain, hold_and_release(features["onsets"], 0.3 * 24))
+    attacked = shape_envelope(Envelope(feature="onsets", release=0.3, attack=0.05), features)
+    assert (attacked >= plain).all()
+    assert (attacked > plain).any()
 
 
 @pytest.mark.parametrize("sigma", [1.2, 3, 40])

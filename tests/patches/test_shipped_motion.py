@@ -1,0 +1,73 @@
+"""What the shipped presets make of strokes and drops, before any model paints it."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from audioreactive.audio import ANALYSIS_RATE, from_samples
+from audioreactive.choose import motion_tables
+from audioreactive.features import DEFAULT_FEATURES, EVERY_FEATURE, Features, analyze
+from audioreactive.presets import load_preset
+
+if TYPE_CHECKING:
+    from audioreactive.patches.schema import Patch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "features"))
+from test_moments import pad, pattern, place, snare, with_drop
+
+FPS = Fraction(24)
+STRUCK = ("pulse", "carousel", "chapters", "timbre", "drop")
+"""Presets that react to strokes."""
+NAMES = tuple(dict.fromkeys((*DEFAULT_FEATURES, *EVERY_FEATURE)))
+
+
+def patch(name: str) -> Patch:
+    return load_preset(name).patch
+
+
+@cache
+def heard(kind: str) -> Features:
+    return analyze(from_samples(pattern(kind)[0], ANALYSIS_RATE), fps=FPS, names=NAMES)
+
+
+def steps(features: Features, name: str) -> np.ndarray:
+    """(T - 1,) how far the latents go from each frame to the next."""
+    moved: np.ndarray = np.abs(np.diff(motion_tables(patch(name), features)["latents"], axis=0)).sum(axis=1)
+    return moved
+
+
+@pytest.mark.parametrize("kind", ["house", "trap"])
+@pytest.mark.parametrize("name", STRUCK)
+def test_a_kick_moves_the_picture_as_much_as_a_snare(name: str, kind: str) -> None:
+    _, kicks, snares = pattern(kind)
+    moved = steps(heard(kind), name)
+
+    def at(times: list[float]) -> float:
+        return float(np.mean([moved[int(t * FPS) - 2 : int(t * FPS) + 2].sum() for t in times if 1 < t < 12.5]))
+
+    assert 0.7 < at(kicks) / at(snares) < 1.4
+
+
+@pytest.mark.parametrize("name", ["pulse", "carousel", "chapters"])
+def test_a_roll_moves_the_picture(name: str) -> None:
+    sound = pad(12)
+    place(sound, snare(0.3), [*np.arange(0.5, 6, 1), *np.arange(8.5, 11.5, 1)])
+    place(sound, snare(0.3), list(np.arange(6, 8, 0.0625)))
+    features = analyze(from_samples(sound, ANALYSIS_RATE), fps=FPS, names=NAMES)
+    gain = motion_tables(patch(name), features)["gain"][:, 0]
+    assert gain[int(6.2 * FPS) : int(7.9 * FPS)].mean() > 1.3 * gain[int(2.2 * FPS) : int(5.9 * FPS)].mean()
+
+
+@pytest.mark.parametrize("bpm, drop, gap", [(125, 12.25, 0), (140, 14.02, 0.43)])
+def test_the_preset_drop_moves_at_the_drop(bpm: float, drop: float, gap: float) -> None:
+    features = analyze(from_samples(with_drop(bpm, drop, gap), ANALYSIS_RATE), fps=FPS, names=NAMES)
+    moved = steps(features, "drop")
+    assert abs(int(moved.argmax()) + 1 - int(drop * FPS)) <= 2
+    assert moved.max() > 1.5 * np.delete(moved, range(int(moved.argmax()) - 2, int(moved.argmax()) + 3)).max()
