@@ -18,6 +18,7 @@ import numpy as np
 from audioreactive import ffmpeg
 from audioreactive.errors import VideoError
 from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, spawn, stranger
+from audioreactive.files import write_new
 from audioreactive.video import tags
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
@@ -191,7 +192,7 @@ def join(
     """
     if preset is not None:
         tags.check_preset(preset)
-    (folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=title, preset=preset))
+    write_new(folder / _TAGS_FILE, tags.metadata_file(title=title, preset=preset))
     if encoding.kind.is_isobmff:
         return _mux(encoding, chunks, folder, sound)
     return _remux(encoding, chunks, folder, sound, preset)
@@ -212,7 +213,7 @@ def _remux(
 ) -> Path:
     """Join by ffmpeg."""
     kind = encoding.kind
-    (folder / _LIST_FILE).write_text(_playlist(chunks, encoding.settings.fps), encoding="utf-8")
+    write_new(folder / _LIST_FILE, _playlist(chunks, encoding.settings.fps).encode())
     source, picture = ["-f", "concat", "-i", _LIST_FILE, *_TAGS], ["-map", "0:v:0", "-c", "copy"]
     if kind.is_folder:
         made = folder / _JOINED
