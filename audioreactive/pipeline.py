@@ -231,13 +231,18 @@ def render(
     `workers` so many processes of this machine, or a Ray `cluster` (auto or ray://host:port), make the chunks.
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
     """
-    from audioreactive.presets import load_preset, preset_of
+    from audioreactive.chunks.folder import work_folder
+    from audioreactive.files import keep_apart
+    from audioreactive.presets import load_preset, preset_of, preset_path
     from audioreactive.video import check_output
 
     if sum(choice is not None for choice in (preset, patch, seed)) > 1:
         raise AudioReactiveError("give one of preset, patch and seed, not several")
     song = Path(song)
     output = Path(output) if output is not None else song.with_suffix(".mp4")
+    inputs = (song, *(Path(file) for file in (model, *(stems or {}).values()) if file is not None))
+    inputs = (*inputs, *((preset_path(preset),) if isinstance(preset, str) else ()))
+    keep_apart(output, inputs, cleared=(work_folder(output),))
     check_output(output, overwrite)
     if isinstance(preset, str):
         preset = load_preset(preset)

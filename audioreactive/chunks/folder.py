@@ -2,7 +2,9 @@
 
 Nobody else can write to it: it belongs to this user, with mode 0700, or it is refused. What lies in it may still come
 from a stranger, in an archive beside a song: whatever is not a regular file with one name (links, pipes, devices,
-folders) is taken away unread, and what is read is bounded. It holds `job.json`, what is being made; `chunks.jsonl`, a journal with a line for each chunk that is whole; the chunks;
+folders) is taken away unread, and what is read is bounded.
+
+It holds `job.json`, what is being made; `chunks.jsonl`, a journal with a line for each chunk that is whole; the chunks;
 and a lock, which the system takes away from a program that dies. A chunk counts when the journal names it and its
 bytes have the digest that stands there: whatever happened to the rest is made again. Only the main process writes the
 journal.

@@ -40,8 +40,8 @@ def command(
     from audioreactive.pipeline import listen
     from audioreactive.production import RenderSettings
 
-    check_reports(plot, overwrite=overwrite)
     table = stem_table(stems)
+    check_reports(plot, overwrite=overwrite, inputs=(song, *table.values()))
     names = tuple(f"{stem}.{feature}" for stem in table for feature in ("rms", "onsets", "chroma"))
     features = listen(
         song,

@@ -45,7 +45,7 @@ def command(
     from audioreactive.renderer import choose_device, choose_dtype
     from audioreactive.sheet import palette_pictures
 
-    check_name(output, (".png", ".jpg"), overwrite=overwrite)
+    check_name(output, (".png", ".jpg"), overwrite=overwrite, inputs=(model,))
     where = choose_device(device)
     generator = load_model(model, device=where, dtype=choose_dtype("auto", where))
     palette = Palette(seeds=seeds, truncation=truncation, label=label)

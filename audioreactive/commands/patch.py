@@ -28,7 +28,7 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
     """Draw a recipe from a seed, and write it as a preset."""
     from audioreactive.files import check_name
     from audioreactive.patches.schema import Patch
-    from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_text, save_preset
+    from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_path, preset_text, save_preset
 
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
@@ -40,7 +40,7 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
     if output is None:
         click.echo(preset_text(made), nl=False)
         return
-    check_name(output, (".toml",), overwrite=overwrite)
+    check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset),))
     save_preset(made, output)
     click.echo(output)
 

@@ -164,10 +164,11 @@ def command(
 
     A render that was cut short goes on when the same command is given again.
     """
-    from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides
-    from audioreactive.files import check_name
+    from audioreactive.chunks.folder import work_folder
+    from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides, synthesizer_path
+    from audioreactive.files import check_name, keep_apart
     from audioreactive.pipeline import Recipe
-    from audioreactive.presets import load_preset
+    from audioreactive.presets import load_preset, preset_path
     from audioreactive.production import RenderSettings
     from audioreactive.video import check_output
 
@@ -185,10 +186,14 @@ def command(
     if save_preset is not None and len(jobs) > 1:
         raise click.UsageError("--save-preset names one file, and each song gets a recipe: their videos carry them")
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
+    table = stem_table(stems)
+    inputs = (*(song for song, _ in jobs), model, *table.values(), preset_path(preset), synthesizer_path(synthesizer))
+    for _, video in jobs:
+        keep_apart(video, inputs, cleared=(work_folder(video),))
     if len(jobs) == 1:
         check_output(jobs[0][1], overwrite)
     if save_preset is not None:
-        check_name(save_preset, (".toml",), overwrite=overwrite)
+        check_name(save_preset, (".toml",), overwrite=overwrite, inputs=inputs)
     order = _Order(
         model=model,
         recipe=Recipe(
@@ -206,7 +211,7 @@ def command(
             batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             flash_safe=flash_safe,
         ),
-        stems=stem_table(stems),
+        stems=table,
         workers=workers,
         cluster=cluster,
         overwrite=overwrite,

@@ -69,17 +69,19 @@ def command(
     from audioreactive.files import check_name
     from audioreactive.pipeline import frame_range, listen, load_model
     from audioreactive.plots import save_picture
+    from audioreactive.presets import preset_path
     from audioreactive.production import RenderSettings
     from audioreactive.renderer import choose_device, choose_dtype, default_batch
     from audioreactive.sheet import make_previews, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
     from stylegan_ops import keep_freed_memory
 
+    inputs = (song, model, *map(preset_path, presets))
     still = output.suffix.lower() in STILLS
     if still:
-        check_name(output, STILLS, overwrite=overwrite)
+        check_name(output, STILLS, overwrite=overwrite, inputs=inputs)
     else:
-        check_output(output, overwrite)
+        check_output(output, overwrite, inputs=inputs)
     patches = _patches(seeds, presets)
     progress = progress_for(quiet)
     names = tuple({name for _, patch in patches for name in patch.feature_names()})

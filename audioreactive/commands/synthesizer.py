@@ -43,6 +43,11 @@ def choose_synthesizer(
     return embeddable(Path(name), motion_seed or 0)
 
 
+def synthesizer_path(name: str | None) -> Path | None:
+    """The file of a trained synthesizer; None where there is none."""
+    return None if name is None or name == HIPPO else Path(name)
+
+
 def motion_overrides(
     preset: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...]
 ) -> tuple[str, ...]:

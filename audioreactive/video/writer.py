@@ -1,8 +1,8 @@
 """The stream of frames, beside the song, into a file that has its name only when it is whole.
 
 Conventions: frame i is shown from i / fps seconds on, and the sound of the song at `start` seconds is heard at 0.
-Everything is made in one hidden folder beside the goal, `.NAME.partial-XXXX`, in which ffmpeg runs and which nobody else
-can write to; the finished video is moved out of it, and whatever happens the folder is removed.
+Everything is made in one hidden folder beside the goal, `.NAME.partial-XXXX`, in which ffmpeg runs and to which nobody
+else can write; the finished video is moved out of it, and whatever happens the folder is removed.
 """
 
 import json
