@@ -20,6 +20,7 @@ from audioreactive.errors import OutputError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from io import BufferedReader
 
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
@@ -43,7 +44,7 @@ def kind_of(mode: int) -> str:
     return next((name for test, name in kinds.items() if test(mode)), "device")
 
 
-def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
+def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
     """Open a file to read it; never waits, whatever has the name.
 
     Args:

@@ -177,13 +177,13 @@ def _held_memory() -> float:
     """Megabytes that the process holds; its record of the largest begins anew, where the system can (Linux)."""
     if not _PROC.exists():
         return _largest_memory()
-    (_PROC / "clear_refs").write_text("5")
-    return int((_PROC / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    (_PROC / "clear_refs").write_text("5", "utf-8")
+    return int((_PROC / "statm").read_text("utf-8").split()[1]) * resource.getpagesize() / 2**20
 
 
 def _largest_memory() -> float:
     """Megabytes that the process held at most since then."""
     if not _PROC.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    status = (_PROC / "status").read_text()
+    status = (_PROC / "status").read_text("utf-8")
     return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

@@ -212,15 +212,15 @@ def presets(folder: Path) -> None:
         ("hippo", Hippo(kind="hippo", name="it", coefficients=8, steps=1, weights={"onsets": 10.0})),
         ("trained", trained),
     ):
-        (folder / f"{name}.toml").write_text(preset_text(preset_of(draw_around(synthesizer, 1), render=RATE)))
-    (folder / "least.toml").write_text(LEAST)
+        (folder / f"{name}.toml").write_text(preset_text(preset_of(draw_around(synthesizer, 1), render=RATE)), "utf-8")
+    (folder / "least.toml").write_text(LEAST, "utf-8")
     for name, path in shipped_presets().items():
         if path.stat().st_size < 4096:
             (folder / f"{name}.toml").write_bytes(path.read_bytes())
     drawn = (preset_of(Patch.random(seed), made_with=MadeWith(seed=seed), render=RATE) for seed in range(1000))
     texts = (text for text in map(preset_text, drawn) if len(text) < 4096)
     for number, text in enumerate(islice(texts, 3)):
-        (folder / f"drawn{number}.toml").write_text(text)
+        (folder / f"drawn{number}.toml").write_text(text, "utf-8")
 
 
 def audio(folder: Path) -> None:

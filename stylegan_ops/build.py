@@ -151,13 +151,10 @@ def chip() -> str:
 
 def _key(recipe: Recipe) -> str:
     digest = hashlib.sha256()
-    texts = (
-        text
-        for path in [*sorted(SOURCES.glob("*.h")), *recipe.sources]
-        for text in (path.name, path.read_text("utf-8"))
-    )
-    for part in [_version(recipe.compiler), *recipe.flags, recipe.chip, *texts]:
-        digest.update(part.encode() + b"\0")
+    for part in [_version(recipe.compiler), *recipe.flags, recipe.chip]:
+        digest.update(os.fsencode(part) + b"\0")
+    for path in [*sorted(SOURCES.glob("*.h")), *recipe.sources]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:32]
 
 
