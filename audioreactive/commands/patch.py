@@ -32,6 +32,8 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
 
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
+    if output is not None:
+        check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset),))
     if seed is not None:
         start = preset_of(Patch.random(seed), made_with=MadeWith(seed=seed))
     else:
@@ -40,7 +42,6 @@ def new(seed: int | None, preset: str | None, overrides: tuple[str, ...], output
     if output is None:
         click.echo(preset_text(made), nl=False)
         return
-    check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset),))
     save_preset(made, output)
     click.echo(output)
 
