@@ -19,6 +19,8 @@ from random import Random
 from typing import Any, Final
 
 from audioreactive.features.names import FEATURES, SEGMENTABLE, SOURCES
+from fuzz.arguments import mutate_arguments
+from fuzz.folders import mutate_folder
 from stylegan_ops.containers import NVIDIA_NAMES
 from stylegan_ops.records import PLAIN_NAMES, TENSOR_NAMES
 
@@ -362,4 +364,6 @@ MUTATORS: Final[dict[str, Mutator]] = {
     "audio": mutate_media,
     "videos": mutate_media,
     "metadata": mutate_metadata,
+    "folders": mutate_folder,
+    "arguments": mutate_arguments,
 }

@@ -24,6 +24,8 @@ from audioreactive.patches.noise import noise_motion
 from audioreactive.patches.schema import Hippo, envelopes_name
 from audioreactive.presets import Preset, load_preset, parse_preset, preset_text
 from audioreactive.video import frame_times, probe, read_preset, tags
+from fuzz.arguments import read_arguments
+from fuzz.folders import read_folder
 from stylegan_ops.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Target:
     longest: int
     """Bytes of the longest input that is tried."""
     uses_ffmpeg: bool = False
+    is_guarded: bool = True
+    """Whether writing outside of its folder is a finding; False where inputs choose what is written."""
 
     def programs(self) -> frozenset[str]:
         """Those that it may run."""
@@ -152,6 +156,8 @@ TARGETS: Final = {
         Target("audio", _audio, seconds=20, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("videos", _videos, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("metadata", _metadata, seconds=2, megabytes=200, longest=4096),
+        Target("folders", read_folder, seconds=2, megabytes=200, longest=16_384),
+        Target("arguments", read_arguments, seconds=5, megabytes=200, longest=4096, is_guarded=False),
     )
 }
 """Times, of the processor, catch what grows with the square of its input. What waits is ended by libFuzzer's alarm."""

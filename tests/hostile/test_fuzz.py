@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEEDS = [(name, path) for name, target in TARGETS.items() for path in target.corpus()]
-CHANGES = {"presets": 150, "models": 150, "synthesizers": 150, "audio": 6, "videos": 3, "metadata": 150}
+CHANGES = {"presets": 150, "models": 150, "synthesizers": 150, "audio": 6, "videos": 3, "metadata": 150, "folders": 150,
+           "arguments": 150}  # fmt: skip
 """Inputs of each target: those that start ffmpeg take a tenth of a second."""
 
 
