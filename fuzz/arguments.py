@@ -48,8 +48,9 @@ VALUES: Final = (
     "hippo", "all", "s.wav", "s.mp4", "p.toml", "m.safetensors", "d", "fifo", "link", "gone", "-rf", "--", "-",
     "", "caf\udce9.mp3", "\u00fc.wav", "x" * 300 + ".mp4", "out.mp4", "out.toml", "out.png", "out.json",
     "out.safetensors", "out", "drums=s.wav", "drums=", "=x", "onsets=10", "onsets=nan", "palette.seeds = [1]",
-    "noise.sequences.*.sigma *= 2", "a.b = 1", "*.*.* += 1", "latents.sequences.999 = 1", "palette.truncation *= 1e308", "\x1b[2J", "\u202e",
-    "two\nlines", "%d", "$(touch owned)", "\u0661", "\u00b2", "1_000", " 1", "palette.seeds.0 = " + "[" * 500, "fp16",
+    "noise.sequences.*.sigma *= 2", "a.b = 1", "*.*.* += 1", "latents.sequences.999 = 1", "palette.truncation *= 1e308",
+    "\x1b[2J", "\u202e", "two\nlines", "%d", "$(touch owned)", "\u0661", "\u00b2",
+    "1_000", " 1", "palette.seeds.0 = " + "[" * 500, "fp16",
     "x264", "librosa",
 )  # fmt: skip
 

@@ -25,6 +25,8 @@ from audioreactive.patches.randomizer import draw_around
 from audioreactive.patches.schema import Hippo, Patch
 from audioreactive.presets import MadeWith, RenderDefaults, preset_of, preset_text, shipped_presets
 from audioreactive.video import VideoSettings, VideoWriter
+from fuzz import arguments as fuzz_arguments
+from fuzz import folders as fuzz_folders
 from fuzz.targets import CORPUS
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
@@ -260,9 +262,21 @@ def metadata(folder: Path) -> None:
     )
 
 
+def folders(folder: Path) -> None:
+    """Work folders as renders leave them, and with what archives may hold."""
+    for name, data in fuzz_folders.seeds().items():
+        (folder / name).write_bytes(data)
+
+
+def arguments(folder: Path) -> None:
+    """Calls that people make."""
+    for name, data in fuzz_arguments.seeds().items():
+        (folder / name).write_bytes(data)
+
+
 def main() -> None:
     """Write the corpus anew."""
-    for make in (presets, models, synthesizers, audio, videos, metadata):
+    for make in (presets, models, synthesizers, audio, videos, metadata, folders, arguments):
         with tempfile.TemporaryDirectory() as made:
             make(Path(made))
             shutil.rmtree(CORPUS / make.__name__, ignore_errors=True)
