@@ -26,7 +26,7 @@ SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
 )
 VIDEO_DEMUXERS: Final = "matroska,mov"
-CHUNK_DEMUXERS: Final = "concat,mov"
+CHUNK_DEMUXERS: Final = "concat,matroska,mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
 MOST_MEMORY: Final = 8 << 30
 """Bytes of address space of an ffmpeg that reads a stranger's file: twice what 8K video takes."""

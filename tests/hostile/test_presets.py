@@ -58,7 +58,7 @@ def test_bombs_are_one_short_sentence_in_little_time(bomb: str) -> None:
     start = time.process_time()
     with pytest.raises(PresetError) as caught:
         parse_preset(BOMBS[bomb], "friend.toml")
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 60, "of the processor; milliseconds are usual, hours without bounds"
     assert len(str(caught.value)) < 1000
     assert str(caught.value).isprintable()
 

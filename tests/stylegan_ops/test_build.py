@@ -97,7 +97,7 @@ def test_what_goes_in_names_what_comes_out(cache: Path, monkeypatch: pytest.Monk
 @needs_compiler
 def test_two_processes_at_once(cache: Path) -> None:
     processes = [other_process() for _ in range(3)]
-    paths = {process.communicate(timeout=60)[0].strip() for process in processes}
+    paths = {process.communicate(timeout=600)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert {str(path) for path in cache.iterdir()} == paths
     assert answer(Path(paths.pop())) == 42
@@ -106,7 +106,9 @@ def test_two_processes_at_once(cache: Path) -> None:
 @needs_compiler
 def test_killed_in_the_middle(cache: Path, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    slow = script(tmp_path / "slow", f'case "$1" in --version) echo 1;; *) echo $$ > "{started}"; exec sleep 60;; esac')
+    slow = script(
+        tmp_path / "slow", f'case "$1" in --version) echo 1;; *) echo $$ >"{started}"; exec sleep 500;; esac'
+    )
     process = other_process(CXX=slow)
     while not (started.exists() and started.read_text().endswith("\n")):
         assert process.poll() is None
