@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,3 +78,24 @@ def test_every_text_file_has_its_encoding() -> None:
         for line in calls_without_encoding(path.read_text("utf-8"))
     ]
     assert not found
+
+
+ASCII = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [ASCII, {**ASCII, "PYTHONIOENCODING": "ascii"}, {**ASCII, "PYTHONUTF8": "1", "PYTHONIOENCODING": "ascii:strict"}],
+    ids=["locale", "streams", "streams alone"],
+)
+def test_names_of_any_script_are_told_in_ascii(tmp_path: Path, environment: dict[str, str]) -> None:
+    goal = tmp_path / "夜 ü.toml"
+    for words, code in ((["patch", "new", "--seed", "1", "-o", goal], 0), (["patch", "show", goal], 0),
+                        (["patch", "show", tmp_path / "ä☃"], 2), (["render", tmp_path / "ä☃.wav"], 2)):  # fmt: skip
+        command = [sys.executable, "-m", "audioreactive", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr
+        if words[1] == "new":
+            assert done.stdout.strip() in (os.fsencode(goal), str(goal).encode("ascii", "backslashreplace"))
+    assert goal.exists()
