@@ -256,7 +256,8 @@ class PrivateFolder:
         Raises:
             OSError: another folder, or nothing, has it.
         """
-        if not os.path.samestat(self.path.lstat(), self._status):
+        status = self.path.lstat()
+        if not (stat.S_ISDIR(status.st_mode) and os.path.samestat(status, self._status)):
             raise OSError(errno.ESTALE, "another folder has taken its place", str(self.path))
 
     def close(self) -> None:

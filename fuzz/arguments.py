@@ -69,7 +69,7 @@ def read_arguments(data: bytes, scratch: Path) -> None:
         except SystemExit as end:
             code = end.code
     told.flush()
-    lines = told.buffer.getvalue().decode(encoding).split("\n")
+    lines = told.buffer.getvalue().decode("utf-8" if encoding == "ascii" else encoding, "replace").split("\n")
     if code not in (0, 1, 2, None):
         raise AssertionError(f"it ended with {code}: {lines[-3:]}")
     if any("Traceback" in line or not line.replace("\r", "").isprintable() for line in lines):

@@ -93,7 +93,9 @@ def run(command: click.Command, name: str) -> NoReturn:
     warnings.formatwarning = _as_sentence
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("audioreactive.names", _as_it_is)
-        sys.stdout.reconfigure(errors="audioreactive.names")
+        # Of a stream in ASCII, click makes one in UTF-8, in which those bytes would be question marks.
+        encoding = "utf-8" if codecs.lookup(sys.stdout.encoding).name == "ascii" else None
+        sys.stdout.reconfigure(encoding=encoding, errors="audioreactive.names")
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
