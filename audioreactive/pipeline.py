@@ -239,6 +239,8 @@ def render(
     if sum(choice is not None for choice in (preset, patch, seed)) > 1:
         raise AudioReactiveError("give one of preset, patch and seed, not several")
     song = Path(song)
+    if not song.name:
+        raise AudioReactiveError(f"{str(song)!r} is a folder; give a song in it")
     output = Path(output) if output is not None else song.with_suffix(".mp4")
     inputs = (song, *(Path(file) for file in (model, *(stems or {}).values()) if file is not None))
     inputs = (*inputs, *((preset_path(preset),) if isinstance(preset, str) else ()))

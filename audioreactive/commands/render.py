@@ -313,6 +313,9 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
         from audioreactive.demo import DEMO_SONG
 
         return [(DEMO_SONG, output or Path("demo.mp4"))]
+    for song in songs:
+        if not song.name:
+            raise click.UsageError(f"{str(song)!r} is a folder; give the songs in it")
     if len(songs) > 1:
         if output is not None and not output.is_dir():
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")

@@ -113,9 +113,9 @@ def command(
     from audioreactive.learn.plot import plot_losses
     from audioreactive.learn.training import Plan, gather, train
 
+    check_name(output, (SUFFIX,), overwrite=overwrite, inputs=(model,))
     picture, state = output.with_suffix(".png"), output.with_name(f"{output.name}.training")
-    for path, suffix in ((output, SUFFIX), (picture, ".png")):
-        check_name(path, (suffix,), overwrite=overwrite, inputs=(model,))
+    check_name(picture, (".png",), overwrite=overwrite, inputs=(model,))
     if supervised and weights:
         raise click.UsageError("--weight is for what fits the sound; --supervised imitates recipes: leave one out")
     inputs = (*find_music(music), model)  # before anything is loaded

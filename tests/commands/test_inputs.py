@@ -165,3 +165,9 @@ def test_names_that_lead_nowhere_are_compared_by_where_they_lead(tmp_path: Path)
     keep_apart(tmp_path / "a", [loop, missing, None, Path("x" * 5000)])
     with pytest.raises(OutputError):
         keep_apart(missing, [tmp_path / "." / "missing"])
+
+
+@pytest.mark.parametrize("words", ["render .", "render / {song}", "train --music . -o ."])
+def test_folders_are_no_files(call, song, words: str) -> None:
+    result = call(*(str(song) if word == "{song}" else word for word in words.split()))
+    assert result.code == 2 and "Traceback" not in result.err
