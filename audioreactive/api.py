@@ -212,7 +212,8 @@ def render(
         Cancelled: the progress callback said so.
         AudioReactiveError, stylegan_ops.StyleGANError: an input cannot be used; the message is a sentence.
     """
-    from audioreactive.files import is_web_address
+    from audioreactive.chunks.folder import work_folder
+    from audioreactive.files import is_web_address, keep_apart
     from audioreactive.presets import Preset, load_preset, preset_of
     from audioreactive.video import VIDEO_ENCODERS, check_output
 
@@ -223,7 +224,11 @@ def render(
     if preset is not None and patch is not None:
         raise AudioReactiveError("preset and patch both give the motion: leave one of them out")
     song = Path(song)
+    if not song.name:
+        raise AudioReactiveError(f"{str(song)!r} is a folder; give a song in it")
     output = Path(output) if output is not None else song.with_suffix(".mp4")
+    named = [Path(file) for file in (song, model, *(stems or {}).values()) if file is not None]
+    keep_apart(output, (*named, _file_of(preset), _file_of(synthesizer)), cleared=(work_folder(output),))
     check_output(output, overwrite)
     if patch is not None:
         preset = preset_of(patch)
@@ -292,6 +297,13 @@ def picture_size(value: SizeLike | None) -> tuple[int, int] | None:
     if isinstance(value, tuple | list) and len(value) == 2:
         value = f"{value[0]}x{value[1]}"
     return parse_size(str(value))
+
+
+def _file_of(value: object) -> Path | None:
+    """The file that a preset or a synthesizer is read from, if it is given by a name."""
+    from audioreactive.presets import preset_path
+
+    return preset_path(str(value)) if isinstance(value, str | Path) else None
 
 
 def _synthesizer(value: Synthesizer | Path | str | None) -> Synthesizer | None:

@@ -26,6 +26,7 @@ SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
 )
 VIDEO_DEMUXERS: Final = "matroska,mov"
+CHUNK_DEMUXERS: Final = "concat,matroska,mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
 MOST_MEMORY: Final = 8 << 30
 """Bytes of address space of an ffmpeg that reads a stranger's file: twice what 8K video takes."""
@@ -100,6 +101,14 @@ def encoders() -> frozenset[str]:
 def file_url(path: Path) -> str:
     """The path as ffmpeg takes it, whatever characters it has."""
     return f"file:{path.absolute()}"
+
+
+def in_folder(name: str) -> list[str]:
+    """Input arguments for a chunk, or a list of them, in the folder in which ffmpeg runs.
+
+    It may have come with a stranger's archive: a playlist with the name of a chunk could open other files.
+    """
+    return ["-protocol_whitelist", "file", "-format_whitelist", CHUNK_DEMUXERS, "-i", name]
 
 
 def stranger(path: Path, demuxers: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
-from audioreactive.files import is_web_address
+from audioreactive.files import is_web_address, open_regular, write_aside
 from audioreactive.patches.schema import LatentPatch, NoisePatch, Palette, Part, Patch, check_keys
 from audioreactive.patches.sections import MOST_SECTIONS, Section, changes_between, check_sections, section_patches
 
@@ -151,6 +151,14 @@ def shipped_presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
+def preset_path(name: str | None) -> Path | None:
+    """The file or folder in which the preset of this name would be looked for; None without a name."""
+    if name is None:
+        return None
+    shipped = shipped_presets()
+    return shipped[name] if name in shipped and not Path(name).is_file() else Path(name)
+
+
 def load_preset(name: str) -> Preset:
     """The preset of this name: one that ships, a TOML file, or the one inside a video or a folder of frames.
 
@@ -158,10 +166,8 @@ def load_preset(name: str) -> Preset:
         PresetError: there is no such preset, or it does not hold what a preset holds.
     """
     shipped = shipped_presets()
-    path = Path(name)
     try:
-        if name in shipped and not path.is_file():
-            path = shipped[name]
+        path = preset_path(name) or Path(name)
         there = path.exists()
         strange = there and not path.is_file() and not path.is_dir()
     except OSError as error:
@@ -190,7 +196,7 @@ def _preset_text(path: Path) -> str:
             raise PresetError(f"{str(path)!r} carries no preset; videos rendered by this program do, and .toml files")
         return text
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(LARGEST_PRESET + 1)
         if len(content) > LARGEST_PRESET:
             raise PresetError(f"{str(path)!r} has {path.stat().st_size} bytes; a preset has at most {LARGEST_PRESET}")
@@ -338,10 +344,8 @@ def _on_one_line(array: re.Match[str]) -> str:
 
 def save_preset(preset: Preset, path: Path) -> None:
     """Write the preset as a TOML file, aside first, then renamed."""
-    from audioreactive.files import write_aside
-
     with write_aside(path) as partial:
-        partial.write_text(preset_text(preset), "utf-8")
+        partial.write_bytes(preset_text(preset).encode())
 
 
 def override(preset: Preset, expressions: Iterable[str]) -> Preset:

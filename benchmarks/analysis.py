@@ -110,7 +110,7 @@ def measure(what: str, minutes: float, code: str, arguments: list[str], environm
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         check=True,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, **environment},
     )
     seconds = time.perf_counter() - started

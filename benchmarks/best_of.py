@@ -124,7 +124,7 @@ def main() -> None:
         better = sum(row["rendered"] > row["median_rendered"] for row in rows)
         print(f"better than the median on {better} of {len(rows)} songs")
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("--again", type=Path, help="print and draw what --json wrote, and measure nothing")
     options = parser.parse_args()
     if options.again:
-        report(json.loads(options.again.read_text()), options.figures)
+        report(json.loads(options.again.read_text("utf-8")), options.figures)
         return
     count, sweeps, songs = (500, 100, 1000) if options.full else (options.snippets, options.sweeps, options.songs)
     with tempfile.TemporaryDirectory() as folder:
@@ -336,12 +336,12 @@ def main() -> None:
         tasks = [(i, music[i % len(music)], model, sweeps, groups) for i in range(first, first + count)]
         found: list[dict[str, Any]] = []
         if options.only and options.json and options.json.exists():
-            found = [row for row in json.loads(options.json.read_text()) if row.get("group") != options.only]
+            found = [row for row in json.loads(options.json.read_text("utf-8")) if row.get("group") != options.only]
         with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
             for rows_of_snippet in pool.map(snippet, tasks):
                 found += rows_of_snippet
                 if options.json:
-                    options.json.write_text(json.dumps(found, indent=1) + "\n")
+                    options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print(f"{count} snippets of {SECONDS} s from {len(music)} songs, medians\n")
     report(found, options.figures)
 

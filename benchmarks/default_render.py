@@ -49,7 +49,9 @@ start = time.perf_counter()
 builtin_generator()
 print(time.perf_counter() - start)
 """
-    return float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
+    return float(
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, encoding="utf-8").stdout
+    )
 
 
 def main() -> None:
@@ -75,12 +77,14 @@ def main() -> None:
     if options.json:
         facts = {"cores": os.cpu_count(), "device": options.device, "rounds": options.rounds}
         if options.json.exists():  # sizes that were measured before
-            earlier = json.loads(options.json.read_text())
+            earlier = json.loads(options.json.read_text("utf-8"))
             measured = {row["size"] for row in rows}
             if {name: earlier.get(name) for name in facts} == facts:
                 rows += [row for row in earlier["rows"] if row["size"] not in measured]
         rows.sort(key=lambda row: str(row["size"]))
-        options.json.write_text(json.dumps(facts | {"rows": rows, "loading_s": round(loading, 3)}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps(facts | {"rows": rows, "loading_s": round(loading, 3)}, indent=2) + "\n", "utf-8"
+        )
 
 
 if __name__ == "__main__":

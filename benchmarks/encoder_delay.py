@@ -88,7 +88,7 @@ def main() -> None:
             rows[preset] = row
             print(f"{preset:>10}  " + "  ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

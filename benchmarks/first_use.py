@@ -37,7 +37,7 @@ def seconds_of_use(device: str, cache: str) -> float:
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"XDG_CACHE_HOME": cache, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", PROCESS, device]
-    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
     seconds, usable, reason = json.loads(output.splitlines()[-1])
     if not usable:
         raise SystemExit(f"the kernels cannot be used: {reason}")
@@ -69,7 +69,7 @@ def main() -> None:
             "later_use_s": statistics.median(later),
             "target_s": target,
         }
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def main() -> None:
         cores = len(os.sched_getaffinity(0))
         rounded = [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows]
         options.json.write_text(
-            json.dumps({"cores": cores, "load_opencv_s": round(load, 3), "rows": rounded}, indent=2) + "\n"
+            json.dumps({"cores": cores, "load_opencv_s": round(load, 3), "rows": rounded}, indent=2) + "\n", "utf-8"
         )
 
 

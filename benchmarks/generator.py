@@ -221,7 +221,7 @@ class Worker:
 
     def __init__(self, *arguments: object) -> None:
         command = [sys.executable, __file__, "--work", *map(str, arguments)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
     def paint(self, batch: int, path: Path) -> bool:
         """Paint into a file; whether memory suffices."""
@@ -355,14 +355,14 @@ def main() -> None:
     if options.json:
         facts = {"machine": machine, "gpu": gpu, "torch": torch.__version__, "threads": options.threads}
         kept = kept_rows(options.json, facts, rows)
-        options.json.write_text(json.dumps(facts | {"rows": [*kept, *map(asdict, rows)]}, indent=1) + "\n")
+        options.json.write_text(json.dumps(facts | {"rows": [*kept, *map(asdict, rows)]}, indent=1) + "\n", "utf-8")
 
 
 def kept_rows(path: Path, facts: dict[str, object], rows: list[Row]) -> list[dict[str, object]]:
     """Rows of an earlier run on the same machine that this one did not measure."""
     if not path.exists():
         return []
-    earlier = json.loads(path.read_text())
+    earlier = json.loads(path.read_text("utf-8"))
     if {name: earlier.get(name) for name in facts} != facts:
         return []
     own = {(row.device, row.resolution, row.batch) for row in rows}

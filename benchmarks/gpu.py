@@ -76,7 +76,13 @@ def run(*command: object, seconds: float, **environment: str) -> str:
     # This checkout's packages, wherever the command runs.
     settings = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"} | environment
     process = subprocess.Popen(
-        words, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        words,
+        cwd=ROOT,
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     lines = []
     deadline = time.monotonic() + seconds
@@ -98,7 +104,7 @@ def build(plan: Plan) -> Result:
     path = plan.folder / "first_use.json"
     run(sys.executable, HERE / "first_use.py", "--device", plan.device, "--rounds", 1, "--json", path, seconds=300)
     run(sys.executable, "-m", "audioreactive", "doctor", seconds=300)
-    found: Result = json.loads(path.read_text())
+    found: Result = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -122,7 +128,7 @@ def layers(plan: Plan) -> Result:
         dtype = "float16" if plan.device == "cuda" else "float32"
         options = ["--resolution", resolution, "--device", plan.device, "--dtype", dtype, "--json", path]
         run(sys.executable, HERE / "layers.py", *options, "--batch", 2 if plan.tiny else 8, seconds=600)
-        found[str(resolution)] = json.loads(path.read_text())
+        found[str(resolution)] = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -133,7 +139,7 @@ def generator(plan: Plan) -> Result:
     options = ["--devices", plan.device, "--resolutions", sizes, "--batches", plan.batches, "--json", path]
     rounds = 1 if plan.tiny else 3
     run(sys.executable, HERE / "generator.py", *options, "--rounds", rounds, seconds=1800)
-    found: Result = json.loads(path.read_text())
+    found: Result = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -159,7 +165,7 @@ def _pipeline(plan: Plan, *options: object) -> Result:
         sys.executable, HERE / "pipeline.py", "--device", plan.device, *plan.video, *options, "--json", path,
         seconds=900,
     )  # fmt: skip
-    found: Result = json.loads(path.read_text())
+    found: Result = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -168,7 +174,7 @@ def default(plan: Plan) -> Result:
     path = plan.folder / "default.json"
     short = ["--rounds", 1, "--seconds", 1] if plan.tiny else []
     run(sys.executable, HERE / "default_render.py", "--device", plan.device, *short, "--json", path, seconds=900)
-    found: Result = json.loads(path.read_text())
+    found: Result = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -177,7 +183,7 @@ def training(plan: Plan) -> Result:
     path = plan.folder / "training.json"
     which = ["--plan", "toy" if plan.tiny else "gpu", "--device", plan.device]
     run(sys.executable, HERE / "training_time.py", *which, "--json", path, seconds=900)
-    found: Result = json.loads(path.read_text())
+    found: Result = json.loads(path.read_text("utf-8"))
     return found
 
 
@@ -227,7 +233,7 @@ def goals(found: dict[str, Any]) -> list[Goal]:
 def facts(device: str) -> Result:
     """What it ran on."""
     nvcc = shutil.which("nvcc")
-    version = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout if nvcc else "none\n"
+    version = subprocess.run([nvcc, "--version"], capture_output=True, encoding="utf-8").stdout if nvcc else "none\n"
     return {
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "cpu": platform.processor() or platform.machine(),
@@ -255,7 +261,7 @@ def main() -> int:
     name = re.sub(r"\W+", "_", str(found["gpu"] or "cpu").lower())
     path = options.json or HERE / "results" / f"gpu_{name}.json"
     if path.exists():
-        earlier = json.loads(path.read_text())
+        earlier = json.loads(path.read_text("utf-8"))
         if {fact: earlier.get(fact) for fact in found} == found:
             found |= {step: earlier[step] for step in STEPS if step in earlier}
     failed = []
@@ -270,7 +276,7 @@ def main() -> int:
                 failed.append(step)
             seen = goals(found)
             found["goals"] = [asdict(goal) for goal in seen]
-            path.write_text(json.dumps(found, indent=1) + "\n")  # what is known so far, whatever comes
+            path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")  # what is known so far, whatever comes
     for goal in seen:
         print(f"{'met' if goal.met else 'NOT MET':<9}{goal.goal}: {goal.found:.3g}")
     print(f"{path}: {', '.join(failed)} failed" if failed else f"{path}: all steps ended well")

@@ -87,7 +87,7 @@ class Trial:
 
     def whole(self, workers: int = 0) -> str:
         """Render to the end; what was said."""
-        done = subprocess.run(self._words(workers), capture_output=True, text=True)
+        done = subprocess.run(self._words(workers), capture_output=True, encoding="utf-8")
         if done.returncode:
             sys.exit(f"the render failed: {done.stderr}")
         return done.stderr
@@ -210,7 +210,7 @@ def main() -> None:
     print(f"{good} of {options.times} ended with the same frames and nothing left behind; {too_late} came too late")
     if options.json:
         told = {"times": options.times, "good": good, "too_late": too_late, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(told, indent=1) + "\n")
+        options.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     sys.exit(good < options.times)
 
 

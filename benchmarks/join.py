@@ -97,7 +97,7 @@ def main() -> None:
             worker.join()
             print(", ".join(f"{key} {value:.1f}" for key, value in rows[-1].items()), flush=True)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

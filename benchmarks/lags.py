@@ -180,7 +180,7 @@ def main() -> None:
     for name in ("other songs", "random pictures"):
         print(f"\n{name}: {facts[name]}")
     if options.json:
-        options.json.write_text(json.dumps(facts, indent=2) + "\n")
+        options.json.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -213,7 +213,7 @@ def main() -> None:
     if options.json:
         facts = {"resolution": options.resolution, "batch": options.batch, "dtype": options.dtype}
         tables = {"rows": [asdict(row) for row in rows], "suspects": [asdict(suspect) for suspect in worth]}
-        options.json.write_text(json.dumps(facts | tables, indent=1) + "\n")
+        options.json.write_text(json.dumps(facts | tables, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

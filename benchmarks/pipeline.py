@@ -112,7 +112,7 @@ def main() -> None:
         print(f"{'the same, awake':28} {shares['time_of_workers_awake']:8.3f}")
     if options.json:
         facts = {**vars(options), "json": None, "cores": available_cores(), "video_encoder": kind.video_encoder}
-        options.json.write_text(json.dumps({**facts, "rates": rates, **shares}, indent=1) + "\n")
+        options.json.write_text(json.dumps({**facts, "rates": rates, **shares}, indent=1) + "\n", "utf-8")
 
 
 def _workers(count: int) -> str:

@@ -117,7 +117,7 @@ def main() -> None:
     print(f"{'not the generator':36} {100 * float(np.median(shares)):8.1f} %   (rounds: {each})")
     if options.json:
         result = {"render_s": total, "generator_s": alone, "share": float(np.median(shares)), "parts_s": parts}
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        options.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

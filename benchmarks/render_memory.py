@@ -70,7 +70,7 @@ def peak_of_render(song: Path, model: Path, folder: Path) -> tuple[int, float]:
         [sys.executable, "-c", CHILD, *arguments, "--overwrite"],
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     return int(child.stdout.split()[-1]) * 1024, time.perf_counter() - start
@@ -106,7 +106,7 @@ def main() -> None:
     ratio = (long["peak"] - (long["features"] - short["features"])) / short["peak"]
     print(f"the longer one, its features and latents aside, takes {ratio:.2f} times the memory of the shorter one")
     if options.json:
-        options.json.write_text(json.dumps({"rows": rows, "ratio": ratio}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"rows": rows, "ratio": ratio}, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

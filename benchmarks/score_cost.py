@@ -53,9 +53,9 @@ def resident(pid: int) -> int:
     """Bytes of a process and of all that it started, which are there at this moment."""
     total = 0
     try:
-        total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        total = int(Path(f"/proc/{pid}/statm").read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         for task in Path(f"/proc/{pid}/task").iterdir():
-            total += sum(resident(int(child)) for child in (task / "children").read_text().split())
+            total += sum(resident(int(child)) for child in (task / "children").read_text("utf-8").split())
     except (OSError, IndexError):  # it has just ended
         pass
     return total
@@ -101,7 +101,7 @@ def main() -> None:
         rows.append(row | {"peak_mb": together, "alone_mb": alone, "features_mb": features})
         print(f"{minutes:7g} {wall:7.1f} {together:8.0f} {alone:9.0f} {features:12.0f}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def main() -> None:
                     )
                     print(f"{song.suffix:5} {minute:6} {fps!s:>12} {len(found):7} {worst:6} {mean:6.2f}")
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class Bench:
         self.music: Path = options.music
         self.model: Path | None = options.model
         self.file = self.folder / ("full.json" if options.full else "results.json")
-        self.results: dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        self.results: dict[str, Any] = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {}
 
     @cached_property
     def songs(self) -> tuple[tuple[Song, ...], tuple[Song, ...]]:

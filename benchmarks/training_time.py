@@ -85,7 +85,7 @@ def main() -> None:
     print(f"{hours:.1f} hours in all")
     if options.json:
         facts = {"plan": options.plan, "device": options.device, "steps": options.steps, "hours": hours}
-        options.json.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        options.json.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

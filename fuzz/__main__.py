@@ -81,7 +81,7 @@ def main() -> int:
     rows = [fuzz(name, options, seconds / len(names)) for name in names]
     print(table(rows))
     if options.json is not None:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
     return 1 if any(row.findings for row in rows) else 0
 
 
@@ -135,7 +135,7 @@ def _work(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             code = "no end"
-    told = json.loads(report.read_text()) if report.exists() else None
+    told = json.loads(report.read_text("utf-8")) if report.exists() else None
     if code == 0:
         return told, {}
     words = (folder / "log").read_bytes()[-2000:].decode(errors="replace")

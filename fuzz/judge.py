@@ -92,7 +92,7 @@ class Guard:
             path, _, flags = arguments  # a temporary file without a name is opened by the name of its folder
             found = bool(flags & _WRITES) and path != self._temporary and self._is_outside(path)
         elif event in _CHANGES:
-            found = self._is_outside(arguments[0])
+            found = self._is_outside(*_changed(event, arguments))
         elif event == "subprocess.Popen":
             found = str(arguments[0]) not in self._programs
         elif event == "os.kill":  # a program that was allowed is ended when nobody reads on
@@ -101,11 +101,30 @@ class Guard:
             found = event.startswith(_NEVER)
         return found and not _is_import()
 
-    def _is_outside(self, path: object) -> bool:
+    def _is_outside(self, path: object, folder: object = None) -> bool:
+        """Whether a name, as seen from a folder that is open under this number, is none of the scratch folder's."""
         if isinstance(path, int) or path is None:  # already open
             return False
-        name = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100  # no more than text
+        name = os.fsdecode(path)  # type: ignore[arg-type]
+        if isinstance(folder, int) and folder >= 0 and not os.path.isabs(name):  # noqa: PTH117
+            name = f"{_open_folder(folder)}/{name}"
+        name = os.path.abspath(name)  # noqa: PTH100  # no more than text
         return not name.startswith((f"{self._scratch}{os.sep}", f"{self._temporary}{os.sep}tmp", "/dev/null"))
+
+
+def _changed(event: str, arguments: tuple[Any, ...]) -> tuple[object, object]:
+    """(name, number of the open folder that it is in) of what an event changes."""
+    place = 1 if event in ("os.symlink", "os.link") else 0  # the link, not what it points to
+    folder = {"os.remove": 1, "os.rmdir": 1, "shutil.rmtree": 1, "os.mkdir": 2, "os.rename": 2, "os.chmod": 2,
+              "os.symlink": 2, "os.link": 3}.get(event)  # fmt: skip
+    return arguments[place], None if folder is None or folder >= len(arguments) else arguments[folder]
+
+
+def _open_folder(number: int) -> str:
+    try:
+        return str(Path(f"/proc/self/fd/{number}").readlink())
+    except OSError:
+        return "/"
 
 
 def _is_child(process: int) -> bool:
@@ -137,7 +156,7 @@ def judge(target: Target, data: bytes, scratch: Path) -> Verdict:
     before, start = _held_memory(), _processor_time()
     kind, detail = "result", ""
     try:
-        with _guard.watching(scratch, target.programs()):
+        with _guard.watching(scratch, target.programs()) if target.is_guarded else contextlib.nullcontext():
             target.read(data, scratch)
     except (AudioReactiveError, StyleGANError) as error:
         kind, detail = "refusal", str(error)
@@ -177,13 +196,13 @@ def _held_memory() -> float:
     """Megabytes that the process holds; its record of the largest begins anew, where the system can (Linux)."""
     if not _PROC.exists():
         return _largest_memory()
-    (_PROC / "clear_refs").write_text("5")
-    return int((_PROC / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    (_PROC / "clear_refs").write_text("5", "utf-8")
+    return int((_PROC / "statm").read_text("utf-8").split()[1]) * resource.getpagesize() / 2**20
 
 
 def _largest_memory() -> float:
     """Megabytes that the process held at most since then."""
     if not _PROC.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    status = (_PROC / "status").read_text()
+    status = (_PROC / "status").read_text("utf-8")
     return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

@@ -26,6 +26,8 @@ from safetensors.torch import save
 
 from audioreactive.features.names import FEATURES, SEGMENTABLE, SOURCES
 from fuzz import seeds
+from fuzz.arguments import mutate_arguments
+from fuzz.folders import mutate_folder
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.containers import NVIDIA_NAMES
 from stylegan_ops.records import PLAIN_NAMES, TENSOR_NAMES
@@ -422,4 +424,6 @@ MUTATORS: Final[dict[str, Mutator]] = {
     "audio": mutate_media,
     "videos": mutate_media,
     "metadata": mutate_metadata,
+    "folders": mutate_folder,
+    "arguments": mutate_arguments,
 }

@@ -25,6 +25,8 @@ from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo
 from audioreactive.presets import MadeWith, RenderDefaults, preset_of, preset_text, shipped_presets
 from audioreactive.video import VideoSettings, VideoWriter
+from fuzz import arguments as fuzz_arguments
+from fuzz import folders as fuzz_folders
 from fuzz.targets import CORPUS
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
@@ -219,15 +221,15 @@ def presets(folder: Path) -> None:
         ("hippo", Hippo(kind="hippo", name="it", coefficients=8, steps=1, weights={"onsets": 10.0})),
         ("trained", trained),
     ):
-        (folder / f"{name}.toml").write_text(preset_text(preset_of(draw_around(synthesizer, 1), render=RATE)))
-    (folder / "least.toml").write_text(LEAST)
+        (folder / f"{name}.toml").write_text(preset_text(preset_of(draw_around(synthesizer, 1), render=RATE)), "utf-8")
+    (folder / "least.toml").write_text(LEAST, "utf-8")
     for name, path in shipped_presets().items():
         if path.stat().st_size < 4096:
             (folder / f"{name}.toml").write_bytes(path.read_bytes())
     drawn = (preset_of(random_patch(seed), made_with=MadeWith(seed=seed), render=RATE) for seed in range(1000))
     texts = (text for text in map(preset_text, drawn) if len(text) < 4096)
     for number, text in enumerate(islice(texts, 3)):
-        (folder / f"drawn{number}.toml").write_text(text)
+        (folder / f"drawn{number}.toml").write_text(text, "utf-8")
 
 
 def audio(folder: Path) -> None:
@@ -276,9 +278,21 @@ def metadata(folder: Path) -> None:
     )
 
 
+def folders(folder: Path) -> None:
+    """Work folders as renders leave them, and with what archives may hold."""
+    for name, data in fuzz_folders.seeds().items():
+        (folder / name).write_bytes(data)
+
+
+def arguments(folder: Path) -> None:
+    """Calls that people make."""
+    for name, data in fuzz_arguments.seeds().items():
+        (folder / name).write_bytes(data)
+
+
 def main() -> None:
     """Write the corpus anew."""
-    for make in (presets, models, synthesizers, audio, videos, metadata):
+    for make in (presets, models, synthesizers, audio, videos, metadata, folders, arguments):
         with tempfile.TemporaryDirectory() as made:
             make(Path(made))
             shutil.rmtree(CORPUS / make.__name__, ignore_errors=True)

@@ -25,6 +25,8 @@ from audioreactive.patches.motion import motion
 from audioreactive.patches.schema import Hippo
 from audioreactive.presets import Preset, load_preset, parse_preset, preset_text
 from audioreactive.video import frame_times, probe, read_preset, tags
+from fuzz.arguments import read_arguments
+from fuzz.folders import read_folder
 from stylegan_ops.checkpoint import inspect_checkpoint, read_checkpoint
 from stylegan_ops.generator import Generator
 
@@ -53,6 +55,8 @@ class Target:
     longest: int
     """Bytes of the longest input that is tried."""
     uses_ffmpeg: bool = False
+    is_guarded: bool = True
+    """Whether writing outside of its folder is a finding; False where inputs choose what is written."""
 
     def programs(self) -> frozenset[str]:
         """Those that it may run."""
@@ -80,8 +84,9 @@ def _move(preset: Preset) -> None:
     """What is accepted must give numbers, whatever is in it."""
     features = _features(preset.feature_names())
     moving = motion(preset.patch, features, _synthesize)
-    tables = [*moving.tables().values(), *(loop.phase for loop in moving.noise.loops)]
-    if not all(np.isfinite(table).all() for table in tables):
+    finite = [bool(np.isfinite(table).all()) for table in moving.tables().values()]
+    finite += [bool(np.isfinite(loop.phase).all()) for loop in moving.noise.loops]
+    if not all(finite):
         raise AssertionError("the motion leaves the numbers")
 
 
@@ -168,6 +173,8 @@ TARGETS: Final = {
         Target("audio", _audio, seconds=20, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("videos", _videos, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("metadata", _metadata, seconds=2, megabytes=200, longest=4096),
+        Target("folders", read_folder, seconds=2, megabytes=200, longest=16_384),
+        Target("arguments", read_arguments, seconds=5, megabytes=200, longest=4096, is_guarded=False),
     )
 }
 """Times, of the processor, catch what grows with the square of its input. What waits is ended by libFuzzer's alarm."""

@@ -72,7 +72,7 @@ class Session:
             "worst_megabytes": self.worst_megabytes, "findings": self.findings,
         }  # fmt: skip
         aside = self.options.report.with_suffix(".part")
-        aside.write_text(json.dumps(told))
+        aside.write_text(json.dumps(told), "utf-8")
         aside.replace(self.options.report)
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     # The first reading of each kind imports what it needs; that is no deed of the input's.
     for seed in session.target.corpus():
         _warm_up(session, seed.read_bytes())
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_text("utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ADDRESS_SPACE, size + ADDRESS_SPACE))
     session.started = time.monotonic()
 

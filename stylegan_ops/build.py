@@ -4,15 +4,20 @@ There are two libraries, one for the CPU and one for NVIDIA GPUs; a machine buil
 holds what went into it (sources, flags, compiler, chip) and the checksum of what came out. It is made
 in a private folder and renamed into place: an interrupted build leaves nothing that anyone would load, two processes
 at once both succeed, and there is no lock to be left behind. A file that does not match its checksum is made anew.
+
+A library is code: one is loaded only from a folder that belongs to this user and that nobody else can write to. Where
+the cache is none, libraries are built for the process alone.
 """
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
 import platform
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -42,6 +47,9 @@ BUILD_SECONDS = 120
 
 CUDA_BUILD_SECONDS = 60
 """Six seconds of one core are usual, for one kind of GPU."""
+
+LARGEST_LIBRARY = 1 << 28
+"""Bytes of a library that is read; ours have less than a thousandth of it."""
 
 ABANDONED_SECONDS = 3600
 """Private folders older than this belong to builds that were killed."""
@@ -103,7 +111,8 @@ def _library(recipe: Recipe) -> tuple[Path, str]:
     key = _key(recipe)
     cache = cache_folder()
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(cache)
         found = _cached(cache, f"{recipe.name}-{key}")
         if found is not None:
             return found, f"from {cache}"
@@ -135,26 +144,55 @@ def chip() -> str:
     facts = [platform.machine(), platform.processor()]
     with contextlib.suppress(OSError):
         wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").split("\n\n")[0].splitlines()
         facts += [line for line in lines if line.startswith(wanted)]
     return "\n".join(facts)
 
 
 def _key(recipe: Recipe) -> str:
     digest = hashlib.sha256()
-    texts = (text for path in [*sorted(SOURCES.glob("*.h")), *recipe.sources] for text in (path.name, path.read_text()))
-    for part in [_version(recipe.compiler), *recipe.flags, recipe.chip, *texts]:
-        digest.update(part.encode() + b"\0")
+    for part in [_version(recipe.compiler), *recipe.flags, recipe.chip]:
+        digest.update(os.fsencode(part) + b"\0")
+    for path in [*sorted(SOURCES.glob("*.h")), *recipe.sources]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:32]
 
 
 def _cached(cache: Path, prefix: str) -> Path | None:
     """A library whose content is what its name says."""
     for path in sorted(cache.glob(f"{prefix}-*.so")):
-        if hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.stem.rpartition("-")[2]):
-            return path
-        path.unlink(missing_ok=True)
+        if (content := _content(path)) is not None:
+            if hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
+                return path
+            path.unlink(missing_ok=True)
     return None
+
+
+def _content(path: Path) -> bytes | None:
+    """A library of this user's, from a file with no other name; None where it is a link, a pipe, a folder."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size <= LARGEST_LIBRARY
+            return file.read() if plain and _is_ours(status) else None
+    except OSError:
+        return None
+
+
+def _make_private(cache: Path) -> None:
+    """See that nobody else can write to the cache. Raises PermissionError where somebody can."""
+    status = cache.stat()
+    if not _is_ours(status):
+        raise PermissionError(errno.EPERM, "it belongs to another user")
+    if os.name == "posix" and status.st_mode & 0o022:
+        cache.chmod(0o700)
+        if cache.stat().st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "others can write to it")
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
 
 
 def _sweep(cache: Path) -> None:
@@ -257,7 +295,7 @@ def _build(folder: Path, recipe: Recipe) -> Path:
         *(f"build {name}: compile {_escaped(source)}" for name, source in zip(objects, recipe.sources, strict=True)),
         f"build kernels.so: link {' '.join(objects)}",
     ]
-    (folder / "build.ninja").write_text("\n".join(lines) + "\n")
+    (folder / "build.ninja").write_bytes(os.fsencode("\n".join(lines) + "\n"))
     _run([_ninja(), "-C", str(folder)], recipe.seconds)
     return folder / "kernels.so"
 
@@ -279,7 +317,7 @@ def _run(command: Sequence[str], seconds: float) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             start_new_session=True,
         )

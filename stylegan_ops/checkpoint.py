@@ -106,7 +106,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
     metadata = {METADATA_KEY: json.dumps(described)}  # one key: safetensors writes several in any order
     state = {name: tensor.to(dtype).contiguous() for name, tensor in checkpoint.state.items()}
     try:
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
         os.close(handle)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}; choose another folder") from error

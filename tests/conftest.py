@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support import make_features
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 # Programs in the background are started deaf to interrupts; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A busy machine takes its time for an example.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -129,4 +129,4 @@ def parent_of_a_worker(pipe) -> None:
 
 def _idle_worker() -> None:
     threading.Thread(target=workers._end_with_parent, daemon=True).start()
-    time.sleep(60)
+    time.sleep(600)

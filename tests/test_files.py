@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import stat
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from audioreactive.files import write_aside
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from audioreactive import files
+from audioreactive.errors import OutputError
+from audioreactive.files import (
+    PrivateFolder,
+    check_name,
+    create,
+    open_regular,
+    read_regular,
+    shortened,
+    write_aside,
+    write_new,
+)
 
 
 @pytest.mark.parametrize("stem", ["a" * 250, "ü" * 120, "🎵" * 62], ids=["ascii", "two bytes", "four bytes"])
@@ -45,3 +55,140 @@ def test_a_body_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         partial.write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [path] and path.read_text() == "old"
+
+
+# --- special files, links, folders of others -------------------------------------------------------------------------
+
+
+KINDS = {
+    "a pipe": os.mkfifo,
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+    "a folder": lambda path: path.mkdir(),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("follow", [True, False])
+def test_what_is_no_file_is_never_waited_for(tmp_path: Path, kind: str, follow: bool) -> None:
+    path = tmp_path / "x"
+    KINDS[kind](path)
+    with pytest.raises(OSError):
+        open_regular(path, follow=follow)
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path: Path, monkeypatch) -> None:
+    path, opened = tmp_path / "x", os.open
+    path.write_text("file")
+
+    def swapped(name, flags, *more):
+        path.unlink()
+        os.mkfifo(path)
+        return opened(name, flags, *more)
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(OSError, match="it is a pipe"):
+        open_regular(path)
+
+
+def test_what_is_read_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"12345")
+    assert read_regular(path, 5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_regular(path, 4)
+    os.truncate(path, 1 << 40)
+    tracemalloc.start()
+    with pytest.raises(OSError, match="more than"):
+        read_regular(path, 1 << 20)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert read_regular(Path("/proc/self/status"), 1 << 16), "a file whose size the system does not tell"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_a_file_is_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.toml"
+    KINDS[kind](path)
+    with pytest.raises((OutputError, OSError)):
+        check_name(path, (".toml",), overwrite=True)
+    assert os.path.lexists(path)
+
+
+def test_a_link_that_leads_nowhere_has_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.symlink_to("gone")
+    with pytest.raises(OutputError, match="exists"):
+        check_name(path, (".toml",), overwrite=False)
+    check_name(path, (".toml",), overwrite=True)
+    with write_aside(path) as partial:
+        partial.write_text("whole")
+    assert not path.is_symlink() and not (tmp_path / "gone").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_early() -> None:
+    with pytest.raises(OutputError, match="not writable"):
+        check_name(Path("/proc/x.toml"), (".toml",), overwrite=False)
+    with pytest.raises(OutputError, match="cannot be written"), write_aside(Path("/proc/x.toml")) as partial:
+        partial.write_text("x")
+
+
+@pytest.mark.parametrize("tiny_disk", [40], indirect=True)
+def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(tiny_disk: Path) -> None:
+    path = tiny_disk / "x.json"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="No space left on device"), write_aside(path) as partial:
+        partial.write_bytes(bytes(100_000))
+    assert path.read_text() == "old" and list(tiny_disk.iterdir()) == [path]
+
+
+def test_new_files_are_not_written_through_links(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    for number, make in enumerate((lambda p: p.symlink_to("letter"), lambda p: os.link(tmp_path / "letter", p))):
+        path = tmp_path / f"x{number}"
+        make(path)
+        with pytest.raises(FileExistsError):
+            create(path)
+        write_new(path, b"mine")
+        assert path.read_text() == "mine" and not path.is_symlink()
+    (tmp_path / "nowhere").symlink_to("made")
+    with pytest.raises(FileExistsError):
+        create(tmp_path / "nowhere")
+    assert (tmp_path / "letter").read_text() == "dear" and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("a" * 300, 64), ("ü" * 120, 200), ("🎵" * 90, 201), (os.fsdecode(b"\xff" * 99), 63), ("", 5)],
+)
+def test_shortened_names_are_beginnings_of_whole_letters(name: str, most: int) -> None:
+    short = shortened(name, most)
+    assert (name.startswith(short) and most - 4 < len(os.fsencode(short)) <= most) or short == name == ""
+    assert os.fsdecode(os.fsencode(short)) == short
+
+
+def test_systems_without_owners_or_descriptors_can_do_it_too(tmp_path: Path, monkeypatch) -> None:
+    """Windows has neither `geteuid` nor `O_NOFOLLOW`, `O_NONBLOCK` and `O_DIRECTORY`."""
+    for name in ("geteuid", "O_DIRECTORY"):
+        monkeypatch.delattr(os, name)
+    for name in ("_NO_FOLLOW", "_NO_WAIT"):
+        monkeypatch.setattr(files, name, 0)
+    folder = PrivateFolder(tmp_path / "work")
+    folder.check()
+    (tmp_path / "work").rmdir()
+    (tmp_path / "work").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="another folder"):
+        folder.check()
+    with pytest.raises(OSError, match="it is a link"):
+        PrivateFolder(tmp_path / "work")
+    folder.close()
+    write_new(tmp_path / "x", b"1")
+    assert read_regular(tmp_path / "x", 1) == b"1"
+
+
+def test_disks_that_give_all_files_one_owner_are_worked_on(tmp_path: Path, monkeypatch) -> None:
+    """Of networks and containers: what we make belongs to somebody else, too."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    PrivateFolder(tmp_path / "work").close()

@@ -275,7 +275,9 @@ def media(draw: st.DrawFn, first: int = 0) -> Medium:
     return Medium(samples, shown, keys, groups, delay=draw(st.sampled_from([10, 20])), gap=draw(st.integers(0, 2)))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(pieces=st.lists(media(), min_size=1, max_size=5), heard=media(), with_sound=st.booleans())
 def test_samples_keep_their_bytes_times_and_keys(
     tmp_path: Path, pieces: list[Medium], heard: Medium, with_sound: bool
@@ -380,7 +382,9 @@ def test_a_first_piece_without_one_of_its_boxes_is_told(tmp_path: Path, kind: by
     assert not (tmp_path / "made.mp4").exists()
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255), cut=st.booleans())
 def test_damage_is_told_and_nothing_else_happens(tmp_path: Path, place: int, value: int, cut: bool) -> None:
     whole = PIECE.write(tmp_path / "whole.mp4")

@@ -65,7 +65,7 @@ def train(plan_name: str, folder: Path, device: str, every: float, seconds: floa
                 values = [value for value in values if not math.isnan(value)]
                 if values:
                     row[name] = round(sum(values) / len(values), 5)
-            with (folder / "log.jsonl").open("a") as log:
+            with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
             click.echo(json.dumps(row))
             recent, since = [], time.monotonic()
@@ -108,7 +108,7 @@ def measure(model: Path, truncation: float, count: int, json_path: Path | None) 
     text = json.dumps(figures, indent=2)
     click.echo(text)
     if json_path:
-        json_path.write_text(text + "\n")
+        json_path.write_text(text + "\n", "utf-8")
 
 
 @main.command("card")
@@ -124,7 +124,7 @@ def write_card(model: Path, figures: Path, limits: Path, plan_name: str, output:
     plan = plans()[plan_name]
     text = card(
         inspect_checkpoint(model),
-        json.loads(figures.read_text()),
+        json.loads(figures.read_text("utf-8")),
         plan=plan_name,
         pictures=plan.pictures,
         seed=plan.seed,

@@ -37,7 +37,9 @@ def _library() -> ctypes.CDLL | None:
     key = hashlib.sha256(_SOURCE.read_bytes() + " ".join(_FLAGS).encode()).hexdigest()[:16]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"fused-{key}.so"
-        built = subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(path)], capture_output=True, text=True)
+        built = subprocess.run(
+            [compiler, *_FLAGS, str(_SOURCE), "-o", str(path)], capture_output=True, encoding="utf-8"
+        )
         if built.returncode:
             _log.warning(
                 "the training kernels did not compile; training runs at about half the speed: %s", built.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -87,13 +88,13 @@ def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress:
     Raises:
         VideoError: the output cannot be written; another render is at it, or has begun it otherwise.
     """
-    check_output(film.output, overwrite)
+    check_output(film.output, overwrite, inputs=(film.song,))
     taken: NameTaken | None = None
     try:
         with WorkFolder(film.output, film.job, fresh=fresh) as work:
             video = _finish(film, crew, work, progress=progress)
             try:
-                publish(video, film.output.absolute(), overwrite=overwrite)
+                publish(video, film.output.absolute(), overwrite=overwrite, inputs=(film.song,))
             except NameTaken as error:  # it is whole, under another name: nothing is to be kept
                 taken = error
     except OSError as error:
@@ -106,7 +107,7 @@ def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress:
 def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> Path:
     """The whole video, in the work folder."""
     suffix = film.encoding.suffix
-    made = work.finished(film.chunks, suffix)
+    made = work.finished(film.chunks, suffix, most_bytes=lambda frames: _most_bytes(film.encoding, frames))
     missing = [chunk for chunk in film.chunks if chunk.index not in made]
     if made:
         progress.say(f"{len(made)} of {len(film.chunks)} chunks are there from before")
@@ -145,22 +146,30 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
         track = sound.finish() if sound else None
         for note in sound.notes if sound else ():
             progress.say(note)
+        work.check()
         parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
         video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
         _bring_to_disk(video)
         if watch and (warning := watch.sentence()):
             progress.say(warning)
         return video
-    except BaseException:
-        if work.kept:
-            progress.say(
-                f"{work.kept} of {len(film.chunks)} chunks are kept in {work.path}: "
-                "the same command again goes on from there"
-            )
+    except BaseException as error:
+        if kept := work.kept:
+            told = f"{kept} of {len(film.chunks)} chunks are kept in {work.path}: "
+            told += "the same command again goes on from there"
+            if isinstance(error, Exception):
+                progress.say(told)
+            else:  # whoever ends the program says it, in the one message of an interrupt
+                error.add_note(told)
         raise
     finally:
         if sound:
             sound.abandon()
+
+
+def _most_bytes(encoding: Encoding, frames: int) -> int:
+    """Bytes that a chunk can have, in any coding: twice those of its pixels at 16 bits a colour, and some for each."""
+    return 12 * math.prod(encoding.settings.size) * frames + (frames + 16 << 16)
 
 
 def _bring_to_disk(made: Path) -> None:

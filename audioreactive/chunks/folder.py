@@ -1,5 +1,9 @@
 """The hidden folder beside the output, in which a render that was cut short is found again.
 
+Nobody else can write to it: it belongs to this user, with mode 0700, or it is refused. What lies in it may still come
+from a stranger, in an archive beside a song: whatever is not a regular file with one name (links, pipes, devices,
+folders) is taken away unread, and what is read is bounded.
+
 It holds `job.json`, what is being made; `chunks.jsonl`, a journal with a line for each chunk that is whole; the chunks;
 and a lock, which the system takes away from a program that dies. A chunk counts when the journal names it and its
 bytes have the digest that stands there: whatever happened to the rest is made again. Only the main process writes the
@@ -21,10 +25,10 @@ from filelock import FileLock, Timeout
 from audioreactive.chunks.light import LIGHT
 from audioreactive.chunks.making import CHUNK, MadeChunk, chunk_name
 from audioreactive.errors import VideoError
-from audioreactive.files import write_aside
+from audioreactive.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -36,6 +40,11 @@ _LOCK_FILE: Final = "lock"
 _LONGEST_JOB: Final = 1 << 20
 _KEPT: Final = (f"{CHUNK}_", f"{LIGHT}_")
 """How names of what is kept for the next try begin."""
+_LONGEST_JOURNAL: Final = 1 << 26
+_LONGEST_LINE: Final = 1 << 10
+"""Bytes that are read of the job, of the journal, of a line in it: a chunk's takes 150."""
+_LONGEST_NAME: Final = 200
+"""Bytes of an output's name that its work folder's repeats: names have 255 bytes at most."""
 
 
 class WorkFolder:
@@ -56,14 +65,16 @@ class WorkFolder:
         self.path = work_folder(output)
         self._output, self._job, self._fresh = output, dict(job), fresh
         self._lock = FileLock(self.path / _LOCK_FILE, blocking=False)
+        self._folder: PrivateFolder | None = None
 
     def __enter__(self) -> Self:
         self._claim()
         try:
+            self._remove_strange()
             self._check_job()
             self._sweep()
         except BaseException:
-            self._lock.release()
+            self._let_go()
             raise
         return self
 
@@ -76,20 +87,32 @@ class WorkFolder:
             else:
                 self._sweep()
         finally:
-            self._lock.release()
+            self._let_go()
 
     @property
     def kept(self) -> int:
         """Chunks that the journal names."""
         return len(self._read_journal())
 
-    def finished(self, chunks: Iterable[Chunk], suffix: str) -> dict[int, MadeChunk]:
-        """Those of the chunks that are there, whole to the bit; the journal is left with these alone."""
+    def finished(
+        self, chunks: Iterable[Chunk], suffix: str, *, most_bytes: Callable[[int], int]
+    ) -> dict[int, MadeChunk]:
+        """Those of the chunks that are there, whole to the bit; the journal is left with these alone.
+
+        Args:
+            chunks: all that there should be.
+            suffix: of their files.
+            most_bytes: number of frames -> bytes that a chunk of so many can have; longer files are not read.
+        """
         stated = self._read_journal()
         found = {}
         for chunk in chunks:
             made = stated.get(chunk.index)
-            if made and (made.frames, made.name) == (len(chunk), chunk_name(chunk.index, suffix)) and self._holds(made):
+            if (
+                made
+                and (made.frames, made.name) == (len(chunk), chunk_name(chunk.index, suffix))
+                and self._holds(made, most_bytes(len(chunk)))
+            ):
                 found[chunk.index] = made
         with write_aside(self.path / _JOURNAL) as partial:
             partial.write_bytes(b"".join(map(_line, found.values())))
@@ -97,29 +120,58 @@ class WorkFolder:
 
     def accept(self, made: MadeChunk) -> None:
         """Write a chunk into the journal, on the disk before this returns."""
+        self.check()
         with (self.path / _JOURNAL).open("ab") as journal:
             journal.write(_line(made))
             journal.flush()
             os.fsync(journal.fileno())
 
+    def check(self) -> None:
+        """Raise OSError where another folder has taken this one's place."""
+        assert self._folder is not None
+        self._folder.check()
+
     def _claim(self) -> None:
         for _ in range(10):
-            self.path.mkdir(exist_ok=True)
-            for place in (self.path, self.path / _LOCK_FILE):
-                if place.is_symlink():  # a stranger's, as a rule: what it points to is not ours to empty
-                    raise VideoError(f"{place} points to somewhere else; delete it, or choose another name with -o")
             try:
-                self._lock.acquire()
-            except Timeout:
-                raise VideoError(
-                    f"another render is making {self._output} at this moment; wait for it, or choose another name"
-                ) from None
+                self._folder = PrivateFolder(self.path)
             except FileNotFoundError:  # the other one has just finished, and taken the folder with it
                 continue
-            if (self.path / _LOCK_FILE).exists():
-                return
-            self._lock.release()
+            except OSError as error:
+                if not os.path.lexists(self.path):
+                    raise
+                raise VideoError(
+                    f"{self.path} cannot be used to work in ({error.strerror}); delete it, or choose another name "
+                    "with -o"
+                ) from error
+            try:
+                if self._acquire():
+                    return
+            except BaseException:
+                self._let_go()
+                raise
+            self._let_go()
         raise VideoError(f"the folder {self.path} comes and goes; is something else cleaning up there?")
+
+    def _acquire(self) -> bool:
+        """Take the lock; False where it went away meanwhile, with its folder."""
+        lock = self.path / _LOCK_FILE
+        if os.path.lexists(lock) and not is_plain(lock):  # none of ours, and it would be written to
+            _remove(lock)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise VideoError(
+                f"another render is making {self._output} at this moment; wait for it, or choose another name"
+            ) from None
+        except FileNotFoundError:
+            return False
+        return lock.exists()
+
+    def _let_go(self) -> None:
+        self._lock.release()
+        if self._folder is not None:
+            self._folder.close()
 
     def _check_job(self) -> None:
         stated = self._read_job()
@@ -138,8 +190,7 @@ class WorkFolder:
     def _read_job(self) -> dict[str, str] | None:
         """None where there is none; an empty one where it cannot be read."""
         try:
-            with (self.path / _JOB_FILE).open("rb") as file:
-                job = json.loads(file.read(_LONGEST_JOB))
+            job = json.loads(read_regular(self.path / _JOB_FILE, _LONGEST_JOB, follow=False))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError):
@@ -149,19 +200,31 @@ class WorkFolder:
     def _read_journal(self) -> dict[int, MadeChunk]:
         """What the journal states; a line that was cut short, or is none, states nothing."""
         stated = {}
-        with contextlib.suppress(FileNotFoundError), (self.path / _JOURNAL).open("rb") as journal:
-            for line in journal:
-                with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
-                    made = MadeChunk(**json.loads(line))
-                    stated[int(made.index)] = made
+        journal = b""
+        with contextlib.suppress(OSError):
+            journal = read_regular(self.path / _JOURNAL, _LONGEST_JOURNAL, follow=False)
+        for line in journal.splitlines():
+            with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
+                made = MadeChunk(**json.loads(line[:_LONGEST_LINE]))
+                stated[int(made.index)] = made
         return stated
 
-    def _holds(self, made: MadeChunk) -> bool:
+    def _holds(self, made: MadeChunk, most_bytes: int) -> bool:
+        path = self.path / made.name
         try:
-            with (self.path / made.name).open("rb") as file:
+            with open_regular(path, follow=False) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != made.bytes or size > most_bytes:
+                    return False
                 return hashlib.file_digest(file, "sha256").hexdigest() == made.sha256
         except OSError:
             return False
+
+    def _remove_strange(self) -> None:
+        """Remove what no render leaves: links, pipes, devices, and files that have another name elsewhere."""
+        for item in self.path.iterdir():
+            if item.name != _LOCK_FILE and not is_plain(item):
+                _remove(item)
 
     def _sweep(self) -> None:
         """Remove what other than whole chunks is left of an earlier run."""
@@ -179,9 +242,10 @@ class WorkFolder:
 def work_folder(output: Path) -> Path:
     """Where the parts of this output are."""
     output = output.absolute()
-    # A name may have 255 bytes; ours adds some to it.
-    stem = os.fsdecode(os.fsencode(output.name)[:200])
-    return output.with_name(f".{stem}.render")
+    name = output.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:  # two long names may begin alike
+        name = shortened(name, _LONGEST_NAME - 9) + "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return output.with_name(f".{name}.render")
 
 
 def _line(made: MadeChunk) -> bytes:

@@ -6,6 +6,7 @@ Modules are imported when their command is called, and heavy libraries inside th
 
 from __future__ import annotations
 
+import codecs
 import errno
 import importlib
 import io
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from audioreactive.errors import AudioReactiveError, did_you_mean, printable, shown
+from audioreactive.files import described
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,6 +41,16 @@ ALIASES = {"patch": "preset"}
 """Earlier names of commands, which still work."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+_OF_THE_SYSTEM = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ELOOP", "ENOMEM",
+        "ENOTDIR", "EISDIR", "ESTALE", "ENXIO",
+    )
+    if hasattr(errno, name)  # not every system has all
+)  # fmt: skip
+"""What a person can mend of what the system refuses: a full disk, missing permissions."""
 
 INTERRUPTED = 130
 """128 + SIGINT, what shells report."""
@@ -100,7 +112,10 @@ def run(command: click.Command, name: str) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     warnings.formatwarning = _as_sentence
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are no text
+        codecs.register_error("audioreactive.names", _as_it_is)
+        # Of a stream in ASCII, click makes one in UTF-8, in which those bytes would be question marks.
+        encoding = "utf-8" if codecs.lookup(sys.stdout.encoding).name == "ascii" else None
+        sys.stdout.reconfigure(encoding=encoding, errors="audioreactive.names")
     try:
         code = command.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -109,9 +124,12 @@ def run(command: click.Command, name: str) -> NoReturn:
         for line in message.getvalue().splitlines():
             click.echo(printable(line), err=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was half-made is removed", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        _tell_of_interrupt(error.__cause__ or error)
         sys.exit(INTERRUPTED)
+    except _TerminatedError as error:
+        _tell_of_interrupt(error)
+        raise
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
@@ -131,7 +149,35 @@ def _as_sentence(
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
     """Leave through the same doors as Ctrl-C, so that partial files are removed."""
-    sys.exit(128 + signum)
+    raise _TerminatedError(128 + signum)
+
+
+class _TerminatedError(SystemExit):
+    """The system has asked this process to end."""
+
+
+def _tell_of_interrupt(error: BaseException) -> None:
+    """One message: what is kept, as whoever kept it has noted on the interrupt; else, that nothing half-made is left.
+
+    A second interrupt may hit what clears up after the first: the notes of both count.
+    """
+    notes: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        notes += [note for note in getattr(cause, "__notes__", ()) if note not in notes]
+        cause = cause.__context__
+    click.echo(f"interrupted; {printable('; '.join(notes)) or 'nothing half-made is left'}", err=True)
+
+
+def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a file's name that are no text, as they are; letters that the terminal's encoding lacks, escaped."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    told = b""
+    for letter in error.object[error.start : error.end]:
+        is_byte = "\udc80" <= letter <= "\udcff"
+        told += bytes([ord(letter) - 0xDC00]) if is_byte else letter.encode("ascii", "backslashreplace")
+    return told, error.end
 
 
 def sentence_for(error: Exception) -> str | None:
@@ -141,6 +187,8 @@ def sentence_for(error: Exception) -> str | None:
     """
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"no file can have a name this long: {shown(error.filename)}"
+    if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+        return printable(described(error))
     errors = sys.modules.get("stylegan_ops.errors")
     mendable = isinstance(error, AudioReactiveError) or (errors is not None and isinstance(error, errors.StyleGANError))
     return printable(str(error)) if mendable else None

@@ -59,8 +59,8 @@ def command(
     from audioreactive.production import RenderSettings
 
     check_tempo(tempo, tempo_range)
-    check_reports(plot, overwrite=overwrite)
     table = stem_table(stems)
+    check_reports(plot, overwrite=overwrite, inputs=(song, *table.values()))
     names = tuple(f"{stem}.{feature}" for stem in table for feature in ("rms", "onsets", "chroma"))
     features = listen(
         song,

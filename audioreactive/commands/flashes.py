@@ -35,7 +35,7 @@ def command(video: Path, plot: Path | None, numbers: Path | None, overwrite: boo
 
     Ends with exit code 1 where there are more than three flashes in any one second.
     """
-    check_reports(plot, numbers, overwrite=overwrite)
+    check_reports(plot, numbers, overwrite=overwrite, inputs=(video,))
     from audioreactive.flashes import find_flashes
 
     report = find_flashes(video, progress=progress_for(quiet))

@@ -38,6 +38,6 @@ def convert(model: Path, output: Path, overwrite: bool) -> None:
     from audioreactive.files import check_name
     from stylegan_ops import convert_checkpoint
 
-    check_name(output, (".safetensors",), overwrite=overwrite)
+    check_name(output, (".safetensors",), overwrite=overwrite, inputs=(model,))
     convert_checkpoint(model, output)
     click.echo(output)

@@ -52,7 +52,7 @@ def command(
     from audioreactive.plots import save_picture, tile
     from audioreactive.sheet import palette_pictures
 
-    check_name(output, (".png", ".jpg"), overwrite=overwrite)
+    check_name(output, (".png", ".jpg"), overwrite=overwrite, inputs=(model,))
     generator = open_generator(model, device=device).generator
     palette = Palette(seeds=seeds, truncation=truncation, label=label)
     pictures = palette_pictures(generator, palette, height=height)

@@ -52,10 +52,12 @@ def new(
     from audioreactive.patches.knobs import Knobs
     from audioreactive.patches.randomizer import draw_sections, random_patch
     from audioreactive.pipeline import DEFAULT_FPS, listen
-    from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_text, save_preset
+    from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_path, preset_text, save_preset
 
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
+    if output is not None:
+        check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset),))
     if seed is not None:
         start = preset_of(random_patch(seed), made_with=MadeWith(seed=seed))
     else:
@@ -68,7 +70,6 @@ def new(
     if output is None:
         click.echo(preset_text(made), nl=False)
         return
-    check_name(output, (".toml",), overwrite=overwrite)
     save_preset(made, output)
     click.echo(output)
 

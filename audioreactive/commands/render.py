@@ -197,11 +197,12 @@ def command(
 
     A render that was cut short goes on when the same command is given again.
     """
-    from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides
-    from audioreactive.files import check_name
+    from audioreactive.chunks.folder import work_folder
+    from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides, synthesizer_path
+    from audioreactive.files import check_name, keep_apart
     from audioreactive.patches.knobs import Knobs
     from audioreactive.pipeline import Recipe
-    from audioreactive.presets import load_preset
+    from audioreactive.presets import load_preset, preset_path
     from audioreactive.production import RenderSettings
     from audioreactive.video import check_output
 
@@ -212,10 +213,14 @@ def command(
     if save_preset is not None and len(jobs) > 1:
         raise click.UsageError("--save-preset names one file, and each song gets a preset: their videos carry them")
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
+    table = stem_table(stems)
+    inputs = (*(song for song, _ in jobs), model, *table.values(), preset_path(preset), synthesizer_path(synthesizer))
+    for _, video in jobs:
+        keep_apart(video, inputs, cleared=(work_folder(video),))
     if len(jobs) == 1:
         check_output(jobs[0][1], overwrite)
     if save_preset is not None:
-        check_name(save_preset, (".toml",), overwrite=overwrite)
+        check_name(save_preset, (".toml",), overwrite=overwrite, inputs=inputs)
     order = _Order(
         model=model,
         recipe=Recipe(
@@ -234,7 +239,7 @@ def command(
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, draft=draft,
         ),
-        stems=stem_table(stems),
+        stems=table,
         workers=workers,
         cluster=cluster,
         overwrite=overwrite,
@@ -350,6 +355,9 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
         from audioreactive.demo import DEMO_SONG
 
         return [(DEMO_SONG, output or Path("demo.mp4"))]
+    for song in songs:
+        if not song.name:
+            raise click.UsageError(f"{str(song)!r} is a folder; give the songs in it")
     if len(songs) > 1:
         if output is not None and not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")

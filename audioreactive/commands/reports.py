@@ -10,7 +10,7 @@ import click
 from audioreactive.commands.options import PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 json_option = click.option("--json", "numbers", type=PATH, metavar="FILE", help="Write all numbers into a .json file.")
@@ -21,8 +21,10 @@ def plot_option(what: str) -> Callable[[Callable[..., object]], Callable[..., ob
     return click.option("--plot", type=PATH, metavar="FILE", help=f"Draw {what}: a .png, .pdf or .svg file.")
 
 
-def check_reports(plot: Path | None, numbers: Path | None = None, *, overwrite: bool) -> None:
-    """Refuse, before any work, names under which they could not be written.
+def check_reports(
+    plot: Path | None, numbers: Path | None = None, *, overwrite: bool, inputs: Iterable[Path | None]
+) -> None:
+    """Refuse, before any work, names under which they could not be written, and those of the command's inputs.
 
     Raises:
         OutputError: an ending is unknown, a folder is missing, or a name is taken and not to be replaced.
@@ -31,9 +33,9 @@ def check_reports(plot: Path | None, numbers: Path | None = None, *, overwrite: 
     from audioreactive.plots import PICTURES
 
     if plot is not None:
-        check_name(plot, PICTURES, overwrite=overwrite)
+        check_name(plot, PICTURES, overwrite=overwrite, inputs=inputs)
     if numbers is not None:
-        check_name(numbers, (".json",), overwrite=overwrite)
+        check_name(numbers, (".json",), overwrite=overwrite, inputs=inputs)
 
 
 def write_numbers(values: Mapping[str, object], path: Path) -> None:

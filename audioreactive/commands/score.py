@@ -35,7 +35,7 @@ def command(
     audioreactive score video.mp4 --audio song.mp3 --plot score.png
     audioreactive score video.mp4                 the sound inside the video
     """
-    check_reports(plot, numbers, overwrite=overwrite)
+    check_reports(plot, numbers, overwrite=overwrite, inputs=(video, audio))
     from audioreactive.correlation import score
 
     card = score(video, audio, progress=progress_for(quiet))

@@ -72,15 +72,17 @@ def command(
     from audioreactive.generators.devices import default_batch
     from audioreactive.pipeline import frame_range, listen, make_motion
     from audioreactive.plots import save_picture
+    from audioreactive.presets import preset_path
     from audioreactive.sheet import Preview, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
     from stylegan_ops import keep_freed_memory
 
+    inputs = (song, model, *map(preset_path, presets))
     still = output.suffix.lower() in STILLS
     if still:
-        check_name(output, STILLS, overwrite=overwrite)
+        check_name(output, STILLS, overwrite=overwrite, inputs=inputs)
     else:
-        check_output(output, overwrite)
+        check_output(output, overwrite, inputs=inputs)
     patches = _patches(seeds, presets)
     progress = progress_for(quiet)
     names = tuple({name for _, patch in patches for name in patch.feature_names()})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from audioreactive.patches.schema import Synthesizer
 
 
@@ -32,6 +34,15 @@ def choose_synthesizer(
     from audioreactive.learn.named import named_synthesizer
 
     return named_synthesizer(name, motion_seed=motion_seed or 0, weights=dict(weights))
+
+
+def synthesizer_path(name: str | None) -> Path | None:
+    """The file of a trained synthesizer; None where there is none."""
+    from pathlib import Path
+
+    from audioreactive.learn.named import HIPPO
+
+    return None if name is None or name == HIPPO else Path(name)
 
 
 def motion_overrides(

@@ -116,16 +116,20 @@ def command(
 
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
     """
-    from audioreactive.files import check_name
+    from audioreactive.files import check_name, keep_apart
     from audioreactive.learn.dataset import find_music, hear_music
     from audioreactive.learn.model_file import SUFFIX, write_model
     from audioreactive.learn.plot import plot_losses
     from audioreactive.learn.training import Plan, gather, train
 
-    check_name(output, (SUFFIX,), overwrite=overwrite)
+    check_name(output, (SUFFIX,), overwrite=overwrite, inputs=(model,))
+    picture, state = output.with_suffix(".png"), output.with_name(f"{output.name}.training")
+    check_name(picture, (".png",), overwrite=overwrite, inputs=(model,))
     if supervised and weights:
         raise click.UsageError("--weight is for what fits the sound; --supervised imitates presets: leave one out")
-    find_music(music)  # before anything is loaded
+    inputs = (*find_music(music), model)  # before anything is loaded
+    for path in (output, picture, state):
+        keep_apart(path, inputs)
     progress = progress_for(quiet)
     plan = Plan(
         kind=kind,  # type: ignore[arg-type]
@@ -139,9 +143,8 @@ def command(
 
         mapper = open_generator(model, device="cpu", precision="fp32").generator
     material = gather(plan, hear_music(music, progress), mapper, progress)
-    state = output.with_name(f"{output.name}.training")
     training = train(plan, material, state=state, progress=progress)
     write_model(training.network, output)
-    plot_losses(training.curves, output.with_suffix(".png"), title=output.name)
+    plot_losses(training.curves, picture, title=output.name)
     state.unlink(missing_ok=True)
     click.echo(output)

@@ -1,7 +1,8 @@
 """Analyses on disk, by content of the sound file and by settings.
 
 Conventions: an entry is one file: a magic word, the SHA-256 of all that follows, and an uncompressed .npz without
-pickles. Whatever is wrong with an entry (torn, foreign, of another version), it is as if it were not there; a folder
+pickles. Whatever is wrong with an entry (torn, of another version or
+another user, a link, a pipe), it is as if it were not there; a folder
 that cannot be written is no error.
 """
 
@@ -11,16 +12,18 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import zipfile
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audioreactive.errors import OutputError
 from audioreactive.features.analysis import Analysis
 from audioreactive.features.names import EVERY_FEATURE, SEGMENT_COUNTS
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
-from audioreactive.files import write_aside
+from audioreactive.files import is_ours, open_regular, write_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 ANALYSIS_VERSION: Final = 5
 """Raised whenever the analysis hears something else in the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
+_LARGEST: Final = 1 << 31
+"""Bytes of an entry; six hours with stems take a quarter of it."""
 
 
 def default_cache_dir() -> Path:
@@ -41,7 +46,7 @@ def entry_path(
     folder: Path, sound: Path, beat_tracker: str, limits: TempoLimits = ANY_TEMPO, track: int | None = None
 ) -> Path:
     """The entry of a sound file, which is known by its bytes, not by its name, and by how its beats were found."""
-    with sound.open("rb") as file:
+    with open_regular(sound) as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(f"{beat_tracker}{limits.key}".encode())
     if track is not None:
@@ -52,9 +57,12 @@ def entry_path(
 def read(path: Path) -> Analysis | None:
     """A whole and current entry, or None."""
     try:
-        content = path.read_bytes()
-        head, body = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
-        if head != _MAGIC + hashlib.sha256(body).digest():
+        with open_regular(path, follow=False) as file:
+            status = os.fstat(file.fileno())
+            if not is_ours(status, path.parent) or status.st_size > _LARGEST or file.read(len(_MAGIC)) != _MAGIC:
+                return None
+            digest, body = file.read(32), file.read()
+        if digest != hashlib.sha256(body).digest():
             return None
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             return _unpacked({name: arrays[name] for name in arrays.files})
@@ -67,8 +75,8 @@ def write(path: Path, analysis: Analysis) -> None:
     body = io.BytesIO()
     # Typed as the file and nothing more: NumPy's stub takes the arrays for its other options.
     np.savez(body, **_packed(analysis))  # type: ignore[arg-type]
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, OutputError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with write_aside(path) as partial, partial.open("wb") as file:
             file.write(_MAGIC + hashlib.sha256(body.getbuffer()).digest())
             file.write(body.getbuffer())

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PIXELS: Final = 5
 """That a cell has at least on each side, where its frame has as many: a cell is half a degree."""
+_MOST_VALUES: Final = 3 << 25
+"""Of a frame that is turned into light at once: 400 MB of it, 33 million pixels, which is 8K video."""
 BLOCK: Final = 16
 """Frames that are looked at in one go: enough for Python to be no burden, and few enough for most cells to be still."""
 
@@ -47,9 +49,24 @@ def measure(frames: NDArray[np.uint8], geometry: Geometry | None = None) -> NDAr
     rows, columns = (geometry or Geometry.of(frames.shape[2], frames.shape[1])).cells
     thumbnails = np.empty((len(frames), rows, columns, 3), np.uint8)
     for frame, thumbnail in zip(frames, thumbnails, strict=True):
-        light = cv2.resize(cv2.LUT(frame, LIGHT), (columns, rows), interpolation=cv2.INTER_AREA)
-        thumbnail[:] = to_codes(np.asarray(light, np.float32))
+        light = _light(frame, columns)
+        shrunk = cv2.resize(light, (columns, rows), interpolation=cv2.INTER_AREA)
+        thumbnail[:] = to_codes(np.asarray(shrunk, np.float32))
     return thumbnails
+
+
+def _light(frame: NDArray[np.uint8], columns: int) -> NDArray[np.float32]:
+    """The light of a frame, (H, W, 3); of a large one, (H, columns, 3): four bytes for each value would be gigabytes.
+
+    The mean over a cell is that of the means of its rows.
+    """
+    import cv2
+
+    if frame.size <= _MOST_VALUES:
+        return np.asarray(cv2.LUT(frame, LIGHT), np.float32)
+    height = max(_MOST_VALUES // frame[0].size, 1)
+    strips = (cv2.LUT(frame[first : first + height], LIGHT) for first in range(0, len(frame), height))
+    return np.concatenate([cv2.resize(s, (columns, len(s)), interpolation=cv2.INTER_AREA) for s in strips])
 
 
 class Thumbnails:

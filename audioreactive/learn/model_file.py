@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from audioreactive.errors import SynthesizerError
-from audioreactive.files import write_aside
+from audioreactive.files import read_regular, write_aside
 from audioreactive.learn.decoders import LearnedDecoder, parameter_free, rotation
 from audioreactive.learn.generators import EnvelopeGenerator, Kind
 from audioreactive.learn.tables import INPUTS, RATE
@@ -156,7 +156,7 @@ def _file_content(path: Path) -> bytes:
             raise SynthesizerError(f"{str(path)!r} is not a file; give hippo, or what 'audioreactive train' wrote")
         if size > LARGEST_FILE:
             raise SynthesizerError(f"{str(path)!r} has {size} bytes; a synthesizer has at most {LARGEST_FILE}")
-        return path.read_bytes()
+        return read_regular(path, LARGEST_FILE)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SynthesizerError(

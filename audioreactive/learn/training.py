@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from audioreactive.errors import SynthesizerError
 from audioreactive.files import write_aside
@@ -317,12 +317,12 @@ class Training:
             tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
         tensors["losses"] = torch.tensor(self.curves.learned, dtype=torch.float64)
         held = json.dumps({str(step): value for step, value in self.curves.held.items()})
+        content = save(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            {"plan": self._identity(), "held": held},
+        )
         with write_aside(path) as partial:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()},
-                partial,
-                {"plan": self._identity(), "held": held},
-            )
+            partial.write_bytes(content)
 
     def resume(self, path: Path) -> None:
         """Go on from a state on disk.
@@ -330,6 +330,8 @@ class Training:
         Raises:
             SynthesizerError: it is of another plan or other music, or damaged.
         """
+        if not path.is_file():
+            raise SynthesizerError(f"{str(path)!r} is no file, but a training keeps itself there; delete it")
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -379,9 +381,11 @@ def train(plan: Plan, material: Material, *, state: Path | None = None, progress
                 if state is not None and time.monotonic() - kept > KEEP_EVERY:
                     training.keep(state)
                     kept = time.monotonic()
-        finally:
-            if state is not None and training.step < plan.steps:
+        except BaseException as error:
+            if state is not None:
                 training.keep(state)
+                error.add_note(f"the training is kept in {state}: the same command again goes on from there")
+            raise
     training.network.eval()
     return training
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, await_end, spawn
+from audioreactive.ffmpeg import QUIET, await_end, in_folder, spawn
+from audioreactive.files import write_new
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
@@ -117,7 +118,7 @@ def read_chunks(
     with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=folder, encoding="utf-8") as playlist:
         playlist.write("\n".join(["ffconcat version 1.0", *(f"file {name}" for name in names)]) + "\n")
         playlist.flush()
-        run = _Run([*QUIET, *few, "-f", "concat", "-i", Path(playlist.name).name, *filters, *raw], folder)
+        run = _Run([*QUIET, *few, "-f", "concat", *in_folder(Path(playlist.name).name), *filters, *raw], folder)
         try:
             yield from (np.frombuffer(frame, np.uint8).reshape(shape) for frame in run.pieces(math.prod(shape)))
             run.finish()
@@ -152,7 +153,7 @@ def join(
     """
     if preset is not None:
         tags.check_preset(preset)
-    (folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=title, preset=preset))
+    write_new(folder / _TAGS_FILE, tags.metadata_file(title=title, preset=preset))
     if encoding.kind.animation:
         return _animate(encoding, chunks, folder)
     if encoding.kind.is_isobmff:
@@ -163,7 +164,7 @@ def join(
 def _mux(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path, sound: Path | None) -> Path:
     """Join what has the tables of an mp4, in memory that hardly grows with the video."""
     kind, head = encoding.kind, folder / f"{_HEAD}{encoding.kind.extension}"
-    source = ["-i", chunks[0][0], *_TAGS, "-map", "0:v:0", "-c", "copy", "-frames:v", "1"]
+    source = [*in_folder(chunks[0][0]), *_TAGS, "-map", "0:v:0", "-c", "copy", "-frames:v", "1"]
     _finish(_Run([*QUIET, "-y", *source, *_TAGGED, *kind.container_options, head.name], folder))
     made = folder / f"{_JOINED}{kind.extension}"
     mux(head, [(folder / name, count) for name, count in chunks], encoding.settings.fps, sound, made)
@@ -175,8 +176,8 @@ def _remux(
 ) -> Path:
     """Join by ffmpeg."""
     kind = encoding.kind
-    (folder / _LIST_FILE).write_text(_playlist(chunks, encoding.settings.fps), encoding="utf-8")
-    source, picture = ["-f", "concat", "-i", _LIST_FILE, *_TAGS], ["-map", "0:v:0", "-c", "copy"]
+    write_new(folder / _LIST_FILE, _playlist(chunks, encoding.settings.fps).encode())
+    source, picture = ["-f", "concat", *in_folder(_LIST_FILE), *_TAGS], ["-map", "0:v:0", "-c", "copy"]
     if kind.is_folder:
         made = folder / _JOINED
         made.mkdir(exist_ok=True)

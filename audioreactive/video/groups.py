@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, reading
+from audioreactive.ffmpeg import QUIET, in_folder, reading
 from audioreactive.video.encoder import explained
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def closed_groups(folder: Path, name: str) -> Groups:
     Raises:
         VideoError: it cannot be read.
     """
-    listing = _run([*QUIET, "-i", name, "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"], folder, name)
+    listing = _run([*QUIET, *in_folder(name), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"], folder, name)
     packets = re.findall(r"^0, *-?\d+, *(-?\d+), *-?\d+, *\d+, *0x[0-9a-f]+(?:, *F=0x([0-9a-fA-F]+))?", listing, re.M)
     if not packets:
         raise VideoError(f"{name} holds no picture; the disk may be damaged")
@@ -84,7 +84,7 @@ def cut(encoding: Encoding, folder: Path, name: str, groups: Groups, parts: Sequ
     Raises:
         VideoError: the chunk cannot be read, or the disk is full.
     """
-    arguments = [*QUIET, "-y", "-i", name]
+    arguments = [*QUIET, "-y", *in_folder(name)]
     ticks = dict(zip(groups.starts, groups.clock, strict=True))
     for frames, part in parts:
         # Each packet that is not of the part is dropped; the clock of the others begins anew.

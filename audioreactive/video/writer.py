@@ -1,16 +1,16 @@
 """The stream of frames, beside the song, into a file that has its name only when it is whole.
 
 Conventions: frame i is shown from i / fps seconds on, and the sound of the song at `start` seconds is heard at 0.
-Everything is made in one hidden folder beside the goal, `.NAME.partial-XXXX`, in which ffmpeg runs; the finished
-video is moved out of it, and whatever happens the folder is removed.
+Everything is made in one hidden folder beside the goal, `.NAME.partial-XXXX`, in which ffmpeg runs and to which nobody
+else can write; the finished video is moved out of it, and whatever happens the folder is removed.
 """
 
 import json
 import os
 import secrets
 import shutil
-import tempfile
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,45 +20,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive import ffmpeg
-from audioreactive.errors import VideoError
+from audioreactive.errors import OutputError, VideoError
 from audioreactive.ffmpeg import QUIET
+from audioreactive.files import check_folder, keep_apart, kind_of, shortened, write_new
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import EncoderProcess, explained, failure
 from audioreactive.video.formats import VideoSettings, frame_shape, output_format, raw_input
-from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, is_frame_folder
+from audioreactive.video.reader import FRAME_PATTERN, INFO_FILE, PRESET_FILE, SOUND_FILE, is_frame_folder
 from audioreactive.video.sound import SoundTrack
 
 _TAGS_FILE: Final = "tags.txt"
 _LOSSLESS: Final = "lossless.mkv"
 """What is coded as a whole, before it is."""
+_FRAMES: Final = "frames"
 
 
 class NameTaken(VideoError):
     """A video is whole, and another file has its name; the message holds the one that it got instead."""
 
 
-def check_output(path: Path, overwrite: bool) -> None:
+def check_output(path: Path, overwrite: bool, *, inputs: Iterable[Path | None] = ()) -> None:
     """Refuse early what could not be written after an hour of rendering.
+
+    Args:
+        path: the video, or the folder of frames.
+        overwrite: replace what has the name.
+        inputs: files of the same command, which are never replaced; None stands for one that was not given.
 
     Raises:
         VideoError: the extension is not known, the folder is missing or not writable, or the name is taken.
+        OutputError: the output is an input.
     """
     kind = output_format(path)
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise VideoError(f"the folder {folder} for {path.name!r} does not exist; create it, or choose another")
+    keep_apart(path, inputs)
     try:
-        # Tried, not asked: permissions do not tell of read-only disks, nor the whole truth to an administrator.
-        tempfile.TemporaryDirectory(prefix=".", dir=folder).cleanup()
-    except OSError as error:
-        raise VideoError(f"the folder {folder} is not writable ({error.strerror}); choose another with -o") from error
+        check_folder(path.absolute().parent)
+    except OutputError as error:
+        raise VideoError(f"{path.name!r} cannot be written: {error} with -o") from error
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
         raise VideoError(f"{path} exists already; choose another name, or replace it with --overwrite")
     if kind.is_folder and not (path.is_dir() and is_frame_folder(path)):
         raise VideoError(f"{path} holds other things than frames of an earlier render; choose another name")
+    if not kind.is_folder and path.exists() and not stat.S_ISREG(mode := path.stat().st_mode):
+        raise VideoError(f"{path} is a {kind_of(mode)}, not a video; choose another name")
 
 
 class VideoWriter:
@@ -99,7 +106,7 @@ class VideoWriter:
         overwrite: bool = False,
         queue_batches: int = 3,
     ) -> None:
-        check_output(path, overwrite)
+        check_output(path, overwrite, inputs=(sound,))
         if not settings.filters and frame_size != settings.size:
             raise VideoError(f"frames of {frame_size} cannot become a picture of {settings.size} without a filter")
         if start < 0 or (duration is not None and duration <= 0):
@@ -163,7 +170,9 @@ class VideoWriter:
     def _start_encoder(self) -> None:
         self._folder = self._make_folder()
         coded = self._coded_sound(self._folder)
-        (self._folder / _TAGS_FILE).write_bytes(tags.metadata_file(title=self._title(), preset=self._preset))
+        write_new(self._folder / _TAGS_FILE, tags.metadata_file(title=self._title(), preset=self._preset))
+        if self._format.is_folder:
+            (self._folder / _FRAMES).mkdir()
         self._encoder = EncoderProcess(
             self._arguments(coded),
             folder=self._folder,
@@ -172,10 +181,8 @@ class VideoWriter:
         )
 
     def _make_folder(self) -> Path:
-        # A name may have 255 bytes; ours adds some to it.
-        stem = os.fsdecode(os.fsencode(self._path.name)[:200])
-        folder = self._path.parent / f".{stem}.partial-{secrets.token_hex(4)}"
-        folder.mkdir()
+        folder = self._path.parent / f".{shortened(self._path.name, 200)}.partial-{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o700)
         return folder
 
     def _title(self) -> str:
@@ -200,7 +207,7 @@ class VideoWriter:
         exact = ["-map_metadata", "1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact"]
         inputs = [*frames, "-f", "ffmetadata", "-i", _TAGS_FILE]
         if kind.is_folder:
-            return [*QUIET, *inputs, *picture, *exact, FRAME_PATTERN]
+            return [*QUIET, *inputs, *picture, *exact, f"{_FRAMES}/{FRAME_PATTERN}"]
         heard = ["-map", "2:a:0", "-c:a", "copy"] if sound else []
         inputs += ["-i", sound.name] if sound else []
         name = _LOSSLESS if kind.animation else f"video{kind.extension}"
@@ -214,12 +221,14 @@ class VideoWriter:
         self._encoder.close()
         self._encoder.finish()
         (self._folder / _TAGS_FILE).unlink()
+        made = self._folder / (_FRAMES if self._format.is_folder else f"video{self._format.extension}")
         if self._format.is_folder:
-            complete_frame_folder(self._folder, self._settings, self.frames_written, self._preset)
-        made = self._folder if self._format.is_folder else self._folder / f"video{self._format.extension}"
+            if (sound := self._folder / SOUND_FILE).exists():
+                sound.replace(made / SOUND_FILE)
+            complete_frame_folder(made, self._settings, self.frames_written, self._preset)
         if self._format.animation:
             animate(self._format, self._settings, ["-i", _LOSSLESS], self.frames_written, made, self._run)
-        publish(made, self._path, overwrite=self._overwrite)
+        publish(made, self._path, overwrite=self._overwrite, inputs=(self._sound,))
 
     def _run(self, arguments: Sequence[str]) -> bytes:
         """Another ffmpeg in the same folder, to its end."""
@@ -242,29 +251,37 @@ class VideoWriter:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def publish(made: Path, goal: Path, *, overwrite: bool) -> None:
+def publish(made: Path, goal: Path, *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
     """Give a finished video (or folder of frames) its name.
 
     Raises:
         NameTaken: meanwhile; the video has another name.
     """
     try:
-        check_output(goal, overwrite)
-    except VideoError as error:
+        check_output(goal, overwrite, inputs=inputs)
+    except (VideoError, OutputError) as error:
         # Taken while we rendered: an hour's work is not thrown away for a name.
-        goal = goal.with_name(f"{goal.stem}-{secrets.token_hex(2)}{goal.suffix}")
+        goal = goal.with_name(f"{shortened(goal.stem, 200)}-{secrets.token_hex(2)}{goal.suffix}")
         made.replace(goal)
         raise NameTaken(f"{error}; the finished video is {goal}") from None
-    old = goal.with_name(f".{made.name}-{secrets.token_hex(4)}")
-    if goal.is_dir():
+    old = goal.with_name(f".{shortened(goal.name, 200)}.old-{secrets.token_hex(8)}")
+    if goal.is_dir():  # or a link to an empty one
         goal.rename(old)
-    made.replace(goal)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        made.replace(goal)
+    except BaseException:
+        if os.path.lexists(old):
+            old.rename(goal)
+        raise
+    if old.is_symlink():
+        old.unlink()
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def complete_frame_folder(folder: Path, settings: VideoSettings, frames: int, preset: str | None) -> None:
     """Put beside the frames what their names do not say."""
     stated = {"fps": str(settings.fps), "size": settings.size, "frames": frames}
-    (folder / INFO_FILE).write_text(json.dumps(stated) + "\n", encoding="utf-8")
+    write_new(folder / INFO_FILE, json.dumps(stated).encode() + b"\n")
     if preset is not None:
-        (folder / PRESET_FILE).write_bytes(preset.encode())
+        write_new(folder / PRESET_FILE, preset.encode())

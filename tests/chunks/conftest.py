@@ -24,6 +24,12 @@ from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 from stylegan_ops import load_generator
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, workers take their time to leave, too; those who do not leave are no subject here."""
+    monkeypatch.setattr(workers, "_GOODBYE", 120.0)
+
+
 @pytest.fixture
 def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers come from a process that has imported PyTorch already, which takes longer than what they do here."""

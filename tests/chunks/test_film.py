@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
+import resource
+import shutil
 import signal
+import stat
 import subprocess
 import time
 from fractions import Fraction
@@ -18,7 +22,7 @@ from crews import SIZE, Ears, Painter, alone, make_film_of, picture, tone
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import Revised, make_film
 from audioreactive.chunks.folder import WorkFolder, work_folder
-from audioreactive.chunks.making import ChunkMaker, LocalCrew, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, LocalCrew, MadeChunk, encoders_at_once
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, read_chunks
@@ -233,9 +237,11 @@ def test_a_torn_line_does_not_cost_the_next(tmp_path: Path, song: Path) -> None:
 
 def test_the_person_is_told_how_to_go_on(tmp_path: Path, song: Path) -> None:
     film, ears = make_film_of(tmp_path / "out.mkv", song, frames=50), Ears()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupt:
         make_film(film, alone(film, Painter(fail_at=28)), overwrite=False, fresh=False, progress=ears)
-    assert f"{whole_chunks(film)} of 5 chunks are kept" in ears.said[-1] and "the same command again" in ears.said[-1]
+    (note,) = interrupt.value.__notes__
+    assert f"{whole_chunks(film)} of 5 chunks are kept" in note and "the same command again" in note
+    assert not ears.said, "whoever ends the program says it, once"
 
 
 HUGE = '{"index": 1e999, "frames": 12, "name": "chunk_000000.mov", "bytes": 1, "sha256": "0"}'
@@ -284,20 +290,14 @@ def test_whatever_happened_between_two_runs_is_mended(tmp_path: Path, song: Path
     assert list(tmp_path.iterdir()) == [film.output]
 
 
-@pytest.mark.parametrize("planted", ["folder", "lock"])
-def test_a_work_folder_that_points_elsewhere_is_left_alone(tmp_path: Path, song: Path, planted: str) -> None:
-    """In a stranger's album: what a link points to would be emptied, or cut to nothing."""
+def test_a_work_folder_that_points_elsewhere_is_left_alone(tmp_path: Path, song: Path) -> None:
+    """In a stranger's album: what a link points to would be emptied."""
     film = make_film_of(tmp_path / "out.mkv", song, frames=20)
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "letter").write_text("dear")
-    work = work_folder(film.output)
-    if planted == "folder":
-        work.symlink_to(mine)
-    else:
-        work.mkdir()
-        (work / "lock").symlink_to(mine / "letter")
-    with pytest.raises(VideoError, match="points to somewhere else"):
+    work_folder(film.output).symlink_to(mine)
+    with pytest.raises(VideoError, match="it is a link, not a folder"):
         make(film, fresh=True)
     assert [item.name for item in mine.iterdir()] == ["letter"] and (mine / "letter").read_text() == "dear"
 
@@ -496,3 +496,186 @@ def test_the_journal_is_read_by_people_too(tmp_path: Path, song: Path) -> None:
     lines = (work_folder(film.output) / "chunks.jsonl").read_text().splitlines()
     assert next(json.loads(line)["name"] for line in lines) == "chunk_000000.mov"
     assert {json.loads(line)["frames"] for line in lines} == {12}
+
+
+# --- folders that others have left -----------------------------------------------------------------------------------
+
+
+STRANGE = {
+    "a pipe": lambda path, mine: os.mkfifo(path),
+    "a socket": lambda path, mine: os.mknod(path, stat.S_IFSOCK | 0o600),
+    "a folder": lambda path, mine: (path / "deep").mkdir(parents=True),
+    "a link to a file": lambda path, mine: path.symlink_to(mine / "letter"),
+    "a link without end": lambda path, mine: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path, mine: path.symlink_to(path.name),
+    "another name of a file": lambda path, mine: os.link(mine / "letter", path),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_no_render_leaves_is_taken_away_unread(tmp_path: Path, song: Path, kind: str) -> None:
+    """An archive may hold it beside a song: a pipe would be waited for, a link written through."""
+    film, mine = make_film_of(tmp_path / "out.mkv", song, frames=12), tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter").write_text("dear")
+    work = work_folder(film.output)
+    for names in (
+        ("lock",),
+        ("job.json",),
+        ("chunks.jsonl", "chunk_000000.mov"),
+        ("tags.txt", "sound.mkv", "joined.mkv"),
+    ):
+        work.mkdir()
+        (work / "job.json").write_text(json.dumps(film.job))
+        for name in names:
+            (work / name).unlink(missing_ok=True)
+            STRANGE[kind](work / name, mine)
+        if names == ("lock",):
+            make(film)
+            assert probe(film.output).frames == 12
+            film.output.unlink()
+        else:
+            with WorkFolder(film.output, film.job) as folder:
+                assert not folder.finished(film.chunks, ".mov", most_bytes=lambda frames: 1 << 20)
+                assert {item.name for item in work.iterdir()} == {"lock", "job.json", "chunks.jsonl"}
+    assert (mine / "letter").read_text() == "dear" and (mine / "letter").stat().st_nlink == 1
+    assert [item.name for item in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a socket", "a link to a file"])
+def test_a_work_folder_that_is_no_folder_is_a_sentence(tmp_path: Path, song: Path, kind: str) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=12)
+    (tmp_path / "letter").write_text("dear")
+    STRANGE[kind](work_folder(film.output), tmp_path)
+    with pytest.raises(VideoError, match="delete it, or choose another name"):
+        make(film, fresh=True)
+    assert (tmp_path / "letter").read_text() == "dear" and not film.output.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes folders of other users")
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777, 0o1777])
+def test_a_folder_of_another_user_is_not_worked_in(tmp_path: Path, song: Path, mode: int) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=12)
+    work = work_folder(film.output)
+    work.mkdir()
+    work.chmod(mode)
+    os.chown(work, 65534, 65534)
+    with pytest.raises(VideoError, match="belongs to another user"):
+        make(film, fresh=True)
+    assert work.is_dir() and not list(work.iterdir())
+
+
+def test_nobody_else_can_write_to_a_work_folder(tmp_path: Path, song: Path) -> None:
+    film, modes = make_film_of(tmp_path / "out.mkv", song, frames=12), []
+    work = work_folder(film.output)
+    work.mkdir()
+    work.chmod(0o777)
+
+    class Watching(LocalCrew):
+        def make(self, chunks, folder, advance):
+            modes.append(stat.S_IMODE(folder.stat().st_mode))
+            return super().make(chunks, folder, advance)
+
+    make(film, Watching(Painter, film.encoding))
+    with VideoWriter(tmp_path / "frames", film.encoding.settings, frame_size=SIZE, sound=None) as writer:
+        modes += [stat.S_IMODE(item.stat().st_mode) for item in tmp_path.glob(".frames.partial-*")]
+        writer.write(np.stack([picture(0)]))
+    assert modes == [0o700, 0o700]
+    umask = os.umask(0o077)
+    os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "frames").stat().st_mode) == 0o777 & ~umask, "a finished folder is like any other"
+
+
+def test_a_work_folder_that_was_put_in_place_of_ours_is_noticed(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    work = work_folder(film.output)
+
+    class Moved(LocalCrew):
+        def make(self, chunks, folder, advance):
+            for made in super().make(chunks, folder, advance):
+                if made.index == 2:
+                    work.rename(tmp_path / "ours")
+                    shutil.copytree(tmp_path / "ours", work)
+                yield made
+
+    with pytest.raises(VideoError, match="another folder has taken its place"):
+        make(film, Moved(Painter, film.encoding))
+    assert not film.output.exists()
+
+
+def sparse(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("name", ["job.json", "chunks.jsonl", "chunk_000000.mov", "tags.txt"])
+def test_endless_files_are_not_read(tmp_path: Path, song: Path, name: str, monkeypatch) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film)
+    work = work_folder(film.output)
+    sparse(work / name, 1 << 42)
+    if name.startswith("chunk_"):
+        line = {"index": 0, "frames": 12, "name": name, "bytes": 1 << 42, "sha256": "0" * 64}
+        (work / "chunks.jsonl").write_text(json.dumps(line) + "\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, resource.RLIM_INFINITY))
+    try:
+        make(film, fresh=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert probe(film.output).frames == 50 and list(tmp_path.iterdir()) == [film.output]
+
+
+def test_a_journal_of_endless_lines_states_nothing(tmp_path: Path, song: Path) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    cut_short(film)
+    journal = work_folder(film.output) / "chunks.jsonl"
+    first = journal.read_bytes().splitlines(keepends=True)[0]
+    journal.write_bytes(b"[" * 5_000_000 + b"\n" + b'{"index":' + b"9" * 5_000_000 + b"}\n" + first)
+    assert make(film) == said_of(1)
+
+
+def test_a_playlist_that_calls_itself_a_chunk_opens_no_other_file(tmp_path: Path, song: Path) -> None:
+    """Its digest may be right: whoever packed the folder wrote the journal, too."""
+    film = make_film_of(tmp_path / "out.mkv", song, frames=12)
+    secret = tmp_path / "secret.mkv"
+    make(with_changes(film, output=secret))
+    work = work_folder(film.output)
+    for list_ in (f"ffconcat version 1.0\nfile {secret}\n", f"#EXTM3U\n#EXTINF:1,\n{secret}\n"):
+        with WorkFolder(film.output, film.job) as folder:
+            chunk = work / "chunk_000000.mov"
+            chunk.write_text(list_)
+            digest = hashlib.sha256(chunk.read_bytes()).hexdigest()
+            folder.accept(MadeChunk(0, 12, chunk.name, len(list_), digest))
+            shutil.copytree(work, tmp_path / "copy")
+        (tmp_path / "copy").rename(work)
+        with pytest.raises(VideoError):
+            make(film)
+        assert not film.output.exists()
+        shutil.rmtree(work)
+
+
+def test_long_names_that_begin_alike_have_folders_of_their_own(tmp_path: Path) -> None:
+    names = ["x" * 240 + end for end in ("a.mkv", "b.mkv")] + ["ü" * 120 + "a.mkv", "ü" * 120 + "b.mkv"]
+    folders = {work_folder(tmp_path / name).name for name in names}
+    assert len(folders) == 4 and all(len(os.fsencode(name)) <= 255 for name in folders)
+    assert all(name.encode() for name in folders), "no half of a letter"
+
+
+def test_an_output_that_is_a_link_to_an_empty_folder_leaves_no_link(tmp_path: Path, song: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("out", "out.mkv"):
+        film = make_film_of(tmp_path / name, song, frames=12)
+        film.output.symlink_to("empty")
+        make(film)
+        assert {item.name for item in tmp_path.iterdir()} == {"empty", name} and not film.output.is_symlink()
+        assert probe(film.output).frames == 12 and not list((tmp_path / "empty").iterdir())
+        shutil.rmtree(film.output) if film.output.is_dir() else film.output.unlink()
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link without end", "a socket"])
+def test_outputs_that_are_no_files_are_left_alone(tmp_path: Path, song: Path, kind: str) -> None:
+    film = make_film_of(tmp_path / "out.mkv", song, frames=12)
+    STRANGE[kind](film.output, tmp_path)
+    with pytest.raises(VideoError, match="not a video"):
+        make(film, overwrite=True)
+    assert os.path.lexists(film.output) and len(list(tmp_path.iterdir())) == 1

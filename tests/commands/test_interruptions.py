@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,6 @@ from audioreactive.video import probe, read_frames
 if TYPE_CHECKING:
     from pathlib import Path
 
-RENDER = (sys.executable, "-m", "audioreactive", "render")
 # Half a second a chunk, and frames so large that one takes a while.
 LOOK = ("--seed", "3", "--fps", "24", "--chunk", "0.5", "--size", "512x512", "--batch", "4")
 
@@ -46,17 +44,48 @@ def expected(song: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) 
     return frames_of(out)
 
 
+def held(chunks: int, *arguments: object) -> subprocess.Popen:
+    """A render that waits when so many chunks are whole, until it is written to; given back when it waits.
+
+    However busy the machine is, it neither ends too soon nor is anything waited for that depends on a clock.
+    """
+    command = [sys.executable, "-c", HELD, str(chunks), "render", *map(str, arguments)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "waiting\n", child.communicate()
+    except BaseException:
+        child.kill()
+        raise
+    return child
+
+
+HELD = """
+import sys
+from audioreactive.chunks.folder import WorkFolder
+from audioreactive.commands import main
+
+accept, left = WorkFolder.accept, [int(sys.argv.pop(1))]
+
+def accept_and_wait(self, made):
+    accept(self, made)
+    left[0] -= 1
+    if not left[0]:
+        print("waiting", flush=True)
+        sys.stdin.readline()
+
+if __name__ == "__main__":
+    WorkFolder.accept = accept_and_wait
+    main()
+"""
+
+
 def cut_short(song: Path, model: Path, out: Path, signum: int, *more: str, chunks: int = 1) -> subprocess.Popen:
     """Begin a render, and send a signal once so many chunks are whole."""
-    command = [*RENDER, str(song), "--model", str(model), *LOOK, "-o", str(out), *more]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = held(chunks, song, "--model", model, *LOOK, "-o", out, *more)
     try:
-        deadline = time.monotonic() + 120
-        while sum(len(journal.read_bytes().splitlines()) for journal in out.parent.glob(".*/chunks.jsonl")) < chunks:
-            assert child.poll() is None and time.monotonic() < deadline, child.communicate()
-            time.sleep(0.01)
         child.send_signal(signum)
-        child.err = child.communicate(timeout=60)[1]
+        child.err = child.communicate(timeout=600)[1]
     finally:
         child.kill()
     return child
@@ -68,7 +97,10 @@ def test_an_interrupted_render_keeps_whole_chunks_and_tells(song, model, tmp_pat
     child = cut_short(song, model, out, signum)
     assert child.returncode == (130 if signum == signal.SIGINT else 143), child.err
     assert "Traceback" not in child.err
-    assert "chunks are kept in" in child.err and "the same command again" in child.err
+    told = child.err.splitlines()[-1]
+    assert told.startswith("interrupted; ") and "chunks are kept in" in told and "the same command again" in told
+    assert child.err.count("interrupted; ") == child.err.count("are kept") == 1, "one message, which is true"
+    assert int(told.split()[1]) == len(chunks_in(tmp_path))
     (work,) = tmp_path.iterdir()
     assert {path.name for path in work.iterdir()} == chunks_in(tmp_path) | {"job.json", "chunks.jsonl", "lock"}
 
@@ -106,17 +138,12 @@ def test_another_song_or_model_is_told(call, song, model, tmp_path, monkeypatch)
 
 def test_two_renders_of_one_output(call, song, model, tmp_path) -> None:
     out = tmp_path / "out.mkv"
-    command = [*RENDER, str(song), "--model", str(model), *LOOK, "-q", "-o", str(out)]
-    first = subprocess.Popen(command)
+    first = held(1, song, "--model", model, *LOOK, "-q", "-o", out)
     try:
-        while not (tmp_path / ".out.mkv.render" / "job.json").exists():
-            assert first.poll() is None
-            time.sleep(0.01)
-        first.send_signal(signal.SIGSTOP)  # however long the second takes to listen
         refused = call("render", song, "--model", model, *LOOK, "-o", out)
-        first.send_signal(signal.SIGCONT)
         assert refused.code == 2 and "another render is making" in refused.err
-        assert first.wait(120) == 0
+        first.communicate("go on\n", timeout=600)
+        assert first.returncode == 0
     finally:
         first.kill()
     assert probe(out).frames == 72 and list(tmp_path.iterdir()) == [out]

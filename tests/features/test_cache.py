@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,12 +17,12 @@ from sounds import clicks, music, noise
 from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
 from audioreactive.features import Features, analyze_file, cache, listening
+from audioreactive.features.analysis import Analysis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from audioreactive.audio import Audio
-    from audioreactive.features.analysis import Analysis
 
 FPS = Fraction(24)
 NAMES = ("rms", "onsets")
@@ -210,3 +211,32 @@ def test_stems_are_remembered_on_their_own(song: Path, folder: Path, heard: list
 def test_a_missing_file_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="there is no file"):
         analyze_file(tmp_path / "none.mp3", fps=FPS, cache_dir=folder)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "endless", "sparse", "folder", "another user's"])
+def test_entries_that_are_no_files_of_ours_are_none(tmp_path: Path, kind: str) -> None:
+    none = np.zeros(0)
+    analysis = Analysis(Fraction(1), "5eed", (), 120.0, none, none, {}, np.zeros(0, np.int64), {})
+    entry, whole = tmp_path / "x.analysis", tmp_path / "whole.analysis"
+    cache.write(whole, analysis)
+    match kind:
+        case "pipe":
+            os.mkfifo(entry)
+        case "link":
+            entry.symlink_to(whole)
+        case "endless":
+            entry.symlink_to("/dev/zero")
+        case "sparse":
+            entry.write_bytes(whole.read_bytes())
+            os.truncate(entry, 1 << 42)
+        case "folder":
+            entry.mkdir()
+        case _:
+            if os.geteuid():
+                pytest.skip("makes files of other users")
+            entry.write_bytes(whole.read_bytes())
+            os.chown(entry, 65534, 65534)
+    assert cache.read(entry) is None and cache.read(whole) is not None
+    if kind != "folder":
+        cache.write(entry, analysis)
+        assert cache.read(entry) is not None and not entry.is_symlink()

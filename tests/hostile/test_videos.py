@@ -144,7 +144,7 @@ def test_a_preset_in_a_video_is_bounded_like_any_other(tmp_path: Path) -> None:
 def test_metadata_takes_time_in_line_with_its_length(metadata: bytes) -> None:
     start = time.process_time()
     tags.preset_in(metadata)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 60, "of the processor; milliseconds are usual, hours where it grows faster"
 
 
 # The process that reads.
@@ -157,17 +157,24 @@ def program(folder: Path, script: str) -> Path:
     return path
 
 
+BOUNDED = """import resource, time
+for _ in range(6000):
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        break
+    time.sleep(0.01)
+"""
+"""Waits until the process that started it has bounded its memory, however busy the machine is."""
+
+
 def test_a_decoder_that_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = program(tmp_path, "import time, sys\nsys.stdout.write('half')\nsys.stdout.flush()\ntime.sleep(600)\n")
     monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
     monkeypatch.setattr(ffmpeg, "PATIENCE", 0.6)
     (tmp_path / "a.mp4").write_bytes(b"x")
-    start = time.monotonic()
     with pytest.raises(VideoError, match="made nothing of it for 1 seconds"):
         read_preset(tmp_path / "a.mp4")
     with pytest.raises(AudioError, match="made nothing of it for 1 seconds"):
         audio.load(tmp_path / "a.mp4")
-    assert time.monotonic() - start < 30
 
 
 def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,16 +190,18 @@ def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path, mon
 def test_a_reader_that_takes_its_time_is_not_a_decoder_that_stalls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg, "PATIENCE", 0.5)
+    monkeypatch.setattr(ffmpeg, "_GLANCE_AT_READING", 0.02)
     frames = read_frames(write(tmp_path / "a.mkv"))
     next(frames)
-    time.sleep(1.5)
+    with monkeypatch.context() as impatient:  # only while the reader is away: a busy machine may start ffmpeg late
+        impatient.setattr(ffmpeg, "PATIENCE", 0.5)
+        time.sleep(1.5)
     assert len(list(frames)) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds another process")
 def test_a_decoder_has_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = program(tmp_path, "import time\ntime.sleep(0.5)\nx = bytearray(1 << 31)\nprint('owned')\n")
+    script = program(tmp_path, BOUNDED + "x = bytearray(1 << 31)\nprint('owned')\n")
     monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
     monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
     with pytest.raises(VideoError, match="GB of memory that a decoder may have"):
@@ -206,7 +215,7 @@ def test_what_codes_a_strangers_sound_has_bounded_memory(
 ) -> None:
     look, kind = VideoSettings(fps=Fraction(24), size=(16, 16)), output_format(Path("out.mkv"))
     kind.check(look)  # asks the true ffmpeg, once
-    script = program(tmp_path, "import time\ntime.sleep(0.5)\nx = bytearray(1 << 31)\n")
+    script = program(tmp_path, BOUNDED + "x = bytearray(1 << 31)\n")
     monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
     monkeypatch.setattr(ffmpeg, "MOST_MEMORY", 1 << 30)
     soundfile.write(song := tmp_path / "song.wav", np.zeros(100), 44_100)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -97,7 +99,7 @@ def test_what_goes_in_names_what_comes_out(cache: Path, monkeypatch: pytest.Monk
 @needs_compiler
 def test_two_processes_at_once(cache: Path) -> None:
     processes = [other_process() for _ in range(3)]
-    paths = {process.communicate(timeout=60)[0].strip() for process in processes}
+    paths = {process.communicate(timeout=600)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert {str(path) for path in cache.iterdir()} == paths
     assert answer(Path(paths.pop())) == 42
@@ -106,7 +108,7 @@ def test_two_processes_at_once(cache: Path) -> None:
 @needs_compiler
 def test_killed_in_the_middle(cache: Path, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    slow = script(tmp_path / "slow", f'case "$1" in --version) echo 1;; *) echo $$ > "{started}"; exec sleep 60;; esac')
+    slow = script(tmp_path / "slow", f'case "$1" in --version) echo 1;; *) echo $$ >"{started}"; exec sleep 500;; esac')
     process = other_process(CXX=slow)
     while not (started.exists() and started.read_text().endswith("\n")):
         assert process.poll() is None
@@ -286,3 +288,51 @@ def test_without_a_gpu_no_cuda_compiler_is_looked_for(monkeypatch: pytest.Monkey
         assert cuda_kernels.cuda_kernels().reason == "PyTorch finds no GPU"
     finally:
         cuda_kernels._cuda_kernels.cache_clear()
+
+
+# --- a library is code: whose is it? ---------------------------------------------------------------------------------
+
+
+def planted(cache: Path, content: bytes) -> Path:
+    """A file under a name that would be loaded: its checksum is right."""
+    built = build.cpu_library()[0]
+    built.unlink()
+    stem = built.stem.rpartition("-")[0]
+    return cache / f"{stem}-{hashlib.sha256(content).hexdigest()[:32]}.so"
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "another name", "endless", "another user's"])
+def test_libraries_that_are_no_files_of_ours_are_not_loaded(cache: Path, tmp_path: Path, kind: str) -> None:
+    path, outside = planted(cache, b"theirs"), tmp_path / "theirs"
+    outside.write_bytes(b"theirs")
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to(outside)
+        case "another name":
+            os.link(outside, path)
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case _:
+            if os.geteuid():
+                pytest.skip("makes files of other users")
+            path.write_bytes(b"theirs")
+            os.chown(path, 65534, 65534)
+    assert answer(build.cpu_library()[0]) == 42
+
+
+@needs_compiler
+def test_a_cache_that_others_can_write_to_is_closed_or_left_alone(cache: Path) -> None:
+    build.cpu_library()
+    cache.chmod(0o777)
+    assert answer(build.cpu_library()[0]) == 42
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    if os.geteuid():
+        pytest.skip("makes files of other users")
+    os.chown(cache, 65534, 65534)
+    path, where = build.cpu_library()
+    assert path.parent != cache and "belongs to another user" in where
