@@ -37,7 +37,7 @@ def new(
 
     \b
     audioreactive preset new --seed 42 -o mine.toml
-    audioreactive preset new --preset pulse --motion 0.5 --texture 2 -o calmer.toml
+    audioreactive preset new --preset pulse --motion 0.5 -o calmer.toml
     """
     from audioreactive.files import check_name
     from audioreactive.patches.knobs import Knobs

@@ -95,15 +95,16 @@ if TYPE_CHECKING:
 @overwrite_option
 @quiet_option
 def command(
-    music: Path, output: Path, supervised: bool, lessons: int, lessons_before: int | None, best_of: int, kind: str, depth: int, decoder: str,
-    residual: bool, examples: int, batch: int, learning_rate: float, correction: float, calm: float, pace: float,
-    weights: tuple[tuple[str, float], ...], seed: int, model: Path | None, overwrite: bool, quiet: bool,
+    music: Path, output: Path, supervised: bool, lessons: int, lessons_before: int | None, best_of: int, kind: str,
+    depth: int, decoder: str, residual: bool, examples: int, batch: int, learning_rate: float, correction: float,
+    calm: float, pace: float, weights: tuple[tuple[str, float], ...], seed: int, model: Path | None,
+    overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a synthesizer on a folder of music.
 
     \b
     audioreactive train --music ~/Music -o mine.safetensors
-    audioreactive train --supervised --presets 200 --music ~/Music -o taught.safetensors
+    audioreactive train --music ~/Music -o taught.safetensors --supervised
     render song.mp3 --synthesizer mine.safetensors --motion-seed 7
 
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
@@ -121,7 +122,8 @@ def command(
     progress = progress_for(quiet)
     plan = Plan(
         kind=kind,  # type: ignore[arg-type]
-        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised, lessons=lessons_before or lessons,
+        depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised,
+        lessons=lessons_before or lessons,
         best_of=best_of, examples=examples, batch=batch, learning_rate=learning_rate, correction=correction,
         calm=calm, pace=pace, weights=dict(weights), seed=seed,
     )  # fmt: skip

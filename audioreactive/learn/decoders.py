@@ -44,8 +44,8 @@ def residual_motion(envelopes: Tensor, *, filled: bool) -> Tensor:
     A sequence's motion x becomes REACH · x / sqrt(1 + |x|²): small motions are kept as they are, large ones bend
     towards the edge of the ball. Before, it is brought to a root mean square of 1 over the clip, a noise map's to
     SWING. Where motion is `filled`, as it is played, a depth group's comes to FILL; what is learned from is not, as
-    synthesizers trained on filled motion moved less, and fitted less (docs/lab/synthesizers.md). Where nothing moves, nothing
-    does.
+    synthesizers trained on filled motion moved less, and fitted less (docs/lab/synthesizers.md). Where nothing moves,
+    nothing does.
     """
     motion = torch.empty_like(envelopes)
     for columns in SEQUENCES:
