@@ -197,6 +197,6 @@ def test_bars_count_frames_and_no_percent_a_second(capsys) -> None:
         advance(10)
     with Bars().track("listening", 100, "%") as advance:
         advance(10)
-    frames, share = capsys.readouterr().err.split("listening")
+    frames, _, share = capsys.readouterr().err.partition("listening")
     assert "10 of 50 frames" in frames and "frames/s" in frames
     assert "%/s" not in share and " 10%" in share and "left" in share
