@@ -201,7 +201,7 @@ def command(
 
     jobs = _inputs_and_outputs(songs, demo, output)
     if preset is not None and seed is not None:
-        raise click.UsageError("--seed draws a preset, and --preset gives one: leave one of them out")
+        raise click.UsageError("--preset and --seed both choose the motion: give one of them")
     if preset is not None and best_of is not None:
         raise click.UsageError("--best-of draws presets, and --preset gives one: leave one of them out")
     if synthesizer is not None and best_of is not None:
