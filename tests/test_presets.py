@@ -167,3 +167,31 @@ def test_no_text_does_worse_than_an_error(text: str) -> None:
         parse_preset(text, "it")
     with pytest.raises(PresetError):
         override(PRESET, [f"x.{text}"])
+
+
+def test_an_expression_that_matches_nothing_says_what_there_is() -> None:
+    """The blends of `pulse` have no sigma: what they have is told, and nothing is changed in silence."""
+    with pytest.raises(PresetError, match=r"no item of noise\.sequences\.\* has 'sigma'; there are .*slow, fast"):
+        override(load_preset("pulse"), ["noise.sequences.*.sigma *= 2"])
+    with pytest.raises(PresetError, match=r"has 'intensty': did you mean 'intensity'"):
+        override(load_preset("pulse"), ["latents.sequences.*.intensty *= 2"])
+    with pytest.raises(PresetError, match="has no items here"):
+        override(load_preset("pulse"), ["noise.sequences = []", "noise.sequences.*.fast *= 2"])
+
+
+def test_a_star_passes_by_items_without_the_key() -> None:
+    for name in shipped_presets():
+        preset = load_preset(name)
+        changed = override(preset, ["latents.sequences.*.envelope.release = 0.25"])
+        for before, after in zip(preset.latents.sequences, changed.latents.sequences, strict=True):
+            if getattr(before, "envelope", None) is None:
+                assert after == before
+            else:
+                assert after.envelope.release == 0.25
+
+
+def test_the_reach_is_written_where_it_is_not_the_usual() -> None:
+    assert "reach" not in preset_text(PRESET)
+    changed = override(PRESET, ["latents.reach = [1, 1, 0.5]"])
+    assert "reach = [1.0, 1.0, 0.5]" in preset_text(changed)
+    assert parse_preset(preset_text(changed), "it") == changed

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audioreactive.errors import RenderError
-from audioreactive.sizes import parse_size, plan_canvas
+from audioreactive.sizes import draft_canvas, parse_size, plan_canvas
 
 SQUARE = {"const_size": (4, 4), "img_size": (256, 256)}
 
@@ -91,3 +91,32 @@ def test_pictures_beyond_an_encoders_memory_are_refused() -> None:
 
 def test_a_size_is_read() -> None:
     assert parse_size("1920x1080") == parse_size("1920X1080") == (1920, 1080)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1080p", (1920, 1080)), ("720P", (1280, 720)), ("4k", (3840, 2160)), ("square", (1080, 1080)),
+     ("vertical", (1080, 1920)), ("1920x1080", (1920, 1080)), ("1920 × 1080", (1920, 1080))],
+)  # fmt: skip
+def test_sizes_have_names(text: str, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
+
+
+def test_a_name_that_is_none_is_answered_with_what_there_is() -> None:
+    with pytest.raises(RenderError, match=r"480p, 720p, 1080p.*did you mean '1080p'"):
+        parse_size("1080i")
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (640, 640), (64, 36), (1000, 10)])
+@pytest.mark.parametrize("fit", ["widen", "crop", "pad", "stretch"])
+def test_a_draft_is_small_and_the_same_picture(size: tuple[int, int], fit) -> None:
+    if fit == "widen" and size == (1000, 10):
+        return
+    whole = plan_canvas(const_size=(4, 4), img_size=(1024, 1024), size=size, fit=fit)
+    draft = draft_canvas(whole, fit)
+    assert (draft.const_size, draft.frame_size) == (whole.const_size, whole.frame_size)
+    assert max(draft.size) <= 480 and all(side % 2 == 0 for side in draft.size)
+    if max(size) <= 480:
+        assert draft.size == whole.size
+    elif min(size) > 100:
+        assert draft.size[0] / draft.size[1] == pytest.approx(size[0] / size[1], rel=0.01)

@@ -201,7 +201,7 @@ class Stem(click.ParamType):
             self.fail(f"{value!r} is not NAME=FILE, such as drums=drums.wav", param, ctx)
         if name in SOURCES or name in EVERY_FEATURE:
             self.fail(f"a stem cannot be called {name!r}: the program has a source or feature of that name", param, ctx)
-        return name, Path(file)
+        return name, PATH.convert(file, param, ctx)
 
 
 class FeatureWeight(click.ParamType):

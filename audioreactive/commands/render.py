@@ -359,7 +359,11 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
         if not song.name:
             raise click.UsageError(f"{str(song)!r} is a folder; give the songs in it")
     if len(songs) > 1:
-        if output is not None and not output.is_dir() and (output.exists() or output.suffix.lower() in FORMATS):
+        if (
+            output is not None
+            and not output.is_dir()
+            and (output.exists() or output.suffix.lower() in {*FORMATS} - {""})
+        ):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")
         outputs = [(output / song.name if output else song).with_suffix(".mp4") for song in songs]
         if len(set(outputs)) < len(outputs):

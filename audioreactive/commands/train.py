@@ -111,7 +111,7 @@ def command(
 
     \b
     audioreactive train --music ~/Music -o mine.safetensors
-    audioreactive train --supervised --presets 200 --music ~/Music -o taught.safetensors
+    audioreactive train --music ~/Music -o taught.safetensors --supervised
     render song.mp3 --synthesizer mine.safetensors --motion-seed 7
 
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.

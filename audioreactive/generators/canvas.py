@@ -93,7 +93,7 @@ def parse_size(text: str) -> tuple[int, int]:
     named = text.strip().lower()
     if named in SIZES:
         return SIZES[named]
-    found = re.fullmatch(r"([0-9]+) *[x×*] *([0-9]+)", named)
+    found = re.fullmatch(r"([0-9]+) *[x×] *([0-9]+)", named)
     if found is None or not all(side.strip("0") for side in found.groups()):
         close = did_you_mean(named, SIZES)
         raise RenderError(

@@ -1,0 +1,202 @@
+"""What people try first: addresses, folders, drafts, knobs; and mistakes that are told before anything takes time."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import audioreactive.features
+from audioreactive.commands.bars import Bars
+from audioreactive.presets import load_preset
+from audioreactive.progress import in_words
+from audioreactive.video import probe, read_frames
+
+ADDRESSES = ("https://youtu.be/dQw4w9WgXcQ", "http://example.com/a.mp3", "www.example.com/song.mp3", "youtu.be/abc")
+
+
+@pytest.fixture
+def deaf(monkeypatch) -> None:
+    """A song that must not be listened to."""
+
+    def listens(*arguments: object, **options: object) -> None:
+        raise AssertionError("it listened")
+
+    monkeypatch.setattr(audioreactive.features, "analyze_file", listens)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "words",
+    [["render", "{}"], ["analyze", "{}"], ["score", "{}"], ["sheet", "{}", "--seeds", "1", "-o", "a.png"],
+     ["render", "--demo", "--model", "{}"], ["render", "--demo", "--stem", "drums={}"],
+     ["render", "--demo", "--preset", "{}"], ["model", "inspect", "{}"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_web_address_is_told_apart(call, tmp_path, monkeypatch, words, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call(*(word.format(address) for word in words))
+    assert done.code == 2
+    assert "is a web address: download it" in done.err and "on this computer" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_called_like_an_address_is_a_file(call, song, model, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(song, "www.example.com.wav")
+    assert call("render", "www.example.com.wav", "--model", model, "--duration", 0.2, "-q").code == 0
+
+
+def test_of_several_songs_the_folder_is_made(call, song, model, tmp_path) -> None:
+    for name in ("a.wav", "b.wav"):
+        shutil.copy(song, tmp_path / name)
+    songs, goal = [tmp_path / "a.wav", tmp_path / "b.wav"], tmp_path / "deep" / "many"
+    done = call("render", *songs, "-o", goal, "--model", model, "--duration", 0.2, "-q")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in goal.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def test_a_folder_that_nothing_came_into_is_not_left(call, song, model, tmp_path) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"no sound")
+    songs = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    assert call("render", *songs, "-o", tmp_path / "many", "--model", model, "-q").code == 1
+    assert not (tmp_path / "many").exists()
+    for name in ("a.wav", "b.wav"):
+        shutil.copy(song, tmp_path / name)
+    done = call("render", *songs, "-o", tmp_path / "many", "--model", model, "--dry-run", "-q")
+    assert done.code == 0, done.err
+    assert not (tmp_path / "many").exists()
+
+
+@pytest.mark.parametrize("name", ["taken", "video.mp4", "video.GIF"])
+def test_of_several_songs_a_video_or_a_file_is_no_folder(call, song, tmp_path, name: str) -> None:
+    (tmp_path / "taken").write_bytes(b"x")
+    done = call("render", song, tmp_path / "other.wav", "-o", tmp_path / name)
+    assert done.code == 2 and "-o names a folder" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "{}/no.pkl"], "no.pkl"),
+        (["--model", "{}/text.pkl"], "text.pkl"),
+        (["--model", "{}/half.safetensors"], "half.safetensors"),
+        (["--model", "{model}", "--label", "3"], "label 3"),
+        (["--label", "3"], "label 3"),
+        (["--model", "{model}", "--size", "4000x200"], "to widen the picture"),
+        (["-o", "{}/x.mp5"], "no kind of video"),
+        (["-o", "{}/none/x.mp4"], "does not exist"),
+        (["-o", "{}/x.gif", "--fps", "60"], "50"),
+        (["-o", "{}/x.mkv", "--encoder", "nvenc"], "nvenc"),
+        (["--duration", "0"], "not positive"),
+        (["--device", "cuda:7"], "cuda"),
+        (["--preset", "puls"], "pulse"),
+    ],
+)
+def test_mistakes_are_told_before_listening(call, deaf, song, model, tmp_path, options, message: str) -> None:
+    (tmp_path / "text.pkl").write_text("no model")
+    (tmp_path / "half.safetensors").write_bytes(model.read_bytes()[:500])
+    before = sorted(path.name for path in tmp_path.iterdir())
+    words = [option.format(tmp_path, model=model) for option in options]
+    output = [] if "-o" in words else ["-o", tmp_path / "x.mp4"]
+    done = call("render", song, *words, *output)
+    assert done.code == 2 and message in done.err, done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_good_render_does_listen(deaf, call, song, model, tmp_path) -> None:
+    with pytest.raises(AssertionError, match="it listened"):
+        call("render", song, "--model", model, "-o", tmp_path / "x.mp4")
+
+
+def test_a_draft_is_every_second_frame_of_the_same_motion(call, song, model, tmp_path) -> None:
+    whole, draft = tmp_path / "whole.mkv", tmp_path / "draft.mkv"
+    common = ["render", song, "--model", model, "--seed", 4, "--start", 0.5, "--duration", 1, "--size", "64x36", "-q"]
+    assert call(*common, "-o", whole).code == 0
+    assert call(*common, "-o", draft, "--draft").code == 0
+    full, half = np.stack(list(read_frames(whole))), np.stack(list(read_frames(draft)))
+    assert probe(draft).fps == Fraction(12) and len(half) == 12
+    # Batches are of other frames: numbers may differ in their last bits.
+    assert np.abs(half.astype(int) - full[::2]).max() <= 2
+    again = load_preset(str(draft))
+    assert again.patch == load_preset(str(whole)).patch
+    assert (again.render.fps, again.render.size) == ("24", "64x36")  # it gives the whole video
+
+
+def test_a_draft_is_small(call, song, model, tmp_path) -> None:
+    draft = tmp_path / "d.mp4"
+    words = ["render", song, "--model", model, "--size", "1080p", "--duration", 0.3, "--draft", "-q", "-o", draft]
+    assert call(*words).code == 0
+    assert (probe(draft).width, probe(draft).height) == (480, 270)
+
+
+def test_knobs_are_in_the_video(call, song, model, tmp_path) -> None:
+    output = tmp_path / "k.mkv"
+    words = ["--preset", "pulse", "--motion", 0.5, "--beat", 1.5, "--texture", 2, "--colour", 0.5, "--speed", 2]
+    assert call("render", song, "--model", model, "--duration", 0.2, "-q", *words, "-o", output).code == 0
+    given, carried = load_preset("pulse"), load_preset(str(output))
+    assert carried.latents.reach == (0.5, 0.5, 0.25)
+    assert carried.noise.strength == 2 * given.noise.strength
+    text = call("preset", "new", "--preset", "pulse", *words).out
+    assert "reach = [0.5, 0.5, 0.25]" in text
+
+
+def test_a_knob_that_changes_nothing_says_so(call, song, model, tmp_path) -> None:
+    still = "noise.sequences = []"
+    words = ["--preset", "pulse", "--beat", 2, "--set", "latents.sequences = []", "--set", still,
+             "--set", "noise.amplitude.envelope.feature = chroma"]  # fmt: skip
+    done = call("render", song, "--model", model, "--dry-run", *words[:-1], "noise.amplitude.envelope.feature = rms")
+    assert done.code == 0, done.err
+    assert "--beat changes nothing: nothing in this preset answers hits" in done.err
+
+
+@pytest.mark.parametrize("knob", ["--motion", "--beat", "--texture", "--colour", "--speed"])
+@pytest.mark.parametrize("value", ["-1", "11", "much", "nan"])
+def test_knobs_out_of_range_are_refused(call, song, knob: str, value: str) -> None:
+    done = call("render", song, f"{knob}={value}", "--seed", 1)
+    assert done.code == 2 and (knob in done.err or knob[2:] in done.err)
+
+
+def test_best_of_foretells_and_names_the_winner_at_the_end(call, model, tmp_path) -> None:
+    from audioreactive.demo import DEMO_SONG
+
+    done = call("render", DEMO_SONG, "--model", model, "--best-of", 3, "--seed", 5, "-o", tmp_path / "b.mp4",
+                "--start", 1, "--duration", 0.2)  # fmt: skip
+    assert done.code == 0, done.err
+    lines = [line for line in done.err.replace("\r", "\n").splitlines() if line.startswith("note: ")]
+    foretold = next(i for i, line in enumerate(lines) if "choosing the best of 3 presets takes" in line)
+    assert "about" in lines[foretold] or "less than a second" in lines[foretold]
+    seed = load_preset(str(tmp_path / "b.mp4")).made_with.seed
+    last = lines[-1]
+    assert foretold < len(lines) - 1
+    assert f"the best of 3 was seed {seed}, with a score of" in last and "deviations above chance" in last
+    assert done.err.rindex("rendering") < done.err.rindex(last)
+
+
+def test_hippo_foretells_from_its_first_steps(call, song, model, tmp_path) -> None:
+    done = call("render", song, "--model", model, "--synthesizer", "hippo", "--dry-run")
+    assert done.code == 0, done.err
+    assert "note: fitting the motion to the song takes" in done.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "less than a second"), (12.4, "about 12 s"), (59.7, "about 1 min"), (200, "about 3 min"),
+     (3600, "about 1 h 0 min"), (5000, "about 1 h 23 min")],
+)  # fmt: skip
+def test_times_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_bars_count_frames_and_no_percent_a_second(capsys) -> None:
+    with Bars().track("rendering", 50, "frame") as advance:
+        advance(10)
+    with Bars().track("listening", 100, "%") as advance:
+        advance(10)
+    frames, _, share = capsys.readouterr().err.partition("listening")
+    assert "10 of 50 frames" in frames and "frames/s" in frames
+    assert "%/s" not in share and " 10%" in share and "left" in share
