@@ -47,9 +47,9 @@ def parse_size(text: str) -> tuple[int, int]:
     if not width or not height:
         raise RenderError(f"the size {shown(text)} is not WIDTHxHEIGHT in pixels, such as 1920x1080")
     if max(width, height) > LARGEST_SIDE:
-        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_SIDE} pixels on a side")
+        raise RenderError(f"the size {width}x{height} is beyond {LARGEST_SIDE} pixels on a side")
     if width * height > LARGEST_PICTURE:
-        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
+        raise RenderError(f"the size {width}x{height} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
     return width, height
 
 
