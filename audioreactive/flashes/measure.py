@@ -49,9 +49,8 @@ def measure(frames: NDArray[np.uint8], geometry: Geometry | None = None) -> NDAr
     rows, columns = (geometry or Geometry.of(frames.shape[2], frames.shape[1])).cells
     thumbnails = np.empty((len(frames), rows, columns, 3), np.uint8)
     for frame, thumbnail in zip(frames, thumbnails, strict=True):
-        light = _light(frame, columns)
-        shrunk = cv2.resize(light, (columns, rows), interpolation=cv2.INTER_AREA)
-        thumbnail[:] = to_codes(np.asarray(shrunk, np.float32))
+        light = cv2.resize(_light(frame, columns), (columns, rows), interpolation=cv2.INTER_AREA)
+        thumbnail[:] = to_codes(np.asarray(light, np.float32))
     return thumbnails
 
 

@@ -105,7 +105,7 @@ def parse_size(text: str) -> tuple[int, int]:
         raise RenderError(f"the size {shown(text)} is beyond {LARGEST_SIDE} pixels on a side")
     width, height = map(int, digits)
     if width * height > LARGEST_PICTURE:
-        raise RenderError(f"the size {text} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
+        raise RenderError(f"the size {width}x{height} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
     return width, height
 
 
