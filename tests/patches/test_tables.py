@@ -12,7 +12,8 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from support import make_features
 
-from audioreactive.patches.motion import (
+from audioreactive.patches.schema import Envelope, LatentLoop
+from audioreactive.patches.tables import (
     bar_position,
     base_weights,
     feature_weights,
@@ -24,7 +25,6 @@ from audioreactive.patches.motion import (
     smooth,
     spline_weights,
 )
-from audioreactive.patches.schema import Envelope, LatentLoop
 
 
 def test_release_decays_to_one_over_e_and_attacks_at_once() -> None:
