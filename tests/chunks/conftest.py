@@ -17,7 +17,6 @@ from audioreactive.chunks.making import LocalCrew
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.chunks.scene import Scene
 from audioreactive.generators import ModelFile
-from audioreactive.patches.latents import make_palette
 from audioreactive.patches.motion import motion
 from audioreactive.patches.schema import Patch
 from audioreactive.video import VideoSettings, output_format, read_frames
@@ -47,7 +46,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         dtype=torch.float32,
         fingerprint=generator.fingerprint,
         motion=moving,
-        palette=make_palette(moving.palette, generator).numpy(),
+        palette=moving.vectors(generator).numpy(),
         batch=4,
         layout="rgb24",
     )

@@ -18,7 +18,6 @@ from crews import make_counting as make
 from audioreactive import renderer as renderer_module
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
-from audioreactive.chunks.scene import Scene
 from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.errors import RenderError
 from audioreactive.generators import ModelFile
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.film import Film
     from audioreactive.chunks.making import MadeChunk
+    from audioreactive.chunks.scene import Scene
 
 
 def test_a_worker_that_is_killed_costs_what_it_had(

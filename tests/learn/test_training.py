@@ -174,7 +174,7 @@ def test_the_recipe_to_imitate_is_the_one_that_best_of_would_choose() -> None:
     for lesson, seeds in ((first, range(16, 20)), (second, range(20, 24))):
         drawn = [motion(draw_patch(seed), song.features) for seed in seeds]
         best = max(drawn, key=lambda made: motion_score(made, heard, song.features.fps))
-        assert lesson.palette == best.palette
+        assert lesson.palettes == best.palettes
         np.testing.assert_array_equal(lesson.latents, best.latents)
 
 
