@@ -195,13 +195,18 @@ def plan_render(
     )
 
 
+def decide(plan: Plan, progress: Progress | None = None) -> Preset:
+    """The preset that is rendered, with what it is rendered with; of several candidates the most audio-reactive one."""
+    preset = plan.preset if plan.recipe.best_of is None else _most_reactive(plan, progress or Silent())
+    return _signed(preset, plan)
+
+
 def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     """The motion of the planned render: all that can fail before the first frame has not."""
     progress = progress or Silent()
     features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
-    preset = plan.preset if plan.recipe.best_of is None else _most_reactive(plan, progress)
+    preset = decide(plan, progress)
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
-    preset = _signed(preset, plan)
     moving = make_motion(preset.patch, features, progress)
     return Production(
         song=plan.song,
