@@ -130,8 +130,9 @@ def test_every_fit(fit) -> None:
 def test_the_most_reactive_of_some_recipes(monkeypatch) -> None:
     scores = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(choose_module, "motion_score", lambda *given: next(scores))  # tests of motion score it
-    patches = [Patch.random(seed) for seed in range(3)]
-    choice = choose_module.choose(patches, make_features(20), loaded().generator)
+    patches, features = [Patch.random(seed) for seed in range(3)], make_features(20)
+    monkeypatch.setattr(choose_module, "sound_tables", lambda heard: ({"onsets": heard["onsets"]}, None))
+    choice = choose_module.choose(patches, features, loaded().generator)
     assert choice.motions == (1, 3, 2) and set(choice.previews) == {1, 2}
     assert choice.index == max(choice.previews, key=choice.previews.get)
     assert len(set(choice.previews.values())) == 2 and np.isfinite(list(choice.previews.values())).all()
