@@ -239,13 +239,22 @@ def plan_render(
     )
 
 
+def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | None]:
+    """The preset that is rendered, with what it is rendered with; of several candidates the most audio-reactive one,
+    and a sentence about it.
+    """
+    if plan.recipe.best_of is None:
+        return _signed(plan.preset, plan), None
+    preset, sentence = _most_reactive(plan, progress or Silent())
+    return _signed(preset, plan), sentence
+
+
 def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     """The motion of the planned render: all that can fail before the first frame has not."""
     progress = progress or Silent()
     features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
-    preset, chosen = (plan.preset, None) if plan.recipe.best_of is None else _most_reactive(plan, progress)
+    preset, chosen = decide(plan, progress)
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
-    preset = _signed(preset, plan)
     moving = make_motion(preset, features, progress)
     return Production(
         song=plan.song,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -84,9 +84,8 @@ def _move(preset: Preset) -> None:
     """What is accepted must give numbers, whatever is in it."""
     features = _features(preset.feature_names())
     moving = motion(preset.patch, features, _synthesize)
-    finite = [bool(np.isfinite(table).all()) for table in moving.tables().values()]
-    finite += [bool(np.isfinite(loop.phase).all()) for loop in moving.noise.loops]
-    if not all(finite):
+    tables: list[NDArray[Any]] = [*moving.tables().values(), *(loop.phase for loop in moving.noise.loops)]
+    if not all(np.isfinite(table).all() for table in tables):
         raise AssertionError("the motion leaves the numbers")
 
 

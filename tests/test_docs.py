@@ -164,26 +164,3 @@ def test_every_feature_is_documented() -> None:
     text = (ROOT / "docs" / "presets.md").read_text("utf-8")
     for name, feature in EVERY_FEATURE.items():
         assert f"| `{name}` | {feature.channels} |" in text
-
-
-def test_imports_point_one_way() -> None:
-    order = [
-        "ffmpeg",
-        "audio",
-        "features",
-        "correlation",
-        "flashes",
-        "patches",
-        "learn",
-        "presets",
-        "chunks",
-        "pipeline",
-        "commands",
-    ]
-    for rank, room in enumerate(order):
-        home = ROOT / "audioreactive" / room
-        for path in home.glob("*.py") if home.is_dir() else [home.with_suffix(".py")]:
-            for later in order[rank + 1 :]:
-                assert not re.search(rf"audioreactive\.{later}\b", path.read_text("utf-8")), f"{path} knows {later}"
-    for path in (ROOT / "stylegan_ops").rglob("*.py"):
-        assert "audioreactive" not in path.read_text("utf-8"), f"{path} knows of audio"

@@ -274,7 +274,7 @@ class _Order:
 def _render(
     song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, staff: Staff | None = None
 ) -> None:
-    from audioreactive.pipeline import plan_render, prepare
+    from audioreactive.pipeline import decide, plan_render, prepare
     from audioreactive.presets import save_preset
     from audioreactive.production import produce
 
@@ -290,6 +290,8 @@ def _render(
     )
     if order.dry_run:
         click.echo(describe(plan, output))
+        if order.save_preset is not None:
+            save_preset(decide(plan, progress)[0], order.save_preset)
         return
     production = prepare(plan, progress)
     if order.save_preset is not None:

@@ -15,13 +15,12 @@ from audioreactive.chunks import workers
 from audioreactive.chunks.film import Film
 from audioreactive.chunks.making import LocalCrew
 from audioreactive.chunks.plan import plan_chunks
-from audioreactive.chunks.scene import ModelFile, Scene, file_digest
-from audioreactive.patches.latents import latent_weights, make_palette
-from audioreactive.patches.noise import noise_motion
+from audioreactive.chunks.scene import Scene
+from audioreactive.generators import ModelFile
+from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.video import VideoSettings, output_format, read_frames
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding
-from stylegan_ops import load_generator
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +34,7 @@ def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers come from a process that has imported PyTorch already, which takes longer than what they do here."""
     quick = multiprocessing.get_context("forkserver")
     quick.set_forkserver_preload(
-        ["torch", "audioreactive.chunks.workers", "audioreactive.chunks.scene", "stylegan_ops"]
+        ["torch", "audioreactive.chunks.workers", "audioreactive.chunks.scene", "audioreactive.generators.stylegan2"]
     )
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda method: quick)
 
@@ -44,17 +43,16 @@ def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_small_model(path)
-    generator, features, patch = load_generator(path), make_features(4), random_patch(5)
-    palette = make_palette(patch.palette, generator)
+    source = ModelFile.at(path)
+    generator, moving = source.load(torch.device("cpu"), torch.float32), motion(random_patch(5), make_features(4))
     return Scene(
-        model=ModelFile(path, file_digest(path)),
-        const_size=(4, 6),
+        source=source,
+        img_size=(32, 48),
         device="cpu",
         dtype=torch.float32,
-        compiled=generator.compiled,
-        weights=latent_weights(patch.latents, features, len(palette)),
-        palette=palette.numpy(),
-        noise_motion=noise_motion(patch.noise, features),
+        fingerprint=generator.fingerprint,
+        motion=moving,
+        palette=moving.vectors(generator).numpy(),
         batch=4,
         layout="rgb24",
     )

@@ -127,10 +127,10 @@ def test_a_part_of_a_song_and_a_picture_that_is_cropped(tmp_path: Path, song: Pa
 @pytest.mark.usefixtures("quick_workers")
 def test_workers_make_the_same(tmp_path: Path, scene: Scene, film: Film) -> None:
     """A network that is thrown to and fro between two pictures, in two processes and in one."""
-    weights = np.zeros_like(scene.weights)
+    weights = np.zeros_like(scene.motion.latents)
     weights[np.arange(len(weights)) // 2 % 2 == 0, :, 0] = 1
     weights[np.arange(len(weights)) // 2 % 2 == 1, :, 1] = 1
-    wild = replace(scene, weights=weights, palette=6 * scene.palette)
+    wild = replace(scene, motion=replace(scene.motion, latents=weights), palette=6 * scene.palette)
     ears = Ears()
     found = []
     for name, crew in (
@@ -159,7 +159,7 @@ def test_only_frames_that_change_are_other_numbers(tmp_path: Path) -> None:
         chunks=plan_chunks(0, len(frames), 24), job={}, song=tmp_path, start=Fraction(0), duration=Fraction(5),
         preset="",
     )  # fmt: skip
-    room = safe_light._Room(film, {}, tmp_path, compiled=False)
+    room = safe_light._Room(film, {}, tmp_path)
     made = safe_light.plan(Thumbnails([measure(frames)], size), FPS)
     changed = 0
     for index in range(len(frames)):

@@ -18,9 +18,9 @@ from crews import make_counting as make
 from audioreactive import renderer as renderer_module
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
-from audioreactive.chunks.scene import ModelFile, Scene
 from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.errors import RenderError
+from audioreactive.generators import ModelFile
 from audioreactive.progress import Silent
 from audioreactive.video import read_frames
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.film import Film
     from audioreactive.chunks.making import MadeChunk
+    from audioreactive.chunks.scene import Scene
 
 
 def test_a_worker_that_is_killed_costs_what_it_had(
@@ -62,8 +63,8 @@ def test_a_worker_that_is_killed_at_its_start_holds_nothing_up(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is larger than a pipe that nobody reads any more."""
-    large = replace(scene, weights=np.repeat(scene.weights, 50, axis=0))
-    assert large.weights.nbytes > 1 << 16
+    large = replace(scene, motion=replace(scene.motion, latents=np.repeat(scene.motion.latents, 50, axis=0)))
+    assert large.motion.latents.nbytes > 1 << 16
     started: list[int] = []
     spawn = workers.multiprocessing.get_context("spawn").Process.start
 
@@ -83,8 +84,8 @@ def test_a_worker_that_is_killed_at_its_start_holds_nothing_up(
 def test_workers_stay_for_the_next_film(scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path) -> None:
     """With the network that they have: its file is gone meanwhile."""
     model = tmp_path / "model.safetensors"
-    model.write_bytes(scene.model.path.read_bytes())
-    copied, stayed = replace(scene, model=ModelFile(model, scene.model.sha256)), []
+    model.write_bytes(scene.source.path.read_bytes())
+    copied, stayed = replace(scene, source=ModelFile(model, scene.source.sha256)), []
     with Staff() as staff:
         for name in ("a.mkv", "b.mkv"):
             out = replace(film, output=tmp_path / name)
@@ -145,8 +146,8 @@ def test_a_chunk_that_kills_every_worker_is_given_up(
 @pytest.mark.usefixtures("quick_workers")
 def test_a_workers_sentence_is_told(scene: Scene, film: Film, tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
-    model.write_bytes(scene.model.path.read_bytes() + b" ")
-    moved = replace(scene, model=ModelFile(model, scene.model.sha256))
+    model.write_bytes(scene.source.path.read_bytes() + b" ")
+    moved = replace(scene, source=ModelFile(model, scene.source.sha256))
     out = replace(film, output=tmp_path / "out.mkv")
     with pytest.raises(RenderError, match=r"model\.safetensors was changed while"):
         make(out, WorkerCrew(moved, film.encoding, 1, Silent()))
@@ -178,16 +179,18 @@ def test_there_is_a_number_of_workers(scene: Scene, film: Film, count: int) -> N
         WorkerCrew(scene, film.encoding, count, Silent())
 
 
-def test_a_scene_travels_with_its_model(scene: Scene, expected: np.ndarray) -> None:
+def test_a_scene_travels_with_its_model(scene: Scene, expected: np.ndarray, tmp_path: Path) -> None:
     import pickle
 
-    carried = replace(scene, model=scene.model.carried())
+    model = tmp_path / "small.safetensors"
+    model.write_bytes(scene.source.path.read_bytes())
+    carried = replace(scene, source=ModelFile(model, scene.source.sha256).carried())
+    model.unlink()
     there = pickle.loads(pickle.dumps(carried)).renderer()
     ((_, frames),) = there.batches([8])
     np.testing.assert_array_equal(frames, expected[8:12])
-    assert carried.model.path is None and replace(scene, compiled=not scene.compiled)
-    with pytest.raises(RenderError, match="differ in the last bits"):
-        replace(scene, compiled=not scene.compiled).renderer()
+    with pytest.raises(RenderError, match="was begun with others, which differ in a frame's last bits"):
+        replace(scene, fingerprint="others").renderer()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -195,7 +198,7 @@ def test_a_frame_does_not_depend_on_the_number_of_threads(
     scene: Scene, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which is why workers, who share the cores, make the frames that one process makes."""
-    monkeypatch.setattr(renderer_module, "useful_threads", lambda generator: 3)  # as if it were a large network
+    monkeypatch.setattr(renderer_module, "useful_threads", lambda cost: 3)  # as if it were a large network
     renderer, threads, found = replace(scene, dtype=dtype).renderer(), torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):

@@ -11,8 +11,8 @@ import pytest
 from flashes import videos
 from flashes.checker import breaks_the_rules
 
-from audioreactive import renderer
 from audioreactive.flashes import Thumbnails, measure, plan
+from audioreactive.generators import stylegan2
 from audioreactive.video import VideoSettings, VideoWriter, read_frames
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_limited_videos_are_safe_after_compression(call, tmp_path, name) -> None
 
 def test_a_render_that_flashes_is_limited_where_asked(call, song, model, tmp_path, monkeypatch) -> None:
     """Two frames of each four are white or black: six flashes a second."""
-    to_pixels = renderer.to_pixels
+    to_pixels = stylegan2.to_pixels
 
     def flashing(images, layout, *, compiled):
         images = images.mean(dim=1, keepdim=True).repeat(1, 3, 1, 1)  # grey
@@ -69,7 +69,7 @@ def test_a_render_that_flashes_is_limited_where_asked(call, song, model, tmp_pat
 
     look = ("--model", model, "--seed", 3, "--size", "64x64", "--batch", 4, "--chunk", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(renderer, "to_pixels", flashing)
+        patch.setattr(stylegan2, "to_pixels", flashing)
         assert call("render", song, *look, "-o", tmp_path / "wild.mp4", "-q").code == 0
         done = call("render", song, *look, "-o", tmp_path / "tame.mp4", "--flash-safe")
     assert done.code == 0

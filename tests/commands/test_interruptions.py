@@ -160,11 +160,13 @@ def album(folder: Path, song: Path, count: int) -> list[Path]:
 
 
 def test_many_songs_and_a_bad_one(call, song, model, tmp_path, monkeypatch) -> None:
-    from audioreactive import pipeline
+    import stylegan_ops
 
     loads = []
-    load = pipeline.load_model
-    monkeypatch.setattr(pipeline, "load_model", lambda *path, **where: loads.append(path) or load(*path, **where))
+    load = stylegan_ops.load_generator
+    monkeypatch.setattr(
+        stylegan_ops, "load_generator", lambda *path, **where: loads.append(path) or load(*path, **where)
+    )
     songs = album(tmp_path, song, 10)
     result = call("render", *songs, "--model", model, "--preset", "pulse", "-q")
     assert result.code == 1

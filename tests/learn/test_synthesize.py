@@ -11,38 +11,48 @@ import torch
 from pydantic import ValidationError
 from support import make_features
 
-from audioreactive.choose import motion_tables
-from audioreactive.errors import FeatureError, SynthesizerError
-from audioreactive.learn.synthesize import synthesized
+from audioreactive.errors import RenderError, SynthesizerError
+from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import centred, to_rate
 from audioreactive.patches.latents import latent_weights
-from audioreactive.patches.noise import make_noise, noise_motion
+from audioreactive.patches.motion import motion as motion_of
+from audioreactive.patches.noise import NoiseSequence, noise_motion
 from audioreactive.patches.randomizer import draw_around, random_patch
-from audioreactive.patches.schema import Hippo, LatentPatch, Patch, envelopes_name
+from audioreactive.patches.schema import Hippo, LatentPatch, Patch
 from audioreactive.presets import parse_preset, preset_of, preset_text
 
 HIPPO = Hippo(kind="hippo", name="hippo", coefficients=64, steps=30)
 PATCH = draw_around(HIPPO, 3)
 
 
-def with_envelopes(motion: np.ndarray):
-    """Features at hand with a synthesizer's motion (17,), held still, among them."""
-    features = make_features()
-    table = np.tile((0.5 + 0.5 * motion).astype(np.float32), (features.frames, 1))
-    return replace(features, envelopes={**features.envelopes, envelopes_name("hippo"): table})
+FEATURES = make_features()
 
 
-def test_the_envelopes_stand_among_the_features() -> None:
+def played(motion: np.ndarray) -> dict[str, np.ndarray]:
+    """A synthesizer's motion (17,), held still, as its envelopes."""
+    return {"hippo": np.tile((0.5 + 0.5 * motion).astype(np.float32), (FEATURES.frames, 1))}
+
+
+def latents_of(patch: LatentPatch, motion: np.ndarray) -> np.ndarray:
+    return latent_weights(patch, FEATURES, 24, played(motion))
+
+
+def noise_of(motion: np.ndarray, sizes) -> NoiseSequence:
+    return NoiseSequence(noise_motion(PATCH.noise, FEATURES, played(motion)), sizes, torch.device("cpu"))
+
+
+def test_the_envelopes_of_a_patchs_synthesizers() -> None:
     features = make_features()
-    made = synthesized(PATCH, features)
-    table = made[envelopes_name("hippo")]
+    made = synthesize(PATCH, features)
+    table = made["hippo"]
+    assert set(made) == {"hippo"}
     assert table.shape == (features.frames, 17)
     assert table.dtype == np.float32
     assert 0 <= table.min() < table.max() <= 1
     np.testing.assert_allclose(table.mean(0), 0.5, atol=0.1)
-    assert synthesized(random_patch(1), features) is features
-    with pytest.raises(FeatureError, match=r"synthesizer\.hippo"):
-        latent_weights(PATCH.latents, features, 24)
+    assert synthesize(random_patch(1), features) == {}
+    with pytest.raises(RenderError, match="the motion of the synthesizers hippo must be made first"):
+        motion_of(PATCH, features)
 
 
 def test_latents_stay_as_far_from_the_mean_as_single_pictures() -> None:
@@ -54,7 +64,7 @@ def test_latents_stay_as_far_from_the_mean_as_single_pictures() -> None:
     for _ in range(5):
         motion = np.zeros(17)
         motion[:9] = stream.uniform(-0.5, 0.5, 9)
-        weights = latent_weights(latents, with_envelopes(motion), 24)
+        weights = latents_of(latents, motion)
         np.testing.assert_allclose(weights.sum(2), 1, atol=1e-5)
         # Of palette vectors that are independent; the pictures and the vectors of the motion are different ones.
         radius = np.square(weights - 1 / 24).sum(2) / (1 - 1 / 24)
@@ -62,10 +72,10 @@ def test_latents_stay_as_far_from_the_mean_as_single_pictures() -> None:
 
 
 def test_an_envelope_pulls_towards_its_vector() -> None:
-    rest = latent_weights(PATCH.latents, with_envelopes(np.zeros(17)), 24)
+    rest = latents_of(PATCH.latents, np.zeros(17))
     motion = np.zeros(17)
     motion[4] = 0.6  # the second vector of the middle layers
-    pulled = latent_weights(PATCH.latents, with_envelopes(motion), 24)
+    pulled = latents_of(PATCH.latents, motion)
     vector = PATCH.latents.sequences[1].vectors[4]
     assert (pulled[:, 1, vector] > rest[:, 1, vector] + 0.4).all()
     np.testing.assert_array_equal(pulled[:, [0, 2]], rest[:, [0, 2]])
@@ -76,8 +86,8 @@ def test_noise_gets_the_mean_and_deviation_that_are_played() -> None:
     motion[9 + 1] = 0.8  # mean of the maps of 8²
     motion[13 + 2] = -1.0  # deviation of the maps of 16²
     sizes = ((4, 4), (8, 8), (8, 8), (16, 16), (32, 32), (64, 64))
-    maps = make_noise(PATCH.noise, with_envelopes(motion), sizes, torch.device("cpu")).frames(0, 3)
-    rest = make_noise(PATCH.noise, with_envelopes(np.zeros(17)), sizes, torch.device("cpu")).frames(0, 3)
+    maps = noise_of(motion, sizes).frames(0, 3)
+    rest = noise_of(np.zeros(17), sizes).frames(0, 3)
     for octave, index in ((0, 0), (3, 4), (4, 5)):
         torch.testing.assert_close(maps[index], rest[index], msg=f"octave {octave}")
     for index in (1, 2):
@@ -93,7 +103,7 @@ def test_it_moves_alike_at_every_frame_rate() -> None:
     fast = replace(fast, envelopes=table)
     segmentations = {name: np.repeat(labels, 2, axis=0) for name, labels in slow.segmentations.items()}
     fast = replace(fast, segmentations=segmentations)
-    first, second = (synthesized(PATCH, features)[envelopes_name("hippo")] for features in (slow, fast))
+    first, second = (synthesize(PATCH, features)["hippo"] for features in (slow, fast))
     np.testing.assert_allclose(second[::2], first, atol=1e-6)
 
 
@@ -120,11 +130,11 @@ def test_a_recipe_may_mix_it_with_others() -> None:
     plain = Patch.model_validate(data)
     data["latents"]["sequences"] = [*data["latents"]["sequences"], sequence]
     mixed = Patch.model_validate(data)
-    features = synthesized(mixed, make_features())
-    before, after = (latent_weights(patch.latents, features, 24) for patch in (plain, mixed))
-    assert np.abs(after - before)[:, 1].max() > 0.1
-    assert set(motion_tables(PATCH, features)) == {"latents", "noise", "gain", "levels"}
-    assert noise_motion(mixed.noise, features).levels is None
+    features = make_features()
+    before, after = (motion_of(patch, features, synthesize) for patch in (plain, mixed))
+    assert np.abs(after.latents - before.latents)[:, 1].max() > 0.1
+    assert set(motion_of(PATCH, features, synthesize).tables()) == {"latents", "noise", "gain", "levels"}
+    assert after.noise.levels is None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +154,7 @@ def test_mistakes_in_a_preset_are_named(change: dict, message: str) -> None:
 
 def test_songs_that_nothing_can_be_fitted_to() -> None:
     with pytest.raises(SynthesizerError, match="at least 1 s"):
-        synthesized(PATCH, make_features(0.5))
+        synthesize(PATCH, make_features(0.5))
     features = make_features()
     silent = replace(
         features,
@@ -152,4 +162,4 @@ def test_songs_that_nothing_can_be_fitted_to() -> None:
         segmentations={name: np.zeros_like(labels) for name, labels in features.segmentations.items()},
     )
     with pytest.raises(SynthesizerError, match="nothing changes in the song"):
-        synthesized(PATCH, silent)
+        synthesize(PATCH, silent)

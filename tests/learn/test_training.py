@@ -12,14 +12,14 @@ import soundfile
 import torch
 from support import make_features, make_song
 
-from audioreactive.choose import motion_score
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import SynthesizerError
 from audioreactive.learn import losses
 from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs, weigh
 from audioreactive.learn.lessons import curate, given_motion
+from audioreactive.learn.scoring import motion_score
 from audioreactive.learn.training import Plan, Training, gather, train
-from audioreactive.patches.latents import latent_weights
+from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
 
 if TYPE_CHECKING:
@@ -172,9 +172,10 @@ def test_the_recipe_to_imitate_is_the_one_that_best_of_would_choose() -> None:
     heard, _ = sound_tables(song.features)
     ((first, second),) = curate([song], 2, best_of=4, seed=16)
     for lesson, seeds in ((first, range(16, 20)), (second, range(20, 24))):
-        best = max(map(random_patch, seeds), key=lambda patch: motion_score(patch, song.features, heard))
-        assert lesson.palette == best.palette
-        np.testing.assert_array_equal(lesson.weights, latent_weights(best.latents, song.features, 24))
+        drawn = [motion(random_patch(seed), song.features) for seed in seeds]
+        best = max(drawn, key=lambda made: motion_score(made, heard, song.features.fps))
+        assert lesson.palettes == best.palettes
+        np.testing.assert_array_equal(lesson.latents, best.latents)
 
 
 def test_songs_are_held_out_as_a_whole() -> None:

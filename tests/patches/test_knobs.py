@@ -15,6 +15,7 @@ from audioreactive.choose import motion_tables
 from audioreactive.errors import PresetError
 from audioreactive.patches.knobs import TURN, Knobs, answers_hits
 from audioreactive.patches.motion import shape_envelope, smooth
+from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import DEPTHS, Patch
 from audioreactive.presets import Preset, load_preset, parse_preset, preset_of, preset_text, shipped_presets
 
@@ -49,7 +50,7 @@ def still(heard):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("preset", [*SHIPPED, "drawn"])
 def test_one_leaves_the_patch_identical(name: str, preset: str) -> None:
-    patch = SHIPPED.get(preset) or Patch.random(3)
+    patch = SHIPPED.get(preset) or random_patch(3)
     assert TURN[name](patch, 1.0) == patch
     assert Knobs(**{name: 1.0})(patch) is patch
     assert Knobs().turned == {}
@@ -125,7 +126,7 @@ def test_more_speed_turns_faster(preset: str, still) -> None:
 
 
 def test_speed_takes_the_base_to_and_fro() -> None:
-    patch = Patch.random(3)
+    patch = random_patch(3)
     base = patch.latents.base
     assert TURN["speed"](patch, 2.0).latents.base == (*base, *base[-2::-1])
     half = TURN["speed"](patch, 0.5).latents.base
@@ -139,7 +140,7 @@ def test_speed_takes_the_base_to_and_fro() -> None:
 )
 @settings(deadline=None, max_examples=40)
 def test_what_comes_out_is_a_preset_like_any_other(seed: int, factors: dict[str, float], again: int) -> None:
-    preset = preset_of(Patch.random(seed))
+    preset = preset_of(random_patch(seed))
     for _ in range(again):  # at every bound, too
         preset = Knobs(**factors)(preset)
     assert type(preset) is Preset

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import make_features
 
 from audioreactive.patches import noise as noise_module
-from audioreactive.patches.noise import draw_field, make_noise
+from audioreactive.patches.noise import NoiseSequence, draw_field, noise_motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import NoisePatch
 
@@ -20,7 +20,11 @@ CPU = torch.device("cpu")
 
 def noise_of(features, *sequences: dict, sizes=SIZES, **fields):
     patch = NoisePatch.model_validate({"seeds": [1, 2, 3, 4], "base": [0, 1], "sequences": sequences} | fields)
-    return make_noise(patch, features, sizes, CPU)
+    return NoiseSequence(noise_motion(patch, features), tuple(sizes), CPU)
+
+
+def drawn_noise(seed: int, features, sizes=SIZES) -> NoiseSequence:
+    return NoiseSequence(noise_motion(random_patch(seed).noise, features), tuple(sizes), CPU)
 
 
 def test_the_loop_is_the_function_of_the_thesis(features) -> None:
@@ -53,7 +57,7 @@ def test_smaller_sigma_moves_more(features) -> None:
 @settings(deadline=None, max_examples=15)
 def test_every_frame_of_every_patch_has_unit_variance(seed: int) -> None:
     features = make_features(seconds=2)
-    noise = make_noise(random_patch(seed).noise, features, SIZES, CPU)
+    noise = drawn_noise(seed, features)
     assert len(noise) == 48
     for maps, size in zip(noise.frames(0, 48), SIZES, strict=True):
         assert maps.shape == (48, 1, *size)
@@ -78,15 +82,15 @@ def test_strength_and_amplitude_set_the_amount() -> None:
 
 
 def test_frames_are_pure_in_their_index(features) -> None:
-    noise = make_noise(random_patch(5).noise, features, SIZES, CPU)
-    again = make_noise(random_patch(5).noise, features, SIZES, CPU)
+    noise = drawn_noise(5, features)
+    again = drawn_noise(5, features)
     for first, second, wider in zip(noise.frames(8, 12), again.frames(8, 12), noise.frames(6, 14), strict=True):
         torch.testing.assert_close(first, second, rtol=0, atol=0)
         torch.testing.assert_close(first, wider[2:6], rtol=0, atol=1e-5)
 
 
 def test_past_the_end_the_last_frame_is_held(features) -> None:
-    noise = make_noise(random_patch(5).noise, features, SIZES, CPU)
+    noise = drawn_noise(5, features)
     for maps in noise.frames(features.frames - 1, features.frames + 2):
         torch.testing.assert_close(maps[1:], maps[:1].expand(2, -1, -1, -1), rtol=0, atol=1e-5)
 
@@ -130,7 +134,7 @@ def test_fields_belong_to_their_seed_and_layer() -> None:
 
 @pytest.mark.parametrize("size", [(4, 2), (4, 7), (64, 36)])
 def test_maps_need_not_be_square(features, size) -> None:
-    maps = make_noise(random_patch(2).noise, features, [size], CPU).frames(0, 2)
+    maps = drawn_noise(2, features, [size]).frames(0, 2)
     assert maps[0].shape == (2, 1, *size)
 
 

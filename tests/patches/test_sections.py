@@ -53,9 +53,7 @@ def test_a_fade_lies_about_the_start_and_takes_no_more_than_there_is() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.floats(0, 25), st.floats(0, 30), st.sampled_from([0.5, 1.0, 2.0])), min_size=0, max_size=8
-    )
+    st.lists(st.tuples(st.floats(0, 25), st.floats(0, 30), st.sampled_from([0.5, 1.0, 2.0])), min_size=0, max_size=8)
 )
 def test_shares_always_sum_to_one(drawn: list[tuple[float, float, float]]) -> None:
     sections = [Section(start=at, crossfade=fade, patch={"noise": {"strength": s}}) for at, fade, s in drawn]
@@ -161,7 +159,9 @@ def test_contradictions_are_said() -> None:
         with pytest.raises(ValueError, match=sentence):
             Section(**fields)
     with pytest.raises(ValueError, match="they share one"):
-        check_sections([Section(start=0, label="A", patch=LOUD), Section(start=1, label="A", patch={"noise": {}, "x": 1})])
+        check_sections(
+            [Section(start=0, label="A", patch=LOUD), Section(start=1, label="A", patch={"noise": {}, "x": 1})]
+        )
     with pytest.raises(ValueError, match="same name"):
         check_sections([Section(start=0, name="a"), Section(start=1, name="a")])
     with pytest.raises(ValueError, match="same label"):
@@ -169,8 +169,6 @@ def test_contradictions_are_said() -> None:
 
 
 def test_all_sections_together_are_bounded() -> None:
-    many = [
-        Section(start=i / 4, patch={"noise": {"seeds": list(range(60 * i, 60 * i + 60))}}) for i in range(8)
-    ]
+    many = [Section(start=i / 4, patch={"noise": {"seeds": list(range(60 * i, 60 * i + 60))}}) for i in range(8)]
     with pytest.raises(RenderError, match=f"up to {MOST_FIELDS} can be used"):
         motion(PATCH, FEATURES, sections=many)

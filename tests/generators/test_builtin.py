@@ -13,26 +13,26 @@ import torch
 import torch.nn.functional as F
 
 from audioreactive.generators.builtin import TRUNCATION, builtin_generator
+from audioreactive.generators.pixels import to_uint8
 from audioreactive.patches.schema import DEPTHS, depth_slices
-from audioreactive.renderer import to_uint8
 
 if TYPE_CHECKING:
-    from stylegan_ops import Generator
+    from audioreactive.generators.stylegan2 import StyleGAN2
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator() -> StyleGAN2:
     return builtin_generator()
 
 
 @pytest.fixture(scope="module")
-def ws(generator: Generator) -> torch.Tensor:
+def ws(generator: StyleGAN2) -> torch.Tensor:
     z = np.concatenate([np.random.RandomState(seed).randn(1, generator.z_dim) for seed in range(12)])
     return generator.mapping(torch.from_numpy(z.astype(np.float32)), truncation_psi=TRUNCATION)
 
 
 @pytest.fixture(scope="module")
-def pictures(generator: Generator, ws: torch.Tensor) -> torch.Tensor:
+def pictures(generator: StyleGAN2, ws: torch.Tensor) -> torch.Tensor:
     """What it paints of these latents, without noise."""
     return generator.synthesis(ws)
 
@@ -51,7 +51,7 @@ def test_its_card_lies_beside_it_and_says_what_was_measured() -> None:
     assets = files("audioreactive") / "assets"
     assert len((assets / "builtin.safetensors").read_bytes()) < 30e6
     card = (assets / "builtin.md").read_text("utf-8")
-    results = Path(__file__).parent.parent / "benchmarks" / "results" / "builtin_model.json"
+    results = Path(__file__).parents[2] / "benchmarks" / "results" / "builtin_model.json"
     figures = json.loads(results.read_text())
     assert "CC0" in card
     for name in ("diversity", "frechet", "largest_step"):
@@ -72,7 +72,7 @@ def test_pictures_have_contrast_and_colour(pictures: torch.Tensor) -> None:
 
 
 def test_every_depth_moves_the_picture_in_its_own_way(
-    generator: Generator, ws: torch.Tensor, pictures: torch.Tensor
+    generator: StyleGAN2, ws: torch.Tensor, pictures: torch.Tensor
 ) -> None:
     """Deep latents move the drawing, shallow ones its colours, each of them clearly."""
     before = pictures.clamp(-1, 1)
@@ -93,7 +93,7 @@ def test_every_depth_moves_the_picture_in_its_own_way(
 
 
 def test_noise_moves_the_picture_but_does_not_hide_it(
-    generator: Generator, ws: torch.Tensor, pictures: torch.Tensor
+    generator: StyleGAN2, ws: torch.Tensor, pictures: torch.Tensor
 ) -> None:
     stream = torch.Generator().manual_seed(1)
     noise = [torch.randn(1, 1, *size, generator=stream) for size in generator.noise_sizes]
@@ -104,37 +104,37 @@ def test_noise_moves_the_picture_but_does_not_hide_it(
     assert coarse < 0.25, "it moves texture, not the drawing"
 
 
-def test_latents_nearby_give_pictures_nearby(generator: Generator, ws: torch.Tensor, pictures: torch.Tensor) -> None:
+def test_latents_nearby_give_pictures_nearby(generator: StyleGAN2, ws: torch.Tensor, pictures: torch.Tensor) -> None:
     step = ws.lerp(ws.roll(1, 0), 1 / 48)  # two seconds from one latent to the next, at 24 frames a second
     assert difference(generator.synthesis(step), pictures) < 10
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "plain"])
-def test_half_precision_looks_the_same(generator: Generator, ws: torch.Tensor, compiled: bool) -> None:
+def test_half_precision_looks_the_same(generator: StyleGAN2, ws: torch.Tensor, compiled: bool) -> None:
     """Noise and styles included: mean absolute error below 0.01 of [-1, 1], PSNR above 40 dB."""
     stream = torch.Generator().manual_seed(2)
     noise = [torch.randn(6, 1, *size, generator=stream) for size in generator.noise_sizes]
     mixed = torch.cat([ws[:, :5], ws.roll(1, 0)[:, 5:]], 1)[:6]
     half = builtin_generator(dtype=torch.bfloat16)
-    half.compiled = compiled and half.compiled
+    half.network.compiled = compiled and half.network.compiled
     error = half.synthesis(mixed, noise).float() - generator.synthesis(mixed, noise)
     assert error.abs().mean() < 0.01
     assert 10 * torch.log10(4 / error.square().mean()) > 40
 
 
-def mixed_batch(generator: Generator, ws: torch.Tensor, samples: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def mixed_batch(generator: StyleGAN2, ws: torch.Tensor, samples: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Latents of two pictures each, and noise."""
     stream = torch.Generator().manual_seed(3)
     noise = [torch.randn(samples, 1, *size, generator=stream) for size in generator.noise_sizes]
     return torch.cat([ws[:, :5], ws.roll(1, 0)[:, 5:]], 1)[:samples], noise
 
 
-def test_compiled_kernels_paint_what_plain_pytorch_paints(generator: Generator, ws: torch.Tensor) -> None:
+def test_compiled_kernels_paint_what_plain_pytorch_paints(generator: StyleGAN2, ws: torch.Tensor) -> None:
     """In float32 within 1e-4 of the largest value, noise and styles included."""
-    if not generator.compiled:
+    if not generator.network.compiled:
         pytest.skip("no compiled kernels")
     plain = builtin_generator()
-    plain.compiled = False
+    plain.network.compiled = False
     inputs = mixed_batch(generator, ws, 4)
     wanted = plain.synthesis(*inputs)
     assert (generator.synthesis(*inputs) - wanted).abs().max() < 1e-4 * wanted.abs().max()

@@ -1,0 +1,52 @@
+"""The order of a render's stages: what costs memory or time comes after what can be wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from audioreactive import features
+from audioreactive.demo import DEMO_SONG
+from audioreactive.generators import open_generator
+from audioreactive.pipeline import Recipe, plan_render
+from stylegan_ops import StyleGANError
+
+STAND_IN = """
+import sys
+from pathlib import Path
+from audioreactive import features
+from audioreactive.demo import DEMO_SONG
+
+class Heard(Exception): ...
+
+def analyze_file(*song, **how):
+    print("numpy" in sys.modules, "torch" in sys.modules)
+    raise Heard
+
+features.analyze_file = analyze_file
+from audioreactive.pipeline import Recipe, RenderSettings, plan_render
+from audioreactive.presets import load_preset
+
+for recipe in (Recipe(), Recipe(seed=1), Recipe(preset=load_preset("pulse")), Recipe(seed=1, best_of=4)):
+    try:
+        plan_render(DEMO_SONG, Path("out.mp4"), recipe=recipe, settings=RenderSettings(device="cpu", size=(640, 360)))
+    except Heard:
+        pass
+"""
+
+
+def test_pytorch_is_not_imported_before_the_analysis_with_the_model_that_ships() -> None:
+    """Its 200 MB and the analysis' memory need not meet."""
+    done = subprocess.run([sys.executable, "-c", STAND_IN], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["True False"] * 4, done.stderr
+
+
+def test_a_model_that_is_none_is_told_before_the_song_is_heard(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(features, "analyze_file", lambda *song, **how: pytest.fail("the song was heard"))
+    (tmp_path / "none.pkl").write_text("words")
+    with pytest.raises(StyleGANError, match=r"none\.pkl"):
+        plan_render(DEMO_SONG, tmp_path / "out.mp4", model=tmp_path / "none.pkl", recipe=Recipe(seed=1))
+    with pytest.raises(StyleGANError, match=r"none\.pkl"):
+        open_generator(tmp_path / "none.pkl")
