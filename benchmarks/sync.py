@@ -21,9 +21,8 @@ import numpy as np
 import soundfile
 from common import save_small_model
 
+from audioreactive.api import render
 from audioreactive.patches.schema import Patch
-from audioreactive.pipeline import render
-from audioreactive.production import RenderSettings
 from audioreactive.video import ffmpeg_path, read_frames
 
 if TYPE_CHECKING:
@@ -112,9 +111,11 @@ def main() -> None:
         for song in (wav, mp3):
             for minute, start in WINDOWS.items():
                 for fps in FRAME_RATES:
-                    settings = RenderSettings(fps=fps, start=start, duration=SECONDS)
                     first = -(-start * fps // 1) / fps  # the render begins with the first frame at or after the start
-                    render(song, folder / "out.mp4", model=model, patch=PATCH, settings=settings, overwrite=True)
+                    render(
+                        song, folder / "out.mp4", model=model, patch=PATCH, fps=fps, start=start, duration=SECONDS,
+                        overwrite=True,
+                    )  # fmt: skip
                     found = offsets(folder / "out.mp4", first, fps)
                     worst, mean = max(found, key=abs), float(np.mean(found))
                     rows.append(

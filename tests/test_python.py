@@ -84,7 +84,11 @@ def test_what_people_write_is_taken(home: Path, tmp_path: Path) -> None:
         ({"best_of": 2, "synthesizer": "hippo"}, "best_of draws the Randomizer's presets"),
         ({"preset": "pulse", "patch": ar.random_patch(0)}, "preset and patch both"),
         ({"fps": 0}, "frame rate"),
-        ({"size": "wide"}, "size"),
+        ({"fps": "fast"}, "frame rate 'fast'"),
+        ({"size": "720"}, "did you mean '720p'"),
+        ({"size": (0, 5)}, "the size '0x5'"),
+        ({"precision": 16}, "precision=16 is none of"),
+        ({"motion": 9}, "motion 9 was asked for"),
         ({"fit": "wider"}, "did you mean 'widen'"),
         ({"start": "soon"}, "is not a time"),
         ({"workers": 2, "cluster": "auto"}, "give one of the two"),
@@ -94,6 +98,21 @@ def test_what_does_not_go_together_is_said(home: Path, tmp_path: Path, keywords:
     with pytest.raises(ar.AudioReactiveError, match=re.escape(sentence)):
         ar.render(home / "song.mp3", tmp_path / "x.mkv", model=home / "small.safetensors", **keywords)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_web_address_is_no_song() -> None:
+    with pytest.raises(ar.AudioReactiveError, match="is a web address: download it"):
+        ar.render("https://youtu.be/x")
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "small.safetensors"])
+def test_inputs_are_never_overwritten(home: Path, tmp_path: Path, name: str) -> None:
+    output = tmp_path / "out.mp4"
+    output.symlink_to(home / name)
+    before = (home / name).read_bytes()
+    with pytest.raises(ar.AudioReactiveError, match="inputs are never overwritten"):
+        ar.render(home / "song.mp3", output, model=home / "small.safetensors", overwrite=True)
+    assert (home / name).read_bytes() == before
 
 
 def test_frames_do_not_depend_on_the_range_or_the_batch(home: Path) -> None:

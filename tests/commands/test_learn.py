@@ -39,7 +39,7 @@ def test_hippo_ends_in_a_preset_that_gives_the_same_video(call, song, model, tmp
     made = call("render", song, *common, "--synthesizer", "hippo", "--weight", "onsets=10", "-o", out)
     assert made.code == 0, made.err
     preset = load_preset(str(out))
-    assert preset.synthesizers[0].weights == {"onsets": 10}
+    assert preset.patch.synthesizers[0].weights == {"onsets": 10}
     assert call("render", song, "--model", model, "--quiet", "--preset", out, "-o", again).code == 0
     assert call("render", song, *common, "--preset", out, "--motion-seed", 1, "-o", other).code == 0
     expected = frames_of(out)

@@ -79,7 +79,8 @@ def test_a_video_renders_again_at_its_own_rate_size_and_fit(call, song, model, t
 def test_another_batch_moves_hardly_a_pixel(call, song, model, tmp_path) -> None:
     four, three = tmp_path / "4.mkv", tmp_path / "3.mkv"
     for batch, path in ((4, four), (3, three)):
-        assert call("render", song, "--model", model, "--seed", 3, "--batch", batch, "-q", "-o", path).code == 0
+        look = ("--model", model, "--seed", 3, "--precision", "fp32", "--batch", batch)
+        assert call("render", song, *look, "-q", "-o", path).code == 0
     difference = np.abs(frames_of(four).astype(int) - frames_of(three)).max(axis=-1)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 1e-3
@@ -148,10 +149,10 @@ def test_set_palette_truncation_and_presets_meet(call, song, model, tmp_path) ->
     result = call("render", song, "--model", model, *arguments)
     assert result.code == 0, result.err
     preset = load_preset(str(out))
-    assert preset.palette.seeds == (66, 230, 389, 390, 391)
-    assert preset.palette.truncation == 0.5
-    assert preset.noise.strength == 0.5
-    assert preset.latents.sequences[0].intensity == 0.25
+    assert preset.patch.palette.seeds == (66, 230, 389, 390, 391)
+    assert preset.patch.palette.truncation == 0.5
+    assert preset.patch.noise.strength == 0.5
+    assert preset.patch.latents.sequences[0].intensity == 0.25
     assert "hears    mfcc, onsets" in result.out or "onsets" in result.out
 
 
@@ -294,13 +295,13 @@ def test_help_needs_nothing_heavy() -> None:
 def test_python_renders_too(song, model, tmp_path) -> None:
     import audioreactive
 
-    settings = audioreactive.RenderSettings(duration=Fraction(1, 2))
-    out = audioreactive.render(song, tmp_path / "a.mkv", model=model, preset="tides", settings=settings)
-    assert (out.frames, out.preset.palette) == (12, load_preset("tides").palette)
+    half = Fraction(1, 2)
+    out = audioreactive.render(song, tmp_path / "a.mkv", model=model, preset="tides", duration=half)
+    assert (out.frames, out.preset.patch.palette) == (12, load_preset("tides").patch.palette)
     patch = audioreactive.random_patch(1)
-    audioreactive.render(song, tmp_path / "b.mkv", model=model, patch=patch, settings=settings)
+    audioreactive.render(song, tmp_path / "b.mkv", model=model, patch=patch, duration=half)
     assert load_preset(str(tmp_path / "b.mkv")).patch == patch
-    with pytest.raises(audioreactive.AudioReactiveError, match="not several"):
+    with pytest.raises(audioreactive.AudioReactiveError, match="leave one of them out"):
         audioreactive.render(song, tmp_path / "c.mkv", patch=patch, seed=1)
 
 

@@ -140,8 +140,11 @@ def test_compiled_kernels_paint_what_plain_pytorch_paints(generator: StyleGAN2, 
     assert (generator.synthesis(*inputs) - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_same_batch_gives_the_same_bits_and_others_the_same_levels(ws: torch.Tensor, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "levels"), [(torch.float32, 1), (torch.bfloat16, 8)])
+def test_the_same_batch_gives_the_same_bits_and_others_nearly_the_same_levels(
+    ws: torch.Tensor, dtype: torch.dtype, levels: int
+) -> None:
+    """A convolution may sum in another order in another batch; bfloat16 keeps 8 bits of each sum."""
     first, second = builtin_generator(dtype=dtype), builtin_generator(dtype=dtype)
     inputs, noise = mixed_batch(first, ws, 4)
     whole = first.synthesis(inputs, noise)
@@ -150,4 +153,5 @@ def test_the_same_batch_gives_the_same_bits_and_others_the_same_levels(ws: torch
     for batch in (1, 2, 3):
         parts = [slice(at, at + batch) for at in range(0, 4, batch)]
         pictures = torch.cat([first.synthesis(inputs[part], [maps[part] for maps in noise]) for part in parts])
-        assert (to_uint8(pictures).int() - to_uint8(whole).int()).abs().max() <= 1
+        difference = (to_uint8(pictures).int() - to_uint8(whole).int()).abs()
+        assert difference.max() <= levels and difference.float().mean() < 0.1
