@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import NonlinearConstraint, minimize
 
-from audioreactive.flashes.admm import SMOOTHNESS, TOLERANCE, Programme, solve
+from audioreactive.flashes.programme import SMOOTHNESS, TOLERANCE, Programme, solve
 
 FRAMES, CELLS, LAGS, STEP = 14, 4, 2, 0.075
 
