@@ -31,6 +31,7 @@ TOLERANCE: Final = 0.003
 _SETTINGS: Final = {
     "eps_abs": 5e-4,
     "eps_rel": 0.0,
+    "check_dualgap": 0,
     # Bounds that cannot all be kept, as beside settled frames, are kept as well as can be, and not given up.
     "eps_prim_inf": 1e-12,
     "max_iter": 2000,
@@ -87,7 +88,8 @@ def _hold_worst(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) 
     """
     lit, news = one.light * gain[:, None], False
     for k, (bound, own) in enumerate(zip(one.bounds, held, strict=True), start=1):
-        over = np.where(own, 0, np.abs(lit[:-k] - lit[k:]) - bound)
+        over = np.abs(lit[:-k] - lit[k:]) - bound
+        over[own] = 0
         # The first of equals, so that the same light gives the same gain everywhere.
         worst = np.arange(len(over)), over.argmax(axis=1)
         broken = over[worst] > TOLERANCE
