@@ -32,8 +32,6 @@ _SETTINGS: Final = {
     "eps_abs": 5e-4,
     "eps_rel": 0.0,
     "check_dualgap": 0,
-    # Bounds that cannot all be kept, as beside settled frames, are kept as well as can be, and not given up.
-    "eps_prim_inf": 1e-12,
     "max_iter": 2000,
     "check_termination": 10,
     # The penalty changes after so many iterations, and never after some time: the same result on every machine.
@@ -42,6 +40,8 @@ _SETTINGS: Final = {
     "verbose": False,
 }
 _MOST_ROUNDS: Final = 12
+_ELASTICITY: Final = 1e3
+"""Cost of the square of what light is beyond its bound, where the bounds cannot all be kept."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ def _hold_worst(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) 
 
 def _under(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> Array:
     """(n,): the best gains under the constraints that are held, sought from these."""
-    import osqp
-    from scipy.sparse import diags
+    from scipy.sparse import block_diag, csc_matrix, diags, eye, hstack, vstack
 
     weight = (one.light**2).mean(axis=1) + 1e-3
     weight /= weight.mean()
@@ -110,11 +109,29 @@ def _under(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> Ar
     diagonal[1:] += SMOOTHNESS
     cost = diags([diagonal, np.full(len(gain) - 1, -SMOOTHNESS)], offsets=[0, 1], format="csc")
     rows, limit = _rows(one, held)
+    low, high = np.concatenate([one.low, -limit]), np.concatenate([one.high, limit])
+    found = _optimum(cost, -weight, rows, low, high, start=gain)
+    if found is None:  # beside settled frames: light goes beyond its bounds where it must, as little as can be
+        n, s = len(gain), len(limit)
+        cost = block_diag([cost, _ELASTICITY * eye(s)], format="csc")
+        beyond = vstack([csc_matrix((n, s)), eye(s)])
+        rows, weight, start = hstack([rows, beyond], format="csc"), np.pad(weight, (0, s)), np.pad(gain, (0, s))
+        found = _optimum(cost, -weight, rows, low, high, start=start)
+    return gain if found is None else np.clip(found[: len(gain)], one.low, one.high)
+
+
+def _optimum(
+    cost: csc_matrix, linear: Array, rows: csc_matrix, low: Array, high: Array, *, start: Array
+) -> Array | None:
+    """x of least x' cost x / 2 + linear' x with low <= rows x <= high, sought from a start; None: not found."""
+    import osqp
+
     solver = osqp.OSQP(algebra="builtin")
-    solver.setup(cost, -weight, rows, np.concatenate([one.low, -limit]), np.concatenate([one.high, limit]), **_SETTINGS)
-    solver.warm_start(x=gain)
-    found: Array = solver.solve(raise_error=False).x
-    return np.clip(found, one.low, one.high)
+    solver.setup(cost, linear, rows, low, high, **_SETTINGS)
+    solver.warm_start(x=start)
+    found = solver.solve(raise_error=False)
+    good = found.info.status_val in (osqp.SolverStatus.OSQP_SOLVED, osqp.SolverStatus.OSQP_SOLVED_INACCURATE)
+    return np.asarray(found.x) if good else None
 
 
 def _rows(one: Programme, held: Sequence[NDArray[np.bool_]]) -> tuple[csc_matrix, Array]:

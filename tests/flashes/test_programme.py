@@ -1,4 +1,4 @@
-"""The smallest dimming, beside a general solver's; and programmes that are solved together, beside each alone."""
+"""The smallest dimming, beside that of another solver."""
 
 from __future__ import annotations
 
@@ -72,3 +72,23 @@ def test_what_is_settled_and_what_needs_nothing() -> None:
     np.testing.assert_array_equal(solve([calm])[0], 1)
     single = Programme(np.ones((1, 2)), (np.zeros((0, 2)),), np.zeros(1), np.ones(1))
     np.testing.assert_array_equal(solve([single])[0], 1)
+
+
+def test_bounds_that_cannot_all_be_kept_are_kept_as_well_as_can_be() -> None:
+    """Full light is settled just before a dark frame: no gain afterwards makes the step small."""
+    one = programme(1)
+    light = one.light.copy()
+    light[2], light[3] = 1, 0
+    low, high = np.zeros(FRAMES), np.ones(FRAMES)
+    low[:3] = 1
+    (gain,) = solve([Programme(light, one.bounds, low, high)])
+    assert np.isfinite(gain).all() and (gain[:3] == 1).all() and (gain >= 0).all() and (gain <= 1).all()
+    # What has to be given up is given up at once, and the rest keeps its bounds.
+    kept = np.abs(gain[8:, None] * light[8:] - gain[7:-1, None] * light[7:-1])
+    assert (kept <= one.bounds[0][7:] + TOLERANCE).all()
+
+
+def test_the_same_bits_whatever_was_solved_before() -> None:
+    first, *others = [solve([programme(seed)])[0] for seed in range(3)]
+    assert len(others) == 2
+    np.testing.assert_array_equal(solve([programme(0)])[0], first)
