@@ -123,7 +123,7 @@ def _under(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> Ar
 def _optimum(
     cost: csc_matrix, linear: Array, rows: csc_matrix, low: Array, high: Array, *, start: Array
 ) -> Array | None:
-    """x of least x' cost x / 2 + linear' x with low <= rows x <= high, sought from a start; None: not found."""
+    """Minimum of x' cost x / 2 + linear' x with low <= rows x <= high, sought from a start; None: not found."""
     import osqp
 
     solver = osqp.OSQP(algebra="builtin")
