@@ -1,8 +1,8 @@
 """What do the sound and the join of a long video cost? Memory must not grow with the song beyond a few MB an hour.
 
 One chunk of noise is coded, and listed as often as the song is long: the join reads as many files and writes as many
-bytes as for a real video. Peaks are those of this process, which joins, and of the ffmpegs before it: the largest of
-them codes the sound.
+bytes as for a real video. Peaks are those of this process, of the ffmpeg that codes the sound, and of the largest
+ffmpeg of all: of several minutes, that is the one that joins.
 
     python benchmarks/join.py [--minutes 10 60] [--size 256] [--json FILE]
 """

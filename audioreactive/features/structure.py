@@ -1,12 +1,15 @@
 """Sections of a song: Laplacian segmentation (McFee & Ellis 2014, "Analyzing song structure with spectral clustering").
 
 Conventions: a song is n steps, one a beat; a step's features are a row. Steps that sound alike are linked, and steps
-that follow each other are; the links' slowest vibrations tell which steps belong together. Nothing is drawn at random.
+that follow each other are; the links' slowest vibrations tell which steps belong together. What is drawn at random is
+the same every time.
 """
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +30,10 @@ FEWEST_STEPS = 8
 """A song of fewer steps is one section."""
 SMOOTHING = 9
 """Steps over which an eigenvector is smoothed."""
-ROUNDS = 100
+TRIES = 4
+"""Times that clusters are sought from other seeds."""
+ROUNDS = 25
+"""Iterations of each try; a hundred find the same clusters."""
 
 _BLOCK = 1 << 20
 
@@ -168,45 +174,22 @@ def _labels(vectors: NDArray[np.float64], k: int) -> NDArray[np.uint8]:
     return np.argsort(np.argsort(first))[inverse].astype(np.uint8)
 
 
-def k_means(points: NDArray[np.float64], k: int, *, tries: int = 4) -> NDArray[np.int64]:
-    """(n,) cluster of each point: Lloyd's iteration from k-means++ seeds (Arthur & Vassilvitskii 2007), the best."""
-    random = np.random.RandomState(0)
+def k_means(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """(n,) cluster of each point: the best of some tries of Lloyd's iteration from k-means++ seeds, always the same."""
+    from scipy.cluster.vq import kmeans2
+
+    # Seeds must differ, so there are no more clusters than points that do.
+    k = min(k, len(np.unique(points.round(6), axis=0)))
+    argument = "rng" if "rng" in inspect.signature(kmeans2).parameters else "seed"  # SciPy before 1.15
+    random = {argument: np.random.default_rng(0)}
     best, least = np.zeros(len(points), np.int64), np.inf
-    for _ in range(tries):
-        centres = _spread_seeds(points, k, random)
-        labels = np.full(len(points), -1)
-        for _ in range(ROUNDS):
-            before = labels
-            distance = _squared_distances(points, centres)
-            labels = distance.argmin(axis=1)
-            if np.array_equal(labels, before):
-                break
-            members = np.eye(k)[labels]
-            sizes = members.sum(axis=0)[:, None]
-            centres = np.where(sizes > 0, members.T @ points / np.maximum(sizes, 1), centres)
-        cost = distance.min(axis=1).sum()
+    for _ in range(TRIES):
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of clusters that are empty
+            centres, labels = kmeans2(points, k, iter=ROUNDS, minit="++", **random)
+        cost = np.square(points - centres[labels]).sum()
         if cost < least * (1 - 1e-9):
-            best, least = labels, cost
+            best, least = labels.astype(np.int64), cost
     return best
-
-
-def _spread_seeds(points: NDArray[np.float64], k: int, random: np.random.RandomState) -> NDArray[np.float64]:
-    """(k, d) points, each drawn with a chance that grows with its squared distance from those before."""
-    centres = [points[random.randint(len(points))]]
-    distance = np.full(len(points), np.inf)
-    while len(centres) < k:
-        distance = np.minimum(distance, np.square(points - centres[-1]).sum(axis=1))
-        reach = np.cumsum(distance)
-        place = np.searchsorted(reach, random.random_sample() * reach[-1], side="right")
-        centres.append(points[min(int(place), len(points) - 1)])
-    return np.array(centres)
-
-
-def _squared_distances(points: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    squared: NDArray[np.float64] = (
-        np.square(points).sum(axis=1)[:, None] + np.square(centres).sum(axis=1) - 2 * points @ centres.T
-    )
-    return np.maximum(squared, 0)
 
 
 def per_step(envelope: FloatArray, edges: NDArray[np.int64]) -> FloatArray:

@@ -4,7 +4,7 @@ definition   what counts as a flash: the numbers of WCAG 2.2 and ITU-R BT.1702
 measure      frames -> thumbnails of their light
 transitions  thumbnails -> the transitions of each cell
 detect       transitions -> flashes in any second
-admm         the smallest dimming: a quadratic programme over time
+programme    the smallest dimming: a quadratic programme over time
 correction   what changes in a frame
 limiter      a video's thumbnails -> the corrections that bring it within the rules
 files        a video file -> a report

@@ -4,7 +4,7 @@
 frames stay as they are, bit for bit. Three flashes in any second are allowed; which ones to keep of seven is a
 choice without a good answer, so none is taken out: within such a second, light may change by no more than `STEP` in a
 sixth of one. Every transition then takes longer than that, and seven of them longer than a second. This is a convex
-condition, and the smallest change that meets it is found by `admm`.
+condition, and the smallest change that meets it is found by `programme`.
 
 Where that is not enough (places that flash in turn, or a rhythm that goes on beside the second) the passage is solved
 again, over every frame and cell that still flashes too often, and with twice the time for a change of `STEP`. With a
@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.flashes.admm import Programme, solve
 from audioreactive.flashes.correction import Passage, correct_frame, knots, weights
 from audioreactive.flashes.definition import ROUNDING, TRANSITIONS, luminance, to_light
 from audioreactive.flashes.detect import FlashMeter
+from audioreactive.flashes.programme import Programme, solve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

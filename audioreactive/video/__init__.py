@@ -5,8 +5,6 @@ encoder   a running ffmpeg that takes frames
 writer    the stream of frames, beside the song, into a file that has its name only when it is whole
 chunks    the same in parts that are joined without coding anything again
 groups    a part taken apart between its closed groups of pictures
-mux       the join of mp4 and mov, by their tables
-isobmff   those tables, read and checked
 nvenc     whether this machine's GPU can encode
 reader    a finished file: its shape, its frames, the preset that it carries
 tags      the preset as metadata, exact to the character

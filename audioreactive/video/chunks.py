@@ -8,8 +8,10 @@ encoder's threads, so that one set of parameters at the head of the file serves 
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,14 +24,12 @@ from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
 from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
-from audioreactive.video.mux import mux
 from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
 from audioreactive.video.sound import SoundTrack as SoundTrack
 from audioreactive.video.writer import complete_frame_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
-    from fractions import Fraction
 
     from numpy.typing import NDArray
 
@@ -43,9 +43,9 @@ _EXACT: Final = ("-fflags", "+bitexact", "-flags", "+bitexact")
 _TAGS_FILE: Final = "tags.txt"
 _TAGS: Final = ("-f", "ffmetadata", "-i", _TAGS_FILE)
 _TAGGED: Final = ("-map_metadata", "1", "-map_chapters", "-1", *_EXACT)
-_HEAD: Final = "head"
 _LIST_FILE: Final = "chunks.txt"
 _JOINED: Final = "joined"
+_DAMAGED: Final = "a chunk was damaged on the disk: run the same command again, and it is made anew"
 
 
 @dataclass(frozen=True)
@@ -154,43 +154,24 @@ def join(
     if preset is not None:
         tags.check_preset(preset)
     write_new(folder / _TAGS_FILE, tags.metadata_file(title=title, preset=preset))
+    write_new(folder / _LIST_FILE, _playlist(chunks, encoding.settings.fps).encode())
     if encoding.kind.animation:
         return _animate(encoding, chunks, folder)
-    if encoding.kind.is_isobmff:
-        return _mux(encoding, chunks, folder, sound)
-    return _remux(encoding, chunks, folder, sound, preset)
-
-
-def _mux(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path, sound: Path | None) -> Path:
-    """Join what has the tables of an mp4, in memory that hardly grows with the video."""
-    kind, head = encoding.kind, folder / f"{_HEAD}{encoding.kind.extension}"
-    source = [*in_folder(chunks[0][0]), *_TAGS, "-map", "0:v:0", "-c", "copy", "-frames:v", "1"]
-    _finish(_Run([*QUIET, "-y", *source, *_TAGGED, *kind.container_options, head.name], folder))
-    made = folder / f"{_JOINED}{kind.extension}"
-    mux(head, [(folder / name, count) for name, count in chunks], encoding.settings.fps, sound, made)
-    return made
-
-
-def _remux(
-    encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path, sound: Path | None, preset: str | None
-) -> Path:
-    """Join by ffmpeg."""
-    kind = encoding.kind
-    write_new(folder / _LIST_FILE, _playlist(chunks, encoding.settings.fps).encode())
-    source, picture = ["-f", "concat", *in_folder(_LIST_FILE), *_TAGS], ["-map", "0:v:0", "-c", "copy"]
+    kind, picture = encoding.kind, ["-map", "0:v:0", "-c", "copy"]
+    source = ["-f", "concat", *in_folder(_LIST_FILE), *_TAGS]
     if kind.is_folder:
         made = folder / _JOINED
         made.mkdir(exist_ok=True)
         arguments = [*source, *picture, *_TAGGED, "-start_number", "0", "-f", "image2", f"{_JOINED}/{FRAME_PATTERN}"]
     else:
         made = folder / f"{_JOINED}{kind.extension}"
-        heard = ["-map", "2:a:0"] if sound else []
-        track = ["-i", sound.name] if sound else []
-        arguments = [*source, *track, *picture, *heard, *_TAGGED, *kind.container_options, made.name]
+        steps = _equal_steps(folder, chunks, encoding.settings.fps) if kind.is_isobmff else []
+        track, heard = (["-i", sound.name], ["-map", "2:a:0"]) if sound else ([], [])
+        arguments = [*source, *track, *picture, *steps, *heard, *_TAGGED, *kind.container_options, made.name]
     frames = sum(count for _, count in chunks)
     joined = frames_reported(_finish(_Run([*QUIET, "-y", *arguments, *REPORT], folder)))
     if joined != frames:
-        raise VideoError(f"{joined} of {frames} frames were joined; the video is not whole")
+        raise VideoError(f"{joined} of {frames} frames were joined; {_DAMAGED}")
     if kind.is_folder:
         if sound is not None:
             sound.replace(made / SOUND_FILE)
@@ -199,13 +180,30 @@ def _remux(
 
 
 def _animate(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path) -> Path:
-    """Code the whole from lossless chunks."""
-    (folder / _LIST_FILE).write_text(_playlist(chunks, encoding.settings.fps), encoding="utf-8")
+    """Code the whole from lossless chunks, which the list names."""
     made = folder / f"{_JOINED}{encoding.kind.extension}"
     frames = sum(count for _, count in chunks)
-    source = ["-f", "concat", "-i", _LIST_FILE]
+    source = ["-f", "concat", *in_folder(_LIST_FILE)]
     animate(encoding.kind, encoding.settings, source, frames, made, lambda words: _finish(_Run(words, folder)))
     return made
+
+
+def _equal_steps(folder: Path, chunks: Sequence[tuple[str, int]], fps: Fraction) -> list[str]:
+    """Arguments that show pictures at whole steps, and decode picture i of the video i steps after the first.
+
+    The first picture is decoded some steps before it is shown, so that those which others need can come before their
+    turn. Chunks of one picture or two have a shorter delay than longer ones, so the longest tells it.
+    """
+    name, _ = max(chunks, key=lambda chunk: chunk[1])
+    first = [*in_folder(name), "-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "framecrc", "-"]
+    listing = _finish(_Run([*QUIET, *first], folder))
+    found = re.search(rb"^#tb 0: (\d+)/(\d+)$.*^0, *(-?\d+), *(-?\d+),", listing, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise VideoError(f"{name} holds no picture; {_DAMAGED}")
+    tick, decoded, shown = Fraction(int(found[1]), int(found[2])), int(found[3]), int(found[4])
+    delay = round((shown - decoded) * tick * fps)
+    steps = f"(TB*{fps.numerator}/{fps.denominator})"  # in a tick
+    return ["-bsf:v", f"setts=pts=round(round(PTS*{steps})/{steps}):dts=round((N-{delay})/{steps})"]
 
 
 def _finish(run: _Run) -> bytes:

@@ -443,10 +443,12 @@ def resize(disk: Path, kilobytes: int) -> None:
     assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(disk), b"tmpfs", remount, options) == 0
 
 
-# Too small for the chunks (260 kB); large enough for them and the sound, but not for the video beside them.
-@pytest.mark.parametrize("tiny_disk", [200, 330], indirect=True)
-def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, song: Path) -> None:
-    film = make_film_of(tiny_disk / "out.mkv", song, frames=50)
+# Too small for the chunks (260 kB; 60 in mp4); large enough for them and the sound, but not for the video beside them.
+@pytest.mark.parametrize(
+    ("tiny_disk", "extension"), [(200, ".mkv"), (330, ".mkv"), (150, ".mp4")], indirect=["tiny_disk"]
+)
+def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, extension: str, song: Path) -> None:
+    film = make_film_of(tiny_disk / f"out{extension}", song, frames=50)
     ears = Ears()
     with pytest.raises(VideoError, match="is full"):
         make_film(film, alone(film), overwrite=False, fresh=False, progress=ears)
@@ -455,7 +457,10 @@ def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, song: P
     assert "chunks are kept" in ears.said[-1] and 0 < kept <= 5
     resize(tiny_disk, 4000)
     assert make(film) == [f"{kept} of 5 chunks are there from before"]
-    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    made = frames_of(film.output)
+    assert len(made) == 50
+    if extension == ".mkv":  # lossless
+        np.testing.assert_array_equal(made, [picture(index) for index in range(50)])
     assert list(tiny_disk.iterdir()) == [film.output]
 
 

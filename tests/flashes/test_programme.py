@@ -1,4 +1,4 @@
-"""The smallest dimming, beside a general solver's; and programmes that are solved together, beside each alone."""
+"""The smallest dimming, beside that of another solver."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import NonlinearConstraint, minimize
 
-from audioreactive.flashes.admm import SMOOTHNESS, TOLERANCE, Programme, solve
+from audioreactive.flashes.programme import SMOOTHNESS, TOLERANCE, Programme, solve
 
 FRAMES, CELLS, LAGS, STEP = 14, 4, 2, 0.075
 
@@ -72,3 +72,25 @@ def test_what_is_settled_and_what_needs_nothing() -> None:
     np.testing.assert_array_equal(solve([calm])[0], 1)
     single = Programme(np.ones((1, 2)), (np.zeros((0, 2)),), np.zeros(1), np.ones(1))
     np.testing.assert_array_equal(solve([single])[0], 1)
+
+
+def test_bounds_that_cannot_all_be_kept_are_kept_as_well_as_can_be() -> None:
+    """Full light is settled just before a dark frame: no gain afterwards makes the step small."""
+    one = programme(1)
+    light = one.light.copy()
+    light[2], light[3] = 1, 0
+    low, high = np.zeros(FRAMES), np.ones(FRAMES)
+    low[:3] = 1
+    (gain,) = solve([Programme(light, one.bounds, low, high)])
+    assert np.isfinite(gain).all() and (gain[:3] == 1).all() and (gain >= 0).all() and (gain <= 1).all()
+    limit = np.concatenate([bound.ravel() for bound in one.bounds])
+    settled = Programme(light, one.bounds, low, high)
+    dark = np.where(low == 1, 1, 0.05)
+    beyond = [np.square(np.maximum(np.abs(steps(settled, some)) - limit, 0)).sum() for some in (gain, dark)]
+    assert beyond[0] < beyond[1] + 0.03  # no further than if all light went out, but for what that would cost
+
+
+def test_the_same_bits_whatever_was_solved_before() -> None:
+    first, *others = [solve([programme(seed)])[0] for seed in range(3)]
+    assert len(others) == 2
+    np.testing.assert_array_equal(solve([programme(0)])[0], first)

@@ -1,0 +1,153 @@
+"""The smallest dimming that keeps light from changing fast: a quadratic programme over time, solved by OSQP.
+
+One gain for each frame, g in [0, 1], dims all cells of a region alike. The light of cell c in frame i becomes g_i y_ic,
+and for each lag k up to the horizon
+
+    minimise    1/2 sum_i m_i (1 - g_i)² + kappa/2 sum_i (g_{i+1} - g_i)²
+    subject to  |g_i y_ic - g_{i+k} y_{i+k,c}| <= b_ikc,   low_i <= g_i <= high_i
+
+with m_i the light that there is to lose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from scipy.sparse import csc_matrix
+
+    Array = NDArray[np.float64]
+
+SMOOTHNESS: Final = 1.0
+"""kappa, beside m of mean 1: a gain that is free moves over a few frames."""
+TOLERANCE: Final = 0.003
+"""By how much light may pass its bound: a thirtieth of a flash."""
+_SETTINGS: Final = {
+    "eps_abs": 5e-4,
+    "eps_rel": 0.0,
+    "check_dualgap": 0,
+    "max_iter": 2000,
+    "check_termination": 10,
+    # The penalty changes after so many iterations, and never after some time: the same result on every machine.
+    "adaptive_rho": 1,
+    "adaptive_rho_interval": 50,
+    "verbose": False,
+}
+_MOST_ROUNDS: Final = 12
+_ELASTICITY: Final = 1e3
+"""Cost of the square of what light is beyond its bound, where the bounds cannot all be kept."""
+
+
+@dataclass(frozen=True)
+class Programme:
+    """One region, some frames."""
+
+    light: Array
+    """(n, C): y, in [0, 1]."""
+    bounds: tuple[Array, ...]
+    """(n - k, C) for lag k = 1, 2, ... up to the horizon: b; positive, or infinite where nothing is asked."""
+    low: Array
+    """(n,)."""
+    high: Array
+    """(n,)."""
+
+
+def solve(programmes: Sequence[Programme]) -> list[Array]:
+    """(n,) each: the gains."""
+    return [_solve(one) for one in programmes]
+
+
+def _solve(one: Programme) -> Array:
+    """(n,): the gains of one programme.
+
+    Few constraints hold the gain back, so it is solved under the worst of them for every frame and lag, and again with
+    those that this solution breaks.
+    """
+    gain = np.clip(np.ones(len(one.light)), one.low, one.high)
+    held = [np.zeros(bound.shape, bool) for bound in one.bounds]
+    for _ in range(_MOST_ROUNDS):
+        if not _hold_worst(one, gain, held):
+            break
+        gain = _under(one, gain, held)
+    return gain
+
+
+def _hold_worst(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> bool:
+    """Add, for every frame and lag, the cell whose light passes its bound farthest; whether there is any.
+
+    Args:
+        one: the programme.
+        gain: (n,) of its frames.
+        held: (n - k, C) for each lag, the constraints under which it is solved; changed.
+    """
+    lit, news = one.light * gain[:, None], False
+    for k, (bound, own) in enumerate(zip(one.bounds, held, strict=True), start=1):
+        over = np.abs(lit[:-k] - lit[k:]) - bound
+        over[own] = 0
+        # The first of equals, so that the same light gives the same gain everywhere.
+        worst = np.arange(len(over)), over.argmax(axis=1)
+        broken = over[worst] > TOLERANCE
+        own[worst] |= broken
+        news |= bool(broken.any())
+    return news
+
+
+def _under(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> Array:
+    """(n,): the best gains under the constraints that are held, sought from these."""
+    from scipy.sparse import block_diag, csc_matrix, diags, eye, hstack, vstack
+
+    weight = (one.light**2).mean(axis=1) + 1e-3
+    weight /= weight.mean()
+    diagonal = weight.copy()
+    diagonal[:-1] += SMOOTHNESS
+    diagonal[1:] += SMOOTHNESS
+    cost = diags([diagonal, np.full(len(gain) - 1, -SMOOTHNESS)], offsets=[0, 1], format="csc")
+    rows, limit = _rows(one, held)
+    low, high = np.concatenate([one.low, -limit]), np.concatenate([one.high, limit])
+    found = _optimum(cost, -weight, rows, low, high, start=gain)
+    if found is None:  # beside settled frames: light goes beyond its bounds where it must, as little as can be
+        n, s = len(gain), len(limit)
+        cost = block_diag([cost, _ELASTICITY * eye(s)], format="csc")
+        beyond = vstack([csc_matrix((n, s)), eye(s)])
+        rows, weight, start = hstack([rows, beyond], format="csc"), np.pad(weight, (0, s)), np.pad(gain, (0, s))
+        found = _optimum(cost, -weight, rows, low, high, start=start)
+    return gain if found is None else np.clip(found[: len(gain)], one.low, one.high)
+
+
+def _optimum(
+    cost: csc_matrix, linear: Array, rows: csc_matrix, low: Array, high: Array, *, start: Array
+) -> Array | None:
+    """Minimum of x' cost x / 2 + linear' x with low <= rows x <= high, sought from a start; None: not found."""
+    import osqp
+
+    solver = osqp.OSQP(algebra="builtin")
+    solver.setup(cost, linear, rows, low, high, **_SETTINGS)
+    solver.warm_start(x=start)
+    found = solver.solve(raise_error=False)
+    good = found.info.status_val in (osqp.SolverStatus.OSQP_SOLVED, osqp.SolverStatus.OSQP_SOLVED_INACCURATE)
+    return np.asarray(found.x) if good else None
+
+
+def _rows(one: Programme, held: Sequence[NDArray[np.bool_]]) -> tuple[csc_matrix, Array]:
+    """((n + S, n), (S,)): rows for the gain of each frame and for the step of light of each constraint; its bounds."""
+    from scipy.sparse import csc_matrix
+
+    n = len(one.light)
+    frames, later, left, right, limits = [], [], [], [], []
+    for k, (bound, own) in enumerate(zip(one.bounds, held, strict=True), start=1):
+        frame, cell = np.nonzero(own)
+        frames.append(frame)
+        later.append(frame + k)
+        left.append(one.light[frame, cell])
+        right.append(-one.light[frame + k, cell])
+        limits.append(bound[frame, cell])
+    limit = np.concatenate(limits)
+    step = n + np.arange(len(limit))
+    places = np.concatenate([np.arange(n), step, step]), np.concatenate([np.arange(n), *frames, *later])
+    return csc_matrix((np.concatenate([np.ones(n), *left, *right]), places), shape=(n + len(limit), n)), limit
