@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioreactive.errors import PresetError
+from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.presets import (
     MadeWith,
@@ -22,7 +23,7 @@ from audioreactive.presets import (
 )
 
 PRESET = preset_of(random_patch(1), made_with=MadeWith(seed=1), render=RenderDefaults(fps="24000/1001"))
-LOOPS = [i for i, s in enumerate(PRESET.noise.sequences) if s.strategy == "loop"]
+LOOPS = [i for i, s in enumerate(PRESET.patch.noise.sequences) if s.strategy == "loop"]
 
 
 @given(seed=st.integers(0, 2**31))
@@ -64,25 +65,26 @@ def test_shipped_presets_differ_in_what_they_hear_or_do() -> None:
 @pytest.mark.parametrize(
     ("expression", "check"),
     [
-        ("latents.sequences.1.intensity = 0.5", lambda p: p.latents.sequences[1].intensity == 0.5),
-        ("palette.seeds += [66, 230]", lambda p: p.palette.seeds[-2:] == (66, 230)),
-        ("palette.seeds = [7]", lambda p: p.palette.seeds == (7,)),
-        ("palette.truncation *= 0.5", lambda p: p.palette.truncation == 0.5 * PRESET.palette.truncation),
-        ("palette.truncation=-0.25", lambda p: p.palette.truncation == -0.25),
-        ("noise.strength += 1", lambda p: p.noise.strength == 2),
-        ('noise.amplitude = {envelope = {feature = "onsets"}}', lambda p: p.noise.amplitude.high == 1.5),
+        ("latents.sequences.1.intensity = 0.5", lambda p: p.patch.latents.sequences[1].intensity == 0.5),
+        ("palette.seeds += [66, 230]", lambda p: p.patch.palette.seeds[-2:] == (66, 230)),
+        ("palette.seeds = [7]", lambda p: p.patch.palette.seeds == (7,)),
+        ("palette.truncation *= 0.5", lambda p: p.patch.palette.truncation == 0.5 * PRESET.patch.palette.truncation),
+        ("palette.truncation=-0.25", lambda p: p.patch.palette.truncation == -0.25),
+        ("noise.strength += 1", lambda p: p.patch.noise.strength == 2),
+        ('noise.amplitude = {envelope = {feature = "onsets"}}', lambda p: p.patch.noise.amplitude.high == 1.5),
         (
             "latents.sequences.0.envelope.feature = bass.rms",
-            lambda p: p.latents.sequences[0].envelope.feature == "bass.rms",
+            lambda p: p.patch.latents.sequences[0].envelope.feature == "bass.rms",
         ),
         (
             "noise.sequences.*.sigma *= 2",
             lambda p: (
-                [p.noise.sequences[i].sigma for i in LOOPS] == [2 * PRESET.noise.sequences[i].sigma for i in LOOPS]
+                [p.patch.noise.sequences[i].sigma for i in LOOPS]
+                == [2 * PRESET.patch.noise.sequences[i].sigma for i in LOOPS]
             ),
         ),
-        ("latents.sequences.*.intensity = 0.1", lambda p: {s.intensity for s in p.latents.sequences} == {0.1}),
-        ("latents.base.* += 1", lambda p: p.latents.base == tuple(b + 1 for b in PRESET.latents.base)),
+        ("latents.sequences.*.intensity = 0.1", lambda p: {s.intensity for s in p.patch.latents.sequences} == {0.1}),
+        ("latents.base.* += 1", lambda p: p.patch.latents.base == tuple(b + 1 for b in PRESET.patch.latents.base)),
     ],
 )
 def test_set_changes_what_it_names(expression: str, check) -> None:
@@ -91,7 +93,7 @@ def test_set_changes_what_it_names(expression: str, check) -> None:
 
 def test_set_applies_in_order_and_leaves_the_rest() -> None:
     changed = override(PRESET, ["palette.truncation = 0.5", "palette.truncation *= 0.5"])
-    assert difference(PRESET.patch, changed.patch) == [("palette.truncation", 1.0, 0.25)]
+    assert difference(PRESET, changed) == [("palette.truncation", 1.0, 0.25)]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_set_applies_in_order_and_leaves_the_rest() -> None:
         ("palette.*.x = 2", r"\* stands for the items of a list"),
         ("latents.sequences.0.envelope.feature = loud", "there is no feature 'loud'"),
         ('palette.seeds += [1, "x"]', "palette.seeds"),
-        ("schema = 2", "schema"),
+        ("schema = 3", "schema"),
     ],
 )
 def test_set_says_what_is_wrong(expression: str, message: str) -> None:
@@ -123,11 +125,13 @@ def test_set_says_what_is_wrong(expression: str, message: str) -> None:
     [
         ("<html>", "is not TOML"),
         ("schema = 1", "palette: field required; latents: field required; noise: field required"),
-        ("", "schema = None; this program reads schema = 1"),
+        ("", "schema = None; this program reads schema = 1 and 2"),
         ("schema = 9", "schema = 9; this program reads"),
         ("schema = 1\nx = " + "[" * 30_000, "is not TOML"),
         (preset_text(PRESET).replace("merge =", "merg ="), "unknown key 'merg' .did you mean 'merge'"),
-        (preset_text(PRESET) + "\n[sections]\n", "top level: unknown key 'sections'"),
+        (preset_text(PRESET) + "\n[section]\n", "top level: unknown key 'section' .did you mean 'sections'"),
+        (preset_text(PRESET) + "\n[sections]\n", "sections: input should be a valid tuple"),
+        (preset_text(PRESET) + "\n[[sections]]\nstart = 1\n", "sections need schema = 2"),
         (preset_text(PRESET).replace("truncation = 1.0", 'truncation = "high"'), "palette.truncation = 'high'"),
         (preset_text(PRESET).replace("fps = ", 'fps = "0/0" #'), "render.fps = '0/0'"),
     ],
@@ -155,9 +159,9 @@ def test_files_that_are_no_presets(tmp_path) -> None:
 
 def test_difference_names_added_and_missing_keys() -> None:
     other = override(PRESET, ['noise.amplitude = {envelope = {feature = "onsets"}, high = 2}'])
-    keys = {key: (old, new) for key, old, new in difference(PRESET.patch, other.patch)}
+    keys = {key: (old, new) for key, old, new in difference(PRESET, other)}
     assert keys["noise.amplitude.high"] == (None, 2.0)
-    assert difference(PRESET.patch, PRESET.patch) == []
+    assert difference(PRESET, PRESET) == []
 
 
 @given(st.text(max_size=200))
@@ -183,7 +187,7 @@ def test_a_star_passes_by_items_without_the_key() -> None:
     for name in shipped_presets():
         preset = load_preset(name)
         changed = override(preset, ["latents.sequences.*.envelope.release = 0.25"])
-        for before, after in zip(preset.latents.sequences, changed.latents.sequences, strict=True):
+        for before, after in zip(preset.patch.latents.sequences, changed.patch.latents.sequences, strict=True):
             if getattr(before, "envelope", None) is None:
                 assert after == before
             else:
@@ -195,3 +199,88 @@ def test_the_reach_is_written_where_it_is_not_the_usual() -> None:
     changed = override(PRESET, ["latents.reach = [1, 1, 0.5]"])
     assert "reach = [1.0, 1.0, 0.5]" in preset_text(changed)
     assert parse_preset(preset_text(changed), "it") == changed
+
+
+SECTIONED = parse_preset(
+    preset_text(PRESET).replace("schema = 1", "schema = 2")
+    + """
+[[sections]]
+name = "verse"
+start = 0.0
+
+[[sections]]
+name = "drop"
+start_bar = 9
+crossfade = 1.0
+label = "B"
+[sections.patch.noise]
+strength = 2.0
+
+[[sections]]
+start = 40.5
+crossfade_bars = 1
+label = "B"
+""",
+    "it",
+)
+
+
+def test_sections_are_written_and_read_again() -> None:
+    text = preset_text(SECTIONED)
+    assert text.startswith("schema = 2\n") and parse_preset(text, "it") == SECTIONED
+    assert preset_text(PRESET).startswith("schema = 1\n") and "sections" not in preset_text(PRESET)
+    assert [patch.noise.strength for patch in SECTIONED.section_patches()] == [1, 2, 2]
+    assert SECTIONED.section_patches()[0] == PRESET.patch
+
+
+@pytest.mark.parametrize(
+    ("expression", "strengths"),
+    [
+        ("sections.drop.noise.strength *= 2", [1, 4, 4]),
+        ("sections.1.noise.strength = 0.5", [1, 0.5, 0.5]),
+        ("sections.verse.noise.strength *= 3", [3, 2, 2]),
+        ("sections.*.noise.strength *= 2", [2, 4, 4]),
+        ("sections.drop.noise.strength = 1.0", [1, 1, 1]),
+        ("noise.strength = 3.0", [3, 2, 2]),
+    ],
+)
+def test_set_changes_sections_by_number_and_name(expression: str, strengths: list[float]) -> None:
+    changed = override(SECTIONED, [expression])
+    assert [patch.noise.strength for patch in changed.section_patches()] == strengths
+    assert parse_preset(preset_text(changed), "it") == changed
+
+
+def test_what_a_section_says_is_changed_too() -> None:
+    assert override(SECTIONED, ["sections.1.crossfade = 2.5"]).sections[1].crossfade == 2.5
+    for expression, sentence in (
+        ("sections.bridge.noise.strength = 1", "the sections are verse, drop, 2"),
+        ("sections.drop.noise.strenth = 1", "did you mean 'strength'"),
+        ("sections.drop.noise.strength = 99", "less than or equal to 10"),
+        ("sections.0.start_bar = 3", "give one of the two"),
+    ):
+        with pytest.raises(PresetError, match=sentence):
+            override(SECTIONED, [expression])
+    with pytest.raises(PresetError, match="the preset has no sections"):
+        override(PRESET, ["sections.0.noise.strength = 1"])
+
+
+def test_differences_name_sections() -> None:
+    changed = override(SECTIONED, ["sections.drop.noise.strength = 3.0"])
+    assert difference(SECTIONED, changed) == [
+        ("sections.drop.patch.noise.strength", 2.0, 3.0),
+        ("sections.2.patch.noise.strength", None, 3.0),
+    ]
+
+
+def test_knobs_turn_every_section() -> None:
+    turned = SECTIONED.mapped(Knobs(texture=2))
+    assert turned.patch.noise.strength == 2
+    assert [patch.noise.strength for patch in turned.section_patches()] == [2, 4, 4]
+    assert parse_preset(preset_text(turned), "it") == turned
+
+
+def test_what_a_section_needs_is_heard() -> None:
+    text = preset_text(SECTIONED) + (
+        '[[sections]]\nstart = 50\n[sections.patch.noise.amplitude]\nenvelope = { feature = "hits" }\n'
+    )
+    assert "hits" in parse_preset(text, "it").feature_names()

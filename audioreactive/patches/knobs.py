@@ -32,6 +32,9 @@ LARGEST_FACTOR: Final = 4.0
 SPEEDS: Final = (0.1, 10.0)
 """Slowest and fastest `speed`."""
 
+STRUCK: Final = ("onsets", "hits", "pulse", "drop_moment")
+"""Features that tell of a moment."""
+
 MOST_REACH: Final = 4.0
 MOST_INTENSITY: Final = 2.0
 MOST_NOISE: Final = 10.0
@@ -153,9 +156,9 @@ TURN: Final[dict[str, Callable[[Patch, float], Patch]]] = {
 
 
 def answers_hits(envelope: Envelope) -> bool:
-    """Whether an envelope listens to hits or the pulse: onsets of any source, the pulse, anything percussive."""
+    """Whether an envelope listens to hits, drops or the pulse: of any source, or anything percussive."""
     source, feature = split_name(envelope.feature)
-    return feature.name in ("onsets", "pulse") or source in ("percussive", "drums")
+    return feature.name in STRUCK or source in ("percussive", "drums")
 
 
 def _envelopes(sequence: LatentSequence | NoiseSequence) -> list[Envelope]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MOST_SECTIONS: Final = 64
 MOST_VALUES: Final = 250_000
 """Values of all sections' whole patches together: a drawn patch has some 600."""
+SHORTEST_FADE: Final = 1e-3
+"""Frames of the shortest fade: below, a section begins at once."""
 LONGEST_BAR: Final = 100_000
 """Number of the last bar that a section may begin at: six hours have fewer."""
 
@@ -185,7 +187,7 @@ def spans(patch: Patch, sections: Sequence[Section], features: Features) -> tupl
 def _rise(frames: int, edge: float, fade: float) -> FloatArray:
     """(T,) from 0 to 1 about `edge` within `fade` frames, without corners: half a cosine."""
     position = np.arange(frames, dtype=np.float64) - edge
-    if fade <= 0:
+    if fade < SHORTEST_FADE:
         return (position >= 0).astype(np.float32)
     ramp = np.clip(position / fade + 0.5, 0, 1)
     risen: FloatArray = (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
 
-from audioreactive.choose import motion_tables
 from audioreactive.errors import PresetError
 from audioreactive.patches.knobs import TURN, Knobs, answers_hits
-from audioreactive.patches.motion import shape_envelope, smooth
+from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import DEPTHS, Patch
+from audioreactive.patches.tables import shape_envelope, smooth
 from audioreactive.presets import Preset, load_preset, parse_preset, preset_of, preset_text, shipped_presets
 
 NAMES = tuple(field.name for field in fields(Knobs))
@@ -34,7 +34,7 @@ def heard():
         envelopes[name] = np.clip((glided - 0.5) * 3 + 0.5, 0, 1).astype(np.float32)
     hits = (np.arange(features.frames) % 12 == 0).astype(np.float32)[:, None]
     for name in envelopes:
-        if name.endswith("onsets") or name in ("pulse", "percussive.rms"):
+        if name.endswith(("onsets", "hits")) or name in ("pulse", "percussive.rms", "drop_moment"):
             envelopes[name] = np.maximum(hits, 0.05 * envelopes[name][:, :1])
     return replace(features, envelopes=envelopes)
 
@@ -85,20 +85,20 @@ def grows(values: list[float]) -> bool:
 @pytest.mark.parametrize("preset", SHIPPED)
 def test_more_motion_and_colour_is_more_motion(preset: str, heard) -> None:
     patch = SHIPPED[preset]
-    moved = [motion_tables(TURN["motion"](patch, factor), heard) for factor in FACTORS]
+    moved = [motion(TURN["motion"](patch, factor), heard).tables() for factor in FACTORS]
     assert grows([spread(tables["latents"]) for tables in moved])
     assert grows([way(tables["latents"]) for tables in moved])
-    coloured = [motion_tables(TURN["colour"](patch, factor), heard) for factor in FACTORS]
+    coloured = [motion(TURN["colour"](patch, factor), heard).tables() for factor in FACTORS]
     assert grows([spread(shallow(tables)) for tables in coloured])
     for tables in coloured:  # large forms and textures stay as they are
         rest = tables["latents"].reshape(len(tables["gain"]), len(DEPTHS), -1)[:, :-1]
-        expected = motion_tables(patch, heard)["latents"].reshape(len(rest), len(DEPTHS), -1)[:, :-1]
+        expected = motion(patch, heard).tables()["latents"].reshape(len(rest), len(DEPTHS), -1)[:, :-1]
         np.testing.assert_array_equal(rest, expected)
 
 
 @pytest.mark.parametrize("preset", SHIPPED)
 def test_more_texture_is_more_noise(preset: str, heard) -> None:
-    amounts = [motion_tables(TURN["texture"](SHIPPED[preset], factor), heard)["gain"].mean() for factor in FACTORS]
+    amounts = [motion(TURN["texture"](SHIPPED[preset], factor), heard).tables()["gain"].mean() for factor in FACTORS]
     np.testing.assert_allclose(np.array(amounts) / amounts[2], FACTORS, rtol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_more_beat_answers_hits_more(preset: str, heard) -> None:
         assert not any(answers_hits(envelope) for envelope in patch.envelopes())
         assert Knobs(beat=0.5).idle(patch) == ("beat",)
         return
-    tables = [motion_tables(TURN["beat"](patch, factor), heard) for factor in FACTORS]
+    tables = [motion(TURN["beat"](patch, factor), heard).tables() for factor in FACTORS]
     answers = [sum(answer(made[name], patch, heard) for name in ("latents", "noise", "gain")) for made in tables]
     assert grows(answers), answers
 
@@ -120,7 +120,7 @@ def test_more_speed_turns_faster(preset: str, still) -> None:
     if TURN["speed"](patch, 0.5) == patch:
         return
     # A short song: a loop that turns within few frames is not followed any more.
-    tables = [motion_tables(TURN["speed"](patch, factor), still) for factor in FACTORS]
+    tables = [motion(TURN["speed"](patch, factor), still).tables() for factor in FACTORS]
     ways = [sum(way(made[name]) for name in ("latents", "noise")) for made in tables]
     assert grows(ways), ways
 
@@ -142,7 +142,7 @@ def test_speed_takes_the_base_to_and_fro() -> None:
 def test_what_comes_out_is_a_preset_like_any_other(seed: int, factors: dict[str, float], again: int) -> None:
     preset = preset_of(random_patch(seed))
     for _ in range(again):  # at every bound, too
-        preset = Knobs(**factors)(preset)
+        preset = preset.mapped(Knobs(**factors))
     assert type(preset) is Preset
     assert parse_preset(preset_text(preset), "it") == preset
 

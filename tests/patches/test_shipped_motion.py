@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from audioreactive.audio import ANALYSIS_RATE, from_samples
-from audioreactive.choose import motion_tables
 from audioreactive.features import DEFAULT_FEATURES, EVERY_FEATURE, Features, analyze
+from audioreactive.patches.motion import motion
 from audioreactive.presets import load_preset
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def heard(kind: str) -> Features:
 
 def steps(features: Features, name: str) -> np.ndarray:
     """(T - 1,) how far the latents go from each frame to the next."""
-    moved: np.ndarray = np.abs(np.diff(motion_tables(patch(name), features)["latents"], axis=0)).sum(axis=1)
+    moved: np.ndarray = np.abs(np.diff(motion(patch(name), features).tables()["latents"], axis=0)).sum(axis=1)
     return moved
 
 
@@ -61,7 +61,7 @@ def test_a_roll_moves_the_picture(name: str) -> None:
     place(sound, snare(0.3), [*np.arange(0.5, 6, 1), *np.arange(8.5, 11.5, 1)])
     place(sound, snare(0.3), list(np.arange(6, 8, 0.0625)))
     features = analyze(from_samples(sound, ANALYSIS_RATE), fps=FPS, names=NAMES)
-    gain = motion_tables(patch(name), features)["gain"][:, 0]
+    gain = motion(patch(name), features).tables()["gain"][:, 0]
     assert gain[int(6.2 * FPS) : int(7.9 * FPS)].mean() > 1.3 * gain[int(2.2 * FPS) : int(5.9 * FPS)].mean()
 
 
