@@ -15,6 +15,7 @@ from audioreactive.features import EVERY_FEATURE
 from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo
+from audioreactive.patches.sections import Section
 from audioreactive.presets import load_preset, override, parse_preset, preset_of, shipped_presets
 
 ROOT = Path(__file__).parent.parent
@@ -112,7 +113,10 @@ SOME_PRESETS = [
 @pytest.mark.parametrize("change", shown_changes())
 def test_every_change_that_is_shown_works_for_every_preset(change: str) -> None:
     for preset in SOME_PRESETS:
-        assert override(preset, [change]).patch != preset.patch or change in ("palette.truncation = 0.7",)
+        if change.startswith("sections."):
+            parts = (Section(start=0, name="A"), Section(start=8, name="B"))
+            preset = preset.model_copy(update={"sections": parts, "schema_version": 2})
+        assert override(preset, [change]) != preset or change in ("palette.truncation = 0.7",)
 
 
 def test_there_are_changes_to_show() -> None:
@@ -122,7 +126,7 @@ def test_there_are_changes_to_show() -> None:
 @pytest.mark.parametrize("turned", shown_knobs(), ids=str)
 def test_every_knob_that_is_shown_works_for_every_preset(turned) -> None:
     for preset in SOME_PRESETS:
-        assert Knobs(**{name: float(factor) for name, factor in turned})(preset).patch != preset.patch
+        assert preset.mapped(Knobs(**{name: float(factor) for name, factor in turned})) != preset
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -151,7 +155,7 @@ def test_users_read_one_word_for_a_preset() -> None:
     texts |= {path.name: path.read_text("utf-8") for path in DOCUMENTS if path.parent.name != "lab"}
     del texts["architecture.md"]  # of the code, in which there are patches
     for name, text in texts.items():
-        prose = re.sub(r"```py(thon)?\n.*?```", "", text, flags=re.DOTALL)
+        prose = re.sub(r"```(py(thon)?|toml)\n.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
         assert not re.search(r"\brecipes?\b|\bpatch(es)?\b", prose, re.IGNORECASE), name
 
 
