@@ -34,10 +34,10 @@ BATCH = 4
 
 
 def picture(index: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """(H, W, 3): noise of its own for every index, under which something moves."""
+    """(H, W, 3): noise of its own for every index, under which something moves; too dark for what is called a flash."""
     random = np.random.RandomState(index)
     frame = random.randint(0, 60, (size[1], size[0], 3))
-    frame[:, (3 * index) % size[0] :] += 120
+    frame[:, (3 * index) % size[0] :] += 40
     return frame.astype(np.uint8)
 
 

@@ -30,6 +30,8 @@ REPORT: Final = ("-progress", "pipe:1", "-stats_period", "86400")
 
 _PATIENCE: Final = 0.2
 """Seconds between two looks at whether ffmpeg is still alive, while a full queue is waited for."""
+_FULL: Final = r"No space left on device|Disk quota exceeded|File too large|\d+ requested and \d+ written"
+"""What programs, the system and `numpy.save` say of a disk that takes no more."""
 _PIPE_BYTES: Final = 1 << 20
 """Linux lets a user's pipe grow to this; a whole 512² frame then goes over in one call."""
 
@@ -201,7 +203,7 @@ def failure(said: str, code: int, folder: Path) -> VideoError:
 
 def explained(said: str, otherwise: str, folder: Path) -> str:
     """The cause, where the words of a program or of the system tell of a full disk, and then those words."""
-    if re.search(r"No space left on device|Disk quota exceeded|File too large", said):
+    if re.search(_FULL, said):
         free = shutil.disk_usage(folder).free // 10**6
         return f"the disk of {folder} is full ({free} MB free); make room, or choose another with -o\n{said}"
     return f"{otherwise}\n{said}"

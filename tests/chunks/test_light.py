@@ -12,6 +12,7 @@ import torch
 from crews import Ears, tone
 from flashes import videos
 from flashes.checker import breaks_the_rules
+from second_backend import Discs
 
 from audioreactive.chunks import light
 from audioreactive.chunks.film import Film, make_film
@@ -106,7 +107,7 @@ def test_every_kind_of_flash_is_seen(tmp_path, make) -> None:
 def test_what_is_measured_is_what_a_viewer_sees(tmp_path, fit, size) -> None:
     coarse = np.random.RandomState(3).randint(0, 256, (8, 4, 6, 3), np.uint8)
     frames = np.stack([cv2.resize(frame, (96, 64), interpolation=cv2.INTER_LINEAR) for frame in coarse])
-    canvas = plan_canvas(const_size=(4, 6), img_size=(64, 96), size=size, fit=fit)
+    canvas = plan_canvas(Discs(img_size=(64, 96)), size=size, fit=fit)
     film = film_of(tmp_path / "a.mkv", frames, canvas.size, canvas.filters)
     maker = ChunkMaker(Player(frames, "rgb24"), film.encoding, tmp_path)
     (made,) = maker.make(film.chunks, lambda count: None)

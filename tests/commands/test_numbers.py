@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from audioreactive.errors import RenderError
-from audioreactive.renderer import choose_device
-from audioreactive.sizes import parse_size
+from audioreactive.generators.canvas import parse_size
+from audioreactive.generators.devices import choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
