@@ -26,6 +26,7 @@ from audioreactive.chunks.making import ChunkMaker, LocalCrew, MadeChunk, encode
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, read_chunks
+from audioreactive.video.encoder import explained
 
 FILM = Fraction(24000, 1001)
 
@@ -443,9 +444,10 @@ def resize(disk: Path, kilobytes: int) -> None:
     assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(disk), b"tmpfs", remount, options) == 0
 
 
-# Too small for the chunks (260 kB; 60 in mp4); large enough for them and the sound, but not for the video beside them.
+# Too small for the chunks (260 kB; 40 in mp4) and their light (230 kB); large enough for them and the sound, but not for
+# the video beside them.
 @pytest.mark.parametrize(
-    ("tiny_disk", "extension"), [(200, ".mkv"), (330, ".mkv"), (150, ".mp4")], indirect=["tiny_disk"]
+    ("tiny_disk", "extension"), [(200, ".mkv"), (700, ".mkv"), (390, ".mp4")], indirect=["tiny_disk"]
 )
 def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, extension: str, song: Path) -> None:
     film = make_film_of(tiny_disk / f"out{extension}", song, frames=50)
@@ -462,6 +464,14 @@ def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, extensi
     if extension == ".mkv":  # lossless
         np.testing.assert_array_equal(made, [picture(index) for index in range(50)])
     assert list(tiny_disk.iterdir()) == [film.output]
+
+
+def test_a_disk_that_is_full_of_arrays_is_called_full(tiny_disk: Path) -> None:
+    """NumPy says how many numbers it wrote, and not why they are not more."""
+    with pytest.raises(OSError) as full, (tiny_disk / "a.npy").open("wb") as file:
+        np.save(file, np.zeros(1 << 20, np.uint8))
+    assert full.value.errno is None
+    assert "is full" in explained(str(full.value), "the output cannot be completed", tiny_disk)
 
 
 def test_the_disk_is_full_in_a_chunk_and_in_the_join(tmp_path: Path, song: Path, monkeypatch) -> None:
