@@ -27,13 +27,12 @@ import soundfile
 import torch
 from common import save_model
 
-from audioreactive import RenderSettings
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.demo import DEMO_SONG
 from audioreactive.pipeline import Recipe, plan_render, prepare
-from audioreactive.production import Production, produce
+from audioreactive.production import Production, RenderSettings, produce
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
 

@@ -112,6 +112,8 @@ def command(
             for grids in chain([opening], frames):
                 writer.write(grids)
                 advance(len(grids))
+        for note in writer.notes:
+            progress.say(note)
     if not quiet:
         click.echo(output)
 

@@ -444,8 +444,8 @@ def resize(disk: Path, kilobytes: int) -> None:
     assert ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(disk), b"tmpfs", remount, options) == 0
 
 
-# Too small for the chunks (260 kB; 40 in mp4) and their light (230 kB); large enough for them and the sound, but not for
-# the video beside them.
+# Too small for the chunks (260 kB; 40 in mp4) and their light (230 kB); large enough for them and the sound, but not
+# for the video beside them.
 @pytest.mark.parametrize(
     ("tiny_disk", "extension"), [(200, ".mkv"), (700, ".mkv"), (390, ".mp4")], indirect=["tiny_disk"]
 )
