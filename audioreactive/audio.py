@@ -13,6 +13,7 @@ import mmap
 import tempfile
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -79,7 +80,6 @@ class _Stream:
     """A file that is being decoded: (n, channels) float32 blocks in order; notes grow while it is read."""
 
     sample_rate: int
-    channels: int
     blocks: Iterator[NDArray[np.float32]]
     notes: list[str]
 
@@ -121,7 +121,7 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     block = np.asarray(samples, np.float32)
     block = block[:, None] if block.ndim == 1 else block
     pieces = (block[start : start + BLOCK] for start in range(0, len(block), BLOCK))
-    return _gather(_Stream(sample_rate, block.shape[1], pieces, []), source)
+    return _gather(_Stream(sample_rate, pieces, []), source)
 
 
 def check_file(path: Path) -> None:
@@ -149,7 +149,7 @@ def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] |
             yield block
 
     with contextlib.closing(decoder.blocks()) as blocks:
-        stream = _Stream(recording.rate, recording.track.channels, watched(blocks), list(notes))
+        stream = _Stream(recording.rate, watched(blocks), list(notes))
         return _gather(stream, str(recording.path), recording)
 
 
@@ -160,18 +160,21 @@ def _gather(stream: _Stream, source: str, recording: Recording | None = None) ->
             f"{source!r} claims {stream.sample_rate} samples a second; "
             f"between {LOWEST_RATE} and {HIGHEST_RATE} can be used: resample it"
         )
+    first = next(stream.blocks, None)
+    if first is None or not first.size:
+        raise AudioError(f"{source!r} holds no sound: its length is zero")
+    channels = first.shape[1]
     digest = hashlib.sha256(str(stream.sample_rate).encode())
-    if stream.channels > 1:
-        digest.update(f" {stream.channels} channels".encode())
+    if channels > 1:
+        digest.update(f" {channels} channels".encode())
     count, peak, heard = 0, 0.0, 0
-    mixer = Mixer(stream.sample_rate, stream.channels)
+    mixer = Mixer(stream.sample_rate, channels)
     with contextlib.closing(_Collector(stream.sample_rate, source)) as collected:
-        for block in stream.blocks:
-            heard += len(block) * stream.channels
+        for block in chain((first,), stream.blocks):
+            heard += block.size
             if heard > MOST_SAMPLES:
                 raise AudioError(
-                    f"{source!r} holds more than {MOST_SAMPLES} samples over its {stream.channels} channels: "
-                    "mix it down"
+                    f"{source!r} holds more than {MOST_SAMPLES} samples over its {channels} channels: mix it down"
                 )
             _check_finite(block, count, stream.sample_rate, source)
             digest.update(block.astype("<f4").tobytes())
@@ -180,8 +183,6 @@ def _gather(stream: _Stream, source: str, recording: Recording | None = None) ->
             collected.add(mixer.add(block))
         collected.add(mixer.finish())
         samples = collected.finish(count)
-    if not count:
-        raise AudioError(f"{source!r} holds no sound: its length is zero")
     if peak > LOUDEST:
         samples /= peak
         stream.notes.append(_too_loud(source, peak))

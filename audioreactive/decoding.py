@@ -1,10 +1,11 @@
 """Any file with sound -> its samples, as a player plays them: one reader for the analysis and for the video's sound.
 
-Conventions: a file is decoded by ffmpeg alone. All of a sound comes at one rate, mono or stereo, even where the file
-changes its rate or its channels midway; where it does, the highest rate and the most channels are taken. Sample n is
-heard n / rate seconds after the start of the sound, whatever the file's time stamps say. Surround is mixed down to
-stereo with the weights of ITU-R BS.775, scaled so that it cannot clip; channels of which the file does not tell the
-places are shared between left and right so that the mean of both is the mean of all. Tracks are counted from 1.
+Conventions: a file is decoded by ffmpeg alone. All of a sound comes at one rate and with as many channels, even where
+the file changes its rate or its channels midway; where it does, the highest rate and the most channels are taken.
+Sample n is heard n / rate seconds after the start of the sound, whatever the file's time stamps say. The analysis
+takes every channel. For the video, surround is mixed down to stereo with the weights of ITU-R BS.775, scaled so that it
+cannot clip; channels of which the file does not tell the places are shared between left and right so that the mean of
+both is the mean of all. Tracks are counted from 1.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import re
 import struct
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -47,9 +48,26 @@ _STEREO: Final = (
     "|FL<FL+DL+FLC+0.707FC+0.707BL+0.707SL+0.5BC|FR<FR+DR+FRC+0.707FC+0.707BR+0.707SR+0.5BC"
 )
 """`<` scales the weights of the channels that are there to a sum of 1, so that mono stays as loud as it is."""
+_STAND_INS: Final = {
+    "FL": (("FL", "DL"), ("FC",)),
+    "FR": (("FR", "DR"), ("FC",)),
+    "FC": (("FC",), ("FL",)),
+    "LFE": (("LFE",), ("FR",), ("FC",)),
+    "BL": (("BL",), ("SL",), ("BC",), ("FL",), ("FC",)),
+    "BR": (("BR",), ("SR",), ("BC",), ("FR",), ("FC",)),
+    "SL": (("SL", "FLC"), ("BL",), ("BC",), ("FL",), ("FC",)),
+    "SR": (("SR", "FRC"), ("BR",), ("BC",), ("FR",), ("FC",)),
+}
+"""Channel of 7.1 -> what sounds in it: the first of these that is there, so that mono sounds in all and stays as loud
+as it is, and left and right of stereo in as many."""
+_SURROUND: Final = "aformat=sample_fmts=flt,pan=7.1" + "".join(
+    f"|{channel}<"
+    + "+".join(f"{10 ** (7 * place)}*{name}" for place, names in enumerate(there[::-1]) for name in names)
+    for channel, there in _STAND_INS.items()
+)
+"""Weights so different that, after `<` has scaled them, only that of the first one remains."""
 _SIDES: Final = {3: "LRC", 5: "LRCLR", 6: "LRCCLR", 7: "LRCCCLR", 8: "LRCCLRLR"}
 """Number of channels without told places -> side of each, in the order of WAV files; other numbers alternate."""
-_CHANNELS: Final = {"mono": 1, "quad": 4, "quad(side)": 4, "hexagonal": 6, "octagonal": 8, "cube": 8}
 _STREAM: Final = re.compile(r"^\[info\]   Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w{1,8})\))?: (\w+): (.*)$", re.M)
 _CHANGED: Final = re.compile(r"Reconfiguring filter graph because audio parameters changed to (\d+) Hz, ([^,\n]+)")
 _NOT_JOINED: Final = re.compile(
@@ -81,18 +99,19 @@ class Track:
     """Seconds after the start of the file at which its sound begins."""
 
     @property
-    def channels(self) -> int:
-        """Number of channels."""
-        if told := re.match(r"(\d+) channels", self.layout):
-            return int(told[1])
-        if told := re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", self.layout):
-            return sum(map(int, told.groups("0")))
-        return _CHANNELS.get(self.layout, 2)
-
-    @property
     def has_places(self) -> bool:
         """Whether the file tells where its loudspeakers stand."""
-        return not re.fullmatch(r"\d+ channels", self.layout)
+        return not self.is_ambisonic and not re.fullmatch(r"\d+ channels", self.layout)
+
+    @property
+    def is_ambisonic(self) -> bool:
+        """Whether its channels are those of a sphere (W, Y, Z, X and on), and not of loudspeakers."""
+        return self.layout.startswith("ambisonic")
+
+    @property
+    def is_mono_or_stereo(self) -> bool:
+        """Whether it can be coded as it is."""
+        return self.layout in ("mono", "stereo")
 
     def __str__(self) -> str:
         words = (self.codec, self.layout, *((self.language,) if self.language not in ("", "und") else ()))
@@ -116,16 +135,14 @@ class Recording:
     track: Track
     rate: int
     """Hz."""
-    stereo: bool
-    """Whether all is brought to stereo by ffmpeg; otherwise it has the channels of the track."""
+    layout: Literal["", "stereo", "7.1"] = ""
+    """What ffmpeg brings all of it to, as it changes its channels or its rate midway; else it stays as the track is."""
     parts: tuple[tuple[int, int], ...] = ()
     """(first, one past the last) byte of files that were put one behind the other, if each is decoded by itself."""
     gain: float = 1.0
     """Factor by which the samples are scaled where they are analysed and coded; `Decoder` leaves them as they are."""
     length: int = 0
     """Samples of each channel."""
-    changes: bool = False
-    """Whether it changes its rate or its channels midway."""
 
 
 @dataclass
@@ -133,14 +150,14 @@ class Decoder:
     """Reads a recording once, block by block, and notes what ffmpeg says meanwhile."""
 
     recording: Recording
-    channels: int = 0
-    """Of the blocks; known from the first block on."""
+    is_for_two_ears: bool = False
+    """Whether more than two channels are brought to stereo, as a video has it."""
     log: str = ""
     failed: bool = False
-    _channels_there: int = field(default=0, repr=False)
+    _channels: int = field(default=0, repr=False)
 
     def blocks(self) -> Generator[Block, None, None]:
-        """(n, 1 or 2) float32 samples, in order, before the gain.
+        """(n, channels) float32 samples, in order, before the gain.
 
         Raises:
             AudioError: nothing of it can be decoded.
@@ -162,7 +179,11 @@ class Decoder:
     def _output(self) -> list[str]:
         """Output arguments: an AU stream, which has its rate and its channels ahead, then big-endian floats."""
         recording = self.recording
-        mixed = ["-af", _STEREO] if recording.stereo else []
+        surround = recording.layout == "7.1" or (recording.track.has_places and not recording.track.is_mono_or_stereo)
+        pan = {"": "", "stereo": _STEREO, "7.1": _SURROUND}[recording.layout]
+        if self.is_for_two_ears and surround:
+            pan = _STEREO
+        mixed = ["-af", pan] if pan else []
         sound = ["-map", f"0:{recording.track.stream}", "-vn", "-sn", "-dn", *mixed, "-ar", str(recording.rate)]
         return [*sound, "-c:a", "pcm_f32be", "-f", "au", "-"]
 
@@ -173,31 +194,40 @@ class Decoder:
             if is_first:
                 raise undecodable(self.recording.path, pipe)
             return False
-        if not is_first and channels != self._channels_there:
+        if not is_first and channels != self._channels:
             return False
-        self._channels_there, self.channels = channels, min(channels, 2)
+        self._channels = channels
         pipe.read(offset - 24)
         return True
 
     def _read(self, pipe: Reading) -> Iterator[Block]:
-        size = 4 * self._channels_there
-        while data := pipe.read(max(BLOCK // self._channels_there, 1) * size):
+        size = 4 * self._channels
+        while data := pipe.read(max(BLOCK // self._channels, 1) * size):
             whole = len(data) - len(data) % size
-            block = np.frombuffer(data[:whole], ">f4").astype(np.float32).reshape(-1, self._channels_there)
-            yield block if self._channels_there <= 2 else folded(block)
+            block = np.frombuffer(data[:whole], ">f4").astype(np.float32).reshape(-1, self._channels)
+            if self.is_for_two_ears and self._channels > 2:
+                yield from_both_sides(block) if self.recording.track.is_ambisonic else folded(block)
+            else:
+                yield block
 
     def improved(self) -> Recording | None:
         """How to decode it so that nothing is lost; None if it was decoded so. After the last block."""
         recording, track = self.recording, self.recording.track
         if not recording.parts and _NOT_JOINED.search(self.log) and (found := parts(recording.path)):
-            rates = [track.rate for first, last in found for track in _told(_part(recording.path, first, last)).tracks]
-            return replace(recording, parts=found, rate=max([recording.rate, *rates]), stereo=True, changes=True)
-        changes = [(int(rate), layout) for rate, layout in _CHANGED.findall(self.log)]
-        rate = max([recording.rate, *(rate for rate, _ in changes)])
-        other = not recording.stereo and any(layout != track.layout for _, layout in changes)
+            tracks = [track for first, last in found for track in _told(_part(recording.path, first, last)).tracks]
+            rates = [recording.rate, *(each.rate for each in tracks)]
+            return replace(recording, parts=found, rate=max(rates), layout=_widest([track, *tracks]))
+        changed = [replace(track, rate=int(rate), layout=layout.strip()) for rate, layout in _CHANGED.findall(self.log)]
+        rate = max([recording.rate, *(each.rate for each in changed)])
+        other = not recording.layout and any(each.layout != track.layout for each in changed)
         if other or rate > recording.rate:
-            return replace(recording, rate=rate, stereo=True, changes=True)
+            return replace(recording, rate=rate, layout=_widest([track, *changed]))
         return None
+
+
+def _widest(tracks: Sequence[Track]) -> Literal["stereo", "7.1"]:
+    """The layout that has room for the channels of all."""
+    return "stereo" if all(track.is_mono_or_stereo for track in tracks) else "7.1"
 
 
 def folded(block: Block) -> Block:
@@ -206,6 +236,12 @@ def folded(block: Block) -> Block:
     sides = np.array(list(_SIDES.get(count, "LR" * (count // 2) + "C" * (count % 2))))
     weights = np.stack([(sides == "C") / count + 2 * (sides == side) / count for side in "LR"], axis=1)
     return np.asarray(block.astype(np.float64) @ weights, np.float32)
+
+
+def from_both_sides(block: Block) -> Block:
+    """(n, W Y Z X and on) -> (n, 2): Ambisonics as two cardioid microphones hear it that look left and right."""
+    middle, left = block[:, 0] / 2, block[:, 1] / 2
+    return np.stack([middle + left, middle - left], axis=1)
 
 
 def contents(path: Path) -> Contents:
@@ -264,7 +300,7 @@ def choose(found: Contents, path: Path, number: int | None) -> tuple[Track, list
 
 def recording_of(path: Path, track: Track) -> Recording:
     """How a track is decoded, as long as nothing is known of it but what its head says."""
-    return Recording(path, track, track.rate, stereo=track.has_places and track.layout not in ("mono", "stereo"))
+    return Recording(path, track, track.rate)
 
 
 def damage(found: Contents, decoder: Decoder, heard: float) -> str | None:

@@ -136,7 +136,7 @@ class SoundTrack:
         source = [*stranger(recording.path, SOUND_DEMUXERS), "-map", f"0:{recording.track.stream}"]
         with self._ffmpeg([*source, "-c:a", "copy"], most_memory=ffmpeg.MOST_MEMORY) as process:
             await_end(process)
-        with contextlib.closing(Decoder(recording).blocks()) as blocks:
+        with contextlib.closing(Decoder(recording, is_for_two_ears=True).blocks()) as blocks:
             for block in blocks:
                 self._go_on()
                 played.add(block)
@@ -174,7 +174,7 @@ class SoundTrack:
         left = round(self._start * recording.rate)
         wanted = recording.length - left if self._duration is None else round(self._duration * recording.rate)
         channels = 1
-        with contextlib.closing(Decoder(recording).blocks()) as blocks:
+        with contextlib.closing(Decoder(recording, is_for_two_ears=True).blocks()) as blocks:
             for block in blocks:
                 self._go_on()
                 channels = block.shape[1]
@@ -238,7 +238,7 @@ def can_be_copied(recording: Recording, duration: Fraction | None) -> bool:
     The encoder's delay must be told: ffmpeg then gives the first packet a time before 0, and writes that down as an
     edit list, which every player honours. What players make of AAC that tells no delay differs.
     """
-    if recording.changes or recording.stereo or recording.gain != 1 or recording.track.codec != "aac":
+    if recording.layout or recording.gain != 1 or recording.track.codec != "aac":
         return False
     if duration is not None and duration < Fraction(recording.length, recording.rate):
         return False
