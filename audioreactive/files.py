@@ -305,7 +305,7 @@ def make_folder(path: Path) -> None:
 
 
 _WEB_ADDRESS = re.compile(
-    r"(https?|ftp|spotify):/?/?\S|www\.\S+\.|([\w-]+\.)+(com|be|org|net|io|fm|tv)/\S", re.IGNORECASE
+    r"(https?|ftp):/\S|spotify:\S|www\.\S+\.|([\w-]+\.)+(com|be|org|net|io|fm|tv)/\S", re.IGNORECASE
 )
 
 

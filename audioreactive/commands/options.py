@@ -313,14 +313,14 @@ weight_option = click.option(
 )
 beats_option = click.option(
     "--beats",
-    type=click.Choice(["librosa", "madmom"]),
+    type=Choice(["librosa", "madmom"]),
     default="librosa",
     show_default=True,
     help="Beat tracker; madmom needs pip install 'audioreactive[madmom]'.",
 )
 tempo_option = click.option(
     "--tempo",
-    type=click.FloatRange(30, 300),
+    type=RealNumber(30, 300),
     metavar="BPM",
     help="Tempo, if it is known; beats are still placed by what is heard. [default: as heard]",
 )

@@ -44,7 +44,7 @@ def new(
 
     \b
     audioreactive preset new --seed 42 -o mine.toml
-    audioreactive preset new --preset pulse --motion 0.5 --texture 2 -o calmer.toml
+    audioreactive preset new --preset pulse --motion 0.5 --texture 2 -o calm.toml
     audioreactive preset new --seed 42 --sections song.mp3 -o song.toml
     """
     from audioreactive.features.form import song_form
@@ -57,7 +57,7 @@ def new(
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
     if output is not None:
-        check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset),))
+        check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset), sections))
     if seed is not None:
         start = preset_of(random_patch(seed), made_with=MadeWith(seed=seed))
     else:

@@ -139,8 +139,8 @@ def test_knobs_are_in_the_video(call, song, model, tmp_path) -> None:
     words = ["--preset", "pulse", "--motion", 0.5, "--beat", 1.5, "--texture", 2, "--colour", 0.5, "--speed", 2]
     assert call("render", song, "--model", model, "--duration", 0.2, "-q", *words, "-o", output).code == 0
     given, carried = load_preset("pulse"), load_preset(str(output))
-    assert carried.latents.reach == (0.5, 0.5, 0.25)
-    assert carried.noise.strength == 2 * given.noise.strength
+    assert carried.patch.latents.reach == (0.5, 0.5, 0.25)
+    assert carried.patch.noise.strength == 2 * given.patch.noise.strength
     text = call("preset", "new", "--preset", "pulse", *words).out
     assert "reach = [0.5, 0.5, 0.25]" in text
 
@@ -178,7 +178,8 @@ def test_best_of_foretells_and_names_the_winner_at_the_end(call, model, tmp_path
 
 
 def test_hippo_foretells_from_its_first_steps(call, song, model, tmp_path) -> None:
-    done = call("render", song, "--model", model, "--synthesizer", "hippo", "--dry-run")
+    words = ["--synthesizer", "hippo", "--duration", 0.2, "-o", tmp_path / "h.mkv"]
+    done = call("render", song, "--model", model, *words)
     assert done.code == 0, done.err
     assert "note: fitting the motion to the song takes" in done.err
 

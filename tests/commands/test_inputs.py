@@ -12,7 +12,7 @@ import pytest
 from audioreactive.commands import COMMANDS, group
 from audioreactive.files import keep_apart
 
-READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer",
+READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
         "first", "second"}  # fmt: skip
 WRITTEN = {"output", "plot", "numbers", "save_preset"}
 """Parameters of the commands that are files, or may be."""
@@ -39,7 +39,8 @@ CASES = {
     "analyze plot": "analyze {x.png} --plot {X.png}",
     "analyze plot of a stem": "analyze {song.wav} --stem drums={x.png} --plot {X.png}",
     "model convert output": "model convert {x.safetensors} {X.safetensors}",
-    "patch new output": "patch new --preset {x.toml} -o {X.toml}",
+    "preset new output": "preset new --preset {x.toml} -o {X.toml}",
+    "preset new output of the song": "preset new --seed 1 --sections {x.toml} -o {X.toml}",
     "train output": "train --music {music} --model {x.safetensors} -o {X.safetensors}",
     "train output's picture": "train --music {music} --model {x.png} -o {X.safetensors}",
 }

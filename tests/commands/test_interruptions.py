@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from audioreactive.chunks.folder import WorkFolder
+from audioreactive.chunks.light import light_name
 from audioreactive.commands import group, run
 from audioreactive.video import probe, read_frames
 
@@ -102,7 +103,8 @@ def test_an_interrupted_render_keeps_whole_chunks_and_tells(song, model, tmp_pat
     assert child.err.count("interrupted; ") == child.err.count("are kept") == 1, "one message, which is true"
     assert int(told.split()[1]) == len(chunks_in(tmp_path))
     (work,) = tmp_path.iterdir()
-    assert {path.name for path in work.iterdir()} == chunks_in(tmp_path) | {"job.json", "chunks.jsonl", "lock"}
+    light = {light_name(int(name[6:12])) for name in chunks_in(tmp_path)}
+    assert {path.name for path in work.iterdir()} == chunks_in(tmp_path) | light | {"job.json", "chunks.jsonl", "lock"}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -129,7 +131,7 @@ def test_another_song_or_model_is_told(call, song, model, tmp_path, monkeypatch)
     sound, rate = soundfile.read(mine)
     soundfile.write(mine, sound * 0.9, rate)
     refused = call(*arguments)
-    assert refused.code == 2 and "not with the same motion, recipe, song" in refused.err and "--fresh" in refused.err
+    assert refused.code == 2 and "not with the same motion, preset, song" in refused.err and "--fresh" in refused.err
     other = call("render", song, *LOOK, "--duration", 0.2, "--size", "64x64", "-o", out)
     assert other.code == 2 and "model" in other.err
     assert call(*arguments, "--fresh", "--duration", 0.2, "-q").code == 0
@@ -195,9 +197,10 @@ def test_videos_of_many_songs_go_where_they_are_wanted(call, song, model, tmp_pa
     (tmp_path / "videos").mkdir()
     assert call(*common, "-o", tmp_path / "videos").code == 0
     assert {path.name for path in (tmp_path / "videos").iterdir()} == {"0.mp4", "2.mp4"}
-    for output in ("one.mp4", "nowhere"):
-        refused = call(*common, "-o", tmp_path / output)
-        assert refused.code == 2 and "names a folder" in refused.err
+    assert call(*common, "-o", tmp_path / "new").code == 0
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"0.mp4", "2.mp4"}
+    refused = call(*common, "-o", tmp_path / "one.mp4")
+    assert refused.code == 2 and "names a folder" in refused.err
     twice = call("render", songs[0], songs[0], "--model", model)
     assert twice.code == 2 and "same name" in twice.err
     saved = call(*common, "--save-preset", tmp_path / "x.toml")

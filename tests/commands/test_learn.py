@@ -46,7 +46,7 @@ def test_hippo_ends_in_a_preset_that_gives_the_same_video(call, song, model, tmp
     assert expected.std(axis=0).mean() > 2  # it moves
     np.testing.assert_array_equal(frames_of(again), expected)
     assert np.abs(frames_of(other).astype(int) - expected).mean() > 1
-    assert load_preset(str(other)).synthesizers[0].motion_seed == 1
+    assert load_preset(str(other)).patch.synthesizers[0].motion_seed == 1
 
 
 def test_a_trained_synthesizer_renders_and_travels_with_the_video(call, song, model, music, tmp_path) -> None:
@@ -66,8 +66,8 @@ def test_a_trained_synthesizer_renders_and_travels_with_the_video(call, song, mo
     ("options", "message"),
     [
         (("--synthesizer", "none.safetensors"), "cannot be read"),
-        (("--synthesizer", "hippo", "--best-of", "4"), "choose one"),
-        (("--synthesizer", "hippo", "--preset", "pulse"), "give one of them"),
+        (("--synthesizer", "hippo", "--best-of", "4"), "leave one of them out"),
+        (("--synthesizer", "hippo", "--preset", "pulse"), "leave one of them out"),
         (("--motion-seed", "7"), "--motion-seed is for a synthesizer"),
         (("--weight", "onsets=10"), "--weight is for a synthesizer"),
         (("--synthesizer", "hippo", "--weight", "onset=10"), "no feature 'onset'"),

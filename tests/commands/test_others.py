@@ -18,6 +18,7 @@ from audioreactive.commands import COMMANDS
 from audioreactive.commands.bars import Bars
 from audioreactive.presets import load_preset
 from audioreactive.video import probe
+from audioreactive.video.sound import SoundTrack
 
 
 def picture(path: Path) -> np.ndarray:
@@ -61,6 +62,12 @@ def test_sheet_is_a_grid_over_the_song(call, song, model, tmp_path, name: str) -
     assert call("sheet", song, "-o", tmp_path / "none.mp4").code == 2
 
 
+def test_a_sheet_says_what_is_to_be_said_of_its_sound(call, song, model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(SoundTrack, "_compared", lambda *given: "the sound is another one")
+    done = call("sheet", song, "--model", model, "--seeds", 1, "--duration", 0.2, "-o", tmp_path / "a.mkv")
+    assert done.code == 0 and "the sound is another one" in done.err
+
+
 def test_patches_are_drawn_shown_and_compared(call, tmp_path) -> None:
     out = tmp_path / "a.toml"
     assert call("patch", "new", "--seed", 42, "-o", out).code == 0
@@ -68,7 +75,7 @@ def test_patches_are_drawn_shown_and_compared(call, tmp_path) -> None:
     assert shown.out == out.read_text() == call("patch", "new", "--seed", 42).out
     other = tmp_path / "b.toml"
     assert call("patch", "new", "--preset", out, "--set", "palette.truncation = 0.5", "-o", other).code == 0
-    assert load_preset(str(other)).palette.truncation == 0.5
+    assert load_preset(str(other)).patch.palette.truncation == 0.5
     differs = call("patch", "diff", out, other)
     assert (differs.code, differs.out) == (1, "palette.truncation: 1.0 -> 0.5\n")
     same = call("patch", "diff", out, out)

@@ -73,7 +73,7 @@ def test_a_reactive_video(call, video, tmp_path):
     plot, numbers = tmp_path / "score.png", tmp_path / "score.json"
     done = call("score", video, "--plot", plot, "--json", numbers, "-q")
     assert done.code == 0
-    assert "a reaction" in done.out and "in step" in done.out
+    assert "a strong reaction" in done.out and "in step" in done.out
     card = json.loads(numbers.read_text())
     assert card["z"] > 4 and card["lag"] == 0 and card["frames"] == FRAMES
     assert len(card["shifts"]) >= 200
