@@ -31,6 +31,46 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+QUICK = (
+    "correlation/test_matrices.py",
+    "features/test_grid.py",
+    "features/test_scaling.py",
+    "features/test_structure.py",
+    "flashes/test_definition.py",
+    "generators/test_canvas.py",
+    "generators/test_devices.py",
+    "generators/test_pixels.py",
+    "generators/test_sources.py",
+    "learn/test_legendre.py",
+    "learn/test_losses.py",
+    "patches/test_latents.py",
+    "patches/test_motion.py",
+    "patches/test_noise.py",
+    "patches/test_randomizer.py",
+    "patches/test_schema.py",
+    "patches/test_sections.py",
+    "patches/test_tables.py",
+    "stylegan_ops/test_ops.py",
+    "stylegan_ops/test_golden.py",
+    "test_architecture.py",
+    "test_docs.py",
+    "test_encoding.py",
+    "test_exact.py",
+    "test_files.py",
+    "test_mixing.py",
+    "test_presets.py",
+)
+"""Modules of the quick selection."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick selection."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in QUICK:
+            item.add_marker("quick")
+
+
 @pytest.fixture
 def features() -> Features:
     """Eight seconds at 24 frames a second and 120 bpm."""
