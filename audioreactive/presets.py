@@ -278,7 +278,11 @@ def _describe(error: ValidationError) -> str:
     for problem in problems[:3]:
         location = problem["loc"]
         # Beside a list's index pydantic also names the strategy that it took; that is no key of the file.
-        keys = [str(key) for i, key in enumerate(location) if not (i and isinstance(location[i - 1], int))]
+        keys = [
+            str(key)
+            for i, key in enumerate(location)
+            if i < 2 or location[i - 2] == "sections" or not isinstance(location[i - 1], int)
+        ]
         keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch stands at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)
         # Of a whole table the message already names the key at fault.

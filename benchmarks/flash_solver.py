@@ -171,7 +171,7 @@ def main() -> None:
         own = [row for row in rows if row.solver == name]
         print(f"all | {name} | {sum(row.programmes for row in own)} | {sum(row.seconds for row in own):.4g}")
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ def measured(name: str, path: Path) -> Row:
     before, start = _held_memory(), time.process_time()
     try:
         if path.suffix == ".toml":
-            parse_preset(path.read_text(), path.name)
+            parse_preset(path.read_text(encoding="utf-8"), path.name)
         else:
             read_checkpoint(path)
         verdict = "read"
@@ -258,7 +258,7 @@ def in_a_process(name: str, path: Path, limit: int) -> Row:
     """Read a file in a process of its own, which ends after `limit` seconds."""
     command = [sys.executable, __file__, "--read", name, str(path)]
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        child = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=limit, check=False)
     except subprocess.TimeoutExpired:
         return Row(name, path.stat().st_size / 2**20, float(limit), math.nan, "NO END")
     if child.returncode:
@@ -290,7 +290,7 @@ def main() -> None:
                 continue
             path = Path(folder) / ("file.toml" if name in PRESETS else "file.pt")
             if name in PRESETS:
-                path.write_text(PRESETS[name]())
+                path.write_text(PRESETS[name](), encoding="utf-8")
             else:
                 MODELS[name](path, options.megabytes << 20)
             row = in_a_process(name, path, 120)
@@ -298,7 +298,7 @@ def main() -> None:
             print(f"{name:44}{row.megabytes:7.1f}{row.seconds:9.2f}{row.memory:11.0f}  {row.verdict}", flush=True)
             path.unlink()
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def main() -> None:
         rows.append(Row(name, len(agreed), middle, sum(costs[name]), statistics.mean(agreed), min(agreed)))
         print(rows[-1])
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

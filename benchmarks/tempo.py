@@ -49,7 +49,8 @@ def main() -> None:
     right, exact = sum(v.right for v in verdicts), sum(v.right and v.tempo_exact for v in verdicts)
     print(f"{right} of {len(verdicts)} right, {exact} of them at the tempo as written")
     if options.json:
-        options.json.write_text(json.dumps({"songs": len(verdicts), "right": right, "as_written": exact}) + "\n")
+        counts = {"songs": len(verdicts), "right": right, "as_written": exact}
+        options.json.write_text(json.dumps(counts) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

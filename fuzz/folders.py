@@ -114,7 +114,7 @@ class _Joined:
 class _Sound:
     """Stands in for `video.chunks.SoundTrack`."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, **choice: object) -> None:
         pass
 
     def check(self) -> None:
@@ -162,7 +162,8 @@ def read_folder(data: bytes, scratch: Path) -> None:
 
 def _encoding() -> Any:
     """As much of an encoding as a film asks for."""
-    return SimpleNamespace(suffix=".mov", kind=None, settings=SimpleNamespace(size=(48, 32)))
+    kind = SimpleNamespace(animation=False)
+    return SimpleNamespace(suffix=".mov", kind=kind, settings=SimpleNamespace(size=(48, 32)))
 
 
 def _entries(data: bytes) -> list[dict[str, Any]]:

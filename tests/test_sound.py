@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from audioreactive.audio import ANALYSIS_RATE, from_samples, load
+from audioreactive.audio import ANALYSIS_RATE, Audio, from_samples, load
 from audioreactive.containers import MOST_PARTS, cut_off, unfinished
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.features import analyze_file
 from audioreactive.ffmpeg import ffmpeg_path
-from audioreactive.video import VideoSettings, VideoWriter, output_format
+from audioreactive.video import VideoSettings, VideoWriter, output_format, sound
 from audioreactive.video.sound import SoundTrack
 
 RATE = 44_100
-SECONDS = 2.2
+SECONDS = 1.6
 MP3, BARE = ("-c:a", "libmp3lame", "-b:a", "128k"), ("-write_xing", "0", "-id3v2_version", "0")
 BLACK = ("-f", "lavfi", "-i", f"color=s=32x32:r=5:d={SECONDS}")
 
@@ -61,21 +61,17 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 PLAIN = {
     "16.wav": (),
-    "24.wav": ("-c:a", "pcm_s24le"),
     "float.wav": ("-c:a", "pcm_f32le"),
-    "double.wav": ("-c:a", "pcm_f64le"),
     "8bit.wav": ("-c:a", "pcm_u8"),
     "8k.wav": ("-ar", 8000),
     "96k.wav": ("-ar", 96_000),
     "adpcm.wav": ("-c:a", "adpcm_ms"),
-    "law.wav": ("-c:a", "pcm_mulaw"),
     "rf64.wav": ("-rf64", "always"),
     "a.w64": (),
     "a.aiff": (),
     "a.au": (),
     "a.caf": ("-c:a", "pcm_s16be"),
     "alac.caf": ("-c:a", "alac"),
-    "a.flac": (),
     "flac.oga": ("-c:a", "flac"),
     "alac.m4a": ("-c:a", "alac"),
     "aac.m4a": ("-c:a", "aac"),
@@ -83,10 +79,8 @@ PLAIN = {
     "adts.aac": ("-c:a", "aac"),
     "aac.ts": ("-c:a", "aac"),
     "xing.mp3": MP3,
-    "bare.mp3": (*MP3, *BARE),
     "layer2.mp3": ("-c:a", "mp2", "-f", "mp2"),
     "a.ac3": (),
-    "a.eac3": (),
     "a.ogg": ("-c:a", "libvorbis"),
     "a.opus": ("-c:a", "libopus"),
     "opus.mka": ("-c:a", "libopus"),
@@ -108,20 +102,18 @@ JOINED = {
     "fast_slow.mp3": ("stereo", "slow", MP3),
     "same.mp3": ("stereo", "other", MP3),
     "mono_stereo.aac": ("mono", "stereo", ("-c:a", "aac")),
-    "slow_fast.aac": ("slow", "stereo", ("-c:a", "aac")),
     "stereo_surround.ac3": ("stereo", "5.1", ("-c:a", "ac3", "-b:a", "448k")),
     "mono_stereo.ac3": ("mono", "stereo", ("-c:a", "ac3")),
-    "mono_stereo.ogg": ("mono", "stereo", ("-c:a", "libvorbis")),
     "slow_fast.ogg": ("slow", "stereo", ("-c:a", "libvorbis")),
     "same.ogg": ("stereo", "other", ("-c:a", "libvorbis")),
     "mono_stereo.opus": ("mono", "stereo", ("-c:a", "libopus")),
-    "same.opus": ("stereo", "other", ("-c:a", "libopus")),
     "mono_stereo.flac": ("mono", "stereo", ("-c:a", "flac")),
     "slow_fast.flac": ("slow", "stereo", ("-c:a", "flac")),
-    "slow_fast.oga": ("slow", "stereo", ("-c:a", "flac")),
 }
 """Name -> two songs, one behind the other in a file, and ffmpeg's arguments for each."""
 OTHER = ("late.mp4", "late.mkv", "four.wav", "six.wav", "twelve.wav", "integers.wav", "+21dB.wav", "unfinished.wav")
+ALIKE = {*PLAIN, *JOINED, *OTHER} - {"stereo_surround.ac3"}
+"""Those whose channels are as good as alike, so that the waveforms must be."""
 KINDS = (".mp4", ".mov", ".mkv", ".webm")
 
 
@@ -160,14 +152,14 @@ def played(path: Path, kind: str, start: Fraction, folder: Path, **choice: int) 
         track.abandon()
 
 
-def correlations(one: np.ndarray, other: np.ndarray, slack: int = 0) -> list[float]:
+def correlations(one: np.ndarray, other: np.ndarray, slack: int = 0, rate: int = ANALYSIS_RATE) -> list[float]:
     """Of each second that both have, and is not silent; the best within so many samples of shift."""
     if slack:
         shifted = [correlations(one[max(k, 0) :], other[max(-k, 0) :]) for k in range(-slack, slack + 1)]
         return np.max([line[: min(map(len, shifted))] for line in shifted], axis=0).tolist()
     found = []
-    for first in range(0, min(len(one), len(other)) - ANALYSIS_RATE // 4, ANALYSIS_RATE):
-        count = min(ANALYSIS_RATE, len(one) - first, len(other) - first)
+    for first in range(0, min(len(one), len(other)) - rate // 4, rate):
+        count = min(rate, len(one) - first, len(other) - first)
         a, b = (part[first : first + count].astype(np.float64) for part in (one, other))
         if a.std() > 1e-4:
             found.append(float(np.corrcoef(a, b)[0, 1]) if b.std() else 0.0)
@@ -175,30 +167,41 @@ def correlations(one: np.ndarray, other: np.ndarray, slack: int = 0) -> list[flo
 
 
 def plainly_decoded(path: Path) -> np.ndarray:
-    """(n,) what ffmpeg alone makes of it, mono."""
+    """(n,) the mean of the channels that ffmpeg alone gives."""
     ffmpeg("-i", path, "-map", "0:a:0", "-c:a", "pcm_f32le", made := path.with_name("plain.wav"))
     samples, rate = soundfile.read(made, dtype="float32", always_2d=True)
-    return from_samples(samples, rate).samples
+    return from_samples(samples.mean(axis=1), rate).samples
+
+
+def levels(samples: np.ndarray) -> np.ndarray:
+    """(n,) root mean squares of 96 spans a second, which have no phase."""
+    return np.sqrt(np.square(samples[: len(samples) // 256 * 256].reshape(-1, 256)).mean(axis=1))
 
 
 @pytest.mark.parametrize("name", [*PLAIN, *SURROUND, *JOINED, *OTHER])
-def test_the_video_plays_what_was_analysed(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
+def test_the_video_plays_what_was_analysed(
+    name: str, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make(name, sources, tmp_path)
     number = [*PLAIN, *SURROUND, *JOINED, *OTHER].index(name)
     start = Fraction(1, 2) if number % 3 == 2 else Fraction(0)
-    heard = load(path)
+    loaded: list[Audio] = []
+    monkeypatch.setattr(sound, "load", lambda *words, **choice: loaded.append(load(*words, **choice)) or loaded[0])
     track = played(path, KINDS[number % 4], start, tmp_path)
-    coded = load(track.path)
+    heard, coded = loaded[0], plainly_decoded(track.path)
     first = round(start * ANALYSIS_RATE)
     assert track.notes == []
     assert heard.duration == pytest.approx(SECONDS * (2 if name in JOINED else 1), abs=0.2)
-    assert coded.duration == pytest.approx(heard.duration - start, abs=0.06)
-    assert min(correlations(heard.samples[first:], coded.samples)) > 0.95
+    assert len(coded) / ANALYSIS_RATE == pytest.approx(float(heard.duration - start), abs=0.06)
+    # What differs between channels is turned in phase where it is analysed, so that waveforms say nothing of it.
+    assert min(correlations(levels(heard.samples[first:]), levels(coded), rate=96)) > 0.95
+    if name in ALIKE:
+        assert min(correlations(heard.samples[first:], coded)) > 0.95
     # Where the rate changes, ffmpeg drops up to two milliseconds, and others at another rate.
     is_resampled = name in JOINED and "slow" in name
-    same = sorted(correlations(plainly_decoded(path)[first:], coded.samples, 50 if is_resampled else 0))
-    assert same[1 if is_resampled else 0] > 0.95
-    assert np.abs(coded.samples).max() < 1.5
+    same = sorted(correlations(plainly_decoded(path)[first:], coded, 50 if is_resampled else 0))
+    assert min(same[1:] if is_resampled and len(same) > 1 else same) > 0.95
+    assert np.abs(coded).max() < 1.5
     notes = {"integers.wav": "louder than full", "+21dB.wav": "beyond full scale", "unfinished.wav": "never finished"}
     assert [notes[name] in note for note in heard.notes] == [True] if name in notes else heard.notes == ()
 
@@ -207,7 +210,7 @@ def test_a_change_of_channels_leaves_no_hole_in_the_packets(sources: dict[str, P
     path, video = make("mono_stereo.mp3", sources, tmp_path), tmp_path / "out.mp4"
     settings = VideoSettings(fps=Fraction(5), size=(32, 32), speed="ultrafast")
     with VideoWriter(video, settings, frame_size=(32, 32), sound=path) as writer:
-        writer.write(np.zeros((22, 32, 32, 3), np.uint8))
+        writer.write(np.zeros((round(10 * SECONDS), 32, 32, 3), np.uint8))
     lines = ffmpeg("-i", video, "-map", "0:a", "-c", "copy", "-f", "framecrc", "-").decode().splitlines()
     lengths = [int(line.split(",")[3]) for line in lines if line.startswith("0,")]
     assert set(lengths[:-1]) == {1024}
@@ -363,12 +366,13 @@ CUT = ("16.wav", "rf64.wav", "a.w64", "a.aiff", "a.au", "a.caf", "a.flac", "xing
 @pytest.mark.parametrize("name", CUT)
 def test_a_file_that_is_cut_off_says_so(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
     extra = {"faststart.m4a": ("-c:a", "aac", "-movflags", "+faststart"), "long.flv": ("-c:a", "libmp3lame")}
-    ffmpeg("-i", sources["stereo"], *(PLAIN.get(name) or extra.get(name, ())), path := tmp_path / name)
+    coding = PLAIN.get(name) or extra.get(name, ())
+    ffmpeg("-stream_loop", 1, "-i", sources["stereo"], *coding, path := tmp_path / name)
     assert load(path).notes == ()
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * 0.55)])
     heard = load(path)
-    assert 0.2 < heard.duration < 1.7
+    assert 0.2 < heard.duration < 1.6 * SECONDS
     assert [f"{name} is cut off" in note for note in heard.notes] == [True]
 
 

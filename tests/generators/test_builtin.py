@@ -140,11 +140,11 @@ def test_compiled_kernels_paint_what_plain_pytorch_paints(generator: StyleGAN2, 
     assert (generator.synthesis(*inputs) - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
-@pytest.mark.parametrize(("dtype", "levels"), [(torch.float32, 1), (torch.bfloat16, 8)])
+@pytest.mark.parametrize(("dtype", "most", "usual"), [(torch.float32, 1, 0.01), (torch.bfloat16, 8, 0.5)])
 def test_the_same_batch_gives_the_same_bits_and_others_nearly_the_same_levels(
-    ws: torch.Tensor, dtype: torch.dtype, levels: int
+    ws: torch.Tensor, dtype: torch.dtype, most: int, usual: float
 ) -> None:
-    """A convolution may sum in another order in another batch; bfloat16 keeps 8 bits of each sum."""
+    """A convolution may sum in another order in another batch; bfloat16 keeps 8 bits, as a picture's levels have."""
     first, second = builtin_generator(dtype=dtype), builtin_generator(dtype=dtype)
     inputs, noise = mixed_batch(first, ws, 4)
     whole = first.synthesis(inputs, noise)
@@ -154,4 +154,4 @@ def test_the_same_batch_gives_the_same_bits_and_others_nearly_the_same_levels(
         parts = [slice(at, at + batch) for at in range(0, 4, batch)]
         pictures = torch.cat([first.synthesis(inputs[part], [maps[part] for maps in noise]) for part in parts])
         difference = (to_uint8(pictures).int() - to_uint8(whole).int()).abs()
-        assert difference.max() <= levels and difference.float().mean() < 0.1
+        assert difference.max() <= most and difference.float().mean() < usual

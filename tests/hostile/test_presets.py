@@ -12,6 +12,7 @@ from support import make_features
 from audioreactive.errors import PresetError, RenderError, printable, shown
 from audioreactive.patches.latents import latent_weights
 from audioreactive.patches.randomizer import random_patch
+from audioreactive.patches.schema import Patch
 from audioreactive.presets import LARGEST_PRESET, MadeWith, Preset, load_preset, parse_preset, preset_of, preset_text
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def test_the_largest_patch_has_room() -> None:
         + sequence.format("noise", "fields", "0, 1, 4095") * 64
     )
     preset = parse_preset(text, "it")
-    assert len(preset.latents.sequences) == len(preset.noise.sequences) == 64
+    assert len(preset.patch.latents.sequences) == len(preset.patch.noise.sequences) == 64
     assert parse_preset(preset_text(preset), "it") == preset
     assert len(text) < HALF
 
@@ -160,7 +161,7 @@ def test_a_model_whose_name_is_no_text_is_written_down() -> None:
 
 def test_a_preset_has_no_key_that_could_name_a_file() -> None:
     """Every text in a preset is a choice from a table, matches a strict pattern, or is only shown to people."""
-    told = {("name",), ("about",), ("made_with", "program"), ("made_with", "model")}
+    told = {("name",), ("about",), ("sections", "name"), ("made_with", "program"), ("made_with", "model")}
     told |= {("made_with", "model_sha256"), ("made_with", "song_sha256")}
     free: set[tuple[str, ...]] = set()
 
@@ -181,6 +182,74 @@ def test_a_preset_has_no_key_that_could_name_a_file() -> None:
     look(schema, (), schema["$defs"])
     features = {path for path in free if path[-1] == "feature"}  # checked against the table of features
     assert features and free - features == told
+
+
+# Sections, each of which may change the patch.
+
+TWO = LEAST.replace("schema = 1", "schema = 2")
+
+
+def with_section(patch: str, place: str = "start = 1") -> str:
+    return f"{TWO}[[sections]]\n{place}\npatch = {patch}\n"
+
+
+SECTIONS = {
+    "deep tables": (with_section("{ a = " * 200 + "1" + " }" * 200), "is not TOML|nested too deeply|unknown key 'a'"),
+    "deep tables where one is known": (
+        with_section("{ latents = { base = " + "{ a = " * 150 + "1" + " }" * 152),
+        "nested too deeply|valid|TOML",
+    ),
+    "deep arrays": (with_section("{ latents = { base = " + "[" * 150 + "]" * 150 + " } }"), "nested too deeply|valid"),
+    "no table": (with_section("7"), "sections.0.patch = 7: input should be a valid dictionary"),
+    "a list": (with_section("[{ palette = 1 }]"), "valid dictionary"),
+    "a number for a table": (with_section("{ latents = 7 }"), r"latents = 7"),
+    "a table for a number": (with_section("{ noise = { strength = { a = 1 } } }"), "valid number"),
+    "text for a list": (with_section("{ palette = { seeds = 'abc' } }"), "seeds = 'abc'"),
+    "not a number": (with_section("{ noise = { strength = nan } }"), "strength = nan"),
+    "a key that no patch has": (with_section("{ lattents = { base = [0] } }"), "'lattents'.*did you mean 'latents'"),
+    "the preset's own keys": (with_section("{ sections = [], name = 'x', schema = 2 }"), "unknown key 'sections'"),
+    "a path": (with_section("{ file = '/etc/passwd' }"), "unknown key 'file'"),
+    "more sections than there can be": (TWO + "[[sections]]\nstart = 1\n" * 65, "65 sections; there can be at most 64"),
+    "a table for the sections": (TWO + "[sections]\nstart = 1\n", "sections"),
+    "a label that clears the screen": (with_section("{}", 'label = "\\u001b[2J"'), "label"),
+    "a start beyond a day": (with_section("{}", "start = 1e300"), "start = 1e.300: input"),
+    "a start that is no number": (with_section("{}", "start = nan"), "start = nan"),
+}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_strange_sections_are_one_short_sentence(name: str) -> None:
+    text, words = SECTIONS[name]
+    with pytest.raises(PresetError, match=words) as caught:
+        parse_preset(text, "friend.toml")
+    assert len(str(caught.value)) < 1500 and str(caught.value).isprintable()
+
+
+def large_patch(sequences: int) -> str:
+    vectors = ", ".join(["0"] * 256)
+    sequence = f'[[latents.sequences]]\nstrategy = "loop"\nbars = 4.5\nvectors = [{vectors}]\n'
+    return TWO.replace("[noise]", sequence * sequences + "[noise]")
+
+
+def test_sections_of_a_large_patch_are_counted_before_any_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes each, and a copy of the whole patch: a hundred times the text of the file."""
+    made: list[object] = []
+    validate = Patch.model_validate
+    monkeypatch.setattr(Patch, "model_validate", lambda data: made.append(data) or validate(data))
+    sections = "".join(f"[[sections]]\nstart = {i}\npatch.noise.strength = 0.{i + 10}\n" for i in range(64))
+    with pytest.raises(PresetError, match=r"64 sections of a patch this large come to [0-9]{6} values; up to 250000"):
+        parse_preset(large_patch(40) + sections, "it")
+    assert not made
+    preset = parse_preset(large_patch(2) + sections, "it")
+    assert len(preset.section_patches()) == 64 and len(made) == 2 * 64  # when it is read, and when it is asked for
+    assert preset.section_patches()[5].latents is not None and preset.section_patches()[5].noise.strength == 0.15
+
+
+def test_lists_in_a_section_are_counted_too() -> None:
+    """What a section's own changes add is bounded by the file; what they replace, by the schema."""
+    crowd = "[" + '{ strategy = "loop", vectors = [0], bars = 1 },' * 900 + "]"
+    with pytest.raises(PresetError, match="64"):
+        parse_preset(with_section("{ latents = { sequences = " + crowd + " } }"), "it")
 
 
 # Values that are each in range, and too much together.
@@ -206,7 +275,7 @@ EXTREME = {
 def test_tiny_values_give_numbers_or_a_sentence(key: str, value: str) -> None:
     text = LEAST.replace("[noise]", f"sequences = [{EXTREME[key] % value}]\n[noise]")
     try:
-        patch = parse_preset(text, "it").latents
+        patch = parse_preset(text, "it").patch.latents
     except PresetError as error:
         assert key in str(error) and float(value) < 0.001
         return
