@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from audioreactive._support.exact import exact_time
 from audioreactive.errors import AudioReactiveError, RenderError, did_you_mean, shown
-from audioreactive.exact import exact_time
 from audioreactive.generators import FITS, open_generator, parse_size
 from audioreactive.generators.devices import PRECISIONS
 from audioreactive.patches.knobs import Knobs
-from audioreactive.pipeline import Recipe, make_motion, parse_frame_rate, plan_render, prepare
-from audioreactive.production import RenderSettings, produce
+from audioreactive.pipeline.listening import parse_frame_rate
+from audioreactive.pipeline.planning import make_motion, plan_render, prepare
+from audioreactive.pipeline.production import RenderSettings, produce
+from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import as_progress
 
 if TYPE_CHECKING:
@@ -40,9 +42,9 @@ if TYPE_CHECKING:
     from audioreactive.generators import Fit, Generator
     from audioreactive.generators.devices import Precision
     from audioreactive.patches.motion import Inputs, Motion
+    from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch, Synthesizer
-    from audioreactive.presets import Preset
-    from audioreactive.production import Rendered
+    from audioreactive.pipeline.production import Rendered
     from audioreactive.progress import Progress, Step
     from audioreactive.video import VideoEncoder
 
@@ -100,7 +102,7 @@ def iter_frames(
         stop: one past the last; None: to the end.
         batch: frames computed at once; None: what suits the generator.
     """
-    from audioreactive.renderer import iter_frames
+    from audioreactive.rendering.renderer import iter_frames
 
     width, height = inputs.canvas.frame_size
     for frames in iter_frames(generator.resized((height, width)), inputs, start, stop, batch=batch):
@@ -212,9 +214,10 @@ def render(
         Cancelled: the progress callback said so.
         AudioReactiveError, stylegan_ops.StyleGANError: an input cannot be used; the message is a sentence.
     """
+    from audioreactive._support.files import is_web_address, keep_apart
     from audioreactive.chunks.folder import work_folder
-    from audioreactive.files import is_web_address, keep_apart
-    from audioreactive.presets import Preset, load_preset, preset_of
+    from audioreactive.patches.preset import Preset, preset_of
+    from audioreactive.patches.presets import load_preset
     from audioreactive.video import VIDEO_ENCODERS, check_output
 
     if is_web_address(song):
@@ -301,7 +304,7 @@ def picture_size(value: SizeLike | None) -> tuple[int, int] | None:
 
 def _file_of(value: object) -> Path | None:
     """The file that a preset or a synthesizer is read from, if it is given by a name."""
-    from audioreactive.presets import preset_path
+    from audioreactive.patches.presets import preset_path
 
     return preset_path(str(value)) if isinstance(value, str | Path) else None
 

@@ -31,9 +31,10 @@ from audioreactive import RenderSettings
 from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import Staff, WorkerCrew
-from audioreactive.demo import DEMO_SONG
-from audioreactive.pipeline import Recipe, plan_render, prepare
-from audioreactive.production import Production, produce
+from audioreactive.media.demo import DEMO_SONG
+from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.production import Production, produce
+from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
 

@@ -27,9 +27,9 @@ from synthesizers_frames import OwnPictures, Shot, learned_inputs, one_picture, 
 from synthesizers_motion import hippo_tables, made_by, random_envelopes, repeated
 from synthesizers_report import METHODS, report
 
+from audioreactive._support.files import write_aside
 from audioreactive.commands.train import command as train_command
 from audioreactive.correlation import score_total, sound_tables, watch
-from audioreactive.files import write_aside
 from audioreactive.generators import open_generator, to_uint8
 from audioreactive.learn.dataset import Song, hear_music, split_songs
 from audioreactive.learn.frechet import fixed_features, load_swav
@@ -41,7 +41,7 @@ from audioreactive.learn.training import Plan, gather, train
 from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo, depth_slices
-from audioreactive.sheet import shrink
+from audioreactive.rendering.previews import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.generators import Generator
-    from audioreactive.renderer import InputSource
+    from audioreactive.rendering.renderer import InputSource
 
     FloatArray = NDArray[np.float32]
     Task = Callable[[], Any]

@@ -19,13 +19,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
+from audioreactive._support.files import write_new
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.folder import work_folder
 from audioreactive.chunks.making import MadeChunk, chunk_name
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.errors import VideoError, printable
-from audioreactive.files import write_new
 from audioreactive.progress import Silent
 
 if TYPE_CHECKING:

@@ -16,14 +16,16 @@ ROOT = Path(__file__).parent.parent
 PROGRAM = "audioreactive"
 
 FLOORS = (
-    ("errors", "exact", "interrupts", "memory", "streams", "files", "progress"),
-    ("audio", "ffmpeg", "demo"),
+    ("errors",),
+    ("progress", "_support"),
+    ("media",),
     ("features", "generators"),
-    ("patches", "presets", "video", "plots"),
-    ("renderer", "delivery", "sheet", "correlation", "flashes"),
+    ("video",),
+    ("patches",),
+    ("rendering", "correlation", "flashes"),
     ("chunks", "learn"),
-    ("choose", "production", "pipeline"),
-    ("commands",),
+    ("pipeline",),
+    ("api", "commands"),
 )
 """Rooms, the lowest floor first: a room may import what lies below it, and nothing beside it."""
 

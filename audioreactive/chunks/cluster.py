@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from audioreactive.chunks.plan import Chunk
     from audioreactive.chunks.scene import Scene
     from audioreactive.progress import Advance
-    from audioreactive.renderer import Renderer
+    from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
 
 _AHEAD: Final = 3

@@ -8,10 +8,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.folder import WorkFolder
 from audioreactive.chunks.light import FlashWatch
 from audioreactive.errors import VideoError
-from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import join
 from audioreactive.video.encoder import explained
 from audioreactive.video.sound import SoundTrack

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
+from audioreactive._support.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
 from audioreactive.chunks.light import LIGHT
 from audioreactive.chunks.making import CHUNK, MadeChunk, chunk_name
 from audioreactive.errors import VideoError
-from audioreactive.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioreactive.ffmpeg import ffmpeg_version
+from audioreactive.media.ffmpeg import ffmpeg_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

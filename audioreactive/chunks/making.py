@@ -14,8 +14,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.light import LightRecorder, light_name
-from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import ENCODER_THREADS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.plan import Chunk
     from audioreactive.progress import Advance
-    from audioreactive.renderer import Renderer
+    from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
     from audioreactive.video.encoder import EncoderProcess
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from audioreactive.generators import Generator, GeneratorSource, Layout
     from audioreactive.patches.motion import Motion
-    from audioreactive.renderer import Renderer
+    from audioreactive.rendering.renderer import Renderer
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Scene:
         """A renderer with a generator that is loaded already, and has the right size."""
         import torch
 
-        from audioreactive.renderer import Renderer
+        from audioreactive.rendering.renderer import Renderer
 
         inputs = self.motion.on(generator, torch.from_numpy(self.palette))
         return Renderer(generator, inputs, batch=self.batch, layout=self.layout, say=say)

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
-from audioreactive.interrupts import held_back
 from audioreactive.video.encoder import ending
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from audioreactive._support.files import described
 from audioreactive.errors import AudioReactiveError, did_you_mean, printable, shown
-from audioreactive.files import described
 
 if TYPE_CHECKING:
     from types import FrameType

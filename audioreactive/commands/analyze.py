@@ -55,8 +55,8 @@ def command(
     quiet: bool,
 ) -> None:
     """Show what is heard in SONG: tempo, beats, sections, and every feature."""
-    from audioreactive.pipeline import listen
-    from audioreactive.production import RenderSettings
+    from audioreactive.pipeline.listening import listen
+    from audioreactive.pipeline.production import RenderSettings
 
     check_tempo(tempo, tempo_range)
     table = stem_table(stems)
@@ -72,7 +72,7 @@ def command(
     )
     click.echo(describe(features))
     if plot is not None:
-        from audioreactive.plots import plot_features
+        from audioreactive.commands.plots import plot_features
 
         plot_features(features, plot, title=song.name)
         click.echo(plot)
@@ -84,7 +84,7 @@ SHOWN_SECTIONS = 4
 
 def describe(features: Features) -> str:
     """What was heard, as text."""
-    from audioreactive.plots import sparkline
+    from audioreactive.commands.plots import sparkline
 
     seconds = float(features.duration)
     rows = [
@@ -106,7 +106,7 @@ def describe(features: Features) -> str:
 
 def _sections(features: Features, name: str) -> str:
     """Such as "A 0:00  B 0:17  A 0:34"."""
-    from audioreactive.plots import run_lengths
+    from audioreactive.commands.plots import run_lengths
 
     def clock(frame: int) -> str:
         minutes, seconds = divmod(int(frame / features.fps), 60)

@@ -43,7 +43,7 @@ def command(video: Path, plot: Path | None, numbers: Path | None, overwrite: boo
     if numbers is not None:
         write_numbers(as_json(report), numbers)
     if plot is not None:
-        from audioreactive.plots import plot_flashes
+        from audioreactive.commands.plots import plot_flashes
 
         plot_flashes(report, plot, title=video.name)
         click.echo(plot)

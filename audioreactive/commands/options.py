@@ -24,7 +24,7 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text -> Path."""
-        from audioreactive.files import is_web_address
+        from audioreactive._support.files import is_web_address
 
         if is_web_address(value):
             self.fail(
@@ -58,7 +58,7 @@ class FrameRate(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         """Text -> Fraction."""
-        from audioreactive.pipeline import parse_frame_rate
+        from audioreactive.pipeline.listening import parse_frame_rate
 
         return value if isinstance(value, Fraction) else _converted(self, parse_frame_rate, value, param, ctx)
 
@@ -84,7 +84,7 @@ class Time(click.ParamType):
         """Text -> seconds."""
         if isinstance(value, Fraction):
             return value
-        from audioreactive.exact import exact_time
+        from audioreactive._support.exact import exact_time
 
         try:
             return exact_time(str(value))

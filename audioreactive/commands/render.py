@@ -48,9 +48,10 @@ if TYPE_CHECKING:
     from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Fit, LoadedGenerator
     from audioreactive.generators.devices import Precision
-    from audioreactive.pipeline import Plan, Recipe
-    from audioreactive.presets import Preset
-    from audioreactive.production import RenderSettings
+    from audioreactive.patches.preset import Preset
+    from audioreactive.pipeline.planning import Plan
+    from audioreactive.pipeline.production import RenderSettings
+    from audioreactive.pipeline.recipe import Recipe
     from audioreactive.video import VideoEncoder
 
 
@@ -197,13 +198,13 @@ def command(
 
     A render that was cut short goes on when the same command is given again.
     """
+    from audioreactive._support.files import check_name, keep_apart
     from audioreactive.chunks.folder import work_folder
     from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides, synthesizer_path
-    from audioreactive.files import check_name, keep_apart
     from audioreactive.patches.knobs import Knobs
-    from audioreactive.pipeline import Recipe
-    from audioreactive.presets import load_preset, preset_path
-    from audioreactive.production import RenderSettings
+    from audioreactive.patches.presets import load_preset, preset_path
+    from audioreactive.pipeline.production import RenderSettings
+    from audioreactive.pipeline.recipe import Recipe
     from audioreactive.video import check_output
 
     check_tempo(tempo, tempo_range)
@@ -274,9 +275,9 @@ class _Order:
 def _render(
     song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, staff: Staff | None = None
 ) -> None:
-    from audioreactive.pipeline import decide, plan_render, prepare
-    from audioreactive.presets import save_preset
-    from audioreactive.production import produce
+    from audioreactive.patches.presets import save_preset
+    from audioreactive.pipeline.planning import decide, plan_render, prepare
+    from audioreactive.pipeline.production import produce
 
     progress = progress_for(order.quiet)
     plan = plan_render(
@@ -317,8 +318,8 @@ def _render(
 
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
+    from audioreactive._support.files import make_folder
     from audioreactive.chunks.workers import Staff
-    from audioreactive.files import make_folder
     from audioreactive.generators import open_generator
     from audioreactive.video import check_output
 
@@ -354,7 +355,7 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
     if demo == bool(songs):
         raise click.UsageError("give either a song or --demo" if songs else "give a song, or --demo")
     if demo:
-        from audioreactive.demo import DEMO_SONG
+        from audioreactive.media.demo import DEMO_SONG
 
         return [(DEMO_SONG, output or Path("demo.mp4"))]
     for song in songs:

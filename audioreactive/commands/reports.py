@@ -29,8 +29,8 @@ def check_reports(
     Raises:
         OutputError: an ending is unknown, a folder is missing, or a name is taken and not to be replaced.
     """
-    from audioreactive.files import check_name
-    from audioreactive.plots import PICTURES
+    from audioreactive._support.files import check_name
+    from audioreactive._support.pictures import PICTURES
 
     if plot is not None:
         check_name(plot, PICTURES, overwrite=overwrite, inputs=inputs)
@@ -40,7 +40,7 @@ def check_reports(
 
 def write_numbers(values: Mapping[str, object], path: Path) -> None:
     """Write them as JSON, and say where."""
-    from audioreactive.files import write_aside
+    from audioreactive._support.files import write_aside
 
     with write_aside(path) as partial:
         partial.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

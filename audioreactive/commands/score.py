@@ -43,7 +43,7 @@ def command(
     if numbers is not None:
         write_numbers(as_json(card), numbers)
     if plot is not None:
-        from audioreactive.plots import plot_score
+        from audioreactive.commands.plots import plot_score
 
         plot_score(card, plot, title=video.name)
         click.echo(plot)

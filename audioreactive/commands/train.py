@@ -116,7 +116,7 @@ def command(
 
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
     """
-    from audioreactive.files import check_name, keep_apart
+    from audioreactive._support.files import check_name, keep_apart
     from audioreactive.learn.dataset import find_music, hear_music
     from audioreactive.learn.model_file import SUFFIX, write_model
     from audioreactive.learn.plot import plot_losses

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.audio import check_file
+from audioreactive._support.memory import give_back
 from audioreactive.correlation.chance import check_frames, score_once
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
-from audioreactive.memory import give_back
+from audioreactive.media.audio import check_file
 from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.video import frame_times, probe, read_frames
 from audioreactive.video.reader import SOUND_FILE

@@ -7,28 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioreactive.audio import check_file
+from audioreactive._support.memory import give_back
 from audioreactive.errors import FeatureError
 from audioreactive.features import cache
-from audioreactive.features.analysis import (
-    check_segmentations,
-    check_stems,
-    on_frames,
-    song_key,
-    stem_key,
-)
+from audioreactive.features.analysis import check_segmentations, check_stems, on_frames, song_key, stem_key
 from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_name
 from audioreactive.features.tempo import tempo_limits
-from audioreactive.memory import give_back
+from audioreactive.media.audio import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from audioreactive.audio import Audio
     from audioreactive.features.analysis import Analysis
     from audioreactive.features.names import BeatTracker
     from audioreactive.features.tempo import TempoLimits
     from audioreactive.features.types import Features
+    from audioreactive.media.audio import Audio
 
 SONG = ""
 """The full mix among the sounds that are heard; the others are stems."""
@@ -154,8 +148,8 @@ def _heard_file(
     if known is not None and not missing and not unsegmented:
         report("remembering", 1.0)
         return known
-    from audioreactive.audio import load
     from audioreactive.features.listening import listen
+    from audioreactive.media.audio import load
 
     report("decoding", 0.0)
     hear = partial(listen, beat_tracker=beat_tracker, limits=limits, report=report)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioreactive.audio import ANALYSIS_RATE, let_go
 from audioreactive.errors import FeatureError
 from audioreactive.features import pitch, rhythm, separation, spectra, timbre
 from audioreactive.features.analysis import MIX
+from audioreactive.media.audio import ANALYSIS_RATE, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

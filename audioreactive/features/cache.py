@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audioreactive._support.files import is_ours, open_regular, write_aside
 from audioreactive.errors import OutputError
 from audioreactive.features.analysis import Analysis
 from audioreactive.features.names import EVERY_FEATURE, SEGMENT_COUNTS
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
-from audioreactive.files import is_ours, open_regular, write_aside
 
 if TYPE_CHECKING:
     from pathlib import Path

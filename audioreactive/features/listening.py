@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
 from audioreactive.features import beats, metre, moments, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
 from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure, pieces
 from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
+from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
-    from audioreactive.audio import Audio
     from audioreactive.features.names import BeatTracker
+    from audioreactive.media.audio import Audio
 
     FloatArray = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ def listen(
     if audio.sample_rate != ANALYSIS_RATE or not len(audio.samples):
         raise AudioError(
             f"{audio.source!r} has {len(audio.samples)} samples at {audio.sample_rate} Hz; "
-            f"make it with audioreactive.audio.from_samples, which resamples to {ANALYSIS_RATE} Hz"
+            f"make it with audioreactive.media.audio.from_samples, which resamples to {ANALYSIS_RATE} Hz"
         )
     needed = {f"{PART_OF_FEATURE.get(name, MIX)}.{name}" for name in segmentations}
     wanted = Wanted(frozenset({*keys, *needed, *((f"{MIX}.mfcc",) if segmentations else ())}))

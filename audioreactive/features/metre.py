@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.features import beats, rhythm, spectra
 from audioreactive.features.blocks import ATTACK_STEP, pieces
 from audioreactive.features.grid import FINE_RATE
+from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.audio import Audio
+    from audioreactive.media.audio import Audio
 
 MADMOM_RATE = 44_100
 """Hz: what the networks were trained on."""

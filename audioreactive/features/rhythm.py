@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.fft
 
-from audioreactive.features.spectra import (
-    frame_count,
-    hann,
-    mel_filters,
-    power_spectrum,
-    power_to_db,
-    stft,
-)
+from audioreactive.features.spectra import frame_count, hann, mel_filters, power_spectrum, power_to_db, stft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

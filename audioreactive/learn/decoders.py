@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from audioreactive._support.streams import named_stream
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
 from audioreactive.learn.tables import RATE
 from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH, Depth
-from audioreactive.streams import named_stream
 
 REACH = 0.9
 """Of the way to the vectors, at most: a depth group's motion stays in a ball of this radius, and so on the shell

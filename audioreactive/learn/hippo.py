@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audioreactive._support.streams import named_stream
 from audioreactive.learn.legendre import Windows
 from audioreactive.learn.losses import (
     CALM_OF_PAIRS,
@@ -38,7 +39,6 @@ from audioreactive.learn.losses import (
     nuclear_norm,
     step_lengths,
 )
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

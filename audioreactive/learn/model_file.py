@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from audioreactive._support.files import read_regular, write_aside
 from audioreactive.errors import SynthesizerError
-from audioreactive.files import read_regular, write_aside
 from audioreactive.learn.decoders import LearnedDecoder, parameter_free, rotation
 from audioreactive.learn.generators import EnvelopeGenerator, Kind
 from audioreactive.learn.tables import INPUTS, RATE

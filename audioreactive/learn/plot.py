@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.files import write_aside
-from audioreactive.plots import ACCENT, FAINT, INK, PAPER
+from audioreactive._support.files import write_aside
+from audioreactive._support.pictures import ACCENT, FAINT, INK, PAPER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from audioreactive._support.files import write_aside
+from audioreactive._support.streams import named_stream
 from audioreactive.errors import SynthesizerError
-from audioreactive.files import write_aside
 from audioreactive.learn import losses
 from audioreactive.learn.dataset import CLIP, all_clips, split_songs, weigh
 from audioreactive.learn.decoders import parameter_free
@@ -29,7 +30,6 @@ from audioreactive.learn.lessons import Content, curate, given_motion
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork
 from audioreactive.patches.schema import DEPTHS
 from audioreactive.progress import Progress, Silent
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,13 +13,7 @@ from pydantic import BaseModel
 
 from audioreactive.errors import PresetError
 from audioreactive.features.names import split_name
-from audioreactive.patches.schema import (
-    LatentLoop,
-    NoiseBlend,
-    NoiseLoop,
-    Patch,
-    Positions,
-)
+from audioreactive.patches.schema import LatentLoop, NoiseBlend, NoiseLoop, Patch, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

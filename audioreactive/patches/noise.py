@@ -16,15 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from audioreactive._support.streams import named_stream
 from audioreactive.errors import RenderError
-from audioreactive.patches.schema import (
-    DEPTHS,
-    NOISE_OCTAVES,
-    NoiseBlend,
-    NoiseFeature,
-    NoiseLoop,
-    depth_slices,
-)
+from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, NoiseBlend, NoiseFeature, NoiseLoop, depth_slices
 from audioreactive.patches.tables import (
     NO_ENVELOPES,
     WHOLE_SONG,
@@ -40,7 +34,6 @@ from audioreactive.patches.tables import (
     shape_envelope,
     spline_weights,
 )
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from audioreactive._support.streams import named_stream
 from audioreactive.features.names import (
     DEFAULT_FEATURES,
     FEATURES,
@@ -22,7 +23,6 @@ from audioreactive.features.names import (
 )
 from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Patch
 from audioreactive.patches.sections import Section, changes_between
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ reader    a finished file: its shape, its frames, the preset that it carries
 tags      the preset as metadata, exact to the character
 """
 
-from audioreactive.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
+from audioreactive.media.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
 from audioreactive.video.formats import FORMATS, OutputFormat, VideoSettings, output_format, output_formats
 from audioreactive.video.nvenc import VIDEO_ENCODERS, VideoEncoder, choose_encoder
 from audioreactive.video.reader import VideoInfo, VideoTimes, frame_times, probe, read_frames, read_preset

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET
+from audioreactive.media.ffmpeg import QUIET
 from audioreactive.video.encoder import REPORT, frames_reported
 
 if TYPE_CHECKING:

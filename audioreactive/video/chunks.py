@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from audioreactive._support.files import write_new
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, await_end, in_folder, spawn
-from audioreactive.files import write_new
+from audioreactive.media.ffmpeg import QUIET, await_end, in_folder, spawn
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import await_end, spawn
+from audioreactive.media.ffmpeg import await_end, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

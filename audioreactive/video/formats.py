@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from audioreactive.errors import VideoError, did_you_mean
-from audioreactive.ffmpeg import encoders
 from audioreactive.generators.pixels import Layout
+from audioreactive.media.ffmpeg import encoders
 
 SPEEDS: Final = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",

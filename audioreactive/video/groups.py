@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, in_folder, reading
+from audioreactive.media.ffmpeg import QUIET, in_folder, reading
 from audioreactive.video.encoder import explained
 
 if TYPE_CHECKING:

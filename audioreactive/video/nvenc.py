@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final, Literal
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, ffmpeg_path
+from audioreactive.media.ffmpeg import QUIET, ffmpeg_path
 from audioreactive.video.formats import NVENC, OutputFormat, VideoSettings
 
 VideoEncoder = Literal["auto", "x264", "nvenc"]

@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audioreactive.audio import LONGEST_HOURS
+from audioreactive._support.memory import give_back
 from audioreactive.errors import VideoError, shown
-from audioreactive.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
-from audioreactive.memory import give_back
+from audioreactive.media.audio import LONGEST_HOURS
+from audioreactive.media.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
 from audioreactive.video import tags
 
 FRAME_PATTERN: Final = "frame_%06d.png"

@@ -17,11 +17,11 @@ from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive import ffmpeg
-from audioreactive.audio import load
-from audioreactive.decoding import Decoder, contents, recording_of
 from audioreactive.errors import AudioError, VideoError
-from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
+from audioreactive.media import ffmpeg
+from audioreactive.media.audio import load
+from audioreactive.media.decoding import Decoder, contents, recording_of
+from audioreactive.media.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
 from audioreactive.video.encoder import failure
 from audioreactive.video.outline import Outline, difference
 from audioreactive.video.reader import SOUND_FILE
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from audioreactive.decoding import Block, Recording
+    from audioreactive.media.decoding import Block, Recording
     from audioreactive.video.formats import OutputFormat
 
 _CLEAN: Final = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")

@@ -19,10 +19,10 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from audioreactive import ffmpeg
+from audioreactive._support.files import check_folder, keep_apart, kind_of, shortened, write_new
 from audioreactive.errors import OutputError, VideoError
-from audioreactive.ffmpeg import QUIET
-from audioreactive.files import check_folder, keep_apart, kind_of, shortened, write_new
+from audioreactive.media import ffmpeg
+from audioreactive.media.ffmpeg import QUIET
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import EncoderProcess, explained, failure

@@ -15,13 +15,13 @@ import torch
 from crews import FRAMES, LENGTH, Ears, die, leave, parent_of_a_worker
 from crews import make_counting as make
 
-from audioreactive import renderer as renderer_module
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.workers import Staff, WorkerCrew
 from audioreactive.errors import RenderError
 from audioreactive.generators import ModelFile
 from audioreactive.progress import Silent
+from audioreactive.rendering import renderer as renderer_module
 from audioreactive.video import read_frames
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audioreactive.errors import RenderError
-from audioreactive.renderer import choose_device
+from audioreactive.rendering.renderer import choose_device
 from audioreactive.sizes import parse_size
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from audioreactive.audio import ANALYSIS_RATE, from_samples
-from audioreactive.choose import motion_tables
 from audioreactive.features import DEFAULT_FEATURES, EVERY_FEATURE, Features, analyze
-from audioreactive.presets import load_preset
+from audioreactive.media.audio import ANALYSIS_RATE, from_samples
+from audioreactive.patches.presets import load_preset
+from audioreactive.pipeline.choose import motion_tables
 
 if TYPE_CHECKING:
     from audioreactive.patches.schema import Patch

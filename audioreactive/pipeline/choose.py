@@ -147,7 +147,7 @@ def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], bat
     import torch
 
     from audioreactive.generators import to_uint8
-    from audioreactive.sheet import shrink
+    from audioreactive.rendering.previews import shrink
 
     inputs = motion.on(generator)
     for first in range(0, len(shown), batch):

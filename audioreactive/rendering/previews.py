@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.plots import tile
+from audioreactive._support.pictures import tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from audioreactive.generators import Generator
     from audioreactive.patches.schema import Palette
-    from audioreactive.renderer import InputSource
+    from audioreactive.rendering.renderer import InputSource
 
 
 @dataclass(frozen=True)

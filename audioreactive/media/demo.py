@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-_ASSETS: Final = Path(__file__).resolve().parent / "assets"
+_ASSETS: Final = Path(__file__).resolve().parent.parent / "assets"
 
 DEMO_SONG: Final = _ASSETS / "demo.ogg"
 """Stereo Ogg Vorbis at 44.1 kHz."""

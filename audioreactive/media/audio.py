@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from audioreactive.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
 from audioreactive.errors import AudioError, VideoError
-from audioreactive.mixing import Mixer, is_silent
+from audioreactive.media.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
+from audioreactive.media.mixing import Mixer, is_silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.decoding import Recording
+    from audioreactive.media.decoding import Recording
 
     Samples = NDArray[np.float32]
 

@@ -6,141 +6,27 @@ these and plans the picture; `prepare` (the motion); `produce` (the video).
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from audioreactive.errors import AudioReactiveError, RenderError, shown
-from audioreactive.exact import exact
-from audioreactive.features.names import DEFAULT_FEATURES
 from audioreactive.generators import LoadedGenerator, draft_canvas, open_generator, plan_canvas
-from audioreactive.patches.knobs import Knobs
-from audioreactive.production import (
-    DRAFT_STEP,
-    Production,
-    RenderSettings,
-    make_encoding,
-    make_scene,
-)
-from audioreactive.progress import Progress, Silent, track_share
+from audioreactive.pipeline.listening import DEFAULT_FPS, check_duration, frame_range, listen, parse_frame_rate
+from audioreactive.pipeline.production import DRAFT_STEP, Production, RenderSettings, make_encoding, make_scene
+from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
     from pathlib import Path
 
     from audioreactive.features import Features
     from audioreactive.generators import Canvas, Generator
     from audioreactive.patches.motion import Motion
-    from audioreactive.patches.schema import Patch, Synthesizer
-    from audioreactive.presets import Preset
+    from audioreactive.patches.preset import Preset
+    from audioreactive.patches.schema import Patch
     from audioreactive.video.chunks import Encoding
-
-DEFAULT_FPS = Fraction(24)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to come by a preset: a given one, or a drawn one, and what to change in it.
-
-    Raises:
-        AudioReactiveError: two of its parts exclude one another.
-    """
-
-    preset: Preset | None = None
-    seed: int | None = None
-    """Without a preset and a seed, the seed comes from the song's content: the same song, the same video."""
-    palette: tuple[int, ...] | None = None
-    truncation: float | None = None
-    label: int | None = None
-    overrides: tuple[str, ...] = field(default=())
-    best_of: int | None = None
-    """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
-    synthesizer: Synthesizer | None = None
-    """What makes the motion of a drawn recipe; None: the Randomizer's sub-sequences."""
-    knobs: Knobs = field(default_factory=Knobs)
-    """What is turned at last."""
-
-    @property
-    def needs_song(self) -> bool:
-        """Whether the seed is the song's to give."""
-        return self.preset is None and self.seed is None
-
-    def __post_init__(self) -> None:
-        drawn_by = {"seed": self.seed, "best_of": self.best_of, "synthesizer": self.synthesizer}
-        for name, value in drawn_by.items():
-            if self.preset is not None and value is not None:
-                raise AudioReactiveError(
-                    f"a preset says how everything moves, and {name} draws that: leave one of them out"
-                )
-        if self.best_of is not None and self.synthesizer is not None:
-            raise AudioReactiveError(
-                "best_of draws the Randomizer's presets, and synthesizer makes the motion: leave one of them out"
-            )
-
-    def make(self, song_seed: int = 0) -> Preset:
-        """The preset, all changes made.
-
-        Raises:
-            PresetError: a change does not fit.
-        """
-        from audioreactive.patches.randomizer import draw_around, random_patch
-        from audioreactive.presets import MadeWith, override, preset_of
-
-        preset = self.preset
-        if preset is None:
-            seed = song_seed if self.seed is None else self.seed
-            patch = random_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
-            preset = preset_of(patch, made_with=MadeWith(seed=seed))
-        changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
-        expressions = [
-            f"palette.{key} = {list(value) if isinstance(value, tuple) else value}"
-            for key, value in changes.items()
-            if value is not None
-        ]
-        return override(preset, (*expressions, *self.overrides)).mapped(self.knobs)
-
-
-def song_seed(digest: str) -> int:
-    """The seed of a song that nobody gave one: the first 32 bits of its content's digest."""
-    return int(digest[:8], 16)
-
-
-def listen(
-    song: Path,
-    *,
-    fps: Fraction,
-    stems: Mapping[str, Path] | None = None,
-    settings: RenderSettings = RenderSettings(),
-    progress: Progress | None = None,
-    names: tuple[str, ...] = (),
-) -> Features:
-    """Features of the song, from the cache where they are.
-
-    Always the whole default set, so that one analysis serves every preset after it; `names` are heard beside it.
-    """
-    from audioreactive.audio import check_file
-    from audioreactive.features import analyze_file
-    from audioreactive.features.tempo import tempo_limits
-
-    progress, stems = progress or Silent(), stems or {}
-    tempo_limits(settings.tempo, settings.tempo_range)  # a wrong one is told before the bar begins, too
-    for file in (song, *stems.values()):
-        check_file(file)  # before the bar begins
-    with track_share(progress, "listening") as report:
-        return analyze_file(
-            song,
-            fps=fps,
-            names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
-            stems=stems,
-            track=settings.track,
-            beat_tracker=settings.beat_tracker,
-            tempo=settings.tempo,
-            tempo_range=settings.tempo_range,
-            progress=report,
-            warn=progress.say,
-        )
 
 
 def make_motion(recipe: Patch | Preset, features: Features, progress: Progress | None = None) -> Motion:
@@ -296,12 +182,12 @@ def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None
         choose_encoder(kind, settings.encoder, on_gpu=False)
     kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
     if settings.duration is not None:
-        _check_duration(settings.duration)
+        check_duration(settings.duration)
 
 
 def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
     """Raise AudioError where a song or stem is not there."""
-    from audioreactive.audio import check_file
+    from audioreactive.media.audio import check_file
 
     for file in (song, *stems.values()):
         check_file(file)
@@ -328,43 +214,9 @@ IDLE = {
 """Name of a knob -> why it may find nothing to act on."""
 
 
-def frame_range(features: Features, start: Fraction, duration: Fraction | None) -> tuple[int, int]:
-    """(first frame, one past the last) of the asked part of the song.
-
-    Raises:
-        RenderError: the part lies outside of the song, or is empty.
-    """
-    length = features.duration
-    if not 0 <= start < length:
-        raise RenderError(f"the start at {float(start):g} s is not inside the song, which lasts {float(length):.2f} s")
-    if duration is not None:
-        _check_duration(duration)
-    first = features.frame_at(start)
-    stop = features.frames
-    if duration is not None:
-        stop = min(stop, first + max(math.ceil(duration * features.fps), 1))
-    return first, stop
-
-
-def _check_duration(duration: Fraction) -> None:
-    if duration <= 0:
-        raise RenderError(f"the duration of {float(duration):g} s is not positive")
-
-
-def parse_frame_rate(text: str) -> Fraction:
-    """Frames a second from text such as "30" or "30000/1001"; at most 240."""
-    try:
-        fps = exact(text)
-    except ValueError:
-        fps = Fraction(0)
-    if not 1 <= fps <= 240 or fps.denominator > 1_000_000:
-        raise RenderError(f"the frame rate {shown(text)} is not between 1 and 240, such as 24, 59.94 or 30000/1001")
-    return fps
-
-
 def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
     """The preset, and which it is, in a sentence."""
-    from audioreactive.choose import choose
+    from audioreactive.pipeline.choose import choose
 
     first = plan.recipe.seed or 0
     seeds = [(first + i) % 2**32 for i in range(plan.recipe.best_of or 1)]
@@ -407,7 +259,7 @@ def _canvas(
 def _signed(preset: Preset, plan: Plan) -> Preset:
     """The preset with what it was rendered with, so that a video's preset gives the same video again."""
     from audioreactive.generators import ModelFile
-    from audioreactive.presets import MadeWith, RenderDefaults
+    from audioreactive.patches.preset import MadeWith, RenderDefaults
 
     source, size = plan.loaded.source, plan.canvas.size
     made_with = MadeWith(

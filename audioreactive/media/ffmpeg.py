@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.errors import VideoError
-from audioreactive.interrupts import held_back
 
 SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"

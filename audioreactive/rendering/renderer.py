@@ -10,9 +10,9 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from audioreactive.delivery import Delivery, delivery_for
 from audioreactive.errors import RenderError
 from audioreactive.generators.devices import default_batch, useful_threads
+from audioreactive.rendering.delivery import Delivery, delivery_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from audioreactive.generators import Canvas, Fit, Generator, GeneratorSource
     from audioreactive.generators.devices import Precision
     from audioreactive.patches.motion import Motion
-    from audioreactive.presets import Preset
+    from audioreactive.patches.preset import Preset
     from audioreactive.video import OutputFormat, VideoEncoder
     from audioreactive.video.chunks import Encoding
 
@@ -168,7 +168,7 @@ def produce(
     from audioreactive.chunks.job import Origin, describe_job
     from audioreactive.chunks.plan import chunk_length, plan_chunks
     from audioreactive.chunks.safe_light import SafeLight
-    from audioreactive.presets import preset_text
+    from audioreactive.patches.presets import preset_text
 
     progress = progress or Silent()
     features, scene, encoding = production.features, production.scene, production.encoding

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.containers import cut_off, joints, parts, unfinished
 from audioreactive.errors import AudioError, printable
-from audioreactive.ffmpeg import SOUND_DEMUXERS, file_url, plain_cause, reading, stranger
+from audioreactive.media.containers import cut_off, joints, parts, unfinished
+from audioreactive.media.ffmpeg import SOUND_DEMUXERS, file_url, plain_cause, reading, stranger
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.ffmpeg import Reading
+    from audioreactive.media.ffmpeg import Reading
 
     Block = NDArray[np.float32]
 
