@@ -1,4 +1,4 @@
-"""Turns any song and any StyleGAN2 model into a music video in which every motion can be traced to something heard.
+"""Turn any song and any StyleGAN2 model into a music video whose every motion follows something in the music.
 
     import audioreactive as ar
 
@@ -9,7 +9,7 @@
     inputs = ar.motion(ar.random_patch(42), features).on(generator)
     frames = ar.render_frames(generator, inputs, 0, 100)
 
-Names are imported when they are first used: `import audioreactive` costs nothing.
+Names are imported when they are first used, so that `import audioreactive` is quick.
 """
 
 import importlib

@@ -1,1 +1,1 @@
-"""Plumbing: exact numbers, files that appear whole, interrupts, memory, named streams of chance, pictures."""
+"""Helpers for the whole package: exact numbers, safe file access, interrupts, memory, named random streams, images."""

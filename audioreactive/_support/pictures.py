@@ -1,4 +1,4 @@
-"""Pictures: files, grids of tiles, and the colours of all plots."""
+"""Image files, contact sheets, and the colours that all plots share."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PICTURES = (".png", ".pdf", ".svg")
 
 
 def grid_shape(count: int) -> tuple[int, int]:
-    """(rows, columns) of a grid for so many pictures: few empty places, and a little wider than high."""
+    """Choose (rows, columns) of a grid for `count` pictures: few empty cells, and close to 4:3."""
     least, most = max(round(count**0.5), 1), math.ceil((2 * count) ** 0.5)
     columns = min(range(least, most + 1), key=lambda n: (-count % n, abs(n / -(-count // n) - 4 / 3)))
     return -(-count // columns), columns
 
 
 def tile(pictures: NDArray[np.uint8], labels: Sequence[str], *, columns: int | None = None) -> NDArray[np.uint8]:
-    """(N, h, w, 3) -> one picture (H, W, 3), with a label in the corner of each tile; empty places are dark."""
+    """Arrange pictures (N, h, w, 3) in one sheet (H, W, 3), each with a label in its corner; empty cells are dark."""
     from PIL import Image, ImageDraw, ImageFont
 
     count, height, width, _ = pictures.shape
@@ -48,8 +48,8 @@ def tile(pictures: NDArray[np.uint8], labels: Sequence[str], *, columns: int | N
 
 
 def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
-    """Write (H, W, 3) as a picture file."""
+    """Write a picture (H, W, 3) to a file; its ending chooses the format."""
     from PIL import Image
 
     with write_aside(path) as partial:
-        Image.fromarray(picture).save(partial, quality=92)  # of a .jpg
+        Image.fromarray(picture).save(partial, quality=92)  # used by JPEG only

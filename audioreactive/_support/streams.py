@@ -1,6 +1,6 @@
-"""Where all chance comes from: streams of random numbers that belong to names.
+"""Random number streams, one per name; every random choice in the package comes from one of them.
 
-`RandomState` is the generator whose stream NumPy has frozen: the same name gives the same numbers in every release.
+NumPy guarantees that the stream of `RandomState` never changes, so a name gives the same numbers in every release.
 """
 
 import hashlib
@@ -9,5 +9,5 @@ import numpy as np
 
 
 def named_stream(name: str) -> np.random.RandomState:
-    """The stream that belongs to a name, seeded by the name's SHA-256."""
+    """Return a new random stream, seeded with the SHA-256 of a name."""
     return np.random.RandomState(np.frombuffer(hashlib.sha256(name.encode()).digest(), "<u4"))
