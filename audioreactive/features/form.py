@@ -1,7 +1,7 @@
-"""The form of a song: its sections, with the same letter where one returns, from the segmentations that were heard.
+"""Form of a song: its sections in order, with the same letter for sections that repeat.
 
-Segmentations are many (four features, fifteen numbers of kinds) and jump about; a form is one of them, chosen and
-tidied: borders on bars, no section shorter than a few bars.
+There are many segmentations (four features, fifteen numbers of section kinds), with spurious short sections. The form
+is the best of them, cleaned up: borders lie on bar lines, and no section is shorter than a few bars.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from audioreactive.features.types import Features, FloatArray
 
 KINDS: Final = (3, 4, 5, 6)
-"""Numbers of kinds of section that are tried: verse, chorus, bridge, and what surrounds them."""
+"""Numbers of section kinds that are tried: verse, chorus, bridge, intro and so on."""
 SHORTEST_BARS: Final = 4
-"""Bars of the shortest section: shorter ones are fills and breaks."""
+"""Fewest bars of a section: shorter ones are fills and breaks."""
 SHORTEST_SECONDS: Final = 4.0
-"""Seconds of the shortest section, where bars are short or none were heard."""
+"""Fewest seconds of a section, if bars are short or none were found."""
 COST_OF_A_BORDER: Final = 0.02
-"""Share of the song's variance that a border must explain to be worth having."""
+"""Share of the song's variance that each border must explain to be kept."""
 _DESCRIBED_BY: Final = ("rms", "mfcc", "chroma", "spectral_contrast")
 
 
 @dataclass(frozen=True)
 class FormSection:
-    """One stretch of a song."""
+    """One section of a song."""
 
     label: str
-    """A for the first kind of section, B for the next that is heard, and so on; the same letter where it returns."""
+    """Letter of the section's kind, in order of first appearance: A, B, ..."""
     start: int
     """First frame."""
     stop: int
@@ -44,9 +44,10 @@ class FormSection:
 
 
 def song_form(features: Features) -> tuple[FormSection, ...]:
-    """The song's sections, in order and without gaps; one section, A, where nothing returns or changes.
+    """Divide a song into sections, in order and without gaps; one section, A, if nothing repeats or changes.
 
-    Of every segmentation, tidied, the one that explains most of how the bars differ, for the number of its borders.
+    Among all cleaned-up segmentations, the one is chosen that explains most of the variance between bars, less a cost
+    for each border.
     """
     if features.frames == 0:
         return ()
@@ -65,7 +66,7 @@ def song_form(features: Features) -> tuple[FormSection, ...]:
 
 
 def _possible_borders(features: Features) -> NDArray[np.int64]:
-    """Frames of all bar lines, with the song's beginning and end; every second where no bars were heard."""
+    """List the frames of all bar lines and of the song's two ends; one per second if no bars were found."""
     bars = np.asarray(features.downbeats, np.float64)
     if len(bars) < 2:
         bars = np.arange(1.0, float(features.duration), 1.0)
@@ -75,7 +76,7 @@ def _possible_borders(features: Features) -> NDArray[np.int64]:
 
 
 def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
-    """(bars, C): what each bar sounds like; every feature weighs alike."""
+    """Average the features over each bar, (bars, C), scaled so that all features have equal weight."""
     columns = []
     for name in _DESCRIBED_BY:
         if name in features:
@@ -88,12 +89,12 @@ def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
 
 
 def _by_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(bars,): the label of most of each bar's frames."""
+    """Find the most frequent label within each bar, (bars,)."""
     return np.array([np.bincount(labels[a:b]).argmax() for a, b in pairwise(borders)])
 
 
 def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features) -> NDArray[np.int64]:
-    """Labels without short sections: the shortest goes to its longer neighbour, until all are long enough."""
+    """Merge the shortest section into its longer neighbour, until all sections are long enough."""
     labels = labels.copy()
     while True:
         edges = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1, [len(labels)]])
@@ -109,7 +110,7 @@ def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Fea
 
 
 def _explained(table: FloatArray, labels: NDArray[np.int64]) -> float:
-    """Share of the variance of the bars (n, C) that their labels explain."""
+    """Compute the share of the variance of the bars (n, C) that their labels explain."""
     total = float(np.square(table - table.mean(axis=0)).sum())
     if total <= 0:
         return 0.0

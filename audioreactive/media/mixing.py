@@ -63,7 +63,7 @@ class Mixer:
 
     @property
     def gain(self) -> float:
-        """Factor for the whole mix, known at its end, so that channels that are always silent do not make it quieter."""
+        """Factor for the whole mix, known at its end: it makes up for channels that were always silent."""
         return 1.0 if self._energy is None else self._energy.gain
 
     def _mix(self, block: Samples) -> Samples:
