@@ -77,7 +77,7 @@ class Architecture:
 
     @property
     def num_ws(self) -> int:
-        """Latent inputs: one for each convolution and one for the last painter."""
+        """Number of latent inputs: one for each convolution and one for the last toRGB layer."""
         return 2 * len(self.channels)
 
     @property
@@ -90,7 +90,7 @@ class Architecture:
         height, width = self.const_size
         return height * resolution // 4, width * resolution // 4
 
-    def paints(self, resolution: int) -> bool:
+    def has_to_rgb(self, resolution: int) -> bool:
         """Whether the block has a `torgb`."""
         return self.kind == "skip" or resolution == self.img_resolution
 
@@ -122,7 +122,7 @@ class Architecture:
             shapes[f"{convolution.name}.noise_strength"] = ()
             shapes[f"{convolution.name}.noise_const"] = convolution.size
         for index, (resolution, channels) in enumerate(zip(self.blocks, self.channels, strict=True)):
-            if self.paints(resolution):
+            if self.has_to_rgb(resolution):
                 shapes |= self._styled(f"synthesis.b{resolution}.torgb", channels, 3, 1)
             if self.kind == "resnet" and resolution > 4:
                 shapes[f"synthesis.b{resolution}.skip.weight"] = (channels, self.channels[index - 1], 1, 1)

@@ -51,10 +51,10 @@ class Finish(ctypes.Structure):
         ("y_stride", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("batch", "rows", "width", "channels", "first_row", "height")),
         ("epilogue", Epilogue),
-        ("brush", ctypes.c_void_p),
-        ("brush_stride", ctypes.c_int64),
-        ("brush_bias", ctypes.c_void_p),
-        ("brush_clamp", ctypes.c_float),
+        ("rgb_weight", ctypes.c_void_p),
+        ("rgb_stride", ctypes.c_int64),
+        ("rgb_bias", ctypes.c_void_p),
+        ("rgb_clamp", ctypes.c_float),
         ("skip", ctypes.c_void_p),
         ("taps", ctypes.c_void_p),
         ("image", ctypes.c_void_p),
@@ -218,9 +218,9 @@ def _finish(
     noise_gain: float,
     clamp: float,
     style: Tensor | None,
-    brush: Tensor | None,
-    brush_bias: Tensor | None,
-    brush_clamp: float,
+    rgb_weight: Tensor | None,
+    rgb_bias: Tensor | None,
+    rgb_clamp: float,
     skip: Tensor | None,
     taps: Tensor | None,
     image: Tensor | None,
@@ -234,11 +234,11 @@ def _finish(
             raise ValueError(f"the output is {y.dtype} {y.shape}, the input {x.dtype} {x.shape}")
     if first_row + rows > height:
         raise ValueError(f"rows {first_row} to {first_row + rows} of {height}")
-    if brush is not None and (brush_bias is None or image is None or (skip is not None and taps is None)):
-        raise ValueError("painting takes a bias, a picture to paint on, and taps where a smaller picture is added")
+    if rgb_weight is not None and (rgb_bias is None or image is None or (skip is not None and taps is None)):
+        raise ValueError("rgb_weight needs a bias and an image, and taps where a smaller picture is added")
     if skip is not None and (height % 2 or width % 2):
         raise ValueError(f"a doubled picture has even sizes, not {height} × {width}")
-    brush_pointer, brush_stride = _rows(x, brush, batch, 3, channels)
+    rgb_pointer, rgb_stride = _rows(x, rgb_weight, batch, 3, channels)
     job = Finish(
         x=x.data_ptr(),
         y=None if y is None else y.data_ptr(),
@@ -250,10 +250,10 @@ def _finish(
         first_row=first_row,
         height=height,
         epilogue=_epilogue(x, height, width, scale, bias, noise, noise_gain, clamp, style),
-        brush=brush_pointer,
-        brush_stride=brush_stride,
-        brush_bias=_pointer(x, brush_bias, 3),
-        brush_clamp=brush_clamp,
+        rgb_weight=rgb_pointer,
+        rgb_stride=rgb_stride,
+        rgb_bias=_pointer(x, rgb_bias, 3),
+        rgb_clamp=rgb_clamp,
         skip=_pointer(x, skip, batch, 3, height // 2, width // 2),
         taps=_pointer(x, taps, 4),
         image=_pointer(x, image, batch, 3, height, width),

@@ -44,7 +44,7 @@ from audioreactive.errors import printable
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from audioreactive.chunks.workers import Staff
+    from audioreactive.chunks.workers import WorkerPool
     from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Fit, LoadedGenerator
     from audioreactive.generators.devices import Precision
@@ -273,7 +273,7 @@ class _Order:
 
 
 def _render(
-    song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, staff: Staff | None = None
+    song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, pool: WorkerPool | None = None
 ) -> None:
     from audioreactive.patches.presets import save_preset
     from audioreactive.pipeline.planning import decide, plan_render, prepare
@@ -304,7 +304,7 @@ def _render(
         production,
         output,
         workers=order.workers,
-        staff=staff,
+        pool=pool,
         cluster=order.cluster,
         overwrite=order.overwrite,
         fresh=order.fresh,
@@ -319,7 +319,7 @@ def _render(
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
     from audioreactive._support.files import make_folder
-    from audioreactive.chunks.workers import Staff
+    from audioreactive.chunks.workers import WorkerPool
     from audioreactive.generators import open_generator
     from audioreactive.video import check_output
 
@@ -330,12 +330,12 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     is_new = not folder.exists() and not order.dry_run
     if is_new:
         make_folder(folder)
-    with Staff() as staff:
+    with WorkerPool() as pool:
         for song, output in jobs:
             try:
                 if not order.dry_run or folder.is_dir():
                     check_output(output, order.overwrite)
-                _render(song, output, model, order, staff)
+                _render(song, output, model, order, pool)
             except Exception as error:
                 if (sentence := sentence_for(error)) is None:
                     raise

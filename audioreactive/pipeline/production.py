@@ -13,9 +13,9 @@ from audioreactive.progress import Progress, Silent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from audioreactive.chunks.film import Crew
+    from audioreactive.chunks.film import Executor
     from audioreactive.chunks.scene import Scene
-    from audioreactive.chunks.workers import Staff
+    from audioreactive.chunks.workers import WorkerPool
     from audioreactive.features import Features
     from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Canvas, Fit, Generator, GeneratorSource
@@ -146,7 +146,7 @@ def produce(
     output: Path,
     *,
     workers: int | None = None,
-    staff: Staff | None = None,
+    pool: WorkerPool | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
@@ -158,7 +158,7 @@ def produce(
         production: what to render.
         output: the video's name.
         workers: so many processes make it; None: this one.
-        staff: where the workers stay for the next video, with the network in their memory.
+        pool: where the workers stay for the next video, with the network in their memory.
         cluster: a Ray cluster makes it: auto or ray://host:port.
         overwrite: replace what has the name already.
         fresh: throw away what another job has left of this output.
@@ -192,26 +192,26 @@ def produce(
         preset=text,
         revise=SafeLight(progress) if production.settings.flash_safe else None,
     )
-    crew = _crew(production, workers=workers, staff=staff, cluster=cluster, progress=progress)
-    make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
+    executor = _executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
+    make_film(film, executor, overwrite=overwrite, fresh=fresh, progress=progress)
     return Rendered(output, production.frames, production.preset, production.chosen)
 
 
-def _crew(
-    production: Production, *, workers: int | None, staff: Staff | None, cluster: str | None, progress: Progress
-) -> Crew:
+def _executor(
+    production: Production, *, workers: int | None, pool: WorkerPool | None, cluster: str | None, progress: Progress
+) -> Executor:
     """Whoever makes the chunks."""
-    from audioreactive.chunks.making import LocalCrew
+    from audioreactive.chunks.making import LocalExecutor
 
     scene, encoding = production.scene, production.encoding
     if workers is not None and cluster is not None:
         raise RenderError("workers of this machine or a cluster make the chunks: give one of the two")
     if cluster is not None:
-        from audioreactive.chunks.cluster import RayCrew
+        from audioreactive.chunks.cluster import RayExecutor
 
-        return RayCrew(scene, encoding, cluster)
+        return RayExecutor(scene, encoding, cluster)
     if workers is not None:
-        from audioreactive.chunks.workers import WorkerCrew
+        from audioreactive.chunks.workers import WorkerExecutor
 
-        return WorkerCrew(scene, encoding, workers, progress, staff)
-    return LocalCrew(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)
+        return WorkerExecutor(scene, encoding, workers, progress, pool)
+    return LocalExecutor(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)
