@@ -1,4 +1,4 @@
-"""Anything that makes pictures from latents and noise: the protocol, its backends, and where they come from."""
+"""Generators, which make pictures from latents and noise: the protocol, its implementations, and their sources."""
 
 from audioreactive.generators.canvas import FITS, Canvas, Fit, draft_canvas, parse_size, plan_canvas
 from audioreactive.generators.pixels import Layout, to_pixels, to_uint8

@@ -1,4 +1,4 @@
-"""Changes to a preset by expressions such as `noise.strength *= 0.5`, and what differs between two."""
+"""Change a preset by expressions such as `noise.strength *= 0.5`, and list the differences between two presets."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from audioreactive.patches.preset import Preset
 
 LARGEST_NUMBER = 1e100
-"""Of those that `override` computes with."""
+"""Limit of the numbers with which `*=` and `+=` compute."""
 
 
 def override(preset: Preset, expressions: Iterable[str]) -> Preset:
     """Change values by expressions such as `noise.strength *= 0.5` or `latents.sequences.*.intensity *= 0.5`.
 
-    `=` sets, `*=` multiplies, `+=` adds (or extends a list); `*` stands for every item of a list, and leaves alone
-    those that have no such key. Values are TOML; a bare word is text.
+    `=` sets, `*=` multiplies, `+=` adds (or extends a list). `*` stands for every item of a list; items that lack the
+    next key are skipped. Values are TOML; a bare word is text.
 
     Raises:
-        PresetError: an expression is none, changes nothing anywhere, or asks for what a preset cannot hold.
+        PresetError: an expression is malformed, matches nothing, or gives a value that a preset does not allow.
     """
     for expression in expressions:
         keys, operator, value = _parse_override(expression)
@@ -40,14 +40,14 @@ def override(preset: Preset, expressions: Iterable[str]) -> Preset:
 
 
 def _override_section(preset: Preset, expression: str) -> Preset:
-    """Change what a section's patch comes to; what equals the preset's own patch afterwards is inherited again."""
+    """Change a section's complete patch; values that then equal the preset's patch are inherited again."""
     (_, chosen, *keys), operator, value = _parse_override(expression)
     base = preset.patch.model_dump(mode="json", exclude_none=True)
     sections, found = list(preset.sections), 0
     named = [s for i, s in enumerate(sections) if chosen in ("*", str(i), s.name)]
     labels = {section.label for section in named if section.label is not None}
     for index, (section, own) in enumerate(zip(preset.sections, preset.section_patches(), strict=True)):
-        if section not in named and section.label not in labels:  # those of one label share a patch
+        if section not in named and section.label not in labels:  # sections with the same label share a patch
             continue
         whole = own.model_dump(mode="json", exclude_none=True)
         found += _assign(whole, keys, operator, value)
@@ -61,7 +61,7 @@ def _override_section(preset: Preset, expression: str) -> Preset:
 
 
 def _what_there_is(data: Any, keys: list[str]) -> str:
-    """The keys at the place where a path through lists finds nothing, and the one that may have been meant."""
+    """List, for an error message, the keys at the place where a path matches nothing, and the most similar one."""
     nodes = [data]
     for depth, key in enumerate(keys):
         below = [child for node in nodes for child in _children(node, key)]
@@ -97,7 +97,10 @@ def _parse_override(expression: str) -> tuple[list[str], str, Any]:
 
 
 def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: bool = False) -> int:
-    """Assign below `node`; the number of places assigned. `optional`: below a `*`, where a missing key is passed by."""
+    """Assign a value below `node`, and return how many places were changed.
+
+    `optional` is True below a `*`, where items that lack the key are skipped.
+    """
     key, *rest = keys
     if key == "*":
         if not isinstance(node, list):
@@ -120,7 +123,7 @@ def _assign(node: Any, keys: list[str], operator: str, value: Any, *, optional: 
 
 
 def _listed(node: Any, key: str) -> str:
-    """What there is instead of the key, as the end of a sentence."""
+    """List the existing keys or indices, as the end of an error message."""
     if isinstance(node, dict) and node:
         return f"{did_you_mean(key, node) or ';'} there are {', '.join(node)}"
     return f"; there are 0 to {len(node) - 1}" if isinstance(node, list) and node else ""
@@ -149,9 +152,9 @@ def _is_number(value: Any) -> bool:
 
 
 def difference(first: Preset, second: Preset) -> list[tuple[str, Any, Any]]:
-    """What differs between two recipes: (key, value in the first, value in the second), None where one lacks it.
+    """List the differences of two presets: (key, value in the first, value in the second), None for a missing value.
 
-    Sections are told by their names, or by their numbers where they have none.
+    Sections are identified by their names, or by their numbers if they have none.
     """
     old, new = dict(_told(first)), dict(_told(second))
     keys = [*old, *(key for key in new if key not in old)]

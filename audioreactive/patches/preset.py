@@ -1,4 +1,4 @@
-"""`Preset`: a patch, its sections, and what people say about it: exactly what a preset file holds."""
+"""`Preset`: a patch with its sections, a description and render settings; exactly the content of a preset file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _writable(text: object) -> object:
-    """Names of files may hold bytes that are no text; TOML has no way to write them."""
+    """Replace characters that TOML cannot write: file names may contain bytes that are not valid text."""
     return text.encode(errors="replace").decode() if isinstance(text, str) else text
 
 
@@ -22,7 +22,7 @@ Text = Annotated[str, Field(max_length=2000), BeforeValidator(_writable)]
 
 
 class RenderDefaults(Part):
-    """Settings that the preset was rendered with; a flag on the command line wins over them."""
+    """Default settings for rendering with this preset; options on the command line override them."""
 
     fps: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(/[1-9][0-9]{0,5})?$")] | None = None
     size: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")] | None = None
@@ -30,7 +30,7 @@ class RenderDefaults(Part):
 
 
 class MadeWith(Part):
-    """Where a rendered preset came from, for people to read; nothing depends on it."""
+    """Information for people about the render that wrote the preset; the program does not use it."""
 
     program: Text | None = None
     model: Text | None = None
@@ -40,16 +40,16 @@ class MadeWith(Part):
 
 
 PATCH_KEYS: Final = tuple(Patch.model_fields)
-"""Keys of the patch, which stand at the top level of a preset file."""
+"""Keys of the patch, which are at the top level of a preset file."""
 
 
 class Preset(Part):
-    """A patch, its sections, and what people say about it. In a file, the patch's keys stand at the top level."""
+    """Patch with its sections, a description and render settings; in a file, the patch's keys are at the top level."""
 
     patch: Patch
     sections: Annotated[tuple[Section, ...], Field(max_length=MOST_SECTIONS)] = ()
     schema_version: Annotated[Literal[1, 2], Field(alias="schema")] = 1
-    """2 where there are sections."""
+    """Version of the file format: 2 if there are sections, else 1."""
     name: Text = ""
     about: Annotated[str, Field(max_length=20_000)] = ""
     render: RenderDefaults = RenderDefaults()
@@ -58,7 +58,7 @@ class Preset(Part):
     @model_validator(mode="before")
     @classmethod
     def _patch_at_the_top(cls, data: object) -> object:
-        """Gather the patch's keys, as they stand in a file."""
+        """Move the patch's keys, which a file has at the top level, into `patch`."""
         if not isinstance(data, dict) or isinstance(data.get("patch"), Patch):
             return data
         known = [*PATCH_KEYS, *(field.alias or name for name, field in cls.model_fields.items() if name != "patch")]
@@ -75,23 +75,23 @@ class Preset(Part):
         return self
 
     def section_patches(self) -> list[Patch]:
-        """The whole patch of each section."""
+        """Return the complete patch of each section."""
         return section_patches(self.patch, self.sections)
 
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features that must be heard, those of all sections included, sorted."""
+        """Return the sorted names of all features that the patch and its sections use."""
         return tuple(sorted({name for patch in self._patches() for name in patch.feature_names()}))
 
     def segmentation_names(self) -> tuple[str, ...]:
-        """Names of the features that must be segmented, those of all sections included, sorted."""
+        """Return the sorted names of all features whose segmentation the patch and its sections use."""
         return tuple(sorted({name for patch in self._patches() for name in patch.segmentation_names()}))
 
     def palettes(self) -> tuple[Palette, ...]:
-        """The palettes of the patch and of all sections, each once."""
+        """Return the distinct palettes of the patch and its sections."""
         return tuple(dict.fromkeys(patch.palette for patch in self._patches()))
 
     def mapped(self, change: Callable[[Patch], Patch]) -> Preset:
-        """The preset with the change made to its patch and to that of every section."""
+        """Apply a change to the patch and to the patch of each section."""
         patch = change(self.patch)
         base = patch.model_dump(mode="json", by_alias=True, exclude_none=True)
         sections = tuple(
@@ -103,7 +103,7 @@ class Preset(Part):
         return self.model_copy(update={"patch": patch, "sections": sections})
 
     def data(self) -> dict[str, Any]:
-        """The preset as it stands in a file: the patch's keys at the top level."""
+        """Return the preset as the data of a file, with the patch's keys at the top level."""
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         flat = {**data.pop("patch"), **data}
         flat["schema"] = 2 if self.sections else 1
@@ -116,5 +116,5 @@ class Preset(Part):
 
 
 def preset_of(patch: Patch, *, render: RenderDefaults | None = None, made_with: MadeWith | None = None) -> Preset:
-    """A preset around a patch."""
+    """Make a preset without sections from a patch."""
     return Preset(patch=patch, render=render or RenderDefaults(), made_with=made_with)

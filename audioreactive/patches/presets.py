@@ -1,6 +1,6 @@
-"""Find, read and write presets: TOML files that hold a `Preset`.
+"""Find, read and write presets: TOML files with a `Preset`.
 
-A preset never names a path, neither to read nor to write: it can be opened from a stranger.
+A preset contains no paths, neither to read nor to write, so that untrusted presets are safe to open.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 LARGEST_PRESET = 1 << 19
-"""Bytes, most of them of a synthesizer; a patch of the largest size that the schema allows takes half of it."""
+"""Most bytes of a preset: twice as many as the largest patch that the schema allows; most of them are a synthesizer's.
+"""
 MOST_VALUES = 40_000
-"""Commas, equals signs and opening brackets outside strings; a patch of the largest size has half as many. Each value
-may take a microsecond of the TOML reader, and a kilobyte where it is refused."""
+"""Most commas, equals signs and opening brackets outside strings; the largest patch has half as many. The limit bounds
+time and memory: the TOML reader takes up to a microsecond per value, and an error report a kilobyte."""
 MOST_DOTS = 128
-"""In a line, strings and remarks left out. The time that the TOML reader takes for a dotted key grows with the square
-of its parts, and no preset has more than a few."""
+"""Most dots in a line, outside strings and comments. The TOML reader's time grows with the square of a dotted key's
+parts, and no preset needs more than a few."""
 
 
 def shipped_presets() -> dict[str, Path]:
-    """Name -> file of the presets that ship with the program."""
+    """List the included presets: name -> file."""
     installed = Path(str(files("audioreactive"))) / "assets" / "presets"
     checkout = Path(str(files("audioreactive"))).parent / "presets"
     folder = installed if installed.is_dir() else checkout
@@ -43,7 +44,7 @@ def shipped_presets() -> dict[str, Path]:
 
 
 def preset_path(name: str | None) -> Path | None:
-    """The file or folder in which the preset of this name would be looked for; None without a name."""
+    """Return the path at which `load_preset` looks for a preset; None without a name."""
     if name is None:
         return None
     shipped = shipped_presets()
@@ -51,10 +52,10 @@ def preset_path(name: str | None) -> Path | None:
 
 
 def load_preset(name: str) -> Preset:
-    """The preset of this name: one that ships, a TOML file, or the one inside a video or a folder of frames.
+    """Load a preset: an included one, a TOML file, or the one embedded in a video or a folder of frames.
 
     Raises:
-        PresetError: there is no such preset, or it does not hold what a preset holds.
+        PresetError: there is no such preset, or its content is not valid.
     """
     shipped = shipped_presets()
     try:
@@ -97,7 +98,7 @@ def _preset_text(path: Path) -> str:
 
 
 def parse_preset(text: str, name: str) -> Preset:
-    """Read TOML text; `name` is what messages call it."""
+    """Read a preset from TOML text; error messages call it `name`."""
     if len(text) > LARGEST_PRESET:
         raise PresetError(f"the preset {name!r} has {len(text)} characters; a preset has at most {LARGEST_PRESET}")
     bare = _STRINGS.sub("", text)
@@ -117,7 +118,7 @@ def parse_preset(text: str, name: str) -> Preset:
 
 
 def _refuse_crowds(data: Mapping[str, Any], name: str) -> None:
-    """Refuse lists of more tables than the schema takes, before each table is looked at."""
+    """Refuse lists with more tables than the schema allows, before each table is validated."""
     for path, most in _CROWDS.items():
         node: Any = data
         for key in path:
@@ -127,7 +128,7 @@ def _refuse_crowds(data: Mapping[str, Any], name: str) -> None:
 
 
 def _most(part: type[Part], field: str) -> int:
-    """The longest list that the schema takes."""
+    """Return the largest length that the schema allows for a list."""
     return next(int(rule.max_length) for rule in part.model_fields[field].metadata if hasattr(rule, "max_length"))
 
 
@@ -137,7 +138,7 @@ _CROWDS = {
     ("latents", "sequences"): _most(LatentPatch, "sequences"),
     ("noise", "sequences"): _most(NoisePatch, "sequences"),
 }
-"""Lists of tables, and how many each may have."""
+"""Path of each list of tables -> most tables that it may have."""
 
 
 _STRINGS = re.compile(
@@ -145,8 +146,8 @@ _STRINGS = re.compile(
     r"""|'''(?:[^']|'(?!''))*+(?:''')?"""
     r"""|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*+'?|\#[^\n]*+"""
 )
-"""TOML's four kinds of strings, and remarks; one that is not closed ends with its line, or with the text. The pattern
-never goes back over what it took."""
+"""TOML's four kinds of strings, and comments; an unclosed one ends with its line, or with the text. All quantifiers are
+possessive, so the pattern never backtracks."""
 
 
 def _count_dots(line: str) -> int:
@@ -163,16 +164,16 @@ def validated(data: Mapping[str, Any], what: str) -> Preset:
 
 
 def _describe(error: ValidationError) -> str:
-    """The first problems as "key = value: what is allowed"."""
+    """Format the first problems of a validation error as "key = value: what is allowed"."""
     problems = error.errors(include_url=False)
     lines = []
     for problem in problems[:3]:
         location = problem["loc"]
-        # Beside a list's index pydantic also names the strategy that it took; that is no key of the file.
+        # After a list's index, pydantic also gives the strategy, which is not a key of the file.
         keys = [str(key) for i, key in enumerate(location) if not (i and isinstance(location[i - 1], int))]
-        keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch stands at the top level
+        keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch is at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)
-        # Of a whole table the message already names the key at fault.
+        # For a whole table, the message already names the key.
         whole = problem["type"] == "missing" or isinstance(problem["input"], dict)
         value = "" if whole else f" = {shown(problem['input'])}"
         close = _close_choice(problem)
@@ -182,7 +183,7 @@ def _describe(error: ValidationError) -> str:
 
 
 def _close_choice(problem: ErrorDetails) -> str:
-    """A guess at what was meant, where one of a few words was wanted and another one was written."""
+    """Suggest the most similar allowed word, if the problem is an unknown word."""
     context = problem.get("ctx", {})
     if problem["type"] == "literal_error":
         return did_you_mean(str(problem["input"]), _QUOTED.findall(str(context.get("expected", ""))))
@@ -195,7 +196,7 @@ _QUOTED = re.compile(r"'([^']*)'")
 
 
 def preset_text(preset: Preset) -> str:
-    """The preset as TOML."""
+    """Write a preset as TOML text, without default values that say nothing."""
     import tomli_w
 
     data = preset.data()
@@ -209,7 +210,7 @@ def preset_text(preset: Preset) -> str:
     if preset.patch.latents.reach == type(preset.patch.latents).model_fields["reach"].default:
         data["latents"].pop("reach")
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
-        for key in ("depth", "merge", "modulator", "intensity"):  # what it does comes before how it joins
+        for key in ("depth", "merge", "modulator", "intensity"):  # move the keys of merging to the end
             if key in sequence:
                 sequence[key] = sequence.pop(key)
     text = _ONE_A_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))
@@ -220,7 +221,7 @@ _UNPRINTABLE = re.compile(r"[^\n -~]")
 
 
 def _escaped(character: re.Match[str]) -> str:
-    """What a terminal might obey, in TOML's notation; it can only stand in a string."""
+    """Escape an unprintable character, which a terminal might interpret; it can only be inside a string."""
     letter = character[0]
     return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
 
@@ -229,11 +230,11 @@ _ONE_A_LINE = re.compile(r"\[\n((?:    [^\[\]{}\n]+,\n)+)\]")
 
 
 def _on_one_line(array: re.Match[str]) -> str:
-    """A list of numbers or words, which the TOML writer spreads over as many lines."""
+    """Write a list of numbers or words on one line; the TOML writer gives each item its own line."""
     return f"[{array[1].replace(chr(10), ' ').replace('    ', '').rstrip(', ')}]"
 
 
 def save_preset(preset: Preset, path: Path) -> None:
-    """Write the preset as a TOML file, aside first, then renamed."""
+    """Write a preset to a TOML file, which is replaced only when the new one is complete."""
     with write_aside(path) as partial:
         partial.write_bytes(preset_text(preset).encode())
