@@ -112,7 +112,7 @@ def analyze_file(
     folder = (cache_dir or cache.default_cache_dir()) if use_cache else None
     heard = {}
     for i, (sound, wanted) in enumerate(keys.items()):
-        heard[sound] = _heard_file(
+        heard[sound] = _analyze_one(
             files[sound],
             wanted,
             () if sound else segmentations,
@@ -128,7 +128,7 @@ def analyze_file(
     return _assembled(heard, rate, names, segmentations)
 
 
-def _heard_file(
+def _analyze_one(
     path: Path,
     keys: Collection[str],
     segmentations: Collection[str],

@@ -54,7 +54,7 @@ ATTACK = ("onsets", "pulse", "hits", "drop_moment", "drop_level", "build")
 _FOLDED = (80.0, 2000.0)
 """Range in Hz of the mix's spectrum that is folded to twelve notes."""
 
-_LARGE_ROW = 128
+_BYTES_OF_LARGE_ROW = 128
 """Bytes per row from which a table is kept in a file instead of memory: 64 mel bands of two bytes."""
 _ROWS = 1 << 12
 
@@ -97,7 +97,7 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
     harmony    the mix's spectrum folded to twelve notes, coarse grid
     """
     tuning = _tuning(samples) if wanted.notes else 0.0
-    shelves: dict[str, _Shelf] = {}
+    writers: dict[str, _TableWriter] = {}
     starts = range(0, len(samples), BLOCK)
     with (
         contextlib.ExitStack() as files,
@@ -108,14 +108,14 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
             for i in range(len(starts)):
                 # Popping the task frees the block once its values are stored.
                 for key, hop, values in tasks.popleft().result():
-                    if key not in shelves:
-                        shelves[key] = files.enter_context(_Shelf(spectra.frame_count(len(samples), hop), values))
-                    shelves[key].add(values)
+                    if key not in writers:
+                        writers[key] = files.enter_context(_TableWriter(spectra.frame_count(len(samples), hop), values))
+                    writers[key].add(values)
                 let_go(samples)
                 report((i + 1) / len(starts))
         finally:
             pool.shutdown(cancel_futures=True)
-        return {key: shelf.table() for key, shelf in shelves.items()}
+        return {key: writer.table() for key, writer in writers.items()}
 
 
 def pieces(table: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -125,7 +125,7 @@ def pieces(table: NDArray[Any]) -> Iterator[NDArray[Any]]:
         let_go(table)
 
 
-class _Shelf:
+class _TableWriter:
     """Measured table that is filled block by block.
 
     Tables with long rows are kept in a temporary file, as the samples are: an hour of mel bands takes 150 MB.
@@ -133,11 +133,11 @@ class _Shelf:
 
     def __init__(self, frames: int, like: NDArray[Any]) -> None:
         self._shape, self._dtype, self._filled = (frames, like.shape[1]), like.dtype, 0
-        large = like.shape[1] * like.itemsize >= _LARGE_ROW
+        large = like.shape[1] * like.itemsize >= _BYTES_OF_LARGE_ROW
         self._file = tempfile.TemporaryFile() if large else None  # noqa: SIM115  # closed by __exit__
         self._memory = None if large else np.empty(self._shape, like.dtype)
 
-    def __enter__(self) -> _Shelf:
+    def __enter__(self) -> _TableWriter:
         return self
 
     def __exit__(self, *_: object) -> None:

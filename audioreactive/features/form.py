@@ -52,13 +52,13 @@ def song_form(features: Features) -> tuple[FormSection, ...]:
     if features.frames == 0:
         return ()
     borders = _possible_borders(features)
-    table = _described(features, borders)
+    table = _mean_features(features, borders)
     best, best_worth = np.zeros(len(borders) - 1, np.int64), 0.0
     for name in SEGMENTABLE:
         if name not in features.segmentations:
             continue
         for k in KINDS:
-            labels = _tidied(_by_bar(features.segmentation(name, k), borders), borders, features)
+            labels = _without_short_sections(_label_per_bar(features.segmentation(name, k), borders), borders, features)
             worth = _explained(table, labels) - COST_OF_A_BORDER * np.count_nonzero(np.diff(labels))
             if worth > best_worth:
                 best, best_worth = labels, worth
@@ -75,7 +75,7 @@ def _possible_borders(features: Features) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0], inner, [features.frames]]))
 
 
-def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
+def _mean_features(features: Features, borders: NDArray[np.int64]) -> FloatArray:
     """Average the features over each bar, (bars, C), scaled so that all features have equal weight."""
     columns = []
     for name in _DESCRIBED_BY:
@@ -88,12 +88,14 @@ def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
     )
 
 
-def _by_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
+def _label_per_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
     """Find the most frequent label within each bar, (bars,)."""
     return np.array([np.bincount(labels[a:b]).argmax() for a, b in pairwise(borders)])
 
 
-def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features) -> NDArray[np.int64]:
+def _without_short_sections(
+    labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features
+) -> NDArray[np.int64]:
     """Merge the shortest section into its longer neighbour, until all sections are long enough."""
     labels = labels.copy()
     while True:

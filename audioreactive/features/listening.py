@@ -218,8 +218,10 @@ def _pulse(onsets: FloatArray, limits: TempoLimits) -> FloatArray:
 
 
 def mix_onsets(measured: Measured) -> FloatArray:
-    """Compute the onset envelope (frames,) for beat tracking: the median flux over the mix's bands, or the mean if the
-    median is 0 throughout."""
+    """Compute the onset envelope (frames,) for beat tracking: the median flux over the mix's bands.
+
+    If the median is 0 throughout, because most bands are silent, it is the mean.
+    """
     onsets = _onsets(MIX, measured, np.median)
     return onsets if onsets.any() else _onsets(MIX, measured, np.mean)
 

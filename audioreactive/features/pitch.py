@@ -26,7 +26,7 @@ BINS_PER_OCTAVE = 36
 CENS_STEPS = (0.05, 0.1, 0.2, 0.4)
 """Shares of a frame's energy above each of which a note counts another quarter (Müller & Ewert 2011)."""
 
-_WASTE = 0.01
+_DROPPED_SHARE = 0.01
 """Share of the magnitude of a filter's spectrum that is dropped to make it sparse."""
 
 
@@ -91,17 +91,17 @@ def _filter_bank(octave: int, rate: float, tuning: float) -> tuple[NDArray[np.co
         start = (n_fft - len(times)) // 2
         row[start : start + len(times)] = wavelet / np.abs(wavelet).sum()
     filters *= (lengths[:, None] / n_fft).astype(np.float32)
-    spectra = _without_waste(scipy.fft.fft(filters, axis=1)[:, : 1 + n_fft // 2])
+    spectra = _without_small_bins(scipy.fft.fft(filters, axis=1)[:, : 1 + n_fft // 2])
     used = np.flatnonzero(spectra.any(axis=0))
     return spectra.astype(np.complex64), slice(int(used[0]), int(used[-1]) + 1)
 
 
-def _without_waste(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+def _without_small_bins(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Set the smallest bins of each row to zero, which together have less than 1 % of its magnitude."""
     magnitude = np.abs(spectra)
     ascending = np.sort(magnitude, axis=1)
     share = np.cumsum(ascending / magnitude.sum(axis=1, keepdims=True), axis=1)
-    smallest = ascending[np.arange(len(spectra)), np.argmin(share < _WASTE, axis=1)]
+    smallest = ascending[np.arange(len(spectra)), np.argmin(share < _DROPPED_SHARE, axis=1)]
     return np.where(magnitude >= smallest[:, None], spectra, 0)
 
 

@@ -30,7 +30,7 @@ KERNEL = 31
 MARGIN = 8.0
 """Ratio by which one part must be stronger than the other; what belongs to neither is dropped."""
 
-_LANES = 1 << 14
+_VALUES_AT_ONCE = 1 << 14
 """Values that are filtered at a time: sixteen arrays of this length fit in the L2 cache."""
 
 
@@ -94,9 +94,9 @@ def _sliding_median(line: FloatArray, stride: int) -> FloatArray:
     length = len(line) - (KERNEL - 1) * stride
     medians = np.empty(length, np.float32)
     # Along time, pieces must be much longer than a row, because they overlap by 30 rows.
-    lanes = max(_LANES, 48 * stride) if stride > 1 else _LANES
-    for start in range(0, length, lanes):
-        stop = min(start + lanes, length)
+    at_once = max(_VALUES_AT_ONCE, 48 * stride) if stride > 1 else _VALUES_AT_ONCE
+    for start in range(0, length, at_once):
+        stop = min(start + at_once, length)
         medians[start:stop] = _medians_of(line[start : stop + (KERNEL - 1) * stride], stride)
     return medians
 

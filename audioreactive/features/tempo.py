@@ -61,7 +61,9 @@ def tempo_limits(tempo: float | None, tempo_range: tuple[float, float] | None) -
                 f"a tempo of {bpm:g} was asked for; give beats per minute from {SLOWEST:g} to {FASTEST:g}"
             )
     if tempo_range is not None and not low < high:
-        raise FeatureError(f"the range of tempi {low:g}-{high:g} does not run upwards; give LOW-HIGH, such as 100-180")
+        raise FeatureError(
+            f"the range of tempi {low:g}-{high:g} has its ends the wrong way round; give LOW-HIGH, such as 100-180"
+        )
     return TempoLimits(float(low), float(high))
 
 
@@ -90,7 +92,7 @@ def at_tempo_factor(features: Features, factor: float) -> Features:
     wave = _wave(beats, features.times)
     reach = max(round(float(features.fps) * 60 / (features.tempo * min(factor, 1.0))), 1)
     envelopes = {
-        name: _beating(values, wave, reach) if name.rpartition(".")[2] == "pulse" else values
+        name: _with_wave(values, wave, reach) if name.rpartition(".")[2] == "pulse" else values
         for name, values in features.envelopes.items()
     }
     for array in (beats, downbeats):
@@ -127,7 +129,7 @@ def _wave(beats: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.
     return np.maximum(np.cos(2 * np.pi * phase), 0)
 
 
-def _beating(pulse: FloatArray, wave: NDArray[np.float64], reach: int) -> FloatArray:
+def _with_wave(pulse: FloatArray, wave: NDArray[np.float64], reach: int) -> FloatArray:
     """Give a pulse another wave but the same strength, which is its largest value within a beat."""
     from scipy.ndimage import maximum_filter1d
 

@@ -33,8 +33,7 @@ def mfcc(mel_db: FloatArray) -> FloatArray:
 
 
 def spectral_flatness(power: FloatArray) -> FloatArray:
-    """Divide the geometric by the arithmetic mean of a power spectrum, (frames,): 0 for a pure tone, 1 for white noise
-    or silence."""
+    """Divide the geometric by the arithmetic mean of a power spectrum, (frames,): 0 pure tone, 1 noise or silence."""
     power = np.maximum(power, SMALLEST_POWER)
     flatness: FloatArray = np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)
     return flatness

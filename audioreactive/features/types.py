@@ -52,7 +52,7 @@ class Features(Mapping[str, FloatArray]):
             source = name.rpartition(".")[0]
             remedy = f"if {source!r} is a stem, give it with --stem {source}=FILE" if source else "analyse it first"
             known = ", ".join(sorted(self.envelopes))
-            raise FeatureError(f"the feature {name!r} was not heard ({remedy}); at hand are {known}") from None
+            raise FeatureError(f"the feature {name!r} was not analysed ({remedy}); available are {known}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.envelopes)

@@ -82,8 +82,8 @@ class Canvas:
         (width, height), (across, down) = self.size, self.scaled
         if across < width or down < height:
             left, top = (width - across) // 2, (height - down) // 2
-            room = ((0, 0), (top, height - down - top), (left, width - across - left), (0, 0))
-            return np.pad(frames, room)
+            padding = ((0, 0), (top, height - down - top), (left, width - across - left), (0, 0))
+            return np.pad(frames, padding)
         left, top = (across - width) // 2, (down - height) // 2
         return frames[:, top : top + height, left : left + width]
 
@@ -106,7 +106,7 @@ def parse_size(text: str) -> tuple[int, int]:
         )
     digits = [side.lstrip("0") for side in found.groups()]
     if max(map(len, digits)) > len(str(LARGEST_SIDE)) or max(map(int, digits)) > LARGEST_SIDE:
-        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_SIDE} pixels on a side")
+        raise RenderError(f"the size {shown(text)} is too large: a side has at most {LARGEST_SIDE} pixels")
     width, height = map(int, digits)
     if width * height > LARGEST_PICTURE:
         raise RenderError(f"the size {width}x{height} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")

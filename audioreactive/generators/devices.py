@@ -57,8 +57,7 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies matrices in bfloat16 (AMX or AVX-512); False with PyTorch before 2.10, which cannot
-    tell."""
+    """Whether the CPU multiplies matrices in bfloat16 (AMX or AVX-512); unknown, so False, before PyTorch 2.10."""
     import torch
 
     told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -73,8 +72,8 @@ def default_batch(device: torch.device, cost: Cost | None = None) -> int:
     """
     batch = CUDA_BATCH if device.type == "cuda" else CPU_BATCH
     if cost is not None:
-        room = total_memory(device) * MEMORY_SHARE
-        while batch > 1 and batch * cost.bytes > room:
+        allowed = total_memory(device) * MEMORY_SHARE
+        while batch > 1 and batch * cost.bytes > allowed:
             batch //= 2
     return batch
 

@@ -72,8 +72,7 @@ class StyleGAN2:
 
     @functools.cached_property
     def cost(self) -> Cost:
-        """Estimated cost: memory of four copies of the largest activations and of the pictures, work of the 3 × 3
-        convolutions."""
+        """Estimated cost: memory of four copies of largest activations and pictures, work of the 3 × 3 convolutions."""
         architecture = self.network.architecture
         pixels = [math.prod(architecture.block_size(resolution)) for resolution in architecture.blocks]
         largest = max(size * channels for size, channels in zip(pixels, architecture.channels, strict=True))

@@ -45,7 +45,7 @@ LOUDEST: Final = 2**0.5
 otherwise. Lower peaks are left alone, because lossy decoders exceed 1 slightly in any loud song."""
 _INTEGERS: Final = 16.0
 """Peak beyond which the samples must be integers that were stored as floats."""
-_NOT_SOUND: Final = 2.0**32
+_IMPOSSIBLE: Final = 2.0**32
 """Value that no sample reaches, not even a 32-bit integer stored as a float; larger ones mean a broken file."""
 _MOST_IMPROVEMENTS: Final = 3
 """Most times that a file is decoded again after a change of its rate or channels midway was found."""
@@ -121,7 +121,7 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     block = np.asarray(samples, np.float32)
     block = block[:, None] if block.ndim == 1 else block
     pieces = (block[start : start + BLOCK] for start in range(0, len(block), BLOCK))
-    return _gather(_Stream(sample_rate, block.shape[1], pieces, []), source)
+    return _collected(_Stream(sample_rate, block.shape[1], pieces, []), source)
 
 
 def check_file(path: Path) -> None:
@@ -150,10 +150,10 @@ def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] |
 
     with contextlib.closing(decoder.blocks()) as blocks:
         stream = _Stream(recording.rate, recording.track.channels, watched(blocks), list(notes))
-        return _gather(stream, str(recording.path), recording)
+        return _collected(stream, str(recording.path), recording)
 
 
-def _gather(stream: _Stream, source: str, recording: Recording | None = None) -> Audio:
+def _collected(stream: _Stream, source: str, recording: Recording | None = None) -> Audio:
     """Mix the blocks of a stream to mono, resample and check them."""
     if not LOWEST_RATE <= stream.sample_rate <= HIGHEST_RATE:
         raise AudioError(
@@ -202,7 +202,7 @@ def _too_loud(source: str, peak: float) -> str:
 
 
 def _check_finite(block: Samples, first: int, rate: int, source: str) -> None:
-    bad = ~(np.abs(block) < _NOT_SOUND)
+    bad = ~(np.abs(block) < _IMPOSSIBLE)
     if bad.any():
         place, channel = (int(i) for i in np.argwhere(bad)[0])
         raise AudioError(

@@ -192,7 +192,9 @@ class Decoder:
         """Return better decoding settings if this pass lost something, else None; call it after the last block."""
         recording, track = self.recording, self.recording.track
         if not recording.parts and _NOT_JOINED.search(self.log) and (found := parts(recording.path)):
-            rates = [track.rate for first, last in found for track in _told(_part(recording.path, first, last)).tracks]
+            rates = [
+                track.rate for first, last in found for track in _described(_part(recording.path, first, last)).tracks
+            ]
             return replace(recording, parts=found, rate=max([recording.rate, *rates]), stereo=True, changes=True)
         changes = [(int(rate), layout) for rate, layout in _CHANGED.findall(self.log)]
         rate = max([recording.rate, *(rate for rate, _ in changes)])
@@ -217,13 +219,13 @@ def contents(path: Path) -> Contents:
         AudioError: there are none that can be decoded.
     """
     source = stranger(path, SOUND_DEMUXERS)
-    if (found := _told(source)).tracks:
+    if (found := _described(source)).tracks:
         return found
     with reading([*_OPTIONS, *source]) as pipe:
         raise undecodable(path, pipe)
 
 
-def _told(source: Sequence[str]) -> Contents:
+def _described(source: Sequence[str]) -> Contents:
     """Parse ffmpeg's description of an input; nothing is decoded."""
     with reading([*_OPTIONS, *source]) as pipe:
         while pipe.read(1 << 16):

@@ -44,7 +44,7 @@ _CREATE_NEW_PROCESS_GROUP: Final = 0x200
 
 
 _CAUSES: Final = (
-    (r"not on whitelist", "its format is none of sound or video"),
+    (r"not on whitelist", "its format is not a known sound or video format"),
     (r"moov atom not found", "its index (moov) is missing, as in a file that is cut off or was never finished"),
     (r"Missing packet table", "its index is missing, as in a file that is cut off or was never finished"),
     (
@@ -60,7 +60,7 @@ _CAUSES: Final = (
         r"|Could not find codec",
         "it is coded in a way that is not known here: convert it to WAV or FLAC",
     ),
-    (r"Invalid data|[Ee]rror|[Ff]atal|invalid|Invalid", "what it holds is damaged, or is no sound or video at all"),
+    (r"Invalid data|[Ee]rror|[Ff]atal|invalid|Invalid", "its content is damaged, or is not sound or video"),
 )
 """(pattern of ffmpeg's error message, explanation for the user), the most specific first."""
 
@@ -228,7 +228,7 @@ class Reading:
         return plain_cause(self.log(), f"the decoder stopped with exit code {code}") if code else None
 
     def close(self) -> None:
-        """Let go of the process and of the thread that watches it."""
+        """Stop the thread that watches the process."""
         self._over.set()
         self._watch.join()
 

@@ -221,7 +221,7 @@ class _EnergyMix:
             self._sounding |= np.abs(sound).max(axis=0) >= SILENT
             pieces = np.zeros((self._frames, self._window), np.float32)
         else:
-            pieces = self._beside_the_mean(sound)
+            pieces = self._difference_from_mean(sound)
         more = np.zeros(step + self._hop, np.float32)
         more[: self._hop] = self._tail
         more[:step] += pieces[:, : self._hop].ravel()
@@ -230,7 +230,7 @@ class _EnergyMix:
         mean += more[:step]
         return mean
 
-    def _beside_the_mean(self, sound: Samples) -> Samples:
+    def _difference_from_mean(self, sound: Samples) -> Samples:
         """Compute the difference (frames, window) between the energy mix and the mean of the channels."""
         import scipy.fft
 

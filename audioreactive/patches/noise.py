@@ -228,7 +228,7 @@ def faded(motions: Sequence[NoiseMotion], windows: Sequence[Window], frames: int
     for motion, (start, share) in zip(motions, windows, strict=True):
         seen = slice(start, start + len(share))
         positions = [seeds.index(seed) for seed in motion.seeds]
-        for column, position in enumerate(positions):  # a seed may stand twice in a patch
+        for column, position in enumerate(positions):  # a patch may have a seed twice
             weights[seen, :, position] += share[:, None] * motion.weights[:, :, column]
         gain[seen] += share * motion.gain
         if levels is not None and motion.levels is not None:

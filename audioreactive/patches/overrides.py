@@ -34,7 +34,7 @@ def override(preset: Preset, expressions: Iterable[str]) -> Preset:
             continue
         data = preset.data()
         if not _assign(data, keys, operator, value):
-            raise PresetError(f"--set {shown(expression)} matches nothing in the preset{_what_there_is(data, keys)}")
+            raise PresetError(f"--set {shown(expression)} matches nothing in the preset{_existing_keys(data, keys)}")
         preset = validated(data, f"--set {shown(expression)}")
     return preset
 
@@ -60,7 +60,7 @@ def _override_section(preset: Preset, expression: str) -> Preset:
     return validated(changed.data(), f"--set {shown(expression)}")
 
 
-def _what_there_is(data: Any, keys: list[str]) -> str:
+def _existing_keys(data: Any, keys: list[str]) -> str:
     """List, for an error message, the keys at the place where a path matches nothing, and the most similar one."""
     nodes = [data]
     for depth, key in enumerate(keys):
@@ -156,12 +156,12 @@ def difference(first: Preset, second: Preset) -> list[tuple[str, Any, Any]]:
 
     Sections are identified by their names, or by their numbers if they have none.
     """
-    old, new = dict(_told(first)), dict(_told(second))
+    old, new = dict(_flat_items(first)), dict(_flat_items(second))
     keys = [*old, *(key for key in new if key not in old)]
     return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
-def _told(preset: Preset) -> Iterable[tuple[str, Any]]:
+def _flat_items(preset: Preset) -> Iterable[tuple[str, Any]]:
     yield from _flatten(preset.patch.model_dump(mode="json", exclude_none=True))
     for index, section in enumerate(preset.sections):
         yield from _flatten(section.model_dump(mode="json", exclude_none=True), f"sections.{section.name or index}")

@@ -113,13 +113,13 @@ def parse_preset(text: str, name: str) -> Preset:
     version = data.get("schema")
     if version not in (1, 2):
         raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1 and 2")
-    _refuse_crowds(data, name)
+    _check_list_lengths(data, name)
     return validated(data, f"the preset {name!r}")
 
 
-def _refuse_crowds(data: Mapping[str, Any], name: str) -> None:
+def _check_list_lengths(data: Mapping[str, Any], name: str) -> None:
     """Refuse lists with more tables than the schema allows, before each table is validated."""
-    for path, most in _CROWDS.items():
+    for path, most in _MOST_TABLES.items():
         node: Any = data
         for key in path:
             node = node.get(key) if isinstance(node, dict) else None
@@ -132,7 +132,7 @@ def _most(part: type[Part], field: str) -> int:
     return next(int(rule.max_length) for rule in part.model_fields[field].metadata if hasattr(rule, "max_length"))
 
 
-_CROWDS = {
+_MOST_TABLES = {
     ("sections",): MOST_SECTIONS,
     ("synthesizers",): _most(Patch, "synthesizers"),
     ("latents", "sequences"): _most(LatentPatch, "sequences"),
@@ -213,7 +213,7 @@ def preset_text(preset: Preset) -> str:
         for key in ("depth", "merge", "modulator", "intensity"):  # move the keys of merging to the end
             if key in sequence:
                 sequence[key] = sequence.pop(key)
-    text = _ONE_A_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))
+    text = _ONE_ITEM_PER_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))
     return _UNPRINTABLE.sub(_escaped, text)
 
 
@@ -226,7 +226,7 @@ def _escaped(character: re.Match[str]) -> str:
     return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
 
 
-_ONE_A_LINE = re.compile(r"\[\n((?:    [^\[\]{}\n]+,\n)+)\]")
+_ONE_ITEM_PER_LINE = re.compile(r"\[\n((?:    [^\[\]{}\n]+,\n)+)\]")
 
 
 def _on_one_line(array: re.Match[str]) -> str:

@@ -81,7 +81,7 @@ def _segmentable(name: str) -> str:
 
 def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
     if len(set(depths)) != len(depths):
-        raise ValueError("names a depth twice")
+        raise ValueError("the same depth is given twice")
     return tuple(depth for depth in DEPTHS if depth in depths)
 
 

@@ -148,7 +148,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class _Begin:
+class _Start:
     """Time at which a patch starts to apply."""
 
     frame: float
@@ -159,9 +159,9 @@ class _Begin:
 
 def spans(patch: Patch, sections: Sequence[Section], features: Features) -> tuple[Span, ...]:
     """Compute which patch is visible when; neighbours with equal patches become one span without a fade."""
-    begins = [_Begin(0.0, patch, 0.0), *_begins(patch, sections, features)]
+    begins = [_Start(0.0, patch, 0.0), *_starts(patch, sections, features)]
     begins.sort(key=lambda begin: begin.frame)  # stable: of two at the same time, the later in the file counts
-    kept: list[_Begin] = []
+    kept: list[_Start] = []
     for begin in begins:
         while kept and kept[-1].frame >= begin.frame:
             kept.pop()
@@ -193,13 +193,13 @@ def _rise(frames: int, edge: float, fade: float) -> FloatArray:
     return risen
 
 
-def _begins(patch: Patch, sections: Sequence[Section], features: Features) -> list[_Begin]:
+def _starts(patch: Patch, sections: Sequence[Section], features: Features) -> list[_Start]:
     """Find where each section's patch starts, and where the preset's own patch returns after labelled sections."""
     if not sections:
         return []
     fps = float(features.fps)
     patches = section_patches(patch, sections)
-    begins: list[_Begin] = []
+    begins: list[_Start] = []
     by_label: dict[str, tuple[Section, Patch]] = {}
     for section, own in zip(sections, patches, strict=True):
         if section.follows_form:
@@ -207,15 +207,15 @@ def _begins(patch: Patch, sections: Sequence[Section], features: Features) -> li
             continue
         frame = section.start * fps if section.start is not None else _bar_frame(features, section.start_bar or 1)
         if frame < features.frames:
-            begins.append(_Begin(frame, own, _fade_frames(section, features)))
+            begins.append(_Start(frame, own, _fade_frames(section, features)))
     if by_label:
         for part in song_form(features):
             section_and_patch = by_label.get(part.label)
             if section_and_patch is None:
-                begins.append(_Begin(float(part.start), patch, 0.0))
+                begins.append(_Start(float(part.start), patch, 0.0))
             else:
                 section, own = section_and_patch
-                begins.append(_Begin(float(part.start), own, _fade_frames(section, features)))
+                begins.append(_Start(float(part.start), own, _fade_frames(section, features)))
     return begins
 
 

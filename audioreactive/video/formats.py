@@ -257,7 +257,7 @@ def output_format(path: Path) -> OutputFormat:
         known = ", ".join(name for name in FORMATS if name)
         close = did_you_mean(extension, [name for name in FORMATS if name])
         raise VideoError(
-            f"{path} ends in {extension!r}, which is no kind of video that can be written{close or ';'} "
+            f"{path} ends in {extension!r}, which is not a known kind of video{close or ';'} "
             f"give a name that ends in {known}, or one without an extension for a folder of frames"
         )
     return FORMATS[extension]

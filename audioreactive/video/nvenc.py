@@ -30,7 +30,9 @@ def choose_encoder(kind: OutputFormat, encoder: VideoEncoder, *, on_gpu: bool) -
     """
     if kind.extension != NVENC.extension:
         if encoder != "auto":
-            raise VideoError(f"--encoder {encoder} makes H.264, and {kind.description} is asked for: leave it out")
+            raise VideoError(
+                f"--encoder {encoder} only makes H.264, but the output is {kind.description}: leave --encoder out"
+            )
         return kind
     if encoder == "x264" or (encoder == "auto" and not on_gpu):
         return kind

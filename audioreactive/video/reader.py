@@ -145,7 +145,9 @@ def read_preset(path: Path) -> str | None:
         while chunk := output.read(1 << 16):
             metadata += chunk
             if len(metadata) > _LONGEST_METADATA:
-                raise VideoError(f"{path} carries more than {_LONGEST_METADATA} bytes of metadata; none of ours does")
+                raise VideoError(
+                    f"{path} carries more than {_LONGEST_METADATA} bytes of metadata, more than this program writes"
+                )
     return tags.preset_in(bytes(metadata))
 
 
@@ -221,11 +223,11 @@ def _rate(text: str) -> Fraction:
 def _read_preset_file(path: Path) -> str | None:
     try:
         if path.exists() and not path.is_file():
-            raise VideoError(f"{path} is no file")
+            raise VideoError(f"{path} is not a file")
         with path.open("rb") as file:
             data = file.read(tags.LONGEST_PRESET + 1)
         if len(data) > tags.LONGEST_PRESET:
-            raise VideoError(f"{path} is longer than {tags.LONGEST_PRESET} bytes, which no preset is")
+            raise VideoError(f"{path} is longer than {tags.LONGEST_PRESET} bytes, the most that a preset has")
         return data.decode()
     except FileNotFoundError:
         return None
