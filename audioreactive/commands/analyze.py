@@ -79,11 +79,11 @@ def command(
 
 
 SHOWN_SECTIONS = 4
-"""k of the segmentations that the text shows; the plot shows more."""
+"""Number of kinds of section in the segmentation that the text shows; the plot shows more."""
 
 
 def describe(features: Features) -> str:
-    """What was heard, as text."""
+    """Text that describes the analysis of a song."""
     from audioreactive.commands.plots import sparkline
 
     seconds = float(features.duration)
@@ -105,7 +105,7 @@ def describe(features: Features) -> str:
 
 
 def _sections(features: Features, name: str) -> str:
-    """Such as "A 0:00  B 0:17  A 0:34"."""
+    """Sections as text, for example "A 0:00  B 0:17  A 0:34"."""
     from audioreactive.commands.plots import run_lengths
 
     def clock(frame: int) -> str:

@@ -1,4 +1,4 @@
-"""Plots of what was heard, and of what a video does."""
+"""Plots of features, scores and flashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SECTION_COLOURS = "tab20"
 NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 WIDEST_PLOT = 4000
-"""Columns; longer songs are drawn by the maximum over each column's frames, so that no onset is lost."""
+"""Most columns of a plot. For longer songs a column shows the maximum of its frames, so that no onset is lost."""
 
 
 def plot_features(features: Features, path: Path, *, title: str) -> None:
@@ -54,7 +54,7 @@ def plot_features(features: Features, path: Path, *, title: str) -> None:
 
 
 def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
-    """Which sound moves what, as a heat map of corrected scores; below it, how well changes fit at each lag."""
+    """Plot the corrected scores of all pairs of features as a heat map, and below it the fit at each lag."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -87,7 +87,7 @@ def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
 
 
 def plot_flashes(report: FlashReport, path: Path, *, title: str) -> None:
-    """Brightness over time; below it, for each kind of flash, how many fell in the second before, and the limit."""
+    """Plot the brightness over time, and below it the flashes of each kind in the last second, with the limit."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -152,7 +152,7 @@ def _draw_envelope(axes: Axes, features: Features, name: str, seconds: float) ->
 
 
 def _columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, C) -> at most WIDEST_PLOT rows, each the maximum of its frames."""
+    """Reduce values (T, C) to at most WIDEST_PLOT rows, each the maximum of its frames."""
     if len(values) <= WIDEST_PLOT:
         return values
     starts = np.linspace(0, len(values), WIDEST_PLOT, endpoint=False).astype(int)
@@ -170,6 +170,6 @@ def sparkline(values: NDArray[np.float32], width: int = 40) -> str:
 
 
 def run_lengths(labels: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
-    """(label, first frame, one past the last) of every run of equal labels."""
+    """Runs of equal labels as (label, first frame, one past the last)."""
     edges = [0, *(np.flatnonzero(np.diff(labels)) + 1), len(labels)]
     return [(int(labels[a]), int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]

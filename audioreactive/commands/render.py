@@ -1,4 +1,4 @@
-"""`render SONG`: the main job."""
+"""`render SONG`: makes a video."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Order:
-    """What is the same for every song."""
+    """Options that are the same for every song."""
 
     model: Path | None
     recipe: Recipe
@@ -299,7 +299,7 @@ def _render(
         save_preset(production.preset, order.save_preset)
     from stylegan_ops import keep_freed_memory
 
-    keep_freed_memory()  # this process has nothing left to do but to ask for the same blocks again and again
+    keep_freed_memory()  # rendering requests the same blocks of memory again and again
     rendered = produce(
         production,
         output,
@@ -317,13 +317,13 @@ def _render(
 
 
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
-    """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
+    """Render one song after another with one model; a song that fails is reported, and the others are rendered."""
     from audioreactive._support.files import make_folder
     from audioreactive.chunks.workers import WorkerPool
     from audioreactive.generators import open_generator
     from audioreactive.video import check_output
 
-    order.recipe.make()  # what is wrong with all of them shows before the first
+    order.recipe.make()  # an error in the recipe shows before the first song
     model = open_generator(order.model, device=order.settings.device, precision=order.settings.precision)
     bad = []
     folder = jobs[0][1].parent
@@ -342,7 +342,7 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
                 bad.append(printable(str(song)))
                 click.echo(f"error: {bad[-1]}: {sentence}", err=True)
     if is_new:
-        with contextlib.suppress(OSError):  # something is in it
+        with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
     if bad:
         click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
@@ -380,14 +380,14 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
 
 
 def _contents(preset: Preset) -> str:
-    """How much there is in a preset."""
+    """Text about the contents of a preset."""
     patch, sections = preset.patch, len(preset.sections)
     counted = f"{len(patch.latents.sequences)} latent and {len(patch.noise.sequences)} noise sequences"
     return counted + (f", {sections} section{'s' * (sections > 1)}" if sections else "")
 
 
 def describe(plan: Plan, output: Path) -> str:
-    """What would be rendered, for a person."""
+    """Text for the user about the planned render."""
     features, canvas, preset = plan.features, plan.canvas, plan.preset
     seed = preset.made_with.seed if preset.made_with else None
     drawn = "given" if seed is None else f"seed {seed}"

@@ -256,8 +256,7 @@ class _Pair:
         return _spread(reach, self.frames - reach, SHIFTS)
 
     def values(self, shifts: Sequence[int], *, cells: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Correlations (n,) of all features and (n, heard, seen) of the pairs, for each shift of the sound in frames.
-        """
+        """Correlations (n,) of all features and (n, heard, seen) of the pairs at each shift in frames."""
         totals, pairs = [], []
         energies = self._energies(torch.tensor(shifts))
         for start in range(0, len(shifts), _AT_ONCE):

@@ -183,8 +183,7 @@ class _Watcher:
         return rings[:, :SPECTRUM_BANDS] / self._band_sizes
 
     def _directions(self, grey: torch.Tensor) -> torch.Tensor:
-        """Directogram (Davis and Agrawala, 2018) of the flow from the frame before, (H, W) in [0, 1] -> (DIRECTIONS,).
-        """
+        """Directogram (Davis and Agrawala, 2018) of the flow from the frame before, (H, W) -> (DIRECTIONS,)."""
         image = np.ascontiguousarray((grey.T if self._turned else grey).mul(255).round_().to(torch.uint8).numpy())
         before, self._previous_grey = self._previous_grey, image
         if before is None or not self._follows:

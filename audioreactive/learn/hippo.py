@@ -93,8 +93,7 @@ class Problem:
     calm: float
 
     def loss(self, mixture: Tensor) -> Tensor:
-        """Loss () of a mixture (D, E): 1 - correlation + correction · mean correlation with shifts + calm · variation.
-        """
+        """Loss () of a mixture (D, E): 1 - correlation + correction · its mean over shifts + calm · variation."""
         members = membership().to(mixture)
         energy = members @ mixture.square().sum(0)  # [sequences]
         mixture = mixture * (energy.clamp_min(NOTHING).rsqrt() @ members)
@@ -139,8 +138,7 @@ class Projection:
         correction: float,
         calm: float,
     ) -> Projection:
-        """Project features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window.
-        """
+        """Project features (T, C), centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
         sound = np.concatenate(list(tables.values()), axis=1)
         shifts = [0, *_shifts(windows.frames, SHIFTS if correction > 0 else 0)]
         faded = _faded(windows, basis)

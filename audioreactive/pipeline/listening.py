@@ -1,4 +1,4 @@
-"""A song's features on the frames of a video, and which of those frames are asked for."""
+"""The features of a song on the frames of a video, and the range of frames to render."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
 
 DEFAULT_FPS = Fraction(24)
+"""Frame rate of a video if none is given."""
 
 
 def listen(
@@ -30,18 +31,18 @@ def listen(
     progress: Progress | None = None,
     names: tuple[str, ...] = (),
 ) -> Features:
-    """Features of the song, from the cache where they are.
+    """Features of the song, from the cache if possible.
 
-    Always the whole default set, so that one analysis serves every preset after it; `names` are heard beside it.
+    All default features are always computed, so that one analysis serves all presets; `names` are added to them.
     """
     from audioreactive.features import analyze_file
     from audioreactive.features.tempo import tempo_limits
     from audioreactive.media.audio import check_file
 
     progress, stems = progress or Silent(), stems or {}
-    tempo_limits(settings.tempo, settings.tempo_range)  # a wrong one is told before the bar begins, too
+    tempo_limits(settings.tempo, settings.tempo_range)  # reports a wrong tempo before the progress bar starts
     for file in (song, *stems.values()):
-        check_file(file)  # before the bar begins
+        check_file(file)  # before the progress bar starts
     with track_share(progress, "listening") as report:
         return analyze_file(
             song,
@@ -58,10 +59,10 @@ def listen(
 
 
 def frame_range(features: Features, start: Fraction, duration: Fraction | None) -> tuple[int, int]:
-    """(first frame, one past the last) of the asked part of the song.
+    """(first frame, one past the last) of the requested part of the song.
 
     Raises:
-        RenderError: the part lies outside of the song, or is empty.
+        RenderError: the part is outside the song, or empty.
     """
     length = features.duration
     if not 0 <= start < length:
@@ -76,12 +77,13 @@ def frame_range(features: Features, start: Fraction, duration: Fraction | None) 
 
 
 def check_duration(duration: Fraction) -> None:
+    """Raise RenderError unless the duration is positive."""
     if duration <= 0:
         raise RenderError(f"the duration of {float(duration):g} s is not positive")
 
 
 def parse_frame_rate(text: str) -> Fraction:
-    """Frames a second from text such as "30" or "30000/1001"; at most 240."""
+    """Frame rate from text such as "30" or "30000/1001"; at most 240."""
     try:
         fps = exact(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The whole way: a song, a model and a recipe go in, a video comes out. For the command line and for Python alike.
+"""Planning of a render from a song, a model and a recipe, for the command line and for Python.
 
-In stages, each of which can be called alone: `listen`, `open_generator`, `Recipe.make`; `plan_render`, which calls
-these and plans the picture; `prepare` (the motion); `produce` (the video).
+Each stage can be called separately: `listen`, `open_generator` and `Recipe.make`; `plan_render`, which calls these and
+plans the picture; `prepare`, which makes the motion; `produce`, which makes the video.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def make_motion(recipe: Patch | Preset, features: Features, progress: Progress | None = None) -> Motion:
-    """The recipe's motion for a song, its sections' and its synthesizers' included; see `patches.motion.motion`."""
+    """Motion of a recipe for a song, including its sections and synthesizers; see `patches.motion.motion`."""
     from audioreactive.learn.synthesize import synthesize
     from audioreactive.patches.motion import motion
     from audioreactive.patches.schema import Patch
@@ -41,17 +41,17 @@ def make_motion(recipe: Patch | Preset, features: Features, progress: Progress |
 
 @dataclass(frozen=True)
 class Plan:
-    """A render that is understood: the song is heard, the model open, recipe and picture decided.
+    """A planned render: the song is analysed, the model loaded, and recipe and picture are decided.
 
-    What takes long is not done yet: the search of `Recipe.best_of`, and a motion that is fitted to the song.
+    Steps that take long follow later: the search of `Recipe.best_of`, and fitting a motion to the song.
     """
 
     song: Path
     features: Features
     recipe: Recipe
-    """With the seed that was given, or the song's."""
+    """The recipe, with the given seed or the song's."""
     preset: Preset
-    """The recipe's; of several candidates the first."""
+    """Preset of the recipe; the first of several candidates."""
     loaded: LoadedGenerator
     canvas: Canvas
     encoding: Encoding
@@ -72,20 +72,19 @@ def plan_render(
     stems: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Check what was asked for, listen, and decide; what is wrong is said before it costs time.
+    """Check the inputs, analyse the song and plan the render. Errors are reported before the steps that take long.
 
-    Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence, where an input cannot be used.
+    Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence for the user, if an input cannot be used.
     """
     from audioreactive.video import choose_encoder, output_format
 
     progress = progress or Silent()
     kind = output_format(output)
-    preset = recipe.make()  # before anything takes time, so that mistakes show at once
+    preset = recipe.make()  # before anything takes long, so that mistakes show at once
     fps = _frame_rate(settings, preset)
     _check_output(output, settings, fps)
     loaded = model if isinstance(model, LoadedGenerator) else None
-    # Where nothing is asked of the model that ships, it is opened after the analysis: PyTorch's 200 MB and the
-    # analysis' memory need not meet.
+    # The built-in model with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
     asked = (model, recipe.label, settings.size) != (None, None, None) or settings.device not in ("auto", "cpu")
     if loaded is None and asked:
         _check_song(song, stems or {})
@@ -100,7 +99,7 @@ def plan_render(
     if recipe.needs_song:
         recipe = replace(recipe, seed=song_seed(features.digest))
         preset = recipe.make()
-        if not set(preset.feature_names()) <= set(features):  # a change made in the recipe asks for more
+        if not set(preset.feature_names()) <= set(features):  # the preset needs further features
             features = hear(preset.feature_names())
     start, stop = frame_range(features, settings.start, settings.duration)
     loaded = loaded or _open(None, settings)
@@ -126,8 +125,8 @@ def plan_render(
 
 
 def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | None]:
-    """The preset that is rendered, with what it is rendered with; of several candidates the most audio-reactive one,
-    and a sentence about it.
+    """The preset to render, with the settings to embed in it; with `best_of` the most audio-reactive candidate, and a
+    sentence about the choice.
     """
     if plan.recipe.best_of is None:
         return _signed(plan.preset, plan), None
@@ -136,7 +135,7 @@ def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | 
 
 
 def prepare(plan: Plan, progress: Progress | None = None) -> Production:
-    """The motion of the planned render: all that can fail before the first frame has not."""
+    """Make the motion of the planned render, and with it everything that rendering needs."""
     progress = progress or Silent()
     features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
     preset, chosen = decide(plan, progress)
@@ -169,11 +168,11 @@ def _open(model: Path | LoadedGenerator | None, settings: RenderSettings) -> Loa
 
 
 def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None:
-    """Refuse, before any work, what no video can be written with.
+    """Check, before any work, that the video can be written.
 
     Raises:
-        VideoError: the name ends in something else, or the format cannot hold this.
-        RenderError: the duration is none.
+        VideoError: the file name has another suffix, or the format does not support these settings.
+        RenderError: the duration is not positive.
     """
     from audioreactive.video import VideoSettings, choose_encoder, output_format
 
@@ -186,7 +185,7 @@ def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None
 
 
 def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
-    """Raise AudioError where a song or stem is not there."""
+    """Raise AudioError if the song or a stem does not exist."""
     from audioreactive.media.audio import check_file
 
     for file in (song, *stems.values()):
@@ -194,10 +193,10 @@ def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
 
 
 def _check_model(model: LoadedGenerator, preset: Preset, settings: RenderSettings) -> None:
-    """Refuse, before listening, what is asked of a model that cannot do it.
+    """Check, before the analysis, that the model can make the pictures.
 
     Raises:
-        RenderError: it has no such class, or would have to paint many times its own picture.
+        RenderError: the model has no such class, or the picture is many times larger than its own.
     """
     from audioreactive.patches.latents import check_label
 
@@ -211,11 +210,11 @@ IDLE = {
     "speed": "nothing in this preset runs by the clock",
     "texture": "this preset has no noise",
 }
-"""Name of a knob -> why it may find nothing to act on."""
+"""Name of a knob -> message for a preset in which it has no effect."""
 
 
 def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
-    """The preset, and which it is, in a sentence."""
+    """The most audio-reactive preset, and a sentence about the choice."""
     from audioreactive.pipeline.choose import choose
 
     first = plan.recipe.seed or 0
@@ -257,7 +256,7 @@ def _canvas(
 
 
 def _signed(preset: Preset, plan: Plan) -> Preset:
-    """The preset with what it was rendered with, so that a video's preset gives the same video again."""
+    """The preset with the settings of the render, so that the preset in a video gives the same video again."""
     from audioreactive.generators import ModelFile
     from audioreactive.patches.preset import MadeWith, RenderDefaults
 

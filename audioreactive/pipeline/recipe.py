@@ -1,4 +1,4 @@
-"""How to come by a preset: a given one, or a drawn one, and what to change in it."""
+"""The choice of a preset: a given or a randomly drawn one, with changes."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to come by a preset: a given one, or a drawn one, and what to change in it.
+    """The choice of a preset: a given or a randomly drawn one, with changes.
 
     Raises:
-        AudioReactiveError: two of its parts exclude one another.
+        AudioReactiveError: two of the fields exclude each other.
     """
 
     preset: Preset | None = None
     seed: int | None = None
-    """Without a preset and a seed, the seed comes from the song's content: the same song, the same video."""
+    """Seed of a drawn preset. Without preset and seed it is computed from the song, so that a song gives one video."""
     palette: tuple[int, ...] | None = None
     truncation: float | None = None
     label: int | None = None
     overrides: tuple[str, ...] = field(default=())
     best_of: int | None = None
-    """Draw so many, from the seed upwards, and keep the most audio-reactive one."""
+    """Number of presets to draw, with seeds counting up from `seed`; the most audio-reactive one is used."""
     synthesizer: Synthesizer | None = None
-    """What makes the motion of a drawn recipe; None: the Randomizer's sub-sequences."""
+    """Synthesizer of the motion of a drawn preset; None: the sub-sequences of the Randomizer."""
     knobs: Knobs = field(default_factory=Knobs)
-    """What is turned at last."""
+    """Changes by knobs, applied last."""
 
     @property
     def needs_song(self) -> bool:
-        """Whether the seed is the song's to give."""
+        """Whether the seed is computed from the song."""
         return self.preset is None and self.seed is None
 
     def __post_init__(self) -> None:
@@ -53,10 +53,10 @@ class Recipe:
             )
 
     def make(self, song_seed: int = 0) -> Preset:
-        """The preset, all changes made.
+        """Make the preset with all changes.
 
         Raises:
-            PresetError: a change does not fit.
+            PresetError: a change does not fit the preset.
         """
         from audioreactive.patches.overrides import override
         from audioreactive.patches.preset import MadeWith, preset_of
@@ -77,5 +77,5 @@ class Recipe:
 
 
 def song_seed(digest: str) -> int:
-    """The seed of a song that nobody gave one: the first 32 bits of its content's digest."""
+    """Default seed of a song: the first 32 bits of the digest of its content."""
     return int(digest[:8], 16)

@@ -1,10 +1,10 @@
-// What follows a styled convolution, in one pass: clamp(leaky_relu(x · scale + noise + bias)), the colours that are
-// painted from it, their sum with the doubled picture of the block before, and the next layer's style.
+// The steps after a styled convolution, in one pass: clamp(leaky_relu(x · scale + noise + bias)), the toRGB step, its sum
+// with the upsampled picture of the previous block, and the next layer's style.
 #include "vector.h"
 
 namespace {
 
-constexpr int PIXELS = 4;  // at once: what depends on the channel alone is loaded once for all of them
+constexpr int PIXELS = 4;  // at once, so that values that depend only on the channel are loaded once
 
 template <class T>
 struct Channels {
@@ -75,7 +75,7 @@ void add_doubled(const float *plane, float *image, int64_t at, int64_t height, i
 
 }  // namespace
 
-// What `finish` is given; NULL where there is none. The picture's rows stand at `first_row` of all `height`.
+// Arguments of `finish`; NULL for a missing one. The rows begin at `first_row` of the picture's `height`.
 struct Finish {
     const void *x;             // [batch, rows, width, channels]
     void *y;                   // the same, or NULL where only the colours are wanted; may be x

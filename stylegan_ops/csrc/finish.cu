@@ -1,11 +1,11 @@
-// What follows a styled convolution, in one pass: demodulation, noise, bias, leaky ReLU, clamp, the colours that are
-// painted from it, their sum with the doubled picture of the block before, and the next layer's style.
+// The steps after a styled convolution, in one pass: demodulation, noise, bias, leaky ReLU, clamp, the toRGB step, its sum
+// with the upsampled picture of the previous block, and the next layer's style.
 //
-// A team of `lanes` neighbouring threads, a power of two up to 32, shares a pixel's channels; it works on PIXELS pixels
-// at once, so that what depends on the channel alone is read once for all of them and several reads are under way.
+// A team of `lanes` neighbouring threads, a power of two up to 32, shares a pixel's channels. It works on PIXELS pixels
+// at once, so that values that depend only on the channel are read once, and several reads run at the same time.
 #include "device.h"
 
-// What `finish` is given; NULL where there is none. The picture's rows stand at `first_row` of all `height`.
+// Arguments of `finish`; NULL for a missing one. The rows begin at `first_row` of the picture's `height`.
 struct Finish {
     const void *x;            // [batch, rows, width, channels]; of phases [batch, rows / 2, width / 2, 2, 2, channels]
     void *y;                  // [batch, rows, width, channels], or NULL where only the colours are wanted; may be x
@@ -45,7 +45,7 @@ __device__ float doubled(const float *plane, int64_t row, int64_t column, int64_
     return sum;
 }
 
-// Puts one colour of one pixel on top of the doubled picture of the block before.
+// Adds one colour of one pixel to the upsampled picture of the previous block.
 __device__ __forceinline__ void to_rgb(const Finish &job, int64_t sample, int colour, int64_t pixel, float value) {
     const int64_t plane = job.height * job.width;
     value += __ldg(job.rgb_bias + colour);
