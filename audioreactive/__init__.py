@@ -1,4 +1,4 @@
-"""Turns any song and any StyleGAN2 model into a music video in which every motion can be traced to something heard.
+"""Turn any song and any StyleGAN2 model into a music video whose every motion follows something in the music.
 
     import audioreactive as ar
 
@@ -9,7 +9,7 @@
     inputs = ar.motion(ar.random_patch(42), features).on(generator)
     frames = ar.render_frames(generator, inputs, 0, 100)
 
-Names are imported when they are first used: `import audioreactive` costs nothing.
+Names are imported when they are first used, so that `import audioreactive` is quick.
 """
 
 import importlib
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from audioreactive.features import Features, analyze, analyze_file
     from audioreactive.generators import Generator
     from audioreactive.patches.motion import Inputs, Motion
+    from audioreactive.patches.preset import Preset
+    from audioreactive.patches.presets import load_preset, save_preset
     from audioreactive.patches.randomizer import random_patch
     from audioreactive.patches.schema import Patch
     from audioreactive.patches.sections import Section
-    from audioreactive.presets import Preset, load_preset, save_preset
-    from audioreactive.production import Rendered
+    from audioreactive.pipeline.production import Rendered
     from audioreactive.progress import Step
 
     __version__: str
@@ -39,8 +40,8 @@ _HOMES = {
     "Inputs": "patches.motion",
     "Motion": "patches.motion",
     "Patch": "patches.schema",
-    "Preset": "presets",
-    "Rendered": "production",
+    "Preset": "patches.preset",
+    "Rendered": "pipeline.production",
     "ScoreCard": "correlation",
     "Section": "patches.sections",
     "Step": "progress",
@@ -48,12 +49,12 @@ _HOMES = {
     "analyze_file": "features",
     "iter_frames": "api",
     "load_generator": "api",
-    "load_preset": "presets",
+    "load_preset": "patches.presets",
     "motion": "api",
     "random_patch": "patches.randomizer",
     "render": "api",
     "render_frames": "api",
-    "save_preset": "presets",
+    "save_preset": "patches.presets",
     "score": "correlation",
 }
 

@@ -1,4 +1,4 @@
-"""The program for a notebook or a script: every stage a function that takes what people write.
+"""The interface for notebooks and scripts: one function per stage.
 
     import audioreactive as ar
 
@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from audioreactive._support.exact import exact_time
 from audioreactive.errors import AudioReactiveError, RenderError, did_you_mean, shown
-from audioreactive.exact import exact_time
 from audioreactive.generators import FITS, open_generator, parse_size
 from audioreactive.generators.devices import PRECISIONS
 from audioreactive.patches.knobs import Knobs
-from audioreactive.pipeline import Recipe, make_motion, parse_frame_rate, plan_render, prepare
-from audioreactive.production import RenderSettings, produce
+from audioreactive.pipeline.listening import parse_frame_rate
+from audioreactive.pipeline.planning import make_motion, plan_render, prepare
+from audioreactive.pipeline.production import RenderSettings, produce
+from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import as_progress
 
 if TYPE_CHECKING:
@@ -40,9 +42,9 @@ if TYPE_CHECKING:
     from audioreactive.generators import Fit, Generator
     from audioreactive.generators.devices import Precision
     from audioreactive.patches.motion import Inputs, Motion
+    from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch, Synthesizer
-    from audioreactive.presets import Preset
-    from audioreactive.production import Rendered
+    from audioreactive.pipeline.production import Rendered
     from audioreactive.progress import Progress, Step
     from audioreactive.video import VideoEncoder
 
@@ -56,16 +58,16 @@ Choice = TypeVar("Choice", bound=str)
 def load_generator(
     model: Path | str | None = None, *, device: str = "auto", precision: Precision = "auto"
 ) -> Generator:
-    """A generator, ready to run.
+    """Load a generator.
 
     Args:
-        model: a StyleGAN2 model file of any kind; None: the model that ships.
+        model: a StyleGAN2 model file of any kind; None: the model that comes with the package.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, ...
         precision: auto, fp32, bf16 or fp16.
 
     Raises:
         RenderError: the device cannot be used.
-        StyleGANError: the file holds no model.
+        StyleGANError: the file contains no StyleGAN2 model.
     """
     return open_generator(
         None if model is None else Path(model), device=device, precision=_one_of("precision", precision, PRECISIONS)
@@ -73,16 +75,16 @@ def load_generator(
 
 
 def motion(recipe: Patch | Preset, features: Features, *, progress: ProgressLike | None = None) -> Motion:
-    """All that moves when the recipe meets the song, without a model yet.
+    """Compute the motion of a recipe for a song, independent of any model.
 
     Args:
         recipe: a patch, or a preset with its sections. Its synthesizers are fitted or run, which may take a minute.
-        features: what was heard; their frame rate is the motion's.
-        progress: told how far it is.
+        features: features of the song; the motion has their frame rate.
+        progress: receives the progress.
 
     Raises:
         RenderError: the tables would not fit in memory.
-        SynthesizerError: nothing can be fitted to the song.
+        SynthesizerError: a synthesizer cannot be fitted to the song.
         FeatureError: the recipe uses a feature that was not analysed.
     """
     return make_motion(recipe, features, as_progress(progress))
@@ -91,16 +93,16 @@ def motion(recipe: Patch | Preset, features: Features, *, progress: ProgressLike
 def iter_frames(
     generator: Generator, inputs: Inputs, start: int = 0, stop: int | None = None, *, batch: int | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frames start to stop - 1 in batches, (n, h, w, 3) uint8 RGB, in the size that the inputs were made for.
+    """Render frames start to stop - 1 in batches, (n, h, w, 3) uint8 RGB, in the size that the inputs were made for.
 
     Args:
-        generator: the one that the inputs were made for.
-        inputs: what it is fed: `motion(...).on(generator)`.
+        generator: the generator that the inputs were made for.
+        inputs: its inputs, `motion(...).on(generator)`.
         start: first frame.
-        stop: one past the last; None: to the end.
-        batch: frames computed at once; None: what suits the generator.
+        stop: one past the last frame; None: to the end.
+        batch: frames computed at once; None: chosen for the generator.
     """
-    from audioreactive.renderer import iter_frames
+    from audioreactive.rendering.renderer import iter_frames
 
     width, height = inputs.canvas.frame_size
     for frames in iter_frames(generator.resized((height, width)), inputs, start, stop, batch=batch):
@@ -110,7 +112,7 @@ def iter_frames(
 def render_frames(
     generator: Generator, inputs: Inputs, start: int = 0, stop: int | None = None, *, batch: int | None = None
 ) -> NDArray[np.uint8]:
-    """As `iter_frames`, all at once: (stop - start, h, w, 3) uint8 RGB."""
+    """Render frames start to stop - 1 into one array (stop - start, h, w, 3), uint8 RGB; see `iter_frames`."""
     batches = list(iter_frames(generator, inputs, start, stop, batch=batch))
     if batches:
         return np.concatenate(batches)
@@ -163,58 +165,59 @@ def render(
 ) -> Rendered:
     """Render a song to a video; without `output`, an mp4 beside the song.
 
-    The motion is a preset's (or its name or file), a patch's or a seed's; with none of these, drawn from the song's
-    content. A render that was cut short, or cancelled, goes on from the chunks that it left.
+    The motion comes from a preset, a patch or a seed. With none of these, the seed is computed from the song itself.
+    A render that was interrupted or cancelled continues from its finished chunks.
 
     Args:
         song: any sound file, or a video with sound.
         output: .mp4, .webm, .mov, .mkv, .gif, .webp, or a folder of pictures.
-        model: a model file; None: the model that ships.
-        preset: a preset, the name of one that ships, or a file that holds one.
+        model: a model file; None: the model that comes with the package.
+        preset: a preset, the name of an included one, or a preset file.
         patch: a patch, instead of a preset.
-        seed: draws the patch.
-        best_of: draws so many, from the seed upwards, and keeps the most audio-reactive one.
-        synthesizer: "hippo", a trained file, or one with its settings: makes the motion of a drawn patch.
+        seed: seed from which a random patch is drawn.
+        best_of: number of random patches to draw, from `seed` upwards; the most audio-reactive one is kept.
+        synthesizer: "hippo", a trained file, or a `Synthesizer`: makes the motion of a random patch.
         palette: seeds of the pictures to move between.
-        truncation: 1 the model's whole variety, 0 its average picture.
+        truncation: 1 for the model's whole variety, 0 for its average picture.
         label: class of a conditional model.
         overrides: changes such as "noise.strength *= 2".
-        motion: factor on how far everything moves; 1 as it is. So are the next four.
-        beat: how strongly it answers hits and the pulse.
-        texture: the amount of grain.
-        colour: how far light and colour move.
-        speed: of what runs by the clock.
-        fps: frames a second; None: the preset's, else 24.
-        size: of the picture; None: the preset's, else the model's.
+        motion: factor on the size of all motion; 1 changes nothing (also for the next four).
+        beat: factor on the response to hits and the pulse.
+        texture: factor on the amount of grain.
+        colour: factor on changes of light and colour.
+        speed: factor on the speed of motion that follows the clock instead of the music.
+        fps: frames per second; None: the preset's, else 24.
+        size: size of the picture; None: the preset's, else the model's.
         fit: widen, crop, pad or stretch: how another aspect ratio is filled.
         start: seconds into the song.
         duration: seconds; None: to the end.
-        flash_safe: keep to three flashes a second.
-        draft: small, quick, half the frame rate.
+        flash_safe: limit the video to three flashes per second.
+        draft: quick preview: small, at half the frame rate.
         device: auto, cpu, cuda, ...
         precision: auto, fp32, bf16 or fp16.
         batch: frames computed at once.
         crf: quality of H.264 and VP9, 1 best to 51.
         encoder: auto, x264 or nvenc.
-        chunk: seconds that are made as one piece.
-        beat_tracker: librosa, or madmom where it is installed.
-        track: which of several sounds in the song's file, counted as `--track` counts; None: the default one.
-        tempo: beats per minute, where they are known; None: as heard.
-        tempo_range: beats per minute between which the tempo is looked for.
-        stems: name -> file, as sources of features.
-        workers: so many processes of this machine make it.
-        cluster: a Ray cluster makes it: auto, or ray://host:port.
-        overwrite: replace what has the name already.
-        fresh: throw away what another, unfinished render has left of this output.
-        progress: called with a `Step` now and then; where it returns False, the render is cancelled.
+        chunk: length in seconds of the pieces in which the video is rendered.
+        beat_tracker: librosa, or madmom if it is installed.
+        track: number of the audio track in the song's file, from 1; None: the default one.
+        tempo: known tempo in beats per minute; None: estimated.
+        tempo_range: (lowest, highest) tempo to consider, in beats per minute.
+        stems: name -> sound file, as further sources of features.
+        workers: number of processes on this machine.
+        cluster: Ray cluster to render on: auto, or ray://host:port.
+        overwrite: replace an existing output.
+        fresh: discard the chunks of a different, unfinished render of this output.
+        progress: called regularly with a `Step`; the render is cancelled if it returns False.
 
     Raises:
-        Cancelled: the progress callback said so.
+        Cancelled: the progress callback returned False.
         AudioReactiveError, stylegan_ops.StyleGANError: an input cannot be used; the message is a sentence.
     """
+    from audioreactive._support.files import is_web_address, keep_apart
     from audioreactive.chunks.folder import work_folder
-    from audioreactive.files import is_web_address, keep_apart
-    from audioreactive.presets import Preset, load_preset, preset_of
+    from audioreactive.patches.preset import Preset, preset_of
+    from audioreactive.patches.presets import load_preset
     from audioreactive.video import VIDEO_ENCODERS, check_output
 
     if is_web_address(song):
@@ -286,12 +289,12 @@ def render(
 
 
 def frame_rate(value: Number) -> Fraction:
-    """Frames a second from a number or text, exactly: 29.97 is 2997/100. Raises RenderError beyond 1 to 240."""
+    """Parse frames per second without rounding: 29.97 is 2997/100. Raises RenderError outside 1 to 240."""
     return parse_frame_rate(_digits(value))
 
 
 def picture_size(value: SizeLike | None) -> tuple[int, int] | None:
-    """(width, height) from text such as "1280x720" or "1080p", or from two numbers; raises RenderError for others."""
+    """Parse (width, height) from "1280x720", "1080p" or two numbers; raises RenderError for anything else."""
     if value is None:
         return None
     if isinstance(value, tuple | list) and len(value) == 2:
@@ -300,8 +303,8 @@ def picture_size(value: SizeLike | None) -> tuple[int, int] | None:
 
 
 def _file_of(value: object) -> Path | None:
-    """The file that a preset or a synthesizer is read from, if it is given by a name."""
-    from audioreactive.presets import preset_path
+    """Path of the file that a preset or a synthesizer is read from, if it was given as text or a path."""
+    from audioreactive.patches.presets import preset_path
 
     return preset_path(str(value)) if isinstance(value, str | Path) else None
 
@@ -322,7 +325,7 @@ def _time(name: str, value: Number) -> Fraction:
 
 
 def _digits(value: Number) -> str:
-    """A number as its digits: 29.97 means 2997/100, and not the float that is nearest to it."""
+    """Write a number in decimal digits, so that 29.97 becomes 2997/100 and not the nearest float."""
     return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 

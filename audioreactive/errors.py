@@ -1,7 +1,7 @@
-"""Everything that can go wrong for a person who uses the program, as sentences.
+"""The errors that a user can cause, and helpers that format their messages.
 
-A message says what was wrong, with the value, and what to do. Asserts are for our own mistakes only. A value from a
-stranger's file may be long, nested without end, or made to move a terminal's cursor: it enters a message by `shown`.
+A message says what was wrong, with the value, and what to do. Asserts are for our own mistakes only. A value from an
+untrusted file may be very long, deeply nested, or hold terminal control sequences: format it with `shown`.
 """
 
 import reprlib
@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Final
 
 LONGEST_MESSAGE: Final = 2000
-"""Characters that the command line prints of one message."""
+"""Most characters of one message that the command line prints."""
 
 
 class _Shown(reprlib.Repr):
@@ -20,37 +20,37 @@ class _Shown(reprlib.Repr):
         self.maxstring = self.maxother = self.maxlong = 60
 
     def repr_int(self, x: int, level: int) -> str:
-        """Python refuses to write numbers of thousands of digits."""
+        """Give the number of bits of a huge integer, because Python refuses to print thousands of digits."""
         return f"a whole number of {x.bit_length()} bits" if x.bit_length() > 256 else super().repr_int(x, level)
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: short, on one line, with everything escaped that is not printable."""
+    """Format a value for a message: short, on one line, with unprintable characters escaped."""
     return _Shown().repr(value)
 
 
 def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """Text made fit for a terminal: one line, cut where it is too long, with everything escaped that is not printable.
+    """Format text for a terminal: one line, cut to `longest` characters, with unprintable characters escaped.
 
-    Names of files and words of other programs may hold anything, a terminal's control sequences too.
+    File names and the output of other programs may contain anything, including terminal control sequences.
     """
     cut = text if len(text) <= longest else text[: longest - 3] + "..."
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`: did you mean 'pulse'?` where a known word is close to the one that was written, whatever its case; else ""."""
+    """Return `: did you mean 'pulse'?` if a known word is close to the given one (ignoring case), else ""."""
     lowered = {name.lower(): name for name in known}
     close = get_close_matches(word[:100].lower(), lowered, 1)
     return f": did you mean {lowered[close[0]]!r}?" if close else ""
 
 
 class AudioReactiveError(Exception):
-    """Base of every error that a person can cause and mend. The command line prints it and exits with 2."""
+    """Base of every error that a user can cause and fix. The command line prints it and exits with code 2."""
 
 
 class Cancelled(AudioReactiveError):
-    """Long work was cancelled by the progress callback; what can be resumed later is kept."""
+    """Work was cancelled by the progress callback; finished parts that can be resumed later are kept."""
 
 
 class AudioError(AudioReactiveError):
@@ -58,7 +58,7 @@ class AudioError(AudioReactiveError):
 
 
 class FeatureError(AudioReactiveError):
-    """A feature is asked for that does not exist, or whose source is not at hand."""
+    """A requested feature does not exist, or its source (such as a stem) was not given."""
 
 
 class PresetError(AudioReactiveError):
@@ -82,4 +82,4 @@ class ScoreError(AudioReactiveError):
 
 
 class SynthesizerError(AudioReactiveError):
-    """A synthesizer cannot be trained or used: no music to learn from, a file that is none, a song without change."""
+    """A synthesizer cannot be trained or used: no music to learn from, not a synthesizer file, a constant song."""

@@ -1,4 +1,4 @@
-"""How long work tells the person who waits for it where it is; the command line draws bars, a program may not care."""
+"""Progress reports of long work: the command line draws bars from them, a program may take a callback or nothing."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Protocol, runtime_checkable
 from audioreactive.errors import Cancelled
 
 Advance = Callable[[int], None]
-"""Says how many more units are done."""
+"""Function that is called with the number of units finished since the last call."""
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """What the rooms say to the outside."""
+    """Receiver of messages and progress from all packages."""
 
     def say(self, message: str) -> None:
-        """A sentence that the person should read: a warning, a choice that was made for them."""
+        """Show a sentence to the user: a warning, or a choice that was made automatically."""
         ...
 
     def track(self, stage: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """A stage of known length."""
+        """Open a stage of `total` units, such as frames; call the yielded function as they are finished."""
         ...
 
 
 class Silent:
-    """Says nothing."""
+    """Progress that is shown nowhere."""
 
     def say(self, message: str) -> None:
         """Say nothing."""
@@ -41,32 +41,32 @@ class Silent:
 
 @dataclass(frozen=True)
 class Step:
-    """How far a stage of long work is."""
+    """Progress within one stage of the work."""
 
     stage: str
-    """What is being done: listening, fitting, rendering, ..."""
+    """Name of the stage: listening, fitting, rendering, ..."""
     done: int
     total: int
     unit: str
-    """What is counted, such as frame."""
+    """Unit of `done` and `total`, such as frame."""
 
 
 class Callback:
-    """Tells a function, and lets it cancel.
+    """Progress that is passed to a function, which may cancel the work.
 
     Args:
-        call: told each `Step`; where it returns False, the work is cancelled. What it raises is raised.
+        call: called with each `Step`; the work is cancelled if it returns False. Its exceptions propagate.
     """
 
     def __init__(self, call: Callable[[Step], object]) -> None:
         self._call = call
 
     def say(self, message: str) -> None:
-        """Remarks are for people at a terminal."""
+        """Ignore the message: it is meant for people at a terminal."""
 
     @contextlib.contextmanager
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
-        """Tell of the beginning, and of each step.
+        """Call the function at the start of the stage and after each step.
 
         Raises:
             Cancelled: the function returned False.
@@ -84,14 +84,14 @@ class Callback:
 
 
 def as_progress(told: Progress | Callable[[Step], object] | None) -> Progress:
-    """What long work takes: a Progress as it is, a function wrapped, None for silence."""
+    """Return a `Progress` unchanged, wrap a function in `Callback`, and turn None into `Silent`."""
     if told is None:
         return Silent()
     return Callback(told) if not isinstance(told, Progress) else told
 
 
 def in_words(seconds: float) -> str:
-    """A length of time as a person says it: "about 40 s", "about 3 min"."""
+    """Format a duration for people: "about 40 s", "about 3 min"."""
     if seconds < 1:
         return "less than a second"
     whole = round(seconds)
@@ -102,12 +102,12 @@ def in_words(seconds: float) -> str:
 
 
 ReportShare = Callable[[str, float], None]
-"""Says which part of the work begins, and what share of the whole is done, in [0, 1]."""
+"""Function that is called with the name of the part that begins and the share of the whole work done, in [0, 1]."""
 
 
 @contextlib.contextmanager
 def track_share(progress: Progress, stage: str) -> Iterator[ReportShare]:
-    """A stage whose work tells the share that is done, rather than units; it never goes back."""
+    """Track a stage that reports the share done instead of units; the progress shown never decreases."""
     with progress.track(stage, 100, "%") as advance:
         done = 0
 

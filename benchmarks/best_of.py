@@ -25,14 +25,14 @@ import soundfile
 from common import save_small_builtin_model
 from correlation_groups import MUSIC
 
-from audioreactive.choose import Choice, choose, preview_score
 from audioreactive.correlation import sound_tables
 from audioreactive.features import analyze_file
 from audioreactive.generators import open_generator
 from audioreactive.generators.devices import CPU_BATCH
 from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.pipeline import song_seed
+from audioreactive.pipeline.choose import Choice, choose, preview_score
+from audioreactive.pipeline.recipe import song_seed
 
 if TYPE_CHECKING:
     from audioreactive.features import Features

@@ -33,9 +33,9 @@ from audioreactive.features import Features, analyze_file
 from audioreactive.generators import open_generator
 from audioreactive.patches.motion import Fed, motion
 from audioreactive.patches.noise import draw_field
+from audioreactive.patches.presets import load_preset, shipped_presets
 from audioreactive.patches.tables import smooth
-from audioreactive.presets import load_preset, shipped_presets
-from audioreactive.renderer import iter_frames
+from audioreactive.rendering.renderer import iter_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

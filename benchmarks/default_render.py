@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from audioreactive.demo import DEMO_SONG
+from audioreactive.media.demo import DEMO_SONG
 from audioreactive.video import probe
 
 CASES = (("256x256", None, 15.0), ("512x512", 20.0, 4.0))

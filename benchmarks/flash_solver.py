@@ -27,8 +27,8 @@ import numpy as np
 from common import save_small_model
 
 import audioreactive
-from audioreactive.demo import DEMO_SONG
 from audioreactive.flashes import Thumbnails, limiter, measure, plan, programme
+from audioreactive.media.demo import DEMO_SONG
 from audioreactive.video import probe, read_frames
 
 if TYPE_CHECKING:

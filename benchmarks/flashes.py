@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audioreactive.chunks import safe_light
-from audioreactive.demo import DEMO_SONG
 from audioreactive.flashes import find_flashes
 from audioreactive.generators import stylegan2
-from audioreactive.pipeline import Recipe, plan_render, prepare
-from audioreactive.production import RenderSettings, produce
+from audioreactive.media.demo import DEMO_SONG
+from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.production import RenderSettings, produce
+from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent
 from audioreactive.video.chunks import read_chunks
 

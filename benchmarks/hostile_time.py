@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import save_file
 
 from audioreactive.errors import AudioReactiveError
-from audioreactive.presets import LARGEST_PRESET, MOST_VALUES, parse_preset
+from audioreactive.patches.presets import LARGEST_PRESET, MOST_VALUES, parse_preset
 from fuzz.judge import _held_memory, _largest_memory
 from fuzz.seeds import LEAST, TINY, Call, Name, Pickler
 from stylegan_ops.architecture import Architecture

@@ -28,7 +28,7 @@ from typing import Final
 
 from common import save_flashing_model
 
-from audioreactive.demo import DEMO_SONG
+from audioreactive.media.demo import DEMO_SONG
 from audioreactive.video import read_frames
 
 RENDER: Final = (sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG), "--flash-safe")

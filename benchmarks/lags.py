@@ -30,8 +30,8 @@ import soundfile
 from audioreactive.commands.score import CLEAR_PEAK
 from audioreactive.correlation import ScoreCard, score_features, sound_tables, watch
 from audioreactive.features import analyze_file
+from audioreactive.patches.presets import shipped_presets
 from audioreactive.patches.tables import smooth
-from audioreactive.presets import shipped_presets
 from audioreactive.video import read_frames
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def times_of(layer: Layer, batch: int, device: str) -> tuple[float, float]:
 
     def whole() -> None:
         noise = layer.noise_const
-        layer(x, scale, noise, next_style=style, paint=None, keep=True, workspace=workspace)
+        layer(x, scale, noise, next_style=style, rgb=None, keep=True, workspace=workspace)
 
     for run in (whole, functools.partial(convolve, x, layer.weight)):
         run()

@@ -27,12 +27,13 @@ import soundfile
 import torch
 from common import save_model
 
-from audioreactive.chunks.making import ChunkMaker, LocalCrew, available_cores, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, LocalExecutor, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
-from audioreactive.chunks.workers import Staff, WorkerCrew
-from audioreactive.demo import DEMO_SONG
-from audioreactive.pipeline import Recipe, plan_render, prepare
-from audioreactive.production import Production, RenderSettings, produce
+from audioreactive.chunks.workers import WorkerExecutor, WorkerPool
+from audioreactive.media.demo import DEMO_SONG
+from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.production import Production, RenderSettings, produce
+from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.chunks.film import Crew
+    from audioreactive.chunks.film import Executor
     from audioreactive.chunks.plan import Chunk
 
 
@@ -162,11 +163,11 @@ def _round(production: Production, chunks: list[Chunk], folder: Path, encoders: 
         maker = ChunkMaker(repeated, encoding, folder, encoders=at_once)
         list(maker.make(chunks, lambda frames: None))
 
-    def whole(crew: Crew) -> None:
-        list(crew.make(chunks, folder, lambda frames: None))
+    def whole(executor: Executor) -> None:
+        list(executor.make(chunks, folder, lambda frames: None))
 
     times = {
-        "whole render": _seconds(lambda: whole(LocalCrew(lambda: renderer, encoding))),
+        "whole render": _seconds(lambda: whole(LocalExecutor(lambda: renderer, encoding))),
         "generator alone": _seconds(generate),
         "encoder alone": _seconds(lambda: encode(encoders_at_once(available_cores(), on_gpu=renderer.on_gpu))),
         "whole, to the file": _seconds(lambda: produce(production, folder / "out.mp4", overwrite=True)),
@@ -178,9 +179,9 @@ def _round(production: Production, chunks: list[Chunk], folder: Path, encoders: 
 
 def _round_of_workers(production: Production, chunks: list[Chunk], folder: Path, count: int) -> dict[str, float]:
     """Seconds that so many take from their start on, and again when they are awake."""
-    with Staff() as staff:
-        crew = WorkerCrew(production.scene, production.encoding, count, Silent(), staff)
-        cold, awake = (_seconds(lambda: list(crew.make(chunks, folder, lambda frames: None))) for _ in range(2))
+    with WorkerPool() as pool:
+        executor = WorkerExecutor(production.scene, production.encoding, count, Silent(), pool)
+        cold, awake = (_seconds(lambda: list(executor.make(chunks, folder, lambda frames: None))) for _ in range(2))
     return {_workers(count): cold, f"{_workers(count)}, awake": awake}
 
 

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from audioreactive.demo import DEMO_SONG
 from audioreactive.features import analyze_file
 from audioreactive.generators import to_uint8
 from audioreactive.generators.devices import CPU_BATCH
 from audioreactive.generators.stylegan2 import StyleGAN2
+from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.renderer import iter_frames
+from audioreactive.rendering.renderer import iter_frames
 from audioreactive.video import VideoSettings, VideoWriter
 from stylegan_ops import Generator
 

@@ -27,21 +27,21 @@ from synthesizers_frames import OwnPictures, Shot, learned_inputs, one_picture, 
 from synthesizers_motion import hippo_tables, made_by, random_envelopes, repeated
 from synthesizers_report import METHODS, report
 
+from audioreactive._support.files import write_aside
 from audioreactive.commands.train import command as train_command
 from audioreactive.correlation import score_total, sound_tables, watch
-from audioreactive.files import write_aside
 from audioreactive.generators import open_generator, to_uint8
 from audioreactive.learn.dataset import Song, hear_music, split_songs
-from audioreactive.learn.frechet import fixed_features, load_swav
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_model, write_model
+from audioreactive.learn.research.frechet import fixed_features, load_swav
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
 from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo, depth_slices
-from audioreactive.sheet import shrink
+from audioreactive.rendering.previews import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.generators import Generator
-    from audioreactive.renderer import InputSource
+    from audioreactive.rendering.renderer import InputSource
 
     FloatArray = NDArray[np.float32]
     Task = Callable[[], Any]
@@ -79,13 +79,13 @@ class Scale:
     """Of the model."""
     examples: int
     """That the two synthesizers of Figure 5.2 learn from."""
-    lessons: int
+    targets: int
     ablation: int
     """Examples for each variant of the ablations."""
 
 
-SHORT = Scale(songs=8, frames=240, samples=1024, examples=48_000, lessons=60, ablation=12_800)
-FULL = Scale(songs=100, frames=600, samples=30_000, examples=128_000, lessons=1000, ablation=128_000)
+SHORT = Scale(songs=8, frames=240, samples=1024, examples=48_000, targets=60, ablation=12_800)
+FULL = Scale(songs=100, frames=600, samples=30_000, examples=128_000, targets=1000, ablation=128_000)
 
 
 class Bench:
@@ -150,7 +150,7 @@ class Bench:
         if not path.exists():
             words = ["--music", str(self.music), "-o", str(path), "--quiet"]
             if method == "Supervised":
-                words += ["--supervised", "--patches", str(self.scale.lessons), "--examples", str(self.scale.examples)]
+                words += ["--supervised", "--patches", str(self.scale.targets), "--examples", str(self.scale.examples)]
             train_command.main(words, standalone_mode=False)
         return {"seconds": time.perf_counter() - began}
 
@@ -327,7 +327,7 @@ class Bench:
 
     def plan(self, **choices: Any) -> dict[str, Any]:
         """Of a variant."""
-        return {"examples": self.scale.ablation, "lessons": self.scale.lessons, **choices}
+        return {"examples": self.scale.ablation, "targets": self.scale.targets, **choices}
 
     def variant(self, name: str, **choices: Any) -> dict[str, Any]:
         """Train a variant, and score it."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from audioreactive.learn.frechet import frechet
-from audioreactive.learn.lessons import Content
+from audioreactive.learn.research.frechet import frechet
+from audioreactive.learn.research.targets import Content
 from audioreactive.patches.motion import Fed
 from audioreactive.patches.randomizer import draw_around
 from audioreactive.patches.schema import NOISE_OCTAVES, Hippo, Patch, depth_slices

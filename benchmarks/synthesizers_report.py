@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioreactive.files import write_aside
-from audioreactive.plots import ACCENT, FAINT, INK, PAPER
+from audioreactive._support.files import write_aside
+from audioreactive._support.pictures import ACCENT, FAINT, INK, PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

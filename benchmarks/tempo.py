@@ -17,8 +17,8 @@ from pathlib import Path
 
 from tempo_songs import RATE, TEMPI, Song, Verdict, songs
 
-from audioreactive.audio import from_samples
 from audioreactive.features import analyze
+from audioreactive.media.audio import from_samples
 
 
 def heard(song: Song) -> Verdict:

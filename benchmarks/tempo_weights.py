@@ -17,12 +17,12 @@ import numpy as np
 import scipy.optimize
 from tempo_songs import HELD_OUT_KITS, RATE, Band, Kit, Pattern, Song
 
-from audioreactive.audio import from_samples
 from audioreactive.features import metre
 from audioreactive.features.blocks import Wanted, measure
 from audioreactive.features.grid import FINE_RATE
 from audioreactive.features.listening import TEMPO_STRIDE, mix_onsets
 from audioreactive.features.tempo import ANY_TEMPO
+from audioreactive.media.audio import from_samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,13 +19,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
+from audioreactive._support.files import write_new
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.folder import work_folder
 from audioreactive.chunks.making import MadeChunk, chunk_name
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.errors import VideoError, printable
-from audioreactive.files import write_new
 from audioreactive.progress import Silent
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def chunk_line(index: int, data: bytes | None = None) -> dict[str, Any]:
 
 
 @dataclass
-class _Crew:
+class _Executor:
     """Makes chunks of a few bytes; may be interrupted before one."""
 
     cut: int | None = None
@@ -147,11 +147,11 @@ def read_folder(data: bytes, scratch: Path) -> None:
             mock.patch.multiple(film_module, SoundTrack=_Sound, join=joined.join),
             mock.patch("os.fsync"),  # it takes longer than all the rest
         ):
-            cut = _Crew(share % 4, (KeyboardInterrupt, SystemExit)[share // 4 % 2])
+            cut = _Executor(share % 4, (KeyboardInterrupt, SystemExit)[share // 4 % 2])
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 make_film(film, cut, overwrite=False, fresh=share // 8 % 2 == 0, progress=Silent())
             if not output.exists():
-                make_film(film, _Crew(), overwrite=False, fresh=share // 16 % 2 == 0, progress=Silent())
+                make_film(film, _Executor(), overwrite=False, fresh=share // 16 % 2 == 0, progress=Silent())
     except VideoError as error:
         raise VideoError(printable(str(error))) from error  # as the command line says it
     else:

@@ -18,12 +18,13 @@ import numpy as np
 import soundfile
 import torch
 
-from audioreactive.ffmpeg import ffmpeg_path
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork, embeddable, write_model
+from audioreactive.media.ffmpeg import ffmpeg_path
+from audioreactive.patches.preset import MadeWith, RenderDefaults, preset_of
+from audioreactive.patches.presets import preset_text, shipped_presets
 from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo
-from audioreactive.presets import MadeWith, RenderDefaults, preset_of, preset_text, shipped_presets
 from audioreactive.video import VideoSettings, VideoWriter
 from fuzz import arguments as fuzz_arguments
 from fuzz import folders as fuzz_folders

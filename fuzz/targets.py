@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from audioreactive import audio
 from audioreactive.errors import PresetError
 from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
-from audioreactive.ffmpeg import ffmpeg_path
 from audioreactive.learn.losses import ENVELOPES
 from audioreactive.learn.model_file import read_model
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import input_table
+from audioreactive.media import audio
+from audioreactive.media.ffmpeg import ffmpeg_path
 from audioreactive.patches.motion import motion
+from audioreactive.patches.presets import load_preset, parse_preset, preset_text
 from audioreactive.patches.schema import Hippo
-from audioreactive.presets import Preset, load_preset, parse_preset, preset_text
 from audioreactive.video import frame_times, probe, read_preset, tags
 from fuzz.arguments import read_arguments
 from fuzz.folders import read_folder
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch
 
 CORPUS: Final = Path(__file__).parent / "corpus"

@@ -1,4 +1,4 @@
-"""StyleGAN2 inference on its own: reads every checkpoint format in the wild without executing it, and runs it fast."""
+"""Fast StyleGAN2 inference. Reads all common checkpoint formats without executing anything in them."""
 
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import convert_checkpoint, inspect_checkpoint, load_generator

@@ -1,4 +1,4 @@
-"""The shape of a StyleGAN2: everything about a network that is not a weight, and the tensors that it must have.
+"""The architecture of a StyleGAN2: everything about a network except its weights, and the tensors that it must have.
 
 Conventions: tensors go by the names of `state` in a StyleGAN2-ADA PyTorch pickle (`mapping.fc0.weight`,
 `synthesis.b8.conv0.affine.bias`), whatever file they came from. A block is named after the resolution that it
@@ -14,11 +14,11 @@ Kind = Literal["skip", "resnet", "orig"]
 
 MAX_CHANNELS, MAX_LATENT, MAX_MAPPING_LAYERS, MAX_CLASSES = 16_384, 16_384, 64, 65_536
 MAX_RESOLUTION, MAX_SIDE = 4096, 16_384
-"""Pixels: of a square network's picture, which no picture has more of, and of the longer side of any."""
+"""Largest side in pixels of a square network's picture (no picture has more pixels), and of any picture."""
 MAX_ACTIVATION = 1 << 31
-"""Bytes in float32 of a frame's largest activation; StyleGAN2's own at 1024² takes an eighth of a GiB."""
+"""Most bytes in float32 of a frame's largest activation; StyleGAN2 at 1024² needs an eighth of a GiB."""
 MAX_MULTIPLICATIONS = 4 * 10**12
-"""Multiplications of one frame; StyleGAN2's own at 1024² takes 74 thousand million."""
+"""Most multiplications of one frame; StyleGAN2 at 1024² needs 7.4 · 10¹⁰."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Architecture:
     mapping_features: tuple[int, ...]
     """Outputs of each layer of the mapping network; the last is `w_dim`."""
     channels: tuple[int, ...]
-    """Of the blocks at 4, 8, 16, ...: min(channel_base // resolution, channel_max) in models as published."""
+    """Channels of the blocks at 4, 8, 16, ...; in published models min(channel_base // resolution, channel_max)."""
     c_dim: int = 0
-    """Classes of a conditional model; 0 without."""
+    """Number of classes of a conditional model; 0 for a model without classes."""
     embed_features: int = 0
     """Width of the label's embedding."""
     kind: Kind = "skip"
-    """skip: every block paints; resnet and orig: the last alone, with and without residual branches."""
+    """skip: every block has a toRGB layer; resnet and orig: only the last, with and without residual branches."""
     const_size: tuple[int, int] = (4, 4)
     """(h, w) of the learned constant."""
     conv_clamp: float | None = None
@@ -77,7 +77,7 @@ class Architecture:
 
     @property
     def num_ws(self) -> int:
-        """Latent inputs: one for each convolution and one for the last painter."""
+        """Number of latent inputs: one for each convolution and one for the last toRGB layer."""
         return 2 * len(self.channels)
 
     @property
@@ -86,12 +86,12 @@ class Architecture:
         return tuple(convolution.size for convolution in self.convolutions())
 
     def block_size(self, resolution: int) -> tuple[int, int]:
-        """(h, w) of what the block at this nominal resolution puts out."""
+        """(h, w) of the output of the block at this nominal resolution."""
         height, width = self.const_size
         return height * resolution // 4, width * resolution // 4
 
-    def paints(self, resolution: int) -> bool:
-        """Whether the block has a `torgb`."""
+    def has_to_rgb(self, resolution: int) -> bool:
+        """Whether the block at this nominal resolution has a toRGB layer."""
         return self.kind == "skip" or resolution == self.img_resolution
 
     def convolutions(self) -> Iterator[Convolution]:
@@ -122,16 +122,16 @@ class Architecture:
             shapes[f"{convolution.name}.noise_strength"] = ()
             shapes[f"{convolution.name}.noise_const"] = convolution.size
         for index, (resolution, channels) in enumerate(zip(self.blocks, self.channels, strict=True)):
-            if self.paints(resolution):
+            if self.has_to_rgb(resolution):
                 shapes |= self._styled(f"synthesis.b{resolution}.torgb", channels, 3, 1)
             if self.kind == "resnet" and resolution > 4:
                 shapes[f"synthesis.b{resolution}.skip.weight"] = (channels, self.channels[index - 1], 1, 1)
         return shapes
 
     def fault(self) -> str | None:
-        """Why no network is made like this, or None. The one place that says which architectures are legal.
+        """Why this architecture is not legal, or None. Only this method decides which architectures are legal.
 
-        Whatever format a network comes in: each number has bounds, and so have the memory and the work of one frame.
+        It applies to all file formats. Each number has bounds, and so have the memory and the work of one frame.
         """
         numbers = {
             "z": (self.z_dim, MAX_LATENT), "w": (self.w_dim, MAX_LATENT),
@@ -189,7 +189,7 @@ class Architecture:
         )
 
     def parameters(self) -> int:
-        """How many numbers the network has learned; noise maps and the mean latent are not among them."""
+        """Number of learned parameters, without noise maps and the mean latent."""
         fixed = (".noise_const", ".w_avg")
         return sum(math.prod(shape) for name, shape in self.shapes().items() if not name.endswith(fixed))
 

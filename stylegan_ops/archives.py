@@ -1,4 +1,4 @@
-"""Zip archives of stored entries, as views of a file: how torch has written its files since version 1.6.
+"""Zip archives of uncompressed entries, as views of a file. torch writes such files since version 1.6.
 
 Nothing is copied, and nothing that an archive claims of itself is believed: every offset and length is checked against
 the file, so that memory and time depend on the directory's own bytes alone. Python's `zipfile` copies each entry, and
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from stylegan_ops.budget import Damaged
 
 MAX_ENTRIES = 50_000
-"""Far above any network's; torch writes an entry for each storage."""
+"""Most entries of an archive, far more than any network has; torch writes one for each storage."""
 
 LONGEST_NAME = 1024
-"""Bytes of an entry's name."""
+"""Most bytes of an entry's name."""
 
 MOST_FIELDS = 16
-"""Extra fields of an entry that are looked at; torch writes one."""
+"""Most extra fields of an entry that are read; torch writes one."""
 
 _STORED = 0
 _ENCRYPTED = 1
 _LONG = 0xFFFF_FFFF
-"""Stands where a number has more than 32 bits, and is found in a field of its own."""
+"""Value that marks a number of more than 32 bits, which is stored in an extra field."""
 _LOCAL = struct.Struct("<4s5H3I2H")
 _DIRECTORY = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
@@ -36,26 +36,26 @@ _LONG_END = struct.Struct("<4sQ2H2I4Q")
 
 @dataclass(frozen=True)
 class Entry:
-    """What the directory says of one entry; `content` holds it to that."""
+    """An entry as the directory describes it; `content` checks the description."""
 
     name: str
     method: int
     flags: int
     checksum: int
     length: int
-    """Bytes, as they lie in the file."""
+    """Number of bytes in the file."""
     size: int
-    """Bytes, unpacked."""
+    """Number of bytes when unpacked."""
     offset: int
-    """Of the local header."""
+    """Position of the local header in the file."""
 
     @property
     def is_stored(self) -> bool:
-        """Whether its bytes lie in the file as they are."""
+        """Whether the entry is stored without compression."""
         return self.method == _STORED and self.length == self.size
 
     def content(self, data: memoryview) -> memoryview:
-        """Its bytes, a view of the file.
+        """The bytes of the entry, as a view of the file.
 
         Raises:
             Damaged: they do not lie in the file, or do not have the checksum that the directory gives.
@@ -71,7 +71,7 @@ class Entry:
 
 
 def read_directory(data: memoryview) -> dict[str, Entry]:
-    """The entries of an archive by their names; of several with one name, the last.
+    """The entries of an archive by name; if a name occurs several times, the last one.
 
     Raises:
         Damaged: there is no directory, it does not lie in the file, or it has more entries than any network.
@@ -87,7 +87,7 @@ def read_directory(data: memoryview) -> dict[str, Entry]:
 
 
 def _find_directory(data: memoryview) -> tuple[int, int, int]:
-    """(offset of the directory, of its end, number of entries)."""
+    """(offset of the directory, offset of its end, number of entries)."""
     tail = bytes(data[-_END.size - 0xFFFF :])  # a remark of up to 64 KiB may stand behind the end record
     place = tail.rfind(b"PK\5\6")
     if place < 0:
@@ -117,7 +117,7 @@ def _read_entry(data: memoryview, position: int) -> tuple[Entry, int]:
 
 
 def _long_numbers(extra: memoryview, numbers: tuple[int, int, int]) -> tuple[int, ...]:
-    """The numbers, those of 64 bits from the extra field 1, in which they stand in this order."""
+    """The numbers, with 64-bit values taken from extra field 1, which holds them in this order."""
     position = 0
     for _ in range(MOST_FIELDS):
         if position + 4 > len(extra):

@@ -16,16 +16,16 @@ from stylegan_ops.layers import Preparation
 from stylegan_ops.relatives import UNSUPPORTED
 
 MEAN_SAMPLES = 10_000
-"""Latents averaged where a file has no mean: its error is then a hundredth of w's spread."""
+"""Latents that are averaged if a file has no mean latent; the error is a hundredth of the spread of w."""
 MEAN_WORK = 5 * 10**10
 """Multiplications for it; only mapping networks more than twice as large as StyleGAN2's get fewer samples."""
 MEAN_BLOCK = 1 << 22
 """Numbers of latents and labels that are mapped at once for it, at most a thousand samples."""
 MOST_WARNINGS = 20
 MAX_BLOCKS = 16
-"""Blocks that are counted; fewer are legal."""
+"""Most blocks that are counted; legal networks have fewer."""
 MAX_FILTERS = 100
-"""Copies of the resampling filter; a network has one or two for each layer."""
+"""Most copies of the resampling filter; a network has one or two for each layer."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Checkpoint:
     format: str
     architecture: Architecture
     state: Mapping[str, Tensor]
-    """float32, by the names of `Architecture.shapes()`."""
+    """Tensors in float32, by the names of `Architecture.shapes()`."""
     note: str | None
     warnings: tuple[str, ...]
 
@@ -100,7 +100,7 @@ def _infer(draft: Draft, budget: Budget) -> Architecture:
 
 
 def _length(source: Source, axis: int) -> int:
-    """The length of one axis; 0 where there is none."""
+    """The length of one axis; 0 if there is no such axis."""
     return source.shape[axis] if axis < len(source.shape) else 0
 
 
@@ -129,7 +129,7 @@ def _common_filter(sources: list[Source], budget: Budget) -> tuple[float, ...]:
 
 
 def _check_declared(draft: Draft, architecture: Architecture) -> None:
-    """Compare what the file says with what its tensors tell."""
+    """Compare the description in the file with the shapes of its tensors."""
     declared = draft.declared
     told = {"z_dim": architecture.z_dim, "w_dim": architecture.w_dim, "c_dim": architecture.c_dim}
     for key, value in told.items():
@@ -146,7 +146,7 @@ def _check_declared(draft: Draft, architecture: Architecture) -> None:
 
 
 def _check_names(draft: Draft, architecture: Architecture) -> None:
-    """Every tensor is there and of the right shape, and there are no others."""
+    """Check that every tensor exists and has the right shape, and that there are no others."""
     expected, sources = architecture.shapes(), draft.sources
     given = _may_be_missing(sources, architecture)
     if missing := [name for name in expected if name not in sources and name not in given]:
@@ -180,7 +180,7 @@ def _may_be_missing(sources: Mapping[str, Source], architecture: Architecture) -
 
 
 def _loaded(draft: Draft, architecture: Architecture, budget: Budget) -> Checkpoint:
-    """The network with its numbers, which are finite."""
+    """Read the tensors of a network and check that they are finite."""
     names = [name for name in architecture.shapes() if name in draft.sources]
     state = {name: _finite(name, draft.sources[name].load(budget)) for name in names}
     if (average := _given_average(draft, architecture, budget)) is not None:
@@ -204,7 +204,7 @@ def _finite(name: str, tensor: Tensor) -> Tensor:
 
 
 def _given_average(draft: Draft, architecture: Architecture, budget: Budget) -> Tensor | None:
-    """The mean latent that lies beside the network, once or repeated for each latent input."""
+    """The mean latent stored beside the network, once or repeated for each latent input."""
     if draft.average is None:
         return None
     width, shape = architecture.w_dim, draft.average.shape

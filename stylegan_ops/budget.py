@@ -1,4 +1,4 @@
-"""What reading one file may cost, counted: every part of a reader takes from the same budget.
+"""Limits on the cost of reading one file. All parts of a reader share one budget.
 
 A small file can ask for the same work again and again: a checksum over all its bytes for each of ten thousand tensors,
 or a nested pickle for each of a thousand storages. Work is therefore counted where it is done, over the whole file, and
@@ -9,23 +9,23 @@ machine.
 from stylegan_ops.errors import CheckpointError
 
 MAX_INSTRUCTIONS = 500_000
-"""Instructions of all pickles in a file; a complete snapshot of a network of 1024² has about 50 000. Each may leave an
-empty dict of 64 bytes, and takes about a microsecond."""
+"""Most instructions of all pickles in a file; a complete snapshot of a network of 1024² has about 50 000. Each may
+leave an empty dict of 64 bytes, and takes about a microsecond."""
 
 SPARE = 1 << 24
-"""Bytes beyond the file's own size that may be copied, or read again."""
+"""Bytes that may be copied or read again, in addition to the size of the file."""
 
 
 class Damaged(Exception):
-    """The bytes are not what their format asks for, or not whole; caught at the package's boundary."""
+    """The bytes do not follow their format, or are incomplete; caught at the package's boundary."""
 
 
 class TooMuchWork(CheckpointError):
-    """A file asks for more work than an honest one of its size."""
+    """A file needs more work than an honest file of its size."""
 
 
 class Budget:
-    """Work that is left for one file."""
+    """Remaining work for one file."""
 
     __slots__ = ("copied", "instructions", "made", "read")
 
@@ -33,11 +33,11 @@ class Budget:
         """Set the limits for a file of `size` bytes."""
         self.instructions = MAX_INSTRUCTIONS
         self.copied = size + SPARE
-        """Bytes that a pickle's texts and constructors may take beyond those of the file."""
+        """Bytes that texts and constructors of pickles may take in addition to those of the file."""
         self.read = size + SPARE
-        """Bytes whose checksum may be taken: an honest file has a place of its own for each storage."""
+        """Bytes that may be checksummed; in an honest file storages do not overlap."""
         self.made = 2 * size
-        """Bytes of finished float32 tensors: an honest file holds a number in two bytes or more."""
+        """Bytes of float32 tensors that may be made; an honest file stores a number in two bytes or more."""
 
     def run(self, count: int) -> None:
         """Take instructions of a pickle, or as much other work.
@@ -73,7 +73,7 @@ class Budget:
             raise TooMuchWork("its entries lie over one another: it was made to keep the computer busy, or is damaged")
 
     def make(self, numbers: int) -> None:
-        """Take room for a tensor of so many numbers.
+        """Take memory for a tensor of `numbers` elements.
 
         Raises:
             TooMuchWork: none is left.

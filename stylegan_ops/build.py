@@ -1,12 +1,12 @@
-"""Builds the kernels in `csrc` on first use, into a per-user cache, so that nothing can go wrong for long.
+"""Builds the kernels in `csrc` on first use, into a per-user cache.
 
 There are two libraries, one for the CPU and one for NVIDIA GPUs; a machine builds what it can use. A library's name
-holds what went into it (sources, flags, compiler, chip) and the checksum of what came out. It is made
-in a private folder and renamed into place: an interrupted build leaves nothing that anyone would load, two processes
-at once both succeed, and there is no lock to be left behind. A file that does not match its checksum is made anew.
+contains a digest of its inputs (sources, flags, compiler, chip) and the checksum of the library. It is built in a
+private folder and renamed. So an interrupted build leaves nothing that could be loaded, two builds at once both
+succeed, and no lock is needed. A file that does not match its checksum is built again.
 
-A library is code: one is loaded only from a folder that belongs to this user and that nobody else can write to. Where
-the cache is none, libraries are built for the process alone.
+A library is code, so it is loaded only from a folder that belongs to this user and that nobody else can write to. If
+the cache is no such folder, libraries are built for this process only.
 """
 
 import contextlib
@@ -40,28 +40,28 @@ CUDA_TARGETS = range(70, 121)
 """Compute capabilities times 10 that the kernels are written for: from Volta to Blackwell."""
 
 VERSION_SECONDS = 20
-"""A compiler that does not tell its version in this time will not compile either."""
+"""Seconds that a compiler has to print its version."""
 
 BUILD_SECONDS = 120
-"""Two seconds are usual."""
+"""Most seconds for a build of the CPU kernels; two are usual."""
 
 CUDA_BUILD_SECONDS = 60
-"""Six seconds of one core are usual, for one kind of GPU."""
+"""Most seconds for a build of the CUDA kernels; six are usual, on one core and for one kind of GPU."""
 
 LARGEST_LIBRARY = 1 << 28
-"""Bytes of a library that is read; ours have less than a thousandth of it."""
+"""Most bytes of a library that is read; ours have less than a thousandth of that."""
 
 ABANDONED_SECONDS = 3600
-"""Private folders older than this belong to builds that were killed."""
+"""Age in seconds after which a private folder belongs to a build that was killed."""
 
 
 class BuildError(Exception):
-    """Why there is no library: a clause that continues "the compiled kernels cannot be used:"."""
+    """The reason why there is no library, as a clause after "the compiled kernels cannot be used:"."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a library depends on."""
+    """Everything that a library depends on."""
 
     name: str
     sources: tuple[Path, ...]
@@ -69,11 +69,11 @@ class Recipe:
     flags: tuple[str, ...]
     chip: str
     seconds: float
-    """How long it may take."""
+    """Time limit of the build."""
 
 
 def cpu_library() -> tuple[Path, str]:
-    """The library of CPU kernels, built if need be, and where it came from.
+    """The library of CPU kernels, built if necessary, and its origin.
 
     Raises:
         BuildError: it cannot be built here.
@@ -83,7 +83,7 @@ def cpu_library() -> tuple[Path, str]:
 
 
 def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
-    """The library of CUDA kernels, built if need be, and where it came from.
+    """The library of CUDA kernels, built if necessary, and its origin.
 
     Args:
         capabilities: the GPUs' compute capabilities times 10: 90 for an H200.
@@ -99,7 +99,7 @@ def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
 
 
 def cuda_capabilities() -> list[int]:
-    """Those of `CUDA_TARGETS` that the CUDA compiler at hand knows, in ascending order.
+    """Compute capabilities in `CUDA_TARGETS` that the installed CUDA compiler knows, in ascending order.
 
     Raises:
         BuildError: there is no CUDA compiler.
@@ -133,14 +133,14 @@ def _library(recipe: Recipe) -> tuple[Path, str]:
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept: the user's cache."""
+    """Folder in the user's cache in which libraries are kept."""
     from platformdirs import user_cache_path
 
     return user_cache_path("stylegan_ops")
 
 
 def chip() -> str:
-    """What `-march=native` depends on: the processor's name and abilities."""
+    """Name and features of the processor, on which `-march=native` depends."""
     facts = [platform.machine(), platform.processor()]
     with contextlib.suppress(OSError):
         wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
@@ -159,7 +159,7 @@ def _key(recipe: Recipe) -> str:
 
 
 def _cached(cache: Path, prefix: str) -> Path | None:
-    """A library whose content is what its name says."""
+    """A cached library whose checksum matches its name; None if there is none."""
     for path in sorted(cache.glob(f"{prefix}-*.so")):
         if (content := _content(path)) is not None:
             if hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
@@ -169,7 +169,7 @@ def _cached(cache: Path, prefix: str) -> Path | None:
 
 
 def _content(path: Path) -> bytes | None:
-    """A library of this user's, from a file with no other name; None where it is a link, a pipe, a folder."""
+    """Content of a library; None unless it is a regular file of this user with a single name."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
@@ -181,7 +181,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _make_private(cache: Path) -> None:
-    """See that nobody else can write to the cache. Raises PermissionError where somebody can."""
+    """Make sure that nobody else can write to the cache; raise PermissionError if somebody can."""
     status = cache.stat()
     if not _is_ours(status):
         raise PermissionError(errno.EPERM, "it belongs to another user")
@@ -204,7 +204,7 @@ def _sweep(cache: Path) -> None:
 
 
 def _build_for_this_process(recipe: Recipe, reason: str) -> tuple[Path, str]:
-    """Build in a temporary folder that goes when the process ends."""
+    """Build in a temporary folder that is removed when the process ends."""
     try:
         folder = Path(tempfile.mkdtemp(dir=_temporary().name))
         return _build(folder, recipe), f"built for this process alone: {reason}"
@@ -251,7 +251,7 @@ def _known_capabilities(compiler: str) -> list[int]:
 
 
 def _cuda_target(capability: int, known: Sequence[int]) -> str:
-    """The flag for a GPU: its own machine code, or of a compiler too old for that, code that the driver translates."""
+    """Compiler flag for a GPU: its machine code, or, with an older compiler, code that the driver translates."""
     if capability in known:
         return f"-gencode=arch=compute_{capability},code=sm_{capability}"
     if capability < known[0]:
@@ -284,7 +284,7 @@ def _ninja() -> str:
 
 
 def _build(folder: Path, recipe: Recipe) -> Path:
-    """Compile the sources in a folder of our own; returns the library."""
+    """Compile the sources in a private folder and return the library."""
     objects = [f"{source.stem}.o" for source in recipe.sources]
     lines = [
         f"flags = {' '.join(recipe.flags)}",
@@ -309,7 +309,7 @@ def _quoted(command: str) -> str:
 
 
 def _run(command: Sequence[str], seconds: float) -> str:
-    """Run a command to its end or to the limit; returns what it printed."""
+    """Run a command with a time limit and return its output."""
     name = Path(command[0]).name
     try:
         process = subprocess.Popen(
@@ -338,7 +338,7 @@ def _run(command: Sequence[str], seconds: float) -> str:
 
 
 def _telling(output: str) -> str:
-    """The line of a compiler's output that says most."""
+    """The most informative line of a compiler's output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or ["no output"])[0]

@@ -1,4 +1,4 @@
-"""Every checkpoint format in the wild -> state and architecture, without executing anything in the file.
+"""Reads all common checkpoint formats: state and architecture, without executing anything in the file.
 
 The tensors tell the architecture; what the file says beside them is checked against it. Our own format is
 safetensors: the state under the names of `Architecture.shapes()`, the rest of the architecture as JSON in the metadata.
@@ -59,7 +59,7 @@ def load_generator(
 
 
 def inspect_checkpoint(path: str | Path) -> ModelInfo:
-    """What a model file holds, without executing anything in it.
+    """Describe a model file without executing anything in it.
 
     Raises:
         CheckpointError: as `load_generator`.
@@ -96,7 +96,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path) -> None:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a network as safetensors, aside and then renamed.
+    """Write a network as safetensors, to a temporary file that is then renamed.
 
     Raises:
         CheckpointError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Which implementation of the operations runs: compiled kernels or plain PyTorch."""
+"""Choice between the implementations of the operations: compiled kernels or plain PyTorch."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from stylegan_ops.errors import StyleGANError
 Implementation = Literal["auto", "reference", "compiled"]
 
 VARIABLE = "STYLEGAN_OPS"
-"""Environment variable that chooses the implementation where no argument does."""
+"""Environment variable that selects the implementation if no argument does."""
 
 KERNELS: Mapping[str, tuple[Callable[[], kernels.Availability], Mapping[torch.dtype, str]]] = {
     "cpu": (kernels.cpu_kernels, kernels.NAMES),
     "cuda": (cuda_kernels.cuda_kernels, cuda_kernels.NAMES),
 }
-"""For a kind of device, how its kernels are found and the element types that they know."""
+"""For each kind of device, the function that finds its kernels, and the element types that they support."""
 
 
 def wanted_implementation(argument: str | None) -> Implementation:
@@ -36,7 +36,7 @@ def wanted_implementation(argument: str | None) -> Implementation:
 
 
 def use_compiled(implementation: Implementation, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the kernels serve this device and precision; builds them if need be.
+    """Whether to use the kernels for this device and precision; builds them if necessary.
 
     Raises:
         StyleGANError: they were asked for and cannot be used.

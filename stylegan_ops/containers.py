@@ -1,4 +1,4 @@
-"""The files that models come in: what kind a file is, and the object or tensors in it, as plain data.
+"""Container formats of model files: finds the kind of a file and reads the object or tensors in it as plain data.
 
 A file is looked at through a memory map: nothing is copied that is not wanted.
 """
@@ -22,10 +22,10 @@ TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle of a file that torch wrote before version 1.6, and of every storage inside a plain pickle."""
 
 LITTLE = b"little"
-"""What torch says of its order of bytes."""
+"""Description of the byte order in torch's files."""
 
 LONGEST_STORAGE_KEY = 100
-"""Characters of a storage's name, a number or an address."""
+"""Most characters of a storage's name, which is a number or an address."""
 
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
@@ -208,7 +208,7 @@ def _read_zip(path: Path, data: memoryview, budget: Budget) -> Root:
 
     @cache
     def content(entry: Entry) -> memoryview:
-        """The entry's bytes, checked once however many tensors lie in them."""
+        """The bytes of an entry; its checksum is verified once, however many tensors use it."""
         budget.check(entry.length)
         return entry.content(data)
 

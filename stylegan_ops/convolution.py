@@ -1,4 +1,4 @@
-"""Convolutions, as every implementation computes them.
+"""Convolutions that all implementations share.
 
 On a GPU cuDNN does them: by the algorithm that its rules name for a shape rather than by a race (the winner would vary
 from run to run, and the last bits of the pictures with it), without atomic sums, and in float32 where float32 was asked

@@ -21,13 +21,13 @@ from stylegan_ops.kernels import Availability
 COST = "the generator runs on plain PyTorch on the GPU, which takes every activation through memory several times"
 
 NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
-"""Element types of activations that the kernels know."""
+"""Element types of activations for which there are kernels, and their names in the library."""
 
 _lock = threading.Lock()
 
 
 class Epilogue(ctypes.Structure):
-    """`Epilogue` of device.h."""
+    """Arguments of the steps after a convolution; the same fields in the same order as `Epilogue` of device.h."""
 
     _fields_ = (
         ("scale", ctypes.c_void_p),
@@ -43,7 +43,7 @@ class Epilogue(ctypes.Structure):
 
 
 class Finish(ctypes.Structure):
-    """`Finish` of finish.cu."""
+    """Arguments of the kernel in finish.cu; the same fields in the same order as its `Finish`."""
 
     _fields_ = (
         ("x", ctypes.c_void_p),
@@ -51,10 +51,10 @@ class Finish(ctypes.Structure):
         ("y_stride", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("batch", "rows", "width", "channels", "first_row", "height")),
         ("epilogue", Epilogue),
-        ("brush", ctypes.c_void_p),
-        ("brush_stride", ctypes.c_int64),
-        ("brush_bias", ctypes.c_void_p),
-        ("brush_clamp", ctypes.c_float),
+        ("rgb_weight", ctypes.c_void_p),
+        ("rgb_stride", ctypes.c_int64),
+        ("rgb_bias", ctypes.c_void_p),
+        ("rgb_clamp", ctypes.c_float),
         ("skip", ctypes.c_void_p),
         ("taps", ctypes.c_void_p),
         ("image", ctypes.c_void_p),
@@ -62,7 +62,7 @@ class Finish(ctypes.Structure):
 
 
 class Smooth(ctypes.Structure):
-    """`Smooth` of smooth.cu."""
+    """Arguments of the kernel in smooth.cu; the same fields in the same order as its `Smooth`."""
 
     _fields_ = (
         ("x", ctypes.c_void_p),
@@ -75,7 +75,7 @@ class Smooth(ctypes.Structure):
 
 
 def cuda_kernels() -> Availability:
-    """The kernels for the GPUs of this machine, built on first use. Never raises; a failure costs one warning."""
+    """The kernels for the GPUs of this machine, built on first use. A failure gives one warning and no exception."""
     with _lock:
         return _cuda_kernels()
 
@@ -100,7 +100,7 @@ def _cuda_kernels() -> Availability:
 
 
 def load(path: object) -> ctypes.CDLL:
-    """A library, its functions declared; each returns what went wrong, or nothing."""
+    """Load a library and declare its functions; each returns an error message or NULL."""
     library = ctypes.CDLL(str(path))
     place = (ctypes.c_int, ctypes.c_void_p)  # device, stream
     for name in NAMES.values():
@@ -148,7 +148,7 @@ def _launch(function: str, device: torch.device, *arguments: object) -> None:
 
 
 def _pointer(like: Tensor, values: Tensor | None, *shape: int) -> int | None:
-    """Of a contiguous float32 tensor with this shape on the same device; the kernels trust what they are given."""
+    """Address of a contiguous float32 tensor on the same device; the kernels do not check the shape themselves."""
     if values is None:
         return None
     if values.shape != shape or values.dtype != torch.float32 or values.device != like.device:
@@ -160,7 +160,7 @@ def _pointer(like: Tensor, values: Tensor | None, *shape: int) -> int | None:
 
 
 def _rows(like: Tensor, values: Tensor | None, *shape: int) -> tuple[int | None, int]:
-    """Of float32 rows (..., C) at equal distances, and that distance."""
+    """Address of float32 rows (..., C), and the step in elements from one row to the next."""
     if values is None:
         return None, 0
     rows = values.view(-1, shape[-1])
@@ -183,7 +183,7 @@ def _epilogue(
     clamp: float,
     style: Tensor | None,
 ) -> Epilogue:
-    """Of activations like `y`, in a picture of this height and width."""
+    """Arguments of the steps after a convolution with output `y`, in a picture of this height and width."""
     batch, channels = y.shape[:2]
     scale_pointer, scale_stride = _rows(y, scale, batch, channels)
     style_pointer, style_stride = _rows(y, style, batch, channels)
@@ -202,7 +202,7 @@ def _epilogue(
 
 
 def _check_activations(x: Tensor) -> None:
-    """(B, C, h, w), channels-last without gaps."""
+    """Raise unless x (B, C, h, w) is channels-last without gaps."""
     if x.ndim != 4 or x.dtype not in NAMES or not x.is_contiguous(memory_format=torch.channels_last):
         raise ValueError(f"channels-last activations were expected, not {x.dtype} {x.stride()}")
 
@@ -218,9 +218,9 @@ def _finish(
     noise_gain: float,
     clamp: float,
     style: Tensor | None,
-    brush: Tensor | None,
-    brush_bias: Tensor | None,
-    brush_clamp: float,
+    rgb_weight: Tensor | None,
+    rgb_bias: Tensor | None,
+    rgb_clamp: float,
     skip: Tensor | None,
     taps: Tensor | None,
     image: Tensor | None,
@@ -234,11 +234,11 @@ def _finish(
             raise ValueError(f"the output is {y.dtype} {y.shape}, the input {x.dtype} {x.shape}")
     if first_row + rows > height:
         raise ValueError(f"rows {first_row} to {first_row + rows} of {height}")
-    if brush is not None and (brush_bias is None or image is None or (skip is not None and taps is None)):
-        raise ValueError("painting takes a bias, a picture to paint on, and taps where a smaller picture is added")
+    if rgb_weight is not None and (rgb_bias is None or image is None or (skip is not None and taps is None)):
+        raise ValueError("rgb_weight needs a bias and an image, and taps where a smaller picture is added")
     if skip is not None and (height % 2 or width % 2):
         raise ValueError(f"a doubled picture has even sizes, not {height} × {width}")
-    brush_pointer, brush_stride = _rows(x, brush, batch, 3, channels)
+    rgb_pointer, rgb_stride = _rows(x, rgb_weight, batch, 3, channels)
     job = Finish(
         x=x.data_ptr(),
         y=None if y is None else y.data_ptr(),
@@ -250,10 +250,10 @@ def _finish(
         first_row=first_row,
         height=height,
         epilogue=_epilogue(x, height, width, scale, bias, noise, noise_gain, clamp, style),
-        brush=brush_pointer,
-        brush_stride=brush_stride,
-        brush_bias=_pointer(x, brush_bias, 3),
-        brush_clamp=brush_clamp,
+        rgb_weight=rgb_pointer,
+        rgb_stride=rgb_stride,
+        rgb_bias=_pointer(x, rgb_bias, 3),
+        rgb_clamp=rgb_clamp,
         skip=_pointer(x, skip, batch, 3, height // 2, width // 2),
         taps=_pointer(x, taps, 4),
         image=_pointer(x, image, batch, 3, height, width),

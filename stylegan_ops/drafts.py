@@ -10,7 +10,7 @@ from torch import Tensor
 from stylegan_ops.budget import Budget
 
 MAX_TENSORS = 10_000
-"""Tensors of one network: far above any network's, far below what would take long."""
+"""Most tensors of a network: far more than any has, and few enough to be fast."""
 
 
 class Stored(Protocol):
@@ -18,11 +18,11 @@ class Stored(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape in the file."""
+        """Shape in the file."""
         ...
 
     def tensor(self, budget: Budget) -> Tensor:
-        """Its numbers in float32."""
+        """Values in float32."""
         ...
 
 
@@ -59,21 +59,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file's tensor differs from ours. Steps in order: turned, reordered, unit axes off, added."""
+    """Steps that convert a tensor of a file to our layout, in order: turn, reorder, remove unit axes, add."""
 
     turned: bool = False
-    """Its first two axes run backwards."""
+    """Whether the first two axes are reversed."""
     order: tuple[int, ...] | None = None
-    """Which of its axes ours are."""
+    """Order of the file's axes in our layout."""
     unit_axes: int = 0
-    """Axes of length 1 in front that ours has not."""
+    """Number of leading axes of length 1 to remove."""
     flat: bool = False
-    """It has axes of length 1 anywhere, and ours none."""
+    """Whether all axes of length 1 are removed."""
     added: float = 0.0
-    """What ours has more in each number."""
+    """Number to add to each value."""
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Our shape; a tensor of another kind keeps its own, which the check of shapes will then refuse."""
+        """Shape in our layout. A tensor that does not fit keeps its shape, which the check of shapes will refuse."""
         if self.order is not None:
             if len(shape) != len(self.order):
                 return shape
@@ -83,7 +83,7 @@ class Layout:
         return shape[self.unit_axes :] if all(length == 1 for length in shape[: self.unit_axes]) else shape
 
     def apply(self, tensor: Tensor) -> Tensor:
-        """Our tensor, of a file's whose shape has been checked."""
+        """Convert a tensor of a file whose shape has been checked."""
         shape = self.shape(tuple(tensor.shape))
         if self.turned:
             tensor = tensor.flip(0, 1)
@@ -98,18 +98,18 @@ AS_IT_IS = Layout()
 
 @dataclass(frozen=True)
 class Source:
-    """A tensor of the network: where it lies, and how it is laid out there."""
+    """A tensor of the network in a file, and its layout there."""
 
     stored: Stored
     layout: Layout = AS_IT_IS
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Its shape in our layout, found without its numbers."""
+        """Shape in our layout, found without reading the values."""
         return self.layout.shape(tuple(self.stored.shape))
 
     def load(self, budget: Budget) -> Tensor:
-        """Its numbers: float32, contiguous."""
+        """Read the values: float32, contiguous."""
         return self.layout.apply(self.stored.tensor(budget)).contiguous()
 
 
@@ -119,17 +119,17 @@ class Draft:
 
     format: str
     sources: dict[str, Source] = field(default_factory=dict)
-    """By the names of `Architecture.shapes()`, as far as the file's names are known."""
+    """Tensors by the names of `Architecture.shapes()`, as far as the file's names are known."""
     filters: list[Source] = field(default_factory=list)
-    """Resampling filters, of any gain."""
+    """Resampling filters, with any gain."""
     average: Stored | None = None
     """The mean latent as people write it beside a network: a vector, or the same one for each latent input."""
     conv_clamp: float | None = None
     mapping_lr: float = 0.01
     declared: dict[str, object] = field(default_factory=dict)
-    """What the file says of its architecture: z_dim, w_dim, c_dim, resolution, kind."""
+    """Description of the architecture in the file: z_dim, w_dim, c_dim, resolution, kind."""
     note: str | None = None
-    """What the file says of its licence or origin."""
+    """Text in the file about its licence or origin."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -139,7 +139,7 @@ def clean(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value from a file as a message shows it: text in quotes, of anything else its kind."""
+    """A value from a file for a message: text in quotes, otherwise the name of its type."""
     return clean(repr(value[:80])) if isinstance(value, str) else type(value).__name__
 
 

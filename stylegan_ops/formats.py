@@ -16,13 +16,13 @@ from stylegan_ops.relatives import CLASSES, UNSUPPORTED
 from stylegan_ops.state_dicts import layer_name, listed, own_note
 
 MAX_NETWORKS = 16
-"""Networks of a TensorFlow file that are looked at; it has three: in training, the critic, the average."""
+"""Most networks of a TensorFlow file that are read; it has three: generator, discriminator, averaged generator."""
 
 MAX_TAPS = 16
-"""Taps of a resampling filter; StyleGAN2's have four."""
+"""Most taps of a resampling filter; StyleGAN2's have four."""
 
 Reader = Callable[[object], Draft | None]
-"""Takes the object in a file."""
+"""Function that takes the object in a file."""
 
 
 # NVIDIA, PyTorch.
@@ -167,7 +167,7 @@ def read_nvidia_tensorflow(root: object) -> Draft | None:
 
 
 def _tf_stranger(states: list[dict[str, object]]) -> str:
-    """What networks without parts are."""
+    """Name of the kind of network, for files whose networks are no StyleGAN2 generators."""
     names = {name for state in states for name in _tf_variables(state)}
     if any("ToRGB" in name for name in names):
         return "a Progressive GAN"
@@ -220,11 +220,11 @@ _STATIC_IGNORED = frozenset({
     "impl", "gpu_impl", "mixing_prob", "w_avg_beta", "name", "func_name", "num_channels", "architecture",
     "nonlinearity", "act", "mapping_nonlinearity", "normalize_latents", "normalize_z",
 })  # fmt: skip
-"""Settings of training, or such as the tensors' own shapes tell."""
+"""Settings that are not needed: they concern training, or follow from the shapes of tensors."""
 
 
 def _take_static(draft: Draft, static: object) -> None:
-    """Settings with which the network was made; those that change the arithmetic are followed or refused."""
+    """Take the settings with which the network was made; refuse settings that we do not support."""
     for key, value in (static if isinstance(static, dict) else {}).items():
         if key in _STATIC_DIMENSIONS:
             draft.declared[_STATIC_DIMENSIONS[key]] = value
@@ -290,7 +290,7 @@ def _take_layer(draft: Draft, resolution: int, layer: str, parameter: str, store
 
 _TRANSPOSED = Layout(order=(1, 0))
 _KERNEL = Layout(order=(3, 2, 0, 1))
-"""[k, k, I, O] -> [O, I, k, k]."""
+"""Order of axes from TensorFlow's kernels [k, k, I, O] to [O, I, k, k]."""
 _TURNED_KERNEL = Layout(turned=True, order=(3, 2, 0, 1))
 """TensorFlow's transposed convolution stores its kernels turned by 180°."""
 

@@ -1,4 +1,7 @@
-"""What the kernel of a convolution does in the same pass over memory, as values that travel to every implementation."""
+"""Parameters of the steps that one kernel does after a convolution, in one pass over memory.
+
+Every implementation (plain PyTorch, CPU, GPU) takes the same values.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finish:
-    """What follows a styled convolution: clamp(leaky_relu(x · scale + noise · noise_gain + bias, 0.2)) · style.
+    """The steps after a styled convolution: clamp(leaky_relu(x · scale + noise · noise_gain + bias, 0.2)) · style.
 
-    A gain of the activation goes into scale, noise gain and bias: leaky ReLU is homogeneous.
+    The activation's gain is already multiplied into scale, noise gain and bias; leaky ReLU allows that because
+    leaky_relu(g · x) = g · leaky_relu(x) for g > 0.
     """
 
     scale: Tensor  # [B, C] float32
@@ -23,15 +27,15 @@ class Finish:
     noise: Tensor | None  # [B or 1, 1, h, w] float32
     noise_gain: float
     clamp: float | None
-    style: Tensor | None  # [B, C] float32 of the convolution that comes next
+    style: Tensor | None  # [B, C] float32, style of the next convolution
 
     @property
     def arguments(self) -> kernels.FinishArguments:
-        """As the kernels take it, one after the other."""
+        """The values in the order in which the kernels take them."""
         return self.scale, self.bias, self.noise, self.noise_gain, kernels.unlimited(self.clamp), self.style
 
     def sample(self, index: int) -> Finish:
-        """The same for one sample of the batch."""
+        """The parameters of one sample of the batch."""
         noise, style, part = self.noise, self.style, slice(index, index + 1)
         return replace(
             self,
@@ -42,23 +46,23 @@ class Finish:
 
 
 @dataclass(frozen=True)
-class Paint:
-    """How a block paints: clamp(brush · x + bias), on top of the picture of the block before, doubled."""
+class ToRGB:
+    """The toRGB step of a block: clamp(weight · x + bias), added to the upsampled picture of the previous block."""
 
-    brush: Tensor  # [B, 3, C] float32: a 1 × 1 convolution times its style, not demodulated
+    weight: Tensor  # [B, 3, C] float32: a 1 × 1 convolution times its style, not demodulated
     bias: Tensor  # [3] float32
     clamp: float | None
-    skip: Tensor | None  # [B, 3, h / 2, w / 2] float32
-    taps: Tensor  # [4]
-    image: Tensor  # [B, 3, h, w] float32, written
+    skip: Tensor | None  # [B, 3, h / 2, w / 2] float32, picture of the previous block
+    taps: Tensor  # [4], upsampling filter for `skip`
+    image: Tensor  # [B, 3, h, w] float32, the result is written here
 
     @property
-    def arguments(self) -> kernels.PaintArguments:
-        """As the kernels take it, one after the other."""
-        return self.brush, self.bias, kernels.unlimited(self.clamp), self.skip, self.taps, self.image
+    def arguments(self) -> kernels.ToRGBArguments:
+        """The values in the order in which the kernels take them."""
+        return self.weight, self.bias, kernels.unlimited(self.clamp), self.skip, self.taps, self.image
 
-    def sample(self, index: int) -> Paint:
-        """The same for one sample of the batch."""
+    def sample(self, index: int) -> ToRGB:
+        """The parameters of one sample of the batch."""
         part = slice(index, index + 1)
         skip = None if self.skip is None else self.skip[part]
-        return replace(self, brush=self.brush[part], skip=skip, image=self.image[part])
+        return replace(self, weight=self.weight[part], skip=skip, image=self.image[part])

@@ -3,8 +3,8 @@
 Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958).
 
 Conventions: B samples, L = `num_ws` latent inputs, W = `w_dim`. Pictures are (B, 3, H, W) float32, RGB, nominally in
-[-1, 1]; nothing clamps them. The mapping network, the styles and the sum of the painted pictures are float32;
-the convolutions run in the precision that was asked for.
+[-1, 1]; nothing clamps them. The mapping network, the styles and the sum of the blocks' pictures are
+float32; the convolutions run in the precision that was asked for.
 """
 
 import dataclasses
@@ -28,38 +28,38 @@ from stylegan_ops.styles import Styles
 Noise = Literal["const", "none"] | Sequence[Tensor]
 
 CPU_WORKING_SET = 8 << 20
-"""Bytes of one activation. Large batches go through the high resolutions in parts that stay below: one picture fills
-the cores there. Above, blocks of memory go back to the system and are faulted in again every time: measured at 256² and
-batch 8, 20 000 page faults a picture and a quarter more time; below, none."""
+"""Bytes of one activation, at most. Large batches go through the high resolutions in parts that stay below it; one
+picture is enough to use all cores there. The allocator returns larger blocks to the system, so that each use faults the
+pages in again: at 256² and batch 8, 20 000 page faults a picture and 25 % more time; below the limit, none."""
 
 GPU_ELEMENTS = 1 << 30
-"""Numbers of one activation at most: cuDNN counts them in 32 bits, and an up-sampling convolution needs some more."""
+"""Elements of one activation, at most: cuDNN counts them in 32 bits, and an upsampling convolution needs some more."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the blocks take from a batch of latent vectors, and where its pictures go."""
+    """Inputs of the blocks for a batch of latent vectors, and the memory for its pictures."""
 
     modulations: list[Modulation]
     """For each layer."""
-    brushes: list[Tensor | None]
-    """For each block that paints, (B, 3, C)."""
+    rgb_weights: list[Tensor | None]
+    """For each block the weight (B, 3, C) of its toRGB layer, or None if it has none."""
     noise: list[Tensor | None]
     """For each layer, (B or 1, 1, h, w) float32."""
     image: Tensor  # [B, 3, H, W] float32
 
     def part(self, samples: slice) -> "Batch":
-        """That of some samples."""
+        """The inputs of some samples."""
         return Batch(
             [modulation.part(samples) for modulation in self.modulations],
-            [None if brush is None else brush[samples] for brush in self.brushes],
+            [None if weight is None else weight[samples] for weight in self.rgb_weights],
             [values if values is None or len(values) == 1 else values[samples] for values in self.noise],
             self.image[samples],
         )
 
 
 class Generator:
-    """A StyleGAN2 generator in memory. Immutable; calls from several threads do not disturb each other.
+    """A StyleGAN2 generator in memory. It is immutable, and several threads may call it at once.
 
     Equal inputs in equal batch shapes give bit-identical pictures on the same machine.
     """
@@ -82,12 +82,12 @@ class Generator:
             device: where to compute.
             dtype: precision of the convolutions: float32, bfloat16 or float16.
             implementation: "auto", compiled kernels where there are any; "reference", plain PyTorch; "compiled". By
-                default what the environment variable STYLEGAN_OPS says, or else "auto".
-            upsampling: how convolutions double the resolution: "transposed", "phases", or "auto", what is faster for
-                each layer. The pictures are the same but for rounding.
+                default the value of the environment variable STYLEGAN_OPS, or else "auto".
+            upsampling: how convolutions double the resolution: "transposed", "phases", or "auto", the faster one
+                for each layer. The pictures differ by rounding only.
 
         Raises:
-            StyleGANError: the precision is none of the three, or kernels were asked for and cannot be used.
+            StyleGANError: the precision is another one, or kernels were asked for and cannot be used.
         """
         if dtype not in (torch.float32, torch.bfloat16, torch.float16):
             raise StyleGANError(f"the precision {dtype} is not supported; use float32, bfloat16 or float16")
@@ -95,7 +95,7 @@ class Generator:
         self.device = torch.device(device)
         self.dtype = dtype
         self.compiled = choice.use_compiled(choice.wanted_implementation(implementation), self.device, dtype)
-        self._workspaces: list[Workspace] = []  # those that no call is using
+        self._workspaces: list[Workspace] = []  # the ones that no call is using
         with torch.no_grad():
             prepare = Preparation(architecture, state, self.device, dtype, upsampling)
             self._mapping = prepare.mapping()
@@ -151,7 +151,7 @@ class Generator:
 
     @property
     def c_dim(self) -> int:
-        """Number of classes; 0 for a model without."""
+        """Number of classes; 0 for a model without classes."""
         return self.architecture.c_dim
 
     @property
@@ -180,8 +180,8 @@ class Generator:
 
         Args:
             z: (B, z_dim), standard normal.
-            c: (B, c_dim), one row a sample, one-hot for a class; for conditional models alone.
-            truncation_psi: how far to go from the mean latent towards the sample's: 0 the mean, 1 no truncation.
+            c: (B, c_dim), one row a sample, one-hot for a class; only for conditional models.
+            truncation_psi: position between the mean latent (0) and the sample's latent (1, no truncation).
 
         Returns:
             (B, num_ws, w_dim) float32.
@@ -223,8 +223,8 @@ class Generator:
         maps = self._noise_maps(noise, len(ws))
         image = self._empty_image(self._blocks[-1], len(ws))
         workspace = self._borrow_workspace() if self.compiled else None
-        modulations, brushes = self._modulations(ws) if self._styles is None else self._styles(ws)
-        batch = Batch(modulations, brushes, maps, image)
+        modulations, rgb_weights = self._modulations(ws) if self._styles is None else self._styles(ws)
+        batch = Batch(modulations, rgb_weights, maps, image)
         x = self._const.expand(len(ws), -1, -1, -1)
         if self.architecture.kind != "resnet":
             x = styled(x, batch.modulations[0].style)
@@ -234,15 +234,15 @@ class Generator:
         return image
 
     def enlarged(self, *, const_size: tuple[int, int]) -> Self:
-        """The same network with a larger learned constant, so that it paints a larger picture in the same scale.
+        """A network with the same weights and a larger learned constant, for larger pictures at the same scale.
 
-        The constant is extended around its centre by reflection, and so are the noise maps; all weights are shared.
+        The constant and the noise maps are extended around their centres by reflection; all weights are shared.
 
         Args:
             const_size: (h, w); the picture will be larger in the same proportion. (4, 7) makes a square model wide.
 
         Raises:
-            StyleGANError: smaller than the constant is.
+            StyleGANError: `const_size` is smaller than the constant.
         """
         height, width = self.architecture.const_size
         if const_size[0] < height or const_size[1] < width:
@@ -273,33 +273,33 @@ class Generator:
         return [layer for block in self._blocks for layer in block.layers]
 
     def _modulations(self, ws: Tensor) -> tuple[list[Modulation], list[Tensor | None]]:
-        """What `Styles` makes at once."""
+        """Modulations and toRGB weights, layer by layer; `Styles` computes the same values together."""
         count = len(ws)
-        # A matrix times one vector is summed in another order than times several, and in 16 bits its last bits would
-        # grow to two levels of 255.
+        # A product with one vector is summed in another order than with several. In 16 bits that difference would grow
+        # to two levels of 255, so a single sample is computed twice.
         ws = ws.repeat(2, 1, 1) if count == 1 else ws
         modulations = [layer.modulation(ws[:, at]).part(slice(count)) for at, layer in enumerate(self._layers())]
-        brushes = [
-            None if b.painter is None else b.painter.brush(ws[:, b.last_layer + 1])[:count] for b in self._blocks
+        rgb_weights = [
+            None if b.to_rgb is None else b.to_rgb.rgb_weight(ws[:, b.last_layer + 1])[:count] for b in self._blocks
         ]
-        return modulations, brushes
+        return modulations, rgb_weights
 
     def _borrow_workspace(self) -> Workspace:
-        """One that no other thread is using."""
+        """A workspace that no other thread is using."""
         try:
             return self._workspaces.pop()
         except IndexError:
             return Workspace(self.device)
 
     def _empty_image(self, block: Block, batch: int) -> Tensor:
-        """The pictures that a block paints, not painted yet: (B, 3, h, w) float32."""
+        """Memory for the pictures of a block, not yet written: (B, 3, h, w) float32."""
         shape = (batch, 3, *block.layers[-1].source.size)
         if self.device.type != "cpu":
             return torch.empty(shape, device=self.device)
         return large_block(4 * math.prod(shape)).view(torch.float32).view(shape)
 
     def _noise_maps(self, noise: Noise, batch: int) -> list[Tensor | None]:
-        """For each layer a map (B or 1, 1, h, w) float32, or None."""
+        """Noise maps (B or 1, 1, h, w) float32 of each layer, or None."""
         layers = self._layers()
         if isinstance(noise, str):
             if noise not in ("const", "none"):
@@ -319,7 +319,7 @@ class Generator:
     def _synthesise(
         self, start: int, x: Tensor, skip: Tensor | None, batch: Batch, workspace: Workspace | None
     ) -> None:
-        """Run the blocks from `start` on; where activations grow large, in parts of the batch, one after the other."""
+        """Run the blocks from `start` on. Where activations are large, the batch is split into parts."""
         for index in range(start, len(self._blocks)):
             samples = self._samples_at_once(index)
             if len(x) > samples:
@@ -333,17 +333,17 @@ class Generator:
     def _run_block(
         self, index: int, x: Tensor, skip: Tensor | None, batch: Batch, workspace: Workspace | None
     ) -> tuple[Tensor, Tensor | None]:
-        """One block's activations, which the next block finds styled unless the network is residual, and its picture.
+        """Activations and picture of one block; the activations are already styled unless the network is residual.
 
-        x is overwritten only where it is the workspace's.
+        x is overwritten only if it lies in the workspace.
         """
         block, last = self._blocks[index], index == len(self._blocks) - 1
         residual = self.architecture.kind == "resnet"
-        image = paint = shortcut = None
-        brush = batch.brushes[index]
-        if block.painter is not None and brush is not None:
+        image = rgb = shortcut = None
+        rgb_weight = batch.rgb_weights[index]
+        if block.to_rgb is not None and rgb_weight is not None:
             image = batch.image if last else self._empty_image(block, len(x))
-            paint = block.painter.paint(brush, skip, image)
+            rgb = block.to_rgb.step(rgb_weight, skip, image)
         if block.shortcut is not None:
             shortcut = conv2d(ops.upsample2d(x, self._taps), block.shortcut)
         if residual:
@@ -355,7 +355,7 @@ class Generator:
                 batch.modulations[at].scale,
                 batch.noise[at],
                 next_style=None if ends_block and (last or residual) else batch.modulations[at + 1].style,
-                paint=paint if ends_block and not residual else None,
+                rgb=rgb if ends_block and not residual else None,
                 keep=residual or not (ends_block and last),
                 workspace=workspace,
             )
@@ -363,12 +363,12 @@ class Generator:
                 x = found
         if shortcut is not None:
             x = shortcut.add_(x)
-        if residual and paint is not None:
-            ops.to_rgb(x, paint)
+        if residual and rgb is not None:
+            ops.to_rgb(x, rgb)
         return x, image
 
     def _samples_at_once(self, index: int) -> int:
-        """How many samples of a batch go through this block and all that follow together."""
+        """Number of samples that go through this block and the later ones together."""
         resolution, channels = self.architecture.blocks[index], self.architecture.channels[index]
         height, width = self.architecture.block_size(resolution)
         elements = CPU_WORKING_SET // self.dtype.itemsize if self.device.type == "cpu" else GPU_ELEMENTS

@@ -17,10 +17,10 @@ from stylegan_ops.memory import moved
 log = logging.getLogger(__name__)
 
 MOST_GRAPHS = 4
-"""Each keeps the memory of its batch: 3 GB for 8 pictures of 1024². A video takes one."""
+"""Most graphs that are kept. Each keeps the memory of its batch, 3 GB for 8 pictures of 1024²; a video needs one."""
 
 WARM_UPS = 2
-"""Before it is recorded, cuDNN and cuBLAS choose their algorithms and take the memory that they keep."""
+"""Runs before a graph is recorded, in which cuDNN and cuBLAS choose algorithms and allocate memory."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class GraphSynthesis:
         return graph.replay(ws, noise)
 
     def forget(self) -> None:
-        """Drop all that was recorded, and the memory that it keeps."""
+        """Drop all graphs and their memory."""
         if any(self._graphs.values()):
             torch.cuda.synchronize(self._generator.device)  # the last of them may still run
         self._graphs.clear()

@@ -1,32 +1,32 @@
-"""What a model file holds, for people."""
+"""Description of a model file for the user."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What `inspect_checkpoint` found; `str()` of it is a table for people."""
+    """Result of `inspect_checkpoint`; `str()` gives a table for the user."""
 
     path: str
     format: str
     kind: str
     """The architecture: skip, resnet or orig."""
     resolution: int
-    """Nominal: the side of a square model's pictures."""
+    """Nominal resolution: the side of a square model's pictures."""
     img_size: tuple[int, int]
     """(H, W) of the pictures."""
     channels: dict[int, int]
-    """By the nominal resolution of the block."""
+    """Channels of each block, by its nominal resolution."""
     z_dim: int
     w_dim: int
     c_dim: int
-    """Classes; 0 for a model without."""
+    """Number of classes; 0 for a model without classes."""
     mapping_layers: int
     num_ws: int
     conv_clamp: float | None
     parameters: int
     note: str | None
-    """What the file says of its licence or origin."""
+    """Text in the file about its licence or origin."""
     digest: str
     """SHA-256 of the file, hexadecimal."""
     warnings: tuple[str, ...]

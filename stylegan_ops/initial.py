@@ -1,4 +1,4 @@
-"""Random weights for a network that nobody has trained."""
+"""Random weights for an untrained network."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from stylegan_ops.architecture import Architecture
 
 NOISE_STRENGTH = 0.1
-"""Freshly made networks have none; a little makes tests and benchmarks do the work that trained networks do."""
+"""Noise strength. New networks have 0; with a small value tests and benchmarks do the same work as trained networks."""
 
 
 def random_state(architecture: Architecture, *, seed: int) -> dict[str, Tensor]:

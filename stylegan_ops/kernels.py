@@ -21,15 +21,16 @@ from stylegan_ops.errors import StyleGANError
 COST = "the generator runs on plain PyTorch, in bfloat16 at about half the speed"
 
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-"""Element types of activations that the kernels know."""
+"""Element types of activations for which there are kernels, and their names in the library."""
 
 FinishArguments = tuple[Tensor, Tensor, Tensor | None, float, float, Tensor | None]
-"""Of an operation, `fused.Finish`: scale, bias, noise, noise gain, clamp, style."""
+"""The fields of `fused.Finish` as an operation takes them: scale, bias, noise, noise gain, clamp, style."""
 
-PaintArguments = tuple[Tensor | None, Tensor | None, float, Tensor | None, Tensor | None, Tensor | None]
-"""Likewise `fused.Paint`: brush, its bias and clamp, skip, taps, image."""
+ToRGBArguments = tuple[Tensor | None, Tensor | None, float, Tensor | None, Tensor | None, Tensor | None]
+"""The fields of `fused.ToRGB` as an operation takes them: weight, bias, clamp, skip, taps, image."""
 
-NO_PAINT: PaintArguments = (None, None, math.inf, None, None, None)
+NO_RGB: ToRGBArguments = (None, None, math.inf, None, None, None)
+"""Arguments for a layer that has no toRGB step."""
 
 _EPILOGUE = (
     ("scale", ctypes.c_void_p),
@@ -40,13 +41,13 @@ _EPILOGUE = (
     ("clamp", ctypes.c_float),
     ("style", ctypes.c_void_p),
 )
-"""What both structures hold of an `fused.Finish`."""
+"""Fields of `fused.Finish` in both C structures."""
 
 _lock = threading.Lock()
 
 
 class Finish(ctypes.Structure):
-    """`Finish` of finish.cpp."""
+    """Arguments of the kernel in finish.cpp; the same fields in the same order as its `Finish`."""
 
     _fields_ = (
         ("x", ctypes.c_void_p),
@@ -54,9 +55,9 @@ class Finish(ctypes.Structure):
         ("y_stride", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("batch", "rows", "width", "channels", "first_row", "height")),
         *_EPILOGUE,
-        ("brush", ctypes.c_void_p),
-        ("brush_bias", ctypes.c_void_p),
-        ("brush_clamp", ctypes.c_float),
+        ("rgb_weight", ctypes.c_void_p),
+        ("rgb_bias", ctypes.c_void_p),
+        ("rgb_clamp", ctypes.c_float),
         ("skip", ctypes.c_void_p),
         ("taps", ctypes.c_void_p),
         ("image", ctypes.c_void_p),
@@ -64,7 +65,7 @@ class Finish(ctypes.Structure):
 
 
 class Columns(ctypes.Structure):
-    """`Columns` of columns.cpp."""
+    """Arguments of the kernel in columns.cpp; the same fields in the same order as its `Columns`."""
 
     _fields_ = (
         ("products", ctypes.c_void_p),
@@ -88,7 +89,7 @@ class Availability:
 
 
 def cpu_kernels() -> Availability:
-    """The CPU kernels, built on first use. Never raises; a failure costs one warning in a process."""
+    """The CPU kernels, built on first use. A failure gives one warning per process and never an exception."""
     with _lock:
         return _cpu_kernels()
 
@@ -120,7 +121,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _pointer(values: Tensor | None, *shape: int) -> int | None:
-    """Of a contiguous float32 tensor with this shape; the kernels trust what they are given."""
+    """Address of a contiguous float32 tensor, whose shape is checked here because the kernels do not check it."""
     if values is None:
         return None
     if values.shape != shape or values.dtype != torch.float32 or not values.is_contiguous():
@@ -129,7 +130,7 @@ def _pointer(values: Tensor | None, *shape: int) -> int | None:
 
 
 def _noise_pointer(noise: Tensor | None, batch: int, height: int, width: int) -> tuple[int | None, int]:
-    """Of a map (B or 1, 1, h, w), and the step from one sample to the next."""
+    """Address of a noise map (B or 1, 1, h, w), and the step from one sample to the next (0 if all share one map)."""
     if noise is None:
         return None, 0
     samples = 1 if len(noise) == 1 else batch
@@ -137,7 +138,7 @@ def _noise_pointer(noise: Tensor | None, batch: int, height: int, width: int) ->
 
 
 def _check_activations(x: Tensor) -> None:
-    """(B, C, h, w): every sample channels-last without gaps."""
+    """Raise unless every sample of x (B, C, h, w) is channels-last without gaps."""
     if x.ndim != 4 or x.dtype not in NAMES or not x[:1].is_contiguous(memory_format=torch.channels_last):
         raise ValueError(f"channels-last float32 or bfloat16 activations were expected, not {x.dtype} {x.stride()}")
 
@@ -153,9 +154,9 @@ def _finish(
     noise_gain: float,
     clamp: float,
     style: Tensor | None,
-    brush: Tensor | None,
-    brush_bias: Tensor | None,
-    brush_clamp: float,
+    rgb_weight: Tensor | None,
+    rgb_bias: Tensor | None,
+    rgb_clamp: float,
     skip: Tensor | None,
     taps: Tensor | None,
     image: Tensor | None,
@@ -186,15 +187,15 @@ def _finish(
         noise_gain=noise_gain,
         clamp=clamp,
         style=_pointer(style, batch, channels),
-        brush=_pointer(brush, batch, 3, channels),
-        brush_bias=_pointer(brush_bias, 3),
-        brush_clamp=brush_clamp,
+        rgb_weight=_pointer(rgb_weight, batch, 3, channels),
+        rgb_bias=_pointer(rgb_bias, 3),
+        rgb_clamp=rgb_clamp,
         skip=_pointer(skip, batch, 3, height // 2, width // 2),
         taps=_pointer(taps, 4),
         image=_pointer(image, batch, 3, height, width),
     )
-    if brush is not None and (brush_bias is None or image is None or (skip is not None and taps is None)):
-        raise ValueError("painting takes a bias, a picture to paint on, and taps where a smaller picture is added")
+    if rgb_weight is not None and (rgb_bias is None or image is None or (skip is not None and taps is None)):
+        raise ValueError("rgb_weight needs a bias and an image, and taps where a smaller picture is added")
     getattr(_library(), f"stylegan_finish_{NAMES[x.dtype]}")(ctypes.byref(job))
 
 
@@ -260,14 +261,14 @@ def _rgb_to_yuv420_shape(image: Tensor) -> Tensor:
 
 
 def unlimited(clamp: float | None) -> float:
-    """A clamp as the kernels take it: none is infinite."""
+    """The limit that the kernels take: infinity where there is none."""
     return math.inf if clamp is None else clamp
 
 
 torch.library.define(
     "stylegan_ops::finish",
     "(Tensor x, Tensor(a!)? y, int first_row, int height, Tensor scale, Tensor bias, Tensor? noise, float noise_gain, "
-    "float clamp, Tensor? style, Tensor? brush, Tensor? brush_bias, float brush_clamp, Tensor? skip, Tensor? taps, "
+    "float clamp, Tensor? style, Tensor? rgb_weight, Tensor? rgb_bias, float rgb_clamp, Tensor? skip, Tensor? taps, "
     "Tensor(b!)? image) -> ()",
 )
 torch.library.define(

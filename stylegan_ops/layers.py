@@ -1,4 +1,4 @@
-"""The parts of a generator in memory: layers with all that does not depend on the input computed beforehand."""
+"""The parts of a generator in memory. Everything that does not depend on the input is computed beforehand."""
 
 import math
 from collections.abc import Mapping
@@ -11,19 +11,20 @@ from torch import Tensor
 
 from stylegan_ops import ops
 from stylegan_ops.architecture import Architecture, Convolution
-from stylegan_ops.fused import Finish, Paint
+from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
 
 GAIN = math.sqrt(2)
-"""Of leaky ReLU, so that it keeps the variance."""
+"""Gain of leaky ReLU, chosen so that it keeps the variance."""
 
 
 Upsampling = Literal["auto", "transposed", "phases"]
 """How a convolution doubles the resolution: `ops.styled_conv2d_up`, or `ops.styled_conv2d_phases`."""
 
 PHASES_UP_TO = 32
-"""Channels of output. On a GPU's tensor cores a convolution with so few leaves most of a tile empty; four times as many
-fill it, at four times the work but without the filter's pass. Estimated, not measured: `benchmarks/gpu.py` measures."""
+"""Most output channels for which a GPU upsamples by phases. So few channels leave most of a tensor core's tile empty;
+four times as many fill it, at four times the work, and save the pass of the filter. This is an estimate;
+`benchmarks/gpu.py` can measure it."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +40,25 @@ class Linear:
 
 @dataclass(frozen=True)
 class Modulation:
-    """What a styled convolution takes from a batch of latent vectors."""
+    """Factors of a styled convolution, computed from a batch of latent vectors."""
 
     style: Tensor  # [B, I] float32, for its input
     scale: Tensor  # [B, O] float32, for its output: demodulation times gain
 
     def part(self, samples: slice) -> "Modulation":
-        """That of some samples."""
+        """The modulation of some samples."""
         return Modulation(self.style[samples], self.scale[samples])
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A styled convolution, with all that does not depend on the input computed beforehand."""
+    """A styled convolution, prepared: everything that does not depend on the input is computed."""
 
     source: Convolution
     affine: Linear
     weight: Tensor  # [O, I, 3, 3]; [I, O, 3, 3] when it doubles the resolution, or of phases [4 · O, I, 3, 3]
     weight_scale: float
-    """What `weight` was divided by, to keep 16-bit sums in range."""
+    """Number by which `weight` was divided, to keep 16-bit sums in range."""
     energy: Tensor  # [I, O], sum of the squared weights over the kernel, float32
     bias: Tensor  # [O] float32, times gain
     gain: float
@@ -69,7 +70,7 @@ class Layer:
     phases: bool
 
     def modulation(self, w: Tensor) -> Modulation:
-        """Of latent vectors (B, W)."""
+        """The modulation for latent vectors (B, W)."""
         style = self.affine(w)
         energy = style.square() @ self.energy
         return Modulation(*balanced(style, energy, self.gain * self.weight_scale, self.weight.dtype))
@@ -81,34 +82,34 @@ class Layer:
         noise: Tensor | None,
         *,
         next_style: Tensor | None,
-        paint: Paint | None,
+        rgb: ToRGB | None,
         keep: bool,
         workspace: Workspace | None,
     ) -> Tensor | None:
-        """X (B, I, h, w), styled -> (B, O, h', w'), times the next layer's style where it is given.
+        """Convolve x (B, I, h, w), already styled -> (B, O, h', w'), times the next layer's style if that is given.
 
         Args:
             x: the input.
             scale: (B, O), of `modulation`.
             noise: (B or 1, 1, h', w') float32.
             next_style: (B, O).
-            paint: of a block that paints.
-            keep: whether more than the painted picture is wanted.
-            workspace: where the compiled kernels work.
+            rgb: the toRGB step after the last layer of a block, if it has one.
+            keep: whether the activations are needed, besides the picture.
+            workspace: memory for the compiled kernels.
         """
         finish = Finish(scale, self.bias, noise, self.noise_gain, self.clamp, next_style)
         if self.taps is None:
             name = self.source.name
-            return ops.styled_conv2d(x, self.weight, finish, paint, keep=keep, workspace=workspace, name=name)
-        # The convolution that follows in the block is done with it before another layer takes the name.
+            return ops.styled_conv2d(x, self.weight, finish, rgb, keep=keep, workspace=workspace, name=name)
+        # All upsampling layers can share one buffer: the next convolution has read it before another layer writes it.
         if self.phases:
             return ops.styled_conv2d_phases(x, self.weight, finish, workspace=workspace, name="up")
         return ops.styled_conv2d_up(x, self.weight, self.taps, finish, workspace=workspace, name="up")
 
 
 @dataclass(frozen=True)
-class Painter:
-    """A `torgb`: the modulated 1 × 1 convolution from activations to colours."""
+class ToRGBLayer:
+    """The modulated 1 × 1 convolution from activations to colours (`torgb` in checkpoints)."""
 
     affine: Linear
     weight: Tensor  # [3, C] float32, times 1/√C
@@ -116,21 +117,23 @@ class Painter:
     clamp: float | None
     taps: Tensor  # [4] float32, the resampling filter times 2
 
-    def brush(self, w: Tensor) -> Tensor:
-        """The filters for latent vectors (B, W): (B, 3, C)."""
+    def rgb_weight(self, w: Tensor) -> Tensor:
+        """Styled weights for latent vectors (B, W): (B, 3, C)."""
         return self.weight * self.affine(w)[:, None]
 
-    def paint(self, brush: Tensor, skip: Tensor | None, image: Tensor) -> Paint:
-        """How to paint `image` (B, 3, h, w) on top of the block before's, (B, 3, h / 2, w / 2)."""
-        return Paint(brush, self.bias, self.clamp, skip, self.taps, image)
+    def step(self, weight: Tensor, skip: Tensor | None, image: Tensor) -> ToRGB:
+        """The step that writes `image` (B, 3, h, w) and adds the previous block's `skip` (B, 3, h / 2, w / 2)."""
+        return ToRGB(weight, self.bias, self.clamp, skip, self.taps, image)
 
 
 @dataclass(frozen=True)
 class Block:
+    """All layers at one resolution."""
+
     first_layer: int
     """Index of its first convolution, which is also the index of its first latent input."""
     layers: tuple[Layer, ...]
-    painter: Painter | None
+    to_rgb: ToRGBLayer | None
     shortcut: Tensor | None  # [O, I, 1, 1] of a residual block, times its gain
 
     @property
@@ -141,14 +144,14 @@ class Block:
 
 @dataclass(frozen=True)
 class MappingNetwork:
-    """Noise vectors, and labels of a conditional model, to latent vectors; float32."""
+    """The network from noise vectors (and labels, in a conditional model) to latent vectors; float32."""
 
     layers: tuple[Linear, ...]
     embed: Linear | None
     average: Tensor  # [W]
 
     def __call__(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Z (B, z_dim), c (B, c_dim) where there is an embedding -> (B, W)."""
+        """Map z (B, z_dim), and c (B, c_dim) if there is an embedding, to (B, W)."""
         x = normalised(z)
         if self.embed is not None and c is not None:
             x = torch.cat([x, normalised(self.embed(c))], dim=1)
@@ -158,7 +161,7 @@ class MappingNetwork:
 
 
 class Preparation:
-    """Turns a state into layers: gains multiplied in, weights moved, laid out and rounded once."""
+    """Turns a state dict into layers: multiplies gains in, moves weights to the device and rounds them once."""
 
     def __init__(
         self,
@@ -211,14 +214,14 @@ class Preparation:
             count = 1 if resolution == 4 else 2
             layers = [self._layer(source, 1.0) for source in convolutions[at : at + count - 1]]
             layers.append(self._layer(convolutions[at + count - 1], math.sqrt(0.5) if residual else 1.0))
-            painter = self._painter(f"{prefix}.torgb") if architecture.paints(resolution) else None
+            to_rgb = self._to_rgb(f"{prefix}.torgb") if architecture.has_to_rgb(resolution) else None
             shortcut = self._shortcut(f"{prefix}.skip.weight") if residual else None
-            blocks.append(Block(at, tuple(layers), painter, shortcut))
+            blocks.append(Block(at, tuple(layers), to_rgb, shortcut))
             at += count
         return blocks
 
     def _layer(self, source: Convolution, branch_gain: float) -> Layer:
-        """A residual block scales its branch by `branch_gain`, after everything else."""
+        """A layer; `branch_gain` is the factor by which a residual block scales the result of its branch."""
         gain = GAIN * branch_gain
         weight = self.tensor(f"{source.name}.weight")
         energy = weight.square().sum((2, 3)).T.contiguous()
@@ -255,9 +258,9 @@ class Preparation:
         tensor_cores = self._device.type == "cuda" and self._dtype != torch.float32
         return tensor_cores and source.out_channels <= PHASES_UP_TO
 
-    def _painter(self, prefix: str) -> Painter:
+    def _to_rgb(self, prefix: str) -> ToRGBLayer:
         weight = self.tensor(f"{prefix}.weight")[:, :, 0, 0]
-        return Painter(
+        return ToRGBLayer(
             affine=self.linear(f"{prefix}.affine", lr=1.0),
             weight=weight / math.sqrt(weight.shape[1]),
             bias=self.tensor(f"{prefix}.bias").contiguous(),
@@ -272,9 +275,10 @@ class Preparation:
 
 
 def balanced(style: Tensor, energy: Tensor, gain: Tensor | float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Style (..., I) and scale (..., O), from the style and the energy (..., O) of the filters that it makes.
+    """Style (..., I) and scale (..., O), from a style and the energy (..., O) of the filters that it gives.
 
-    In float16 ± 65504 is soon reached: as in ADA, the style's size moves behind the convolution.
+    In float16 the style is divided by its largest value before the convolution, and the scale after it is multiplied by
+    that, because sums would exceed 65504 (as in StyleGAN2-ADA).
     """
     scale = torch.rsqrt(energy + 1e-8).mul_(gain)
     if dtype != torch.float16:
@@ -289,7 +293,7 @@ def styled(x: Tensor, style: Tensor) -> Tensor:
 
 
 def normalised(x: Tensor) -> Tensor:
-    """Each row scaled to unit second moment."""
+    """Rows scaled to a mean square of 1."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 

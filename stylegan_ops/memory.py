@@ -1,4 +1,4 @@
-"""Memory that is kept between two pictures instead of being given back.
+"""Memory that is kept between pictures instead of being freed.
 
 A network on a CPU asks for the same large blocks again and again. glibc gives every freed block above 32 MiB back to
 the system, which hands it out again page by page, each cleared first: for a large batch that costs a third to half of
@@ -22,7 +22,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGE = (1 << 31) - 1
 
 _HUGE_PAGE = 2 << 20
-"""Bytes; of x86-64, and of most ARM systems."""
+"""Bytes of a huge page on x86-64 and most ARM systems."""
 
 
 def keep_freed_memory() -> bool:
@@ -51,7 +51,7 @@ class Workspace:
         self._blocks: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """A contiguous tensor, its values undefined; what the name held before is overwritten."""
+        """A contiguous tensor with undefined values; the earlier tensor of this name is overwritten."""
         if self._device.type != "cpu":
             return torch.empty(tuple(shape), dtype=dtype, device=self._device)
         size = math.prod(shape) * dtype.itemsize
@@ -62,13 +62,13 @@ class Workspace:
         return block[:size].view(dtype).view(*shape)
 
     def activations(self, name: str, shape: tuple[int, int, int, int], dtype: torch.dtype) -> Tensor:
-        """The same, (B, C, h, w) and channels-last."""
+        """A channels-last tensor (B, C, h, w) with undefined values; see `take`."""
         batch, channels, height, width = shape
         return self.take(name, (batch, height, width, channels), dtype).permute(0, 3, 1, 2)
 
 
 def moved(values: Tensor, device: torch.device) -> Tensor:
-    """Float32 on a device. What comes from the CPU does not wait until a GPU is done with what it was given before."""
+    """Move values to a device in float32. A copy to a GPU does not wait for the work that is queued there."""
     if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
         # From ordinary memory CUDA would copy only then; PyTorch keeps pinned blocks, and knows when one is free again.
         # Of the caller's own it does not, who may write into them at once.

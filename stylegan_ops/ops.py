@@ -1,12 +1,13 @@
 """The operations of StyleGAN2's synthesis, each a public function with one line of dispatch to an implementation.
 
-Conventions: activations are (B, C, H, W), channels-last where it should be fast; a `style`, `scale` is (B, C) float32.
-A `style` is multiplied into the activations where they are made: a convolution finds its input styled. `taps` (4,)
-float32 is the resampling filter times 2, its gain along one axis. A `workspace` lends memory to the compiled form and
-chooses it; without one the reference runs. What comes out of a workspace is good until the same name is taken again.
+Conventions: activations are (B, C, H, W), channels-last for speed; `style` and `scale` are (B, C) float32. Each layer
+multiplies its result by the `style` of the next convolution, so that a convolution gets its input already styled.
+`taps` (4,) float32 is the resampling filter times 2, which is its gain along one axis. With a `workspace` the compiled
+kernels run and use its memory; without one the reference runs. A result in a workspace is valid until the same name is
+taken again.
 
 Convolutions are dense: instead of a filter for each sample of a batch (a grouped convolution), the input is multiplied
-by the style and the output by the demodulation, and all samples share one filter. By linearity that is the same
+by the style and the output by the demodulation, and all samples share one filter. By linearity the result is the same
 (Karras et al. 2020, arXiv:1912.04958, section 2.2 and equations 1-3), and it is one large matrix product instead of
 many small ones.
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from stylegan_ops import choice, cpu_ops, cuda_kernels, cuda_ops, kernels
 from stylegan_ops.convolution import conv2d, conv_transpose2d
 from stylegan_ops.errors import StyleGANError
-from stylegan_ops.fused import Finish, Paint
+from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
 
 COMPILED = {
@@ -33,12 +34,12 @@ COMPILED = {
     "styled_conv2d_phases": ("cuda",),
     "rgb_to_yuv420": ("cpu", "cuda"),
 }
-"""Operations that have a compiled form, and the devices that have it."""
+"""Operations that have compiled kernels, and the devices on which they have them."""
 
 
 @dataclass(frozen=True)
 class OpStatus:
-    """Which implementation of an operation runs, and why: for `doctor`."""
+    """The implementation that runs for an operation, and why; `audioreactive doctor` shows it."""
 
     op: str
     implementation: str
@@ -46,9 +47,9 @@ class OpStatus:
 
 
 def op_status() -> list[OpStatus]:
-    """What each public operation of this module runs on: on the CPU, and where there is one on the GPU.
+    """The implementation of each public operation of this module: on the CPU, and on a GPU if there is one.
 
-    In the precisions that are computed in by default: float32, and float16 on a GPU.
+    For the default precisions: float32 on the CPU, float16 on a GPU.
     """
     places = [("cpu", "CPU", torch.float32, kernels.cpu_kernels)]
     if torch.cuda.is_available():
@@ -74,44 +75,44 @@ def styled_conv2d(
     x: Tensor,
     weight: Tensor,
     finish: Finish,
-    paint: Paint | None = None,
+    rgb: ToRGB | None = None,
     *,
     keep: bool = True,
     workspace: Workspace | None = None,
     name: str = "",
 ) -> Tensor | None:
-    """A convolution that keeps the size, all that follows it, and the block's painting.
+    """A convolution that keeps the size, the steps after it, and the toRGB step of the block.
 
     Args:
         x: (B, I, h, w), styled.
         weight: (O, I, k, k), k odd.
-        finish: what follows.
-        paint: how the result is painted, before the next convolution's style.
-        keep: whether more than the painted picture is wanted.
-        workspace: memory for the compiled form.
-        name: of the result in the workspace.
+        finish: the steps after the convolution.
+        rgb: the toRGB step, which reads the result before the next convolution's style is multiplied in.
+        keep: whether the activations are needed, besides the picture.
+        workspace: memory for the compiled kernels.
+        name: name of the result in the workspace.
 
     Returns:
-        (B, O, h, w) in x's precision; None unless kept.
+        (B, O, h, w) in x's precision; None if they are not kept.
     """
     if workspace is None:
-        return _styled_conv2d_ref(x, weight, finish, paint)
+        return _styled_conv2d_ref(x, weight, finish, rgb)
     compiled = cuda_ops.styled_conv2d if _on_gpu(x) else cpu_ops.styled_conv2d
-    return compiled(x, weight, finish, paint, workspace, name if keep else None)
+    return compiled(x, weight, finish, rgb, workspace, name if keep else None)
 
 
 def styled_conv2d_up(
     x: Tensor, weight: Tensor, taps: Tensor, finish: Finish, *, workspace: Workspace | None = None, name: str = ""
 ) -> Tensor:
-    """A transposed convolution of stride 2, the resampling filter with a gain of 4, and all that follows.
+    """A transposed convolution of stride 2, the resampling filter with a gain of 4, and the steps after it.
 
     Args:
         x: (B, I, h, w), styled.
         weight: (I, O, 3, 3), as `conv_transpose2d` takes it.
         taps: (4,).
-        finish: what follows.
-        workspace: memory for the compiled form.
-        name: of the result in the workspace.
+        finish: the steps after the convolution.
+        workspace: memory for the compiled kernels.
+        name: name of the result in the workspace.
 
     Returns:
         (B, O, 2h, 2w) in x's precision.
@@ -125,16 +126,16 @@ def styled_conv2d_up(
 def styled_conv2d_phases(
     x: Tensor, weight: Tensor, finish: Finish, *, workspace: Workspace | None = None, name: str = ""
 ) -> Tensor:
-    """The same as `styled_conv2d_up` in another way: one convolution for each of the output's four phases.
+    """`styled_conv2d_up` computed another way: one convolution for each of the four phases of the output.
 
-    It multiplies four times as much, in one convolution of four times the channels, and needs no filter afterwards.
+    It takes four times as many multiplications, in one convolution of four times the channels, and no filter after it.
 
     Args:
         x: (B, I, h, w), styled.
         weight: (4 · O, I, 3, 3), of `phases`.
-        finish: what follows.
-        workspace: memory for the compiled form, which only GPUs have.
-        name: of the result in the workspace.
+        finish: the steps after the convolution.
+        workspace: memory for the compiled kernels, which only GPUs have.
+        name: name of the result in the workspace.
 
     Returns:
         (B, O, 2h, 2w) in x's precision.
@@ -145,7 +146,7 @@ def styled_conv2d_phases(
 
 
 def phases(weight: Tensor, taps: Tensor) -> Tensor:
-    """The filters of `styled_conv2d_phases` that do what `styled_conv2d_up` does with weight (O, I, 3, 3), taps (4,).
+    """Weights of `styled_conv2d_phases` that give the result of `styled_conv2d_up` with weight (O, I, 3, 3), taps (4,).
 
     Row 2m + p of the result is a sum over rows m - 1 to m + 1 of the input: the transposed convolution puts tap row k
     of input row i at row 2i + k, and the filter takes rows 2m + p - 1 to 2m + p + 2 of that.
@@ -159,28 +160,28 @@ def phases(weight: Tensor, taps: Tensor) -> Tensor:
     return filters.reshape(-1, *weight.shape[1:])
 
 
-def to_rgb(x: Tensor, paint: Paint) -> None:
-    """Paints a picture from activations (B, C, h, w) that are not styled."""
-    _to_rgb_ref(x, paint)
+def to_rgb(x: Tensor, rgb: ToRGB) -> None:
+    """Write `rgb.image` from activations (B, C, h, w) that are not styled."""
+    _to_rgb_ref(x, rgb)
 
 
 def upsample2d(x: Tensor, taps: Tensor) -> Tensor:
-    """Doubles a picture: zeros between the pixels, then the filter; (B, C, h, w) -> (B, C, 2h, 2w)."""
+    """Double a picture, (B, C, h, w) -> (B, C, 2h, 2w): zeros between the pixels, then the filter."""
     kernel = torch.outer(taps, taps).to(x.dtype).expand(x.shape[1], 1, 4, 4)
     return conv_transpose2d(x, kernel, padding=1, groups=x.shape[1])
 
 
 def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
-    """RGB to planar YUV 4:2:0, ITU-R BT.709, limited range, 8 bit, as encoders take it.
+    """Convert RGB to planar YUV 4:2:0 for encoders: ITU-R BT.709, limited range, 8 bit.
 
     Args:
         image: (B, 3, H, W) nominally in [-1, 1], clamped; H and W even.
-        compiled: take the kernel of the picture's device.
+        compiled: use the kernel for the picture's device.
 
     Returns:
-        (B, H · W · 3 / 2) uint8: the planes Y (H, W), U and V (H / 2, W / 2), one after the other. Chroma lies where
-        players look for it: on the even columns, midway between two rows (ITU-T H.264, annex E, type 0). It is weighted
-        1 : 2 : 1 over the columns around, the edge repeated, and averaged over the rows.
+        (B, H · W · 3 / 2) uint8: the planes Y (H, W), U and V (H / 2, W / 2), one after the other. Chroma is
+        sampled where players expect it, on the even columns and midway between two rows (ITU-T H.264, annex E, type 0):
+        weighted 1 : 2 : 1 over neighbouring columns, with the edge repeated, and averaged over two rows.
 
     Raises:
         StyleGANError: a size is odd.
@@ -194,8 +195,8 @@ def _on_gpu(x: Tensor) -> bool:
     return x.is_cuda
 
 
-def _styled_conv2d_ref(x: Tensor, weight: Tensor, finish: Finish, paint: Paint | None) -> Tensor:
-    return _finish_ref_(conv2d(x, weight), finish, paint)
+def _styled_conv2d_ref(x: Tensor, weight: Tensor, finish: Finish, rgb: ToRGB | None) -> Tensor:
+    return _finish_ref_(conv2d(x, weight), finish, rgb)
 
 
 def _styled_conv2d_up_ref(x: Tensor, weight: Tensor, taps: Tensor, finish: Finish) -> Tensor:
@@ -213,7 +214,7 @@ def _styled_conv2d_phases_ref(x: Tensor, weight: Tensor, finish: Finish) -> Tens
     return _finish_ref_(y.contiguous(memory_format=torch.channels_last), finish, None)
 
 
-def _finish_ref_(x: Tensor, finish: Finish, paint: Paint | None) -> Tensor:
+def _finish_ref_(x: Tensor, finish: Finish, rgb: ToRGB | None) -> Tensor:
     scale, bias = finish.scale.to(x.dtype), finish.bias.to(x.dtype)
     torch.addcmul(bias.view(1, -1, 1, 1), x, scale[:, :, None, None], out=x)
     if finish.noise is not None:
@@ -221,26 +222,26 @@ def _finish_ref_(x: Tensor, finish: Finish, paint: Paint | None) -> Tensor:
     F.leaky_relu_(x, 0.2)
     if finish.clamp is not None:
         x.clamp_(-finish.clamp, finish.clamp)
-    if paint is not None:
-        _to_rgb_ref(x, paint)
+    if rgb is not None:
+        _to_rgb_ref(x, rgb)
     return x if finish.style is None else x.mul_(finish.style.to(x.dtype)[:, :, None, None])
 
 
-def _to_rgb_ref(x: Tensor, paint: Paint) -> None:
+def _to_rgb_ref(x: Tensor, rgb: ToRGB) -> None:
     batch, _, height, width = x.shape
     pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, -1)  # [B, hw, C], a view of a channels-last x
-    image = torch.bmm(paint.brush.to(x.dtype), pixels.transpose(1, 2)).view(batch, 3, height, width).to(paint.image)
-    image += paint.bias.view(1, 3, 1, 1)
-    if paint.clamp is not None:
-        image.clamp_(-paint.clamp, paint.clamp)
-    if paint.skip is not None:
-        image += upsample2d(paint.skip, paint.taps)
-    paint.image.copy_(image)
+    image = torch.bmm(rgb.weight.to(x.dtype), pixels.transpose(1, 2)).view(batch, 3, height, width).to(rgb.image)
+    image += rgb.bias.view(1, 3, 1, 1)
+    if rgb.clamp is not None:
+        image.clamp_(-rgb.clamp, rgb.clamp)
+    if rgb.skip is not None:
+        image += upsample2d(rgb.skip, rgb.taps)
+    rgb.image.copy_(image)
 
 
 def _rgb_to_yuv420_ref(image: Tensor) -> Tensor:
     unit = image.float().mul(0.5).add_(0.5).nan_to_num_(0.0).clamp_(0, 1)
-    # Filled and not copied: a CUDA graph does not record copies from the computer's memory.
+    # Filled on the device, because a CUDA graph cannot record copies from host memory.
     luma = torch.stack([image.new_full((), share, dtype=torch.float32) for share in (0.2126, 0.7152, 0.0722)])
     luma = luma.view(1, 3, 1, 1)
     even, odd = unit[..., 0::2], unit[..., 1::2]

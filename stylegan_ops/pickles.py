@@ -30,16 +30,17 @@ SHORT = 4096
 """Byte strings up to this length are copied; longer ones are views of the file."""
 
 LONG = 32
-"""Bytes of the longest whole number; arithmetic with longer ones takes time that grows with their square."""
+"""Most bytes of an integer; arithmetic with longer ones takes time that grows with their square."""
 
 LONGEST_NAME = 512
-"""Characters of a module's or a class's name."""
+"""Most characters of the name of a module or class."""
 
 LONGEST_KEY = 4096
-"""Characters of a dict's key. Two equal keys are compared letter by letter, each time that one of them is used."""
+"""Most characters of a key of a dict. Two equal keys are compared letter by letter, each time that one of them is
+used."""
 
 MOST_UNKNOWN = 1000
-"""Names that are remembered of those that no StyleGAN2 file mentions."""
+"""Most unknown names that are remembered for a message."""
 
 WIDE_TEXT = 1 << 20
 """Bytes; longer text must be of Latin-1 letters. Python gives each letter as many bytes as the text's widest needs: one
@@ -323,7 +324,7 @@ _STOP = ord(".")
 _LATIN_1 = 0xC3
 """The first byte, in UTF-8, of Latin-1's last letters; larger bytes begin wider ones."""
 _TEXT_HEAD = 80
-"""Bytes of a text beside its letters."""
+"""Bytes of a text in addition to its letters."""
 
 _INSTRUCTIONS: dict[int, Callable[[PickleReader], object]] = {
     0x80: PickleReader._protocol,

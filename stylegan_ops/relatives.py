@@ -9,7 +9,7 @@ from stylegan_ops.drafts import Stored
 from stylegan_ops.errors import CheckpointError
 
 MOST_NAMES = 5000
-"""Names of tensors that are looked at."""
+"""Most names of tensors that are examined."""
 
 UNSUPPORTED = "this program runs StyleGAN2 models only"
 
@@ -23,9 +23,9 @@ class Relative:
     what: str
     remedy: str = UNSUPPORTED
     is_steered: bool = False
-    """Has a whole generator in it, which its other parts steer."""
+    """Whether it contains a whole generator that its other parts control."""
     is_part: bool = False
-    """Comes beside generators, too, so that it tells nothing where there is one."""
+    """Whether it also occurs beside generators, so that it does not identify a file that has one."""
 
     def is_in(self, names: Iterable[str]) -> bool:
         """Whether a name shows it."""
@@ -91,7 +91,7 @@ RELATIVES: tuple[Relative, ...] = (
         "give the file that has the generator (G_ema, g_ema)", is_part=True,
     ),
 )  # fmt: skip
-"""From the most telling to the least; the first that fits is named."""
+"""Known networks, the most specific first; the first match is named."""
 
 CLASSES: Mapping[str, str] = {
     "TriPlaneGenerator": "an EG3D model, which paints by way of a volume",

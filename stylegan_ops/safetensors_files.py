@@ -24,13 +24,13 @@ from stylegan_ops.state_dicts import LONGEST_NAME, MAX_NODES, NVIDIA, drafts_of_
 
 METADATA_KEY = "stylegan2"
 LARGEST_HEADER = 1 << 22
-"""Bytes of the header; that of a large network takes a hundredth."""
+"""Most bytes of the header; a large network's has a hundredth of that."""
 
 _TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "C64": torch.complex64, "C128": torch.complex128,
 }  # fmt: skip
-"""The format's names of the types that can be told apart here; all others are no weights."""
+"""PyTorch types by the format's names; tensors of other types are no weights."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Entry:
     """A tensor in an open file."""
 
     file: Any
-    """What `safe_open` gives."""
+    """File object that `safe_open` returns."""
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -98,7 +98,7 @@ def _entries(file: Any) -> dict[str, _Entry]:
 
 
 def _describe(draft: Draft, metadata: Mapping[str, str]) -> None:
-    """What our own metadata says beside the tensors."""
+    """Take the description of the architecture from our metadata."""
     described = json.loads(metadata.get(METADATA_KEY, "{}"))
     if not isinstance(described, dict):
         raise Damaged("its metadata is no description of a network")

@@ -19,16 +19,16 @@ from stylegan_ops.records import ArrayRecord, TensorRecord
 from stylegan_ops.relatives import UNSUPPORTED, refuse_relatives, refuse_steered
 
 MAX_NODES = 50_000
-"""Entries of all dicts in a file that are looked at; a training file with optimisers has a tenth."""
+"""Most entries of all dicts in a file that are read; a training file with optimisers has a tenth of that."""
 MAX_DEPTH = 6
-"""Dicts within dicts."""
+"""Most levels of nested dicts."""
 LONGEST_NAME = 200
-"""Characters of a key; no tensor of a network has a longer one."""
+"""Most characters of a key; all tensors of networks have shorter ones."""
 MAX_CANDIDATES = 8
-"""Generators of one file that are tried."""
+"""Most generators of one file that are tried."""
 
 AVERAGES = ("latent_avg", "w_avg", "dlatent_avg", "mean_latent", "latent_mean")
-"""What people call the mean latent that lies beside a network."""
+"""Common names of a mean latent stored beside a network."""
 
 ROSINALITY, NVIDIA = "input.input", "synthesis.b4.const"
 """The learned constant, by which a generator is found."""
@@ -50,7 +50,7 @@ def state_dict_drafts(root: object) -> Iterator[Draft]:
 
 
 def drafts_of_tensors(tensors: Mapping[str, Stored], *, note: str | None = None) -> Iterator[Draft]:
-    """The generators among tensors by their paths. Who finds none of them whole asks for one more.
+    """The generators among tensors, by their paths, one at a time; the caller asks for the next if one is incomplete.
 
     Raises:
         CheckpointError: there is none, and the tensors are those of a known relative.
@@ -214,7 +214,7 @@ _UNIT_AXES = (
 
 
 def own_note(root: Mapping[Any, object]) -> str | None:
-    """What the file says of its licence or origin."""
+    """Text in the file about its licence or origin."""
     for key in ("license", "licence", "note", "description"):
         if isinstance(text := root.get(key), str) and text.strip():
             return clean(text)

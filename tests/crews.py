@@ -16,7 +16,7 @@ import soundfile
 
 from audioreactive.chunks import workers
 from audioreactive.chunks.film import Film, make_film
-from audioreactive.chunks.making import LocalCrew
+from audioreactive.chunks.making import LocalExecutor
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.progress import Silent
 from audioreactive.video import VideoSettings, output_format
@@ -84,8 +84,8 @@ def make_film_of(
     )
 
 
-def alone(film: Film, painter: Painter | None = None) -> LocalCrew:
-    return LocalCrew(lambda: painter or Painter(), film.encoding)  # type: ignore[arg-type, return-value]
+def alone(film: Film, painter: Painter | None = None) -> LocalExecutor:
+    return LocalExecutor(lambda: painter or Painter(), film.encoding)  # type: ignore[arg-type, return-value]
 
 
 class Ears(Silent):
@@ -98,7 +98,7 @@ class Ears(Silent):
         self.said.append(message)
 
 
-def make_counting(film: Film, crew) -> list[int]:
+def make_counting(film: Film, executor) -> list[int]:
     """Make a film; the changes of its progress."""
     counts: list[int] = []
 
@@ -106,7 +106,7 @@ def make_counting(film: Film, crew) -> list[int]:
         def track(self, stage, total, unit):
             return contextlib.nullcontext(counts.append)
 
-    make_film(film, crew, overwrite=False, fresh=False, progress=Counting())
+    make_film(film, executor, overwrite=False, fresh=False, progress=Counting())
     return counts
 
 

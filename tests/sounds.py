@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from audioreactive.audio import ANALYSIS_RATE
+from audioreactive.media.audio import ANALYSIS_RATE
 
 Sound = NDArray[np.float32]
 

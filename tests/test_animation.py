@@ -13,7 +13,7 @@ from PIL import Image
 
 from audioreactive.chunks.film import make_film
 from audioreactive.chunks.folder import work_folder
-from audioreactive.chunks.making import LocalCrew
+from audioreactive.chunks.making import LocalExecutor
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoSettings, VideoWriter, output_format
 from audioreactive.video.animation import PALETTE_FRAMES, webp_milliseconds, webp_quality
@@ -85,13 +85,13 @@ def test_a_film_that_is_cut_short_goes_on_and_is_the_same(tmp_path: Path, name: 
     for film in films:
         assert isinstance(film.encoding, Encoding)
     whole, cut = films
-    make_film(whole, LocalCrew(Painter, whole.encoding), overwrite=False, fresh=False, progress=Ears())
+    make_film(whole, LocalExecutor(Painter, whole.encoding), overwrite=False, fresh=False, progress=Ears())
     with pytest.raises(KeyboardInterrupt):
-        crew = LocalCrew(lambda: Painter(fail_at=60), cut.encoding)
-        make_film(cut, crew, overwrite=False, fresh=False, progress=Ears())
+        executor = LocalExecutor(lambda: Painter(fail_at=60), cut.encoding)
+        make_film(cut, executor, overwrite=False, fresh=False, progress=Ears())
     assert not cut.output.exists() and work_folder(cut.output).is_dir()
     rest = Painter()
-    make_film(cut, LocalCrew(lambda: rest, cut.encoding), overwrite=False, fresh=False, progress=Ears())
+    make_film(cut, LocalExecutor(lambda: rest, cut.encoding), overwrite=False, fresh=False, progress=Ears())
     assert rest.rendered < FRAMES
     assert cut.output.read_bytes() == whole.output.read_bytes()
     assert not work_folder(cut.output).exists()

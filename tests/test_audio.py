@@ -15,10 +15,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audioreactive import audio, decoding
-from audioreactive.audio import ANALYSIS_RATE, from_samples, let_go, load
 from audioreactive.errors import AudioError
-from audioreactive.ffmpeg import ffmpeg_path
+from audioreactive.media import audio, decoding
+from audioreactive.media.audio import ANALYSIS_RATE, from_samples, let_go, load
+from audioreactive.media.ffmpeg import ffmpeg_path
 
 RATE = 44_100
 CLICKS = (0.25, 1.1, 1.93, 3.4)

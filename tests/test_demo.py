@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audioreactive.demo import DEMO_SONG, ground_truth
+from audioreactive.media.demo import DEMO_SONG, ground_truth
 from audioreactive.video import ffmpeg_path
 
 SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "demo_song.py"

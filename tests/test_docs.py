@@ -13,10 +13,12 @@ import pytest
 from audioreactive.commands import COMMANDS, group
 from audioreactive.features import EVERY_FEATURE
 from audioreactive.patches.knobs import Knobs
+from audioreactive.patches.overrides import override
+from audioreactive.patches.preset import preset_of
+from audioreactive.patches.presets import load_preset, parse_preset, shipped_presets
 from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo
 from audioreactive.patches.sections import Section
-from audioreactive.presets import load_preset, override, parse_preset, preset_of, shipped_presets
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

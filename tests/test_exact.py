@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audioreactive.exact import exact
+from audioreactive._support.exact import exact
 
 DIGITS = st.integers(0, 10**12 - 1)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from audioreactive import files
-from audioreactive.errors import OutputError
-from audioreactive.files import (
+from audioreactive._support import files
+from audioreactive._support.files import (
     PrivateFolder,
     check_name,
     create,
@@ -21,6 +20,7 @@ from audioreactive.files import (
     write_aside,
     write_new,
 )
+from audioreactive.errors import OutputError
 
 
 @pytest.mark.parametrize("stem", ["a" * 250, "ü" * 120, "🎵" * 62], ids=["ascii", "two bytes", "four bytes"])

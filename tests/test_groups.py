@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import run
+from audioreactive.media.ffmpeg import run
 from audioreactive.video import VideoSettings, output_format
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding, read_chunks
 from audioreactive.video.groups import Groups, closed_groups, cut

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.signal import hilbert
 from sounds import chord, clicks, music, noise, silence, tone
 
-from audioreactive import mixing
-from audioreactive.audio import ANALYSIS_RATE, Audio, from_samples
 from audioreactive.errors import AudioError
 from audioreactive.features import Features, analyze
-from audioreactive.mixing import Mixer
+from audioreactive.media import mixing
+from audioreactive.media.audio import ANALYSIS_RATE, Audio, from_samples
+from audioreactive.media.mixing import Mixer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

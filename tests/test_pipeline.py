@@ -8,16 +8,17 @@ import sys
 import pytest
 
 from audioreactive import features
-from audioreactive.demo import DEMO_SONG
 from audioreactive.generators import open_generator
-from audioreactive.pipeline import Recipe, plan_render
+from audioreactive.media.demo import DEMO_SONG
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.recipe import Recipe
 from stylegan_ops import StyleGANError
 
 STAND_IN = """
 import sys
 from pathlib import Path
 from audioreactive import features
-from audioreactive.demo import DEMO_SONG
+from audioreactive.media.demo import DEMO_SONG
 
 class Heard(Exception): ...
 
@@ -27,7 +28,7 @@ def analyze_file(*song, **how):
 
 features.analyze_file = analyze_file
 from audioreactive.pipeline import Recipe, RenderSettings, plan_render
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 
 for recipe in (Recipe(), Recipe(seed=1), Recipe(preset=load_preset("pulse")), Recipe(seed=1, best_of=4)):
     try:

@@ -8,19 +8,10 @@ from hypothesis import strategies as st
 
 from audioreactive.errors import PresetError
 from audioreactive.patches.knobs import Knobs
+from audioreactive.patches.overrides import difference, override
+from audioreactive.patches.preset import MadeWith, RenderDefaults, preset_of
+from audioreactive.patches.presets import load_preset, parse_preset, preset_text, save_preset, shipped_presets
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.presets import (
-    MadeWith,
-    RenderDefaults,
-    difference,
-    load_preset,
-    override,
-    parse_preset,
-    preset_of,
-    preset_text,
-    save_preset,
-    shipped_presets,
-)
 
 PRESET = preset_of(random_patch(1), made_with=MadeWith(seed=1), render=RenderDefaults(fps="24000/1001"))
 LOOPS = [i for i, s in enumerate(PRESET.patch.noise.sequences) if s.strategy == "loop"]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from emulated_graphs import Graph, play_graphs
 
-from audioreactive import renderer
-from audioreactive.delivery import CudaDelivery
 from audioreactive.errors import RenderError
 from audioreactive.generators import Cost, to_pixels
 from audioreactive.generators.devices import total_memory
 from audioreactive.generators.stylegan2 import StyleGAN2
-from audioreactive.renderer import Renderer, iter_frames
+from audioreactive.rendering import renderer
+from audioreactive.rendering.delivery import CudaDelivery
+from audioreactive.rendering.renderer import Renderer, iter_frames
 from stylegan_ops import Generator
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from audioreactive.audio import ANALYSIS_RATE, Audio, from_samples, load
-from audioreactive.containers import MOST_PARTS, cut_off, unfinished
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.features import analyze_file
-from audioreactive.ffmpeg import ffmpeg_path
+from audioreactive.media.audio import ANALYSIS_RATE, Audio, from_samples, load
+from audioreactive.media.containers import MOST_PARTS, cut_off, unfinished
+from audioreactive.media.ffmpeg import ffmpeg_path
 from audioreactive.video import VideoSettings, VideoWriter, output_format, sound
 from audioreactive.video.sound import SoundTrack
 
@@ -273,7 +273,7 @@ FAULTS = {
 def test_a_sound_that_is_not_what_was_analysed_is_told(
     fault: str, sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from audioreactive.decoding import Decoder
+    from audioreactive.media.decoding import Decoder
 
     blocks = Decoder.blocks
 

@@ -492,7 +492,7 @@ def test_a_hanging_encoder_can_be_interrupted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("system", ["tells of ends", "is asked for ends"])
 def test_a_hanging_end_can_be_interrupted(tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if system == "is asked for ends":
-        monkeypatch.setattr("audioreactive.ffmpeg.sys.platform", "darwin")
+        monkeypatch.setattr("audioreactive.media.ffmpeg.sys.platform", "darwin")
     with leaves_nothing(tmp_path), pytest.raises(KeyboardInterrupt), big(tmp_path / "out.mkv") as writer:
         writer.write(noise_frames(1, (256, 256)))
         assert writer._encoder is not None

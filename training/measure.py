@@ -1,7 +1,7 @@
 """Measurements of a model against the pictures that it learned from, for its model card.
 
-All distances are taken between fixed features (`audioreactive.learn.frechet`), the same for every model: no trained
-network is needed.
+All distances are taken between fixed features (`audioreactive.learn.research.frechet`), the same for every model: no
+trained network is needed.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audioreactive.learn.frechet import fixed_features, frechet
+from audioreactive.learn.research.frechet import fixed_features, frechet
 from audioreactive.patches.schema import DEPTHS, depth_slices
 from stylegan_ops import Generator
 from training.pictures import Z_DIM, meaning, paint

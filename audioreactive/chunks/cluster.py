@@ -1,9 +1,8 @@
-"""Chunks made by many machines, through Ray (https://docs.ray.io), which does the scheduling and the repeating.
+"""Chunks made by many machines, through Ray (https://docs.ray.io), which schedules and retries the tasks.
 
-The scene, with the model's file inside, is put into Ray's object store once; Ray brings it to each node once. A task
-makes one chunk and returns its file, a few megabytes; a process that has made one keeps the network for the next. Tasks
-of a node that dies are run again elsewhere by Ray. Only the main process touches the work folder: nodes need not share
-a disk.
+The scene, including the model's file, is put into Ray's object store once; Ray copies it to each node once. A task
+makes one chunk and returns its file, a few megabytes; the process keeps the network for its next task. If a node dies,
+Ray runs its tasks on another. Only the main process uses the work folder, so the nodes need no common disk.
 """
 
 from __future__ import annotations
@@ -29,29 +28,29 @@ if TYPE_CHECKING:
     from audioreactive.chunks.plan import Chunk
     from audioreactive.chunks.scene import Scene
     from audioreactive.progress import Advance
-    from audioreactive.renderer import Renderer
+    from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
 
 _AHEAD: Final = 3
-"""Tasks that are handed to Ray for each that can run: enough that no node waits, few enough that results do not pile
-up."""
+"""Tasks submitted to Ray for each task that can run: enough that no node waits, and few enough that finished results do
+not fill the memory."""
 
 
 @dataclass(frozen=True)
-class RayCrew:
-    """A Ray cluster; see `film.Crew`."""
+class RayExecutor:
+    """Makes chunks on a Ray cluster; see `film.Executor`."""
 
     scene: Scene
     encoding: Encoding
     address: str
-    """auto, the cluster that this machine belongs to; or ray://host:port."""
+    """Address of the cluster: ray://host:port, or auto for the one that this machine belongs to."""
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("ray") is None:
             raise RenderError("--cluster needs Ray: pip install 'audioreactive[cluster]', here and on every node")
 
     def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
-        """Make these chunks, and bring them into the folder.
+        """Make these chunks and write them into the folder.
 
         Raises:
             RenderError: no cluster answers, or a task failed for good.
@@ -81,7 +80,7 @@ class RayCrew:
 
         cpus, gpus = self._share()
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=MOST_ATTEMPTS)(_make_chunk)
-        # In a list, a reference is not resolved before the task begins, but by the task, where it is news.
+        # Inside a list, Ray passes the reference itself; a task fetches the scene only if its process lacks it.
         scene = [ray.put(replace(self.scene, source=self.scene.source.carried()))]
         key, waiting = secrets.token_hex(8), list(reversed(chunks))
         running: dict[Any, Chunk] = {}
@@ -101,7 +100,7 @@ class RayCrew:
                 ray.cancel(left, force=True)
 
     def _share(self) -> tuple[int, int]:
-        """(processors, GPUs) of a task: what an encoder is busy with, and the network's GPU where it has one."""
+        """(CPUs, GPUs) that a task reserves: enough CPUs for its encoders, and a GPU if the network runs on one."""
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -115,7 +114,7 @@ class RayCrew:
 
 
 def _slots(cpus: int, gpus: int) -> int:
-    """Tasks that can run at once, on the nodes that are there now."""
+    """Number of tasks that can run at once on the nodes of the cluster as it is now."""
     import ray
 
     there = ray.cluster_resources()
@@ -139,7 +138,7 @@ def _result(done: Any) -> tuple[MadeChunk, bytes]:
 
 
 def _keep(made: MadeChunk, content: bytes, folder: Path) -> None:
-    """A chunk that came over the network: checked, on the disk, under its name."""
+    """Check a chunk that came over the network, and write it to the disk under its final name."""
     if hashlib.sha256(content).hexdigest() != made.sha256:
         raise RenderError(f"chunk {made.index} was damaged on its way from the cluster; try again")
     partial = folder / f"{made.name}.partial-{secrets.token_hex(4)}"
@@ -151,11 +150,11 @@ def _keep(made: MadeChunk, content: bytes, folder: Path) -> None:
 
 
 _renderers: dict[str, Renderer] = {}
-"""In a process of a node: the renderer of the render that it last worked for."""
+"""Renderer of the last job in this process, by the key of the job; used in Ray's worker processes."""
 
 
 def _make_chunk(key: str, scene: list[Any], encoding: Encoding, chunk: Chunk, cpus: int) -> tuple[MadeChunk, bytes]:
-    """A chunk and the content of its file, made in a process of some node."""
+    """Make a chunk in a worker process of Ray; return it and the content of its file."""
     if key not in _renderers:
         import ray
         import torch
@@ -175,7 +174,7 @@ def _make_chunk(key: str, scene: list[Any], encoding: Encoding, chunk: Chunk, cp
 
 
 def _open(scene: Scene) -> Renderer:
-    """The renderer, on the GPU that Ray has given to this process where there is one."""
+    """The renderer, on the GPU that Ray assigned to this process if the scene needs one."""
     from stylegan_ops import StyleGANError
 
     try:

@@ -1,4 +1,4 @@
-"""The whole of a render: chunks, sound, join; and what is left when it is cut short."""
+"""A whole render: chunks, sound, join; an interrupted render keeps its chunks for the next run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.folder import WorkFolder
 from audioreactive.chunks.light import FlashWatch
 from audioreactive.errors import VideoError
-from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import join
 from audioreactive.video.encoder import explained
 from audioreactive.video.sound import SoundTrack
@@ -30,37 +30,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Revised:
-    """A chunk that is another one now."""
+    """A chunk that was replaced."""
 
     index: int
     pieces: tuple[tuple[str, int], ...]
-    """Name in the folder and number of frames of its files, in order: each of whole closed groups of pictures."""
+    """(name in the folder, number of frames) of its files, in order. Each holds whole closed groups of pictures."""
 
 
 class Revision(Protocol):
-    """Looks at all chunks before they are joined, and makes some of them anew, under other names.
+    """Checks all chunks before they are joined, and replaces some of them by files with other names.
 
-    `video.chunks.read_chunks` gives their frames as a viewer will see them, `video.groups` takes them apart as they
-    are, `making.ChunkMaker` makes a part again and treats its frames on their way; `safe_light.SafeLight` does so. What
-    was revised is not in the journal: cut short, it is done again, from the chunks as they were.
+    `safe_light.SafeLight` is one. Useful parts: `video.chunks.read_chunks` decodes chunks to the frames that a viewer
+    will see, `video.groups` cuts them without encoding, and `making.ChunkMaker` encodes changed frames. Replacements
+    are not written into the journal; an interrupted revision starts again from the original chunks.
     """
 
     def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[Revised]:
-        """What to take instead of chunks with the same index; `made` are all, in order, in the folder."""
+        """Replacements for chunks with the same index; `made` are all chunks of the film, in order, in the folder."""
         ...
 
 
-class Crew(Protocol):
-    """Whoever makes chunks: this process, others, or other machines."""
+class Executor(Protocol):
+    """Makes chunks: in this process, in several processes, or on other machines."""
 
     def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
-        """Make these chunks in the folder, in any order; each is handed out when its file is whole."""
+        """Make these chunks in the folder, in any order; each is yielded once its file is complete."""
         ...
 
 
 @dataclass(frozen=True)
 class Film:
-    """What is to be made, whoever makes it."""
+    """Description of a video to make, independent of the executor."""
 
     output: Path
     encoding: Encoding
@@ -68,34 +68,34 @@ class Film:
     job: Mapping[str, str]
     song: Path
     start: Fraction
-    """Seconds into the song."""
+    """Start of the video in the song, in seconds."""
     duration: Fraction
-    """Seconds."""
+    """Length of the video in seconds."""
     preset: str
-    """TOML to embed."""
+    """Preset as TOML, to embed in the video."""
     revise: Revision | None = None
     track: int | None = None
-    """Which of several sounds in the song's file; None: as `audio.load` chooses."""
+    """Number of the sound track in the song's file; None: the one that `audio.load` chooses."""
     song_digest: str | None = None
-    """Digest of the sound that was analysed; None: not known."""
+    """Digest of the analysed sound; None if not known."""
 
 
-def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress: Progress) -> None:
-    """Make the chunks that are not there yet, and join all; the output has its name only when it is whole.
+def make_film(film: Film, executor: Executor, *, overwrite: bool, fresh: bool, progress: Progress) -> None:
+    """Make the missing chunks and join all; the output gets its name only when it is complete.
 
-    Cut short, by whatever, it leaves the chunks that are whole, and the next call with the same job goes on from there.
+    If it is interrupted, finished chunks are kept, and the next call with the same job continues from there.
 
     Raises:
-        VideoError: the output cannot be written; another render is at it, or has begun it otherwise.
+        VideoError: the output cannot be written, or another render is making it, or began it with another job.
     """
     check_output(film.output, overwrite, inputs=(film.song,))
     taken: NameTaken | None = None
     try:
         with WorkFolder(film.output, film.job, fresh=fresh) as work:
-            video = _finish(film, crew, work, progress=progress)
+            video = _finish(film, executor, work, progress=progress)
             try:
                 publish(video, film.output.absolute(), overwrite=overwrite, inputs=(film.song,))
-            except NameTaken as error:  # it is whole, under another name: nothing is to be kept
+            except NameTaken as error:  # the video is complete, under another name, so the work folder is not needed
                 taken = error
     except OSError as error:
         folder = film.output.absolute().parent
@@ -104,8 +104,8 @@ def make_film(film: Film, crew: Crew, *, overwrite: bool, fresh: bool, progress:
         raise taken
 
 
-def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> Path:
-    """The whole video, in the work folder."""
+def _finish(film: Film, executor: Executor, work: WorkFolder, *, progress: Progress) -> Path:
+    """Make the video in the work folder and return its path."""
     suffix = film.encoding.suffix
     made = work.finished(film.chunks, suffix, most_bytes=lambda frames: _most_bytes(film.encoding, frames))
     missing = [chunk for chunk in film.chunks if chunk.index not in made]
@@ -130,7 +130,7 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
             for chunk in made.values():
                 if watch:
                     watch.accept(chunk)
-            with contextlib.closing(crew.make(missing, work.path, advance)) as coming:
+            with contextlib.closing(executor.make(missing, work.path, advance)) as coming:
                 for chunk in coming:
                     work.accept(chunk)
                     made[chunk.index] = chunk
@@ -159,7 +159,7 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
             told += "the same command again goes on from there"
             if isinstance(error, Exception):
                 progress.say(told)
-            else:  # whoever ends the program says it, in the one message of an interrupt
+            else:  # the handler of the interrupt shows it in its one message
                 error.add_note(told)
         raise
     finally:
@@ -168,12 +168,12 @@ def _finish(film: Film, crew: Crew, work: WorkFolder, *, progress: Progress) -> 
 
 
 def _most_bytes(encoding: Encoding, frames: int) -> int:
-    """Bytes that a chunk can have, in any coding: twice those of its pixels at 16 bits a colour, and some for each."""
+    """Upper bound on a chunk's bytes: twice its pixels at 16 bits a colour, and a fixed amount for each frame."""
     return 12 * math.prod(encoding.settings.size) * frames + (frames + 16 << 16)
 
 
 def _bring_to_disk(made: Path) -> None:
-    """See that a rename cannot outrun the bytes; the frames of a folder are left to the system."""
+    """Flush a file to the disk before it is renamed; the pictures of a folder are left to the system."""
     if made.is_file():
         with made.open("rb") as file:
             os.fsync(file.fileno())

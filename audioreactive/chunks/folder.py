@@ -1,13 +1,12 @@
-"""The hidden folder beside the output, in which a render that was cut short is found again.
+"""The hidden folder beside the output, in which an interrupted render keeps its chunks.
 
-Nobody else can write to it: it belongs to this user, with mode 0700, or it is refused. What lies in it may still come
-from a stranger, in an archive beside a song: whatever is not a regular file with one name (links, pipes, devices,
-folders) is taken away unread, and what is read is bounded.
+Only this user can write to it: it must belong to the user, with mode 0700, or it is refused. Its content may still come
+from a stranger, for instance from an archive with a song. So everything that is not a regular file with one name
+(links, pipes, devices, folders) is removed unread, and the size of what is read is bounded.
 
-It holds `job.json`, what is being made; `chunks.jsonl`, a journal with a line for each chunk that is whole; the chunks;
-and a lock, which the system takes away from a program that dies. A chunk counts when the journal names it and its
-bytes have the digest that stands there: whatever happened to the rest is made again. Only the main process writes the
-journal.
+It holds `job.json`, which describes the render; `chunks.jsonl`, a journal with a line for each finished chunk; the
+chunks; and a lock, which the system releases when a program dies. A chunk is used if the journal names it and its bytes
+have the digest in the journal; all others are made again. Only the main process writes the journal.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
+from audioreactive._support.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
 from audioreactive.chunks.light import LIGHT
 from audioreactive.chunks.making import CHUNK, MadeChunk, chunk_name
 from audioreactive.errors import VideoError
-from audioreactive.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,27 +37,29 @@ _JOB_FILE: Final = "job.json"
 _JOURNAL: Final = "chunks.jsonl"
 _LOCK_FILE: Final = "lock"
 _LONGEST_JOB: Final = 1 << 20
+"""Most bytes of the job file that are read."""
 _KEPT: Final = (f"{CHUNK}_", f"{LIGHT}_")
-"""How names of what is kept for the next try begin."""
+"""Prefixes of the files that are kept for the next run."""
 _LONGEST_JOURNAL: Final = 1 << 26
+"""Most bytes of the journal that are read."""
 _LONGEST_LINE: Final = 1 << 10
-"""Bytes that are read of the job, of the journal, of a line in it: a chunk's takes 150."""
+"""Most bytes of a line of the journal that are read; a usual line has 150."""
 _LONGEST_NAME: Final = 200
-"""Bytes of an output's name that its work folder's repeats: names have 255 bytes at most."""
+"""Bytes of the output's name that the name of the work folder repeats; file systems allow 255 bytes in all."""
 
 
 class WorkFolder:
-    """The folder of one render, held by this process alone while it is a context.
+    """The folder of one render; a context manager that locks it for this process.
 
-    On a clean exit it is removed; on any other it stays, unless no chunk in it is whole.
+    After success it is removed. After an error it stays if it holds a finished chunk.
 
     Args:
         output: the video that is being made.
-        job: what it is, name -> value.
-        fresh: throw away what is left of another job.
+        job: description of the render, name -> value.
+        fresh: throw away the chunks of another job.
 
     Raises:
-        VideoError: another program is at it; another job's chunks are in it.
+        VideoError: another program uses the folder, or it holds the chunks of another job.
     """
 
     def __init__(self, output: Path, job: Mapping[str, str], *, fresh: bool = False) -> None:
@@ -91,18 +92,18 @@ class WorkFolder:
 
     @property
     def kept(self) -> int:
-        """Chunks that the journal names."""
+        """Number of chunks that the journal names."""
         return len(self._read_journal())
 
     def finished(
         self, chunks: Iterable[Chunk], suffix: str, *, most_bytes: Callable[[int], int]
     ) -> dict[int, MadeChunk]:
-        """Those of the chunks that are there, whole to the bit; the journal is left with these alone.
+        """Find the chunks that exist and are intact; all others are removed from the journal.
 
         Args:
-            chunks: all that there should be.
-            suffix: of their files.
-            most_bytes: number of frames -> bytes that a chunk of so many can have; longer files are not read.
+            chunks: all chunks of the render.
+            suffix: suffix of their files.
+            most_bytes: number of frames -> most bytes of a chunk with so many; longer files are not read.
         """
         stated = self._read_journal()
         found = {}
@@ -119,7 +120,7 @@ class WorkFolder:
         return found
 
     def accept(self, made: MadeChunk) -> None:
-        """Write a chunk into the journal, on the disk before this returns."""
+        """Write a chunk into the journal and flush it to the disk."""
         self.check()
         with (self.path / _JOURNAL).open("ab") as journal:
             journal.write(_line(made))
@@ -127,7 +128,7 @@ class WorkFolder:
             os.fsync(journal.fileno())
 
     def check(self) -> None:
-        """Raise OSError where another folder has taken this one's place."""
+        """Raise OSError if the folder was replaced by another one."""
         assert self._folder is not None
         self._folder.check()
 
@@ -135,7 +136,7 @@ class WorkFolder:
         for _ in range(10):
             try:
                 self._folder = PrivateFolder(self.path)
-            except FileNotFoundError:  # the other one has just finished, and taken the folder with it
+            except FileNotFoundError:  # another render has just finished and removed the folder
                 continue
             except OSError as error:
                 if not os.path.lexists(self.path):
@@ -154,9 +155,11 @@ class WorkFolder:
         raise VideoError(f"the folder {self.path} comes and goes; is something else cleaning up there?")
 
     def _acquire(self) -> bool:
-        """Take the lock; False where it went away meanwhile, with its folder."""
+        """Take the lock; return False if it was removed meanwhile, with the folder."""
         lock = self.path / _LOCK_FILE
-        if os.path.lexists(lock) and not is_plain(lock):  # none of ours, and it would be written to
+        if os.path.lexists(lock) and not is_plain(
+            lock
+        ):  # not a lock file of ours; locking it would write to its target
             _remove(lock)
         try:
             self._lock.acquire()
@@ -188,7 +191,7 @@ class WorkFolder:
             partial.write_text(json.dumps(self._job, indent=1) + "\n", "utf-8")
 
     def _read_job(self) -> dict[str, str] | None:
-        """None where there is none; an empty one where it cannot be read."""
+        """The job in the folder; None if there is none, and an empty one if it cannot be read."""
         try:
             job = json.loads(read_regular(self.path / _JOB_FILE, _LONGEST_JOB, follow=False))
         except FileNotFoundError:
@@ -198,7 +201,7 @@ class WorkFolder:
         return job if isinstance(job, dict) else {}
 
     def _read_journal(self) -> dict[int, MadeChunk]:
-        """What the journal states; a line that was cut short, or is none, states nothing."""
+        """Chunks in the journal, by index; incomplete or malformed lines are skipped."""
         stated = {}
         journal = b""
         with contextlib.suppress(OSError):
@@ -221,13 +224,13 @@ class WorkFolder:
             return False
 
     def _remove_strange(self) -> None:
-        """Remove what no render leaves: links, pipes, devices, and files that have another name elsewhere."""
+        """Remove links, pipes, devices, and files with a second name elsewhere; a render leaves none of these."""
         for item in self.path.iterdir():
             if item.name != _LOCK_FILE and not is_plain(item):
                 _remove(item)
 
     def _sweep(self) -> None:
-        """Remove what other than whole chunks is left of an earlier run."""
+        """Remove everything that an earlier run left, except finished chunks and the files about them."""
         keep = {_JOB_FILE, _JOURNAL, _LOCK_FILE}
         for item in self.path.iterdir():
             if item.name not in keep and not (item.name.startswith(_KEPT) and ".partial-" not in item.name):
@@ -240,10 +243,10 @@ class WorkFolder:
 
 
 def work_folder(output: Path) -> Path:
-    """Where the parts of this output are."""
+    """Path of the work folder of this output."""
     output = output.absolute()
     name = output.name
-    if len(os.fsencode(name)) > _LONGEST_NAME:  # two long names may begin alike
+    if len(os.fsencode(name)) > _LONGEST_NAME:  # a digest keeps long names apart that begin alike
         name = shortened(name, _LONGEST_NAME - 9) + "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return output.with_name(f".{name}.render")
 

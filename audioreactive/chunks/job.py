@@ -1,4 +1,4 @@
-"""What a render is, down to what decides about a pixel or a byte: two runs with equal jobs make equal chunks."""
+"""Description of a render by everything that decides its bytes: two runs with equal jobs make equal chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioreactive.ffmpeg import ffmpeg_version
+from audioreactive.media.ffmpeg import ffmpeg_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a render comes from: digests of what people bring."""
+    """Identity of the inputs of a render."""
 
     song_sha256: str
     model_sha256: str
     preset: str
-    """The recipe as TOML, which goes into the video."""
+    """Preset as TOML, which is embedded in the video."""
 
 
 def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: range, length: int) -> dict[str, str]:
-    """Name -> value, in words for a person: what differs between two jobs is told by its name.
+    """Describe a job as name -> value. If two jobs differ, the user is shown the names that differ.
 
     Args:
-        scene: what the frames are made of.
-        encoding: how they are coded.
-        origin: digests of what it was made from.
-        frames: of the song.
+        scene: the renderer.
+        encoding: settings of the encoder.
+        origin: identity of the inputs.
+        frames: frames of the song that are rendered.
         length: frames of a chunk.
     """
     settings = encoding.settings
@@ -62,7 +62,7 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
 
 
 def _motion_digest(scene: Scene) -> str:
-    """Digest of all that the generator is fed: whatever the recipe, the stems or the beats change shows here."""
+    """Digest of all inputs of the generator, so that any change by the recipe, the stems or the beats changes it."""
     digest = hashlib.sha256()
     for part in _parts([scene.motion, scene.palette]):
         digest.update(part)
@@ -70,7 +70,7 @@ def _motion_digest(scene: Scene) -> str:
 
 
 def _parts(value: Any) -> Iterator[bytes | memoryview]:
-    """Everything in a value, in order: tables, numbers, and whatever holds them."""
+    """All arrays and numbers in a nested value, in order, as bytes."""
     if isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape};".encode()
         yield np.ascontiguousarray(value).data
@@ -87,7 +87,7 @@ def _parts(value: Any) -> Iterator[bytes | memoryview]:
 
 
 def _device_name(device: torch.device) -> str:
-    """The kind of device: two GPUs of one name compute the same."""
+    """Name of the kind of device; two GPUs with the same name compute the same."""
     import torch
 
     if device.type == "cuda":

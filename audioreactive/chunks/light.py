@@ -1,7 +1,7 @@
-"""The light of a render's frames, measured where they are made and judged when they are all there.
+"""Thumbnails of the frames of a render, made while it is encoded, and the count of flashes in them.
 
-A chunk's thumbnails lie beside it in the work folder, as a file that `numpy` reads. What has none, because another
-machine made it or the file was damaged, is decoded.
+The thumbnails of a chunk lie beside it in the work folder, as a NumPy file. If they are missing, because another
+machine made the chunk or the file is damaged, the chunk is decoded instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LIGHT: Final = "light"
 """First word of the names of files with thumbnails."""
 _TO_RGB: Final = np.hstack([np.ones((3, 1), np.float32), FROM_CHROMA])
-"""(3, 3): Y in [0, 1], Cb and Cr in [-0.5, 0.5] -> R, G, B."""
+"""Matrix (3, 3) from Y in [0, 1], Cb and Cr in [-0.5, 0.5] to R, G, B."""
 
 
 def light_name(index: int) -> str:
@@ -41,10 +41,10 @@ def light_name(index: int) -> str:
 
 
 class LightRecorder:
-    """Measures the frames of one chunk on their way to the encoder.
+    """Makes thumbnails of the frames of one chunk while it is encoded.
 
     Args:
-        encoding: how the chunk is coded.
+        encoding: settings of the encoder.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -66,7 +66,7 @@ class LightRecorder:
             np.save(file, np.concatenate(self._parts), allow_pickle=False)
 
     def _small(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) -> what is seen of it in the finished picture, shrunk."""
+        """Visible part of a frame (H, W, 3), shrunk as in the finished picture."""
         import cv2
 
         rows, columns = self._region
@@ -80,7 +80,7 @@ class LightRecorder:
         return picture
 
     def _packed_small(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The planes of YUV 4:2:0, limited range -> (h, w, 3) RGB, shrunk."""
+        """Shrink a frame in YUV 4:2:0, limited range, and convert it to RGB (h, w, 3)."""
         import cv2
 
         width, height = self._frame_size
@@ -96,8 +96,8 @@ class LightRecorder:
 def _visible(
     frame: tuple[int, int], size: tuple[int, int], filters: str, watched: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[int, int]]:
-    """What is seen of a frame in the finished picture, as rows and columns, and the black (top, left) margin about it
-    in the shrunk picture. Sizes are (width, height).
+    """Rows and columns of a frame that are visible in the finished picture, and the black (top, left) margin around
+    them in the shrunk picture. Sizes are (width, height).
     """
     ratios = size[0] / frame[0], size[1] / frame[1]
     if "crop=" in filters:
@@ -113,12 +113,12 @@ def _visible(
 
 
 class FlashWatch:
-    """Counts the flashes of a whole video, chunk by chunk in any order; remembers a second and what waits for its turn.
+    """Counts the flashes of a video. Chunks may arrive in any order; each waits until all earlier ones are there.
 
     Args:
-        encoding: how the chunks are coded.
-        chunks: all of them, in order.
-        folder: where they are.
+        encoding: settings of the encoder.
+        chunks: all chunks of the video, in order.
+        folder: folder with their files.
     """
 
     def __init__(self, encoding: Encoding, chunks: list[Chunk], folder: Path) -> None:
@@ -132,14 +132,14 @@ class FlashWatch:
         self._breaking: list[int] = []
 
     def accept(self, made: MadeChunk) -> None:
-        """Look at a chunk, when it is its turn."""
+        """Take a finished chunk, and count flashes in all chunks whose turn has come."""
         self._here[made.index] = made
         while self._left and self._left[-1].index in self._here:
             chunk = self._left.pop()
             self._look(chunk, self._here.pop(chunk.index))
 
     def sentence(self) -> str | None:
-        """What a person should know; None where the video keeps to the rules."""
+        """Warning for the user; None if the video keeps the rules."""
         if not self._breaking:
             return None
         minutes, seconds = divmod(int(self._breaking[0] / self._fps), 60)
@@ -162,14 +162,14 @@ class FlashWatch:
         self._frames += len(chunk) - seen
 
     def _thumbnails(self, chunk: Chunk, made: MadeChunk) -> Iterator[NDArray[np.uint8]]:
-        """(n, rows, columns, 3) at a time."""
+        """Thumbnails of a chunk, (n, rows, columns, 3) at a time."""
         kept = self._kept(chunk)
         if kept is not None:
             for start in range(0, len(kept), BLOCK):
                 yield np.asarray(kept[start : start + BLOCK])
             return
         size = watched_size(self._encoding.settings.size)
-        # A chunk that cannot be decoded cannot be joined either, which is told then.
+        # A chunk that cannot be decoded cannot be joined either; joining reports the error.
         with (
             contextlib.suppress(VideoError),
             contextlib.closing(read_chunks(self._encoding, self._folder, [made.name], size=size, threads=1)) as frames,
@@ -178,7 +178,7 @@ class FlashWatch:
                 yield measure(frame[None], self._geometry)
 
     def _kept(self, chunk: Chunk) -> NDArray[np.uint8] | None:
-        """What was measured when the chunk was made."""
+        """Thumbnails that were saved with the chunk; None if they are missing or do not fit."""
         try:
             kept = np.load(self._folder / light_name(chunk.index), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):

@@ -1,8 +1,8 @@
-"""Chunks from a renderer and encoders, in this process.
+"""Chunks made from a renderer and encoders, in this process.
 
-Several encoders may be open at once, on consecutive chunks: batches go to the one that waits for them, so that all of
-them work although one network makes the frames. An encoder that has all its frames keeps its place until its chunk is
-whole, so that whoever is killed loses no more than one chunk for each.
+Several encoders may be open at once, each with a chunk of its own. One network makes the frames; each batch goes to the
+encoder with the least work waiting, so that all encoders stay busy. An encoder that has all its frames counts as open
+until its chunk is finished, so that a kill costs at most one chunk for each encoder.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.light import LightRecorder, light_name
-from audioreactive.interrupts import held_back
 from audioreactive.video.chunks import ENCODER_THREADS
 
 if TYPE_CHECKING:
@@ -27,33 +27,34 @@ if TYPE_CHECKING:
 
     from audioreactive.chunks.plan import Chunk
     from audioreactive.progress import Advance
-    from audioreactive.renderer import Renderer
+    from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
     from audioreactive.video.encoder import EncoderProcess
 
     Treatment = Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]
-    """What is done to frames on their way to the encoder: (index of the first, pixels in the encoding's layout) ->
-    pixels of the same shape. It may only look."""
+    """A change to frames before they are encoded: (index of the first, pixels in the encoding's layout) -> pixels of
+    the same shape."""
 
 MOST_ENCODERS: Final = 8
+"""Most encoders that are open at once in a process."""
 CHUNK: Final = "chunk"
-"""First word of the name of what a renderer makes."""
+"""First word of the file names of rendered chunks."""
 
 
 @dataclass(frozen=True)
 class MadeChunk:
-    """A chunk's file, whole and checked."""
+    """The finished file of a chunk."""
 
     index: int
     frames: int
     name: str
-    """In the work folder."""
+    """File name in the work folder."""
     bytes: int
     sha256: str
 
 
 class FrameSource(Protocol):
-    """Whatever gives frames in batches: a `Renderer`, as a rule."""
+    """A source of frames in batches, usually a `Renderer`."""
 
     @property
     def batch(self) -> int:
@@ -61,20 +62,20 @@ class FrameSource(Protocol):
         ...
 
     def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(first, frames first to first + batch - 1) for each of `firsts`, multiples of the batch, in order."""
+        """Yield (first, frames first to first + batch - 1) for each of `firsts`, multiples of the batch in order."""
         ...
 
 
 def available_cores() -> int:
-    """Of those that the machine has, the ones that this process may use."""
+    """Number of processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux tells
+    except AttributeError:  # only on Linux
         return os.cpu_count() or 1
 
 
 def encoders_at_once(cores: int, *, on_gpu: bool) -> int:
-    """How many encoders keep the cores busy: one where the network itself computes on them, else four cores each."""
+    """Number of encoders that keep the cores busy: four cores each, or one if the network itself runs on the CPU."""
     return min(max(cores // ENCODER_THREADS, 1), MOST_ENCODERS) if on_gpu else 1
 
 
@@ -84,27 +85,20 @@ def chunk_name(index: int, suffix: str, kind: str = CHUNK) -> str:
 
 
 @dataclass(frozen=True)
-class LocalCrew:
-    """The process that asks, alone; see `film.Crew`."""
+class LocalExecutor:
+    """Makes chunks in the calling process; see `film.Executor`."""
 
     renderer: Callable[[], Renderer]
-    """Makes the renderer, when there is something to render."""
+    """Function that makes the renderer; it is called only if a chunk is missing."""
     encoding: Encoding
-    treat: Treatment | None = None
 
     def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks in the folder."""
         if not chunks:
             return
-        on_gpu = (renderer := self.renderer()).on_gpu
-        maker = ChunkMaker(
-            renderer,
-            self.encoding,
-            folder,
-            encoders=encoders_at_once(available_cores(), on_gpu=on_gpu),
-            treat=self.treat,
-        )
-        yield from maker.make(chunks, advance)
+        renderer = self.renderer()
+        encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu)
+        yield from ChunkMaker(renderer, self.encoding, folder, encoders=encoders).make(chunks, advance)
 
 
 class ChunkMaker:
@@ -112,11 +106,11 @@ class ChunkMaker:
 
     Args:
         source: makes the frames.
-        encoding: how they are coded.
-        folder: where the chunks are made.
-        encoders: open at once, at most.
-        treat: what is done to frames before they are coded.
-        kind: first word of the files' names; the light of chunks is measured and kept beside them.
+        encoding: settings of the encoders.
+        folder: folder for the chunks.
+        encoders: most encoders that are open at once.
+        treat: change to frames before they are encoded.
+        kind: first word of the file names. For `CHUNK`, thumbnails are saved beside the chunks (see `light`).
     """
 
     def __init__(
@@ -132,13 +126,13 @@ class ChunkMaker:
         self._source, self._encoding, self._folder, self._kind = source, encoding, folder, kind
         self._encoders, self._treat = encoders, treat
         self._measures = kind == CHUNK
-        self._alive: list[_Lane] = []
-        self._open: list[_Lane] = []  # chunks of which batches are still to be asked for
-        self._asked: dict[int, _Lane] = {}  # first frame of a batch -> where it goes
-        self._closing: deque[_Lane] = deque()  # chunks that have all their frames
+        self._alive: list[_EncoderSlot] = []
+        self._open: list[_EncoderSlot] = []  # chunks that still need batches
+        self._asked: dict[int, _EncoderSlot] = {}  # first frame of a batch -> its destination
+        self._closing: deque[_EncoderSlot] = deque()  # chunks that have all their frames
 
     def make(self, chunks: Iterable[Chunk], advance: Advance) -> Generator[MadeChunk, None, None]:
-        """Make these chunks; each is handed out when its file is whole, under its name, and on the disk.
+        """Make these chunks. Each is yielded once its file is complete, has its final name and is on the disk.
 
         Raises:
             VideoError: an encoder failed.
@@ -146,67 +140,67 @@ class ChunkMaker:
         """
         try:
             for first, frames in self._source.batches(self._schedule(iter(chunks))):
-                lane = self._asked.pop(first)
-                count = lane.take(first, frames, self._treat)
+                slot = self._asked.pop(first)
+                count = slot.take(first, frames, self._treat)
                 advance(count)
-                if lane.is_full:
-                    lane.encoder.close()
-                    self._closing.append(lane)
+                if slot.is_full:
+                    slot.encoder.close()
+                    self._closing.append(slot)
                 yield from self._reap(at_most=self._encoders - max(len(self._open), 1))
             yield from self._reap(at_most=0)
         finally:
-            for lane in self._alive:
-                lane.abandon()
+            for slot in self._alive:
+                slot.abandon()
             for collection in (self._alive, self._open, self._asked, self._closing):
                 collection.clear()
 
     def _schedule(self, chunks: Iterator[Chunk]) -> Iterator[int]:
-        """First frames of the batches, in the order in which encoders want them."""
+        """First frames of batches, in the order in which the encoders need them."""
         while True:
-            # Where batches are asked for ahead, all places may be taken by chunks whose last frames are under way.
+            # One more slot than `encoders` may be open: the renderer asks for batches ahead of time.
             while (len(self._alive) < self._encoders or not self._open) and (chunk := next(chunks, None)) is not None:
-                with held_back():  # an encoder that nobody knew of would bring its file back after the clearing up
-                    lane = _Lane(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
+                with held_back():  # an interrupt before the encoder is listed would leave it, and its file, behind
+                    slot = _EncoderSlot(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
                     if self._measures:
-                        lane.light = LightRecorder(self._encoding)
-                    self._alive.append(lane)
-                self._open.append(lane)
+                        slot.light = LightRecorder(self._encoding)
+                    self._alive.append(slot)
+                self._open.append(slot)
             if not self._open:
                 return
-            lane = min(self._open, key=lambda lane: lane.ahead)
-            first = lane.next_batch()
-            if lane.all_asked:
-                self._open.remove(lane)
-            self._asked[first] = lane
+            slot = min(self._open, key=lambda slot: slot.ahead)
+            first = slot.next_batch()
+            if slot.all_asked:
+                self._open.remove(slot)
+            self._asked[first] = slot
             yield first
 
     def _name(self, chunk: Chunk) -> str:
         return chunk_name(chunk.index, self._encoding.suffix, self._kind)
 
     def _reap(self, *, at_most: int) -> Iterator[MadeChunk]:
-        """Chunks whose encoders have ended; waits while there are more than so many that have not."""
-        for lane in list(self._closing):
-            if len(self._closing) > at_most or lane.encoder.has_ended:
-                made = lane.finish()
-                self._closing.remove(lane)
-                self._alive.remove(lane)
+        """Chunks whose encoders have ended; wait until at most `at_most` are still closing."""
+        for slot in list(self._closing):
+            if len(self._closing) > at_most or slot.encoder.has_ended:
+                made = slot.finish()
+                self._closing.remove(slot)
+                self._alive.remove(slot)
                 yield made
 
 
-class _Lane:
-    """One chunk on its way through one encoder."""
+class _EncoderSlot:
+    """One open encoder and its chunk."""
 
     def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int) -> None:
         self._chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
-        self._missing = 0  # batches that were asked for and have not come
+        self._missing = 0  # batches that were requested and have not arrived
         self.light: LightRecorder | None = None
         self.encoder: EncoderProcess = encoding.open(folder, self._partial)
 
     @property
     def ahead(self) -> int:
-        """Batches that wait for the encoder, or will."""
+        """Batches that wait for the encoder or were requested for it."""
         return self.encoder.waiting + self._missing
 
     @property
@@ -224,7 +218,7 @@ class _Lane:
         return first
 
     def take(self, first: int, frames: NDArray[np.uint8], treat: Treatment | None) -> int:
-        """Hand over those frames of a batch that are the chunk's; how many."""
+        """Encode the frames of a batch that belong to the chunk; return their number."""
         start = max(self._chunk.start, first)
         own = frames[start - first : self._chunk.stop - first]
         own = treat(start, own) if treat else own
@@ -235,7 +229,7 @@ class _Lane:
         return len(own)
 
     def finish(self) -> MadeChunk:
-        """Wait for the encoder, see that the file is whole, bring it to the disk and give it its name."""
+        """Wait for the encoder, flush the file to the disk and give it its final name."""
         self.encoder.finish()
         self.encoder.abandon()
         partial = self._folder / self._partial
@@ -249,6 +243,6 @@ class _Lane:
         return MadeChunk(self._chunk.index, len(self._chunk), self._name, size, digest)
 
     def abandon(self) -> None:
-        """Leave no process and no half file."""
+        """Stop the encoder and remove the partial file."""
         self.encoder.abandon()
         (self._folder / self._partial).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Which frames each chunk has.
+"""Division of a render into chunks.
 
-Conventions: chunk i holds frames i · length to (i + 1) · length - 1 of the song, cut to what is rendered; length is a
-multiple of the batch, and batches are anchored at frame 0. So a chunk is a function of its index, and a frame's
-arithmetic is the same however the song is divided.
+Conventions: chunk i holds frames i · length to (i + 1) · length - 1 of the song, limited to the frames that are
+rendered. length is a multiple of the batch size, and batches start at frame 0. So a chunk depends only on its index,
+and a frame is computed the same way wherever the chunks begin.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import Final
 
 CHUNK_SECONDS: Final = Fraction(5)
-"""A crash costs at most so much of the video; a group of pictures of that length costs hardly a bit (streaming services
-take 2 to 10 s)."""
+"""Length of a chunk in seconds: the most that a crash costs. A chunk is also a closed group of pictures; at this length
+that makes the file hardly larger (streaming services use 2 to 10 s)."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Chunk:
     """A part of a video."""
 
     index: int
-    """Its place among all chunks of the song, from 0."""
+    """Number of the chunk in the song, from 0."""
     start: int
     """First frame."""
     stop: int
     """One past the last frame."""
 
     def __len__(self) -> int:
-        """Frames."""
+        """Number of frames."""
         return self.stop - self.start
 
 
 def chunk_length(seconds: Fraction, fps: Fraction, batch: int) -> int:
-    """Frames of a chunk: the least number of whole batches that lasts so long."""
+    """Frames of a chunk: the smallest number of whole batches that lasts at least `seconds`."""
     return max(math.ceil(seconds * fps / batch), 1) * batch
 
 

@@ -1,9 +1,9 @@
-"""A film that keeps to three flashes a second: its chunks are watched, and dimmed where they flash too often.
+"""Limit a film to three flashes a second: measure its chunks and dim the passages that flash too often.
 
-What is watched is what a viewer will see: the chunks as they were coded, whoever made them. A chunk that changes is
-taken apart between its closed groups of pictures. Groups in which nothing changes are copied as they are; the others
-are decoded, corrected and coded again, which does not take the network, and what does not change in them goes into the
-encoder as the numbers that came out of the decoder. Then the chunk is watched once more.
+The encoded chunks are decoded and measured, because that is what a viewer will see. A chunk that must change is cut
+between closed groups of pictures. Groups without a change are copied; the others are decoded, corrected and encoded
+again, without the network. Frames in them that need no change reach the encoder exactly as they were decoded. Then the
+chunk is measured again.
 """
 
 from __future__ import annotations
@@ -41,60 +41,61 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_ROUNDS: Final = 3
-"""Compression may bring back a little of what was taken: then another plan comes on top."""
+"""Rounds of dimming. Compression may bring back a little of a flash, which takes another round."""
 SAFE: Final = "safe"
-"""First word of the names of what was coded again; the number in them is that of the first frame."""
+"""First word of the names of files that were encoded again; their number is that of the first frame."""
 KEPT: Final = "kept"
-"""First word of the names of what was copied out of a chunk."""
+"""First word of the names of pieces that were copied out of a chunk without a change."""
 CUT: Final = "cut"
-"""The same of what is coded again."""
+"""First word of the names of pieces of a chunk that are to be encoded again."""
 _THUMBNAILS: Final = "thumbnails"
+"""Name of the temporary file with the thumbnails of all frames."""
 _LONGEST_RUN: Final = 12
-"""Chunks that one decoder reads."""
+"""Most chunks that one decoder reads in a row; a shorter run reports progress more often."""
 _CORES_OF_A_DECODER: Final = 2
-"""That one decoder, and what converts and measures its frames, keep busy."""
+"""Cores used by one decoder and by the conversion and measurement of its frames."""
 _PATIENCE: Final = 0.2
-"""Seconds between two looks at the threads, so that Ctrl-C is heard on every platform."""
+"""Seconds to wait for threads at a time, so that Ctrl-C works on every platform."""
 
 
 @dataclass(frozen=True)
 class SafeLight:
-    """Brings a film within the rules of `audioreactive.flashes`; see `film.Revision`."""
+    """Changes a film until it keeps the rules of `audioreactive.flashes`; see `film.Revision`."""
 
     progress: Progress
 
     def __call__(self, film: Film, made: Sequence[MadeChunk], folder: Path) -> Iterator[Revised]:
-        """Those chunks that change, made anew.
+        """Replacements for the chunks that must change.
 
         Raises:
-            VideoError: a chunk cannot be read, or coded again.
+            VideoError: a chunk cannot be read or encoded again.
         """
-        room = _Room(film, {chunk.index: chunk.name for chunk in made}, folder)
+        shared = _Shared(film, {chunk.index: chunk.name for chunk in made}, folder)
         fps, cores = film.encoding.settings.fps, available_cores()
         decoders = max(cores // _CORES_OF_A_DECODER, 1)
         anew: dict[int, Revised] = {}
         applied: list[Plan] = []
         chunks = film.chunks
         while True:
-            watch = functools.partial(room.watch, anew=anew)
-            self._each("watching", watch, _runs(chunks, decoders), room, at_once=decoders)
-            found = plan(room.thumbnails, fps)
+            watch = functools.partial(shared.watch, anew=anew)
+            self._each("watching", watch, _runs(chunks, decoders), shared, at_once=decoders)
+            found = plan(shared.thumbnails, fps)
             if not found.passages or len(applied) == MOST_ROUNDS:
                 break
             applied.append(found)
-            chunks = [chunk for chunk in film.chunks if found.changes(*room.place(chunk))]
-            correct = functools.partial(room.correct, plans=tuple(applied))
+            chunks = [chunk for chunk in film.chunks if found.changes(*shared.place(chunk))]
+            correct = functools.partial(shared.correct, plans=tuple(applied))
             alone = [[chunk] for chunk in chunks]
-            for one in self._each("dimming", correct, alone, room, at_once=min(cores, MOST_ENCODERS)):
+            for one in self._each("dimming", correct, alone, shared, at_once=min(cores, MOST_ENCODERS)):
                 anew[one.index] = one
         self.progress.say(summary(applied, found.general_excess + found.red_excess, fps))
         yield from anew.values()
 
     def _each(
-        self, stage: str, work: Callable[[Sequence[Chunk]], T], parts: Sequence[Sequence[Chunk]], room: _Room, *,
+        self, stage: str, work: Callable[[Sequence[Chunk]], T], parts: Sequence[Sequence[Chunk]], shared: _Shared, *,
         at_once: int,
     ) -> list[T]:  # fmt: skip
-        """The work on each part, several at once."""
+        """Results of `work` on each part, several at a time."""
         results: list[T] = []
         frames = [sum(map(len, part)) for part in parts]
         with self.progress.track(stage, sum(frames), "frame") as advance, ThreadPoolExecutor(at_once) as pool:
@@ -105,30 +106,30 @@ class SafeLight:
                         advance(running.pop(done))
                         results.append(done.result())
             except BaseException:
-                room.given_up.set()
+                shared.given_up.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return results
 
 
 def _runs(chunks: Sequence[Chunk], workers: int) -> list[Sequence[Chunk]]:
-    """Successive chunks in parts as equal as can be, as many for each worker; short enough to say how far it is."""
+    """Divide chunks into runs of about equal length, the same number for each worker, of at most `_LONGEST_RUN`."""
     count = min(workers * -(-len(chunks) // (workers * _LONGEST_RUN)), len(chunks))
     borders = [i * len(chunks) // count for i in range(count + 1)]
     return [chunks[first:stop] for first, stop in pairwise(borders)]
 
 
 class _GivenUpError(Exception):
-    """Another thread has failed, or the person wants no more."""
+    """The work was cancelled: another thread failed, or the user interrupted it."""
 
 
 @dataclass
-class _Room:
-    """What the threads share: where the chunks are, and what was seen in them."""
+class _Shared:
+    """State that the threads share: the names of the chunks, and the thumbnails of their frames."""
 
     film: Film
     names: dict[int, str]
-    """Of the chunks as they were made, by index."""
+    """File names of the chunks as they were rendered, by index."""
     folder: Path
     given_up: threading.Event = field(default_factory=threading.Event)
 
@@ -138,21 +139,21 @@ class _Room:
         self._size = self._encoding.settings.size
         self._first = self.film.chunks[0].start
         cells = Thumbnails([], self._size).geometry.cells
-        # In a file: an hour has 600 MB of them.
+        # Kept in a file, because an hour of video has 600 MB of thumbnails.
         shape = (sum(map(len, self.film.chunks)), *cells, 3)
         self._seen = np.memmap(self.folder / _THUMBNAILS, np.uint8, "w+", shape=shape)
         self.thumbnails = Thumbnails([self._seen], self._size)
 
     def place(self, chunk: Chunk) -> tuple[int, int]:
-        """First frame and one past the last, counted from the video's beginning."""
+        """First frame of a chunk and one past its last, counted from the start of the video."""
         return chunk.start - self._first, chunk.stop - self._first
 
     def watch(self, chunks: Sequence[Chunk], anew: Mapping[int, Revised]) -> None:
-        """Look at some chunks as they are now; `anew` are those that were made anew, by index."""
+        """Measure chunks as they are now; `anew` has the ones that were replaced, by index."""
         files = [name for chunk in chunks for name, _ in self._pieces(chunk, anew)]
         places = np.concatenate([np.arange(*self.place(chunk)) for chunk in chunks])
         seen, size = 0, watched_size(self._size)
-        # Frames that are shrunk take far longer to decode than to measure.
+        # Decoding shrunk frames takes far longer than measuring them.
         threads = 1 if size == self._size else _CORES_OF_A_DECODER
         with contextlib.closing(read_chunks(self._encoding, self.folder, files, size=size, threads=threads)) as frames:
             for frame in frames:
@@ -170,7 +171,7 @@ class _Room:
         return ((self.names[chunk.index], len(chunk)),)
 
     def correct(self, chunks: Sequence[Chunk], plans: tuple[Plan, ...]) -> Revised:
-        """A chunk as it was made, with all of the plans applied."""
+        """The chunk as it was rendered, with all plans applied."""
         (chunk,) = chunks
         name, (start, stop) = self.names[chunk.index], self.place(chunk)
         groups = closed_groups(self.folder, name)
@@ -191,7 +192,7 @@ class _Room:
         return chunk_name(piece.frames.index, self._encoding.suffix, kind)
 
     def _code_again(self, parts: Sequence[Chunk], sources: Sequence[str], plans: tuple[Plan, ...]) -> None:
-        """Decode files, correct what is in them, and code it again, a file for each part."""
+        """Decode the sources, correct their frames, and encode them again, one file for each part."""
         treat = functools.partial(self._corrected, plans=plans)
         layout = self._again.settings.layout
         with contextlib.closing(read_chunks(self._encoding, self.folder, sources, layout=layout, threads=1)) as frames:
@@ -200,7 +201,7 @@ class _Room:
                 self._go_on()
 
     def _corrected(self, first: int, frames: NDArray[np.uint8], plans: tuple[Plan, ...]) -> NDArray[np.uint8]:
-        """Frames on their way to the encoder; those that no plan changes pass as they are."""
+        """Frames with the plans applied; frames that no plan changes are returned as they are."""
         self._go_on()
         start = first - self._first
         if not any(made.changes(start, start + len(frames)) for made in plans):
@@ -221,10 +222,11 @@ class _Piece:
     """Successive closed groups of a chunk."""
 
     part: range
-    """Of the chunk's frames."""
+    """Frames of the piece, counted from the start of the chunk."""
     frames: Chunk
-    """The same among all frames of the song; their index is the number of the first."""
+    """Frames of the piece, counted from the start of the song; its index is the number of the first frame."""
     changes: bool
+    """Whether a plan changes any of these frames."""
 
     @classmethod
     def of(cls, chunk: Chunk, part: range, changes: bool) -> _Piece:
@@ -234,7 +236,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Replay:
-    """Frames that are there already, one by one; see `making.FrameSource`."""
+    """Source of frames that already exist, one at a time; see `making.FrameSource`."""
 
     frames: Iterable[NDArray[np.uint8]]
     batch: int = 1
@@ -248,7 +250,7 @@ class _Replay:
 
 
 def _to_yuv420(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(n, H, W, 3) sRGB -> as the encoder takes it, by what packs the generator's own pictures."""
+    """Convert (n, H, W, 3) sRGB to yuv420p, by the function that converts the generator's pictures."""
     import torch
 
     from audioreactive.generators import to_pixels

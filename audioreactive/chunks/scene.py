@@ -1,4 +1,4 @@
-"""What a renderer is made of, so that it can travel to other processes and machines."""
+"""The parts of a renderer, as a value that can be sent to other processes and machines."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ if TYPE_CHECKING:
 
     from audioreactive.generators import Generator, GeneratorSource, Layout
     from audioreactive.patches.motion import Motion
-    from audioreactive.renderer import Renderer
+    from audioreactive.rendering.renderer import Renderer
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that decides about a frame's pixels."""
+    """Everything that decides the pixels of a frame."""
 
     source: GeneratorSource
     img_size: tuple[int, int]
-    """(h, w) of the generator's pictures."""
+    """Size (h, w) of the generator's pictures."""
     device: str
     dtype: torch.dtype
     fingerprint: str
-    """The generator's: its code, and which kernels run."""
+    """Fingerprint of the generator: its code, and the kernels that run."""
     motion: Motion
     palette: NDArray[np.float32]
-    """(P, L, W): the vectors that the motion moves between."""
+    """Latent vectors between which the motion moves, shape (P, L, W)."""
     batch: int
     layout: Layout
 
     @property
     def torch_device(self) -> torch.device:
-        """The device, as PyTorch names it."""
+        """The device as a PyTorch object."""
         import torch
 
         return torch.device(self.device)
 
     def renderer(self, *, device: str | None = None, say: Callable[[str], None] | None = None) -> Renderer:
-        """A renderer of its own, with the generator loaded anew.
+        """A new renderer, with a newly loaded generator.
 
         Args:
-            device: another of the same kind.
-            say: told when memory runs out.
+            device: a device of the same kind to use instead.
+            say: function that is called with a message if memory runs out.
 
         Raises:
-            RenderError: the model has changed, or the kernels are not what they were.
+            RenderError: the model has changed, or other kernels run here.
         """
         return self.renderer_with(self.load(device=device), say=say)
 
     def generator_key(self) -> tuple[object, ...]:
-        """Two scenes of equal keys take the same generator."""
+        """Key of the generator; two scenes with equal keys can share one."""
         return self.source.sha256, self.img_size, self.device, self.dtype, self.fingerprint
 
     def load(self, *, device: str | None = None) -> Generator:
-        """The generator, with pictures as large as the scene's; raises what `renderer` does."""
+        """Load the generator, resized for the scene; raises the same errors as `renderer`."""
         import torch
 
         generator = self.source.load(torch.device(device or self.device), self.dtype)
@@ -73,10 +73,10 @@ class Scene:
         return generator.resized(self.img_size)
 
     def renderer_with(self, generator: Generator, *, say: Callable[[str], None] | None = None) -> Renderer:
-        """A renderer with a generator that is loaded already, and has the right size."""
+        """A renderer with a generator that is already loaded and resized."""
         import torch
 
-        from audioreactive.renderer import Renderer
+        from audioreactive.rendering.renderer import Renderer
 
         inputs = self.motion.on(generator, torch.from_numpy(self.palette))
         return Renderer(generator, inputs, batch=self.batch, layout=self.layout, say=say)

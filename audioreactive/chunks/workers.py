@@ -1,10 +1,10 @@
 """Chunks made by several processes of this machine.
 
-Each worker gets the scene once, loads the model once, and asks for one chunk after the other. It shares nothing
-with the others: a worker that dies costs the chunks in its hands, which another gets. The main process alone writes
-the journal. Messages go over one pipe for each worker; the operating system tells of deaths.
+Each worker gets the scene once, loads the model once, and asks for one chunk after another. Workers share nothing: if
+one dies, its unfinished chunks go to another. Only the main process writes the journal. Each worker has a pipe for
+messages; the operating system reports when it ends.
 
-A `Staff` keeps workers from one film to the next, with the network that they have.
+A `WorkerPool` keeps workers, with the network that they loaded, from one film to the next.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.making import ChunkMaker, available_cores, encoders_at_once
 from audioreactive.errors import AudioReactiveError, RenderError
-from audioreactive.interrupts import held_back
 from audioreactive.video.encoder import ending
 
 if TYPE_CHECKING:
@@ -40,90 +40,91 @@ if TYPE_CHECKING:
     from audioreactive.video.chunks import Encoding
 
 MOST_ATTEMPTS: Final = 3
-"""At one chunk: a frame that kills every worker (too little memory, as a rule) shall not be tried for ever."""
+"""Attempts at one chunk. A frame that kills every worker, usually for lack of memory, must not be tried forever."""
 
 MOST_WORKERS: Final = 256
+"""Most worker processes of one render."""
 
-_GOODBYE: Final = 5.0
-"""Seconds that workers have to leave, before they are made to."""
+_EXIT_SECONDS: Final = 5.0
+"""Seconds that a worker has to end by itself before it is killed."""
 
 
 @dataclass(frozen=True)
-class _Arrived:
-    """A worker is awake, or done with a film, and wants to know what it is all about.
+class _Ready:
+    """A worker has started, or has finished a film, and waits for the next film.
 
-    What goes to a process at its start goes through a pipe that holds 64 KiB, and if the process is killed before it
-    has read that, `multiprocessing` waits for ever. So all that is large is sent when the worker listens.
+    The film is not an argument of the process: `multiprocessing` sends arguments through a pipe that holds 64 KiB, and
+    waits forever if the process is killed before it has read them. So large values are sent when the worker is ready.
     """
 
 
 @dataclass(frozen=True)
-class _Asks:
+class _WantsChunk:
     """A worker wants a chunk."""
 
 
 @dataclass(frozen=True)
 class _Rendered:
-    """Frames of a chunk are on their way to the encoder."""
+    """A worker has rendered frames, which are on their way to the encoder."""
 
     frames: int
 
 
 @dataclass(frozen=True)
 class _Failed:
-    """A worker cannot go on: the sentence for a person, or the trace of our own mistake."""
+    """A worker cannot go on: an error to show to the user, or None and the traceback of a bug."""
 
     error: AudioReactiveError | None
     trace: str
 
 
 @dataclass(frozen=True)
-class _Says:
-    """A remark for a person."""
+class _Remark:
+    """A worker has a message for the user."""
 
     message: str
 
 
 @dataclass(eq=False)
 class _Worker:
-    """What the main process knows of a worker."""
+    """State of a worker, as the main process knows it."""
 
     number: int
     process: BaseProcess
     pipe: Connection[Any, Any]
     chunks: dict[int, Chunk] = field(default_factory=dict)
-    """In its hands, by index."""
+    """Unfinished chunks that were given to it, by index."""
     frames: int = 0
-    """Of those, rendered."""
+    """Frames of these chunks that it has rendered so far."""
     at_work: bool = False
-    """Knows what it is all about."""
+    """Whether it was told of the current film and has not finished it."""
     dismissed: bool = False
-    """Told that no chunk is left."""
+    """Whether it was told that no chunk of the film is left."""
 
     @property
     def is_idle(self) -> bool:
-        """Waits for another film."""
+        """Whether it waits for another film."""
         return self.dismissed and not self.at_work
 
-    def let_go(self) -> None:
-        """Say that nothing is left to do, neither chunk nor film; make it stop where it would not hear that."""
+    def stop(self) -> None:
+        """Tell the worker that no chunk and no film is left; terminate it if it is busy and would not read that."""
         if self.chunks or not (self.at_work or self.dismissed):
             self.process.terminate()
         with contextlib.suppress(OSError):
             self.pipe.send(None)
             self.pipe.send(None)
 
-    def see_off(self) -> None:
-        """Wait until it is gone, by force if need be."""
-        self.process.join(_GOODBYE)
+    def join(self) -> None:
+        """Wait until the process has ended; kill it after `_EXIT_SECONDS`."""
+        self.process.join(_EXIT_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
         self.pipe.close()
 
 
-class Staff:
-    """Workers who stay for several films; a context manager, which sees them off in the end."""
+class WorkerPool:
+    """Workers that stay for several films; a context manager that stops them at its end."""
 
     def __init__(self) -> None:
         self.waiting: list[_Worker] = []
@@ -132,20 +133,20 @@ class Staff:
         return self
 
     def __exit__(self, *error: object) -> None:
-        _part_from(self.waiting)
+        _stop_all(self.waiting)
         self.waiting = []
 
 
 @dataclass(frozen=True)
-class WorkerCrew:
-    """So many processes of this machine; see `film.Crew`. On GPUs they take turns, each gets one."""
+class WorkerExecutor:
+    """Processes of this machine that make chunks; see `film.Executor`. GPUs are assigned to them in turn."""
 
     scene: Scene
     encoding: Encoding
     workers: int
     progress: Progress
-    staff: Staff | None = None
-    """Where workers come from, and where they go; None: they are new, and leave."""
+    pool: WorkerPool | None = None
+    """Pool from which workers are taken and to which they return; None: workers that stop after this film."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
@@ -155,23 +156,25 @@ class WorkerCrew:
         """Make these chunks in the folder.
 
         Raises:
-            RenderError: a chunk killed its worker time and again.
-            AudioReactiveError: what a worker could not go on for.
+            RenderError: a chunk killed its worker `MOST_ATTEMPTS` times.
+            AudioReactiveError: a worker failed with this error.
         """
         count = min(self.workers, len(chunks))
         if not count:
             return
-        with contextlib.closing(_Office(self, chunks, folder, count, advance)) as office:
-            yield from office.results()
+        with contextlib.closing(_Dispatcher(self, chunks, folder, count, advance)) as dispatcher:
+            yield from dispatcher.results()
 
 
-class _Office:
-    """Hands out chunks, and takes in what comes back."""
+class _Dispatcher:
+    """Gives chunks to workers and collects the results."""
 
-    def __init__(self, crew: WorkerCrew, chunks: Sequence[Chunk], folder: Path, count: int, advance: Advance) -> None:
-        self._crew, self._folder, self._count, self._advance = crew, folder, count, advance
+    def __init__(
+        self, executor: WorkerExecutor, chunks: Sequence[Chunk], folder: Path, count: int, advance: Advance
+    ) -> None:
+        self._executor, self._folder, self._count, self._advance = executor, folder, count, advance
         self._threads = max(available_cores() // count, 1)
-        """Of each worker: those who stay from a film with fewer workers get fewer now."""
+        """Threads of PyTorch in each worker; workers from the pool may have had more in the film before."""
         self._todo = deque(chunks)
         self._missing = len(chunks)
         self._attempts: dict[int, int] = {}
@@ -181,43 +184,43 @@ class _Office:
         self._context = multiprocessing.get_context("spawn")
 
     def results(self) -> Iterator[MadeChunk]:
-        """Chunks as they come in, until there are all."""
+        """Chunks in the order in which they are finished."""
         for number in range(self._count):
-            self._hire(number)
+            self._start(number)
         while self._missing:
             ready = set(wait([event for worker in self._workers for event in (worker.pipe, worker.process.sentinel)]))
             for worker in list(self._workers):
                 if worker.process.sentinel in ready:
-                    yield from self._listen(worker)  # what it said before
-                    self._part_with(worker)
+                    yield from self._listen(worker)  # messages that it sent before it ended
+                    self._drop(worker)
                 elif worker.pipe in ready:
                     yield from self._listen(worker)
 
     def close(self) -> None:
-        """Leave no worker, but those that the staff keeps."""
-        staff = self._crew.staff
-        stay = [worker for worker in self._workers if staff and not self._missing and self._is_idle_soon(worker)]
-        if staff:
-            staff.waiting += stay
-        _part_from([worker for worker in self._workers if worker not in stay])
+        """Return idle workers to the pool and stop all others."""
+        pool = self._executor.pool
+        stay = [worker for worker in self._workers if pool and not self._missing and self._is_idle_soon(worker)]
+        if pool:
+            pool.waiting += stay
+        _stop_all([worker for worker in self._workers if worker not in stay])
         self._workers = []
 
     def _is_idle_soon(self, worker: _Worker) -> bool:
-        """Whether a worker comes to wait for the next film, when it is told that nothing is left of this one."""
+        """Whether the worker is ready for another film once its remaining messages are read."""
         with contextlib.suppress(EOFError, OSError, AudioReactiveError, RuntimeError):
-            while not worker.is_idle and worker.pipe.poll(_GOODBYE):
+            while not worker.is_idle and worker.pipe.poll(_EXIT_SECONDS):
                 for _ in self._take(worker, worker.pipe.recv()):
                     pass
         return worker.is_idle
 
-    def _hire(self, number: int) -> None:
-        waiting = self._crew.staff.waiting if self._crew.staff else []
+    def _start(self, number: int) -> None:
+        waiting = self._executor.pool.waiting if self._executor.pool else []
         if worker := next((worker for worker in waiting if worker.number == number), None):
             waiting.remove(worker)
             self._workers.append(worker)
-            self._employ(worker)
+            self._assign(worker)
             return
-        with held_back():  # a worker that nobody knew of would wait for ever
+        with held_back():  # an interrupt before the worker is listed would leave it running forever
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(theirs, number), name=f"worker {number}", daemon=True)
             process.start()
@@ -225,24 +228,24 @@ class _Office:
             self._workers.append(_Worker(number, process, ours))
 
     def _listen(self, worker: _Worker) -> Iterator[MadeChunk]:
-        """All that a worker has said."""
+        """Handle all messages that a worker has sent."""
         with contextlib.suppress(EOFError, OSError):
             while worker.pipe.poll():
                 yield from self._take(worker, worker.pipe.recv())
 
     def _take(self, worker: _Worker, message: Any) -> Iterator[MadeChunk]:
         match message:
-            case _Arrived() if worker.dismissed:
+            case _Ready() if worker.dismissed:
                 worker.at_work = False
-            case _Arrived():
-                self._employ(worker)
-            case _Asks():
+            case _Ready():
+                self._assign(worker)
+            case _WantsChunk():
                 self._give(worker)
             case _Rendered(frames):
                 worker.frames += frames
                 self._advance(frames)
-            case _Says(text):
-                self._crew.progress.say(text)
+            case _Remark(text):
+                self._executor.progress.say(text)
             case _Failed(error, trace):
                 raise error or RuntimeError(f"worker {worker.number} failed:\n{trace}")
             case made:
@@ -251,13 +254,13 @@ class _Office:
                 self._deaths_in_a_row = 0
                 yield made
 
-    def _employ(self, worker: _Worker) -> None:
-        """Tell a worker what the film is."""
+    def _assign(self, worker: _Worker) -> None:
+        """Send the film to a worker."""
         worker.at_work, worker.dismissed = True, False
-        self._send(worker, (self._crew.scene, self._crew.encoding, self._folder, self._threads))
+        self._send(worker, (self._executor.scene, self._executor.encoding, self._folder, self._threads))
 
     def _give(self, worker: _Worker) -> None:
-        """The next chunk, or word that there is none."""
+        """Send the next chunk, or None if there is none."""
         chunk = self._todo.popleft() if self._todo else None
         worker.dismissed = chunk is None
         if chunk is not None:
@@ -265,11 +268,11 @@ class _Office:
         self._send(worker, chunk)
 
     def _send(self, worker: _Worker, message: object) -> None:
-        with contextlib.suppress(OSError):  # it has just died: its end is about to be heard of
+        with contextlib.suppress(OSError):  # it has just died; its sentinel will report that
             worker.pipe.send(message)
 
-    def _part_with(self, worker: _Worker) -> None:
-        """A worker has gone: because there is nothing left to do, or another takes its place and its chunks."""
+    def _drop(self, worker: _Worker) -> None:
+        """Remove a worker that has ended; if it died early, start another and give its chunks out again."""
         self._workers.remove(worker)
         worker.process.join()
         worker.pipe.close()
@@ -285,22 +288,22 @@ class _Office:
                 f"workers die again and again ({how}); is there too little memory for {self._count} of them? "
                 "Take fewer --workers, or a smaller --batch"
             )
-        self._crew.progress.say(f"worker {worker.number} died ({how}); another takes its place")
+        self._executor.progress.say(f"worker {worker.number} died ({how}); another takes its place")
         self._advance(-worker.frames)
         self._todo.extendleft(reversed(worker.chunks.values()))
-        self._hire(worker.number)
+        self._start(worker.number)
 
 
-def _part_from(workers: Sequence[_Worker]) -> None:
-    """Leave none of them."""
+def _stop_all(workers: Sequence[_Worker]) -> None:
+    """Stop these workers and wait until they have ended."""
     for worker in workers:
-        worker.let_go()
+        worker.stop()
     for worker in workers:
-        worker.see_off()
+        worker.join()
 
 
 def _work(pipe: Connection[Any, Any], number: int) -> None:
-    """A worker's life."""
+    """Main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -318,17 +321,17 @@ def _work(pipe: Connection[Any, Any], number: int) -> None:
             error = RenderError(str(error))
         pipe.send(_Failed(error if isinstance(error, AudioReactiveError) else None, traceback.format_exc()))
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing left that must be put away
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to clean up
 
 
 def _make_films(pipe: Connection[Any, Any], number: int) -> None:
-    """Chunks of one film after the other, until there are no more."""
+    """Make the chunks of one film after another until there are no more films."""
     import torch
 
     network: Network | None = None
     key: tuple[object, ...] = ()
     while True:
-        pipe.send(_Arrived())
+        pipe.send(_Ready())
         job: tuple[Scene, Encoding, Path, int] | None = pipe.recv()
         if job is None:
             return
@@ -336,7 +339,7 @@ def _make_films(pipe: Connection[Any, Any], number: int) -> None:
         torch.set_num_threads(threads)
         if network is None or key != scene.generator_key():
             network, key = scene.load(device=_device(scene.device, number)), scene.generator_key()
-        renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Says(text)))
+        renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Remark(text)))
         cores = threads if renderer.on_gpu else 1
         maker = ChunkMaker(renderer, encoding, folder, encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu))
         for made in maker.make(_orders(pipe), lambda frames: pipe.send(_Rendered(frames))):
@@ -344,16 +347,16 @@ def _make_films(pipe: Connection[Any, Any], number: int) -> None:
 
 
 def _orders(pipe: Connection[Any, Any]) -> Iterator[Chunk]:
-    """Chunks as the main process hands them out, one when it is asked for, until there are no more."""
+    """Ask the main process for chunks, one at a time, until there are no more."""
     while True:
-        pipe.send(_Asks())
+        pipe.send(_WantsChunk())
         if (chunk := pipe.recv()) is None:
             return
         yield chunk
 
 
 def _device(device: str, number: int) -> str:
-    """The worker's own of the machine's GPUs."""
+    """Name of the device for this worker: GPUs are assigned in turn."""
     import torch
 
     if torch.device(device).type != "cuda":
@@ -362,7 +365,7 @@ def _device(device: str, number: int) -> str:
 
 
 def _end_with_parent() -> None:
-    """A worker whose main process was killed would render on for nobody; its encoder ends when its input does."""
+    """End this process when the main process ends; its encoders end when their input closes."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -370,5 +373,5 @@ def _end_with_parent() -> None:
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
-    """Through the doors that leave no encoder and no half file behind."""
+    """Exit by an exception, so that `finally` blocks stop the encoders and remove partial files."""
     sys.exit(128 + signum)

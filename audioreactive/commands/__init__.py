@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from audioreactive._support.files import described
 from audioreactive.errors import AudioReactiveError, did_you_mean, printable, shown
-from audioreactive.files import described
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,7 +35,7 @@ COMMANDS = {
     "model": "Inspect and convert model files.",
     "doctor": "Show versions, devices, codecs, and which compiled ops are in use and why.",
 }
-"""Name -> one line of help, here so that `audioreactive --help` imports no command."""
+"""Name -> one line of help; it is defined here so that `audioreactive --help` imports no command."""
 
 ALIASES = {"patch": "preset"}
 """Earlier names of commands, which still work."""
@@ -50,10 +50,10 @@ _OF_THE_SYSTEM = frozenset(
     )
     if hasattr(errno, name)  # not every system has all
 )  # fmt: skip
-"""What a person can mend of what the system refuses: a full disk, missing permissions."""
+"""System errors that the user can solve, such as a full disk or missing permissions."""
 
 INTERRUPTED = 130
-"""128 + SIGINT, what shells report."""
+"""Exit code after an interrupt: 128 + SIGINT, as in shells."""
 
 
 class HelpfulGroup(click.Group):
@@ -108,7 +108,7 @@ def render_main() -> NoReturn:
 
 
 def run(command: click.Command, name: str) -> NoReturn:
-    """Run a command and exit: 0, 2 with one sentence for what a person can mend, 130 if interrupted."""
+    """Run a command and exit: with 0, with 2 and a sentence for an error of the user, or with 130 if interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
     warnings.formatwarning = _as_sentence
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -143,17 +143,17 @@ def run(command: click.Command, name: str) -> NoReturn:
 def _as_sentence(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning without the place in the code, which says nothing to a person."""
+    """Format a warning without its position in the code."""
     return f"warning: {printable(str(message))}\n"
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
-    """Leave through the same doors as Ctrl-C, so that partial files are removed."""
+    """Exit by an exception as for Ctrl-C, so that partial files are removed."""
     raise _TerminatedError(128 + signum)
 
 
 class _TerminatedError(SystemExit):
-    """The system has asked this process to end."""
+    """SIGTERM: the system asked this process to end."""
 
 
 def _tell_of_interrupt(error: BaseException) -> None:
@@ -181,7 +181,7 @@ def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def sentence_for(error: Exception) -> str | None:
-    """What a person reads of an error that they can mend, fit for a terminal; None of a fault of ours.
+    """Message for an error that the user can solve, fit for a terminal; None for a bug.
 
     The generator's package is not imported for the question: an error of its can only come from a module that is there.
     """

@@ -55,8 +55,8 @@ def command(
     quiet: bool,
 ) -> None:
     """Show what is heard in SONG: tempo, beats, sections, and every feature."""
-    from audioreactive.pipeline import listen
-    from audioreactive.production import RenderSettings
+    from audioreactive.pipeline.listening import listen
+    from audioreactive.pipeline.production import RenderSettings
 
     check_tempo(tempo, tempo_range)
     table = stem_table(stems)
@@ -72,19 +72,19 @@ def command(
     )
     click.echo(describe(features))
     if plot is not None:
-        from audioreactive.plots import plot_features
+        from audioreactive.commands.plots import plot_features
 
         plot_features(features, plot, title=song.name)
         click.echo(plot)
 
 
 SHOWN_SECTIONS = 4
-"""k of the segmentations that the text shows; the plot shows more."""
+"""Number of kinds of section in the segmentation that the text shows; the plot shows more."""
 
 
 def describe(features: Features) -> str:
-    """What was heard, as text."""
-    from audioreactive.plots import sparkline
+    """Text that describes the analysis of a song."""
+    from audioreactive.commands.plots import sparkline
 
     seconds = float(features.duration)
     rows = [
@@ -105,8 +105,8 @@ def describe(features: Features) -> str:
 
 
 def _sections(features: Features, name: str) -> str:
-    """Such as "A 0:00  B 0:17  A 0:34"."""
-    from audioreactive.plots import run_lengths
+    """Sections as text, for example "A 0:00  B 0:17  A 0:34"."""
+    from audioreactive.commands.plots import run_lengths
 
     def clock(frame: int) -> str:
         minutes, seconds = divmod(int(frame / features.fps), 60)

@@ -1,4 +1,4 @@
-"""Progress bars and remarks for a terminal."""
+"""Progress bars and messages for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _SHARE = "{desc} {percentage:3.0f}% |{bar:24}| {remaining} left"
-"""A stage that tells its share alone: so many percent a second is nothing that a person wants to know."""
+"""Format of a bar for a stage that reports only its share; a rate in percent per second would not help."""
 _UNITS = "{desc} {percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt}{unit}, {rate_noinv_fmt}, {remaining} left"
 
 
@@ -25,14 +25,14 @@ class Bars:
     """One bar a stage, with rate and time left, on standard error."""
 
     def say(self, message: str) -> None:
-        """A remark, above the bars."""
+        """Print a message above the bars."""
         from tqdm import tqdm
 
         tqdm.write(f"note: {printable(message)}", file=sys.stderr)
 
     @contextlib.contextmanager
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
-        """A bar from 0 to total."""
+        """Show a bar from 0 to `total`."""
         with _bar_type()(
             total=total,
             desc=f"{stage:9}",
@@ -52,7 +52,7 @@ class Bars:
 
 @functools.cache
 def _bar_type() -> Any:
-    """A bar that is drawn by whoever works, and by no thread of its own: tqdm's looks at bars while they change."""
+    """A tqdm class without tqdm's monitoring thread, which reads bars while they change."""
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -62,5 +62,5 @@ def _bar_type() -> Any:
 
 
 def progress_for(quiet: bool) -> Progress:
-    """Bars, or silence for scripts."""
+    """Progress bars, or no output with --quiet."""
     return Silent() if quiet else Bars()

@@ -1,4 +1,4 @@
-"""`audioreactive doctor`: what is installed, what can be written, what runs and why."""
+"""`audioreactive doctor`: reports versions, devices, codecs, and the implementations that run."""
 
 from __future__ import annotations
 

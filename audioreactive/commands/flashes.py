@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from audioreactive.flashes import FlashReport
 
 BEYOND = 1
-"""Exit code of a video that flashes too often, so that scripts can ask."""
+"""Exit code for a video that flashes too often, for scripts."""
 
 
 @click.command(context_settings=CONTEXT)
@@ -43,7 +43,7 @@ def command(video: Path, plot: Path | None, numbers: Path | None, overwrite: boo
     if numbers is not None:
         write_numbers(as_json(report), numbers)
     if plot is not None:
-        from audioreactive.plots import plot_flashes
+        from audioreactive.commands.plots import plot_flashes
 
         plot_flashes(report, plot, title=video.name)
         click.echo(plot)
@@ -51,7 +51,7 @@ def command(video: Path, plot: Path | None, numbers: Path | None, overwrite: boo
 
 
 def describe(report: FlashReport, name: str) -> str:
-    """The report, for a person: one sentence, and one line for each stretch that breaks the rules."""
+    """Text for the user: one sentence, and one line for each stretch that breaks the rules."""
     from audioreactive.flashes import sentence
 
     rows = [
@@ -62,7 +62,7 @@ def describe(report: FlashReport, name: str) -> str:
 
 
 def as_json(report: FlashReport) -> dict[str, object]:
-    """Everything in the report."""
+    """All numbers of the report, for JSON."""
     return {
         "within": report.within,
         "most": {kind: report.most(kind) for kind in report.flashes},

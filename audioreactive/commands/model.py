@@ -35,7 +35,7 @@ def inspect(model: Path) -> None:
 @overwrite_option
 def convert(model: Path, output: Path, overwrite: bool) -> None:
     """Convert MODEL to OUTPUT, a safetensors file: smaller, quick to load, nothing in it can be run."""
-    from audioreactive.files import check_name
+    from audioreactive._support.files import check_name
     from stylegan_ops import convert_checkpoint
 
     check_name(output, (".safetensors",), overwrite=overwrite, inputs=(model,))

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class LocalPath(click.Path):
-    """A file or folder on this computer; a web address is told apart."""
+    """A file or folder on this computer; a web address gets its own error message."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text -> Path."""
-        from audioreactive.files import is_web_address
+        from audioreactive._support.files import is_web_address
 
         if is_web_address(value):
             self.fail(
@@ -58,7 +58,7 @@ class FrameRate(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         """Text -> Fraction."""
-        from audioreactive.pipeline import parse_frame_rate
+        from audioreactive.pipeline.listening import parse_frame_rate
 
         return value if isinstance(value, Fraction) else _converted(self, parse_frame_rate, value, param, ctx)
 
@@ -84,7 +84,7 @@ class Time(click.ParamType):
         """Text -> seconds."""
         if isinstance(value, Fraction):
             return value
-        from audioreactive.exact import exact_time
+        from audioreactive._support.exact import exact_time
 
         try:
             return exact_time(str(value))
@@ -93,7 +93,7 @@ class Time(click.ParamType):
 
 
 MOST_DIGITS = 20
-"""Digits of a number; more are beyond every range here, and Python refuses to read thousands of them."""
+"""Most digits of a number. More are beyond every range here, and Python refuses to convert thousands."""
 
 
 def _number(text: str) -> int | None:
@@ -134,7 +134,7 @@ class RealNumber(click.FloatRange):
 
 
 class TempoRange(click.ParamType):
-    """Two tempi, between which a song's is looked for."""
+    """A range of tempi in which the tempo of a song is searched."""
 
     name = "LOW-HIGH"
 
@@ -205,7 +205,7 @@ class Stem(click.ParamType):
 
 
 class FeatureWeight(click.ParamType):
-    """How much a feature counts for a synthesizer."""
+    """Weight of a feature for a synthesizer."""
 
     name = "NAME=WEIGHT"
 
@@ -248,7 +248,7 @@ def stem_table(stems: tuple[tuple[str, Path], ...]) -> dict[str, Path]:
 
 
 def check_tempo(tempo: float | None, tempo_range: tuple[float, float] | None) -> None:
-    """Refuse a tempo beside a range of tempi."""
+    """Refuse a tempo together with a range of tempi."""
     if tempo is not None and tempo_range is not None:
         raise click.UsageError("--tempo gives one tempo, --tempo-range several: give one of the two")
 
@@ -275,11 +275,11 @@ KNOBS = {
     "colour": "How far colours and fine details move.",
     "speed": "How fast loops turn and slow curves run.",
 }
-"""Name -> help of the options that turn a preset."""
+"""Name -> help of the options that change a preset."""
 
 
 def knob_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that turn a preset; the command gets each as a number."""
+    """Add the options of `KNOBS`; the command gets each as a number."""
     for name, text in reversed(KNOBS.items()):
         low, high = (0.1, 10) if name == "speed" else (0, 4)
         command = click.option(

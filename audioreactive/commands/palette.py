@@ -46,11 +46,11 @@ def command(
 
     Choose from it with render --palette 66,230,389-400.
     """
-    from audioreactive.files import check_name
+    from audioreactive._support.files import check_name
+    from audioreactive._support.pictures import save_picture, tile
     from audioreactive.generators import open_generator
     from audioreactive.patches.schema import Palette
-    from audioreactive.plots import save_picture, tile
-    from audioreactive.sheet import palette_pictures
+    from audioreactive.rendering.previews import palette_pictures
 
     check_name(output, (".png", ".jpg"), overwrite=overwrite, inputs=(model,))
     generator = open_generator(model, device=device).generator

@@ -47,12 +47,14 @@ def new(
     audioreactive preset new --preset pulse --motion 0.5 --texture 2 -o calm.toml
     audioreactive preset new --seed 42 --sections song.mp3 -o song.toml
     """
+    from audioreactive._support.files import check_name
     from audioreactive.features.form import song_form
-    from audioreactive.files import check_name
     from audioreactive.patches.knobs import Knobs
+    from audioreactive.patches.overrides import override
+    from audioreactive.patches.preset import MadeWith, preset_of
+    from audioreactive.patches.presets import load_preset, preset_path, preset_text, save_preset
     from audioreactive.patches.randomizer import draw_sections, random_patch
-    from audioreactive.pipeline import DEFAULT_FPS, listen
-    from audioreactive.presets import MadeWith, load_preset, override, preset_of, preset_path, preset_text, save_preset
+    from audioreactive.pipeline.listening import DEFAULT_FPS, listen
 
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
@@ -78,7 +80,7 @@ def new(
 @click.argument("preset", metavar="NAME|FILE", required=False)
 def show(preset: str | None) -> None:
     """Print a preset, or the one inside a video; without a name, list the presets that ship."""
-    from audioreactive.presets import load_preset, preset_text, shipped_presets
+    from audioreactive.patches.presets import load_preset, preset_text, shipped_presets
 
     if preset is not None:
         click.echo(preset_text(load_preset(preset)), nl=False)
@@ -92,7 +94,8 @@ def show(preset: str | None) -> None:
 @click.argument("second", metavar="B")
 def diff(first: str, second: str) -> int:
     """Print what differs between two presets; exits with 1 if anything does, like diff."""
-    from audioreactive.presets import difference, load_preset
+    from audioreactive.patches.overrides import difference
+    from audioreactive.patches.presets import load_preset
 
     changes = difference(load_preset(first), load_preset(second))
     for key, old, new in changes:

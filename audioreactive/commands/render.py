@@ -1,4 +1,4 @@
-"""`render SONG`: the main job."""
+"""`render SONG`: makes a video."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ from audioreactive.errors import printable
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from audioreactive.chunks.workers import Staff
+    from audioreactive.chunks.workers import WorkerPool
     from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Fit, LoadedGenerator
     from audioreactive.generators.devices import Precision
-    from audioreactive.pipeline import Plan, Recipe
-    from audioreactive.presets import Preset
-    from audioreactive.production import RenderSettings
+    from audioreactive.patches.preset import Preset
+    from audioreactive.pipeline.planning import Plan
+    from audioreactive.pipeline.production import RenderSettings
+    from audioreactive.pipeline.recipe import Recipe
     from audioreactive.video import VideoEncoder
 
 
@@ -197,13 +198,13 @@ def command(
 
     A render that was cut short goes on when the same command is given again.
     """
+    from audioreactive._support.files import check_name, keep_apart
     from audioreactive.chunks.folder import work_folder
     from audioreactive.commands.synthesizer import choose_synthesizer, motion_overrides, synthesizer_path
-    from audioreactive.files import check_name, keep_apart
     from audioreactive.patches.knobs import Knobs
-    from audioreactive.pipeline import Recipe
-    from audioreactive.presets import load_preset, preset_path
-    from audioreactive.production import RenderSettings
+    from audioreactive.patches.presets import load_preset, preset_path
+    from audioreactive.pipeline.production import RenderSettings
+    from audioreactive.pipeline.recipe import Recipe
     from audioreactive.video import check_output
 
     check_tempo(tempo, tempo_range)
@@ -256,7 +257,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Order:
-    """What is the same for every song."""
+    """Options that are the same for every song."""
 
     model: Path | None
     recipe: Recipe
@@ -272,11 +273,11 @@ class _Order:
 
 
 def _render(
-    song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, staff: Staff | None = None
+    song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, pool: WorkerPool | None = None
 ) -> None:
-    from audioreactive.pipeline import decide, plan_render, prepare
-    from audioreactive.presets import save_preset
-    from audioreactive.production import produce
+    from audioreactive.patches.presets import save_preset
+    from audioreactive.pipeline.planning import decide, plan_render, prepare
+    from audioreactive.pipeline.production import produce
 
     progress = progress_for(order.quiet)
     plan = plan_render(
@@ -298,12 +299,12 @@ def _render(
         save_preset(production.preset, order.save_preset)
     from stylegan_ops import keep_freed_memory
 
-    keep_freed_memory()  # this process has nothing left to do but to ask for the same blocks again and again
+    keep_freed_memory()  # rendering requests the same blocks of memory again and again
     rendered = produce(
         production,
         output,
         workers=order.workers,
-        staff=staff,
+        pool=pool,
         cluster=order.cluster,
         overwrite=order.overwrite,
         fresh=order.fresh,
@@ -316,32 +317,32 @@ def _render(
 
 
 def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
-    """Render one song after the other with one model; those that cannot be are told, and the rest goes on."""
-    from audioreactive.chunks.workers import Staff
-    from audioreactive.files import make_folder
+    """Render one song after another with one model; a song that fails is reported, and the others are rendered."""
+    from audioreactive._support.files import make_folder
+    from audioreactive.chunks.workers import WorkerPool
     from audioreactive.generators import open_generator
     from audioreactive.video import check_output
 
-    order.recipe.make()  # what is wrong with all of them shows before the first
+    order.recipe.make()  # an error in the recipe shows before the first song
     model = open_generator(order.model, device=order.settings.device, precision=order.settings.precision)
     bad = []
     folder = jobs[0][1].parent
     is_new = not folder.exists() and not order.dry_run
     if is_new:
         make_folder(folder)
-    with Staff() as staff:
+    with WorkerPool() as pool:
         for song, output in jobs:
             try:
                 if not order.dry_run or folder.is_dir():
                     check_output(output, order.overwrite)
-                _render(song, output, model, order, staff)
+                _render(song, output, model, order, pool)
             except Exception as error:
                 if (sentence := sentence_for(error)) is None:
                     raise
                 bad.append(printable(str(song)))
                 click.echo(f"error: {bad[-1]}: {sentence}", err=True)
     if is_new:
-        with contextlib.suppress(OSError):  # something is in it
+        with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
     if bad:
         click.echo(f"{len(jobs) - len(bad)} of {len(jobs)} songs were rendered; not {', '.join(bad)}", err=True)
@@ -354,7 +355,7 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
     if demo == bool(songs):
         raise click.UsageError("give either a song or --demo" if songs else "give a song, or --demo")
     if demo:
-        from audioreactive.demo import DEMO_SONG
+        from audioreactive.media.demo import DEMO_SONG
 
         return [(DEMO_SONG, output or Path("demo.mp4"))]
     for song in songs:
@@ -379,14 +380,14 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
 
 
 def _contents(preset: Preset) -> str:
-    """How much there is in a preset."""
+    """Text about the contents of a preset."""
     patch, sections = preset.patch, len(preset.sections)
     counted = f"{len(patch.latents.sequences)} latent and {len(patch.noise.sequences)} noise sequences"
     return counted + (f", {sections} section{'s' * (sections > 1)}" if sections else "")
 
 
 def describe(plan: Plan, output: Path) -> str:
-    """What would be rendered, for a person."""
+    """Text for the user about the planned render."""
     features, canvas, preset = plan.features, plan.canvas, plan.preset
     seed = preset.made_with.seed if preset.made_with else None
     drawn = "given" if seed is None else f"seed {seed}"

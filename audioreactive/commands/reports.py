@@ -1,4 +1,4 @@
-"""What a command leaves beside its words: a picture, and all numbers."""
+"""Files that commands write besides their text: a plot, and all numbers as JSON."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ json_option = click.option("--json", "numbers", type=PATH, metavar="FILE", help=
 
 
 def plot_option(what: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """`--plot FILE`, of a command that draws this."""
+    """The option `--plot FILE`; `what` is named in its help."""
     return click.option("--plot", type=PATH, metavar="FILE", help=f"Draw {what}: a .png, .pdf or .svg file.")
 
 
 def check_reports(
     plot: Path | None, numbers: Path | None = None, *, overwrite: bool, inputs: Iterable[Path | None]
 ) -> None:
-    """Refuse, before any work, names under which they could not be written, and those of the command's inputs.
+    """Refuse, before any work, names that cannot be written, and the names of the command's inputs.
 
     Raises:
         OutputError: an ending is unknown, a folder is missing, or a name is taken and not to be replaced.
     """
-    from audioreactive.files import check_name
-    from audioreactive.plots import PICTURES
+    from audioreactive._support.files import check_name
+    from audioreactive._support.pictures import PICTURES
 
     if plot is not None:
         check_name(plot, PICTURES, overwrite=overwrite, inputs=inputs)
@@ -39,8 +39,8 @@ def check_reports(
 
 
 def write_numbers(values: Mapping[str, object], path: Path) -> None:
-    """Write them as JSON, and say where."""
-    from audioreactive.files import write_aside
+    """Write numbers as JSON and print the path."""
+    from audioreactive._support.files import write_aside
 
     with write_aside(path) as partial:
         partial.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

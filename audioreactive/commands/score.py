@@ -43,18 +43,18 @@ def command(
     if numbers is not None:
         write_numbers(as_json(card), numbers)
     if plot is not None:
-        from audioreactive.plots import plot_score
+        from audioreactive.commands.plots import plot_score
 
         plot_score(card, plot, title=video.name)
         click.echo(plot)
 
 
 CLEAR_PEAK = 0.001
-"""`ScoreCard.lag_p` up to which a peak counts as clear; random pictures come there once in 240."""
+"""Largest `ScoreCard.lag_p` of a clear peak; random pictures reach it once in 240."""
 STRONGEST = 6
-"""Pairs of features that the text shows; the plot shows all."""
+"""Number of pairs of features that the text shows; the plot shows all."""
 BY_CHANCE = 0.05
-"""How often chance alone may bring any pair into the text, were pairs independent and normally distributed."""
+"""Probability that chance alone brings a pair into the text, for independent, normally distributed scores."""
 
 
 WORDS = (
@@ -63,18 +63,18 @@ WORDS = (
     (8.0, "a clear reaction: a viewer sees that the picture follows the song"),
     (float("inf"), "a strong reaction: the picture follows the song throughout"),
 )
-"""Scores up to which these words hold. A film without any reaction exceeds 2 in one of forty cases."""
+"""(largest score, words for it). A film without any reaction exceeds 2 in one of forty cases."""
 
 
 def in_words(z: float) -> str:
-    """What a score means, for a person."""
+    """Words for a score."""
     return next(words for most, words in WORDS if z <= most)
 
 
 def describe(card: ScoreCard) -> str:
-    """The score, for a person."""
+    """Text for the user about the score."""
     total = card.total
-    # The best of so many pairs is high by chance too (Šidák, 1967).
+    # The best of many pairs has a high score by chance alone (Šidák, 1967).
     least = NormalDist().inv_cdf((1 - BY_CHANCE) ** (1 / len(card.cells)))
     moved = [cell for cell, score in card.cells.items() if score.z > least]
     strongest = sorted(moved, key=lambda cell: -card.cells[cell].z)[:STRONGEST]
@@ -93,7 +93,7 @@ def describe(card: ScoreCard) -> str:
 
 
 def _lag(card: ScoreCard) -> str:
-    """Where the peak is, and whether it is one."""
+    """Sentence about the lag, and whether its peak is clear."""
     away = f"{abs(card.lag)} frame{'s' if abs(card.lag) != 1 else ''}"
     where = (
         "in step" if card.lag == 0 else f"the sound comes {away} {'after' if card.lag > 0 else 'before'} what it moves"
@@ -107,7 +107,7 @@ def _lag(card: ScoreCard) -> str:
 
 
 def as_json(card: ScoreCard) -> dict[str, object]:
-    """Everything that is on the card."""
+    """All numbers of the score card, for JSON."""
     return {
         "fps": str(card.fps),
         "frames": card.frames,

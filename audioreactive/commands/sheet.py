@@ -67,13 +67,14 @@ def command(
     audioreactive sheet song.mp3 --seeds 1-12 -o sheet.mp4
     audioreactive sheet song.mp3 --preset all -o sheet.png
     """
-    from audioreactive.files import check_name
+    from audioreactive._support.files import check_name
+    from audioreactive._support.pictures import save_picture
     from audioreactive.generators import open_generator
     from audioreactive.generators.devices import default_batch
-    from audioreactive.pipeline import frame_range, listen, make_motion
-    from audioreactive.plots import save_picture
-    from audioreactive.presets import preset_path
-    from audioreactive.sheet import Preview, sheet_frames
+    from audioreactive.patches.presets import preset_path
+    from audioreactive.pipeline.listening import frame_range, listen
+    from audioreactive.pipeline.planning import make_motion
+    from audioreactive.rendering.previews import Preview, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
     from stylegan_ops import keep_freed_memory
 
@@ -119,8 +120,8 @@ def command(
 
 
 def _patches(seeds: tuple[int, ...] | None, presets: tuple[str, ...]) -> list[tuple[str, Patch]]:
+    from audioreactive.patches.presets import load_preset, shipped_presets
     from audioreactive.patches.randomizer import random_patch
-    from audioreactive.presets import load_preset, shipped_presets
 
     names = [name for preset in presets for name in (shipped_presets() if preset == "all" else [preset])]
     patches = [(name, load_preset(name).patch) for name in names]

@@ -1,4 +1,4 @@
-"""From the options of a synthesizer to what stands in the preset."""
+"""Converts the options of a synthesizer to a part of the preset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def choose_synthesizer(
     name: str | None, preset: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...]
 ) -> Synthesizer | None:
-    """The synthesizer of a drawn preset; None for the Randomizer's, and where a preset says everything.
+    """The synthesizer of a drawn preset; None for the Randomizer, or if a preset is given.
 
     Raises:
         click.UsageError: options that do not go together.
@@ -37,7 +37,7 @@ def choose_synthesizer(
 
 
 def synthesizer_path(name: str | None) -> Path | None:
-    """The file of a trained synthesizer; None where there is none."""
+    """Path of a trained synthesizer; None if there is none."""
     from pathlib import Path
 
     from audioreactive.learn.named import HIPPO
@@ -48,7 +48,7 @@ def synthesizer_path(name: str | None) -> Path | None:
 def motion_overrides(
     preset: str | None, motion_seed: int | None, weights: tuple[tuple[str, float], ...]
 ) -> tuple[str, ...]:
-    """What the options change in a given preset's synthesizers."""
+    """Changes that the options make in the synthesizers of a given preset."""
     if preset is None:
         return ()
     changes = [f"synthesizers.*.motion_seed = {motion_seed}"] if motion_seed is not None else []

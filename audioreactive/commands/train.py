@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 @click.option("--supervised", is_flag=True, help="Imitate the Randomizer's best, rather than fit the sound.")
 @click.option(
     "--presets",
-    "lessons",
+    "targets",
     type=WholeNumber(1, 100_000),
     default=200,
     show_default=True,
     metavar="N",
     help="Presets to imitate, with --supervised.",
 )
-@click.option("--patches", "lessons_before", type=WholeNumber(1, 100_000), hidden=True, help="The earlier name.")
+@click.option("--patches", "targets_before", type=WholeNumber(1, 100_000), hidden=True, help="The earlier name.")
 @click.option(
     "--best-of",
     type=WholeNumber(1, 256),
@@ -102,7 +102,7 @@ if TYPE_CHECKING:
 @overwrite_option
 @quiet_option
 def command(
-    music: Path, output: Path, supervised: bool, lessons: int, lessons_before: int | None, best_of: int,
+    music: Path, output: Path, supervised: bool, targets: int, targets_before: int | None, best_of: int,
     kind: str, depth: int, decoder: str, residual: bool, examples: int, batch: int, learning_rate: float,
     correction: float, calm: float, pace: float, weights: tuple[tuple[str, float], ...], seed: int,
     model: Path | None, overwrite: bool, quiet: bool,
@@ -116,7 +116,7 @@ def command(
 
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
     """
-    from audioreactive.files import check_name, keep_apart
+    from audioreactive._support.files import check_name, keep_apart
     from audioreactive.learn.dataset import find_music, hear_music
     from audioreactive.learn.model_file import SUFFIX, write_model
     from audioreactive.learn.plot import plot_losses
@@ -134,7 +134,7 @@ def command(
     plan = Plan(
         kind=kind,  # type: ignore[arg-type]
         depth=depth, learned_decoder=decoder == "learned", residual=residual, supervised=supervised,
-        lessons=lessons_before or lessons, best_of=best_of, examples=examples, batch=batch,
+        targets=targets_before or targets, best_of=best_of, examples=examples, batch=batch,
         learning_rate=learning_rate, correction=correction, calm=calm, pace=pace, weights=dict(weights), seed=seed,
     )  # fmt: skip
     mapper = None

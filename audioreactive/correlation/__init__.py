@@ -1,10 +1,10 @@
-"""How audio-reactive is a video? Chapter 3 of the thesis, corrected for what smoothness alone scores.
+"""Measures how audio-reactive a video is: chapter 3 of the thesis, corrected for the score of smoothness alone.
 
 matrices         correlations between two tables over the same frames
-video_features   what moves in a video: Table 3.2
-sides            the features of one side, ready to be compared
-chance           sound against picture, and both against chance
-lag              by how much one of them comes late
+video_features   motion features of a video: Table 3.2
+sides            features of the sound or of the picture, prepared for comparison
+chance           correlation of sound and picture, compared with chance
+lag              delay between picture and sound
 files            a video and its sound -> a score
 """
 

@@ -1,12 +1,12 @@
-"""The corrected score: how much better does a video fit its sound than the same sound at any other time?
+"""The corrected score: how much better a video fits its sound than the same sound shifted in time.
 
-The thesis' measure, the orthogonal Procrustes correlation (equation 3.3), favours smooth videos: anything slow fits
-anything slow (section 3.4.4). Here it is compared with its own distribution over circular shifts of the sound
-against the picture. A shift keeps everything that either of them is, their smoothness, beat and loudness, and takes
-away only that one follows the other; what is left above chance is reaction.
+The thesis' measure, the orthogonal Procrustes correlation (equation 3.3), favours smooth videos, because slow motion
+fits any slow sound (section 3.4.4). Here it is compared with its distribution over circular shifts of the sound. A
+shift keeps the smoothness, beat and loudness of both sides, and removes only the reaction of one to the other. So a
+value above chance measures the reaction.
 
-Conventions: T frames. The features of each side stand beside each other as in `sides`, weighted, and one rotation is
-sought for the whole video. Their correlation is |AᵀB|* / (|A| |B|), and time and memory are linear in T.
+Conventions: T frames. The features of each side are joined as in `sides`, weighted, and one rotation is used for the
+whole video. Their correlation is |AᵀB|* / (|A| |B|), and time and memory are linear in T.
 """
 
 from __future__ import annotations
@@ -31,47 +31,49 @@ if TYPE_CHECKING:
     from audioreactive.correlation.sides import FloatArray, Tables, Weights
 
 FEWEST_FRAMES = 240
-"""Frames below which there are not shifts enough to say what chance does."""
+"""Fewest frames of a video that can be scored; fewer allow too few shifts to measure chance."""
 SHIFTS = 256
+"""Number of shifts that represent chance."""
 FEWEST_SHIFTS = 200
+"""Fewest shifts, in short videos."""
 LARGEST_LAG = 2.0
-"""Seconds, to both sides, in which the peak is sought."""
+"""Largest lag in seconds, in both directions, at which the peak is searched."""
 _AT_ONCE = 16
-"""Shifts whose cross-products are held together."""
+"""Shifts whose cross-products are in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One correlation against chance."""
+    """A correlation, compared with chance."""
 
     raw: float
     """Orthogonal Procrustes correlation, in [0, 1]."""
     mean: float
-    """Its mean over the shifts: what chance gives these two."""
+    """Mean of the correlation over the shifts, the value of chance."""
     deviation: float
-    """Its standard deviation over the shifts."""
+    """Standard deviation of the correlation over the shifts."""
     z: float
     """(raw - mean) / deviation: the corrected score. 0 is chance, above 2 is a reaction."""
     p: float
-    """Share of shifts, the true position among them, that fit at least as well."""
+    """Share of shifts, including the true position, that fit at least as well."""
 
 
 @dataclass(frozen=True)
 class ScoreCard:
-    """How audio-reactive a video is, and which sound moves what."""
+    """How audio-reactive a video is in total, and for each pair of an audio and a video feature."""
 
     fps: Fraction
     frames: int
     total: Score
     """All features of Table 3.1 against all of Table 3.2."""
     cells: Mapping[tuple[str, str], Score]
-    """(audio feature, video feature) -> the correlation of these two alone."""
+    """(audio feature, video feature) -> score of this pair."""
     lag: int
-    """Frames by which the sound comes later than the picture that follows it; 0 in step."""
+    """Lag in frames by which the sound comes later than the picture; 0 if they are in step."""
     lags: Mapping[int, float]
-    """Lag in frames -> deviations above chance, of what the picture's changes owe to those of the sound (`lag`)."""
+    """Lag in frames -> standard deviations above chance of the agreement between changes; see module `lag`."""
     shifts: tuple[int, ...]
-    """The circular shifts in frames that stand for chance."""
+    """Circular shifts in frames that represent chance."""
 
     @property
     def heard(self) -> tuple[str, ...]:
@@ -85,14 +87,14 @@ class ScoreCard:
 
     @property
     def peak(self) -> float:
-        """Deviations above chance, at the best of the lags."""
+        """Standard deviations above chance at the best lag."""
         return self.lags[self.lag]
 
     @property
     def lag_p(self) -> float:
-        """How often chance alone has so high a peak: the best of so many lags, were they independent and normally
-        distributed (Šidák, 1967). Of slow pictures, chance is known from few independent shifts, and small values are
-        too small.
+        """Probability that chance alone gives so high a peak, for independent, normally distributed lags (Šidák, 1967).
+
+        For slow pictures few shifts are independent, so that small values are too small.
         """
         one = math.erfc(self.peak / math.sqrt(2)) / 2
         return -math.expm1(len(self.lags) * math.log1p(-min(one, 1 - 1e-12)))
@@ -107,15 +109,15 @@ def score_features(
     heard_weights: Weights | None = None,
     seen_weights: Weights | None = None,
 ) -> ScoreCard:
-    """Compare what was heard with what was seen.
+    """Compare features of a sound with features of a picture.
 
     Args:
         heard: name -> (T, C), features of the sound.
-        seen: name -> (T, C), features of the picture, or of what the picture is made of.
+        seen: name -> (T, C), features of the picture, or of the motion that makes it.
         fps: frames a second.
-        more: further features of the sound for the cells and the lag, which the total leaves out.
-        heard_weights: name -> weight in the total; 1 where nothing is said.
-        seen_weights: likewise.
+        more: further features of the sound for the cells and the lag, which are not part of the total.
+        heard_weights: name -> weight in the total; 1 if not given.
+        seen_weights: name -> weight in the total; 1 if not given.
 
     Raises:
         ScoreError: fewer than 240 frames; or nothing changes in the sound, or in the picture.
@@ -130,8 +132,8 @@ def score_features(
 def score_once(
     heard: dict[str, FloatArray], seen: dict[str, FloatArray], *, fps: Fraction, more: dict[str, FloatArray]
 ) -> ScoreCard:
-    """`score_features` of tables that nobody needs any more: they are taken out of the dictionaries, and what was seen
-    is worked on where it lies, so that the memory holds each feature once.
+    """`score_features` for tables that are not needed afterwards: the dictionaries are emptied and the tables of the
+    picture are overwritten, which saves memory.
     """
     in_total = len(heard)
     heard |= more
@@ -166,11 +168,11 @@ def score_total(
     heard_weights: Weights | None = None,
     seen_weights: Weights | None = None,
 ) -> Score:
-    """The total of `score_features` alone, in a fraction of the time.
+    """The total of `score_features`, in a fraction of the time.
 
     Raises:
-        ScoreError: likewise.
-        ValueError: likewise.
+        ScoreError: see `score_features`.
+        ValueError: see `score_features`.
     """
     pair = _compared(dict(heard), dict(seen), fps, len(heard), heard_weights or {}, seen_weights or {})
     true, _ = pair.values([0], cells=False)
@@ -188,12 +190,12 @@ def _compared(
     *,
     in_place: bool = False,
 ) -> _Pair:
-    """Empties both dictionaries; the first `in_total` of what was heard are in the total."""
+    """Prepare both sides and empty the dictionaries; the first `in_total` features of the sound are in the total."""
     frames = _frames_of([*heard.items(), *seen.items()])
     check_frames(frames, fps)
     edges = window_edges(frames, fps)
     sound = Side(heard, edges, heard_weights, in_total)
-    # Centring one side of a product is enough: the other side's means then meet zeros.
+    # Centring one factor of a product is enough: the means of the other one then cancel.
     picture = Side(seen, edges, seen_weights, len(seen), centred=True, in_place=in_place)
     if not any(feature.any() for feature in sound.in_total):
         raise ScoreError("nothing changes in the sound, so there is nothing to react to; check the sound file")
@@ -203,19 +205,19 @@ def _compared(
 
 
 def _frames_of(tables: Sequence[tuple[str, FloatArray]]) -> int:
-    """T, which all of them share."""
+    """T, the number of frames of all tables; raise ValueError if they differ."""
     first, frames = tables[0][0], len(tables[0][1])
     for name, table in tables:
         if table.ndim != 2 or len(table) != frames:
             raise ValueError(f"{name} is of shape {table.shape}; all tables are (T, C), and {first} has T = {frames}")
-        # A sum is finite only if all of it is; it needs no table of its own, as isfinite would.
+        # A sum is finite only if all values are, and it needs no temporary table, as isfinite would.
         if not np.isfinite(table.sum(dtype=np.float64)):
             raise ValueError(f"{name} holds values that are not finite; a feature without a value is 0")
     return frames
 
 
 def check_frames(frames: int, fps: Fraction) -> None:
-    """Raise ScoreError if these are too few to say what chance does."""
+    """Raise ScoreError if there are too few frames to measure chance."""
     if frames < FEWEST_FRAMES:
         raise ScoreError(
             f"sound and picture share {frames} frames; at least {FEWEST_FRAMES} "
@@ -225,19 +227,19 @@ def check_frames(frames: int, fps: Fraction) -> None:
 
 def _against(raw: float, chance: NDArray[np.float64]) -> Score:
     mean, deviation = float(chance.mean()), float(chance.std())
-    # What never changes correlates with nothing at any shift.
+    # A constant table correlates with nothing at any shift.
     z = (raw - mean) / deviation if deviation > 1e-12 else 0.0
     p = (1 + int((chance >= raw).sum())) / (1 + len(chance))
     return Score(raw, mean, deviation, z, p)
 
 
 def _spread(low: int, high: int, count: int) -> list[int]:
-    """Up to `count` different whole numbers from low to high, both included, equally spaced."""
+    """Up to `count` different integers from low to high inclusive, equally spaced."""
     return sorted(set(np.linspace(low, high, min(count, high - low + 1)).round().astype(int).tolist()))
 
 
 class _Pair:
-    """The correlations of a sound and a picture, at any shift of the sound."""
+    """Correlations of a sound and a picture at any shift of the sound."""
 
     def __init__(self, sound: Side, picture: Side, *, widest: int) -> None:
         self.sound, self.picture, self.widest = sound, picture, widest
@@ -247,14 +249,14 @@ class _Pair:
         self.seen_total = float((self.seen_blocks[: len(picture.weights)] * picture.weights).norm())
 
     def chance_shifts(self) -> list[int]:
-        """The shifts of the sound that stand for chance, in frames."""
-        # Sound that comes late is no chance: shifts begin beyond every lag that is looked at.
+        """Shifts of the sound in frames that represent chance."""
+        # A late sound is no chance fit, so shifts begin beyond the largest lag.
         reach = max(self.sound.memory(), self.picture.memory(), self.widest + 1)
         reach = min(reach, (self.frames - FEWEST_SHIFTS) // 2)
         return _spread(reach, self.frames - reach, SHIFTS)
 
     def values(self, shifts: Sequence[int], *, cells: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(n,) of all features and (n, heard, seen) of the pairs, for each shift of the sound in frames."""
+        """Correlations (n,) of all features and (n, heard, seen) of the pairs at each shift in frames."""
         totals, pairs = [], []
         energies = self._energies(torch.tensor(shifts))
         for start in range(0, len(shifts), _AT_ONCE):
@@ -268,7 +270,7 @@ class _Pair:
         return torch.cat(totals).numpy(), joined
 
     def _energies(self, shifts: torch.Tensor) -> torch.Tensor:
-        """(n, A) squared norms of the sound's columns, rolled by each shift and centred in the picture's windows."""
+        """Squared norms (n, A) of the sound's columns, rolled by each shift and centred in the picture's windows."""
         edges = torch.tensor(self.sound.edges)
         first, last = ((some - shifts[:, None]) % self.frames for some in (edges[:-1], edges[1:]))  # [n, windows]
         found = torch.empty(len(shifts), len(self.sound.block_of), dtype=torch.float64)
@@ -288,11 +290,11 @@ class _Pair:
         return torch.where(size > 1e-9, _nuclear(weighted) / size.clamp(min=1e-9), 0.0)
 
     def _cells(self, cross: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
-        """(n, heard, seen)."""
+        """Correlations (n, heard, seen) of the pairs."""
         norms = _sum_blocks(energy, self.sound.block_of, len(self.sound.blocks)).sqrt()
         squares = _sum_blocks(cross.square(), self.picture.block_of, len(self.picture.blocks))  # [n, A, seen]
         squares = _sum_blocks(squares.mT, self.sound.block_of, len(self.sound.blocks)).mT
-        values = squares.sqrt()  # of a row or a column, this is the nuclear norm too
+        values = squares.sqrt()  # for a single row or column this is the nuclear norm
         for i, rows in enumerate(self.sound.blocks):
             for j, columns in enumerate(self.picture.blocks):
                 if rows.stop - rows.start > 1 and columns.stop - columns.start > 1:
@@ -302,12 +304,12 @@ class _Pair:
 
 
 def _sum_blocks(values: torch.Tensor, block_of: torch.Tensor, count: int) -> torch.Tensor:
-    """(..., C) -> (..., count): sums over each block of columns."""
+    """Sums over each block of columns, (..., C) -> (..., count)."""
     return values.new_zeros(*values.shape[:-1], count).index_add_(-1, block_of, values)
 
 
 def _nuclear(matrices: torch.Tensor) -> torch.Tensor:
-    """(n, A, B) float64 -> (n,) sums of singular values, by the smaller of the two Gram matrices."""
+    """Nuclear norms (n,) of matrices (n, A, B) float64, from the smaller of the two Gram matrices."""
     gram = matrices @ matrices.mT if matrices.shape[1] <= matrices.shape[2] else matrices.mT @ matrices
     norm: torch.Tensor = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum(-1)
     return norm

@@ -1,4 +1,4 @@
-"""A video and its sound, from files, to a score."""
+"""The score of a video file and its sound."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.audio import check_file
+from audioreactive._support.memory import give_back
 from audioreactive.correlation.chance import check_frames, score_once
 from audioreactive.correlation.video_features import watch
 from audioreactive.errors import ScoreError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
-from audioreactive.memory import give_back
+from audioreactive.media.audio import check_file
 from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.video import frame_times, probe, read_frames
 from audioreactive.video.reader import SOUND_FILE
@@ -29,27 +29,28 @@ if TYPE_CHECKING:
     from audioreactive.progress import Advance
 
 SECTIONS, SECTION_COUNT = "chroma", 4
-"""The Laplacian segmentation that stands in the score: by chroma, into four kinds of section."""
+"""Segmentation that is a feature in the score: by chroma, into four kinds of section."""
 FASTEST = Fraction(240)
-"""Frames a second at which a song is analysed at most; the features' tables grow with it."""
+"""Highest frame rate at which a song is analysed; the tables of features grow with it."""
 UNNOTICED = 0.1
-"""Seconds by which sound and picture may differ in length without a word."""
+"""Difference in seconds between the lengths of sound and picture up to which no message is shown."""
 SAME_START = 0.05
-"""Seconds; containers round, and encoders have delays that few state."""
+"""Offset in seconds up to which sound and picture count as starting together: containers round, and few encoders state
+their delay."""
 
 
 def score(video: Path | str, audio: Path | str | None = None, *, progress: Progress | None = None) -> ScoreCard:
-    """How audio-reactive a video is.
+    """Measure how audio-reactive a video is.
 
     Args:
         video: a file, or a folder of frames that this program wrote.
         audio: the song, which begins with the first frame; if None, the sound inside the video.
-        progress: is told of lengths that differ, and of uneven frame rates.
+        progress: gets messages about differing lengths and uneven frame rates.
 
     Raises:
-        VideoError: the video is not there, or cannot be read.
+        VideoError: the video does not exist or cannot be read.
         AudioError: the sound cannot be used.
-        ScoreError: there is no sound, or too few frames; or nothing changes in one of the two.
+        ScoreError: there is no sound, there are too few frames, or sound or picture is constant.
     """
     progress = progress or Silent()
     video = Path(video)
@@ -60,12 +61,12 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         kind = "more frames than can be heard in step" if times.is_even(info.fps) else "no constant frame rate"
         progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
     length = info.frames if order is None else len(order)
-    check_frames(length, fps)  # before anything takes time
+    check_frames(length, fps)  # before anything takes long
     sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
-    check_file(sound)  # before the bar begins
+    check_file(sound)  # before the progress bar starts
     with track_share(progress, "listening") as report:
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
-    give_back()  # the analysis itself, which lies on grids of its own
+    give_back()  # the analysis itself, with its own time grids
     with progress.track("watching", length, "frame") as advance:
         frames = read_frames(video) if order is None else _reordered(read_frames(video), order)
         seen = watch(_counted(frames, advance), expected=length)
@@ -88,12 +89,12 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
 
     first = max(-late, 0)
     heard, more, seen = cut(heard, first), cut(more, first), cut(seen, max(late, 0))
-    del features  # the tables are the last to hold them
+    del features  # so that only the tables hold the features' memory
     return score_once(heard, seen, fps=fps, more=more)
 
 
 def sound_tables(features: Features) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """The features of Table 3.1, name -> (T, C), and those of separate sources, which the total leaves out."""
+    """Features of Table 3.1, name -> (T, C), and features of separated sources, which are not part of the total."""
     labels = features.segmentation(SECTIONS, SECTION_COUNT)
     heard = {name: features[name] for name in FEATURES}
     heard["sections"] = np.eye(SECTION_COUNT, dtype=np.float32)[labels]
@@ -107,7 +108,7 @@ def _own_sound(video: Path, codec: str | None) -> Path:
 
 
 def _even(stamps: NDArray[np.float64]) -> tuple[Fraction, list[int]]:
-    """The mean frame rate, and for each frame at that rate the picture that is shown then."""
+    """Mean frame rate, and for each frame at that rate the index of the picture that is shown then."""
     if stamps[-1] <= 0:
         raise ScoreError("all pictures of the video carry the same time; write it again with a frame rate")
     fps = Fraction((len(stamps) - 1) / stamps[-1]).limit_denominator(1001)
@@ -118,7 +119,7 @@ def _even(stamps: NDArray[np.float64]) -> tuple[Fraction, list[int]]:
 
 
 def _reordered(frames: Iterable[NDArray[np.uint8]], order: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    """The frames at these positions, which never go back."""
+    """Frames at these positions, which must not decrease."""
     wanted = iter(order)
     position = next(wanted, None)
     for i, frame in enumerate(frames):

@@ -1,22 +1,22 @@
-"""At which lag does a picture follow its sound?
+"""The lag at which a picture follows its sound.
 
-A picture that follows one feature of a sound lies before or after the others: chroma, heard in long windows, turns
-some frames before a swelling chord is loud, and both may fit the picture well, each at a lag of its own. So no pair of
-features is asked, but all at once: how much of what changes in the picture is explained, at each lag, by all that
-changes in the sound together? What two features have in common then counts once, where it fits best.
+Pairs of features cannot tell it. A picture that follows one feature of the sound comes before or after the others: for
+example chroma, computed in long windows, changes some frames before a swelling chord is loud, and the picture may fit
+both, each at its own lag. So all features are used together: for each lag, how much of the changes in the picture do
+all changes in the sound explain? A change that two features share then counts once, at the lag where it fits best.
 
-1. Changes: slow motion fits nearly as well a little earlier or later; what changes in it does not. A calm picture
-   follows slow changes of the sound alone, a lively one the quick ones too: so changes in the picture are compared with
-   those of the sound over several times (`SCALES`), and what is above chance is added.
-2. Normal scores: a cut or a drum roll is one change among many, and no chance fit of two of them decides.
+1. Changes instead of values, because slow motion fits nearly as well a little earlier or later. A calm picture follows
+   only slow changes of the sound, a lively one also fast ones. So changes in the picture are compared with those of the
+   sound over several spans (`SCALES`), and the results above chance are added.
+2. Normal scores, so that a single large change, such as a cut or a drum roll, does not decide the result.
 3. Ridge canonical correlation (Vinod, "Canonical ridge and econometrics of joint production", 1976), summed in squares
    (Pillai's trace): each side is whitened, and the squared norm of their cross-product taken at each lag.
-4. Its cube root, which is nearly normal for sums of squares (Wilson and Hilferty, 1931), in deviations of the same at
-   distant shifts.
+4. The cube root of that, which is nearly normally distributed (Wilson and Hilferty, 1931), in standard deviations of
+   its values at distant shifts.
 
 Conventions: T frames; sound (T, A) and picture (T, B), float32, each feature of norm 1. At lag k the sound comes k
-frames later than the picture that follows it. All filters are symmetric about the same instant, so none of them makes
-a lag. Time and memory are linear in T.
+frames later than the picture that follows it. All filters are symmetric about the same instant, so they add no lag.
+Time and memory are linear in T.
 """
 
 from __future__ import annotations
@@ -36,28 +36,29 @@ if TYPE_CHECKING:
     from audioreactive.correlation.sides import Side
 
 CHANGE: Final = Fraction(1, 12)
-"""Seconds: a change is the mean of so long a time less that of the same time before. Two frames of 24 a second: of
-single frames, much of what changes is the noise of a codec; over three, the peaks of sharp motion grow wide."""
+"""Span in seconds: a change is the mean over this span minus the mean over the span before. It is two frames at 24 a
+second. Changes between single frames are mostly codec noise, and three frames blur the peaks of sharp motion."""
 SCALES: Final = (1, 2, 4, 8)
-"""Of CHANGE: the times over which the sound changes; the picture has CHANGE alone. Longer ones leave few independent
-changes in a short video."""
+"""Spans of the changes in the sound, in units of CHANGE; the picture uses CHANGE only. Longer spans leave too few
+independent changes in a short video."""
 RIDGE: Final = 0.05
-"""Of the largest variance that a side has in one direction; directions with much less than this are left small, for
-there is little in them but noise."""
+"""Regularisation of the whitening, relative to the largest variance of a side. Directions with much less variance stay
+small, because they hold little but noise."""
 STILL: Final = 1e-6
-"""Of its feature's norm: a channel whose changes are smaller than this never changes but by rounding."""
+"""Norm of a channel's changes, relative to the norm of its feature, below which they are rounding errors."""
 _ROWS: Final = 1024
+"""Frames that are processed at a time."""
 
 
 def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int], shifts: Iterable[int]) -> list[float]:
-    """Deviations above chance at each lag; the sides are of no use afterwards.
+    """Standard deviations above chance at each lag. Both sides are overwritten.
 
     Args:
-        sound: what was heard, its sources too.
-        picture: what was seen.
+        sound: features of the sound, including its separated sources.
+        picture: features of the picture.
         fps: frames a second.
-        lags: in frames.
-        shifts: of the sound in frames, which stand for chance; those within the reach of the lags are left out.
+        lags: lags in frames.
+        shifts: shifts of the sound in frames that represent chance; shifts within the range of the lags are skipped.
 
     Raises:
         ScoreError: the temporary folder is full.
@@ -75,7 +76,7 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
                 kept.readinto(part.numpy().data)
             to_changes(sound, scale * CHANGE * fps)
             whiten(sound)
-            # Sound that is k frames late is in step once it is rolled back by k.
+            # Sound that is k frames late fits the picture after it is rolled back by k.
             fits = (_explained(sound, picture, some) for some in ([-lag for lag in lags], far))
             around_scale, chance_scale = _deviations(*fits)
             around += around_scale
@@ -85,10 +86,10 @@ def lag_curve(sound: Side, picture: Side, *, fps: Fraction, lags: Sequence[int],
 
 
 def _write(side: Side, file: IO[bytes]) -> None:
-    """Keep a side's columns on the disk, where those of an hour are in nobody's way.
+    """Write the columns of a side to a temporary file, to save memory for long songs.
 
     Raises:
-        ScoreError: there is no room.
+        ScoreError: the disk is full.
     """
     try:
         for part in side.parts:
@@ -102,15 +103,13 @@ def _write(side: Side, file: IO[bytes]) -> None:
 
 
 def _deviations(values: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both of them, (n,) and (m,), in deviations of chance above its mean."""
+    """Values (n,) and chance (m,), both as standard deviations of chance above its mean."""
     mean, deviation = chance.mean(), chance.std(correction=0).clamp(min=1e-12)
     return (values - mean) / deviation, (chance - mean) / deviation
 
 
 def to_changes(side: Side, frames: Fraction) -> None:
-    """Turn every channel into the normal scores of its changes over so many frames, in place; each feature of norm 1
-    again.
-    """
+    """Replace every channel by the normal scores of its changes over `frames` frames; features have norm 1 again."""
     reach = max(round(frames), 1)
     for columns in side.features:
         for i in range(columns.shape[1]):
@@ -119,9 +118,9 @@ def to_changes(side: Side, frames: Fraction) -> None:
 
 
 def _changes(column: torch.Tensor, edges: Sequence[int], reach: int) -> torch.Tensor:
-    """(T,) -> (T,) the mean of `reach` frames less that of as many before; 0 between windows, which have a zero each.
+    """Mean of `reach` frames minus the mean of as many before, (T,) -> (T,). Steps between two windows count as 0.
 
-    The weights of such a difference are those of a triangle over the steps from frame to frame.
+    That is a convolution of the differences between successive frames with a triangle.
     """
     steps = torch.diff(column.double(), prepend=column[:1].double())
     steps[list(edges[1:-1])] = 0
@@ -131,8 +130,8 @@ def _changes(column: torch.Tensor, edges: Sequence[int], reach: int) -> torch.Te
 
 
 def _normal_scores(values: torch.Tensor) -> torch.Tensor:
-    """(T,) -> (T,) van der Waerden's scores: each value's rank as a quantile of the normal distribution, equal values
-    at the middle of theirs; mean 0.
+    """Van der Waerden scores (T,) of values (T,): each rank as a quantile of the normal distribution, with mean 0.
+    Equal values get the same score.
     """
     ordered, order = values.sort()
     is_new = torch.ones(len(values), dtype=torch.bool)
@@ -146,7 +145,7 @@ def _normal_scores(values: torch.Tensor) -> torch.Tensor:
 
 
 def whiten(side: Side) -> None:
-    """Map the columns linearly, in place: eigenvalues e of their Gram matrix become e / (e + RIDGE · the largest)."""
+    """Whiten the columns in place: eigenvalues e of their Gram matrix become e / (e + RIDGE · the largest)."""
     width = len(side.block_of)
     gram = torch.zeros(width, width, dtype=torch.float64)
     for rows in _row_pieces(side):
@@ -162,12 +161,12 @@ def whiten(side: Side) -> None:
 
 
 def _row_pieces(side: Side) -> Iterator[list[torch.Tensor]]:
-    """Some rows of each part at a time: views."""
+    """Views of `_ROWS` rows of each part at a time."""
     for start in range(0, side.frames, _ROWS):
         yield [part[start : start + _ROWS] for part in side.parts]
 
 
 def _explained(sound: Side, picture: Side, shifts: Iterable[int]) -> torch.Tensor:
-    """(n,) float64: the cube root of the squared norm of the cross-product, at each shift of the sound in frames."""
+    """Cube root of the squared norm of the cross-product at each shift of the sound in frames, (n,) float64."""
     squares = [sound.cross(picture, shift).double().square().sum() for shift in shifts]
     return torch.stack(squares).pow(1 / 3)

@@ -1,9 +1,9 @@
 """Correlations between two tables over the same frames (section 3.3 of the thesis).
 
 Conventions: a (T, A) and b (T, B), any floating dtype and device; row t of both is the same moment. Columns are centred
-inside, all arithmetic is float64, and the result is a float64 scalar that can be differentiated. Whatever is asked of
-a table that never changes, such as one of a single frame, the answer is 0, and so is its gradient. Tables may have
-fewer dimensions than columns, and more columns than frames. Time and memory are linear in T.
+inside, all arithmetic is float64, and the result is a float64 scalar that can be differentiated. For a constant table,
+such as one of a single frame, every correlation is 0, and so is its gradient. Tables may have a lower rank than
+columns, and more columns than frames. Time and memory are linear in T.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     Correlation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 RANK_TOLERANCE = 1e-9
-"""Of the largest singular value: smaller ones count as none. Float32 features that depend on each other leave more,
-but those directions do carry something then."""
+"""Ratio to the largest singular value below which a singular value counts as 0. The rounding of dependent float32
+features leaves larger values, which count."""
 STILL = 1e-12
-"""Of a table's size: where centring leaves less than this, the table never changes."""
+"""Norm of a centred table, relative to its size before, below which the table counts as constant."""
 
 
 def adjusted_rv(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -39,8 +39,9 @@ def adjusted_rv(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def orthogonal_procrustes(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The orthogonal Procrustes correlation, equation 3.3: 1 - (|A|² + |B|² - 2 |AᵀB|*) / 2, in [0, 1].
 
-    Columns are centred and each table is divided by its Frobenius norm, as the equation's derivation needs: it is then
-    the nuclear norm |AᵀB|*, what remains alike after the best rotation of one table onto the other (Schönemann, 1966).
+    Columns are centred and each table is divided by its Frobenius norm, as the equation's derivation needs: the result
+    is the nuclear norm |AᵀB|*, the inner product after the best rotation of one table onto the other (Schönemann,
+    1966).
     """
     a, b = _prepared(a, b)
     value: torch.Tensor = torch.linalg.svdvals(a.T @ b).sum()
@@ -52,8 +53,8 @@ def pwcca(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
     Columns are centred; lambda_i are the canonical correlations, h_i the canonical variates of `a`, of unit length, and
     alpha_i = sum over the columns a_j of |h_i · a_j| (Morcos, Raghu and Bengio, 2018). The weights are those of `a`
-    alone, so this one is not symmetric: it does not change when `b` is mapped by any invertible matrix, `a` may only
-    be scaled. Equal tables give 1.
+    alone, so the measure is not symmetric: it is invariant to any invertible map of `b`, but only to scaling of `a`.
+    Equal tables give 1.
     """
     a, b = _prepared(a, b)
     if not (a.any() and b.any()):
@@ -86,11 +87,11 @@ CORRELATIONS: dict[str, Correlation] = {
     "PWCCA": pwcca,
     "SMI": smi,
 }
-"""By the names that tables show; the first is the thesis' choice (section 3.4.2)."""
+"""Correlations by the names in printed tables; the first is the thesis' choice (section 3.4.2)."""
 
 
 def _prepared(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both in float64, centred, with Frobenius norm 1; a table that never changes is all 0."""
+    """Both tables in float64, centred, with Frobenius norm 1; a constant table becomes 0."""
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
         raise ValueError(f"tables of shape (T, A) and (T, B) are compared, not {tuple(a.shape)} and {tuple(b.shape)}")
     return _normalised(a), _normalised(b)
@@ -99,7 +100,7 @@ def _prepared(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 def _normalised(x: torch.Tensor) -> torch.Tensor:
     x = x.double()
     size = x.detach().abs().amax() if x.numel() else x.new_zeros(())
-    x = x / torch.where(size > 0, size, 1.0)  # so that no square over- or underflows
+    x = x / torch.where(size > 0, size, 1.0)  # so that squares neither overflow nor underflow
     centred = x - x.mean(0)
     norm = torch.linalg.vector_norm(centred.detach())
     if not norm > STILL * x.numel() ** 0.5:
@@ -109,12 +110,12 @@ def _normalised(x: torch.Tensor) -> torch.Tensor:
 
 
 def _off_diagonal(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """tr(S'x S'y)."""
+    """The trace tr(S'x S'y), without making the T x T tables."""
     return (x.T @ y).square().sum() - (x.square().sum(1) * y.square().sum(1)).sum()
 
 
 def _ratio(value: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """The value over sqrt(first · second); 0 where one of them is."""
+    """The value divided by sqrt(first · second); 0 if one of them is 0."""
     if not (first > STILL and second > STILL):
         return value * 0
     ratio: torch.Tensor = value / (first * second).sqrt()
@@ -126,13 +127,13 @@ def _nothing(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _rank(x: torch.Tensor) -> int:
-    """Singular values that count; at least one, of a table that is not all 0."""
+    """Number of singular values that count; at least one for a table that is not 0."""
     values = torch.linalg.svdvals(x.detach())
     return int((values > RANK_TOLERANCE * values[0]).sum())
 
 
 def _basis(x: torch.Tensor, rank: int) -> torch.Tensor:
-    """(T, A) -> (T, rank): its first left singular vectors."""
+    """The first left singular vectors of x (T, A): (T, rank)."""
     basis: torch.Tensor = _LeftVectors.apply(x, rank)  # type: ignore[no-untyped-call]
     return basis
 
@@ -140,8 +141,8 @@ def _basis(x: torch.Tensor, rank: int) -> torch.Tensor:
 class _LeftVectors(torch.autograd.Function):
     """The first left singular vectors, with a gradient that stays finite where singular values are equal or 0.
 
-    There the vectors themselves are not determined, but what is asked of them here (a subspace, or a sum over equal
-    correlations) is: the terms 1 / (s_j² - s_i²) between equal ones cancel, and are taken as 0.
+    There the vectors are not unique, but the results here (a subspace, or a sum over equal correlations) are. The terms
+    1 / (s_j² - s_i²) between equal values cancel, so they are set to 0.
     """
 
     @staticmethod

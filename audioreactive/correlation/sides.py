@@ -1,7 +1,7 @@
-"""The features of one side, sound or picture, ready to be compared.
+"""Features of one side, the sound or the picture, prepared for comparison.
 
-Conventions: T frames. Every feature is centred in windows of some seconds, since what drifts over a song is no
-reaction, and divided by its norm, so that each counts alike; the features of a side then stand side by side.
+Conventions: T frames. Every feature is centred in windows of some seconds, because a slow drift over a song is no
+reaction, and divided by its norm, so that all have the same weight. The features of a side are joined column by column.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     Weights = Mapping[str, float]
 
 WINDOW = 16.0
-"""Seconds: the length of the thesis' snippets (section 3.4.1). What drifts over longer times is no reaction."""
+"""Length of a window in seconds, that of the thesis' snippets (section 3.4.1). Slower drift is no reaction."""
 FEWEST_WINDOWS = 4
-"""Shorter videos have shorter windows: one of them holds the seam of a sound that is shifted round and round, where
-slow motion fits worse than it would by chance, and that must not be all of them."""
+"""Smallest number of windows; short videos have shorter windows. A circular shift of the sound has a seam, and in its
+window slow motion fits worse than by chance. With several windows that affects only one of them."""
 FORGOTTEN = 0.1
-"""Of its value at lag 0: below this, a feature's autocorrelation counts as gone."""
+"""Autocorrelation, relative to its value at lag 0, below which a feature counts as independent of its past."""
 
 
 def window_edges(frames: int, fps: Fraction) -> list[int]:
-    """(windows + 1,) frames at which windows begin and end, of about WINDOW seconds; at least FEWEST_WINDOWS."""
+    """Frames at which windows begin and end, as a list of windows + 1; each has about WINDOW seconds."""
     count = max(round(frames / (WINDOW * fps)), FEWEST_WINDOWS)
     return [round(frames * i / count) for i in range(count + 1)]
 
 
 class Side:
-    """The features of one side, ready to be compared: (T, C) float32 each."""
+    """The features of one side, prepared for comparison: (T, C) float32 each."""
 
     def __init__(
         self,
@@ -51,15 +51,16 @@ class Side:
         centred: bool = False,
         in_place: bool = False,
     ) -> None:
-        """Empty the dictionary; centre each feature over the video, or in the windows. Its norm is 1 once it is centred
-        in them, or 0 if it never changes.
+        """Take the tables out of the dictionary and centre them over the video or in windows.
+
+        A feature has norm 1 when it is centred in windows, or 0 if it is constant.
 
         Args:
             tables: name -> (T, C); the first `in_total` of them are in the total.
             edges: frames at which windows begin and end.
-            weights: name -> weight in the total; 1 where nothing is said.
-            centred: in the windows.
-            in_place: work in the tables themselves, so that the memory holds each once; else they are copied.
+            weights: name -> weight in the total; 1 if not given.
+            centred: whether features are centred in the windows.
+            in_place: change the tables themselves instead of copies, which saves memory.
         """
         self.names = tuple(tables)
         self.edges, self.centred = edges, centred
@@ -68,7 +69,7 @@ class Side:
         self.blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
         self.block_of = torch.from_numpy(np.repeat(np.arange(len(widths)), widths))
         self.frames = len(tables[self.names[0]])
-        # (T, C) of each name are views of the parts: of one matrix, whose products take less time than many small ones.
+        # Features are views of one matrix, because one large product is faster than many small ones.
         if in_place:
             self.parts = [torch.from_numpy(tables[name]) for name in self.names]
             self.features = self.parts
@@ -84,17 +85,17 @@ class Side:
 
     @property
     def in_total(self) -> list[torch.Tensor]:
-        """(T, C) of each feature that the total takes in."""
+        """The features (T, C) that belong to the total."""
         return self.features[: len(self.weights)]
 
     def cross(self, other: Side, shift: int) -> torch.Tensor:
-        """(A, B): AᵀB of this side, rolled by `shift` frames, and another."""
+        """Product AᵀB, shape (A, B), of this side rolled by `shift` frames and another side."""
         shift %= self.frames
         return torch.cat([torch.cat([_cross(a, b, shift) for b in other.parts], 1) for a in self.parts])
 
     def memory(self) -> int:
-        """Frames after which the features have forgotten themselves: where their autocorrelation stays below a tenth
-        for the first time, at most a quarter of the video.
+        """Number of frames after which the features are independent of their past: the first lag at which their
+        autocorrelation is below FORGOTTEN, at most a quarter of the video.
         """
         frames = self.frames
         size = 1 << (2 * frames - 1).bit_length()
@@ -107,7 +108,7 @@ class Side:
 
 
 def centred_in_windows(columns: torch.Tensor, edges: Sequence[int]) -> torch.Tensor:
-    """(T, C) -> (T, C), each column of mean 0 between each two edges."""
+    """Columns (T, C) with mean 0 in every window."""
     values = torch.empty_like(columns)
     for start, stop in pairwise(edges):
         window = columns[start:stop]
@@ -116,10 +117,10 @@ def centred_in_windows(columns: torch.Tensor, edges: Sequence[int]) -> torch.Ten
 
 
 def scale(table: FloatArray, edges: Sequence[int], out: torch.Tensor, *, centred: bool) -> None:
-    """Fill `out`, (T, C) float32, with the table centred over the video or in windows; of norm 1 in windows. It may be
-    the table itself.
+    """Fill `out`, (T, C) float32, with the table, centred over the video or in windows and scaled to norm 1 in windows.
 
-    Column by column: a working copy in float64 of all would take more memory than the features themselves.
+    `out` may be the table itself. The work goes column by column, because a float64 copy of the whole table would take
+    more memory than the features.
     """
     square = 0.0
     largest = max(abs(float(table.max(initial=0))), abs(float(table.min(initial=0)))) * math.sqrt(table.size)
@@ -130,7 +131,7 @@ def scale(table: FloatArray, edges: Sequence[int], out: torch.Tensor, *, centred
         square += float(inside.square().sum())
         out[:, i] = (inside if centred else values)[:, 0]
     norm = math.sqrt(square)
-    # Float32 rounds a constant to six digits or so; less than that is no change.
+    # Float32 holds about six digits, so smaller changes are rounding errors.
     if norm > 1e-6 * largest:
         out /= norm
     else:

@@ -1,9 +1,9 @@
-"""What moves in a video: the features of Table 3.2 of the thesis, from frames as they come.
+"""Features of a video, computed from a stream of frames: Table 3.2 of the thesis.
 
-Conventions: T frames, of any size; those with a short side above 256 pixels are shrunk to it first, so that one
-measure serves every resolution. Pixel values are in [0, 1]. A feature of frame i is of the picture that is shown from
-i / fps seconds on; what changed in it (difference, flow, onsets) is against the frame before, and of frame 0 the same
-as of frame 1. Nothing but the features themselves is kept.
+Conventions: T frames, of any size. If the shorter side has more than 256 pixels, frames are shrunk to that, so that
+features do not depend on the resolution. Pixel values are in [0, 1]. Frame i is the picture that is shown from i / fps
+seconds on. Features of change (difference, flow, onsets) compare a frame with the one before; frame 0 gets the value of
+frame 1. Only the features are kept in memory.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 LARGEST_SIDE = 256
-"""Pixels of the shorter side."""
+"""Most pixels of the shorter side; larger frames are shrunk."""
 BATCH = 2
-"""Frames that are measured at once: few enough for the processor's cache."""
+"""Frames that are measured at once; two fit the processor's cache."""
 SMALLEST_FOLLOWED = 16
-"""Pixels of the shorter side: below, no movement is followed, and the directogram is 0."""
+"""Fewest pixels of the shorter side for optical flow; in smaller frames the directogram is 0."""
 HISTOGRAM_BINS = 32
 SPECTRUM_BANDS = 32
 DIRECTIONS = 16
 VARYING_BANDS = 8
-"""Bands of the spectrogram that the adaptive loudness follows: a quarter, those that vary most over the video."""
+"""Number of bands of the spectrogram in `adaptive_rms`: the quarter that varies most over the video."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ VIDEO_FEATURES: dict[str, VideoFeature] = {
 
 
 _WIDTHS = (96, 96, 1, SPECTRUM_BANDS, 1, DIRECTIONS)
-"""Columns of what is measured of each frame: both histograms, variance, spectrogram, difference, directogram."""
+"""Columns of each measurement of a frame: both histograms, variance, spectrogram, difference, directogram."""
 _BLOCK = 1024
-"""Rows that are worked on at once, or that there is room for where nobody knows how many frames come."""
+"""Rows that are processed at once, and the initial size of tables if the number of frames is unknown."""
 
 
 def watch(frames: Iterable[NDArray[np.uint8]], *, expected: int = _BLOCK) -> dict[str, FloatArray]:
-    """(H, W, 3) uint8 RGB frames in order -> name -> (T, C) float32 for each of VIDEO_FEATURES; empty of no frames.
+    """Measure frames (H, W, 3) uint8 RGB: name -> (T, C) float32 for each of VIDEO_FEATURES; T is 0 without frames.
 
-    `expected` is about how many frames will come: with more, the tables are copied once or twice to grow.
+    `expected` is the approximate number of frames. If more come, the tables are copied to grow.
     """
     measured = _measured(frames, expected)
     if not len(measured[0]):
@@ -92,7 +92,7 @@ def watch(frames: Iterable[NDArray[np.uint8]], *, expected: int = _BLOCK) -> dic
         "adaptive_rms": _rms(spectrum[:, varying]),
         "absolute_difference": difference,
         "directogram": directions,
-        # As for sound, gains count by their ratio; the floor, a tenth of the mean, keeps still bands quiet.
+        # As for sound, gains count as ratios; the floor, a tenth of the mean, keeps constant bands quiet.
         "spectral_onsets": _flux(spectrum, log_floor=0.1 * spectrum.mean(0)),
         "flow_onsets": _flux(directions),
     }
@@ -100,10 +100,11 @@ def watch(frames: Iterable[NDArray[np.uint8]], *, expected: int = _BLOCK) -> dic
 
 
 def _measured(frames: Iterable[NDArray[np.uint8]], expected: int) -> list[torch.Tensor]:
-    """(T, C) for each of _WIDTHS: what is measured of each frame.
+    """Measurements of all frames, (T, C) for each of _WIDTHS.
 
-    Room for all is taken at once, of which the system gives what is filled. Many small pieces would lie scattered among
-    the large tables of a batch, and the C library could not use those tables' memory again: a megabyte for each frame.
+    The tables are allocated at once; the system provides only the memory that is filled. Many small tables would be
+    scattered among the large temporary tables of each batch, so that the C library could not reuse the memory of these:
+    a megabyte lost for each frame.
     """
     tables = [torch.empty(max(expected, BATCH), width) for width in _WIDTHS]
     watcher: _Watcher | None = None
@@ -120,7 +121,7 @@ def _measured(frames: Iterable[NDArray[np.uint8]], expected: int) -> list[torch.
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """(n, H, W, 3), n <= BATCH, the shorter side at most LARGEST_SIDE."""
+    """Batches (n, H, W, 3) of frames, n <= BATCH, shrunk to LARGEST_SIDE."""
     kept: list[NDArray[np.uint8]] = []
     for frame in frames:
         kept.append(_shrunk(frame))
@@ -143,13 +144,13 @@ def _shrunk(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class _Watcher:
-    """Measures batches of frames of one size; remembers the last one, for what changed since."""
+    """Measures batches of frames of one size; keeps the last frame to measure changes."""
 
     def __init__(self, height: int, width: int) -> None:
         import cv2
 
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        # The flow's coarsest scale is chosen by the picture's width alone, and must not be less than a patch high.
+        # The coarsest scale of the flow depends on the width only, and must be at least a patch high.
         self._turned = width > height
         self._follows = min(height, width) >= SMALLEST_FOLLOWED
         self._previous: NDArray[np.uint8] | None = None
@@ -157,7 +158,7 @@ class _Watcher:
         self._bands, self._band_sizes = _spectrum_bands(height, width)
 
     def measure(self, batch: NDArray[np.uint8]) -> torch.Tensor:
-        """(n, H, W, 3) uint8, the next frames -> (n, sum of _WIDTHS)."""
+        """Measure the next frames (n, H, W, 3) uint8: (n, sum of _WIDTHS)."""
         before = batch[:1] if self._previous is None else self._previous
         steps = np.concatenate([before, batch])
         self._previous = batch[-1:]
@@ -176,13 +177,13 @@ class _Watcher:
         return torch.cat(columns, dim=1)
 
     def _spectrum(self, grey: torch.Tensor) -> torch.Tensor:
-        """(n, H, W) -> (n, SPECTRUM_BANDS): mean amplitude over all angles, in rings of spatial frequency."""
+        """Mean amplitude in rings of spatial frequency, (n, H, W) -> (n, SPECTRUM_BANDS)."""
         amplitude = torch.fft.rfft2(grey, norm="ortho").abs().flatten(1)
         rings = torch.zeros(len(grey), SPECTRUM_BANDS + 1).index_add_(1, self._bands, amplitude)
         return rings[:, :SPECTRUM_BANDS] / self._band_sizes
 
     def _directions(self, grey: torch.Tensor) -> torch.Tensor:
-        """(H, W) in [0, 1] -> (DIRECTIONS,): the directogram (Davis and Agrawala, 2018) since the frame before."""
+        """Directogram (Davis and Agrawala, 2018) of the flow from the frame before, (H, W) -> (DIRECTIONS,)."""
         image = np.ascontiguousarray((grey.T if self._turned else grey).mul(255).round_().to(torch.uint8).numpy())
         before, self._previous_grey = self._previous_grey, image
         if before is None or not self._follows:
@@ -192,13 +193,13 @@ class _Watcher:
         first, second = flow.T.contiguous()
         right, down = (second, first) if self._turned else (first, second)
         turns = torch.atan2(down, right).div_(2 * np.pi)
-        # The first direction is to the right, and reaches half a direction to both sides.
+        # The middle of the first direction points right.
         direction = turns.mul_(DIRECTIONS).add_(0.5).floor_().int().remainder_(DIRECTIONS)
         return torch.bincount(direction, torch.hypot(right, down), DIRECTIONS) / (len(flow) * len(grey))
 
 
 def _histogram(levels: torch.Tensor) -> torch.Tensor:
-    """(3, n, H, W) int32 in 0..HISTOGRAM_BINS-1 -> (n, 3 · HISTOGRAM_BINS): the share of pixels in each bin."""
+    """Share of pixels in each bin, (3, n, H, W) int32 in 0..HISTOGRAM_BINS-1 -> (n, 3 · HISTOGRAM_BINS)."""
     channels, count, height, width = levels.shape
     frames, rows = torch.arange(count, dtype=torch.int32), torch.arange(channels, dtype=torch.int32)
     slots = (frames[None, :] * channels + rows[:, None]) * HISTOGRAM_BINS
@@ -207,7 +208,7 @@ def _histogram(levels: torch.Tensor) -> torch.Tensor:
 
 
 def _hsv(pixels: torch.Tensor) -> torch.Tensor:
-    """(3, ...) RGB in [0, 1] -> (3, ...) hue (turns from red), saturation and value in [0, 1]; grey has hue 0."""
+    """Convert RGB (3, ...) in [0, 1] to hue (1 is a full turn), saturation and value in [0, 1]; grey has hue 0."""
     red, green, blue = pixels
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
@@ -219,10 +220,10 @@ def _hsv(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _spectrum_bands(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each point of a real 2D spectrum its band, and the bands' sizes.
+    """Band of each point of a real 2D spectrum, and the sizes of the bands.
 
-    Bands divide the frequencies up to half a cycle a pixel alike. The mean brightness, and the corners that lie beyond
-    in the diagonals alone, belong to a band of their own that is left out.
+    Bands divide the frequencies up to half a cycle per pixel equally. The mean brightness and the corners beyond belong
+    to an extra band that is not used.
     """
     vertical, horizontal = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :]
     radius = (vertical.square() + horizontal.square()).sqrt()
@@ -237,8 +238,8 @@ def _rms(bands: torch.Tensor) -> torch.Tensor:
 
 
 def _flux(bands: torch.Tensor, *, log_floor: torch.Tensor | None = None) -> torch.Tensor:
-    """(T, C) -> (T, 1): what the bands gained since the frame before, losses not counted; of their logarithms above a
-    floor, (C,), if there is one.
+    """Mean gain of all bands since the frame before, (T, C) -> (T, 1); losses count as 0. With a floor (C,), gains are
+    differences of logarithms above it.
     """
     gains = torch.zeros(len(bands), 1)
     for start in range(1, len(bands), _BLOCK):

@@ -1,4 +1,4 @@
-"""Audio -> Features: named envelopes on the frame grid, one module for each class of musical information."""
+"""Analyse sound into `Features`: named envelopes, one value per video frame; one module per kind of information."""
 
 from audioreactive.features.analyze import analyze, analyze_file
 from audioreactive.features.names import (

@@ -1,7 +1,7 @@
-"""`Analysis`: what is known of one sound, on the analysis' own grids, whatever the frame rate of a video.
+"""`Analysis`: results for one sound on the analysis' own time grids, independent of a video's frame rate.
 
-Conventions: an envelope's key names its part and feature in full, such as `percussive.onsets` or `mix.rms`; which
-part a bare name means is decided here. Light: read from the cache without any of the analysis being imported.
+Conventions: an envelope's key is its part and feature, such as `percussive.onsets` or `mix.rms`; this module decides
+which part a bare feature name means. It imports none of the signal processing, so that cached results load quickly.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _Array = TypeVar("_Array", bound="NDArray[np.generic]")
 
 MIX = "mix"
 PART_OF_FEATURE = {"onsets": "percussive", "chroma": "harmonic", "tonnetz": "harmonic"}
-"""Where a feature of the full mix is heard, if not in the mix itself (Table 3.1)."""
+"""Feature -> separated part on which it is computed when no source is named; others use the mix (Table 3.1)."""
 STROKES = frozenset({"onsets", "hits", "drop_moment"})
-"""Features that last no longer than a moment: a frame shows the highest value while it is shown."""
+"""Features with short peaks: each video frame gets the highest value within its duration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Analysis:
     """Envelopes, beats and sections of one sound."""
 
     duration: Fraction
-    """Seconds."""
+    """Length in seconds."""
     digest: str
     notes: tuple[str, ...]
     tempo: float
@@ -49,21 +49,21 @@ class Analysis:
     steps: NDArray[np.int64]
     """(m,) points of the fine grid at which the steps of the segmentations start."""
     labels: Mapping[str, NDArray[np.uint8]]
-    """Feature name -> (m, 15) labels of the steps."""
+    """Feature name -> (m, 15) section labels of the steps, one column per number of section kinds."""
     tempo_confidence: float = 0.0
 
     def fits(self, more: Analysis) -> bool:
-        """Whether both are of the same sound, heard in the same steps."""
+        """Whether both analyse the same sound, divided into the same steps."""
         return self.digest == more.digest and np.array_equal(self.steps, more.steps)
 
     def merged(self, more: Analysis) -> Analysis:
-        """With the envelopes and labels of another analysis of the same sound."""
+        """Return this analysis with the envelopes and labels of another one of the same sound added."""
         envelopes, labels = {**self.envelopes, **more.envelopes}, {**self.labels, **more.labels}
         return replace(self, envelopes=envelopes, labels=labels)
 
 
 def song_key(name: str) -> str:
-    """The envelope that a name without a stem means.
+    """Return the envelope key for a feature of the song (not of a stem).
 
     Raises:
         FeatureError: there is no such feature, or its source is a stem.
@@ -78,12 +78,12 @@ def song_key(name: str) -> str:
 
 
 def stem_key(name: str) -> str:
-    """The envelope of a stem's own analysis that a name with a stem means: a stem is heard as it is, not separated."""
+    """Return the key for a feature of a stem, within the stem's own analysis; stems are not separated further."""
     return f"{MIX}.{split_name(name)[1].name}"
 
 
 def check_stems(stems: Collection[str]) -> None:
-    """Refuse names of stems that would hide a source, or could not be written before a feature."""
+    """Refuse stem names that are the name of a source, are empty or contain a dot."""
     for stem in stems:
         if stem in SOURCES or not stem or "." in stem:
             raise FeatureError(
@@ -92,7 +92,7 @@ def check_stems(stems: Collection[str]) -> None:
 
 
 def check_segmentations(names: Collection[str]) -> None:
-    """Refuse features on which no segmentation stands."""
+    """Refuse features that cannot be segmented."""
     for name in names:
         if name not in SEGMENTABLE:
             raise FeatureError(f"there is no segmentation of {name!r}; choose among {', '.join(SEGMENTABLE)}")
@@ -106,7 +106,7 @@ def on_frames(
     stems: Mapping[str, Analysis],
     segmentations: Collection[str],
 ) -> Features:
-    """The features of a song, on video frames."""
+    """Sample an analysis at video frames."""
     frames = frame_count(analysis.duration, fps)
     envelopes = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""The front door: sound in, features out. Light to import; what listens is loaded only if something is not cached."""
+"""Entry points of the analysis. The signal processing is imported only if a result is not in the cache."""
 
 from __future__ import annotations
 
@@ -7,33 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioreactive.audio import check_file
+from audioreactive._support.memory import give_back
 from audioreactive.errors import FeatureError
 from audioreactive.features import cache
-from audioreactive.features.analysis import (
-    check_segmentations,
-    check_stems,
-    on_frames,
-    song_key,
-    stem_key,
-)
+from audioreactive.features.analysis import check_segmentations, check_stems, on_frames, song_key, stem_key
 from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_name
 from audioreactive.features.tempo import tempo_limits
-from audioreactive.memory import give_back
+from audioreactive.media.audio import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from audioreactive.audio import Audio
     from audioreactive.features.analysis import Analysis
     from audioreactive.features.names import BeatTracker
     from audioreactive.features.tempo import TempoLimits
     from audioreactive.features.types import Features
+    from audioreactive.media.audio import Audio
 
 SONG = ""
-"""The full mix among the sounds that are heard; the others are stems."""
+"""Key of the full mix among the analysed sounds; all other keys are stems."""
 LENGTH_TOLERANCE = 0.1
-"""Seconds by which a stem may differ from the song without a word."""
+"""Largest difference in seconds between the lengths of a stem and the song that causes no warning."""
 
 
 def analyze(
@@ -48,22 +42,21 @@ def analyze(
     tempo_range: tuple[float, float] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Features:
-    """Hear the named features, beats and sections of a sound, on video frames.
+    """Compute features, beats and sections of a sound, at video frames.
 
     Args:
         audio: the song, at audio.ANALYSIS_RATE.
-        fps: frames a second; a fraction, so that an hour later frames are still on time.
+        fps: frames per second; a fraction, so that frames are still on time after an hour.
         names: `feature` or `source.feature`; a source is one of SOURCES, or the name of a stem.
-        stems: the user's own separated tracks, which start together with the song; each is heard as it is.
-        segmentations: features of the full mix whose recurrence divides the song into sections.
-        beat_tracker: Ellis' as in librosa, or madmom's networks.
-        tempo: beats per minute, if they are known; the beats are still placed by what is heard.
-        tempo_range: (low, high) beats per minute between which the tempo is looked for.
+        stems: the user's own separated tracks, which start together with the song; they are not separated further.
+        segmentations: features of the full mix whose repetitions divide the song into sections.
+        beat_tracker: "librosa" (Ellis' algorithm) or "madmom" (neural networks).
+        tempo: known tempo in beats per minute; the positions of the beats are still estimated.
+        tempo_range: (low, high) limits of the estimated tempo, in beats per minute.
         progress: called with the stage and the share of all work that is done, in [0, 1].
 
     Raises:
-        FeatureError: a name is not known, or its stem is not given, or madmom is not installed, or no song can have
-            that tempo.
+        FeatureError: a name is not known, its stem is not given, madmom is not installed, or the tempo is out of range.
         AudioError: the sound is empty or at another sample rate.
     """
     from audioreactive.features.listening import listen
@@ -101,10 +94,10 @@ def analyze_file(
     progress: Callable[[str, float], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Features:
-    """As `analyze`, of files, and remembered: the same file with the same settings is heard once.
+    """Analyse files as `analyze` does, and cache the results by the files' content and the settings.
 
-    `track` is which of several sounds in the song's file, see `audio.load`. `cache_dir` is the user's cache folder if
-    None; `warn` is told what the person should know about the files.
+    `track` is the number of the audio track in the song's file, see `audio.load`. If `cache_dir` is None, the user's
+    cache folder is used. `warn` is called with sentences about the files, such as that one is damaged.
 
     Raises:
         AudioError: a file cannot be used.
@@ -119,7 +112,7 @@ def analyze_file(
     folder = (cache_dir or cache.default_cache_dir()) if use_cache else None
     heard = {}
     for i, (sound, wanted) in enumerate(keys.items()):
-        heard[sound] = _heard_file(
+        heard[sound] = _analyze_one(
             files[sound],
             wanted,
             () if sound else segmentations,
@@ -135,7 +128,7 @@ def analyze_file(
     return _assembled(heard, rate, names, segmentations)
 
 
-def _heard_file(
+def _analyze_one(
     path: Path,
     keys: Collection[str],
     segmentations: Collection[str],
@@ -146,7 +139,7 @@ def _heard_file(
     folder: Path | None,
     report: Callable[[str, float], None],
 ) -> Analysis:
-    """What the cache holds of it, and what it does not."""
+    """Load the cached part of an analysis, and compute the rest."""
     entry = cache.entry_path(folder, path, beat_tracker, limits, track) if folder else None
     known = cache.read(entry) if entry else None
     missing = [key for key in keys if known is None or key not in known.envelopes]
@@ -154,24 +147,24 @@ def _heard_file(
     if known is not None and not missing and not unsegmented:
         report("remembering", 1.0)
         return known
-    from audioreactive.audio import load
     from audioreactive.features.listening import listen
+    from audioreactive.media.audio import load
 
     report("decoding", 0.0)
     hear = partial(listen, beat_tracker=beat_tracker, limits=limits, report=report)
     heard = hear(load(path, track=track), keys=missing, segmentations=unsegmented)
     if known is not None and known.fits(heard):
         heard = known.merged(heard)
-    elif known is not None:  # Another machine or library wrote the entry, and heard beats elsewhere.
+    elif known is not None:  # Another machine or library version wrote the entry, with other beats.
         heard = hear(load(path, track=track), keys=keys, segmentations=segmentations)
     if entry:
         cache.write(entry, heard)
-    give_back()  # hearing takes several times the memory of what was heard
+    give_back()  # the analysis takes several times the memory of its result
     return heard
 
 
 def _frame_rate(fps: Fraction | int) -> Fraction:
-    """Exact, and small enough that hours of frames can be counted in whole numbers."""
+    """Check a frame rate, and limit its denominator so that hours of frames can be counted in 64-bit integers."""
     if not 0 < fps <= 1000 or Fraction(fps).denominator > 1_000_000:
         raise FeatureError(
             f"{fps} frames a second were asked for; give a fraction up to 1000, such as 24 or 30000/1001"
@@ -180,7 +173,7 @@ def _frame_rate(fps: Fraction | int) -> Fraction:
 
 
 def _keys(names: Collection[str], stems: Collection[str], segmentations: Collection[str]) -> dict[str, list[str]]:
-    """Sound -> the envelopes that are needed of it; SONG first, and no stem of which nothing is asked."""
+    """Map each sound (SONG first, then the stems that are used) to the keys of its wanted envelopes."""
     check_stems(stems)
     check_segmentations(segmentations)
     keys: dict[str, dict[str, None]] = {SONG: {}}
@@ -201,7 +194,7 @@ def _assembled(
 
 
 def _notes(heard: Mapping[str, Analysis]) -> Iterator[str]:
-    """What the person should know: of the files themselves, and of stems that are not as long as the song."""
+    """Yield sentences for the user about the files, and about stems that are not as long as the song."""
     for sound, analysis in heard.items():
         yield from analysis.notes
         longer = float(analysis.duration - heard[SONG].duration)
@@ -213,7 +206,7 @@ def _notes(heard: Mapping[str, Analysis]) -> Iterator[str]:
 
 
 def _share(progress: Callable[[str, float], None] | None, index: int, count: int) -> Callable[[str, float], None]:
-    """Reports on one of several sounds, as a share of all of them."""
+    """Return a progress callback for one of `count` sounds that reports the share of all of them."""
 
     def report(stage: str, share: float) -> None:
         if progress is not None:

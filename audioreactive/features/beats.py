@@ -1,7 +1,7 @@
-"""Tempo, beats and bars, from the onset envelope (Ellis 2007, "Beat tracking by dynamic programming").
+"""Tempo, beats and bars from the onset envelope (Ellis 2007, "Beat tracking by dynamic programming").
 
-Conventions: an onset envelope is (frames,) at `frame_rate` frames a second; beats are frame numbers until the very
-end, where they become seconds.
+Conventions: an onset envelope is (frames,) at `frame_rate` frames per second; beats are frame numbers, and become
+seconds only in the final result.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 BEATS_PER_BAR = 4
 TIGHTNESS = 100.0
-"""How dear it is to leave the tempo, against the strength of the onsets: librosa's default."""
+"""Penalty on deviations from the tempo, relative to onset strength; librosa's default."""
 
 
 @dataclass(frozen=True)
 class Beats:
-    """Where a song's beats are."""
+    """Tempo, beats and downbeats of a song."""
 
     tempo: float
-    """Beats per minute; 0 where there is no beat."""
+    """Beats per minute; 0 if there is no beat."""
     beats: NDArray[np.float64]
-    """(n,) seconds."""
+    """(n,) times of the beats, in seconds."""
     downbeats: NDArray[np.float64]
-    """(m,) seconds: the first beat of each bar."""
+    """(m,) times of the first beat of each bar, in seconds."""
     confidence: float = 0.0
-    """How sure the tempo is, in [0, 1]."""
+    """Confidence in the tempo, in [0, 1]."""
 
 
 def estimate_tempo(
@@ -48,10 +48,10 @@ def estimate_tempo(
     seconds: float = 8.0,
     stride: int = 1,
 ) -> float:
-    """Beats per minute that explain the envelope best; agrees with `librosa.feature.tempo`.
+    """Estimate the tempo in beats per minute; agrees with `librosa.feature.tempo`.
 
-    The autocorrelation of windows of some seconds, averaged over every `stride`-th frame, weighted by a log-normal
-    prior with a deviation of an octave: of the tempi that fit, the one nearest to `start_bpm`.
+    The autocorrelation of windows of `seconds` is averaged over every `stride`-th frame, and weighted by a log-normal
+    prior around `start_bpm` with a standard deviation of one octave.
     """
     correlation = mean_autocorrelation(envelope, int(seconds * frame_rate), stride)
     return likeliest_tempo(correlation, frame_rate=frame_rate, start_bpm=start_bpm, max_bpm=max_bpm)
@@ -60,7 +60,7 @@ def estimate_tempo(
 def likeliest_tempo(
     correlation: NDArray[np.float64], *, frame_rate: float, start_bpm: float = 120.0, max_bpm: float = 320.0
 ) -> float:
-    """Beats per minute by librosa's prior, from a mean autocorrelation of the envelope."""
+    """Pick the tempo in beats per minute from a mean autocorrelation of the envelope, with librosa's prior."""
     bpm = 60 * frame_rate / np.arange(1, len(correlation))
     prior = -0.5 * np.log2(bpm / start_bpm) ** 2
     prior[bpm >= max_bpm] = -np.inf
@@ -68,9 +68,9 @@ def likeliest_tempo(
 
 
 def mean_autocorrelation(envelope: FloatArray, length: int, stride: int) -> NDArray[np.float64]:
-    """(length,) autocorrelation of Hann windows around the frames, each divided by its largest value, averaged."""
+    """Average the autocorrelations (length,) of Hann windows around the frames, each divided by its largest value."""
     half = length // 2
-    # The envelope's ends fade over the half window that sticks out.
+    # Beyond both ends, the envelope fades out over half a window.
     padded = np.pad(np.asarray(envelope, np.float64), half, mode="linear_ramp")
     spans = np.lib.stride_tricks.sliding_window_view(padded, length)[: len(envelope) : stride]
     fast = scipy.fft.next_fast_len(2 * length - 1, real=True)
@@ -87,7 +87,7 @@ def mean_autocorrelation(envelope: FloatArray, length: int, stride: int) -> NDAr
 def track_beats(
     envelope: FloatArray, *, frame_rate: float, bpm: float, tightness: float = TIGHTNESS, trim: bool = True
 ) -> Frames:
-    """Frames of the beats; agrees with `librosa.beat.beat_track` at the same tempo."""
+    """Find the frames of the beats; agrees with `librosa.beat.beat_track` at the same tempo."""
     deviation = envelope.std(ddof=1) if len(envelope) > 1 else 0.0
     if not deviation > 0 or not bpm > 0:
         return np.zeros(0, np.int64)
@@ -99,16 +99,16 @@ def track_beats(
 
 
 def _local_score(envelope: NDArray[np.floating], period: int) -> NDArray[np.float64]:
-    """The envelope, blurred by a 32nd of a beat."""
+    """Smooth the envelope with a Gaussian whose standard deviation is 1/32 of a beat."""
     window = np.exp(-0.5 * (np.arange(-period, period + 1) * 32.0 / period) ** 2)
     return np.convolve(np.asarray(envelope, np.float64), window, mode="full")[period : period + len(envelope)]
 
 
 def _best_predecessors(score: NDArray[np.float64], period: int, tightness: float) -> tuple[Frames, NDArray[np.float64]]:
-    """For each frame, the beat before it if it were a beat (-1: none), and the score of the whole path so far.
+    """For each frame, find its best previous beat if it were a beat (-1: none), and the score of the path up to it.
 
-    A beat lies between half a period and two periods after the one before, so that all frames of half a period depend
-    on earlier frames only, and are solved at once.
+    A beat is between half a period and two periods after the previous one. So all frames within half a period depend
+    only on earlier frames, and are solved at once.
     """
     nearest, farthest = round(period / 2), 2 * period
     if nearest < 1:
@@ -128,14 +128,14 @@ def _best_predecessors(score: NDArray[np.float64], period: int, tightness: float
         found = np.isfinite(value)
         links[start:stop] = np.where(found, places[np.arange(stop - start), best], -1)
         cumulative[farthest + start : farthest + stop] += np.where(found, value, 0)
-    # The song's first beat is not forced: nothing before the first audible onset has a predecessor.
+    # Frames before the first audible onset get no predecessor, so that the first beat is not forced.
     audible = np.flatnonzero(score >= 0.01 * score.max())
     links[: audible[0] if len(audible) else frames] = -1
     return links, cumulative[farthest:]
 
 
 def _last_beat(cumulative: NDArray[np.float64]) -> int:
-    """The last peak of the score that is at least half as high as the median peak."""
+    """Find the last peak of the score that is at least half as high as the median peak."""
     before, after = np.roll(cumulative, 1), np.roll(cumulative, -1)
     before[0], after[-1] = cumulative[0], -np.inf
     peak = (cumulative > before) & (cumulative >= after)
@@ -155,7 +155,7 @@ def _follow(links: Frames, last: int) -> Frames:
 
 
 def _trimmed(score: NDArray[np.float64], path: Frames) -> Frames:
-    """Without the beats before the first and after the last frame that is not weak."""
+    """Remove weak beats at both ends of the path."""
     smooth = np.convolve(score[path], np.hanning(5))[2 : 2 + len(score)]
     strong = np.flatnonzero(score > 0.5 * np.sqrt(np.mean(smooth**2)))
     if not len(strong):
@@ -165,7 +165,7 @@ def _trimmed(score: NDArray[np.float64], path: Frames) -> Frames:
 
 
 def tempo_of(beats: NDArray[np.float64], fallback: float) -> float:
-    """Beats per minute of beats in seconds: finer than the grid, for it is measured over up to sixteen beats."""
+    """Compute beats per minute from beat times in seconds, over spans of up to 16 beats: finer than the grid."""
     span = min(16, len(beats) - 1)
     if span < 2:
         return fallback
@@ -173,10 +173,11 @@ def tempo_of(beats: NDArray[np.float64], fallback: float) -> float:
 
 
 def find_downbeats(accents: NDArray[np.floating], *, slip: float = 4.0) -> NDArray[np.bool_]:
-    """Which beats begin a bar of four, (beats,), from the accent of each beat.
+    """Mark the beats (beats,) that begin a four-beat bar, from the accent of each beat.
 
-    The path through the bar's four positions that gathers most accent on the first; going on otherwise than to the
-    next position costs `slip` deviations of the accent, so that a cut or a fill may move the bar, but noise does not.
+    Finds the path through the bar's four positions that collects the most accent on the first position. Jumping to
+    another than the next position costs `slip` standard deviations of the accents, so that a cut or a fill can move
+    the bar line, but noise cannot.
     """
     deviation = accents.std() if len(accents) else 0.0
     strength = (accents - accents.mean()) / deviation if deviation > 0 else np.zeros(len(accents))

@@ -1,8 +1,8 @@
-"""Sound -> raw values on the analysis' grids, block by block.
+"""Measure raw values of a sound on the analysis' time grids, block by block.
 
-A block of the sound is cut out with enough context on both sides that its frames come out as those of the whole
-sound; so memory does not grow with the song, and blocks are measured in parallel. Only what is wanted is measured:
-without a feature of the harmonic or percussive part, nothing is separated.
+Each block has enough context on both sides that its frames are the same as those of the whole sound. So memory does not
+grow with the song, and blocks can be measured in parallel. Only what the wanted features need is measured; for example,
+the sound is separated only for a feature of its harmonic or percussive part.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioreactive.audio import ANALYSIS_RATE, let_go
 from audioreactive.errors import FeatureError
 from audioreactive.features import pitch, rhythm, separation, spectra, timbre
 from audioreactive.features.analysis import MIX
+from audioreactive.media.audio import ANALYSIS_RATE, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,42 +32,42 @@ if TYPE_CHECKING:
     Quantity = tuple[str, int, NDArray[Any]]
 
 FINE_HOP, COARSE_HOP = 256, 1024
-"""Samples: 1/96 s and 1/24 s."""
+"""Samples between two points of the fine and the coarse grid: 1/96 s and 1/24 s."""
 COARSE_FFT = 2048
 RMS_FRAME = 2048
 
 BLOCK = 1 << 19
-"""Samples, 21 s. The same on every machine, for the last bits of a resampler depend on where it starts."""
+"""Samples per block, 21 s; fixed, because the last bits of a resampler's output depend on where it starts."""
 HPSS_CONTEXT = 10 * 1024
-"""Samples: the median's 15 frames of 512, and half a window each for analysis and synthesis."""
+"""Samples of context for the separation: 15 frames of 512 for the median, and half a window each for STFT and ISTFT."""
 CQT_CONTEXT = 32 * 1024
-"""Samples: half of the longest window, that of C1."""
+"""Samples of context for constant-Q spectra: half of the longest window, that of the note C1."""
 SPECTRUM_CONTEXT = 1024
 TUNING_SPANS, TUNING_SAMPLES = 4, 1 << 18
-"""The tuning is measured on at most four spans of 11 s."""
+"""Most spans, and samples of each (11 s), on which the tuning is measured."""
 LOUDEST_SILENCE = 1e-6
-"""Mean power of a spectrum's bins: about -92 dB against full scale, below the last bit of a CD."""
+"""Mean power of a spectrum's bins below which it is silent: about -92 dB, below the last bit of 16-bit sound."""
 LOUDNESS = ("rms", "drop_weight", "drop_level")
-"""Features that are made of a part's loudness."""
+"""Features that need a part's RMS."""
 ATTACK = ("onsets", "pulse", "hits", "drop_moment", "drop_level", "build")
-"""Features that are made of its short spectra."""
+"""Features that need a part's short spectra, on the fine grid."""
 _FOLDED = (80.0, 2000.0)
-"""Hz between which the mix's harmony is looked for."""
+"""Range in Hz of the mix's spectrum that is folded to twelve notes."""
 
-_LARGE_ROW = 128
-"""Bytes of a table's row from which on it lies in a file: 64 mel bands in two bytes each."""
+_BYTES_OF_LARGE_ROW = 128
+"""Bytes per row from which a table is kept in a file instead of memory: 64 mel bands of two bytes."""
 _ROWS = 1 << 12
 
 Measured = dict[str, "NDArray[Any]"]
-"""`part.quantity` -> (frames, C) raw values: float32, but for the attacks, which are int16 in steps of ATTACK_STEP."""
+"""`part.quantity` -> (frames, C) raw values: float32, except attacks, which are int16 in steps of ATTACK_STEP."""
 
 ATTACK_STEP = 1 / 128
-"""Decibels. An hour of mel bands on the fine grid is by far the most that is measured; so it takes half."""
+"""Resolution of stored attacks, in decibels. They are by far the largest table, and int16 halves it."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Keys such as `percussive.onsets`: what the measurements are for."""
+    """Set of wanted features, as keys such as `percussive.onsets`."""
 
     keys: frozenset[str]
 
@@ -76,24 +76,28 @@ class Wanted:
         return any(f"{part}.{feature}" in self.keys for feature in features)
 
     def part(self, part: str) -> bool:
-        """Whether anything of this part is wanted."""
+        """Whether any feature of this part is wanted."""
         return any(key.startswith(f"{part}.") for key in self.keys)
 
     @property
     def notes(self) -> bool:
-        """Whether anything needs a constant-Q spectrum."""
+        """Whether any wanted feature needs a constant-Q spectrum."""
         return any(key.endswith((".chroma", ".tonnetz")) for key in self.keys)
 
 
 def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]) -> Measured:
-    """Raw values of the whole sound at ANALYSIS_RATE.
+    """Measure the raw values of a whole sound at ANALYSIS_RATE.
 
-    loudness     RMS, fine grid                            attack   mel bands in decibels, fine grid
-    colour       mel bands in decibels, coarse grid        flatness, extremes   of coarse spectra
-    notes        constant-Q chroma, coarse grid            harmony  the mix's spectrum, folded to twelve notes
+    loudness   RMS, fine grid
+    attack     mel bands in decibels, fine grid
+    colour     mel bands in decibels, coarse grid
+    flatness   spectral flatness, coarse grid
+    extremes   valleys and peaks for the spectral contrast, coarse grid
+    notes      constant-Q chroma, coarse grid
+    harmony    the mix's spectrum folded to twelve notes, coarse grid
     """
     tuning = _tuning(samples) if wanted.notes else 0.0
-    shelves: dict[str, _Shelf] = {}
+    writers: dict[str, _TableWriter] = {}
     starts = range(0, len(samples), BLOCK)
     with (
         contextlib.ExitStack() as files,
@@ -102,47 +106,46 @@ def measure(samples: FloatArray, wanted: Wanted, report: Callable[[float], None]
         tasks = deque(pool.submit(_measure_block, samples, start, wanted, tuning) for start in starts)
         try:
             for i in range(len(starts)):
-                # A block is let go once its values are in their place.
+                # Popping the task frees the block once its values are stored.
                 for key, hop, values in tasks.popleft().result():
-                    if key not in shelves:
-                        shelves[key] = files.enter_context(_Shelf(spectra.frame_count(len(samples), hop), values))
-                    shelves[key].add(values)
+                    if key not in writers:
+                        writers[key] = files.enter_context(_TableWriter(spectra.frame_count(len(samples), hop), values))
+                    writers[key].add(values)
                 let_go(samples)
                 report((i + 1) / len(starts))
         finally:
             pool.shutdown(cancel_futures=True)
-        return {key: shelf.table() for key, shelf in shelves.items()}
+        return {key: writer.table() for key, writer in writers.items()}
 
 
 def pieces(table: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """A measured table in pieces of some rows, in order; what lies in a file is let go behind them."""
+    """Iterate over a measured table in pieces of some rows; memory mapped from a file is freed after each piece."""
     for start in range(0, len(table), _ROWS):
         yield table[start : start + _ROWS]
         let_go(table)
 
 
-class _Shelf:
-    """A measured table that is collected block after block.
+class _TableWriter:
+    """Measured table that is filled block by block.
 
-    Mel bands are most of what is measured, an hour of them 150 MB: tables of such rows lie in a temporary file, as the
-    samples do.
+    Tables with long rows are kept in a temporary file, as the samples are: an hour of mel bands takes 150 MB.
     """
 
     def __init__(self, frames: int, like: NDArray[Any]) -> None:
         self._shape, self._dtype, self._filled = (frames, like.shape[1]), like.dtype, 0
-        large = like.shape[1] * like.itemsize >= _LARGE_ROW
+        large = like.shape[1] * like.itemsize >= _BYTES_OF_LARGE_ROW
         self._file = tempfile.TemporaryFile() if large else None  # noqa: SIM115  # closed by __exit__
         self._memory = None if large else np.empty(self._shape, like.dtype)
 
-    def __enter__(self) -> _Shelf:
+    def __enter__(self) -> _TableWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:  # a table that was mapped from it keeps it
+        if self._file is not None:  # a table that was mapped from it stays valid
             self._file.close()
 
     def add(self, values: NDArray[Any]) -> None:
-        """The next rows."""
+        """Append rows."""
         if self._memory is not None:
             self._memory[self._filled :][: len(values)] = values
         elif self._file is not None:
@@ -156,7 +159,7 @@ class _Shelf:
         self._filled += len(values)
 
     def table(self) -> NDArray[Any]:
-        """(frames, C), once all rows are there."""
+        """Return the table (frames, C), after all rows were added."""
         assert self._filled == self._shape[0]
         if self._file is None:
             assert self._memory is not None
@@ -166,7 +169,7 @@ class _Shelf:
 
 
 def _measure_block(samples: FloatArray, start: int, wanted: Wanted, tuning: float) -> list[Quantity]:
-    """(key, hop, values) of the frames that lie in one block."""
+    """Measure one block; returns (key, hop, values) for the frames within it."""
     stop = min(start + BLOCK, len(samples))
     measured = []
     for part, first, y in _parts(samples, start, stop, wanted):
@@ -174,13 +177,13 @@ def _measure_block(samples: FloatArray, start: int, wanted: Wanted, tuning: floa
             skip = (start - first) // hop
             # The frame that is centred on the sound's very end belongs to the last block.
             end = (stop - first) // hop + 1 if stop == len(samples) else skip + BLOCK // hop
-            # A copy, for a view would hold the context too.
+            # Copy, because a view would keep the context in memory.
             measured.append((key, hop, values[skip:end].copy()))
     return measured
 
 
 def _parts(samples: FloatArray, start: int, stop: int, wanted: Wanted) -> Iterator[tuple[str, int, FloatArray]]:
-    """(part, its first sample, sound) of a block and its context: the mix, and the separated parts if wanted."""
+    """Yield (part, its first sample, sound) of a block with context: the mix, and the separated parts if wanted."""
     context = CQT_CONTEXT if wanted.notes else SPECTRUM_CONTEXT
     first, last = max(start - context, 0), min(stop + context, len(samples))
     yield MIX, first, samples[first:last]
@@ -194,10 +197,10 @@ def _parts(samples: FloatArray, start: int, stop: int, wanted: Wanted) -> Iterat
 
 
 def _quantities(part: str, y: FloatArray, wanted: Wanted, tuning: float) -> Iterator[Quantity]:
-    """(key, hop, values) of everything that is measured on one part; the bands are read from the mix's spectra."""
+    """Yield (key, hop, values) for all measurements of one part; frequency bands come from the mix's spectra."""
     if wanted.any(part, *LOUDNESS):
         yield f"{part}.loudness", FINE_HOP, rhythm.rms(y, frame_length=RMS_FRAME, hop_length=FINE_HOP)[:, None]
-    # The beats need the mix's attacks and harmony whatever is asked for.
+    # Beat tracking always needs the mix's attacks and harmony.
     if part == MIX or wanted.any(part, *ATTACK):
         yield from _fine_quantities(part, y, wanted)
     if part == MIX or wanted.any(part, "mfcc", "spectral_contrast", "spectral_flatness"):
@@ -214,7 +217,7 @@ def _sources(part: str) -> tuple[str, ...]:
 
 
 def _fine_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quantity]:
-    """Of spectra that are short enough to place an attack."""
+    """Measure spectra that are short enough to locate an attack in time."""
     n_fft = rhythm.ONSET_FFT
     power = spectra.power_spectrum(spectra.stft(y, n_fft=n_fft, hop_length=FINE_HOP))
     mel = power @ spectra.mel_filters(ANALYSIS_RATE, n_fft, rhythm.ONSET_MELS).T
@@ -229,7 +232,7 @@ def _fine_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quant
 
 
 def _coarse_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Quantity]:
-    """Of spectra that are long enough to tell neighbouring tones apart."""
+    """Measure spectra that are long enough to separate neighbouring tones."""
     whole = spectra.power_spectrum(spectra.stft(y, n_fft=COARSE_FFT, hop_length=COARSE_HOP))
     if part == MIX:
         yield f"{MIX}.harmony", COARSE_HOP, np.sqrt(whole) @ _fold()
@@ -253,14 +256,14 @@ def _coarse_quantities(part: str, y: FloatArray, wanted: Wanted) -> Iterator[Qua
 
 
 def _cqt_weights(source: str, tuning: float) -> FloatArray:
-    """Of amplitude; ones where the source is no band."""
+    """Amplitude weights (252,) of a source's band at the constant-Q bins; ones if the source is not a band."""
     frequencies = pitch.cqt_frequencies(tuning)
     band = separation.BANDS.get(source)
     return np.ones(len(frequencies), np.float32) if band is None else np.sqrt(band.weights(frequencies))
 
 
 def _fold() -> FloatArray:
-    """(bins, 12): the note that is nearest to each bin of a coarse spectrum."""
+    """Matrix (bins, 12) that adds each bin of a coarse spectrum to its nearest note."""
     hz = spectra.bin_frequencies(ANALYSIS_RATE, COARSE_FFT)
     inside = (hz >= _FOLDED[0]) & (hz <= _FOLDED[1])
     notes = np.round(12 * np.log2(np.maximum(hz, 1) / pitch.LOWEST_NOTE)).astype(int) % 12
@@ -269,7 +272,7 @@ def _fold() -> FloatArray:
 
 
 def _tuning(samples: FloatArray) -> float:
-    """Measured on spans that lie evenly over the song."""
+    """Estimate the tuning in bins, from spans spread evenly over the song."""
     if len(samples) > TUNING_SPANS * TUNING_SAMPLES:
         starts = np.linspace(0, len(samples) - TUNING_SAMPLES, TUNING_SPANS).astype(int)
         samples = np.concatenate([samples[start : start + TUNING_SAMPLES] for start in starts])

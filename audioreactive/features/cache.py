@@ -1,9 +1,8 @@
-"""Analyses on disk, by content of the sound file and by settings.
+"""Cache of analyses on disk, keyed by the content of the sound file and the settings.
 
-Conventions: an entry is one file: a magic word, the SHA-256 of all that follows, and an uncompressed .npz without
-pickles. Whatever is wrong with an entry (torn, of another version or
-another user, a link, a pipe), it is as if it were not there; a folder
-that cannot be written is no error.
+Conventions: an entry is one file: a magic word, the SHA-256 of the rest, and an uncompressed .npz without pickles. A
+bad entry (damaged, of another version or user, a link, a pipe) counts as missing. If the folder cannot be written,
+results are silently not cached.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audioreactive._support.files import is_ours, open_regular, write_aside
 from audioreactive.errors import OutputError
 from audioreactive.features.analysis import Analysis
 from audioreactive.features.names import EVERY_FEATURE, SEGMENT_COUNTS
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
-from audioreactive.files import is_ours, open_regular, write_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ANALYSIS_VERSION: Final = 5
-"""Raised whenever the analysis hears something else in the same file."""
+"""Version of the results; increase it whenever a change makes the analysis give other values for the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
 _LARGEST: Final = 1 << 31
-"""Bytes of an entry; six hours with stems take a quarter of it."""
+"""Most bytes of an entry; six hours with stems take a quarter of it."""
 
 
 def default_cache_dir() -> Path:
-    """The user's cache folder on this system."""
+    """Return the user's cache folder on this system."""
     from platformdirs import user_cache_path
 
     return user_cache_path("audioreactive") / "analysis"
@@ -45,7 +44,7 @@ def default_cache_dir() -> Path:
 def entry_path(
     folder: Path, sound: Path, beat_tracker: str, limits: TempoLimits = ANY_TEMPO, track: int | None = None
 ) -> Path:
-    """The entry of a sound file, which is known by its bytes, not by its name, and by how its beats were found."""
+    """Return the path of the entry for a sound file's content (not its name) and its beat and track settings."""
     with open_regular(sound) as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(f"{beat_tracker}{limits.key}".encode())
@@ -55,7 +54,7 @@ def entry_path(
 
 
 def read(path: Path) -> Analysis | None:
-    """A whole and current entry, or None."""
+    """Read an entry; None if it is missing, damaged or of another version."""
     try:
         with open_regular(path, follow=False) as file:
             status = os.fstat(file.fileno())
@@ -71,9 +70,9 @@ def read(path: Path) -> Analysis | None:
 
 
 def write(path: Path, analysis: Analysis) -> None:
-    """Keep an analysis, if the folder can be written."""
+    """Write an entry, if the folder can be written."""
     body = io.BytesIO()
-    # Typed as the file and nothing more: NumPy's stub takes the arrays for its other options.
+    # NumPy's stub takes the arrays for its other options.
     np.savez(body, **_packed(analysis))  # type: ignore[arg-type]
     with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,7 +101,7 @@ def _packed(analysis: Analysis) -> dict[str, np.ndarray]:
 
 
 def _unpacked(arrays: dict[str, np.ndarray]) -> Analysis | None:
-    """None if the entry is of another version, or does not hang together."""
+    """Make an analysis from the arrays of an entry; None if it is of another version, or inconsistent."""
     about = json.loads(arrays["about"].tobytes())
     if about["version"] != ANALYSIS_VERSION:
         return None

@@ -1,7 +1,7 @@
-"""The form of a song: its sections, with the same letter where one returns, from the segmentations that were heard.
+"""Form of a song: its sections in order, with the same letter for sections that repeat.
 
-Segmentations are many (four features, fifteen numbers of kinds) and jump about; a form is one of them, chosen and
-tidied: borders on bars, no section shorter than a few bars.
+There are many segmentations (four features, fifteen numbers of section kinds), with spurious short sections. The form
+is the best of them, cleaned up: borders lie on bar lines, and no section is shorter than a few bars.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from audioreactive.features.types import Features, FloatArray
 
 KINDS: Final = (3, 4, 5, 6)
-"""Numbers of kinds of section that are tried: verse, chorus, bridge, and what surrounds them."""
+"""Numbers of section kinds that are tried: verse, chorus, bridge, intro and so on."""
 SHORTEST_BARS: Final = 4
-"""Bars of the shortest section: shorter ones are fills and breaks."""
+"""Fewest bars of a section: shorter ones are fills and breaks."""
 SHORTEST_SECONDS: Final = 4.0
-"""Seconds of the shortest section, where bars are short or none were heard."""
+"""Fewest seconds of a section, if bars are short or none were found."""
 COST_OF_A_BORDER: Final = 0.02
-"""Share of the song's variance that a border must explain to be worth having."""
+"""Share of the song's variance that each border must explain to be kept."""
 _DESCRIBED_BY: Final = ("rms", "mfcc", "chroma", "spectral_contrast")
 
 
 @dataclass(frozen=True)
 class FormSection:
-    """One stretch of a song."""
+    """One section of a song."""
 
     label: str
-    """A for the first kind of section, B for the next that is heard, and so on; the same letter where it returns."""
+    """Letter of the section's kind, in order of first appearance: A, B, ..."""
     start: int
     """First frame."""
     stop: int
@@ -44,20 +44,21 @@ class FormSection:
 
 
 def song_form(features: Features) -> tuple[FormSection, ...]:
-    """The song's sections, in order and without gaps; one section, A, where nothing returns or changes.
+    """Divide a song into sections, in order and without gaps; one section, A, if nothing repeats or changes.
 
-    Of every segmentation, tidied, the one that explains most of how the bars differ, for the number of its borders.
+    Among all cleaned-up segmentations, the one is chosen that explains most of the variance between bars, less a cost
+    for each border.
     """
     if features.frames == 0:
         return ()
     borders = _possible_borders(features)
-    table = _described(features, borders)
+    table = _mean_features(features, borders)
     best, best_worth = np.zeros(len(borders) - 1, np.int64), 0.0
     for name in SEGMENTABLE:
         if name not in features.segmentations:
             continue
         for k in KINDS:
-            labels = _tidied(_by_bar(features.segmentation(name, k), borders), borders, features)
+            labels = _without_short_sections(_label_per_bar(features.segmentation(name, k), borders), borders, features)
             worth = _explained(table, labels) - COST_OF_A_BORDER * np.count_nonzero(np.diff(labels))
             if worth > best_worth:
                 best, best_worth = labels, worth
@@ -65,7 +66,7 @@ def song_form(features: Features) -> tuple[FormSection, ...]:
 
 
 def _possible_borders(features: Features) -> NDArray[np.int64]:
-    """Frames of all bar lines, with the song's beginning and end; every second where no bars were heard."""
+    """List the frames of all bar lines and of the song's two ends; one per second if no bars were found."""
     bars = np.asarray(features.downbeats, np.float64)
     if len(bars) < 2:
         bars = np.arange(1.0, float(features.duration), 1.0)
@@ -74,8 +75,8 @@ def _possible_borders(features: Features) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0], inner, [features.frames]]))
 
 
-def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
-    """(bars, C): what each bar sounds like; every feature weighs alike."""
+def _mean_features(features: Features, borders: NDArray[np.int64]) -> FloatArray:
+    """Average the features over each bar, (bars, C), scaled so that all features have equal weight."""
     columns = []
     for name in _DESCRIBED_BY:
         if name in features:
@@ -87,13 +88,15 @@ def _described(features: Features, borders: NDArray[np.int64]) -> FloatArray:
     )
 
 
-def _by_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(bars,): the label of most of each bar's frames."""
+def _label_per_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find the most frequent label within each bar, (bars,)."""
     return np.array([np.bincount(labels[a:b]).argmax() for a, b in pairwise(borders)])
 
 
-def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features) -> NDArray[np.int64]:
-    """Labels without short sections: the shortest goes to its longer neighbour, until all are long enough."""
+def _without_short_sections(
+    labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features
+) -> NDArray[np.int64]:
+    """Merge the shortest section into its longer neighbour, until all sections are long enough."""
     labels = labels.copy()
     while True:
         edges = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1, [len(labels)]])
@@ -109,7 +112,7 @@ def _tidied(labels: NDArray[np.int64], borders: NDArray[np.int64], features: Fea
 
 
 def _explained(table: FloatArray, labels: NDArray[np.int64]) -> float:
-    """Share of the variance of the bars (n, C) that their labels explain."""
+    """Compute the share of the variance of the bars (n, C) that their labels explain."""
     total = float(np.square(table - table.mean(axis=0)).sum())
     if total <= 0:
         return 0.0

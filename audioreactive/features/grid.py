@@ -1,7 +1,7 @@
-"""From the analysis' grids to video frames: the one place where seconds become frames.
+"""Sample values on the analysis' time grids at video frames.
 
-Conventions: frame i is shown from i / fps seconds on, until frame i + 1 is. Point g of a grid is at g / rate seconds.
-All positions are whole numbers over whole numbers, so that an hour later nothing has moved.
+Conventions: frame i is shown from i / fps to (i + 1) / fps seconds. Point g of a grid is at g / rate seconds. All
+positions are exact fractions of integers, so that no drift adds up over an hour.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 FINE_RATE, COARSE_RATE = 96, 24
-"""Grid points a second."""
+"""Points per second of the two grids."""
 ON_TIME: Final = Fraction(0)
 FLUX_LATE: Final = Fraction(1, 2)
-"""Grid points: a gain between two spectra happened halfway between them, and is noted with the second."""
+"""Delay of the flux in grid points: an increase between two spectra is stored at the second, half a point late."""
 _RATES = {
     "onsets": FINE_RATE,
     "rms": FINE_RATE,
@@ -34,19 +34,19 @@ _RATES = {
 
 
 def grid_rate(feature: str) -> int:
-    """Grid points a second of the named feature, without its source."""
+    """Return the grid points per second of a feature (named without its source)."""
     return _RATES.get(feature, COARSE_RATE)
 
 
 def frame_count(duration: Fraction, fps: Fraction) -> int:
-    """Frames of a video that lasts as long as the sound: ceil(duration · fps), and at least one."""
+    """Number of frames of a video as long as the sound: ceil(duration · fps), and at least one."""
     return max(math.ceil(duration * fps), 1)
 
 
 def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, late: Fraction = ON_TIME) -> FloatArray:
-    """(n, C) on the grid -> (frames, C): the value at the moment when each frame appears.
+    """Interpolate grid values (n, C) at the start of each frame: (frames, C).
 
-    `late` is how far the envelope lags behind the sound, in grid points.
+    `late` is the delay of the envelope after the sound, in grid points.
     """
     position, one = _positions(frames, fps, rate, late)
     last = len(envelope) - 1
@@ -58,9 +58,9 @@ def interpolate(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, 
 
 
 def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, late: Fraction = ON_TIME) -> FloatArray:
-    """(n, C) on the grid -> (frames, C): the highest value while each frame is shown.
+    """Take the highest of the grid values (n, C) during each frame: (frames, C).
 
-    So no click falls between two frames, and its peak is as high at every frame rate.
+    So no short peak falls between two frames, and its height does not depend on the frame rate.
     """
     held = interpolate(envelope, rate=rate, fps=fps, frames=frames, late=late)
     position, one = _positions(frames, fps, rate, late)
@@ -75,7 +75,7 @@ def hold_peaks(envelope: FloatArray, *, rate: int, fps: Fraction, frames: int, l
 
 
 def _positions(frames: int, fps: Fraction, rate: int, late: Fraction = ON_TIME) -> tuple[NDArray[np.int64], int]:
-    """(frames + 1,) numerators of the frames' positions on the grid, and their denominator."""
+    """Compute the frames' positions on the grid: (frames + 1,) numerators and their common denominator."""
     step, one = fps.denominator * rate * late.denominator, fps.numerator * late.denominator
     return np.arange(frames + 1, dtype=np.int64) * step + late.numerator * fps.numerator, one
 
@@ -83,7 +83,7 @@ def _positions(frames: int, fps: Fraction, rate: int, late: Fraction = ON_TIME) 
 def step_labels(
     labels: NDArray[np.uint8], starts: NDArray[np.int64], *, fps: Fraction, frames: int
 ) -> NDArray[np.uint8]:
-    """(n, K) labels of steps that start at points of the fine grid -> (frames, K)."""
+    """Expand labels (n, K) of steps, which start at points of the fine grid, to frames: (frames, K)."""
     position, one = _positions(frames, fps, FINE_RATE)
     step = np.searchsorted(starts, position[:-1] // one, side="right") - 1
     return labels[np.maximum(step, 0)]

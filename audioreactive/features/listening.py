@@ -1,4 +1,4 @@
-"""Sound -> `Analysis`: envelopes, beats and sections of a whole song, from what was measured on its blocks."""
+"""Analyse a whole sound: envelopes, beats and sections, from the measurements of its blocks."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
 from audioreactive.features import beats, metre, moments, pitch, rhythm, scaling, separation, spectra, structure, timbre
 from audioreactive.features.analysis import MIX, PART_OF_FEATURE, Analysis
 from audioreactive.features.blocks import ATTACK_STEP, FINE_HOP, Measured, Wanted, measure, pieces
 from audioreactive.features.grid import COARSE_RATE, FINE_RATE, FLUX_LATE, grid_rate
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
+from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
-    from audioreactive.audio import Audio
     from audioreactive.features.names import BeatTracker
+    from audioreactive.media.audio import Audio
 
     FloatArray = NDArray[np.float32]
 
 TOP_DB = 80.0
-"""How far below the loudest moment of a song a spectrum is heard."""
+"""Decibels below the song's loudest spectrum at which spectra are cut off."""
 ONSET_DB = 60.0
-"""The same for onsets: below it lies the shadow that the separation's long windows cast ahead of an attack."""
+"""Decibels below the loudest spectrum at which onset spectra are cut off: lower values are pre-echo of the separation,
+whose long windows smear an attack."""
 SILENCE_DB = 10 * np.log10(spectra.SMALLEST_POWER)
 GAIN_LATE = 2
-"""Fine frames by which a window feels a stroke before its centre reaches it."""
+"""Fine frames by which a window contains a stroke before its centre reaches it."""
 PULSE_SECONDS = 8
 CENS_SMOOTHING = 23
-"""Frames of 1/24 s: librosa's default, in seconds."""
+"""Coarse frames over which CENS is smoothed: as long in seconds as librosa's default."""
 TEMPO_STRIDE = 8
-"""Fine frames between the windows that the tempo is estimated on, which are a hundred times as long."""
+"""Fine frames between the windows on which the tempo is estimated; the windows are about a hundred times as long."""
 FIXED_TIGHTNESS = 400.0
-"""Tightness of beats at a tempo that a person gave: four times librosa's."""
+"""Tightness of beats when the user gave the tempo: four times librosa's default."""
 MOST_STEPS = 8192
 STEP_SECONDS = 0.5
-"""Of the segmentations, where there are no beats."""
+"""Length in seconds of a segmentation's steps if there are no beats."""
 
 
 def listen(
@@ -55,25 +56,25 @@ def listen(
     limits: TempoLimits = ANY_TEMPO,
     report: Callable[[str, float], None] = lambda stage, share: None,
 ) -> Analysis:
-    """Hear the named envelopes, beats and sections of a sound.
+    """Compute envelopes, beats and sections of a sound.
 
     Raises:
-        AudioError: the sound is not at ANALYSIS_RATE, or empty.
-        FeatureError: madmom is asked for and not installed.
+        AudioError: the sound is not at ANALYSIS_RATE, or is empty.
+        FeatureError: madmom is requested and not installed.
     """
     if audio.sample_rate != ANALYSIS_RATE or not len(audio.samples):
         raise AudioError(
             f"{audio.source!r} has {len(audio.samples)} samples at {audio.sample_rate} Hz; "
-            f"make it with audioreactive.audio.from_samples, which resamples to {ANALYSIS_RATE} Hz"
+            f"make it with audioreactive.media.audio.from_samples, which resamples to {ANALYSIS_RATE} Hz"
         )
     needed = {f"{PART_OF_FEATURE.get(name, MIX)}.{name}" for name in segmentations}
     wanted = Wanted(frozenset({*keys, *needed, *((f"{MIX}.mfcc",) if segmentations else ())}))
-    # Blocks are heard in parallel: threads inside of their small matrix products would only wait for each other.
+    # Blocks are measured in parallel, so BLAS threads inside their small matrix products would only slow it down.
     with threadpool_limits(1, user_api="blas"):
         measured = measure(audio.samples, wanted, lambda share: report("listening", 0.85 * share))
         found = find_beats(audio, measured, beat_tracker, limits)
         duration, digest, notes = audio.duration, audio.digest, audio.notes
-        del audio  # An hour of samples is 350 MB; if nobody else holds them, they make room for the rest.
+        del audio  # An hour of samples takes 350 MB; free them if the caller does not hold them.
         report("beats", 0.9)
         raw = {key: _finish(key, measured, limits) for key in sorted(wanted.keys)}
         del measured
@@ -95,7 +96,7 @@ def listen(
 
 
 def _finish(key: str, measured: Measured, limits: TempoLimits) -> FloatArray:
-    """(n, C) raw values of a feature on its grid."""
+    """Compute the raw values (n, C) of a feature on its grid."""
     part, _, feature = key.partition(".")
     match feature:
         case "rms":
@@ -124,13 +125,13 @@ def _finish(key: str, measured: Measured, limits: TempoLimits) -> FloatArray:
 
 
 def _mfcc(colour: FloatArray) -> FloatArray:
-    """(n, 20), of mel bands in decibels."""
+    """Compute cepstral coefficients (n, 20) from mel bands in decibels."""
     floor = max(rows.max() for rows in pieces(colour)) - np.float32(TOP_DB)
     return np.concatenate([timbre.mfcc(np.maximum(rows, floor)) for rows in pieces(colour)])
 
 
 def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.floating]]) -> FloatArray:
-    """Flux over a part's mel bands; a band's are those of the mix's that lie in it."""
+    """Compute the spectral flux (n,) over a part's mel bands; for a frequency band, over the mix's bands within it."""
     band = separation.BANDS.get(part)
     attack = measured[f"{MIX if band else part}.attack"]
     floor = _onset_floor(attack)
@@ -145,7 +146,7 @@ def _onsets(part: str, measured: Measured, aggregate: Callable[..., NDArray[np.f
         envelope[start : start + len(piece)] = aggregate(rhythm.flux(rows), axis=1)
         before, start = rows[-1:].copy(), start + len(piece)
     onsets = rhythm.delayed(envelope[1:], n_fft=rhythm.ONSET_FFT, hop_length=FINE_HOP)
-    # librosa hears nothing before the second spectrum; but a song that starts with a stroke has an onset there.
+    # librosa starts at the second spectrum and so misses an onset at the very start of a song.
     onsets[0] = envelope[0]
     return onsets
 
@@ -162,7 +163,7 @@ def _mels_of(band: separation.Band) -> NDArray[np.bool_]:
 
 
 def _moments(part: str, feature: str, measured: Measured) -> FloatArray:
-    """(n,) one of the features of `moments`, of all bands of a part, or of one band of the mix."""
+    """Compute a feature (n,) of the module `moments`, for all bands of a part or for one band of the mix."""
     levels, gains = _loudness(part, measured)
     hits = moments.hits_of(gains, levels, rate=FINE_RATE)
     if feature == "hits":
@@ -179,7 +180,10 @@ def _moments(part: str, feature: str, measured: Measured) -> FloatArray:
 
 
 def _loudness(part: str, measured: Measured) -> tuple[FloatArray, FloatArray]:
-    """(n, bands) loudness of each band of a part, and what it gains in each step; of a band of the mix, only that."""
+    """Compute the loudness (n, bands) of a part in each frequency band, and its increase in each step.
+
+    If the part is itself a band of the mix, there is only this one band.
+    """
     bands = [separation.BANDS[part]] if part in separation.BANDS else [*separation.BANDS.values()]
     attack = measured[f"{MIX if part in separation.BANDS else part}.attack"]
     floor = _onset_floor(attack)
@@ -202,28 +206,28 @@ def _loudness(part: str, measured: Measured) -> tuple[FloatArray, FloatArray]:
 
 
 def _pulse(onsets: FloatArray, limits: TempoLimits) -> FloatArray:
-    """Predominant local pulse among the allowed tempi.
-
-    On a grid of half the rate: every second point, with half of its neighbours'.
-    """
+    """Compute the predominant local pulse among the allowed tempi, on a grid of half the fine rate."""
     neighbours = np.pad(onsets, 1)
     half_rate = (0.25 * neighbours[:-2] + 0.5 * onsets + 0.25 * neighbours[2:])[::2]
     rate = grid_rate("pulse")
     if limits == ANY_TEMPO:
         return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate)
-    near = 30 / PULSE_SECONDS  # half the distance between the tempi that its window tells apart
+    near = 30 / PULSE_SECONDS  # half the tempo resolution of the window
     low, high = limits.low - near, limits.high + near
     return rhythm.plp(half_rate, frame_rate=rate, win_length=PULSE_SECONDS * rate, tempo_min=low, tempo_max=high)
 
 
 def mix_onsets(measured: Measured) -> FloatArray:
-    """(frames,) flux of the mix that beats are found in: what most of its bands gain, or any where most are silent."""
+    """Compute the onset envelope (frames,) for beat tracking: the median flux over the mix's bands.
+
+    If the median is 0 throughout, because most bands are silent, it is the mean.
+    """
     onsets = _onsets(MIX, measured, np.median)
     return onsets if onsets.any() else _onsets(MIX, measured, np.mean)
 
 
 def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker, limits: TempoLimits = ANY_TEMPO) -> beats.Beats:
-    """Tempo, beats and downbeats: a tempo by `metre`, beats by Ellis' tracker as in librosa; or madmom's networks."""
+    """Find tempo, beats and downbeats, by `metre` and Ellis' tracker as in librosa, or by madmom's networks."""
     onsets = mix_onsets(measured)
     if not onsets.any() and tracker == "librosa":
         return beats.Beats(0.0, np.zeros(0), np.zeros(0))
@@ -245,12 +249,12 @@ def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker, limits: T
 
 
 def _tightness(limits: TempoLimits) -> float:
-    """How dear it is to leave the tempo: more where a person gave it."""
+    """Return the penalty on deviations from the tempo, which is higher if the user gave the tempo."""
     return FIXED_TIGHTNESS if limits.fixed else beats.TIGHTNESS
 
 
 def _accents(frames: NDArray[np.int64], measured: Measured) -> NDArray[np.float64]:
-    """(beats,) how much a beat sounds like the first of its bar: a stroke in the bass, and a change of harmony."""
+    """Score how likely each beat begins a bar, (beats,): by a stroke in the bass and a change of harmony."""
     if len(frames) < 2:
         return np.zeros(len(frames))
     reach = FINE_RATE // 20
@@ -273,8 +277,9 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def step_starts(found: beats.Beats, seconds: float) -> NDArray[np.int64]:
-    """(m,) points of the fine grid at which the steps of the segmentations start: the beats, and on in their period
-    where there are none.
+    """Find the fine-grid points (m,) at which the segmentations' steps start.
+
+    They are the beats; gaps without beats are divided into steps of about a beat's period.
     """
     period = 60 / found.tempo if found.tempo else STEP_SECONDS
     marks = np.concatenate(([0.0], found.beats, [seconds]))
@@ -291,7 +296,7 @@ def step_starts(found: beats.Beats, seconds: float) -> NDArray[np.int64]:
 def _sections(
     raw: dict[str, FloatArray], steps: NDArray[np.int64], names: Collection[str]
 ) -> dict[str, NDArray[np.uint8]]:
-    """Feature name -> (m, 15) labels of the steps."""
+    """Segment the song by each feature: feature name -> (m, 15) labels of the steps."""
     if not names:
         return {}
     edges = np.append(steps * COARSE_RATE // FINE_RATE, len(raw[f"{MIX}.mfcc"]))

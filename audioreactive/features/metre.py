@@ -1,8 +1,8 @@
-"""Readings of a song's tempo: which of the tempi that fit its onsets is the beat, by what the drums do on each of them.
+"""Choose the tempo of a song among those that fit its onsets, by the drum pattern that each of them implies.
 
-A reading is a tempo and a path of beats through the song. What speaks for it is measured where its beats are: kicks on
-the beats, a snare on every second one, hi-hats that divide them, and a rhythm that repeats after two and four of them.
-How much each of these counts was fitted to songs of random patterns, as benchmarks/tempo_weights.py does.
+A reading is a tempo with a path of beats through the song. Its evidence is measured at its beats: kicks on the beats, a
+snare on every second beat, hi-hats that divide them, and a rhythm that repeats after two and four beats. The weights of
+the evidence were fitted to songs with random drum patterns, by benchmarks/tempo_weights.py.
 
 Conventions: envelopes are on the fine grid; periods and beats are in its frames. The bands of the drums are in the
 order of `BANDS`: kick, snare, hat.
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.features import beats, rhythm, spectra
 from audioreactive.features.blocks import ATTACK_STEP, pieces
 from audioreactive.features.grid import FINE_RATE
+from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,30 +32,31 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
 
 BANDS = {"kick": (0.0, 130.0), "snare": (800.0, 4000.0), "hat": (6000.0, ANALYSIS_RATE / 2)}
-"""Hz between which the drums are told apart."""
+"""Frequency range in Hz of each drum."""
 SPANS = {"kick": 4, "snare": 5, "hat": 3}
-"""Frames over which power is averaged before and after a stroke, so that the short click of a kick is no snare."""
+"""Frames over which power is averaged before and after a stroke, so that a kick's short click is not taken for a snare.
+"""
 LOUDNESS_STEP = 20.0
-"""A stroke 20 dB below the loud ones counts a tenth of them."""
+"""Factor before the logarithm of power; with 20, a stroke 20 dB below the loud ones counts a tenth of them."""
 CORRELATION_SECONDS = 8
 BAND_STRIDE = 32
-"""Fine frames between the windows on which the drums' periods are measured."""
+"""Fine frames between the windows in which the drums' periods are measured."""
 MOST_CANDIDATES = 14
 HEARD_SECONDS, HEARD_SPANS = 40, 3
-"""Readings are compared on at most three spans of a song."""
+"""Length in seconds and largest number of the spans of a song on which readings are compared."""
 SAME_TEMPO = 0.04
-"""Logarithm of the ratio of tempi below which two are one."""
+"""Logarithm of the ratio of two tempi below which they count as the same."""
 RELATIVES = (1 / 2, 2, 3 / 2, 2 / 3, 3 / 4, 4 / 3)
-"""Ratios at which a rhythm is easily misread."""
+"""Tempo ratios that are easily confused."""
 OFFSETS = (0, 3, 6, 9, 4, 8)
-"""Twelfths of a beat by which a path may have to be moved: onto the off-beat, a quarter or a triplet."""
+"""Shifts of a path of beats that are tried, in twelfths of a beat: to the off-beat, quarters and thirds of a beat."""
 FEWEST_BEATS = 4
 CLEARLY = 1.0
-"""Logarithm of the ratio of probabilities by which a path at half the rate must be better to be followed."""
+"""Log-probability by which a path found at half the grid rate must be better to replace the usual one."""
 
 
 def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
-    """(frames, 3) strokes of kick, snare and hat, from the mix's mel bands in decibels: about 1 for a loud one."""
+    """Detect strokes of kick, snare and hat, (frames, 3), from the mix's mel bands; a loud stroke is about 1."""
     centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
     inside = np.stack([(centres >= low) & (centres < high) for low, high in BANDS.values()], axis=1)
     power = np.empty((len(attack), len(BANDS)), np.float32)
@@ -65,21 +66,21 @@ def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
         power[start : start + len(piece)] = linear @ inside.astype(np.float32)
         start += len(piece)
     strokes = np.stack([_strokes(power[:, i], span) for i, span in enumerate(SPANS.values())], axis=1)
-    # In step with the flux, which notes a gain about two frames after its middle.
+    # Align with the flux, which marks an increase about two frames after its middle.
     moved: FloatArray = np.pad(strokes, ((2, 0), (0, 0)))[: len(strokes)]
     scale = np.square(moved).sum(axis=0) / np.maximum(moved.sum(axis=0), 1e-9)
     return np.asarray(moved / np.maximum(scale, 1e-9), np.float32)
 
 
 def correlations(onsets: FloatArray, drums: FloatArray, stride: int) -> Doubles:
-    """(lags, 4) mean autocorrelation of the flux, of kick, snare and hat."""
+    """Compute the mean autocorrelations (lags, 4) of the flux, kick, snare and hat."""
     lags = CORRELATION_SECONDS * FINE_RATE
     flux = beats.mean_autocorrelation(onsets, lags, stride)
     return np.stack([flux, *(beats.mean_autocorrelation(drum, lags, BAND_STRIDE) for drum in drums.T)], axis=1)
 
 
 def _strokes(power: FloatArray, span: int) -> FloatArray:
-    """(frames,) by how much the power of the next frames exceeds that of the last ones, on a soft logarithmic scale."""
+    """Compute by how much the power after each frame exceeds the power before it, (frames,), on a log(1 + x) scale."""
     sums = np.concatenate((np.zeros(span + 1), np.cumsum(power, dtype=np.float64)))
     sums = np.pad(sums, (0, span), mode="edge")
     mean = (sums[span:] - sums[:-span]) / span
@@ -90,28 +91,28 @@ def _strokes(power: FloatArray, span: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class Tempo:
-    """What came of comparing readings."""
+    """Tempo that was chosen among the readings."""
 
     period: float
-    """Frames from beat to beat; 0 where there is none."""
+    """Frames from beat to beat; 0 if there is no beat."""
     confidence: float
-    """Probability in [0, 1] among all readings."""
+    """Probability of this tempo among all readings, in [0, 1]."""
 
 
 def choose_tempo(onsets: FloatArray, drums: FloatArray, correlation: Doubles, limits: TempoLimits) -> Tempo:
-    """The tempo of a song.
+    """Choose the tempo of a song.
 
     Args:
-        onsets: (frames,) flux.
-        drums: (frames, 3) of `drum_onsets`.
-        correlation: (lags, 4) of `correlations`.
-        limits: tempi to choose among.
+        onsets: (frames,) spectral flux.
+        drums: (frames, 3) strokes from `drum_onsets`.
+        correlation: (lags, 4) autocorrelations from `correlations`.
+        limits: allowed tempi.
     """
     if limits.fixed:
         return Tempo(60 * FINE_RATE / limits.low, 1.0)
     periods = candidates(correlation, limits)
     shares = _shares(periods, onsets, drums, correlation)
-    if not shares.any():  # too short to compare: the clearest that repeats
+    if not shares.any():  # too short to compare: take the clearest period
         return Tempo(float(periods[0]) if len(periods) else 0.0, 0.0)
     best = int(shares.argmax())
     return Tempo(float(periods[best]), _share_near(periods[best], periods, shares))
@@ -120,7 +121,7 @@ def choose_tempo(onsets: FloatArray, drums: FloatArray, correlation: Doubles, li
 def confidence_in(
     bpm: float, onsets: FloatArray, drums: FloatArray, correlation: Doubles, limits: TempoLimits
 ) -> float:
-    """The probability of a tempo that somebody else found, among all readings."""
+    """Compute the probability of a tempo from another beat tracker, among all readings."""
     if limits.fixed or not bpm > 0 or not onsets.any():
         return float(limits.fixed)
     period = 60 * FINE_RATE / bpm
@@ -131,7 +132,7 @@ def confidence_in(
 
 
 def _shares(periods: Doubles, onsets: FloatArray, drums: FloatArray, correlation: Doubles) -> Doubles:
-    """(n,) probability of each period; zeros where the song is too short for any."""
+    """Compute the probability of each period, (n,); zeros if the song is too short."""
     spans = _heard_spans(len(onsets))
     totals = np.zeros(len(periods))
     for span in spans:
@@ -143,20 +144,20 @@ def _shares(periods: Doubles, onsets: FloatArray, drums: FloatArray, correlation
 
 
 def _share_near(period: float, periods: Doubles, shares: Doubles) -> float:
-    """Probability of all periods that are one tempo with this one."""
+    """Sum the probabilities of all periods that count as the same tempo as this one."""
     return float(shares[np.abs(np.log(periods / period)) < SAME_TEMPO].sum())
 
 
 def place_beats(
     onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float, *, tightness: float
 ) -> NDArray[np.int64]:
-    """Frames of the beats at a period: Ellis' path through the flux, moved to where the drums have the beat."""
+    """Find the frames of the beats at a period: Ellis' path through the flux, shifted to the drums' beat."""
     if not period > 0:
         return np.zeros(0, np.int64)
     usual = beats.likeliest_tempo(correlation[:, 0], frame_rate=FINE_RATE)
     bpm = 60 * FINE_RATE / period
     if tightness == beats.TIGHTNESS and abs(np.log(usual / bpm)) < SAME_TEMPO:
-        bpm = usual  # on the grid, as librosa has it
+        bpm = usual  # librosa's value, on the grid of lags
     path = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
     if len(path) < FEWEST_BEATS:
         return path
@@ -175,7 +176,7 @@ def place_beats(
 
 
 def _heard_spans(frames: int) -> list[slice]:
-    """Spans on which readings are compared: the whole of a short song, three parts of a long one."""
+    """Choose the spans on which readings are compared: all of a short song, three parts of a long one."""
     length = HEARD_SECONDS * FINE_RATE
     if frames <= HEARD_SPANS * length:
         return [slice(0, frames)]
@@ -184,7 +185,7 @@ def _heard_spans(frames: int) -> list[slice]:
 
 
 def candidates(correlation: Doubles, limits: TempoLimits) -> Doubles:
-    """(n,) periods within the limits at which flux and drums repeat, the clearest first, and relatives of those."""
+    """Find periods (n,) within the limits at which flux and drums repeat, the clearest first, and related ones."""
     lags = len(correlation)
     repeats = np.convolve(correlation @ np.array([1, 0.5, 0.5, 0.25]), [0.25, 0.5, 0.25], "same")
     bpm = 60 * FINE_RATE / np.maximum(np.arange(lags), 1)
@@ -206,14 +207,14 @@ def candidates(correlation: Doubles, limits: TempoLimits) -> Doubles:
 
 
 def _refined(values: Doubles, peak: int) -> float:
-    """The place of a peak between grid points, by a parabola through its neighbours."""
+    """Locate a peak between grid points, by a parabola through its neighbours."""
     before, at, after = values[peak - 1 : peak + 2]
     bend = before - 2 * at + after
     return peak + float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else float(peak)
 
 
 def _evidence(onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float) -> float:
-    """Logarithm of how probable a period is, up to a constant, wherever in it the beats lie."""
+    """Compute the log-probability of a period, up to a constant, summed over all shifts of its beats."""
     found = [score for _, score in readings(onsets, drums, correlation, period)]
     return float(np.logaddexp.reduce(found)) if found else -np.inf
 
@@ -221,7 +222,7 @@ def _evidence(onsets: FloatArray, drums: FloatArray, correlation: Doubles, perio
 def readings(
     onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float
 ) -> Iterator[tuple[Doubles, float]]:
-    """(beats, score) of a period, for each offset of its path through the onsets at half the rate."""
+    """Yield (beats, score) of a period, for each of OFFSETS of its path through the onsets at half the rate."""
     for path, evidence in measured_readings(onsets, drums, correlation, period):
         yield path, float(evidence @ WEIGHT_VECTOR)
 
@@ -229,7 +230,7 @@ def readings(
 def measured_readings(
     onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float
 ) -> list[tuple[Doubles, Doubles]]:
-    """(beats, values of EVIDENCE) of a period, for each of OFFSETS."""
+    """Measure the evidence for a period: (beats, values of EVIDENCE) for each of OFFSETS."""
     pairs = onsets[: len(onsets) // 2 * 2].reshape(-1, 2).max(axis=1)
     slow = beats.track_beats(pairs, frame_rate=FINE_RATE / 2, bpm=60 * FINE_RATE / period, trim=False)
     path = 2 * slow.astype(np.float64) + 0.5
@@ -241,7 +242,7 @@ def measured_readings(
 def measured_path(
     path: Doubles, drums: FloatArray, correlation: Doubles, period: float
 ) -> Iterator[tuple[Doubles, Doubles]]:
-    """(beats, values of EVIDENCE) of a path of beats, moved by each of OFFSETS."""
+    """Measure the evidence for a path of beats shifted by each of OFFSETS: yields (beats, values of EVIDENCE)."""
     strength = np.minimum(maximum_filter1d(drums, 5, axis=0), 1.5)
     places = np.arange(np.ceil(path[0]), path[-1])
     turns = np.interp(places, path, np.arange(len(path)))
@@ -261,7 +262,7 @@ def measured_path(
 
 
 def _strokes_on(path: Doubles, strength: FloatArray) -> Doubles:
-    """Mean strength of kick or snare on the beats and half way between; kicks on beats while snares are off them."""
+    """Measure mean strokes on the beats, half way between them, and of kicks on with snares between the beats."""
     halves = 0.5 * (path[:-1] + path[1:])
     on = strength[np.round(path).astype(int).clip(0, len(strength) - 1)]
     off = strength[np.round(halves).astype(int).clip(0, len(strength) - 1)]
@@ -271,14 +272,14 @@ def _strokes_on(path: Doubles, strength: FloatArray) -> Doubles:
 
 
 def _repetition(flux: Doubles, period: float) -> Doubles:
-    """How well the flux repeats after one, two and four beats."""
+    """Measure how well the flux repeats after one, two and four beats."""
     one, two, four = np.interp(np.array([1, 2, 4]) * period, np.arange(len(flux)), flux)
     largest = flux[FINE_RATE // 4 :].max(initial=1e-9)
     return np.array([np.log(max(one / largest, 0.02)), two, four])
 
 
 def _pace(period: float) -> Doubles:
-    """The tempo in octaves above 120 bpm, and the squares of how far it is above 170 and below 85 bpm."""
+    """Compute the tempo in octaves above 120 bpm, and the squared octaves above 170 bpm and below 85 bpm."""
     octaves = float(np.log2(60 * FINE_RATE / period / 120))
     return np.array([octaves, max(octaves - 0.5, 0.0) ** 2, max(-octaves - 0.5, 0.0) ** 2])
 

@@ -1,7 +1,7 @@
-"""Strokes that count alike in every band, and the moments at which a song opens up.
+"""Strokes normalised within each frequency band, drops, and build-ups.
 
-Conventions: levels and gains are (frames, bands) on a grid of `rate` frames a second, as loudness: power to the 0.3
-(Stevens). Results are (frames,) in [0, 1].
+Conventions: levels and gains (increases) are (frames, bands) at `rate` frames per second, as loudness, which is power
+to the 0.3 (Stevens). Results are (frames,) in [0, 1].
 """
 
 from __future__ import annotations
@@ -19,51 +19,52 @@ if TYPE_CHECKING:
     DoubleArray = NDArray[np.float64]
 
 LOUDNESS = 0.3
-"""Exponent on power: ten decibels more are twice as loud (Stevens 1957)."""
+"""Exponent that turns power into loudness: ten decibels more are twice as loud (Stevens 1957)."""
 
 PEAK_MEMORY = 6.0
-"""Seconds, before and after, in which a strong stroke makes others of its band look small, to 1/e."""
+"""Seconds after (and before) which a strong stroke's effect on the scale of its band falls to 1/e."""
 SOFTEST = 0.15
-"""Of the strongest stroke of a band in the song: much softer ones are not raised to its height."""
+"""Lower limit of the scale, as a share of the band's strongest stroke: much softer strokes are not raised to 1."""
 FROM_LEVEL = 0.35
-"""Of the level of a band: a gain within one step of the grid that is a full stroke. Noise and vibrato gain less."""
+"""Share of a band's level by which it must rise in one grid step to be a full stroke; noise and vibrato rise less."""
 LEVEL_MEMORY = 0.5
-"""Seconds over which that level is held."""
+"""Seconds after (and before) which the level that `FROM_LEVEL` refers to falls to 1/e."""
 LEAST_HIT = 0.1
-"""Of a full stroke: what gains less is no stroke."""
+"""Share of a full stroke below which an increase is ignored."""
 
 COMPARED = 4.0
-"""Seconds before and after a moment that are compared."""
+"""Seconds before and after a moment whose loudness is compared to find changes."""
 LEAST_COMPARED = 1.0
-"""Seconds: the same near the ends of a song."""
+"""Fewest seconds that are compared near the ends of a song."""
 STEP = 2.0
-"""Seconds before and after that are compared to tell where between two passages the step lies."""
+"""Seconds before and after a moment that are compared to locate a change exactly."""
 NEAR = 3.0
-"""Seconds within which it is looked for."""
+"""Seconds around the first estimate of a change in which its exact place is searched."""
 LEAST_CHANGE = 0.15
-"""Of the usual loudness, on average over the bands, the bass counting double: a change of passage."""
+"""Smallest change between two passages, as a share of the usual loudness averaged over the bands (bass counts twice).
+"""
 FULL_CHANGE = 0.3
-"""A drop as large as this, or larger, counts as 1."""
+"""Change of loudness from which a drop counts as 1, in the same unit as `LEAST_CHANGE`."""
 APART = 4.0
-"""Seconds between changes of passage."""
+"""Fewest seconds between two changes."""
 STROKE_SHARE = 0.3
-"""How much the strongest stroke counts there, against the step itself."""
+"""Weight of a stroke against the step in loudness (weight 1) in locating a change."""
 LONGEST_BUILD = 16.0
-"""Seconds."""
+"""Most seconds of a build-up."""
 LEAST_BUILD = 0.08
-"""Of the usual loudness: a rise before a drop that is a build-up."""
+"""Smallest rise before a drop that is a build-up, as a share of the usual loudness."""
 USUAL = 95
-"""Percentile of a band's level that counts as usual."""
+"""Percentile of a band's values that counts as usual."""
 
 
 def loudness_of(decibels: FloatArray) -> FloatArray:
-    """Loudness of power in decibels; 1 at 0 dB."""
+    """Convert power in decibels to loudness; 1 at 0 dB."""
     loudness: FloatArray = np.exp(decibels * np.float32(LOUDNESS * np.log(10) / 10))
     return loudness
 
 
 def held(values: NDArray[np.floating], frames: float) -> DoubleArray:
-    """The highest value near each frame, where one that lies so many frames off, before or after, counts 1/e."""
+    """Take the highest value near each frame; a value `frames` away, before or after, is scaled by 1/e."""
     ramp = np.arange(len(values)) / frames
     with np.errstate(divide="ignore"):
         levels = np.log(np.asarray(values, np.float64))
@@ -74,7 +75,7 @@ def held(values: NDArray[np.floating], frames: float) -> DoubleArray:
 
 
 def hits_of(gains: FloatArray, levels: FloatArray, *, rate: int) -> FloatArray:
-    """Strokes of each band against the strongest ones near it in the same band, (frames, bands)."""
+    """Scale the strokes of each band by the strongest ones nearby in the same band, (frames, bands)."""
     hits = np.zeros_like(gains)
     for band in range(gains.shape[1]):
         gain = gains[:, band]
@@ -88,24 +89,24 @@ def hits_of(gains: FloatArray, levels: FloatArray, *, rate: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class Change:
-    """Where one passage of a song gives way to another."""
+    """Change from one passage of a song to a louder or quieter one."""
 
     frame: int
     size: float
-    """Of the usual loudness; above 0 where the song opens up, below where it falls back."""
+    """Change as a share of the usual loudness; positive if the song becomes louder."""
 
     @property
     def start(self) -> int:
-        """The last frame before its stroke, which is noted with the frame after it."""
+        """The last frame before its stroke, which is stored at the frame after it."""
         return max(self.frame - 1, 0)
 
 
 def changes_of(levels: FloatArray, gains: FloatArray, *, rate: int) -> list[Change]:
-    """The changes of passage, in order."""
+    """Find the changes between louder and quieter passages, in order."""
     level = usual(levels)
     weights = np.ones(levels.shape[1])
     if len(weights) > 1:
-        weights[0] = 2  # the bass is what a drop brings back
+        weights[0] = 2  # a drop brings back the bass
     weights /= weights.sum()
     loudness, stroke = level @ weights, usual(gains) @ weights
     stroke /= max(np.percentile(stroke, 99.9), 1e-9)
@@ -126,8 +127,9 @@ def changes_of(levels: FloatArray, gains: FloatArray, *, rate: int) -> list[Chan
 
 
 def _step_in(step: DoubleArray, stroke: DoubleArray | None) -> int:
-    """Where between two passages the step lies: a build-up draws the peak of a long comparison towards itself, so it
-    is the largest of a short one, on a stroke where the song opens up.
+    """Locate the step between two passages, by the largest difference over a short time.
+
+    A build-up would shift the peak of a longer comparison. If the song becomes louder, strokes count too.
     """
     likely = step / max(step.max(), 1e-9)
     if stroke is not None:
@@ -136,7 +138,7 @@ def _step_in(step: DoubleArray, stroke: DoubleArray | None) -> int:
 
 
 def usual(values: FloatArray) -> DoubleArray:
-    """Values (frames, bands) over what is usual in each band; bands with next to nothing in them stay small."""
+    """Divide values (frames, bands) by the usual value of each band; almost empty bands stay small."""
     heights = np.percentile(values, USUAL, axis=0).astype(np.float64)
     heights = np.maximum(heights, 0.1 * heights.max(initial=0))
     relative: DoubleArray = np.divide(values, heights, out=np.zeros(values.shape), where=heights > 0)
@@ -144,7 +146,7 @@ def usual(values: FloatArray) -> DoubleArray:
 
 
 def _difference(level: DoubleArray, seconds: float, rate: int) -> DoubleArray:
-    """(frames,) mean of the level after each frame, less its mean before."""
+    """Compute the mean level after each frame minus the mean before it, (frames,)."""
     frames, sums = len(level), np.concatenate(([0.0], np.cumsum(level)))
     here = np.arange(frames)
     start, stop = np.maximum(here - round(seconds * rate), 0), np.minimum(here + round(seconds * rate), frames)
@@ -156,7 +158,7 @@ def _difference(level: DoubleArray, seconds: float, rate: int) -> DoubleArray:
 
 
 def drop_moment(changes: list[Change], frames: int) -> FloatArray:
-    """1 at the moments at which the song opens up, less where it does so by little, and 0 otherwise."""
+    """Mark drops, (frames,): up to 1 at a change to a louder passage, by its size, and 0 elsewhere."""
     moments = np.zeros(frames, np.float32)
     for change in changes:
         if change.size > 0:
@@ -165,7 +167,7 @@ def drop_moment(changes: list[Change], frames: int) -> FloatArray:
 
 
 def drop_level(loudness: FloatArray, changes: list[Change], *, rate: int, seconds: float = 2.0) -> FloatArray:
-    """0 in quiet passages, 1 in loud ones, as `rhythm.drop_weight`, but at once where one gives way to the other."""
+    """Compute 0 in quiet passages and 1 in loud ones, like `rhythm.drop_weight`, but with sharp steps at changes."""
     from scipy.ndimage import gaussian_filter1d
 
     if not loudness.any():
@@ -182,9 +184,9 @@ def drop_level(loudness: FloatArray, changes: list[Change], *, rate: int, second
 
 
 def build(levels: FloatArray, hits: FloatArray, changes: list[Change], *, rate: int) -> FloatArray:
-    """How far the sound has risen towards the next drop: from 0 to 1 right before it, and 0 from the drop on.
+    """Compute the progress of build-ups: rises from 0 to 1 right before a drop, and is 0 from the drop on.
 
-    What rises is the loudness above the bass, and how densely strokes follow each other.
+    It follows the rise of the loudness above the bass and of the density of strokes.
     """
     from scipy.ndimage import gaussian_filter1d
 

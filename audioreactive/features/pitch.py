@@ -1,4 +1,4 @@
-"""The notes in a sound: constant-Q spectra, chroma, tonal centroids.
+"""Notes in a sound: constant-Q spectra, chroma, tonal centroids.
 
 Conventions: time comes first. Chroma bins are C, C♯, ..., B. All functions agree with those of librosa 0.11 with the
 same parameters: seven octaves from C1 in thirds of semitones.
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 LOWEST_NOTE = 440 * 2 ** (-45 / 12)
-"""Hz: C1."""
+"""Frequency of C1 in Hz."""
 OCTAVES = 7
 BINS_PER_OCTAVE = 36
 CENS_STEPS = (0.05, 0.1, 0.2, 0.4)
-"""Shares of the energy at which a note counts a quarter more (Müller & Ewert 2011)."""
+"""Shares of a frame's energy above each of which a note counts another quarter (Müller & Ewert 2011)."""
 
-_WASTE = 0.01
-"""Of a filter's spectrum, this share of its magnitude lies in bins that are left out."""
+_DROPPED_SHARE = 0.01
+"""Share of the magnitude of a filter's spectrum that is dropped to make it sparse."""
 
 
 def cqt_frequencies(tuning: float) -> NDArray[np.float64]:
-    """(252,) Hz of the constant-Q bins; tuning in bins."""
+    """Centre frequencies (252,) of the constant-Q bins in Hz; the tuning is in bins."""
     return LOWEST_NOTE * 2 ** ((tuning + np.arange(OCTAVES * BINS_PER_OCTAVE)) / BINS_PER_OCTAVE)
 
 
 def cqt_magnitude(y: FloatArray, *, sample_rate: int, hop_length: int, tuning: float = 0.0) -> FloatArray:
-    """Constant-Q magnitudes, (frames, 252), octave by octave (Schörkhuber & Klapuri 2010).
+    """Compute constant-Q magnitudes, (frames, 252), octave by octave (Schörkhuber & Klapuri 2010).
 
-    The sound is halved in rate for each octave down, so that all octaves share filters of the same length in samples;
-    hop_length is a multiple of 64.
+    The sample rate is halved for each octave down, so that the filters of all octaves have the same length in samples.
+    hop_length must be a multiple of 64.
     """
     import soxr
 
@@ -62,7 +62,7 @@ def cqt_magnitude(y: FloatArray, *, sample_rate: int, hop_length: int, tuning: f
 
 
 def _bandwidths(tuning: float) -> NDArray[np.float64]:
-    """(252,) distance to the next bin over the frequency, by the neighbours on both sides."""
+    """Relative bandwidth (252,) of each bin: the distance to its neighbours over its frequency."""
     logarithms = np.log2(cqt_frequencies(tuning))
     steps = np.empty_like(logarithms)
     steps[1:-1] = (logarithms[2:] - logarithms[:-2]) / 2
@@ -73,13 +73,13 @@ def _bandwidths(tuning: float) -> NDArray[np.float64]:
 
 
 def _filter_lengths(rate: float, tuning: float) -> NDArray[np.float64]:
-    """(252,) samples, not whole ones."""
+    """Lengths (252,) of the filters in samples; not whole numbers."""
     return rate / (_bandwidths(tuning) * cqt_frequencies(tuning))
 
 
 @cache
 def _filter_bank(octave: int, rate: float, tuning: float) -> tuple[NDArray[np.complex64], slice]:
-    """(36, 1 + n_fft / 2) spectra of the octave's filters, and the bins where they are not zero."""
+    """Compute the spectra (36, 1 + n_fft / 2) of an octave's filters, and the bins in which they are not zero."""
     part = slice(octave * BINS_PER_OCTAVE, (octave + 1) * BINS_PER_OCTAVE)
     frequencies, lengths = cqt_frequencies(tuning)[part], _filter_lengths(rate, tuning)[part]
     n_fft = int(2 ** np.ceil(np.log2(lengths.max())))
@@ -91,22 +91,22 @@ def _filter_bank(octave: int, rate: float, tuning: float) -> tuple[NDArray[np.co
         start = (n_fft - len(times)) // 2
         row[start : start + len(times)] = wavelet / np.abs(wavelet).sum()
     filters *= (lengths[:, None] / n_fft).astype(np.float32)
-    spectra = _without_waste(scipy.fft.fft(filters, axis=1)[:, : 1 + n_fft // 2])
+    spectra = _without_small_bins(scipy.fft.fft(filters, axis=1)[:, : 1 + n_fft // 2])
     used = np.flatnonzero(spectra.any(axis=0))
     return spectra.astype(np.complex64), slice(int(used[0]), int(used[-1]) + 1)
 
 
-def _without_waste(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """Every row without its smallest bins, which together hold less than a hundredth of it."""
+def _without_small_bins(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Set the smallest bins of each row to zero, which together have less than 1 % of its magnitude."""
     magnitude = np.abs(spectra)
     ascending = np.sort(magnitude, axis=1)
     share = np.cumsum(ascending / magnitude.sum(axis=1, keepdims=True), axis=1)
-    smallest = ascending[np.arange(len(spectra)), np.argmin(share < _WASTE, axis=1)]
+    smallest = ascending[np.arange(len(spectra)), np.argmin(share < _DROPPED_SHARE, axis=1)]
     return np.where(magnitude >= smallest[:, None], spectra, 0)
 
 
 def chroma_of(cqt: FloatArray) -> FloatArray:
-    """Energy of each of the twelve notes over all octaves, (frames, 12), not normalised."""
+    """Sum the bins of each of the twelve notes over all octaves, (frames, 12), not normalised."""
     # The bins a third of a semitone below and above belong to the note: C starts one bin before C1 itself.
     frames = len(cqt)
     thirds = np.roll(cqt.reshape(frames, OCTAVES, BINS_PER_OCTAVE), 1, axis=2)
@@ -115,15 +115,17 @@ def chroma_of(cqt: FloatArray) -> FloatArray:
 
 
 def normalized(values: FloatArray, *, order: float) -> FloatArray:
-    """Every frame over its norm of this order; silent frames stay zero."""
+    """Divide each frame by its norm of this order; silent frames stay zero."""
     length = np.linalg.norm(values, ord=order, axis=1, keepdims=True)
     unit: FloatArray = np.divide(values, length, out=np.zeros_like(values), where=length > np.finfo(np.float32).tiny)
     return unit
 
 
 def cens(chroma: FloatArray, *, smoothing: int) -> FloatArray:
-    """Chroma energy normalised statistics, (frames, 12) in [0, 1]: quantised, smoothed over so many frames, and of
-    length one; agrees with `librosa.feature.chroma_cens(win_len_smooth=smoothing)`.
+    """Compute chroma energy normalised statistics (CENS), (frames, 12) in [0, 1].
+
+    The chroma is quantised, smoothed over `smoothing` frames and normalised to length one. Agrees with
+    `librosa.feature.chroma_cens(win_len_smooth=smoothing)`.
     """
     from scipy.ndimage import convolve1d
 
@@ -135,8 +137,10 @@ def cens(chroma: FloatArray, *, smoothing: int) -> FloatArray:
 
 
 def tonnetz(chroma: FloatArray) -> FloatArray:
-    """Tonal centroids, (frames, 6) in [-1, 1]: sine and cosine of the circles of fifths, minor and major thirds
-    (Harte, Sandler & Gasser 2006); agrees with `librosa.feature.tonnetz(chroma=chroma)`.
+    """Compute tonal centroids, (frames, 6) in [-1, 1] (Harte, Sandler & Gasser 2006).
+
+    They are sine and cosine on the circles of fifths, minor and major thirds. Agrees with
+    `librosa.feature.tonnetz(chroma=chroma)`.
     """
     circles = np.repeat([7 / 6, 3 / 2, 2 / 3], 2)[:, None] * np.arange(12.0)
     circles[::2] -= 0.5
@@ -147,8 +151,9 @@ def tonnetz(chroma: FloatArray) -> FloatArray:
 
 
 def estimate_tuning(y: FloatArray, *, sample_rate: int, n_fft: int = 2048) -> float:
-    """How far the sound's notes lie above the nearest bin, in bins, from -0.5 to 0.5 in hundredths; agrees with
-    `librosa.estimate_tuning(bins_per_octave=36)`.
+    """Estimate the tuning: how far the notes are above the nearest bin, in bins, from -0.5 to 0.5 in steps of 0.01.
+
+    Agrees with `librosa.estimate_tuning(bins_per_octave=36)`.
     """
     magnitude = np.sqrt(power_spectrum(stft(y, n_fft=n_fft, hop_length=n_fft // 4)))
     frequencies = bin_frequencies(sample_rate, n_fft)

@@ -1,17 +1,17 @@
-"""From measured values to [0, 1], so that every feature can drive anything.
+"""Scale measured values to [0, 1], so that every feature can drive anything.
 
-How each is scaled, over the whole song:
+Scale of each feature, over the whole song:
 
 mfcc, spectral_contrast    each channel from its 1st to its 99th percentile
-spectral_flatness          its logarithm, likewise; silence is 0
-chroma                     as it is: every frame has length one
+spectral_flatness          its logarithm, from the 1st to the 99th percentile; silence is 0
+chroma                     unchanged: each frame has length one
 tonnetz                    0.5 is the centre; the 99th percentile of each channel's distance from it reaches 0 or 1
-rms                        over its 99.5th percentile; 0 is silence
-drop_weight, pulse         as they are
-onsets                     over the height that a peak exceeds once in two seconds, or a tenth of the highest
+rms                        divided by its 99.5th percentile; 0 is silence
+onsets                     divided by the height that peaks exceed once in two seconds, or a tenth of the highest
+others                     unchanged
 
-Percentiles, not extremes: one loud click does not flatten all the rest. What lies outside is clipped. A feature that
-never changes, such as any of digital silence, is 0.
+Percentiles are used instead of extremes so that one loud click does not flatten the rest; values outside are clipped. A
+feature that never changes, such as any feature of digital silence, is 0.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 
 STRONG_PEAK_EVERY = 2.0
-"""Seconds: strokes that come about once a bar reach 1, whatever one that breaks a silence measures."""
+"""Seconds: as many peaks as there are such periods in the song reach 1, so that strokes about once a bar do, however
+high a single one after silence is."""
 LEAST_USUAL = 0.1
-"""Of the highest peak: where strokes are rarer, noise between them stays small."""
+"""Lower limit of the scale, as a share of the highest peak: if strokes are rare, noise between them stays small."""
 
 
 def scaled(feature: str, values: FloatArray) -> FloatArray:
-    """(n, C) float32 in [0, 1] of the named feature's measured values."""
+    """Scale the measured values (n, C) of a feature to float32 in [0, 1]."""
     clipped: FloatArray = np.clip(_SCALES.get(feature, _as_it_is)(values), 0, 1).astype(np.float32)
     return clipped
 
@@ -80,7 +81,7 @@ def _peaks(values: FloatArray) -> FloatArray:
 
 
 def _ratio(values: NDArray[np.floating], scale: NDArray[np.floating]) -> FloatArray:
-    """The quotient, 0 where the scale is 0."""
+    """Divide, with 0 where the scale is 0."""
     scale = np.broadcast_to(scale, values.shape)
     quotient: FloatArray = np.zeros(values.shape, np.float32)
     np.divide(values, scale, out=quotient, where=scale > 1e-9, casting="same_kind")

@@ -1,8 +1,9 @@
-"""What sustains and what strikes: harmonic and percussive parts by median filtering (Fitzgerald 2010; Driedger,
-Müller & Disch 2014 for the margin), and bands of frequency.
+"""Separate a sound into harmonic and percussive parts by median filtering, and into frequency bands.
 
-Conventions: spectra are (frames, bins). A band is a set of weights over frequency that is applied to spectra, so it
-has no delay and no ringing; at each edge the weights' squares add up to one, so the bands' energies add up to the mix.
+The separation follows Fitzgerald (2010), with the margin of Driedger, Müller & Disch (2014).
+
+Conventions: spectra are (frames, bins). A band is a set of weights over frequency that is applied to spectra, so it has
+no delay and no ringing. At each edge the power weights add up to one, so the bands' energies add up to the mix.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 HPSS_FFT = 2048
 HPSS_HOP = 512
 KERNEL = 31
-"""Frames, and bins: 0.65 s along time, 370 Hz along frequency."""
+"""Length of the median filters, in frames (0.65 s) and in bins (370 Hz)."""
 MARGIN = 8.0
-"""How many times stronger one part must be than the other; what is neither goes to none."""
+"""Ratio by which one part must be stronger than the other; what belongs to neither is dropped."""
 
-_LANES = 1 << 14
-"""Values that are filtered at a time: sixteen sorted arrays of them stay in the second-level cache."""
+_VALUES_AT_ONCE = 1 << 14
+"""Values that are filtered at a time: sixteen arrays of this length fit in the L2 cache."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Parts:
 
 
 def hpss(y: FloatArray, *, margin: float = MARGIN) -> Parts:
-    """Harmonic and percussive parts of a sound; agrees with `librosa.effects.hpss(y, margin=margin)`."""
+    """Separate the harmonic and percussive parts of a sound; agrees with `librosa.effects.hpss(y, margin=margin)`."""
     spectrum = stft(y, n_fft=HPSS_FFT, hop_length=HPSS_HOP)
     magnitude = np.sqrt(power_spectrum(spectrum))
     along_time = median_along_time(magnitude)
@@ -55,7 +56,7 @@ def hpss(y: FloatArray, *, margin: float = MARGIN) -> Parts:
 
 
 def soft_mask(wanted: FloatArray, unwanted: FloatArray) -> FloatArray:
-    """wanted² / (wanted² + unwanted²), 0 where both are 0."""
+    """Compute wanted² / (wanted² + unwanted²), 0 where both are 0."""
     largest = np.maximum(wanted, unwanted)
     largest[largest < np.finfo(np.float32).tiny] = 1
     mask, rest = np.square(wanted / largest), np.square(unwanted / largest)
@@ -64,17 +65,17 @@ def soft_mask(wanted: FloatArray, unwanted: FloatArray) -> FloatArray:
 
 
 def median_along_time(spectra: FloatArray) -> FloatArray:
-    """Median of KERNEL frames around each, reflected at the ends."""
+    """Compute the median of KERNEL frames around each frame, reflected at the ends."""
     bins = spectra.shape[1]
     padded = _reflect(spectra, axis=0)
     return _sliding_median(padded.ravel(), bins).reshape(-1, bins)
 
 
 def median_along_frequency(spectra: FloatArray) -> FloatArray:
-    """Median of KERNEL bins around each, reflected at the ends."""
+    """Compute the median of KERNEL bins around each bin, reflected at the ends."""
     frames, bins = spectra.shape
     padded = _reflect(spectra, axis=1)
-    # Rows stand one after the other; windows across a seam are computed and thrown away, which is cheaper than rows.
+    # All rows are filtered as one line; windows across two rows are discarded, which is cheaper than row by row.
     line = _sliding_median(padded.ravel(), 1)
     medians = np.zeros((frames, padded.shape[1]), np.float32)
     medians.ravel()[: len(line)] = line
@@ -89,19 +90,19 @@ def _reflect(spectra: FloatArray, *, axis: int) -> FloatArray:
 
 
 def _sliding_median(line: FloatArray, stride: int) -> FloatArray:
-    """Median of line[i], line[i + stride], ..., line[i + 30 · stride] for every i for which all are there."""
+    """Compute the median of line[i], line[i + stride], ..., line[i + 30 · stride] for each i where all exist."""
     length = len(line) - (KERNEL - 1) * stride
     medians = np.empty(length, np.float32)
-    # Along time, a run of at least a row is taken, for the windows above it overlap by 30 rows.
-    lanes = max(_LANES, 48 * stride) if stride > 1 else _LANES
-    for start in range(0, length, lanes):
-        stop = min(start + lanes, length)
+    # Along time, pieces must be much longer than a row, because they overlap by 30 rows.
+    at_once = max(_VALUES_AT_ONCE, 48 * stride) if stride > 1 else _VALUES_AT_ONCE
+    for start in range(0, length, at_once):
+        stop = min(start + at_once, length)
         medians[start:stop] = _medians_of(line[start : stop + (KERNEL - 1) * stride], stride)
     return medians
 
 
 def _medians_of(line: FloatArray, stride: int) -> FloatArray:
-    """Sorting networks over whole arrays: neighbours share their sorted runs of 2, 4, 8 and 16 values.
+    """Compute medians by sorting networks over whole arrays: neighbours share sorted runs of 2, 4, 8 and 16 values.
 
     A window of 31 is two sorted runs of 16 that share the value in the middle.
     """
@@ -121,7 +122,7 @@ def _medians_of(line: FloatArray, stride: int) -> FloatArray:
 
 
 def _kth_of_two(left: Sequence[FloatArray], right: Sequence[FloatArray], k: int) -> FloatArray:
-    """k-th smallest (k from 1) of two sorted runs together: min over i + j = k of max(left_i, right_j)."""
+    """Find the k-th smallest (k from 1) of two sorted runs together: min over i + j = k of max(left_i, right_j)."""
     n = len(left)
     splits = [(i, k - i) for i in range(max(1, k - n), min(k - 1, n) + 1)]
     best = np.maximum(left[splits[0][0] - 1], right[splits[0][1] - 1])
@@ -134,7 +135,7 @@ def _kth_of_two(left: Sequence[FloatArray], right: Sequence[FloatArray], k: int)
 
 
 def _merge(left: Sequence[FloatArray], right: Sequence[FloatArray]) -> list[FloatArray]:
-    """Two sorted runs become one (Batcher's odd-even merge, 1968)."""
+    """Merge two sorted runs (Batcher's odd-even merge, 1968)."""
     runs = [*left, *right]
     for i, j in _merge_network(len(runs)):
         runs[i], runs[j] = np.minimum(runs[i], runs[j]), np.maximum(runs[i], runs[j])
@@ -143,7 +144,7 @@ def _merge(left: Sequence[FloatArray], right: Sequence[FloatArray]) -> list[Floa
 
 @cache
 def _merge_network(n: int) -> tuple[tuple[int, int], ...]:
-    """Comparisons that merge two sorted halves of n values."""
+    """List the comparisons that merge two sorted halves of n values."""
 
     def merge(first: int, step: int) -> list[tuple[int, int]]:
         if 2 * step >= n:
@@ -156,19 +157,19 @@ def _merge_network(n: int) -> tuple[tuple[int, int], ...]:
 
 @dataclass(frozen=True)
 class Band:
-    """Frequencies between two edges, in Hz; the edges are a third of an octave wide."""
+    """Frequency band between two edges in Hz; each edge is a third of an octave wide."""
 
     low: float
     high: float
 
     def weights(self, frequencies: NDArray[np.float64]) -> FloatArray:
-        """Of power, in [0, 1], at each frequency."""
+        """Compute the band's power weight at each frequency, in [0, 1]."""
         rise = _edge(frequencies, self.low) if self.low else np.ones_like(frequencies)
         return (rise * (1 - _edge(frequencies, self.high))).astype(np.float32)
 
 
 def _edge(frequencies: NDArray[np.float64], hz: float) -> NDArray[np.float64]:
-    """0 below, 1 above, a quarter wave in between."""
+    """Compute a rising edge: 0 below, 1 above, sin² in between."""
     octaves = np.log2(np.maximum(frequencies, 1e-3) / hz)
     squared: NDArray[np.float64] = np.sin(np.clip(octaves * 3 + 0.5, 0, 1) * np.pi / 2) ** 2
     return squared
@@ -179,5 +180,5 @@ BANDS = {"bass": Band(0, 200), "mid": Band(200, 2000), "high": Band(2000, 1e9)}
 
 @cache
 def band_weights(band: str, sample_rate: int, n_fft: int) -> FloatArray:
-    """(bins,) weights of power of the named band."""
+    """Return the power weights (bins,) of the named band."""
     return BANDS[band].weights(bin_frequencies(sample_rate, n_fft))

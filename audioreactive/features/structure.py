@@ -1,8 +1,8 @@
 """Sections of a song: Laplacian segmentation (McFee & Ellis 2014, "Analyzing song structure with spectral clustering").
 
-Conventions: a song is n steps, one a beat; a step's features are a row. Steps that sound alike are linked, and steps
-that follow each other are; the links' slowest vibrations tell which steps belong together. What is drawn at random is
-the same every time.
+Conventions: a song has n steps, about one per beat; features have one row per step. Similar steps and successive steps
+are linked in a graph; the eigenvectors of its Laplacian with the smallest eigenvalues are clustered into sections. All
+random numbers are seeded, so the result is always the same.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 PATH_WINDOW = 7
-"""Steps: a repetition that is shorter than half of it is taken for chance."""
+"""Steps of the median filter along repetitions; a repetition shorter than half of it is taken for chance."""
 NEAR = 3
-"""Steps at which a likeness says nothing about repetition."""
+"""Steps within which similarity is not counted as repetition."""
 FEWEST_STEPS = 8
-"""A song of fewer steps is one section."""
+"""Fewest steps that are segmented; a shorter song is one section."""
 SMOOTHING = 9
-"""Steps over which an eigenvector is smoothed."""
+"""Steps of the median filter that smooths each eigenvector."""
 TRIES = 4
-"""Times that clusters are sought from other seeds."""
+"""Number of k-means runs from different starting points."""
 ROUNDS = 25
-"""Iterations of each try; a hundred find the same clusters."""
+"""Iterations of each k-means run; a hundred find the same clusters."""
 
 _BLOCK = 1 << 20
 
 
 def segment(features: FloatArray, timbre: FloatArray) -> NDArray[np.uint8]:
-    """Labels of n steps in k = 2…16 kinds of section: (n, 15).
+    """Label n steps with k = 2…16 kinds of section: (n, 15).
 
-    Labels are numbered in order of first appearance. `features` (n, C) tell which steps are alike; `timbre` (n, D)
-    how alike neighbours are. Steps that cannot be told apart share a label, so there may be fewer than k.
+    Labels are numbered in order of first appearance. `features` (n, C) decide which steps are repetitions; `timbre`
+    (n, D) how similar neighbours are. Identical steps share a label, so there may be fewer than k labels.
     """
     if len(features) < FEWEST_STEPS or not np.ptp(features, axis=0).any():
         return np.zeros((len(features), len(SEGMENT_COUNTS)), np.uint8)
@@ -52,7 +52,7 @@ def segment(features: FloatArray, timbre: FloatArray) -> NDArray[np.uint8]:
 
 
 def affinity(features: FloatArray, timbre: FloatArray) -> csr_array:
-    """(n, n) symmetric links between steps: repetitions and neighbours, weighted so that both count alike (eq. 6)."""
+    """Build symmetric links (n, n) between steps: repetitions and neighbours, balanced to equal weight (eq. 6)."""
     from scipy.sparse import diags_array
 
     n = len(features)
@@ -69,7 +69,7 @@ def affinity(features: FloatArray, timbre: FloatArray) -> csr_array:
 
 
 def nearest_neighbours(features: FloatArray) -> csr_array:
-    """(n, n) mutual nearest neighbours, weighted by exp(-distance / bandwidth)."""
+    """Link mutual nearest neighbours, (n, n), weighted by exp(-distance / bandwidth)."""
     from scipy.sparse import csr_array
 
     n = len(features)
@@ -89,7 +89,7 @@ def nearest_neighbours(features: FloatArray) -> csr_array:
     distance = np.concatenate(distances).astype(np.float64)
     finite = np.isfinite(distance)
     distance = distance[finite]
-    # A step's farthest neighbour says how far apart likeness reaches in this song.
+    # The distance to a step's farthest neighbour sets the scale of similarity in this song.
     bandwidth = np.median(distance.reshape(n, -1).max(axis=1)) if finite.all() and len(distance) else 1.0
     weight = np.exp(-distance / max(bandwidth, 1e-9))
     place = (np.concatenate(rows)[finite], np.concatenate(columns)[finite])
@@ -99,7 +99,7 @@ def nearest_neighbours(features: FloatArray) -> csr_array:
 
 
 def _along_paths(links: csr_array) -> csr_array:
-    """A link stays if most links along its diagonal, seven steps long, are there: a median filter in time-lag space."""
+    """Keep a link if most links along its diagonal (PATH_WINDOW steps) exist: a median filter in time-lag space."""
     from scipy.sparse import csr_array
 
     n = links.shape[0]
@@ -134,14 +134,14 @@ def _along_paths(links: csr_array) -> csr_array:
 
 
 def slow_vectors(links: csr_array, count: int) -> NDArray[np.float64]:
-    """(n, count) eigenvectors of the symmetric normalised Laplacian with the smallest eigenvalues."""
+    """Compute the eigenvectors (n, count) of the symmetric normalised Laplacian with the smallest eigenvalues."""
     from scipy.sparse import diags_array
 
     n = links.shape[0]
     count_at_hand = min(count, n)
     degree = np.asarray(links.sum(axis=1)).ravel()
     scale = np.divide(1, np.sqrt(degree), out=np.zeros(n), where=degree > 0)
-    # The largest values of the normalised links are one less the smallest of the Laplacian.
+    # The largest eigenvalues of the normalised links are one minus the smallest ones of the Laplacian.
     normalised = diags_array(scale) @ links @ diags_array(scale)
     if n < 4 * count:
         from scipy.linalg import eigh
@@ -165,7 +165,7 @@ def _smoothed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _labels(vectors: NDArray[np.float64], k: int) -> NDArray[np.uint8]:
-    """(n,) clusters of the first k vectors' rows, each of length one, numbered in order of first appearance."""
+    """Cluster the rows of the first k vectors, normalised to length one: (n,) labels in order of first appearance."""
     rows = vectors[:, :k]
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     points = np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12)
@@ -175,16 +175,16 @@ def _labels(vectors: NDArray[np.float64], k: int) -> NDArray[np.uint8]:
 
 
 def k_means(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """(n,) cluster of each point: the best of some tries of Lloyd's iteration from k-means++ seeds, always the same."""
+    """Cluster points by k-means: (n,) labels of the best of TRIES runs of Lloyd's algorithm from k-means++ seeds."""
     from scipy.cluster.vq import kmeans2
 
-    # Seeds must differ, so there are no more clusters than points that do.
+    # Starting points must differ, so there cannot be more clusters than distinct points.
     k = min(k, len(np.unique(points.round(6), axis=0)))
     argument = "rng" if "rng" in inspect.signature(kmeans2).parameters else "seed"  # SciPy before 1.15
     random = {argument: np.random.default_rng(0)}
     best, least = np.zeros(len(points), np.int64), np.inf
     for _ in range(TRIES):
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of clusters that are empty
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # warns of empty clusters
             centres, labels = kmeans2(points, k, iter=ROUNDS, minit="++", **random)
         cost = np.square(points - centres[labels]).sum()
         if cost < least * (1 - 1e-9):
@@ -193,5 +193,5 @@ def k_means(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
 
 
 def per_step(envelope: FloatArray, edges: NDArray[np.int64]) -> FloatArray:
-    """Medians of an envelope (frames, C) over the steps between edges (n + 1 frame numbers): (n, C)."""
+    """Compute the median of an envelope (frames, C) over each step between edges (n + 1 frame numbers): (n, C)."""
     return np.stack([np.median(envelope[a:b], axis=0) for a, b in itertools.pairwise(edges)])

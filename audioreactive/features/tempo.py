@@ -1,4 +1,4 @@
-"""Which tempi a person allows, and features that move at half or double the tempo that was heard. Light to import."""
+"""Limits of the tempo, and features at half or double the estimated tempo. Imports no signal processing."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from audioreactive.features.types import Features, FloatArray
 
 SLOWEST, FASTEST = 30.0, 300.0
-"""Beats per minute that a person may ask for: `pulse` looks for a beat between them."""
+"""Lowest and highest tempo that a user may give, in beats per minute; `pulse` searches the same range."""
 
 
 @dataclass(frozen=True)
 class TempoLimits:
-    """Tempi among which the tempo of a song is chosen, in beats per minute."""
+    """Lowest and highest tempo of a song, in beats per minute."""
 
     low: float = 52.0
     high: float = 220.0
 
     @property
     def fixed(self) -> bool:
-        """Whether there is one tempo only."""
+        """Whether only one tempo is allowed."""
         return self.low == self.high
 
     @property
     def key(self) -> str:
-        """Text that tells these limits from others in the name of a cache entry; empty for the usual ones."""
+        """Text that identifies these limits in the name of a cache entry; empty for the default ones."""
         return "" if self == ANY_TEMPO else f" {self.low!r}-{self.high!r}"
 
     def contains(self, bpm: float) -> bool:
@@ -45,10 +45,10 @@ ANY_TEMPO = TempoLimits()
 
 
 def tempo_limits(tempo: float | None, tempo_range: tuple[float, float] | None) -> TempoLimits:
-    """Limits from what a person gave: one tempo, a range, or neither.
+    """Make limits from a tempo, a range, or neither.
 
     Raises:
-        FeatureError: both were given, or a number is outside of SLOWEST to FASTEST, or the range does not run upwards.
+        FeatureError: both were given, a number is outside SLOWEST to FASTEST, or the range is not ascending.
     """
     if tempo is not None and tempo_range is not None:
         raise FeatureError("a tempo and a range of tempi were given: give one of them")
@@ -61,15 +61,17 @@ def tempo_limits(tempo: float | None, tempo_range: tuple[float, float] | None) -
                 f"a tempo of {bpm:g} was asked for; give beats per minute from {SLOWEST:g} to {FASTEST:g}"
             )
     if tempo_range is not None and not low < high:
-        raise FeatureError(f"the range of tempi {low:g}-{high:g} does not run upwards; give LOW-HIGH, such as 100-180")
+        raise FeatureError(
+            f"the range of tempi {low:g}-{high:g} has its ends the wrong way round; give LOW-HIGH, such as 100-180"
+        )
     return TempoLimits(float(low), float(high))
 
 
 def parse_tempo_range(text: str) -> tuple[float, float]:
-    """(low, high) beats per minute from text such as "100-180".
+    """Parse (low, high) beats per minute from text such as "100-180".
 
     Raises:
-        FeatureError: the text is no range of tempi that may be asked for.
+        FeatureError: the text is not an allowed range of tempi.
     """
     low, _, high = text.partition("-")
     try:
@@ -80,7 +82,7 @@ def parse_tempo_range(text: str) -> tuple[float, float]:
 
 
 def at_tempo_factor(features: Features, factor: float) -> Features:
-    """The features with beats and bars at half or double the tempo, and every `pulse` beating with them.
+    """Return the features with beats, bars and every `pulse` at half or double the tempo.
 
     Sections and all other envelopes stay as they are. With a factor of 1 the features are returned unchanged.
     """
@@ -90,7 +92,7 @@ def at_tempo_factor(features: Features, factor: float) -> Features:
     wave = _wave(beats, features.times)
     reach = max(round(float(features.fps) * 60 / (features.tempo * min(factor, 1.0))), 1)
     envelopes = {
-        name: _beating(values, wave, reach) if name.rpartition(".")[2] == "pulse" else values
+        name: _with_wave(values, wave, reach) if name.rpartition(".")[2] == "pulse" else values
         for name, values in features.envelopes.items()
     }
     for array in (beats, downbeats):
@@ -99,7 +101,7 @@ def at_tempo_factor(features: Features, factor: float) -> Features:
 
 
 def _doubled(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Beats and downbeats with one more beat in every gap, and two bars for one."""
+    """Insert a beat into each gap between beats, and split each bar in two."""
     beats = features.beats
     places = np.arange(2 * len(beats) - 1) / 2
     every = np.interp(places, np.arange(len(beats)), beats)
@@ -110,7 +112,7 @@ def _doubled(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def _halved(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Every second beat, among them the first of most bars, and one bar for two."""
+    """Keep every second beat, such that most bars keep their first, and join bars in pairs."""
     first = np.searchsorted(features.beats, features.downbeats - 1e-6)
     odd = int(np.mean(first % 2) > 0.5) if len(first) else 0
     beats = features.beats[odd::2].copy()
@@ -119,7 +121,7 @@ def _halved(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def _wave(beats: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T,) positive halves of a cosine with a peak on every beat, which goes on before the first and after the last."""
+    """Compute the positive half of a cosine (T,) that peaks on each beat, and goes on before and after all beats."""
     steps = np.arange(len(beats), dtype=np.float64)
     period = float(np.median(np.diff(beats))) if len(beats) > 1 else 0.5
     phase = np.interp(times, beats, steps)
@@ -127,8 +129,8 @@ def _wave(beats: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.
     return np.maximum(np.cos(2 * np.pi * phase), 0)
 
 
-def _beating(pulse: FloatArray, wave: NDArray[np.float64], reach: int) -> FloatArray:
-    """A pulse as strong as before, with another wave: its strength is its largest value within a beat."""
+def _with_wave(pulse: FloatArray, wave: NDArray[np.float64], reach: int) -> FloatArray:
+    """Give a pulse another wave but the same strength, which is its largest value within a beat."""
     from scipy.ndimage import maximum_filter1d
 
     strength = maximum_filter1d(pulse, 2 * reach + 1, axis=0, mode="nearest")

@@ -1,6 +1,6 @@
-"""The colour of a sound: cepstrum, contrast and flatness of its spectra.
+"""Timbre of a sound: cepstrum, contrast and flatness of its spectra.
 
-Conventions: spectra are (frames, bins); every function takes what librosa's function of the same name takes as `S`,
+Conventions: spectra are (frames, bins). Each function takes the argument `S` of librosa's function of the same name,
 with axes swapped, and agrees with it.
 """
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 MFCC = 20
 MELS = 128
 CONTRAST_LOWEST = 200.0
-"""Hz: the top of the lowest band; each band above is an octave."""
+"""Upper edge of the lowest band in Hz; each higher band is an octave wide."""
 CONTRAST_BANDS = 7
 CONTRAST_QUANTILE = 0.02
 
 
 def mfcc(mel_db: FloatArray) -> FloatArray:
-    """Mel-frequency cepstral coefficients, (frames, 20), of a mel spectrogram in decibels."""
+    """Compute mel-frequency cepstral coefficients, (frames, 20), from a mel spectrogram in decibels."""
     coefficients: FloatArray = scipy.fft.dct(mel_db, axis=1, norm="ortho")[:, :MFCC]
     return coefficients
 
 
 def spectral_flatness(power: FloatArray) -> FloatArray:
-    """Geometric over arithmetic mean of a power spectrum, (frames,): 0 a pure tone, 1 white noise (or silence)."""
+    """Divide the geometric by the arithmetic mean of a power spectrum, (frames,): 0 pure tone, 1 noise or silence."""
     power = np.maximum(power, SMALLEST_POWER)
     flatness: FloatArray = np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)
     return flatness
 
 
 def contrast_extremes(magnitude: FloatArray, frequencies: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
-    """Valleys and peaks of each octave of a magnitude spectrum, (frames, 7) each (Jiang et al. 2002).
+    """Find valleys and peaks of each octave of a magnitude spectrum, (frames, 7) each (Jiang et al. 2002).
 
-    The mean of the weakest and of the strongest 2 % of a band's bins.
+    They are the means of the weakest and of the strongest 2 % of a band's bins.
     """
     edges = np.concatenate(([0.0], CONTRAST_LOWEST * 2.0 ** np.arange(CONTRAST_BANDS)))
     valleys = np.empty((len(magnitude), CONTRAST_BANDS), np.float32)
@@ -61,5 +61,5 @@ def contrast_extremes(magnitude: FloatArray, frequencies: NDArray[np.float64]) -
 
 
 def spectral_contrast(valleys: FloatArray, peaks: FloatArray) -> FloatArray:
-    """Peaks against valleys in decibels, (frames, 7); each reaches down to 80 dB below its own loudest."""
+    """Compute peaks minus valleys in decibels, (frames, 7); both are cut off 80 dB below their own highest value."""
     return power_to_db(peaks) - power_to_db(valleys)

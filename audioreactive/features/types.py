@@ -1,4 +1,4 @@
-"""`Features`: what was heard, on the frame grid."""
+"""`Features`: results of the analysis at video frames."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,32 +16,32 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Features(Mapping[str, FloatArray]):
-    """Named envelopes of a song on exact frame times: frame i is the sound at i / fps seconds.
+    """Named envelopes, beats and sections of a song; frame i is at exactly i / fps seconds.
 
-    As a mapping, name -> (T, C) float32 in [0, 1]. Arrays are read-only. Knows nothing of files.
+    It is a mapping of feature name -> (T, C) float32 in [0, 1]. Arrays are read-only.
     """
 
     fps: Fraction
     frames: int
     """T, the number of video frames: ceil(duration · fps)."""
     duration: Fraction
-    """Seconds."""
+    """Length of the song in seconds."""
     tempo: float
-    """Beats per minute."""
+    """Beats per minute; 0 if there is no beat."""
     beats: NDArray[np.float64]
-    """(n,) seconds."""
+    """(n,) times of the beats, in seconds."""
     downbeats: NDArray[np.float64]
-    """(m,) seconds: the first beat of each bar."""
+    """(m,) times of the first beat of each bar, in seconds."""
     digest: str
-    """Hexadecimal SHA-256 of the decoded sound: the same song, the same digest."""
+    """Hexadecimal SHA-256 of the decoded sound, which identifies the song."""
     envelopes: Mapping[str, FloatArray]
     segmentations: Mapping[str, NDArray[np.uint8]]
     """Feature name -> (T, 15): column j holds each frame's label among k = j + 2 sections."""
     tempo_confidence: float = 0.0
-    """How sure the tempo is, in [0, 1]: its probability among the tempi that fit; 1 where a person gave it."""
+    """Probability of the tempo among those that fit, in [0, 1]; 1 if the user gave it."""
 
     def __getitem__(self, name: str) -> FloatArray:
-        """(T, C) float32 in [0, 1].
+        """Return the envelope (T, C) of a feature, float32 in [0, 1].
 
         Raises:
             FeatureError: the feature was not analysed, or belongs to a stem that was not given.
@@ -52,7 +52,7 @@ class Features(Mapping[str, FloatArray]):
             source = name.rpartition(".")[0]
             remedy = f"if {source!r} is a stem, give it with --stem {source}=FILE" if source else "analyse it first"
             known = ", ".join(sorted(self.envelopes))
-            raise FeatureError(f"the feature {name!r} was not heard ({remedy}); at hand are {known}") from None
+            raise FeatureError(f"the feature {name!r} was not analysed ({remedy}); available are {known}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.envelopes)
@@ -62,15 +62,15 @@ class Features(Mapping[str, FloatArray]):
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """(T,) seconds at which each frame listens."""
+        """Start times of the frames in seconds, (T,)."""
         return np.arange(self.frames) * self.fps.denominator / self.fps.numerator
 
     def frame_at(self, seconds: Fraction) -> int:
-        """The first frame at or after this time."""
+        """Return the first frame at or after this time."""
         return math.ceil(seconds * self.fps)
 
     def segmentation(self, name: str, k: int) -> NDArray[np.uint8]:
-        """(T,) labels in 0..k-1 of the Laplacian segmentation of the named feature into k kinds of section."""
+        """Return the labels (T,), in 0..k-1, of a feature's Laplacian segmentation into k kinds of section."""
         if name not in self.segmentations:
             raise FeatureError(f"there is no segmentation of {name!r}; there are {', '.join(self.segmentations)}")
         if k not in SEGMENT_COUNTS:

@@ -1,12 +1,12 @@
-"""Flashes that can hurt people with photosensitive epilepsy: found, reported, and dimmed.
+"""Find, report and dim flashes that can harm people with photosensitive epilepsy.
 
-definition   what counts as a flash: the numbers of WCAG 2.2 and ITU-R BT.1702
-measure      frames -> thumbnails of their light
+definition   limits of WCAG 2.2 and ITU-R BT.1702 for a flash
+measure      frames -> thumbnails of their mean light
 transitions  thumbnails -> the transitions of each cell
 detect       transitions -> flashes in any second
-programme    the smallest dimming: a quadratic programme over time
-correction   what changes in a frame
-limiter      a video's thumbnails -> the corrections that bring it within the rules
+programme    the smallest dimming, as a quadratic programme over time
+correction   the change to the pixels of a frame
+limiter      thumbnails of a video -> corrections after which it keeps the rules
 files        a video file -> a report
 """
 

@@ -1,7 +1,8 @@
-"""What a plan changes in a frame: dimming, and paler reds, both smooth over the picture.
+"""The correction of a frame: dimming and paler reds, both smooth over the picture.
 
-A correction is a small grid of knots for each frame. Between the knots a value is blended by weights that depend on the
-place alone, are positive and sum to one, and have no creases: what holds for every knot around a pixel holds for it.
+A correction has a value for each knot of a coarse grid. Between the knots, values are interpolated with smooth weights
+that depend only on the position, are positive and sum to 1. So a bound that holds for all knots around a pixel holds
+for the pixel.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from audioreactive.flashes.definition import Light
 
 KNOT_CELLS: Final = 8
-"""Cells from one knot to the next: about four degrees."""
+"""Distance between knots in cells, about four degrees."""
 PALEST: Final = 0.75
-"""Share R / (R + G + B) that corrected reds keep at most, a little below where red is saturated."""
+"""Largest share R / (R + G + B) of a corrected red, a little below that of a saturated red."""
 
 
 def knots(cells: tuple[int, int]) -> tuple[int, int]:
-    """(rows, columns) of knots for so many cells."""
+    """(rows, columns) of knots for this number of cells."""
     return max(round(cells[0] / KNOT_CELLS), 1), max(round(cells[1] / KNOT_CELLS), 1)
 
 
 @lru_cache(maxsize=16)
 def weights(points: int, count: int) -> Light:
-    """(points, count): how much each knot says at the middle of each of `points` places along a side."""
+    """Weights (points, count) of each knot at the middle of each of `points` positions along a side."""
     place = np.clip((np.arange(points) + 0.5) * count / points - 0.5, 0, count - 1)
     near = np.clip(1 - np.abs(place[:, None] - np.arange(count)), 0, 1)
     # Smoothstep: w(d) + w(1 - d) = 1, level at both ends.
@@ -42,7 +43,7 @@ def weights(points: int, count: int) -> Light:
 
 
 def spread(grid: Light, height: int, width: int) -> Light:
-    """(rows, columns) knots -> (height, width)."""
+    """Interpolate knots (rows, columns) to (height, width)."""
     down, across = weights(height, grid.shape[0]), weights(width, grid.shape[1])
     return np.asarray(down @ grid @ across.T, np.float32)
 
@@ -64,13 +65,13 @@ def paled(light: Light, amount: Light) -> Light:
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """Successive frames that are changed."""
+    """Corrections of successive frames."""
 
     start: int
     gain: Light
-    """(n, rows, columns) of knots, in [0, 1]: what is left of the light."""
+    """Factor of the light at each knot, in [0, 1], shape (n, rows, columns)."""
     pallor: Light
-    """(n, rows, columns), in [0, 1]: how far reds are brought below saturation."""
+    """Strength of the desaturation of reds at each knot, in [0, 1], shape (n, rows, columns)."""
 
     @property
     def stop(self) -> int:
@@ -78,7 +79,7 @@ class Passage:
         return self.start + len(self.gain)
 
     def correct_light(self, index: int, light: Light) -> Light:
-        """(H, W, 3) linear light of a frame, or of its cells, as it will be."""
+        """Corrected linear light (H, W, 3) of a frame or of its cells."""
         gain, pallor = self.gain[index - self.start], self.pallor[index - self.start]
         height, width = light.shape[:2]
         if pallor.any():
@@ -88,13 +89,13 @@ class Passage:
         return light
 
     def changes(self, index: int) -> bool:
-        """Whether this frame is another one afterwards."""
+        """Whether this frame is changed."""
         i = index - self.start
         return 0 <= i < len(self.gain) and bool(self.pallor[i].any() or (self.gain[i] < 1).any())
 
 
 def correct_frame(frame: NDArray[np.uint8], index: int, passage: Passage) -> NDArray[np.uint8]:
-    """(H, W, 3) sRGB -> the same, changed; pixels where nothing changes keep their value."""
+    """Correct a frame (H, W, 3) sRGB; pixels without a change keep their exact value."""
     import cv2
 
     return to_codes(passage.correct_light(index, np.asarray(cv2.LUT(frame, LIGHT), np.float32)))

@@ -1,13 +1,13 @@
-"""Transitions -> how many of them any ten degrees of the picture saw in the last second.
+"""The number of transitions in the last second, in any ten degrees of the picture.
 
-A second is any second, not a whole one: the frames shown in (t - 1, t].
+A second is any interval (t - 1, t], not only a whole second.
 
-A stretch of the picture breaks the rule in either of two ways, both counted:
+A part of the picture breaks the rule in either of two ways:
 
 - alone: more than a quarter of its cells had more than six transitions each;
-- together: more than three times more than a quarter of its cells ended a flash (their second, fourth, ... transition)
-  at once, not the same cells each time. "At once" is within a twelfth of a second: the light of one flash rarely
-  falls in one frame everywhere.
+  - together: more than three times, more than a quarter of its cells ended a flash (their second, fourth, ...
+    transition) at once, with different cells each time. "At once" is within a twelfth of a second, because the light of
+    a flash rarely falls everywhere in the same frame.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int32]
 
 TOGETHER: Final = 1 / 12
-"""Seconds within which flashes in different places are one flash."""
+"""Interval in seconds within which flashes in different places count as one flash."""
 _TIE: Final = 1e-6
-"""Seconds: the frame exactly one second ago has left the second, whatever the rounding of its time."""
+"""Tolerance in seconds for the rounding of times: a frame exactly one second ago is not part of the last second."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,37 @@ class Excess:
     """Too many transitions in the second that ends with a frame."""
 
     since: int
-    """The frame with the first transition of that second."""
+    """Frame with the first transition of that second."""
     until: int
-    """The frame with its last one."""
+    """Frame with the last transition of that second."""
     cells: Mask
-    """(rows, columns): whose transitions they were."""
+    """Cells that made these transitions, shape (rows, columns)."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """What one kind of flash did in the second that ends with a frame."""
+    """Count of one kind of flash in the second that ends with a frame."""
 
     transitions: int
-    """The most that any ten degrees of the picture, or its whole, saw over more than a quarter of them."""
+    """Largest number of transitions in more than a quarter of any ten degrees, or of the whole picture."""
     excess: Excess | None
-    """Where there were more than six."""
+    """The cells and frames, if there were more than six; else None."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The second that ends with a frame."""
+    """Counts of the second that ends with a frame."""
 
     general: Count
     red: Count
 
 
 class FlashMeter:
-    """Counts flashes in frames as they come; remembers a second.
+    """Counts flashes in a stream of thumbnails; keeps the last second in memory.
 
     Args:
-        geometry: of the thumbnails.
-        margin: by how much each threshold of a transition is lower than the standard's.
+        geometry: geometry of the thumbnails.
+        margin: amount by which the thresholds of a transition are lower than in the standard.
     """
 
     def __init__(self, geometry: Geometry, margin: float = ROUNDING) -> None:
@@ -81,18 +81,18 @@ class FlashMeter:
         self._general, self._red = _Tally(geometry), _Tally(geometry)
 
     def push(self, light: Light, times: Sequence[float]) -> list[Moment]:
-        """The next thumbnails: what the seconds that end with each of them held.
+        """Add thumbnails and return the counts of the second that ends with each of them.
 
         Args:
-            light: (n, rows, columns, 3) linear. In how many parts they come makes no difference but in time.
-            times: n seconds, from which on they are shown.
+            light: (n, rows, columns, 3) linear. The division into calls does not change the result.
+            times: times in seconds from which the n frames are shown.
         """
         general, red = self._turns(light)
         counts = zip(self._general.counts(general, times), self._red.counts(red, times), strict=True)
         return [Moment(*pair) for pair in counts]
 
     def excesses(self, light: Light, times: Sequence[float]) -> list[tuple[Excess | None, Excess | None]]:
-        """The same for those who only ask where there are too many, general and red; it takes less time."""
+        """Add thumbnails and return only the excesses (general, red) of each; faster than `push`."""
         general, red = self._turns(light)
         return list(zip(self._general.excesses(general, times), self._red.excesses(red, times), strict=True))
 
@@ -102,7 +102,7 @@ class FlashMeter:
 
 
 class _Tally:
-    """Transitions of the last second, by cell; flashes of the last second, by field."""
+    """Counts transitions of each cell and flashes of each field in the last second."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._fields = _Fields(geometry)
@@ -112,14 +112,14 @@ class _Tally:
         self._counts = np.zeros(geometry.cells, np.int32)
         self._recent: deque[tuple[float, int, Mask]] = deque()
         self._begun = np.full(geometry.cells, -np.inf)
-        """When a cell made the first transition of a flash that it has not ended yet."""
+        """Time of the first transition of each cell's current flash; -inf if there is none."""
         self._ended: deque[tuple[float, Mask]] = deque()
         self._flashes: Counts = np.zeros(self._fields.count, np.int32)
         self._recent_flashes: deque[tuple[float, Mask]] = deque()
         self._last_flash = np.full(self._fields.count, -np.inf)
 
     def counts(self, turns: Mask, times: Sequence[float]) -> Iterator[Count]:
-        """(n, cells) transitions -> what the second up to each of these times held."""
+        """Counts of the seconds up to each of these times, from transitions (n, cells)."""
         count = self._count
         for news in self._advance(turns, times):
             if news:
@@ -129,7 +129,7 @@ class _Tally:
         self._count = count
 
     def excesses(self, turns: Mask, times: Sequence[float]) -> Iterator[Excess | None]:
-        """(n, cells) transitions -> the same where there were too many."""
+        """Excesses of the seconds up to each of these times, from transitions (n, cells)."""
         excess = self._count.excess
         for news in self._advance(turns, times):
             if news:
@@ -138,7 +138,7 @@ class _Tally:
         self._count = Count(0, excess)
 
     def _advance(self, turns: Mask, times: Sequence[float]) -> Iterator[bool]:
-        """Frame after frame: whether the last second holds anything else than the one before."""
+        """For each frame, whether the content of the last second has changed."""
         for turn, time in zip(turns, times, strict=True):
             self._index += 1
             news = self._forget(time)
@@ -151,7 +151,7 @@ class _Tally:
             yield news
 
     def _excess(self) -> Excess | None:
-        """Whether the last second holds too many."""
+        """The excess of the last second, or None."""
         cells = np.zeros(self._cells, bool)
         if self._flashes.max() > FLASHES:
             cells |= self._fields.covered(self._flashes > FLASHES) & (self._counts > 0)
@@ -160,7 +160,7 @@ class _Tally:
         return Excess(self._recent[0][1], self._recent[-1][1], cells) if cells.any() else None
 
     def _forget(self, time: float) -> bool:
-        """Drop what is more than a second old; whether there was something."""
+        """Remove transitions that are more than a second old; return whether there were any."""
         second, news = time - SECOND + _TIE, False
         while self._recent and self._recent[0][0] <= second:
             self._counts -= self._recent.popleft()[2]
@@ -173,7 +173,7 @@ class _Tally:
         return news
 
     def _alone(self) -> int:
-        """The most transitions that more than a quarter of a field had each."""
+        """Largest number of transitions that more than a quarter of the cells of a field had each."""
         most = 0
         while self._fields.over(self._counts > most).any():
             most += 1
@@ -194,7 +194,7 @@ class _Tally:
 
 
 class _Fields:
-    """All places of ten degrees of the visual field in the picture, and the whole picture as the last one."""
+    """All positions of a field of ten degrees in the picture; the last field is the whole picture."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._cells, self._field = geometry.cells, geometry.field
@@ -202,7 +202,7 @@ class _Fields:
         self.count = self._places[0] * self._places[1] + 1
 
     def over(self, cells: Mask) -> Mask:
-        """(rows, columns) -> (count,): the fields of which more than a quarter is set."""
+        """Fields of which more than a quarter of the cells are set, (rows, columns) -> (count,)."""
         limit = AREA * self._field[0] * self._field[1]
         fields = np.zeros(self.count, bool)
         total = np.count_nonzero(cells)
@@ -212,7 +212,7 @@ class _Fields:
         return fields
 
     def covered(self, fields: Mask) -> Mask:
-        """(count,) -> (rows, columns): the cells that lie in one of the fields."""
+        """Cells that lie in any of these fields, (count,) -> (rows, columns)."""
         if fields[-1]:
             return np.ones(self._cells, bool)
         rows, columns = self._field[0] - 1, self._field[1] - 1
@@ -221,7 +221,7 @@ class _Fields:
 
 
 def _box_sums(cells: Mask, box: tuple[int, int]) -> Counts:
-    """(rows, columns) -> the sum over a box at each place where it fits."""
+    """Sum over a box at each position where it fits."""
     sums = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), np.int32)
     np.cumsum(np.cumsum(cells, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
     rows, columns = box

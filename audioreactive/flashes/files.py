@@ -1,4 +1,4 @@
-"""The flashes of a video, from a file."""
+"""The flashes of a video file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["general", "red"]
 KINDS: Final[tuple[Kind, ...]] = ("general", "red")
 _LONGEST_FRAME: Final = 0.25
-"""Seconds: for how long the last frame of a passage is shown at most, where nothing says it."""
+"""Longest time in seconds that the last frame of a passage is assumed to be shown."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,25 @@ class Stretch:
 
     kind: Kind
     start: float
-    """Seconds."""
+    """Start in seconds."""
     stop: float
+    """End in seconds."""
     most: float
-    """Flashes in the worst second; half a flash is a transition without its return."""
+    """Flashes in the worst second; a transition without its return counts half."""
 
 
 @dataclass(frozen=True, eq=False)
 class FlashReport:
-    """What flashes in a video."""
+    """The flashes of a video over time."""
 
     times: NDArray[np.float64]
-    """(T,) seconds at which each frame is shown."""
+    """Time in seconds at which each frame is shown, shape (T,)."""
     brightness: NDArray[np.float32]
-    """(T,) mean relative luminance."""
+    """Mean relative luminance of each frame, shape (T,)."""
     flashes: dict[Kind, NDArray[np.float32]]
-    """Kind -> (T,) flashes in the second up to a frame, over more than a quarter of some ten degrees of the picture."""
+    """Kind -> flashes in the second up to each frame, in more than a quarter of any ten degrees, shape (T,)."""
     stretches: tuple[Stretch, ...]
-    """In order of time; none in a video within the rules."""
+    """Stretches with too many flashes, in order of time; empty if the video keeps the rules."""
 
     def most(self, kind: Kind) -> float:
         """Flashes in the worst second."""
@@ -58,7 +59,7 @@ class FlashReport:
 
     @property
     def within(self) -> bool:
-        """Whether the video keeps to three flashes of each kind in any second."""
+        """Whether the video has at most three flashes of each kind in any second."""
         return not self.stretches
 
 
@@ -66,7 +67,7 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     """Count the flashes of a video file, or of a folder of frames that this program wrote, as WCAG 2.2 defines them.
 
     Raises:
-        VideoError: it is not there, cannot be read, or has only one frame.
+        VideoError: the video does not exist, cannot be read, or has only one frame.
     """
     video = Path(video)
     info, stated = probe(video), frame_times(video).frames
@@ -81,7 +82,7 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
         for thumbnails in _thumbnails(video):
             first = len(times)
             for i in range(first, first + len(thumbnails)):
-                # A damaged file may hold more pictures than time stamps.
+                # A damaged file may have more pictures than time stamps.
                 times.append(float(stated[i]) if i < len(stated) else times[-1] + float(1 / info.fps))
             light = to_light(thumbnails)
             brightness += luminance(light).mean(axis=(1, 2)).tolist()
@@ -102,7 +103,7 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
 
 
 def _thumbnails(video: Path) -> Iterator[NDArray[np.uint8]]:
-    """(n, rows, columns, 3) of the next frames, some at a time."""
+    """Thumbnails of all frames in blocks (n, rows, columns, 3)."""
     frames = read_frames(video)
     while block := [measure(frame[None])[0] for frame in itertools.islice(frames, BLOCK)]:
         yield np.stack(block)
@@ -111,7 +112,7 @@ def _thumbnails(video: Path) -> Iterator[NDArray[np.uint8]]:
 def _stretches(
     kind: Kind, excesses: list[tuple[int, int, int]], flashes: NDArray[np.float32], times: NDArray[np.float64]
 ) -> list[Stretch]:
-    """From the first to the last transition of seconds with too many flashes, those that meet as one.
+    """Stretches from the first to the last transition of seconds with too many flashes; overlapping ones are merged.
 
     Args:
         excesses: (last frame of the second, frame of its first transition, frame of its last transition).
@@ -128,7 +129,7 @@ def _stretches(
 
 
 def sentence(report: FlashReport, name: str) -> str:
-    """The finding, for a person."""
+    """Sentence for the user about the result."""
     most = " and ".join(f"{report.most(kind):g} {kind}" for kind in KINDS)
     if report.within:
         return f"{name} keeps to {FLASHES} flashes a second: at most {most} in any one"

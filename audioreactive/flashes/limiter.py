@@ -1,14 +1,14 @@
-"""The smallest dimming under which a video keeps to three flashes a second.
+"""The smallest dimming after which a video has at most three flashes a second.
 
-`plan` looks at the thumbnails of a whole video, and says for a few passages how each frame is to be changed; all other
-frames stay as they are, bit for bit. Three flashes in any second are allowed; which ones to keep of seven is a
-choice without a good answer, so none is taken out: within such a second, light may change by no more than `STEP` in a
-sixth of one. Every transition then takes longer than that, and seven of them longer than a second. This is a convex
-condition, and the smallest change that meets it is found by `programme`.
+`plan` examines the thumbnails of a whole video and plans corrections of the frames in some passages; all other frames
+stay unchanged, bit for bit. No flash is removed as a whole, because there is no good rule for which three to keep.
+Instead, in a second with too many flashes, light may change by at most `STEP` within a sixth of a second. Every
+transition then takes longer than that, and seven take longer than a second. This condition is convex, and `programme`
+finds the smallest change that meets it.
 
-Where that is not enough (places that flash in turn, or a rhythm that goes on beside the second) the passage is solved
-again, over every frame and cell that still flashes too often, and with twice the time for a change of `STEP`. With a
-whole second for a change no cell can flash, and nothing is left to correct.
+If that is not enough (different places flash in turn, or flashes go on outside the second), the passage is solved again
+for all frames and cells that still flash too often, with twice the time for a change of `STEP`. When a change takes a
+whole second, no cell can flash any more.
 """
 
 from __future__ import annotations
@@ -35,27 +35,29 @@ if TYPE_CHECKING:
     from audioreactive.flashes.measure import Thumbnails
 
 STEP: Final = 0.075
-"""Change of luminance that is left to a flash: three quarters of what would count. The rest is for pixels that are
-brighter than their cell, for rounding to 8 bits and for what compression does."""
+"""Largest change of luminance that remains: three quarters of a transition. The rest is a margin for pixels that are
+brighter than their cell, for rounding to 8 bits and for compression."""
 MARGIN: Final = 1.5 * ROUNDING
-"""A render is looked at a little more carefully than a finished video, so that compression makes no flash of what was
-just below one."""
+"""Amount by which thresholds are lowered for a render, more than for a finished video, so that compression cannot turn
+a change just below a transition into one."""
 LEAD: Final = Fraction(9, 4)
-"""Seconds before and after a passage in which the light goes down and comes back, no faster than within it: with `STEP`
-in a sixth of a second, full light takes 2.2 to go out."""
+"""Seconds before and after a passage in which light is dimmed and restored. At `STEP` in a sixth of a second, going
+from full light to black takes 2.2 s."""
 WINDOW: Final = Fraction(10)
-"""Seconds that are solved at once; the next window goes on from its end, and this one has seen `LEAD` of the next."""
+"""Seconds that are solved at once. A window includes `LEAD` of the next, which continues from its end."""
 PALLOR_RAMP: Final = Fraction(1, 4)
-"""Seconds in which reds become pale, and red again."""
+"""Seconds in which reds become pale before a passage, and red again after it."""
 _MOST_ROUNDS: Final = 10
+"""Most rounds of correcting and measuring."""
 _MOST_NAMED: Final = 6
+"""Most passages that the summary names."""
 _UNCHANGED: Final = 1 / 512
-"""A gain this close to 1 changes no value by more than half a step of 8 bits."""
+"""Difference of a gain from 1 that changes no value by more than half a step of 8 bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Core:
-    """Frames in which cells flash too often."""
+    """Successive frames, and the cells that flash too often in them."""
 
     first: int
     stop: int
@@ -66,20 +68,20 @@ class _Core:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is changed in a video, and why."""
+    """Corrections of a video, and the counts of excess flashes."""
 
     frames: int
     passages: tuple[Passage, ...]
-    """In order, apart from each other."""
+    """Corrected passages, in order and without overlap."""
     general_excess: int
-    """Frames that ended a second with more than three general flashes, before."""
+    """Frames that ended a second with more than three general flashes, before the correction."""
     red_excess: int
-    """The same of red flashes."""
+    """Frames that ended a second with more than three red flashes, before the correction."""
     remaining: int
-    """Frames that still do; 0, unless the search was given up."""
+    """Frames that still do after the correction; 0 unless `_MOST_ROUNDS` were not enough."""
 
     def changes(self, start: int, stop: int) -> bool:
-        """Whether any of these frames is another one afterwards."""
+        """Whether any of these frames is changed."""
         return any(
             passage.changes(index)
             for passage in self.passages
@@ -88,18 +90,18 @@ class Plan:
 
     @property
     def changed_frames(self) -> int:
-        """How many frames are other ones afterwards."""
+        """Number of changed frames."""
         return sum(passage.changes(i) for passage in self.passages for i in range(passage.start, passage.stop))
 
     @property
     def least_gain(self) -> float:
-        """What is left of the light where most of it is taken; 1 where none is."""
+        """Smallest gain anywhere; 1 if nothing is dimmed."""
         return min((float(passage.gain.min()) for passage in self.passages), default=1.0)
 
     def apply(self, frames: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
-        """(n, H, W, 3) sRGB, the first of them number `start` of the video -> the same, corrected.
+        """Correct frames (n, H, W, 3) sRGB, of which the first is frame `start` of the video.
 
-        Where none of them changes, the same array comes back; else a new one.
+        Returns a new array, or the same one if no frame changes.
         """
         corrected = frames
         for passage in self.passages:
@@ -112,10 +114,10 @@ class Plan:
 
 
 def plan(thumbnails: Thumbnails, fps: Fraction) -> Plan:
-    """How a video is brought within the rules; the same thumbnails always give the same plan.
+    """Plan the corrections of a video; equal thumbnails give equal plans.
 
     Args:
-        thumbnails: of all its frames.
+        thumbnails: thumbnails of all frames.
         fps: frames a second.
     """
     before = left = _look(thumbnails, fps, ())
@@ -133,11 +135,11 @@ def plan(thumbnails: Thumbnails, fps: Fraction) -> Plan:
 
 
 def summary(plans: Sequence[Plan], left: int, fps: Fraction) -> str:
-    """What was changed, for a person.
+    """Sentence for the user about the corrections.
 
     Args:
-        plans: all that were applied, one on top of the other.
-        left: frames that still end a second with too many flashes.
+        plans: all plans that were applied, one after another.
+        left: number of frames that still end a second with too many flashes.
         fps: frames a second.
     """
     passages = [passage for made in plans for passage in made.passages]
@@ -157,7 +159,7 @@ def summary(plans: Sequence[Plan], left: int, fps: Fraction) -> str:
 
 @dataclass
 class _Found:
-    """Where a video flashes too often."""
+    """Places where a video flashes too often."""
 
     general: list[_Core] = field(default_factory=list)
     red: list[_Core] = field(default_factory=list)
@@ -166,7 +168,7 @@ class _Found:
 
 
 def _look(thumbnails: Thumbnails, fps: Fraction, passages: tuple[Passage, ...]) -> _Found:
-    """What flashes too often after these corrections."""
+    """Find the places that flash too often after these corrections."""
     found, base = _Found(), _base_horizon(fps)
     meter = FlashMeter(thumbnails.geometry, MARGIN)
     frame = 0
@@ -189,8 +191,8 @@ def _look(thumbnails: Thumbnails, fps: Fraction, passages: tuple[Passage, ...]) 
 
 
 def _extend(cores: list[_Core], excess: Excess, index: int, base: int) -> None:
-    """Add a second that ends with frame `index`; with the last core, where they meet."""
-    # The first transition began up to a horizon before the frame that completes it.
+    """Add a second that ends with frame `index`, merged with the last core if they overlap."""
+    # The first transition began at most a horizon before the frame that completes it.
     core = _Core(max(excess.since - base - 1, 0), index + 1, excess.cells, base)
     if cores and core.first <= cores[-1].stop:
         last = cores.pop()
@@ -199,7 +201,7 @@ def _extend(cores: list[_Core], excess: Excess, index: int, base: int) -> None:
 
 
 def _clocks(ranges: list[tuple[int, int]], fps: Fraction) -> str:
-    """Such as 1:02-1:05, 1:07-1:10: whole seconds that hold the frames."""
+    """Times of frame ranges as text, rounded outwards to seconds, for example "1:02-1:05, 1:07-1:10"."""
     seconds = [(math.floor(start / fps), math.ceil(stop / fps)) for start, stop in ranges[:_MOST_NAMED]]
     spans = ", ".join(f"{a // 60}:{a % 60:02}-{b // 60}:{b % 60:02}" for a, b in seconds)
     more = len(ranges) - _MOST_NAMED
@@ -207,12 +209,12 @@ def _clocks(ranges: list[tuple[int, int]], fps: Fraction) -> str:
 
 
 def _base_horizon(fps: Fraction) -> int:
-    """The most frames that are less than a sixth of a second: seven steps of one frame more take a whole second."""
+    """Largest number of frames that take less than a sixth of a second; seven steps of one frame more take a second."""
     return max(math.ceil(fps / TRANSITIONS) - 1, 1)
 
 
 def _grown(cores: list[_Core], found: list[_Core], fps: Fraction) -> list[_Core]:
-    """The cores and what was found now, joined where they meet; one that was not enough gets a longer horizon."""
+    """Merge earlier cores with the ones found now; a core that still flashes gets a longer horizon."""
     second = math.ceil(fps)
     grown: list[_Core] = []
     for old in cores:
@@ -228,7 +230,7 @@ def _grown(cores: list[_Core], found: list[_Core], fps: Fraction) -> list[_Core]
 
 
 def _passages(thumbnails: Thumbnails, fps: Fraction, general: list[_Core], red: list[_Core]) -> tuple[Passage, ...]:
-    """Dimming and pallor of the cores, one passage for all that overlap in time."""
+    """Corrections of the cores, one passage for cores that overlap in time."""
     frames, lead, ramp = len(thumbnails), math.ceil(LEAD * fps), math.ceil(PALLOR_RAMP * fps)
     reach = [(max(core.first - lead, 0), min(core.stop + lead, frames)) for core in general]
     reach += [(max(core.first - ramp, 0), min(core.stop + ramp, frames)) for core in red]
@@ -258,7 +260,7 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _pallor(thumbnails: Thumbnails, cores: list[_Core], first: int, stop: int, ramp: int) -> Light:
-    """(n, rows, columns) of knots: 1 throughout each core, rising before it and falling after it."""
+    """Pallor (n, rows, columns) of knots: 1 in each core, with a ramp before and after it."""
     cells = thumbnails.geometry.cells
     pallor = np.zeros((stop - first, *knots(cells)), np.float32)
     frame = np.arange(first, stop)
@@ -270,7 +272,7 @@ def _pallor(thumbnails: Thumbnails, cores: list[_Core], first: int, stop: int, r
 
 
 def _knots_of(cells: Mask) -> Mask:
-    """(rows, columns) of cells -> of knots: those that any of the cells hears."""
+    """Knots that have a weight in any of these cells, (rows, columns) of cells -> (rows, columns) of knots."""
     height, width = cells.shape
     rows, columns = knots((height, width))
     down, across = weights(height, rows) > 0, weights(width, columns) > 0
@@ -279,7 +281,7 @@ def _knots_of(cells: Mask) -> Mask:
 
 
 def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int, stop: int) -> Light:
-    """(n, rows, columns) of knots: what is left of the light."""
+    """Gain (n, rows, columns) of knots."""
     cells = thumbnails.geometry.cells
     rows, columns = knots(cells)
     gain = np.ones((stop - first, rows, columns))
@@ -289,9 +291,9 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
     active = np.logical_or.reduce([_knots_of(core.cells) for core in cores])
     down, across = weights(cells[0], rows) > 0, weights(cells[1], columns) > 0
     window, ahead, base = math.ceil(WINDOW * fps), math.ceil(LEAD * fps), _base_horizon(fps)
-    # Where the video goes on outside, it is as it was there, and so are the first frame and the last one here.
+    # Frames outside are unchanged, so the first and last frame here stay unchanged if the video goes on there.
     for start in range(first + (first > 0), stop, window):
-        # The frames before are settled; the next window's first ones are only looked at.
+        # Frames before the window are settled; the first frames of the next window are only looked at.
         begin, end = max(start - horizon, first), min(start + window + ahead, stop)
         light = luminance(to_light(thumbnails[begin:end]))
         tight = np.zeros(light.shape, bool)
@@ -312,8 +314,9 @@ def _gain(thumbnails: Thumbnails, fps: Fraction, cores: list[_Core], first: int,
 def _programme(
     light: Light, tight: Mask, base: int, horizon: int, settled: NDArray[np.float64], *, back: bool
 ) -> Programme:
-    """Cells that flash too often are held to STEP while they do, over the horizon; any others, to what they do of
-    themselves, over the base horizon. Gains begin with those that are settled, and are `back` at 1 in the end.
+    """Problem for one knot. Cells that flash too often are limited to STEP within the horizon. Others are limited to
+    their own changes within the base horizon, so that dimming adds no flash. The first gains are the settled ones; with
+    `back` the last gain is 1.
     """
     frames = len(light)
     y, held = light.reshape(frames, -1).astype(np.float64), tight.reshape(frames, -1)

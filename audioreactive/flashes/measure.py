@@ -1,7 +1,7 @@
-"""Frames -> thumbnails, in which a cell has the mean light of its pixels: all that the rules are measured on.
+"""Thumbnails of frames, in which each cell has the mean light of its pixels. All rules are measured on them.
 
-A thumbnail has at most 64 x 48 cells: seven kilobytes for a square frame, six hundred megabytes for an hour, which may
-stay in files: nothing here needs them in memory.
+A thumbnail has at most 64 x 48 cells: seven kilobytes for a square frame, 600 megabytes for an hour of video, which may
+stay in files.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXELS: Final = 5
-"""That a cell has at least on each side, where its frame has as many: a cell is half a degree."""
+"""Fewest pixels on each side of a cell (half a degree) after frames are shrunk."""
 _MOST_VALUES: Final = 3 << 25
-"""Of a frame that is turned into light at once: 400 MB of it, 33 million pixels, which is 8K video."""
+"""Most values of a frame that are converted to light at once: 33 million pixels (8K video), which take 400 MB."""
 BLOCK: Final = 16
-"""Frames that are looked at in one go: enough for Python to be no burden, and few enough for most cells to be still."""
+"""Frames in a block: enough to make Python's overhead small, and few enough that most cells hardly change."""
 
 
 def watched_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) to which frames may be shrunk before they are measured, by a whole factor where there is one.
+    """(width, height) to which frames may be shrunk before they are measured, if possible by an integer factor.
 
-    A pixel is then a tenth of a degree, below which the standard lets fine patterns pass: what was averaged in it as
-    codes, and not as light, is nothing that counts.
+    A pixel is then a tenth of a degree. The standard ignores finer patterns, so it does not matter that shrinking
+    averages sRGB values instead of light.
     """
     rows, columns = Geometry.of(*size).cells
     factor = max(min(size[0] // columns, size[1] // rows) // PIXELS, 1)
@@ -38,11 +38,11 @@ def watched_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def measure(frames: NDArray[np.uint8], geometry: Geometry | None = None) -> NDArray[np.uint8]:
-    """(n, H, W, 3) sRGB -> (n, rows, columns, 3) sRGB: the mean of the linear light of each cell.
+    """Thumbnails (n, rows, columns, 3) sRGB of frames (n, H, W, 3) sRGB: the mean linear light of each cell.
 
     Args:
-        frames: as they are shown, or shrunk to `watched_size`.
-        geometry: of frames that were not shrunk; None: of these.
+        frames: frames in full size, or shrunk to `watched_size`.
+        geometry: geometry of the frames in full size; None: these frames are in full size.
     """
     import cv2
 
@@ -55,9 +55,9 @@ def measure(frames: NDArray[np.uint8], geometry: Geometry | None = None) -> NDAr
 
 
 def _light(frame: NDArray[np.uint8], columns: int) -> NDArray[np.float32]:
-    """The light of a frame, (H, W, 3); of a large one, (H, columns, 3): four bytes for each value would be gigabytes.
+    """Light of a frame, (H, W, 3). For a large frame it is averaged to (H, columns, 3) in strips, to save memory.
 
-    The mean over a cell is that of the means of its rows.
+    That does not change the mean of a cell, which is the mean over its rows.
     """
     import cv2
 
@@ -69,10 +69,10 @@ def _light(frame: NDArray[np.uint8], columns: int) -> NDArray[np.float32]:
 
 
 class Thumbnails:
-    """The thumbnails of a video in one row, whose parts may be arrays or mapped files.
+    """A sequence of thumbnails of a video, in parts that may be arrays or memory-mapped files.
 
     Args:
-        parts: (n_i, rows, columns, 3) uint8 each, in order: what `measure` gave for one stretch of frames and the next.
+        parts: results of `measure` for successive frames, (n_i, rows, columns, 3) uint8 each.
         size: (width, height) of the frames that were measured.
     """
 
@@ -88,7 +88,7 @@ class Thumbnails:
         return int(self._starts[-1])
 
     def __getitem__(self, frames: slice) -> NDArray[np.uint8]:
-        """(n, rows, columns, 3) of frames start to stop - 1."""
+        """Thumbnails (n, rows, columns, 3) of frames start to stop - 1."""
         start, stop, _ = frames.indices(len(self))
         pieces = [
             part[max(start - first, 0) : stop - first]
@@ -98,6 +98,6 @@ class Thumbnails:
         return np.concatenate(pieces) if pieces else np.empty((0, *self.geometry.cells, 3), np.uint8)
 
     def blocks(self) -> Iterator[NDArray[np.uint8]]:
-        """All of them, (n, rows, columns, 3) at a time."""
+        """All thumbnails in blocks (n, rows, columns, 3)."""
         for start in range(0, len(self), BLOCK):
             yield self[start : start + BLOCK]

@@ -6,7 +6,7 @@ and for each lag k up to the horizon
     minimise    1/2 sum_i m_i (1 - g_i)² + kappa/2 sum_i (g_{i+1} - g_i)²
     subject to  |g_i y_ic - g_{i+k} y_{i+k,c}| <= b_ikc,   low_i <= g_i <= high_i
 
-with m_i the light that there is to lose.
+with m_i the amount of light that dimming frame i can take away.
 """
 
 from __future__ import annotations
@@ -25,49 +25,50 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 SMOOTHNESS: Final = 1.0
-"""kappa, beside m of mean 1: a gain that is free moves over a few frames."""
+"""kappa, relative to a mean m of 1. With it a gain without constraints changes over a few frames."""
 TOLERANCE: Final = 0.003
-"""By how much light may pass its bound: a thirtieth of a flash."""
+"""Largest violation of a bound on light: a thirtieth of a flash."""
 _SETTINGS: Final = {
     "eps_abs": 5e-4,
     "eps_rel": 0.0,
     "check_dualgap": 0,
     "max_iter": 2000,
     "check_termination": 10,
-    # The penalty changes after so many iterations, and never after some time: the same result on every machine.
+    # The penalty changes after a number of iterations and not after a time, for the same result on every machine.
     "adaptive_rho": 1,
     "adaptive_rho_interval": 50,
     "verbose": False,
 }
 _MOST_ROUNDS: Final = 12
+"""Most rounds of adding violated constraints."""
 _ELASTICITY: Final = 1e3
-"""Cost of the square of what light is beyond its bound, where the bounds cannot all be kept."""
+"""Cost of a squared violation of a bound, used if the bounds cannot all be kept."""
 
 
 @dataclass(frozen=True)
 class Programme:
-    """One region, some frames."""
+    """The problem for one region over some frames."""
 
     light: Array
-    """(n, C): y, in [0, 1]."""
+    """Light y of each cell in [0, 1], shape (n, C)."""
     bounds: tuple[Array, ...]
-    """(n - k, C) for lag k = 1, 2, ... up to the horizon: b; positive, or infinite where nothing is asked."""
+    """Bounds b for lags k = 1, 2, ... up to the horizon, shapes (n - k, C); positive, or infinite for no bound."""
     low: Array
-    """(n,)."""
+    """Smallest gain of each frame, shape (n,)."""
     high: Array
-    """(n,)."""
+    """Largest gain of each frame, shape (n,)."""
 
 
 def solve(programmes: Sequence[Programme]) -> list[Array]:
-    """(n,) each: the gains."""
+    """Gains (n,) of each programme."""
     return [_solve(one) for one in programmes]
 
 
 def _solve(one: Programme) -> Array:
-    """(n,): the gains of one programme.
+    """Gains (n,) of one programme.
 
-    Few constraints hold the gain back, so it is solved under the worst of them for every frame and lag, and again with
-    those that this solution breaks.
+    Few constraints limit the solution. So the programme is solved with the most violated constraint of each frame and
+    lag, and again with those that this solution violates.
     """
     gain = np.clip(np.ones(len(one.light)), one.low, one.high)
     held = [np.zeros(bound.shape, bool) for bound in one.bounds]
@@ -111,7 +112,7 @@ def _under(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> Ar
     rows, limit = _rows(one, held)
     low, high = np.concatenate([one.low, -limit]), np.concatenate([one.high, limit])
     found = _optimum(cost, -weight, rows, low, high, start=gain)
-    if found is None:  # beside settled frames: light goes beyond its bounds where it must, as little as can be
+    if found is None:  # next to settled frames the bounds may contradict each other: violate them as little as possible
         n, s = len(gain), len(limit)
         cost = block_diag([cost, _ELASTICITY * eye(s)], format="csc")
         beyond = vstack([csc_matrix((n, s)), eye(s)])
@@ -123,7 +124,7 @@ def _under(one: Programme, gain: Array, held: Sequence[NDArray[np.bool_]]) -> Ar
 def _optimum(
     cost: csc_matrix, linear: Array, rows: csc_matrix, low: Array, high: Array, *, start: Array
 ) -> Array | None:
-    """Minimum of x' cost x / 2 + linear' x with low <= rows x <= high, sought from a start; None: not found."""
+    """Minimum of x' cost x / 2 + linear' x with low <= rows x <= high, starting from `start`; None if not found."""
     import osqp
 
     solver = osqp.OSQP(algebra="builtin")
@@ -135,7 +136,7 @@ def _optimum(
 
 
 def _rows(one: Programme, held: Sequence[NDArray[np.bool_]]) -> tuple[csc_matrix, Array]:
-    """((n + S, n), (S,)): rows for the gain of each frame and for the step of light of each constraint; its bounds."""
+    """Matrix (n + S, n) with a row for the gain of each frame and for the step of each constraint; bounds (S,)."""
     from scipy.sparse import csc_matrix
 
     n = len(one.light)

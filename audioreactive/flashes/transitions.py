@@ -1,12 +1,12 @@
-"""Light over time -> transitions, each cell on its own.
+"""Transitions of light over time, for each cell separately.
 
-A transition is found by a zigzag: the step from a valley to the first frame that is `CHANGE` above it, or from a peak
-to the first that is as much below; smaller wriggles in between do not count.
+A transition is the step from a valley to the first frame that is `CHANGE` above it, or from a peak to the first frame
+that is `CHANGE` below it; smaller changes between them do not count.
 
-Frames are looked at in blocks. Most cells can make no transition in most blocks: the range of their light in the block,
-with the peak and the valley that they bring along, is less than a transition. This is told by a few operations on the
-whole block, and only the others are followed from frame to frame. It is exact: what is subtracted in following a cell
-lies within that range, and a difference of floats does not grow when both its ends move inwards.
+Frames are processed in blocks. In most blocks most cells can have no transition, because the range of their light in
+the block, together with the last peak and valley, is smaller than a transition. A few operations on the whole block
+find these cells; only the others are followed from frame to frame. The result is exact: all values that are subtracted
+while following a cell lie within that range, and a difference of floats does not grow when its operands move closer.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Swings:
     """Transitions of luminance.
 
     Args:
-        cells: how many there are.
-        margin: by how much a transition may be smaller than the standard's.
+        cells: number of cells.
+        margin: amount by which a transition may be smaller than in the standard.
     """
 
     def __init__(self, cells: int, margin: float) -> None:
@@ -46,10 +46,10 @@ class Swings:
         self._low = np.full(cells, np.inf, np.float32)
         self._high = np.full(cells, -np.inf, np.float32)
         self._last = np.zeros(cells, np.int8)
-        """The last transition: 1 up, -1 down, 0 none yet."""
+        """Direction of the last transition of each cell: 1 up, -1 down, 0 none yet."""
 
     def push(self, levels: Light) -> Mask:
-        """(n, cells) luminance of the next frames -> (n, cells): who completes a transition with which frame."""
+        """Luminance (n, cells) of the next frames -> whether a cell completes a transition with a frame, (n, cells)."""
         turns = np.zeros(levels.shape, bool)
         lowest, highest = levels.min(axis=0), levels.max(axis=0)
         low, high = np.minimum(self._low, lowest), np.maximum(self._high, highest)
@@ -63,13 +63,13 @@ class Swings:
         return turns
 
     def _follow(self, levels: Light, cells: NDArray[np.intp]) -> Mask:
-        """The same for some of the cells, frame by frame."""
+        """Transitions of some cells, followed frame by frame."""
         low, high, last = self._low[cells], self._high[cells], self._last[cells]
         turns = np.empty(levels.shape, bool)
         for i, now in enumerate(levels):
             up = (last != 1) & (now - low >= self._step) & (low < DARK)
             down = (last != -1) & (high - now >= self._step) & (now < DARK) & ~up
-            # After a fall only the valley counts, and after a rise only the peak; the other is begun anew at the turn.
+            # After a fall only the valley matters, and after a rise only the peak; the other one restarts at the turn.
             low = np.where(down, now, np.minimum(low, now))
             high = np.where(up, now, np.maximum(high, now))
             last[up], last[down] = 1, -1
@@ -81,26 +81,26 @@ class Swings:
 class RedSwings:
     """Transitions to and from saturated red.
 
-    A step is measured from the state since the last transition that is farthest: the colour farthest from the red
-    primary on the way to red, the saturated red nearest to it on the way back.
+    A step is measured from the most distant state since the last transition: towards red, from the colour farthest from
+    the red primary; away from red, from the saturated red nearest to it.
 
     Args:
-        cells: how many there are.
-        margin: by how much a transition may be smaller than the standard's.
+        cells: number of cells.
+        margin: amount by which a transition may be smaller than in the standard.
     """
 
     def __init__(self, cells: int, margin: float) -> None:
         self._step, self._share = np.float32(CHROMA_CHANGE - margin), SATURATED - margin
-        # Colours are (2, cells), u' and v': not a number before one was seen, which is no distance from anything.
+        # Colours are (2, cells), u' and v'; NaN before the first one, because no distance from NaN exceeds a limit.
         self._red = np.full((2, cells), np.nan, np.float32)
         self._red_distance = np.full(cells, np.inf, np.float32)
         self._other = np.full((2, cells), np.nan, np.float32)
         self._other_distance = np.full(cells, -np.inf, np.float32)
         self._last = np.zeros(cells, np.int8)
-        """The last transition: 1 to red, -1 from red, 0 none yet."""
+        """Direction of the last transition of each cell: 1 to red, -1 from red, 0 none yet."""
 
     def push(self, light: Light) -> Mask:
-        """(n, cells, 3) light of the next frames -> (n, cells): who completes a transition with which frame."""
+        """Light (n, cells, 3) of the next frames -> whether a cell completes a transition with a frame, (n, cells)."""
         red = is_saturated_red(light, self._share)
         colour = chromaticity(light)
         distance = _distance(colour, RED_PRIMARY[:, None, None])
@@ -112,17 +112,17 @@ class RedSwings:
         return turns
 
     def _restless(self, red: Mask, colour: Light) -> NDArray[np.intp]:
-        """The cells that are red or come from red, and whose colours are far enough apart for a transition."""
+        """Cells that may have a transition: they are or were red, and their colours are far enough apart."""
         concerned = red.any(axis=0) | (np.isfinite(self._red_distance) & (self._last != -1))
         if not concerned.any():
             return np.flatnonzero(concerned)
-        # fmin and fmax take the number, where the other is none.
+        # fmin and fmax ignore NaN.
         least = np.fmin(np.fmin(colour.min(axis=1), self._red), self._other)
         most = np.fmax(np.fmax(colour.max(axis=1), self._red), self._other)
         return np.flatnonzero(concerned & (_distance(most, least) > self._step))
 
     def _rest(self, red: Mask, colour: Light, distance: Light, restless: NDArray[np.intp]) -> None:
-        """Bring the others past the block: its farthest colour counts, and its reddest red, the first of equals."""
+        """Update the other cells by the farthest colour and the reddest red of the block, the first of equal ones."""
         reached = distance.max(axis=0)
         farther = reached > self._other_distance
         farther[restless] = False
@@ -139,7 +139,7 @@ class RedSwings:
             self._red_distance[cells] = reached[cells]
 
     def _follow(self, reds: Mask, colours: Light, distances: Light, cells: NDArray[np.intp]) -> Mask:
-        """Some of the cells, frame by frame."""
+        """Transitions of some cells, followed frame by frame."""
         last = self._last[cells]
         nearest, nearest_distance = self._red[:, cells], self._red_distance[cells]
         farthest, farthest_distance = self._other[:, cells], self._other_distance[cells]
@@ -163,7 +163,7 @@ class RedSwings:
 
 
 def _distance(a: Light, b: Light) -> Light:
-    """(2, ...) u' and v' of colours -> (...)."""
+    """Distance (...) of two colours, u' and v' (2, ...)."""
     across, up = a[0] - b[0], a[1] - b[1]
     squared: Light = across * across + up * up
     return np.sqrt(squared)

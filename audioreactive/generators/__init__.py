@@ -1,15 +1,9 @@
-"""Anything that makes pictures from latents and noise: the protocol, its backends, and where they come from."""
+"""Generators, which make pictures from latents and noise: the protocol, its implementations, and their sources."""
 
 from audioreactive.generators.canvas import FITS, Canvas, Fit, draft_canvas, parse_size, plan_canvas
 from audioreactive.generators.pixels import Layout, to_pixels, to_uint8
 from audioreactive.generators.protocol import Cost, FrameFunction, Generator
-from audioreactive.generators.sources import (
-    BuiltinModel,
-    GeneratorSource,
-    LoadedGenerator,
-    ModelFile,
-    open_generator,
-)
+from audioreactive.generators.sources import BuiltinModel, GeneratorSource, LoadedGenerator, ModelFile, open_generator
 
 __all__ = [
     "FITS",

@@ -1,4 +1,4 @@
-"""The model that ships with the program, for songs whose maker brings none."""
+"""The model that is included in the package, used when no other is given."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from audioreactive.generators.stylegan2 import StyleGAN2
 
 BUILTIN_NAME: Final = "built-in"
-"""What presets and messages call it."""
+"""Name of the model in presets and messages."""
 
 TRUNCATION = 1.0
-"""The ψ that its latents are made for: they are bounded, none lies far out."""
+"""Truncation ψ that suits the model: 1, because its latents are bounded and need none."""
 
 
 def builtin_generator(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> StyleGAN2:
-    """The built-in model, ready to run: 256 × 256, 14 latent inputs, no classes; `assets/builtin.md` is its card.
+    """Load the built-in model: 256 × 256, 14 latent inputs, no classes; `assets/builtin.md` is its model card.
 
     Args:
-        device: where to compute.
+        device: device on which it computes.
         dtype: precision of the convolutions; float32 if not given.
     """
     import torch
@@ -37,6 +37,6 @@ def builtin_generator(device: torch.device | str = "cpu", dtype: torch.dtype | N
 
 @functools.cache
 def builtin_digest() -> str:
-    """The SHA-256 of the built-in model's file, in hexadecimal."""
+    """Return the SHA-256 of the built-in model's file, in hexadecimal."""
     data = (files("audioreactive") / "assets" / "builtin.safetensors").read_bytes()
     return hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""From a generator's picture to the picture that was asked for: how wide it is made, how it is scaled and cropped."""
+"""Plan how a generator's pictures reach the requested size: widened, scaled, cropped or padded."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FITS: dict[Fit, str] = {
 }
 
 LARGEST_SIDE = 16384
-"""Pixels; the largest side that H.264 encoders take."""
+"""Largest side of a picture in pixels: the limit of H.264 encoders."""
 
 LARGEST_PICTURE = 1 << 25
-"""Pixels, a little more than 7680 × 4320: an encoder holds tens of pictures at once."""
+"""Most pixels of a picture, a little more than 7680 × 4320: an encoder keeps tens of pictures in memory."""
 
 SIZES = {
     "480p": (854, 480),
@@ -39,26 +39,26 @@ SIZES = {
     "square": (1080, 1080),
     "vertical": (1080, 1920),
 }
-"""Names of sizes -> (width, height); `square` and `vertical` are what social networks show on phones."""
+"""Names of sizes -> (width, height); `square` and `vertical` are the sizes that social networks show on phones."""
 
 DRAFT_SIDE = 480
-"""Pixels of a draft's longer side, at most."""
+"""Most pixels on the longer side of a draft."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """How the generator's frames become the finished picture: scaled, then cropped or framed in black."""
+    """Plan that turns a generator's frames into finished pictures: scaled, then cropped or padded with black."""
 
     frame_size: tuple[int, int]
     """(width, height) of the generator's frames."""
     size: tuple[int, int]
     """(width, height) of the finished picture."""
     scaled: tuple[int, int]
-    """(width, height) that frames are scaled to: as large as the picture, or larger on one side, or smaller."""
+    """(width, height) to which frames are scaled before they are cropped (if larger than `size`) or padded."""
 
     @property
     def filters(self) -> str:
-        """Ffmpeg filters from the frames to the picture; empty where they are the same."""
+        """Filter chain for ffmpeg from frames to finished pictures; empty if they are the same."""
         width, height = self.size
         parts = []
         if self.scaled != self.frame_size:
@@ -70,7 +70,7 @@ class Canvas:
         return ",".join(parts)
 
     def finished(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(n, h, w, 3) frames of the generator -> finished pictures, by the same steps as `filters`."""
+        """Turn the generator's frames (n, h, w, 3) into finished pictures, by the same steps as `filters`."""
         import numpy as np
         from PIL import Image
 
@@ -82,14 +82,18 @@ class Canvas:
         (width, height), (across, down) = self.size, self.scaled
         if across < width or down < height:
             left, top = (width - across) // 2, (height - down) // 2
-            room = ((0, 0), (top, height - down - top), (left, width - across - left), (0, 0))
-            return np.pad(frames, room)
+            padding = ((0, 0), (top, height - down - top), (left, width - across - left), (0, 0))
+            return np.pad(frames, padding)
         left, top = (across - width) // 2, (down - height) // 2
         return frames[:, top : top + height, left : left + width]
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) from text such as "1920x1080", or a name of `SIZES`."""
+    """Parse (width, height) from text such as "1920x1080", or from a name in `SIZES`.
+
+    Raises:
+        RenderError: the text is not a size, or the size is too large.
+    """
     named = text.strip().lower()
     if named in SIZES:
         return SIZES[named]
@@ -102,7 +106,7 @@ def parse_size(text: str) -> tuple[int, int]:
         )
     digits = [side.lstrip("0") for side in found.groups()]
     if max(map(len, digits)) > len(str(LARGEST_SIDE)) or max(map(int, digits)) > LARGEST_SIDE:
-        raise RenderError(f"the size {shown(text)} is beyond {LARGEST_SIDE} pixels on a side")
+        raise RenderError(f"the size {shown(text)} is too large: a side has at most {LARGEST_SIDE} pixels")
     width, height = map(int, digits)
     if width * height > LARGEST_PICTURE:
         raise RenderError(f"the size {width}x{height} is beyond {LARGEST_PICTURE} pixels, which are 8192x4096")
@@ -116,12 +120,16 @@ def plan_canvas(
     fit: Fit = "widen",
     even: tuple[bool, bool] = (True, True),
 ) -> Canvas:
-    """Plan the way from a generator's picture to a picture of `size` (width, height); without a size, the generator's.
+    """Plan how a generator's pictures become pictures of a given size.
 
-    even: whether width and height must be even, as 4:2:0 colour needs it; odd sides are rounded up.
+    Args:
+        generator: the generator.
+        size: (width, height); None: the size of the generator's pictures.
+        fit: how another aspect ratio is filled.
+        even: whether width and height must be even, as 4:2:0 colour requires; odd sides are rounded up.
 
     Raises:
-        RenderError: the generator cannot make a picture so wide or so high.
+        RenderError: the generator cannot make such a wide or high picture.
     """
     height, width = generator.img_size
     wanted = size or (width, height)
@@ -133,14 +141,14 @@ def plan_canvas(
 
 
 def draft_canvas(canvas: Canvas, fit: Fit) -> Canvas:
-    """The same picture, no larger than a draft, with even sides; the generator paints what it would have painted."""
+    """Shrink the finished picture to the size of a draft, with even sides; the generator's frames stay the same."""
     share = min(DRAFT_SIDE / max(canvas.size), 1)
     width, height = (max(2 * round(side * share / 2), 2) for side in canvas.size)
     return replace(canvas, size=(width, height), scaled=_scaled(canvas.frame_size, (width, height), fit))
 
 
 def _scaled(frame: tuple[int, int], size: tuple[int, int], fit: Fit) -> tuple[int, int]:
-    """(width, height) to which a frame is scaled, so that it fills a picture of `size`, or fits into it."""
+    """Compute (width, height) to which a frame is scaled, so that it fills a picture of `size` or fits into it."""
     if fit == "stretch" or frame == size:
         return size
     ratios = size[0] / frame[0], size[1] / frame[1]

@@ -1,4 +1,4 @@
-"""Where a generator computes, how precisely, and how much of it at once."""
+"""Choose the device, the precision, the batch size and the number of threads of a generator."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "fp16")
 CPU_BATCH = 4
 CUDA_BATCH = 8
 MEMORY_SHARE: Final = 0.25
-"""Share of all memory that a batch may take: other programs, the weights and the encoders need theirs."""
+"""Share of all memory that a batch may take; the rest is for other programs, the weights and the encoders."""
 
 WORK_OF_A_THREAD: Final = 5 * 10**8
-"""Multiplications of a picture for each thread on the CPU: with less, threads wait for one another, and keep the
-encoder from its core, for longer than they share the work. Measured on two cores."""
+"""Multiplications per picture that each CPU thread needs to be worth starting. With less work, waiting for one another
+and taking a core from the encoder costs more than it gains. Measured on two cores."""
 
 
 def choose_device(name: str) -> torch.device:
-    """auto: the first GPU if there is one, else the CPU. Raises RenderError where the named one is not at hand."""
+    """Choose a device by name; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises:
+        RenderError: the device is not available.
+    """
     import torch
 
     if name == "auto":
@@ -44,7 +48,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """auto: float16 on an NVIDIA GPU, bfloat16 on a CPU that computes in it, float32 elsewhere."""
+    """Choose a precision; "auto" is float16 on an NVIDIA GPU, bfloat16 on a CPU that computes in it, else float32."""
     import torch
 
     if precision == "auto":
@@ -53,7 +57,7 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies matrices in bfloat16: by AMX or AVX-512. PyTorch before 2.10 does not tell."""
+    """Whether the CPU multiplies matrices in bfloat16 (AMX or AVX-512); unknown, so False, before PyTorch 2.10."""
     import torch
 
     told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -61,31 +65,31 @@ def _cpu_has_bf16() -> bool:
 
 
 def default_batch(device: torch.device, cost: Cost | None = None) -> int:
-    """Frames in a batch where nobody asks for a number: 4 on a CPU, 8 on a GPU, halved until they fit.
+    """Choose the default number of frames in a batch: 4 on a CPU, 8 on a GPU, halved until they fit.
 
-    What fits is reckoned from all the memory there is, not from what happens to be free: a frame's last bits depend on
-    its batch, and the same machine shall give the same video.
+    What fits depends on the total memory, not on the free memory: a frame's last bits depend on its batch, and the same
+    machine must always give the same video.
     """
     batch = CUDA_BATCH if device.type == "cuda" else CPU_BATCH
     if cost is not None:
-        room = total_memory(device) * MEMORY_SHARE
-        while batch > 1 and batch * cost.bytes > room:
+        allowed = total_memory(device) * MEMORY_SHARE
+        while batch > 1 and batch * cost.bytes > allowed:
             batch //= 2
     return batch
 
 
 def total_memory(device: torch.device) -> int:
-    """Bytes of memory of a GPU, or of the computer."""
+    """Return the bytes of memory of a GPU, or of the computer."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows does not tell in this way
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return 8 << 30
 
 
 def useful_threads(cost: Cost) -> int:
-    """On how many threads of a CPU a picture is made faster than on fewer; 1 at least."""
+    """Return the largest number of CPU threads that still makes a picture faster; at least 1."""
     return max(cost.multiplications // WORK_OF_A_THREAD, 1)

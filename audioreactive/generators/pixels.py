@@ -1,4 +1,4 @@
-"""From a generator's values to levels: RGB, or YUV 4:2:0 where the encoder takes it."""
+"""Convert a generator's values to 8-bit pixels: RGB, or YUV 4:2:0 for encoders that take it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ if TYPE_CHECKING:
     import torch
 
 Layout = Literal["rgb24", "yuv420p"]
-"""How a frame lies in memory: rgb24 is (H, W, 3) uint8; yuv420p is (H · W · 3 / 2,) uint8, the planes Y (H, W), U and V
-(H / 2, W / 2) one after the other. Half the bytes, and nothing left to convert."""
+"""Memory layout of a frame: rgb24 is (H, W, 3) uint8; yuv420p is (H · W · 3 / 2,) uint8, the planes Y (H, W), U and V
+(H / 2, W / 2) one after the other. yuv420p has half the bytes, and the encoder need not convert it."""
 
 
 def to_pixels(images: torch.Tensor, layout: Layout, *, compiled: bool | None = None) -> torch.Tensor:
-    """(B, 3, H, W) nominally in [-1, 1] -> (B, H, W, 3) uint8, or (B, H · W · 3 / 2) uint8 in YUV 4:2:0.
+    """Convert pictures (B, 3, H, W), nominally in [-1, 1], to uint8 pixels in a layout.
 
-    compiled: whether the compiled kernel packs them; None: where there is one.
+    Args:
+        images: the pictures.
+        layout: rgb24 gives (B, H, W, 3), yuv420p gives (B, H · W · 3 / 2).
+        compiled: whether to use the compiled kernel for YUV; None: if there is one.
     """
     if layout == "rgb24":
         return to_uint8(images)
@@ -28,7 +31,7 @@ def to_pixels(images: torch.Tensor, layout: Layout, *, compiled: bool | None = N
 
 
 def to_uint8(images: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) nominally in [-1, 1] -> (B, H, W, 3) uint8, clamped, rounded to the nearest level."""
+    """Convert pictures (B, 3, H, W), nominally in [-1, 1], to (B, H, W, 3) uint8, clamped and rounded to nearest."""
     import torch
 
     levels = images.float().mul(127.5).add_(127.5).round_().clamp_(0, 255)

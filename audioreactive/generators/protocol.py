@@ -1,4 +1,4 @@
-"""The generator protocol: from noise vectors to latents, and from latents and noise maps to pictures.
+"""The protocol that all generators implement: noise vectors to latents, and latents with noise maps to pictures.
 
 Conventions: B samples, L = `num_ws` latent inputs, W = `w_dim`. Pictures are (B, 3, h, w) float32, RGB, nominally in
 [-1, 1]. Sizes of pictures and maps are (height, width).
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one picture takes, as far as the generator's size tells."""
+    """Estimated cost of one picture."""
 
     bytes: int
-    """Memory of one picture of a batch, its activations included."""
+    """Memory of one picture of a batch, with its activations."""
     multiplications: int
 
 
 class FrameFunction(Protocol):
-    """Makes finished frames, one batch after the other; for one thread at a time."""
+    """Function that makes finished frames batch by batch; only one thread may call it at a time."""
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Latents (B, L, W) and noise maps -> uint8 pixels in the layout that the function was made for."""
+        """Make uint8 pixels, in the layout that the function was made for, from latents (B, L, W) and noise maps."""
         ...
 
     def release(self) -> None:
-        """Give back the memory that is kept from one batch to the next."""
+        """Free the memory that is kept between batches."""
         ...
 
 
 class Mapper(Protocol):
-    """The half of a generator that palettes need."""
+    """Part of a generator that palettes need: noise vectors to latents."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device on which it computes."""
         ...
 
     @property
@@ -53,21 +53,21 @@ class Mapper(Protocol):
 
     @property
     def c_dim(self) -> int:
-        """Number of classes; 0 for a model without."""
+        """Number of classes; 0 for a model without classes."""
         ...
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
-        """Latents (B, L, W) float32 of noise vectors (B, z_dim) and classes (B, c_dim), one-hot.
+        """Map noise vectors (B, z_dim) and one-hot classes (B, c_dim) to latents (B, L, W) float32.
 
-        truncation_psi: 1 leaves the latents as they are, 0 replaces them by their mean.
+        truncation_psi: 1 leaves the latents unchanged, 0 replaces them by their mean.
         """
         ...
 
 
 class Generator(Mapper, Protocol):
-    """A generator in memory: a network, or any other program that makes pictures from latents and noise.
+    """Generator in memory: a network, or any other program that makes pictures from latents and noise.
 
-    Immutable; equal inputs in equal batch shapes give bit-identical pictures on the same machine.
+    It is immutable; equal inputs in equal batch shapes give bit-identical pictures on the same machine.
     """
 
     @property
@@ -82,12 +82,12 @@ class Generator(Mapper, Protocol):
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(h, w) of its pictures."""
+        """Size (h, w) of its pictures."""
         ...
 
     @property
     def noise_sizes(self) -> Sequence[tuple[int, int]]:
-        """(h, w) of its noise maps, coarse to fine; empty for a generator without noise."""
+        """Sizes (h, w) of its noise maps, coarse to fine; empty for a generator without noise."""
         ...
 
     @property
@@ -97,34 +97,34 @@ class Generator(Mapper, Protocol):
 
     @property
     def cost(self) -> Cost:
-        """What one picture takes."""
+        """Estimated cost of one picture."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """All that decides about a pixel beside the model file and the device: the code, and which kernels run."""
+        """Text that identifies what determines pixels besides the model file and the device: code and kernels."""
         ...
 
     def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """Pictures (B, 3, h, w) float32, not clamped.
+        """Make pictures (B, 3, h, w) float32, not clamped.
 
         Args:
             ws: latents (B, L, W).
-            noise: a standard normal map (B, 1, h, w) for each of `noise_sizes`; None: the generator's own, constant.
+            noise: a standard normal map (B, 1, h, w) for each of `noise_sizes`; None: the generator's constant maps.
         """
         ...
 
     def frame_function(self, layout: Layout) -> FrameFunction:
-        """`synthesis` and the step to pixels of a layout, prepared for many batches of one shape."""
+        """Prepare `synthesis` and the conversion to pixels for many batches of the same shape."""
         ...
 
     def widened(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the picture that it makes to fill `size` without stretching: of the same aspect ratio, or nearly.
+        """Return the (h, w) of its pictures that comes closest to the aspect ratio of `size`.
 
-        A network widens the picture that it was trained for; a generator without a resolution of its own gives `size`.
+        A network widens the picture that it was trained for; a generator without a fixed resolution returns `size`.
         """
         ...
 
     def resized(self, size: tuple[int, int]) -> Self:
-        """The same generator with pictures of (h, w), as `widened` gives them; a wider picture shows more."""
+        """Return the same generator with pictures of a size from `widened`; a wider picture shows more."""
         ...

@@ -1,4 +1,4 @@
-"""Where a generator comes from: a model file, or what ships; small, and able to travel to other processes."""
+"""Sources of generators: a model file, or the built-in model. Sources are small and can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 
 class GeneratorSource(Protocol):
-    """Where a generator comes from. It is pickled on its way to other processes and machines."""
+    """Source from which a generator is loaded; it can be pickled and sent to other processes and machines."""
 
     @property
     def name(self) -> str:
-        """Name for a person."""
+        """Name for people to read."""
         ...
 
     @property
     def sha256(self) -> str:
-        """Digest, in hexadecimal, of all that the generator is made from."""
+        """Hexadecimal SHA-256 of everything that the generator is loaded from."""
         ...
 
     def carried(self) -> GeneratorSource:
-        """The same with everything inside, for machines that do not see this one's files."""
+        """Return a copy that contains its files, for machines that cannot read this one's disk."""
         ...
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
-        """The generator, ready to run.
+        """Load the generator.
 
         Raises:
-            RenderError: what it comes from is not the same as before.
-            StyleGANError: the file holds no model.
+            RenderError: the source has changed.
+            StyleGANError: the file contains no StyleGAN model.
         """
         ...
 
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A generator in memory, for as many songs as there are."""
+    """A generator in memory with its source, so that it can be used for several songs."""
 
     source: GeneratorSource
     generator: Generator
@@ -55,56 +55,56 @@ class LoadedGenerator:
 
 @dataclass(frozen=True)
 class BuiltinModel:
-    """The model that ships with the program."""
+    """The model that is included in the package."""
 
     @property
     def name(self) -> str:
-        """The name that stands in presets."""
+        """Name that is written to presets."""
         return BUILTIN_NAME
 
     @property
     def sha256(self) -> str:
-        """Digest of the file that ships."""
+        """Digest of the included file."""
         return builtin_digest()
 
     def carried(self) -> BuiltinModel:
-        """Itself: every machine has it."""
+        """Return itself, because every machine has the model."""
         return self
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
-        """The network."""
+        """Load the network."""
         return builtin_generator(device, dtype)
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A StyleGAN model in a file, as it was when the render began."""
+    """A StyleGAN model file in the state that it had when the render began."""
 
     path: Path
     sha256: str
     content: bytes | None = None
-    """The file itself, on its way to a machine that does not see it."""
+    """Content of the file, if it is sent to a machine that cannot read it; else None."""
 
     @classmethod
     def at(cls, path: Path) -> ModelFile:
-        """The file as it is now."""
+        """Make a source from the file's current content."""
         return cls(path.absolute(), file_digest(path))
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the file."""
         return self.path.name
 
     def carried(self) -> ModelFile:
-        """The same with the file's content."""
+        """Return a copy that contains the file's content."""
         return replace(self, content=self.path.read_bytes())
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
-        """The network.
+        """Load the network.
 
         Raises:
-            RenderError: the file is not the same as before.
-            StyleGANError: it holds no model.
+            RenderError: the file has changed.
+            StyleGANError: the file contains no StyleGAN model.
         """
         if self.content is not None:
             with tempfile.TemporaryDirectory() as folder:
@@ -119,11 +119,11 @@ class ModelFile:
 def open_generator(
     model: Path | None = None, *, device: str = "auto", precision: Precision = "auto"
 ) -> LoadedGenerator:
-    """A model file, or without one what ships, on the device and in the precision that are asked for.
+    """Load a model file, or the built-in model if `model` is None, on a device and in a precision.
 
     Raises:
         RenderError: the device cannot be used.
-        StyleGANError: the file holds no model.
+        StyleGANError: the file contains no StyleGAN model.
     """
     from audioreactive.generators.devices import choose_device, choose_dtype
 
@@ -132,12 +132,12 @@ def open_generator(
     if model is None:
         source = BuiltinModel()
         return LoadedGenerator(source, source.load(where, dtype))
-    generator = _stylegan(model, where, dtype)  # says what is wrong with the file, if anything is
+    generator = _stylegan(model, where, dtype)  # first, because its errors explain a bad file
     return LoadedGenerator(ModelFile.at(model), generator)
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Compute the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

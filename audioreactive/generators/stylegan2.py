@@ -1,4 +1,4 @@
-"""StyleGAN2 as a generator of this program: the network is `stylegan_ops`', wide pictures are planned here."""
+"""StyleGAN2 as a `Generator`: wraps the network of `stylegan_ops`, and plans wide pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from audioreactive.generators.pixels import Layout
 
 WIDEST = 8
-"""Largest picture, in areas of the model's own, that `widened` gives; its memory grows alike."""
+"""Largest area of a widened picture, as a multiple of the model's own picture; memory grows in proportion."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StyleGAN2:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device on which it computes."""
         return self.network.device
 
     @property
@@ -47,7 +47,7 @@ class StyleGAN2:
 
     @property
     def c_dim(self) -> int:
-        """Number of classes; 0 for a model without."""
+        """Number of classes; 0 for a model without classes."""
         return self.network.c_dim
 
     @property
@@ -62,17 +62,17 @@ class StyleGAN2:
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(h, w) of the pictures."""
+        """Size (h, w) of the pictures."""
         return self.network.img_size
 
     @property
     def noise_sizes(self) -> Sequence[tuple[int, int]]:
-        """(h, w) of the noise maps in layer order."""
+        """Sizes (h, w) of the noise maps in layer order."""
         return self.network.noise_sizes
 
     @functools.cached_property
     def cost(self) -> Cost:
-        """Memory: four copies of the largest activations, and pictures. Work: the 3 × 3 convolutions."""
+        """Estimated cost: memory of four copies of largest activations and pictures, work of the 3 × 3 convolutions."""
         architecture = self.network.architecture
         pixels = [math.prod(architecture.block_size(resolution)) for resolution in architecture.blocks]
         largest = max(size * channels for size, channels in zip(pixels, architecture.channels, strict=True))
@@ -84,23 +84,23 @@ class StyleGAN2:
 
     @property
     def fingerprint(self) -> str:
-        """Compiled or plain kernels, which differ in a frame's last bits, and the sources of the network's package."""
+        """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
         return f"{'compiled' if self.network.compiled else 'plain'} kernels {sources_digest()}"
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
-        """Latents (B, L, W) of noise vectors (B, z_dim) and classes (B, c_dim); see `stylegan_ops.Generator`."""
+        """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W); see `stylegan_ops.Generator`."""
         return self.network.mapping(z, c, truncation_psi)
 
     def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """Pictures (B, 3, h, w) float32 of latents and noise maps; None: the model's own maps."""
+        """Make pictures (B, 3, h, w) float32 from latents and noise maps; None: the model's own constant maps."""
         return self.network.synthesis(ws, "const" if noise is None else noise)
 
     def frame_function(self, layout: Layout) -> _Frames:
-        """Pixels of latents and noise maps, on a GPU recorded as one CUDA graph."""
+        """Prepare the function from latents and noise maps to pixels; on a GPU it is recorded as one CUDA graph."""
         return _Frames(self, layout)
 
     def widened(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the picture that covers the aspect ratio of `size` with the least cut off; never below its own.
+        """Return the size (h, w), at least the model's own, of which the least is cut off to get the aspect of `size`.
 
         Raises:
             RenderError: it would be more than `WIDEST` times the model's own picture.
@@ -115,7 +115,7 @@ class StyleGAN2:
         return rows * step, columns * step
 
     def resized(self, size: tuple[int, int]) -> Self:
-        """The same network with a larger constant, for pictures of (h, w): whole multiples of the constant's step."""
+        """Return the network with a larger constant input, for pictures of (h, w), as returned by `widened`."""
         if size == self.img_size:
             return self
         const_size = (size[0] // self._step, size[1] // self._step)
@@ -123,12 +123,12 @@ class StyleGAN2:
 
     @property
     def _step(self) -> int:
-        """Pixels of the picture for one of the constant."""
+        """Pixels of the picture per pixel of the constant input."""
         return self.network.img_size[0] // self.network.architecture.const_size[0]
 
 
 class _Frames:
-    """The network and the step to pixels, as one CUDA graph where there is a GPU."""
+    """The network and the conversion to pixels, as one CUDA graph on a GPU."""
 
     def __init__(self, generator: StyleGAN2, layout: Layout) -> None:
         from stylegan_ops import GraphSynthesis
@@ -144,7 +144,7 @@ class _Frames:
 
 
 def _widened(const_size: tuple[int, int], step: int, size: tuple[int, int]) -> tuple[int, int]:
-    """The constant whose picture covers the aspect ratio of `size` with the least cut off; never below its own."""
+    """Choose the size of the constant input whose picture loses the least when it is cut to the aspect of `size`."""
     rows, columns = const_size
     aspect = size[1] / size[0]
     if aspect >= columns / rows:
@@ -159,14 +159,14 @@ def _around(value: float, least: int) -> list[int]:
 
 
 def _cut_off(picture: tuple[int, int], size: tuple[int, int]) -> float:
-    """Share of the picture that is lost when it is scaled to cover `size`."""
+    """Compute the share of the picture that is lost when it is scaled to cover `size`."""
     scale = max(size[0] / picture[0], size[1] / picture[1])
     return 1 - size[0] * size[1] / (picture[0] * picture[1] * scale * scale)
 
 
 @functools.cache
 def sources_digest() -> str:
-    """First digits of the SHA-256 of the sources of `stylegan_ops`, compiled and plain."""
+    """Compute the first 16 digits of the SHA-256 of all sources of `stylegan_ops`."""
     import hashlib
 
     import stylegan_ops

@@ -1,7 +1,7 @@
-"""Folders of music -> clips to learn from (sections 4.2.2 and 5.2).
+"""Training clips from folders of music (sections 4.2.2 and 5.2).
 
-Every song is heard once, by `features.analyze_file` and its cache; clips of 8 seconds begin every second. Songs that
-are held out are so as a whole: no clip of theirs is learned from.
+Every song is analysed once, by `features.analyze_file` and its cache. Clips of 8 seconds begin every second. Whole
+songs are held out: none of their clips is used for training.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 CLIP, OFFSET = round(8 * RATE), round(1 * RATE)
-"""Frames of a clip, and from one to the next."""
+"""Frames of a clip, and frames from the start of one clip to the next."""
 SUFFIXES = frozenset([".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"])
 HELD_OUT = 5
-"""One of so many songs is held out."""
+"""One of this many songs is held out."""
 STILL = 1e-4
-"""Standard deviation below which a feature does not change in a clip."""
+"""Standard deviation of a feature in a clip below which it counts as constant."""
 
 
 def feature_columns() -> dict[str, slice]:
-    """Name -> its columns in the inputs."""
+    """Name of each feature -> its columns in the inputs."""
     columns, at = {}, 0
     for name in DEFAULT_FEATURES:
         width = split_name(name)[1].channels
@@ -51,53 +51,53 @@ def feature_columns() -> dict[str, slice]:
 
 @dataclass(frozen=True)
 class Song:
-    """What is kept of a song that is learned from."""
+    """A song of the training data."""
 
     name: str
     digest: str
     features: Features
     inputs: FloatArray
-    """(T, 58) in [0, 1]."""
+    """Inputs of a synthesizer, (T, 58) in [0, 1]."""
     sections: NDArray[np.uint8]
-    """(T,) labels."""
+    """Label of the section of each frame, shape (T,)."""
 
     @classmethod
     def heard(cls, name: str, features: Features) -> Song:
-        """From features at RATE."""
+        """Make a song from features at RATE."""
         return cls(
             name, features.digest, features, input_table(features), features.segmentation(SECTIONS, SECTION_COUNT)
         )
 
     @property
     def frames(self) -> int:
-        """T."""
+        """T, the number of frames."""
         return min(len(self.inputs), len(self.sections))
 
 
 @dataclass(frozen=True)
 class Clips:
-    """All clips of some songs."""
+    """The clips of some songs."""
 
     songs: tuple[Song, ...]
     places: NDArray[np.int64]
-    """(n, 2): index of the song, first frame."""
+    """(index of the song, first frame) of each clip, shape (n, 2)."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of clips."""
         return len(self.places)
 
     def inputs(self, indices: NDArray[np.int64]) -> Tensor:
-        """(B, CLIP, 58)."""
+        """Inputs (B, CLIP, 58) of these clips."""
         rows = [self.songs[song].inputs[start : start + CLIP] for song, start in self.places[indices]]
         return torch.from_numpy(np.stack(rows))
 
     def sections(self, indices: NDArray[np.int64]) -> Tensor:
-        """(B, CLIP, 4): 1 in the column of the section."""
+        """Sections (B, CLIP, 4) of these clips, with 1 in the column of the section."""
         rows = np.stack([self.songs[song].sections[start : start + CLIP] for song, start in self.places[indices]])
         return torch.from_numpy(np.eye(SECTION_COUNT, dtype=np.float32)[rows])
 
     def targets(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Name -> (B, CLIP, C): what the motion is held against."""
+        """Features that the motion of these clips is compared with: name -> (B, CLIP, C)."""
         inputs, columns = self.inputs(indices), feature_columns()
         tables = {name: inputs[..., columns[name]] for name in FEATURES}
         return tables | {SCORED[-1]: self.sections(indices)}
@@ -119,10 +119,10 @@ def find_music(folder: Path) -> list[Path]:
 
 
 def hear_music(folder: Path, progress: Progress | None = None) -> tuple[Song, ...]:
-    """Every different song in a folder that is long enough for a clip, in the order of the files.
+    """All different songs in a folder that are long enough for a clip, in the order of the files.
 
     Raises:
-        SynthesizerError: nothing in the folder can be learned from.
+        SynthesizerError: the folder has no such song.
     """
     progress = progress or Silent()
     songs: dict[str, Song] = {}
@@ -147,10 +147,10 @@ def hear_music(folder: Path, progress: Progress | None = None) -> tuple[Song, ..
 
 
 def all_clips(songs: Sequence[Song]) -> Clips:
-    """Every clip in which something changes.
+    """All clips in which a feature changes.
 
     Raises:
-        SynthesizerError: nothing changes in any of them.
+        SynthesizerError: there is no such clip.
     """
     places = [(index, start) for index, song in enumerate(songs) for start in _lively(song)]
     if not places:
@@ -166,8 +166,8 @@ def _lively(song: Song) -> Iterator[int]:
 
 
 def split_songs(songs: Sequence[Song]) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
-    """(to learn from, held out): one in five by the order of their digests, so that a song stays on its side whatever
-    its file is called; with fewer than five songs none is held out.
+    """Split songs into (training, held out). One in five is held out, by the order of their digests, so that the split
+    does not depend on file names; with fewer than five songs none is held out.
     """
     held = {song.digest for song in sorted(songs, key=lambda song: song.digest)[HELD_OUT - 1 :: HELD_OUT]}
     learned = tuple(song for song in songs if song.digest not in held)
@@ -175,5 +175,5 @@ def split_songs(songs: Sequence[Song]) -> tuple[tuple[Song, ...], tuple[Song, ..
 
 
 def weigh(tables: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """One weight for each table, 1 where nothing is said: (tables,)."""
+    """Weight of each table, 1 if not given: (tables,)."""
     return torch.tensor([weights.get(name, 1.0) for name in tables])

@@ -1,8 +1,8 @@
-"""Envelopes -> what moves the generator: the decoders of section 4.2.1 and appendix A.
+"""Decoders from envelopes to motion: section 4.2.1 and appendix A.
 
-Conventions: envelopes (B, T, 17), any range: three for each depth group, deep to shallow, then the means and the
-deviations of the noise maps of 4², 8², 16² and 32². The parameter-free decoder's motion is (B, T, 17) in (-1, 1), 0 at
-rest; what it does to latents and noise stands in `patches.latents` and `patches.noise`.
+Conventions: envelopes are (B, T, 17) with any range: three for each depth group, deep to shallow, then the means and
+the deviations of the noise maps of 4², 8², 16² and 32². The motion of the parameter-free decoder is (B, T, 17) in (-1,
+1), 0 at rest; `patches.latents` and `patches.noise` apply it.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from audioreactive._support.streams import named_stream
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
 from audioreactive.learn.tables import RATE
 from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH, Depth
-from audioreactive.streams import named_stream
 
 REACH = 0.9
-"""Of the way to the vectors, at most: a depth group's motion stays in a ball of this radius, and so on the shell
-on which the model's latents lie."""
+"""Largest length of a depth group's motion; 1 reaches the vectors of the palette. The limit keeps latents near the
+radius at which the model's own lie."""
 FILL = 0.43
-"""Mean square of a depth group's motion, of that at the edge of its ball. Normally distributed motion of root mean
-square 1 comes to this when it is bounded; motion of rare peaks, which would hardly be seen, is enlarged."""
+"""Target of the mean square of a depth group's motion, relative to REACH². Normally distributed motion with a root mean
+square of 1 has this value after it is bounded; motion with rare peaks is enlarged, because it would hardly be seen."""
 LARGEST_GAIN = 4.0
-"""Factor by which that is done, at most: what rests nearly always shall rest."""
+"""Largest factor by which motion is enlarged, so that motion that rests nearly always keeps resting."""
 SWING = 0.5
-"""Root mean square of a noise map's motion before it is bounded. Noise that flickers is no motion."""
+"""Root mean square of a noise map's motion before it is bounded; larger values make the noise flicker."""
 GLIDE: dict[Depth, float] = {"deep": 0.05, "middle": 0.05, "shallow": 0.1}
-"""Seconds: standard deviation of the filter that a depth group's motion goes through. Forms and textures keep half of
-what swings 3.7 times a second; what is faster trembles. Colours keep half of what swings 1.9 times a second, and a
-hundredth of what swings 4.8 times; what is faster flashes."""
+"""Standard deviation in seconds of the Gaussian filter on the motion of each depth group. For forms and textures it
+halves the amplitude at 3.7 Hz, above which they tremble. For colours it halves it at 1.9 Hz and leaves a hundredth at
+4.8 Hz, above which they flash."""
 NEWTON_STEPS = 8
+"""Steps of Newton's method in `_gain`."""
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 
 
 def residual_motion(envelopes: Tensor, *, filled: bool) -> Tensor:
-    """(..., T, 17) -> (..., T, 17): deviations from each envelope's mean, at a size that does not depend on the model.
+    """Motion (..., T, 17) from envelopes (..., T, 17): deviations from their means, scaled independently of the model.
 
-    A sequence's motion x becomes REACH · x / sqrt(1 + |x|²): small motions are kept as they are, large ones bend
-    towards the edge of the ball. Before, it is brought to a root mean square of 1 over the clip, a noise map's to
-    SWING. Where motion is `filled`, as it is played, a depth group's comes to FILL; what is learned from is not, as
-    synthesizers trained on filled motion moved less, and fitted less (docs/lab/synthesizers.md). Where nothing moves,
-    nothing does.
+    Each sequence is scaled to a root mean square of 1 over the clip (SWING for a noise map). Then it is bounded: x
+    becomes REACH · x / sqrt(1 + |x|²), which hardly changes small motions. With `filled`, as for playing, the motion of
+    a depth group is first scaled so that its mean square becomes FILL. Training does without, because synthesizers
+    trained on filled motion moved less and fitted less (docs/lab/synthesizers.md). A constant envelope gives no motion.
     """
     motion = torch.empty_like(envelopes)
     for columns in SEQUENCES:
@@ -63,7 +63,7 @@ def residual_motion(envelopes: Tensor, *, filled: bool) -> Tensor:
 
 
 def _gliding(part: Tensor, seconds: float) -> Tensor:
-    """(..., T, C), smoothed over time by a Gaussian of this standard deviation; held at both ends."""
+    """Smooth (..., T, C) over time by a Gaussian of this standard deviation; end values are repeated."""
     deviation = seconds * float(RATE)
     reach = math.ceil(3 * deviation)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=part.dtype) / deviation).square())
@@ -74,8 +74,9 @@ def _gliding(part: Tensor, seconds: float) -> Tensor:
 
 
 def _gain(squares: Tensor) -> Tensor:
-    """(..., T) squared lengths of a motion of root mean square 1 -> (..., 1, 1): the factor that brings it to FILL, by
-    Newton's method in the logarithm of its square.
+    """Factor (..., 1, 1) that scales a motion of root mean square 1 to FILL, from its squared lengths (..., T).
+
+    It is found by Newton's method in the logarithm of its square.
     """
     most = 2 * math.log(LARGEST_GAIN)
     doubled = torch.zeros_like(squares[..., :1])
@@ -92,8 +93,8 @@ def _bounded(part: Tensor) -> Tensor:
 
 
 def averaging_motion(envelopes: Tensor) -> Tensor:
-    """(B, T, 17) -> (B, T, 17): the decoder without residuals. A depth group's envelopes become a weighted average of
-    its vectors: positive, and summing to 1. Noise is played as it comes, bounded.
+    """Motion of the decoder without residuals, (B, T, 17) -> (B, T, 17). The envelopes of a depth group become weights
+    of an average of its vectors, positive with sum 1. The motion of noise is only bounded.
     """
     latents = envelopes[..., :_LATENTS].reshape(*envelopes.shape[:-1], len(DEPTHS), VECTORS_PER_DEPTH)
     noise = torch.tanh(envelopes[..., _LATENTS:])
@@ -101,31 +102,31 @@ def averaging_motion(envelopes: Tensor) -> Tensor:
 
 
 def parameter_free(envelopes: Tensor, *, residual: bool, filled: bool) -> Tensor:
-    """(B, T, 17) -> motion (B, T, 17): see `residual_motion` and `averaging_motion`."""
+    """Motion (B, T, 17) by `residual_motion` or `averaging_motion`."""
     return residual_motion(envelopes, filled=filled) if residual else averaging_motion(envelopes)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the learned decoder makes."""
+    """Output of the learned decoder."""
 
     hidden: Tensor
-    """(B, T, 7, 2 · 17): motion, for each of the seven sequences."""
+    """Hidden channels for each of the seven sequences, shape (B, T, 7, 2 · 17)."""
     latents: Tensor
-    """(B, T, 3, W): one latent for each depth group."""
+    """A latent for each depth group, shape (B, T, 3, W)."""
     noise: tuple[Tensor, ...]
-    """For each octave, (B, T, h · w)."""
+    """Noise maps for each octave, shape (B, T, h · w)."""
 
 
 class LearnedDecoder(nn.Module):
-    """Appendix A.1: for each sequence a linear layer that doubles the channels, GELU, and a linear layer to its
-    outputs.
+    """The decoder of appendix A.1: for each sequence a linear layer that doubles the channels, GELU, and a linear
+    layer.
 
-    The last layer is linear, so that its columns are a palette and the hidden channels the weights over it.
+    The last layer is linear, so its columns act as a palette and the hidden channels as weights over it.
     """
 
     def __init__(self, width: int) -> None:
-        """`width` is W, of the model's latents."""
+        """`width` is W, the width of the model's latents."""
         super().__init__()
         self.width = width
         outputs = [width] * len(DEPTHS) + [(4 << octave) ** 2 for octave in range(NOISE_OCTAVES)]
@@ -133,7 +134,7 @@ class LearnedDecoder(nn.Module):
         self.project = nn.ModuleList(nn.Linear(2 * ENVELOPES, size) for size in outputs)
 
     def forward(self, envelopes: Tensor, *, residual: bool) -> Decoded:
-        """(B, T, 17) -> all sequences; residual ones have their mean over the clip taken away."""
+        """Decode envelopes (B, T, 17); with `residual` the mean over the clip is subtracted from each output."""
         hidden = [nn.functional.gelu(widen(envelopes)) for widen in self.widen]
         outputs = [project(part) for project, part in zip(self.project, hidden, strict=True)]
         if residual:
@@ -142,10 +143,10 @@ class LearnedDecoder(nn.Module):
         return Decoded(torch.stack(hidden, -2), torch.stack(outputs[:depths], -2), tuple(outputs[depths:]))
 
     def score_columns(self, decoded: Decoded) -> tuple[Tensor, ...]:
-        """For each sequence (B, T, 2 · 17): the outputs, rotated into as many columns as they have dimensions.
+        """Outputs of each sequence, rotated into at most 34 columns: (B, T, 2 · 17).
 
-        An output is hidden · Wᵀ, and with W = QR the columns hidden · Rᵀ have the same products with each other: a
-        rotation changes no correlation, and 34 columns are compared instead of 512.
+        An output is hidden · Wᵀ. With W = QR, the columns hidden · Rᵀ have the same inner products. A rotation does not
+        change the correlation, so 34 columns are compared instead of 512.
         """
         columns = []
         for part, project in zip(decoded.hidden.unbind(-2), self.project, strict=True):
@@ -156,11 +157,11 @@ class LearnedDecoder(nn.Module):
 
 
 def rotation(seed: int) -> Tensor:
-    """(17, 17) float64: the turn of the envelopes that belongs to a motion seed; the identity for 0.
+    """Rotation of the envelopes for a motion seed, (17, 17) float64; the identity for seed 0.
 
-    An orthogonal matrix drawn evenly (Stewart, "The efficient generation of random orthogonal matrices", 1980) for the
-    latents, and one for the noise. Equation 3.3 seeks the best rotation itself: a turned motion fits the sound as
-    well, and is another one.
+    It is a uniformly distributed orthogonal matrix for the latents (Stewart, "The efficient generation of random
+    orthogonal matrices", 1980), and another for the noise. Equation 3.3 includes the best rotation, so the rotated
+    motion fits the sound equally well, but looks different.
     """
     if seed == 0:
         return torch.eye(ENVELOPES, dtype=torch.float64)

@@ -1,8 +1,8 @@
-"""Envelope generators: features -> envelopes, the sequence models that section 5.5.4 compares (appendix A.3).
+"""Sequence models from features to envelopes, compared in section 5.5.4 (appendix A.3).
 
-All have the same frame: an encoder of each frame alone (a linear layer, GELU, a linear layer to the hidden size),
-`depth` layers of a sequence model of that size, and one linear layer to the 17 envelopes. The encoder's width evens the
-number of parameters: at depth 4 and hidden size 17 all have about 15 000, within 5 % of each other.
+All have the same structure: an encoder of each frame (a linear layer, GELU, a linear layer to the hidden size), `depth`
+layers of a sequence model of that size, and a linear layer to the 17 envelopes. The width of the encoder is chosen so
+that all have about 15 000 parameters at depth 4 and hidden size 17, within 5 %.
 
 Conventions: (B, T, C) in and out; any T; the same weights for any frame.
 """
@@ -34,18 +34,20 @@ ENCODERS: dict[Kind, int] = {
     "transformer": 0,
     "sashimi": 98,
 }
-"""Width of the encoder, which fills up what a sequence model leaves; 0 for a single linear layer."""
+"""Width of the encoder, chosen for an equal number of parameters; 0 for a single linear layer."""
 CONVNEXT_KERNEL = 7
+"""Frames of a convolution of ConvNeXt."""
 MLP_KERNEL = 31
-"""Frames that a gate looks at, as in the convolutional gating of Sakuma, Komatsu and Scheibler (2021)."""
+"""Frames of the convolution of a gate, as in the convolutional gating of Sakuma, Komatsu and Scheibler (2021)."""
 HEADS, HEAD_SIZE = 4, 4
+"""Attention heads of the transformer, and channels of each."""
 
 
 class EnvelopeGenerator(nn.Module):
     """Encoder, sequence model, envelopes."""
 
     def __init__(self, kind: Kind, *, inputs: int, hidden: int, depth: int) -> None:
-        """`inputs` channels are heard; the sequence model has `depth` layers of `hidden` channels."""
+        """`inputs` is the number of input channels; the sequence model has `depth` layers of `hidden` channels."""
         super().__init__()
         width = ENCODERS[kind]
         wide = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, hidden)) if width else None
@@ -61,7 +63,7 @@ class EnvelopeGenerator(nn.Module):
 
 @dataclass(frozen=True)
 class _Recurrent:
-    """Makes a recurrent body."""
+    """Constructor of a recurrent sequence model."""
 
     cell: type[nn.GRU | nn.LSTM]
 
@@ -70,7 +72,7 @@ class _Recurrent:
 
 
 class RecurrentBody(nn.Module):
-    """PyTorch's GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber 1997): each frame knows all before it."""
+    """PyTorch's GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber 1997)."""
 
     def __init__(self, layers: nn.GRU | nn.LSTM) -> None:
         super().__init__()
@@ -79,7 +81,7 @@ class RecurrentBody(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, H) -> (B, T, H)."""
         if isinstance(self.layers, nn.GRU) and torch.is_grad_enabled():
-            return wavefront.gru(x, self.layers)  # half of the time of PyTorch's, there and back
+            return wavefront.gru(x, self.layers)  # forward and backward take half the time of PyTorch's
         states: Tensor = self.layers(x)[0]
         return states
 
@@ -148,7 +150,7 @@ class TransformerBlock(nn.Module):
 
 
 class Positions(nn.Module):
-    """Sines of the frame's number (Vaswani et al. 2017), added: attention itself knows no order."""
+    """Adds sines of the frame number (Vaswani et al. 2017), because attention ignores the order of frames."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, H) -> (B, T, H)."""
@@ -177,5 +179,5 @@ _BODIES: dict[Kind, Callable[[int, int], nn.Module]] = {
 
 
 def parameters(module: nn.Module) -> int:
-    """Number of learned values."""
+    """Number of learned parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,20 +1,20 @@
 """Envelopes fitted to one song: the HiPPO synthesizer (section 4.3).
 
-Envelopes E = BC, Legendre polynomials B times coefficients C, are optimised until they fit the song's features F best
-(`losses`). The thesis moves C and compares E with F, frame by frame, in every step. Here a step sees neither:
+Envelopes E = BC, with Legendre polynomials B and coefficients C, are optimised to fit the song's features F (`losses`).
+The thesis optimises C and compares E with F frame by frame in every step. Here the problem is reduced first, so that
+the cost of a step does not depend on the number of frames or coefficients:
 
-- The correlation |FᵀBC|* / (|F| |BC|) needs only G = BᵀF and S = BᵀB, which are made once.
-- Its gradient in C is G times something less S times something. So at every optimum C = S⁻¹GM for some small M: the
-  envelopes are mixtures of the features, each projected onto what the polynomials can do. With H = GᵀS⁻¹G = PPᵀ and
-  M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|): as many numbers as features times envelopes, however long the song
-  is and however many coefficients it has, and nothing among them depends on anything else.
-- How far the envelopes go in a frame (`losses.variation`) is linear in Y too, before it is measured; it is measured in
-  some thousand places, spread over the song.
+- The correlation |FᵀBC|* / (|F| |BC|) needs only G = BᵀF and S = BᵀB, which are computed once.
+- The gradient in C is a sum of a product with G and a product with S. So every optimum has the form C = S⁻¹GM with a
+  small M: the envelopes are mixtures of the features, projected onto the span of the polynomials. With H = GᵀS⁻¹G =
+  PPᵀ and M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|). Y has one number for each feature and envelope.
+- The differences from frame to frame, of which `losses.variation` is the mean size, are linear in Y. They are computed
+  at some thousand frames spread over the song.
 
-All in float64, so that the same song and seed end in the same motion everywhere.
+All is float64, so that the same song and seed give the same motion on every machine.
 
 Conventions: K windows, N coefficients, R <= N of them independent, E = 17 envelopes, A columns of features, s shifts of
-the sound, D dimensions of their span.
+the sound, D dimensions of the span of the features.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audioreactive._support.streams import named_stream
 from audioreactive.learn.legendre import Windows
 from audioreactive.learn.losses import (
     CALM_OF_PAIRS,
@@ -38,7 +39,6 @@ from audioreactive.learn.losses import (
     nuclear_norm,
     step_lengths,
 )
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,49 +50,50 @@ if TYPE_CHECKING:
     Double = NDArray[np.float64]
 
 LEARNING_RATES = (1e-3, 1e-5)
-"""First and last, along a cosine (section 4.3.1)."""
+"""First and last learning rate; between them it follows a cosine (section 4.3.1)."""
 INITIAL = 1e-2
-"""Standard deviation of the first mixture: small against the way that a thousand steps go."""
+"""Standard deviation of the initial mixture, small against the distance that a thousand steps cover."""
 SHIFTS = 4
-"""Other times at which the motion is held against the sound."""
+"""Number of shifts of the sound by which the correction for chance is estimated."""
 PATIENCE, FLAT = 128, 1e-4
-"""Steps over which the loss must fall by so much, or it is over."""
+"""The fit ends when the loss has fallen by less than FLAT in PATIENCE steps."""
 RIDGE = 1e-6
-"""Added to the diagonal of S: where windows overlap, both can say the same, and large coefficients would cancel."""
+"""Value added to the diagonal of S. Where windows overlap, both can express the same motion, and without it large
+coefficients would cancel each other."""
 PLACES = 4096
-"""At most, in which the way is measured."""
+"""Most frames at which the changes from frame to frame are computed."""
 SPAN = 1e-6
-"""Of the largest eigenvalue of H: in directions with less, nothing is heard."""
+"""Ratio to the largest eigenvalue of H below which a direction is dropped, because no feature reaches it."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What came out."""
+    """Result of a fit."""
 
     coefficients: Double
-    """(K, N, E)."""
+    """Legendre coefficients, shape (K, N, E)."""
     losses: tuple[float, ...]
-    """One for each step."""
+    """Loss of each step."""
     windows: Windows
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One song's loss over mixtures Y (D, E)."""
+    """The loss of one song as a function of mixtures Y (D, E)."""
 
     cross: Tensor
-    """P: (s + 1, A, D), of the song as it is and of the shifted ones."""
+    """The matrix P, shape (s + 1, A, D), for the song and for its shifts."""
     blocks: tuple[slice, ...]
-    """Columns of each feature among A."""
+    """Columns of each feature, as slices of A."""
     weights: tuple[float, ...]
-    """Of each feature; empty: all are compared at once, else pair by pair."""
+    """Weight of each feature. If empty, all features are compared with all sequences at once, else pair by pair."""
     correction: float
     changes: Tensor
-    """(places, D): from one frame to the next, of mixtures whose root mean square over the song is 1."""
+    """Differences between successive frames, shape (frames, D), of mixtures with a root mean square of 1."""
     calm: float
 
     def loss(self, mixture: Tensor) -> Tensor:
-        """(D, E) -> (): 1 - correlation + correction · mean correlation at other times + calm · way a frame."""
+        """Loss () of a mixture (D, E): 1 - correlation + correction · its mean over shifts + calm · variation."""
         members = membership().to(mixture)
         energy = members @ mixture.square().sum(0)  # [sequences]
         mixture = mixture * (energy.clamp_min(NOTHING).rsqrt() @ members)
@@ -107,11 +108,11 @@ class Problem:
         return loss
 
     def _together(self, made: Tensor) -> Tensor:
-        """(s + 1, A, E) -> (s + 1,): all features against all sequences, each of norm 1."""
+        """Correlation (s + 1,) of all features with all sequences, each of norm 1, from products (s + 1, A, E)."""
         return nuclear_norm(made) / math.sqrt(len(self.blocks) * len(SEQUENCES))
 
     def _pairwise(self, made: Tensor) -> Tensor:
-        """(s + 1, A, E) -> (s + 1,): the weighted mean over all pairs."""
+        """Weighted mean (s + 1,) of the correlations of all pairs, from products (s + 1, A, E)."""
         total = made.new_zeros(len(made))
         for weight, rows in zip(self.weights, self.blocks, strict=True):
             scores = [nuclear_norm(made[:, rows, list(columns)]) for columns in SEQUENCES]
@@ -121,11 +122,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Projection:
-    """Features, projected onto what polynomials can do in windows."""
+    """Features projected onto the span of the polynomials in all windows."""
 
     problem: Problem
     solutions: Double
-    """(K · R, D): S⁻¹GP⁻ᵀ, from mixtures to coefficients."""
+    """The matrix S⁻¹GP⁻ᵀ from mixtures to coefficients, shape (K · R, D)."""
 
     @classmethod
     def of(
@@ -137,7 +138,7 @@ class Projection:
         correction: float,
         calm: float,
     ) -> Projection:
-        """Of features (T, C), each centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
+        """Project features (T, C), centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
         sound = np.concatenate(list(tables.values()), axis=1)
         shifts = [0, *_shifts(windows.frames, SHIFTS if correction > 0 else 0)]
         faded = _faded(windows, basis)
@@ -203,7 +204,7 @@ def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
 
 
 def _changes(faded: Sequence[Double], windows: Windows, solutions: Double) -> Double:
-    """(places, D): of what solutions (K, R, D) are over the song, from one frame to the next, in PLACES of it."""
+    """Differences between successive frames of the solutions (K, R, D), at up to PLACES frames: (frames, D)."""
     count = min(windows.frames - 1, PLACES)
     before = np.linspace(0, windows.frames - 2, count).round().astype(np.int64)
     changes = np.zeros((count, solutions.shape[2]))
@@ -216,12 +217,12 @@ def _changes(faded: Sequence[Double], windows: Windows, solutions: Double) -> Do
 
 
 def _shifts(frames: int, count: int) -> list[int]:
-    """Circular shifts, spread over the song, none near 0."""
+    """Circular shifts in frames, equally spaced over the song, none near 0."""
     return [round(frames * (i + 1) / (count + 1)) for i in range(count)]
 
 
 def first_mixture(size: int, seed: int) -> Tensor:
-    """(D, E) float64: where the motion of this seed starts."""
+    """Initial mixture of a motion seed, (D, E) float64."""
     return torch.from_numpy(INITIAL * named_stream(f"hippo motion {seed}").randn(size, ENVELOPES))
 
 
@@ -240,15 +241,15 @@ def fit(
     """Optimise envelopes for a song.
 
     Args:
-        tables: features (T, C), each centred and of norm 1, none of them still; at least one.
-        rate: their frames a second.
-        coefficients: N, of each envelope in each window.
-        steps: of Adam, at most; the learning rate falls along a cosine.
-        weights: how much more than others a feature counts.
-        correction: in [0, 1]: how much the correlation with the same sound at other times is held against the motion.
-        calm: how much the way that the envelopes go counts against them.
-        seed: of the motion.
-        advance: told of every step.
+        tables: features (T, C), at least one, each centred, of norm 1 and not constant.
+        rate: frames a second of the tables.
+        coefficients: N, coefficients of each envelope in each window.
+        steps: most steps of Adam; the learning rate falls along a cosine.
+        weights: weight of each feature, 1 if not given.
+        correction: weight in [0, 1] of the penalty on the correlation that chance alone would give.
+        calm: weight of the penalty on the variation of the envelopes.
+        seed: seed of the motion.
+        advance: function that is called after every step.
     """
     windows = Windows.over(len(next(iter(tables.values()))), rate)
     basis, legendre = windows.orthonormal(coefficients)

@@ -1,11 +1,11 @@
 """Envelopes as sums of Legendre polynomials: the HiPPO-LegS reconstruction (section 4.3.1 and appendix A.4).
 
 HiPPO's scaled Legendre measure (Gu, Dao, Ermon, Rudra and Ré, "HiPPO: Recurrent Memory with Optimal Polynomial
-Projections", 2020, appendix D.3) keeps a function on [0, 1] as the coefficients c of
-f(x) = sum over n < N of c_n · sqrt(2n + 1) · P_n(2x - 1), an orthonormal basis. Polynomials are extreme at the ends of
-their interval, so the song lies in its middle: the interval is padded at both ends, and cropped.
+Projections", 2020, appendix D.3) represents a function on [0, 1] by the coefficients c of
+f(x) = sum over n < N of c_n · sqrt(2n + 1) · P_n(2x - 1), an orthonormal basis. Polynomials have extreme values at the
+ends of their interval, so the interval is padded at both ends and the padding is not used.
 
-Songs longer than a window have several, of equal length, each fading into the next; the fades sum to one.
+A song longer than a window has several windows of equal length, which are cross-faded; the weights sum to 1.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     Double = NDArray[np.float64]
 
 WINDOW = 16.0
-"""Seconds of a window: 256 coefficients then follow motions of up to five a second."""
+"""Length of a window in seconds; with 256 coefficients it can represent motion up to 5 Hz."""
 FADE = 4.0
-"""Seconds in which one window fades into the next."""
+"""Length in seconds of the cross-fade between two windows."""
 OUTSIDE = 1e-3
-"""Of the strongest combination of polynomials: weaker ones are all padding."""
+"""Ratio to the largest singular value below which a combination of polynomials is dropped: it lies in the padding."""
 PADDING = 1 / 8
-"""Of the window's length, at each end: where the polynomials are extreme."""
+"""Length of the padding at each end of a window, relative to the window."""
 
 
 def legs_basis(x: Double, count: int, dtype: DTypeLike = np.float64) -> Array:
-    """(n,) positions in [0, 1] -> (n, count): sqrt(2k + 1) P_k(2x - 1), k < count.
+    """Polynomials sqrt(2k + 1) P_k(2x - 1), k < count, at positions (n,) in [0, 1]: (n, count).
 
-    By Bonnet's recursion (k + 1) P_(k+1) = (2k + 1) x P_k - k P_(k-1), which is stable on the interval; in monomials
-    float32 would be lost at degree 20. All arithmetic is done in `dtype`.
+    They are computed in `dtype` by Bonnet's recursion (k + 1) P_(k+1) = (2k + 1) x P_k - k P_(k-1), which is stable on
+    the interval. With monomials, float32 would lose all precision at degree 20.
     """
     y = np.asarray(2 * np.asarray(x, np.float64) - 1, dtype)
     basis = np.empty((len(y), count), dtype)
@@ -52,20 +52,20 @@ def legs_basis(x: Double, count: int, dtype: DTypeLike = np.float64) -> Array:
 
 @dataclass(frozen=True)
 class Windows:
-    """How a song is divided, in frames at a fixed rate."""
+    """Division of a song into windows, in frames at a fixed rate."""
 
     frames: int
-    """T of the song."""
+    """T, the number of frames of the song."""
     length: int
-    """Frames of a window."""
+    """Number of frames of a window."""
     fade: int
-    """Frames that two neighbours share."""
+    """Number of frames that two neighbouring windows share."""
     count: int
-    """K; the last one may run past the end."""
+    """K, the number of windows; the last one may extend beyond the end of the song."""
 
     @classmethod
     def over(cls, frames: int, rate: float) -> Windows:
-        """Windows over a song of so many frames: a single one if it is no longer than that."""
+        """Windows over a song of `frames` frames; a single one if the song is not longer than a window."""
         length, fade = round(WINDOW * rate), round(FADE * rate)
         if frames <= length:
             return cls(frames, frames, 0, 1)
@@ -77,7 +77,7 @@ class Windows:
         return self.length - self.fade
 
     def share(self, index: int, position: Double) -> Double:
-        """Of window `index` at positions in frames from its start: 0 outside, sin² over the fades; sums to one."""
+        """Weight of window `index` at positions in frames from its start: 0 outside, sin² in the fades, sum 1."""
         fade = max(self.fade, 1)
         rise = np.clip((position + 0.5) / fade, 0, 1) if index > 0 else np.ones_like(position)
         last = index == self.count - 1
@@ -86,15 +86,15 @@ class Windows:
         return share
 
     def basis(self, position: Double, count: int) -> Array:
-        """(n, N): the polynomials at positions in frames from a window's start."""
+        """The polynomials at positions in frames from the start of a window, (n, N)."""
         reach = max(self.length - 1, 1)
         return legs_basis((position / reach + PADDING) / (1 + 2 * PADDING), count)
 
     def orthonormal(self, count: int) -> tuple[Double, Double]:
-        """(length, R) and (N, R): an orthonormal basis of what N polynomials can do inside a window, and the Legendre
-        coefficients of each of its vectors; R <= N.
+        """Orthonormal basis (length, R) of the span of N polynomials inside a window, and the Legendre coefficients (N,
+        R) of its vectors; R <= N.
 
-        Of polynomials that are cropped, some combinations are all in what was cut off; these are left out.
+        Combinations of polynomials that are nearly 0 outside the padding are left out.
         """
         basis = np.asarray(self.basis(np.arange(self.length, dtype=np.float64), count), np.float64)
         u, s, vh = np.linalg.svd(basis, full_matrices=False)
@@ -102,7 +102,7 @@ class Windows:
         return u[:, kept], vh[kept].T / s[kept]
 
     def parts(self, position: Double) -> Iterator[tuple[int, slice, Double]]:
-        """(window, rows, position in it) for sorted positions in the song, in frames."""
+        """Yield (window, rows, positions in the window) for sorted positions in the song, in frames."""
         for index in range(self.count):
             start = index * self.hop
             first = np.searchsorted(position, start - 0.5) if index else 0
@@ -110,7 +110,7 @@ class Windows:
             yield index, slice(int(first), int(end)), np.clip(position[first:end] - start, -0.5, self.length - 0.5)
 
     def reconstruct(self, coefficients: Double, position: Double) -> NDArray[np.float32]:
-        """Coefficients (K, N, E) -> envelopes (n, E) at sorted positions in the song, in frames."""
+        """Envelopes (n, E) from coefficients (K, N, E) at sorted positions in the song, in frames."""
         envelopes = np.zeros((len(position), coefficients.shape[2]))
         for index, rows, inside in self.parts(position):
             basis = self.basis(inside, coefficients.shape[1]) * self.share(index, inside)[:, None]

@@ -1,9 +1,9 @@
-"""What synthesizers are taught: the supervised and the self-supervised loss (section 4.2.2), and two terms beyond them.
+"""Losses of synthesizers: the supervised and the self-supervised loss (section 4.2.2), and two penalties.
 
-Conventions: B clips of T frames; `heard` is (B, T, A), features that are centred and scaled as they shall count;
-`made` is (B, T, E), a synthesizer's sequences side by side. `heard_blocks` and `made_blocks` are slices of columns, a
-feature or a sequence each. Losses are means over the batch, in any floating dtype, and can be differentiated; a clip
-in which nothing is heard or made to move scores 0 with a gradient of 0.
+Conventions: B clips of T frames; `heard` is (B, T, A), the features of the sound, centred and scaled by their weights;
+`made` is (B, T, E), the sequences of a synthesizer side by side. `heard_blocks` and `made_blocks` are slices of
+columns, one for each feature or sequence. Losses are means over the batch, in any floating dtype, and differentiable; a
+clip in which the sound or the motion does not change scores 0 with a gradient of 0.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 ENVELOPES = _LATENTS + 2 * NOISE_OCTAVES
-"""17: what the parameter-free decoder takes (appendix A.2)."""
+"""Number of envelopes that the parameter-free decoder takes: 17 (appendix A.2)."""
 SEQUENCES: tuple[tuple[int, ...], ...] = (
     *(tuple(range(first, first + VECTORS_PER_DEPTH)) for first in range(0, _LATENTS, VECTORS_PER_DEPTH)),
     *((_LATENTS + octave, _LATENTS + NOISE_OCTAVES + octave) for octave in range(NOISE_OCTAVES)),
 )
-"""Columns of the envelopes that make one sequence: three for each depth group, mean and deviation of each noise map."""
+"""Columns of the envelopes that form each sequence: three for a depth group, mean and deviation for a noise map."""
 
 NOTHING = 1e-12
-"""Squared norms below this are of what does not move."""
+"""Squared norm below which a table counts as constant."""
 CALM_OF_PAIRS = 0.25
-"""Of `calm` where features are weighted: the mean over pairs is about a quarter of what all score together, and who
-weighs the drums wants to see them.
+"""Factor of `calm` if features are weighted. The score is then the mean over pairs, which is about a quarter of the
+score of all features together; without the factor the penalty would suppress the motion that the weights ask for.
 """
 SMALLEST_STEP = 1e-3
-"""Of a sequence's root mean square: shorter ones count as none."""
+"""Step between two frames, relative to the root mean square of the sequence, below which a change hardly counts."""
 PRINCIPAL = 32
-"""Directions of the model's latents along which theirs are compared with those of a learned decoder."""
+"""Number of principal directions of the model's latents in which a learned decoder's latents are compared with them."""
 RANK_TOLERANCE = 1e-6
-"""Of the largest singular value: smaller ones are rounding, and their directions noise."""
+"""Ratio to the largest singular value below which a singular value is rounding error and gets no gradient."""
 
 
 class _NuclearNorm(torch.autograd.Function):
-    """Sums of singular values of (..., A, E), with the gradient U Vᵀ of those that are not 0."""
+    """Sum of singular values of (..., A, E), with the gradient U Vᵀ of the values that are not 0."""
 
     @staticmethod
     def forward(ctx: Any, matrices: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class _NuclearNorm(torch.autograd.Function):
 
 
 def membership() -> Tensor:
-    """(7, 17): 1 where an envelope belongs to a sequence."""
+    """Table (7, 17) with 1 where an envelope belongs to a sequence."""
     table = torch.zeros(len(SEQUENCES), ENVELOPES)
     for row, columns in zip(table, SEQUENCES, strict=True):
         row[list(columns)] = 1
@@ -72,13 +72,13 @@ def membership() -> Tensor:
 
 
 def nuclear_norm(matrices: Tensor) -> Tensor:
-    """(..., A, E) -> (...): what remains alike after the best rotation."""
+    """Nuclear norm of (..., A, E): the inner product of two tables after the best rotation of one of them."""
     norm: Tensor = _NuclearNorm.apply(matrices)  # type: ignore[no-untyped-call]
     return norm
 
 
 def normalised(table: Tensor) -> Tensor:
-    """(B, T, C) -> the same, each clip centred over time and of norm 1; 0 where nothing moves."""
+    """Center each clip (B, T, C) over time and scale it to norm 1; a clip that does not change becomes 0."""
     table = table - table.mean(1, keepdim=True)
     square = table.square().sum((1, 2), keepdim=True)
     moves = square > NOTHING * table.shape[1]
@@ -86,19 +86,19 @@ def normalised(table: Tensor) -> Tensor:
 
 
 def heard_together(tables: Sequence[Tensor]) -> Tensor:
-    """Features (B, T, C) each -> (B, T, A): each centred and of norm 1, so that all count alike."""
+    """Join features (B, T, C) to (B, T, A), each centred and of norm 1, so that all have the same weight."""
     return torch.cat([normalised(table) for table in tables], dim=2)
 
 
 def procrustes(heard: Tensor, made: Tensor) -> Tensor:
-    """(B,) orthogonal Procrustes correlations of all features with all sequences, equation 3.3, in [0, 1]."""
+    """Orthogonal Procrustes correlation (B,) of all features with all sequences, equation 3.3, in [0, 1]."""
     return nuclear_norm(normalised(heard).mT @ normalised(made))
 
 
 def pairwise(
     heard: Tensor, made: Tensor, heard_blocks: Sequence[slice], made_blocks: Sequence[slice], weights: Tensor
 ) -> Tensor:
-    """(B,) weighted mean over all pairs of a feature and a sequence of their correlations; weights (features,)."""
+    """Weighted mean (B,) of the correlations of all pairs of a feature and a sequence; weights are (features,)."""
     sequences = [normalised(made[..., columns]) for columns in made_blocks]
     scores = []
     for columns in heard_blocks:
@@ -109,24 +109,24 @@ def pairwise(
 
 
 def chance(score: Callable[[Tensor], Tensor], heard: Tensor, shifts: Sequence[int]) -> Tensor:
-    """(B,) mean of what the sequences score on the same sound at other times: what smoothness alone scores
+    """Mean score (B,) of the sequences with the sound shifted in time: the score that smoothness alone gives
     (section 3.4.4). Shifts are circular, in frames.
     """
     return torch.stack([score(heard.roll(shift, 1)) for shift in shifts]).mean(0)
 
 
 def variation(made: Tensor) -> Tensor:
-    """(B,) total variation of a sequence (B, T, C) a frame, in units of its own root mean square: the way that it goes,
-    0 at rest and 1.4 where every frame is another. Of ways from here to there, jumps and slow drifts are alike
-    (Rudin, Osher and Fatemi 1992), so that what remains is quick where the sound is, and rests between.
+    """Total variation (B,) of a sequence (B, T, C) per frame, in units of its root mean square: 0 for a constant, 1.4
+    for independent frames. A jump costs as much as a slow drift over the same distance (Rudin, Osher and Fatemi 1992),
+    so this penalty keeps fast changes and makes the motion rest between them.
     """
     return step_lengths(_changes(made).square().sum(2)).mean(1)
 
 
 def paces(sequences: Sequence[Tensor]) -> Tensor:
-    """(B, T, S): how far each of S sequences (B, T, C) goes from the frame before, in units of its own root mean
-    square. A third of Table 3.2 is such change: difference, directogram, both onsets. Frame 0 has that of frame 1, as
-    there.
+    """Distance (B, T, S) of each frame of S sequences (B, T, C) from the frame before, in units of the root mean square
+    of the sequence. A third of the video features of Table 3.2 measure such changes: difference, directogram, both
+    onsets. Frame 0 has the value of frame 1, as there.
     """
     steps = [step_lengths(_changes(made).square().sum(2)) for made in sequences]
     together = torch.stack(steps, dim=2)
@@ -139,35 +139,35 @@ def _changes(made: Tensor) -> Tensor:
 
 
 def step_lengths(squares: Tensor) -> Tensor:
-    """Square roots, with a gradient at 0."""
+    """Square roots of squared lengths, with a finite gradient at 0."""
     return (squares + SMALLEST_STEP**2).sqrt() - SMALLEST_STEP
 
 
 def off_the_shell(radius: Tensor) -> Tensor:
-    """() how far averages of a model's latents leave the shell on which its own lie.
+    """Mean squared deviation, shape (), of averages of latents from the radius at which the model's own latents lie.
 
     Args:
-        radius: squared distances from the model's mean, in units of its samples' mean squared distance.
+        radius: squared distances from the model's mean, in units of the mean squared distance of its samples.
     """
     return (radius - 1).square().mean()
 
 
 @dataclass(frozen=True)
 class OwnLatents:
-    """How a model's own latents are distributed, about their mean and in units of their mean squared distance from
+    """Distribution of a model's latents, relative to their mean and in units of their root mean squared distance from
     it.
     """
 
     directions: Tensor
-    """(W, D): the principal ones."""
+    """Principal directions, shape (W, D)."""
     variances: Tensor
-    """(D,) along them, the largest first."""
+    """Variances along these directions, shape (D,), the largest first."""
     rest: float
-    """Variance in all other directions together."""
+    """Sum of the variances in all other directions."""
 
     @classmethod
     def of(cls, samples: Tensor) -> OwnLatents:
-        """Of latents (n, W) about their mean, whose mean squared length is 1."""
+        """Measure the distribution of latents (n, W) with mean 0 and mean squared length 1."""
         values, vectors = torch.linalg.eigh(samples.double().T @ samples.double() / len(samples))
         count = min(PRINCIPAL, len(values))
         variances = values.flip(0)[:count].clamp_min(NOTHING)
@@ -175,9 +175,10 @@ class OwnLatents:
         return cls(directions, variances, max(1 - float(variances.sum()), 0.0))
 
     def distance(self, latents: Tensor) -> Tensor:
-        """() how far latents (n, G, W) of G depth groups are from these: the Fréchet distance of two normal
-        distributions (Heusel et al. 2017, equation 6), a mean over the groups. Variance in other directions than the
-        principal ones costs nothing until there is more of it than the model has.
+        """Fréchet distance, shape (), of latents (n, G, W) from this distribution, as a mean over the G depth groups.
+
+        It is the distance of two normal distributions (Heusel et al. 2017, equation 6). Variance outside the principal
+        directions is penalised only where it exceeds the model's.
         """
         along = latents @ self.directions.to(latents)
         outside = (latents.square().sum(2) - along.square().sum(2)).mean(0).double()
@@ -198,5 +199,5 @@ class OwnLatents:
 
 
 def supervised(made: Tensor, given: Tensor) -> Tensor:
-    """() mean squared error."""
+    """Mean squared error, shape ()."""
     return (made - given).square().mean()

@@ -1,6 +1,6 @@
-"""Trained synthesizers as files: safetensors, with what they are in the metadata; read without executing anything.
+"""Files of trained synthesizers: safetensors with a description in the metadata. Nothing in them is executed.
 
-Weights are stored in float16, and are so used: a preset carries the whole file, and moves as the file does.
+Weights are rounded to float16, in a preset too, which carries the whole file. So both give the same motion.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from audioreactive._support.files import read_regular, write_aside
 from audioreactive.errors import SynthesizerError
-from audioreactive.files import read_regular, write_aside
 from audioreactive.learn.decoders import LearnedDecoder, parameter_free, rotation
 from audioreactive.learn.generators import EnvelopeGenerator, Kind
 from audioreactive.learn.tables import INPUTS, RATE
@@ -36,16 +36,17 @@ if TYPE_CHECKING:
 METADATA_KEY = "audioreactive_synthesizer"
 SUFFIX = ".safetensors"
 LARGEST_FILE = 16 << 20
-"""Bytes: a hundred times those of a usual one."""
+"""Most bytes of a file, a hundred times those of a usual one."""
 LARGEST_EMBEDDED = 225_000
-"""Bytes that a preset carries: `schema.Trained` takes 300 000 characters of base64."""
+"""Most bytes of a synthesizer in a preset: `schema.Trained` takes 300 000 characters of base64."""
 LARGEST_HEADER = 1 << 20
+"""Most bytes of the header of a file."""
 BLOCK = 192
-"""Frames that attention sees at once, as in training; blocks overlap by half and fade into each other."""
+"""Frames of a block for attention, as in training; blocks overlap by half and are cross-faded."""
 
 
 class Configuration(Part):
-    """What a synthesizer is: all that its tensors do not tell."""
+    """Description of a synthesizer: everything that its tensors do not tell."""
 
     format: Literal[1] = 1
     kind: Kind
@@ -55,9 +56,9 @@ class Configuration(Part):
     decoder: Literal["parameter_free", "learned"] = "parameter_free"
     residual: bool = True
     width: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """W of the latents that a learned decoder makes."""
+    """W, the width of the latents that a learned decoder makes."""
     about: Annotated[str, Field(max_length=2000)] = ""
-    """How it was trained, for people to read."""
+    """Text about the training, for the user."""
 
 
 class SynthesizerNetwork(nn.Module):
@@ -73,7 +74,7 @@ class SynthesizerNetwork(nn.Module):
         self.decoder = LearnedDecoder(configuration.width or 512) if learned else None
 
     def envelopes(self, features: Tensor) -> Tensor:
-        """(B, T, 58) -> (B, T, 17), of any length in linear time."""
+        """Envelopes (B, T, 17) of features (B, T, 58), of any length in linear time."""
         if self.configuration.kind == "transformer" and features.shape[1] > BLOCK:
             return self._in_blocks(features)
         envelopes: Tensor = self.generator(features)
@@ -103,14 +104,14 @@ class SynthesizerModel:
 
     @property
     def configuration(self) -> Configuration:
-        """What it is."""
+        """Description of the synthesizer."""
         return self.network.configuration
 
     def motion(self, inputs: FloatArray, motion_seed: int) -> FloatArray:
-        """Features (T, 58) at RATE -> motion (T, 17) in [-1, 1], by the parameter-free decoder.
+        """Motion (T, 17) in [-1, 1] from features (T, 58) at RATE, by the parameter-free decoder.
 
         Raises:
-            SynthesizerError: its weights are so large that the motion leaves the numbers.
+            SynthesizerError: the weights are so large that the motion is not finite.
         """
         with torch.inference_mode():
             envelopes = self.network.envelopes(torch.from_numpy(inputs)[None])
@@ -123,19 +124,19 @@ class SynthesizerModel:
 
 
 def evened(envelopes: Tensor) -> Tensor:
-    """(B, T, 17): each centred, and of the size at which the decoder would use it, before they are turned."""
+    """Envelopes (B, T, 17) centred and scaled as the decoder does it, as a preparation for a rotation."""
     centred = envelopes - envelopes.mean(-2, keepdim=True)
     return centred / centred.square().mean(-2, keepdim=True).clamp_min(1e-12).sqrt()
 
 
 def file_bytes(network: SynthesizerNetwork) -> bytes:
-    """The file's content."""
+    """Content of the file of a synthesizer."""
     state = {name: tensor.detach().half().contiguous() for name, tensor in network.state_dict().items()}
     return save(state, {METADATA_KEY: network.configuration.model_dump_json()})
 
 
 def write_model(network: SynthesizerNetwork, path: Path) -> None:
-    """Write a trained synthesizer, aside and then renamed."""
+    """Write a trained synthesizer to a temporary file and rename it."""
     with write_aside(path) as partial:
         partial.write_bytes(file_bytes(network))
 
@@ -165,10 +166,10 @@ def _file_content(path: Path) -> bytes:
 
 
 def embeddable(path: Path, motion_seed: int) -> Trained:
-    """A trained synthesizer as a preset holds it.
+    """A trained synthesizer in the form that a preset contains.
 
     Raises:
-        SynthesizerError: as `read_model`; or it is too large for a preset, or its decoder knows one model only.
+        SynthesizerError: see `read_model`; or the file is too large for a preset, or its decoder fits one model only.
     """
     data = _file_content(path)
     if model_of(data, str(path)).configuration.decoder == "learned":
@@ -184,10 +185,10 @@ def embeddable(path: Path, motion_seed: int) -> Trained:
 
 
 def embedded_model(text: str, name: str) -> SynthesizerModel:
-    """The synthesizer in a preset; `name` is what messages call it.
+    """The synthesizer in a preset; `name` is its name in messages.
 
     Raises:
-        SynthesizerError: as `read_model`.
+        SynthesizerError: see `read_model`.
     """
     try:
         data = base64.b64decode(text, validate=True)
@@ -200,10 +201,10 @@ def embedded_model(text: str, name: str) -> SynthesizerModel:
 
 
 def model_of(data: bytes, name: str) -> SynthesizerModel:
-    """The synthesizer in a file's content; `name` is what messages call it.
+    """The synthesizer in the content of a file; `name` is its name in messages.
 
     Raises:
-        SynthesizerError: as `read_model`.
+        SynthesizerError: see `read_model`.
     """
     configuration = _configuration(data, name)
     try:
@@ -218,7 +219,7 @@ def model_of(data: bytes, name: str) -> SynthesizerModel:
 
 
 def _configuration(data: bytes, name: str) -> Configuration:
-    """From the header's metadata."""
+    """Read the configuration from the metadata in the header."""
     size = int.from_bytes(data[:8], "little")
     if not 0 < size <= min(len(data) - 8, LARGEST_HEADER):
         raise SynthesizerError(f"{name} is no safetensors file; give hippo, or what 'audioreactive train' wrote")

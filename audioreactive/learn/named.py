@@ -1,4 +1,4 @@
-"""Synthesizers by the names that people give; imports nothing heavy."""
+"""Synthesizers by name. This module imports no heavy library."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from audioreactive.patches.schema import Synthesizer
 
 HIPPO: Final = "hippo"
+"""Name of the synthesizer that is fitted to the song."""
 
 
 def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, float] | None = None) -> Synthesizer:
-    """The synthesizer that a person names: hippo, or the file of a trained one.
+    """The synthesizer with this name: hippo, or the file of a trained one.
 
     Args:
         name: hippo, or a path.
-        motion_seed: another seed, another motion to the same song.
-        weights: how much more than others each feature counts, for hippo.
+        motion_seed: seed of the motion; each seed gives another motion for the same song.
+        weights: weight of each feature, 1 if not given; for hippo only.
 
     Raises:
-        SynthesizerError: the file is none that was trained here, or weights are given for a trained one.
+        SynthesizerError: the file is no trained synthesizer, or weights are given for a trained one.
     """
     if name == HIPPO:
         return Hippo(kind="hippo", name=HIPPO, motion_seed=motion_seed, weights=dict(weights or {}))

@@ -1,4 +1,4 @@
-"""A picture of how a training went."""
+"""A plot of the losses of a training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.files import write_aside
-from audioreactive.plots import ACCENT, FAINT, INK, PAPER
+from audioreactive._support.files import write_aside
+from audioreactive._support.pictures import ACCENT, FAINT, INK, PAPER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from audioreactive.learn.training import Curves
 
 SMOOTHED = 50
-"""Steps over which the bold line is averaged."""
+"""Steps in the running mean of the bold line."""
 
 
 def plot_losses(curves: Curves, path: Path, *, title: str) -> None:
-    """Losses over the steps: of each batch, their running mean, and of held-out songs."""
+    """Plot the losses over the steps: of each batch, their running mean, and of held-out songs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

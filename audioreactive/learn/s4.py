@@ -2,9 +2,9 @@
 
 The layer is S4 with a diagonal state matrix, S4D-Lin (Gu, Gupta, Goel and Ré, "On the Parameterization and
 Initialization of Diagonal State Space Models", 2022): for each channel, x' = Ax + Bu, y = Re(Cx) + Du, discretised by
-zero-order hold, with n complex states of which A starts at -1/2 + iπk. As a convolution: the kernel is computed once
-for the length of the sequence and applied by Fourier transform. Sashimi's pooling is left out: frames are few, and
-envelopes are wanted at each.
+zero-order hold, with n complex states of which A starts at -1/2 + iπk. It is computed as a convolution: the kernel is
+computed once for the length of the sequence and applied by Fourier transform. Sashimi's pooling is left out, because
+sequences are short and each frame needs an envelope.
 
 Conventions: (B, T, H) in and out.
 """
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STATES = 8
-"""Complex states of a channel; their conjugates are implied."""
+"""Number of complex states of a channel; their conjugates are implied."""
 SHORTEST_STEP, LONGEST_STEP = 0.001, 0.1
-"""Range of the steps that channels start with: memories of some seconds to hundredths."""
+"""Range of the initial steps of channels; they give memories from hundredths of a second to some seconds."""
 
 
 class DiagonalStateSpace(nn.Module):
@@ -36,7 +36,7 @@ class DiagonalStateSpace(nn.Module):
         self.through = nn.Parameter(torch.randn(channels))
 
     def kernel(self, length: int) -> Tensor:
-        """(H, length): the response to an impulse. B is 1, for it can be taken into C."""
+        """Impulse response (H, length). B is 1, because it can be absorbed into C."""
         step = self.log_step.exp()[:, None]
         state = torch.complex(-self.log_decay.exp(), self.frequency)  # [H, n]
         gain = torch.view_as_complex(self.readout) * (torch.exp(state * step) - 1) / state

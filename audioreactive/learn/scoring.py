@@ -1,4 +1,4 @@
-"""How audio-reactive a motion is, before anything is rendered (section 4.2.2 of the thesis)."""
+"""The score of a motion without rendering (section 4.2.2 of the thesis)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def motion_score(motion: Motion, heard: Mapping[str, FloatArray], fps: Fraction) -> float:
-    """Corrected score of what the motion feeds to a generator; 0 where nothing moves.
+    """Corrected score of a motion; 0 if the motion or the sound does not change.
 
-    heard: what `correlation.sound_tables` gives.
+    `heard` is the first result of `correlation.sound_tables`.
     """
     try:
         return score_total(dict(heard), motion.tables(), fps=fps).z

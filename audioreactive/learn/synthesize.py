@@ -1,4 +1,4 @@
-"""Patch + Features -> the envelopes of the patch's synthesizers: fitted to the song, or made by a trained model."""
+"""Envelopes of a patch's synthesizers for a song: fitted to it, or made by a trained model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 MEASURED_STEPS = 16
-"""Steps of a fit from which its length is foretold."""
+"""Steps of a fit from which its duration is estimated."""
 SHORTEST = 1.0
-"""Seconds of a song that anything can be fitted to."""
+"""Shortest song, in seconds, to which a motion can be fitted."""
 
 
 def synthesize(patch: Patch, features: Features, progress: Progress | None = None) -> dict[str, FloatArray]:
     """Name of each of the patch's synthesizers -> its envelopes, as `patches.motion.Synthesize` describes them.
 
     Raises:
-        SynthesizerError: the song is too short, or nothing changes in it, or a trained synthesizer is damaged.
+        SynthesizerError: the song is too short or constant, or a trained synthesizer is damaged.
     """
     progress = progress or Silent()
     made = {}
@@ -45,7 +45,7 @@ def synthesize(patch: Patch, features: Features, progress: Progress | None = Non
 
 
 def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
-    """(F, 17) motion on the video's frames."""
+    """Motion (F, 17) on the video's frames."""
     import torch
 
     from audioreactive.learn.decoders import residual_motion
@@ -74,14 +74,14 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
             seed=hippo.motion_seed,
             advance=_foretelling(advance, hippo.steps, progress),
         )
-    # Between the frames that they were fitted on, 512 polynomials may do anything.
+    # Evaluated at the fitted frames only, because 512 polynomials may have any values between them.
     envelopes = result.windows.reconstruct(result.coefficients, np.arange(result.windows.frames, dtype=np.float64))
     motion: FloatArray = residual_motion(torch.from_numpy(envelopes), filled=True).numpy()
     return interpolated(motion, float(RATE), features.times)
 
 
 def _foretelling(advance: Advance, steps: int, progress: Progress) -> Advance:
-    """The same, and once, when the first steps were measured, a word on how long all of them take."""
+    """Wrap `advance` to announce the duration of all steps once the first ones are measured."""
     times: list[float] = []
 
     def step(count: int) -> None:
@@ -96,7 +96,7 @@ def _foretelling(advance: Advance, steps: int, progress: Progress) -> Advance:
 
 
 def _inferred(trained: Trained, features: Features) -> FloatArray:
-    """(F, 17) motion on the video's frames."""
+    """Motion (F, 17) on the video's frames."""
     from audioreactive.learn.model_file import embedded_model
 
     model = embedded_model(trained.model, f"the synthesizer {trained.name!r} of the preset")

@@ -1,8 +1,8 @@
-"""Features -> the tables that synthesizers hear, and those that their motion is held against.
+"""Tables of features: the inputs of synthesizers, and the features that their motion is compared with.
 
-Conventions: T frames at RATE, whatever the video's frame rate, so that a synthesizer moves alike at all of them.
-A table is (T, C) float32; the inputs are all default features side by side, the targets the features of Table 3.1 of
-the thesis and the sections, one block of columns each.
+Conventions: T frames at RATE, whatever the video's frame rate, so that a synthesizer's motion does not depend on it.
+A table is (T, C) float32. The inputs are all default features, joined column by column. The motion is compared with the
+features of Table 3.1 of the thesis and with the sections, a table each.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 RATE = Fraction(24)
-"""Frames a second, the thesis' (section 5.2)."""
+"""Frames a second of all tables, as in the thesis (section 5.2)."""
 INPUTS = sum(split_name(name)[1].channels for name in DEFAULT_FEATURES)
-"""Channels that a synthesizer hears."""
+"""Number of input channels of a synthesizer."""
 STILL = 1e-6
-"""Of a table's size: where less than this is left of it when it is centred, it does not change."""
+"""Norm of a centred table, relative to its size before, below which the table counts as constant."""
 
 
 def frames_at_rate(features: Features) -> int:
-    """T: frames of the song at RATE, at least one."""
+    """T, the number of frames of the song at RATE; at least one."""
     return max(int(features.duration * RATE), 1)
 
 
 def to_rate(table: FloatArray, features: Features) -> FloatArray:
-    """A table on the video's frames (F, C) -> at RATE (T, C)."""
+    """Resample a table from the video's frames (F, C) to RATE (T, C)."""
     if features.fps == RATE:
         return table[: frames_at_rate(features)]
     times = np.arange(frames_at_rate(features)) / float(RATE)
@@ -47,7 +47,7 @@ def to_rate(table: FloatArray, features: Features) -> FloatArray:
 
 
 def interpolated(table: FloatArray, rate: float, times: NDArray[np.float64]) -> FloatArray:
-    """Values of a table (F, C) with `rate` rows a second at these times (T,): linear between rows, held at the ends."""
+    """Values of a table (F, C) with `rate` rows a second at these times (T,), by linear interpolation."""
     position = np.clip(times * rate, 0, len(table) - 1)
     before = np.floor(position).astype(np.int64)
     after = np.minimum(before + 1, len(table) - 1)
@@ -57,18 +57,18 @@ def interpolated(table: FloatArray, rate: float, times: NDArray[np.float64]) -> 
 
 
 def input_table(features: Features) -> FloatArray:
-    """(T, INPUTS) in [0, 1]."""
+    """Inputs of a synthesizer, (T, INPUTS) in [0, 1]."""
     return to_rate(np.concatenate([features[name] for name in DEFAULT_FEATURES], axis=1), features)
 
 
 def target_tables(features: Features) -> dict[str, FloatArray]:
-    """Name -> (T, C) in [0, 1], the names of `patches.schema.SCORED`."""
+    """Features that the motion is compared with: name in `patches.schema.SCORED` -> (T, C) in [0, 1]."""
     heard, _ = sound_tables(features)
     return {name: to_rate(table, features) for name, table in heard.items()}
 
 
 def centred(table: FloatArray) -> NDArray[np.float64]:
-    """(T, C): each window of the score's length less its mean, and all of norm 1; all 0 where nothing changes."""
+    """Table (T, C) centred in each window of the score and scaled to norm 1; a constant table becomes 0."""
     values = table.astype(np.float64)
     count = max(round(len(values) / (WINDOW * RATE)), 1)
     for start, stop in pairwise(round(len(values) * i / count) for i in range(count + 1)):
@@ -79,6 +79,6 @@ def centred(table: FloatArray) -> NDArray[np.float64]:
 
 
 def centred_targets(tables: Mapping[str, FloatArray]) -> dict[str, NDArray[np.float64]]:
-    """Each of them centred and of norm 1, without those that do not change."""
+    """Tables centred and scaled to norm 1, without the constant ones."""
     every = {name: centred(table) for name, table in tables.items()}
     return {name: table for name, table in every.items() if table.any()}

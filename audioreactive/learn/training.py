@@ -1,7 +1,7 @@
-"""Training, step by step: the same plan and step number give the same step, whatever came between (section 4.2.2).
+"""Training of synthesizers (section 4.2.2). A step depends only on the plan, the step number and the state before it.
 
-The state is kept beside the result while training goes on; begun again, it continues there and ends in the same
-weights.
+The state is saved beside the result during the training. If the training is interrupted and started again, it continues
+from there and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from audioreactive._support.files import write_aside
+from audioreactive._support.streams import named_stream
 from audioreactive.errors import SynthesizerError
-from audioreactive.files import write_aside
 from audioreactive.learn import losses
 from audioreactive.learn.dataset import CLIP, all_clips, split_songs, weigh
 from audioreactive.learn.decoders import parameter_free
-from audioreactive.learn.lessons import Content, curate, given_motion
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork
+from audioreactive.learn.research.targets import Content, curate, given_motion
 from audioreactive.patches.schema import DEPTHS
 from audioreactive.progress import Progress, Silent
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,22 +44,22 @@ if TYPE_CHECKING:
     from audioreactive.patches.motion import Motion
 
 SHIFTS = 2
-"""Other times at which a clip's motion is held against its sound, where a correction is asked for."""
+"""Number of shifts of the sound by which the correction for chance is estimated, for each batch."""
 LARGEST_GRADIENT = 1.0
-"""Norm to which gradients are cut: recurrent networks now and then have far larger ones."""
+"""Largest norm of a gradient; recurrent networks sometimes have far larger ones, which are scaled down to it."""
 KEEP_EVERY = 60.0
-"""Seconds between two states on disk."""
+"""Seconds between two saves of the state of the training."""
 HELD_CLIPS = 64
-"""Clips of held-out songs on which the loss is taken, always the same ones."""
+"""Number of clips from held-out songs for the held-out loss, always the same ones."""
 SHELL = 0.1
-"""Of `nearness`, for averages."""
+"""Factor of `Plan.nearness` for the decoder without residuals, in `losses.off_the_shell`."""
 HELD_EVERY = 100
-"""Steps between two losses on held-out songs."""
+"""Steps between two measurements of the held-out loss."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All choices of a training."""
+    """Settings of a training."""
 
     kind: Kind = "gru"
     depth: int = 4
@@ -67,35 +67,36 @@ class Plan:
     learned_decoder: bool = False
     residual: bool = True
     supervised: bool = False
-    lessons: int = 200
-    """Recipes to imitate."""
+    targets: int = 200
+    """Number of recipes to imitate, if supervised."""
     best_of: int = 4
-    """Recipes that are drawn for each that is kept."""
+    """Recipes drawn for each recipe that is kept."""
     examples: int = 128_000
     batch: int = 32
     learning_rate: float = 1e-3
-    """Ten times the thesis': with its own, 4000 steps are too few (benchmarks/synthesizers.py)."""
+    """Step size of Adam, ten times the thesis', with which 4000 steps are too few (benchmarks/synthesizers.py)."""
     correction: float = 0.5
-    """How much of the correlation with the same sound at other times is held against the motion; 0 as in the thesis."""
+    """Weight of the penalty on the correlation that chance alone would give, measured by shifting the sound; 0 in the
+    thesis."""
     calm: float = 0.15
-    """Weight of the way that each sequence goes: what makes motion rest where nothing happens."""
+    """Weight of the penalty on the total variation of each sequence, so that motion rests where nothing happens."""
     pace: float = 1.0
-    """How much the speeds of the latents count beside the latents themselves: at 1, as much as one sequence; 0 as in
-    the thesis. A change is seen as well as what it leads to, and without this, drums are hardly answered."""
+    """Weight of the speeds of the latents in the correlation: 1 is as much as one sequence, 0 as in the thesis. Without
+    it the motion hardly reacts to drums, because viewers see the speed of a change as well as its result."""
     nearness: float = 1.0
-    """Weight of the term that keeps latents near the model's own: it counts for the learned decoder, which comes as
-    near as the Randomizer with it, and for averages. Residual motion never leaves them."""
+    """Weight of the penalty on latents far from the model's own. It applies to the learned decoder, which comes as near
+    as the Randomizer with it, and to the decoder without residuals. Residual motion cannot leave them."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    """How much more than others a feature counts: pair by pair, if there are any."""
+    """Weight of each feature, 1 if not given. If any is given, features are compared with sequences pair by pair."""
     seed: int = 0
 
     @property
     def steps(self) -> int:
-        """Batches that make up the examples."""
+        """Number of batches."""
         return max(-(-self.examples // self.batch), 1)
 
     def configuration(self, about: str, width: int | None) -> Configuration:
-        """What the trained synthesizer says of itself."""
+        """Description of the trained synthesizer, for its file."""
         return Configuration(
             kind=self.kind,
             hidden=self.hidden,
@@ -109,24 +110,24 @@ class Plan:
 
 @dataclass(frozen=True)
 class Material:
-    """What is learned from."""
+    """Everything that a training learns from."""
 
     clips: Clips
     held: Clips | None
-    lessons: Sequence[Sequence[Motion]]
-    """Of each song of the clips; empty unless supervised."""
+    targets: Sequence[Sequence[Motion]]
+    """Motions to imitate, for each song of the clips; empty unless supervised."""
     content: Content | None
-    """Of the model whose latents a learned decoder makes."""
+    """The model whose latents a learned decoder makes; None for the parameter-free decoder."""
 
     @property
     def digest(self) -> str:
-        """Which songs they are."""
+        """Digest of the songs, whatever their order."""
         names = "\n".join(sorted(song.digest for song in self.clips.songs))
         return hashlib.sha256(names.encode()).hexdigest()[:32]
 
 
 def gather(plan: Plan, songs: Sequence[Song], mapper: Mapper | None, progress: Progress | None = None) -> Material:
-    """Clips, held-out clips, and lessons if they are needed.
+    """Collect clips, held-out clips, and targets if the training is supervised.
 
     Raises:
         SynthesizerError: nothing changes in the songs.
@@ -138,32 +139,32 @@ def gather(plan: Plan, songs: Sequence[Song], mapper: Mapper | None, progress: P
         try:
             held_clips = all_clips(held)
         except SynthesizerError:
-            held_clips = None  # songs that are held out may be silent
-    lessons: list[list[Motion]] = []
+            held_clips = None  # the held-out songs are silent
+    targets: list[list[Motion]] = []
     if plan.supervised:
-        lessons = curate(clips.songs, plan.lessons, best_of=plan.best_of, seed=plan.seed, progress=progress)
+        targets = curate(clips.songs, plan.targets, best_of=plan.best_of, seed=plan.seed, progress=progress)
     if plan.learned_decoder and mapper is None:
         raise ValueError("a learned decoder makes latents of a model, and none is given")
     return Material(
         clips=clips,
         held=held_clips,
-        lessons=lessons,
+        targets=targets,
         content=Content.of(mapper) if mapper is not None else None,
     )
 
 
 @dataclass
 class Curves:
-    """The losses so far."""
+    """Losses of the training so far."""
 
     learned: list[float] = field(default_factory=list)
-    """One for each step."""
+    """Loss of each step."""
     held: dict[int, float] = field(default_factory=dict)
     """Step -> loss on clips of held-out songs."""
 
 
 class Training:
-    """A network on its way."""
+    """A training in progress: the network, the optimiser and the losses so far."""
 
     def __init__(self, plan: Plan, material: Material) -> None:
         self.plan, self.material = plan, material
@@ -180,18 +181,18 @@ class Training:
 
     @property
     def step(self) -> int:
-        """Steps that are done."""
+        """Number of steps done."""
         return len(self.curves.learned)
 
     def advance(self) -> float:
-        """One step; its loss."""
+        """Do one step and return its loss."""
         stream = named_stream(f"synthesizer training {self.plan.seed} step {self.step}")
         indices = stream.randint(0, len(self.material.clips), self.plan.batch)
         if self.material.held is not None and self.step % HELD_EVERY == 0:
             self.curves.held[self.step] = self.held_loss()
         self.network.train()
         self.optimiser.zero_grad()
-        loss = self.loss(self.material.clips, indices, stream, self.material.lessons)
+        loss = self.loss(self.material.clips, indices, stream, self.material.targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise SynthesizerError(
@@ -214,13 +215,13 @@ class Training:
             return float(self.loss(self.material.held, indices, stream, ()))
 
     def loss(
-        self, clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState, lessons: Sequence[Any]
+        self, clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState, targets: Sequence[Any]
     ) -> Tensor:
-        """() of a batch: supervised if there are lessons, else self-supervised."""
+        """Loss of a batch, shape (): supervised if there are targets, else self-supervised."""
         envelopes = self.network.envelopes(clips.inputs(indices))
         if self.network.decoder is None:
-            return self._parameter_free_loss(envelopes, clips, indices, stream, lessons)
-        return self._learned_loss(envelopes, clips, indices, stream, lessons)
+            return self._parameter_free_loss(envelopes, clips, indices, stream, targets)
+        return self._learned_loss(envelopes, clips, indices, stream, targets)
 
     def _parameter_free_loss(
         self,
@@ -228,13 +229,13 @@ class Training:
         clips: Clips,
         indices: NDArray[np.int64],
         stream: np.random.RandomState,
-        lessons: Sequence[Sequence[Motion]],
+        targets: Sequence[Sequence[Motion]],
     ) -> Tensor:
         motion = parameter_free(envelopes, residual=self.plan.residual, filled=False)
-        if lessons:
+        if targets:
             weights = [
-                torch.from_numpy(lesson.latents[start : start + CLIP])
-                for lesson, start in _chosen(clips, indices, stream, lessons)
+                torch.from_numpy(target.latents[start : start + CLIP])
+                for target, start in _chosen(clips, indices, stream, targets)
             ]
             return losses.supervised(motion, given_motion(torch.stack(weights), residual=self.plan.residual))
         sequences = [motion[..., list(columns)] for columns in losses.SEQUENCES]
@@ -250,22 +251,22 @@ class Training:
         clips: Clips,
         indices: NDArray[np.int64],
         stream: np.random.RandomState,
-        lessons: Sequence[Sequence[Motion]],
+        targets: Sequence[Sequence[Motion]],
     ) -> Tensor:
         content = self.material.content
         assert self.network.decoder is not None and content is not None
         decoded = self.network.decoder(envelopes, residual=self.plan.residual)
-        if lessons:
-            return self._imitation(decoded.latents, decoded.noise, _chosen(clips, indices, stream, lessons))
+        if targets:
+            return self._imitation(decoded.latents, decoded.noise, _chosen(clips, indices, stream, targets))
         columns = self.network.decoder.score_columns(decoded)
         loss = self.self_supervised(columns, clips, indices, stream)
         return loss + self.plan.nearness * content.own.distance(decoded.latents.flatten(0, 1))
 
     def _imitation(self, latents: Tensor, noise: Sequence[Tensor], chosen: Sequence[tuple[Motion, int]]) -> Tensor:
-        """Mean squared errors of latents and of each noise map, a mean over all five."""
+        """Mean of five mean squared errors: of the latents, and of the noise maps of each octave."""
         content = self.material.content
         assert content is not None
-        given = torch.stack([content.latents(lesson, start, start + CLIP) for lesson, start in chosen])
+        given = torch.stack([content.latents(target, start, start + CLIP) for target, start in chosen])
         maps = [
             torch.stack(part) for part in zip(*(content.noise(one, at, at + CLIP) for one, at in chosen), strict=True)
         ]
@@ -279,24 +280,24 @@ class Training:
     def self_supervised(
         self, sequences: Sequence[Tensor], clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState
     ) -> Tensor:
-        """() of sequences (B, CLIP, C) made for these clips."""
-        targets = clips.targets(indices)
-        heard = losses.heard_together(list(targets.values()))
+        """Self-supervised loss, shape (), of sequences (B, CLIP, C) made for these clips."""
+        features = clips.targets(indices)
+        heard = losses.heard_together(list(features.values()))
         parts = [losses.normalised(part) for part in sequences]
         if self.plan.pace > 0:
             parts.append(self.plan.pace * losses.normalised(losses.paces(sequences[: len(DEPTHS)])))
         made = torch.cat(parts, dim=2)
         score = partial(losses.procrustes, made=made)
         if self.plan.weights:
-            heard_blocks = _blocks([table.shape[2] for table in targets.values()])
+            heard_blocks = _blocks([table.shape[2] for table in features.values()])
             made_blocks = _blocks([part.shape[2] for part in parts])
-            weights = weigh(targets, self.plan.weights)
+            weights = weigh(features, self.plan.weights)
             score = partial(
                 losses.pairwise, made=made, heard_blocks=heard_blocks, made_blocks=made_blocks, weights=weights
             )
         loss = 1 - score(heard).mean()
         if self.plan.correction > 0:
-            # Beyond a second: nearer by, sound still is what it was.
+            # At least a second, because sound is similar to itself at smaller shifts.
             shifts = [int(shift) for shift in stream.randint(CLIP // 8, CLIP - CLIP // 8, SHIFTS)]
             loss = loss + self.plan.correction * losses.chance(score, heard, shifts).mean()
         if self.plan.calm > 0:
@@ -308,10 +309,12 @@ class Training:
     # The state on disk.
 
     def _identity(self) -> str:
-        return json.dumps({**asdict(self.plan), "examples": None, "music": self.material.digest}, sort_keys=True)
+        plan = asdict(self.plan) | {"examples": None, "music": self.material.digest}
+        plan["lessons"] = plan.pop("targets")  # the name in files of earlier versions, which can still be continued
+        return json.dumps(plan, sort_keys=True)
 
     def keep(self, path: Path) -> None:
-        """Write everything that the next step depends on."""
+        """Write the state of the training: everything that the next step depends on."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -325,10 +328,10 @@ class Training:
             partial.write_bytes(content)
 
     def resume(self, path: Path) -> None:
-        """Go on from a state on disk.
+        """Continue from a saved state.
 
         Raises:
-            SynthesizerError: it is of another plan or other music, or damaged.
+            SynthesizerError: the state belongs to another plan or other music, or is damaged.
         """
         if not path.is_file():
             raise SynthesizerError(f"{str(path)!r} is no file, but a training keeps itself there; delete it")
@@ -363,10 +366,10 @@ class Training:
 
 
 def train(plan: Plan, material: Material, *, state: Path | None = None, progress: Progress | None = None) -> Training:
-    """Train to the end of the plan; with `state`, keep it there from time to time, and go on from it if it is there.
+    """Train to the end of the plan. With `state`, save the state there regularly, and continue from it if it exists.
 
     Raises:
-        SynthesizerError: the state on disk is none of this training, or the loss is no number any more.
+        SynthesizerError: the saved state belongs to another training, or the loss is no longer finite.
     """
     training = Training(plan, material)
     if state is not None and state.exists():
@@ -391,10 +394,10 @@ def train(plan: Plan, material: Material, *, state: Path | None = None, progress
 
 
 def _chosen(
-    clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState, lessons: Sequence[Sequence[Motion]]
+    clips: Clips, indices: NDArray[np.int64], stream: np.random.RandomState, targets: Sequence[Sequence[Motion]]
 ) -> list[tuple[Motion, int]]:
-    """For each clip one of its song's lessons, and the clip's first frame."""
-    return [(lessons[song][stream.randint(len(lessons[song]))], int(start)) for song, start in clips.places[indices]]
+    """For each clip a random target of its song, and the first frame of the clip."""
+    return [(targets[song][stream.randint(len(targets[song]))], int(start)) for song, start in clips.places[indices]]
 
 
 def _blocks(widths: Sequence[int]) -> list[slice]:

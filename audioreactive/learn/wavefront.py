@@ -1,12 +1,13 @@
-"""A stack of GRU layers, all of them at once: layer l at frame t needs layer l - 1 at t and itself at t - 1, so in step
-d every layer can be at its frame d - l (Appleyard, Kočiský and Blunsom, "Optimizing Performance of Recurrent Neural
-Networks on GPUs", 2016, section 3.3).
+"""A stack of GRU layers, computed at the same time.
 
-With 17 channels, PyTorch's own GRU spends its time between operations, not in them. A step here is five operations for
-all layers together, forwards and backwards, and the same gradient.
+Layer l at frame t needs layer l - 1 at frame t and itself at frame t - 1. So in step d every layer l can compute its
+frame d - l (Appleyard, Kočiský and Blunsom, "Optimizing Performance of Recurrent Neural Networks on GPUs", 2016,
+section 3.3). With 17 channels, PyTorch's GRU spends most time on the overhead of operations. Here a step has five
+operations for all layers together, forward and backward, with the same gradient.
 
-Conventions: B clips of T frames, H channels in and out, L layers, D = T + L - 1 steps. A layer takes in (2H) its input
-and then its own last state; its gates (4H) are, in PyTorch's notation, r, z, n and what r multiplies in n.
+Conventions: B clips of T frames, H channels in and out, L layers, D = T + L - 1 steps. The input of a layer (2H)
+is the layer before and then its own last state; its gates (4H) are, in PyTorch's notation, r, z, n and the factor of r
+in n.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 
 def gru(x: Tensor, layers: nn.GRU) -> Tensor:
-    """(B, T, H) -> (B, T, H): `layers(x)[0]`, for layers whose input is as wide as their state."""
+    """Compute `layers(x)[0]`, (B, T, H) -> (B, T, H), for layers whose input is as wide as their state."""
     every = [(getattr(layers, f"weight_ih_l{i}"), getattr(layers, f"weight_hh_l{i}")) for i in range(layers.num_layers)]
     biases = [(getattr(layers, f"bias_ih_l{i}"), getattr(layers, f"bias_hh_l{i}")) for i in range(layers.num_layers)]
     weight = torch.stack([_side_by_side(given.mT, own.mT) for given, own in every])
@@ -28,7 +29,7 @@ def gru(x: Tensor, layers: nn.GRU) -> Tensor:
 
 
 def _side_by_side(given: Tensor, own: Tensor, *, joined: bool = True) -> Tensor:
-    """What becomes of the input (I, 3H) and of the layer's own state (I, 3H) -> (2I, 4H)."""
+    """Join the weights of the input (I, 3H) and of the layer's own state (I, 3H) to (2I, 4H)."""
     both, new = given.shape[1] // 3 * 2, given.shape[1] // 3
     nothing = given.new_zeros(len(given), new)
     first = torch.cat([given[:, :both], given[:, both:], nothing], 1)
@@ -45,8 +46,8 @@ class _Wavefront(torch.autograd.Function):
         clips, frames, width = x.shape
         count = len(weight)
         steps = frames + count - 1
-        # Before step d, states[d, :, 0] is the next frame, and states[d, :, l + 1] what layer l made last: with the
-        # layers next to each other in memory, what a layer takes in is one piece, and nothing is copied.
+        # Before step d, states[d, :, 0] is the next frame, and states[d, :, l + 1] the last state of layer l. The
+        # layers are adjacent in memory, so that the input of a layer is a view and nothing is copied.
         states = x.new_zeros(steps + 1, clips, count + 1, width)
         states[:frames, :, 0] = x.transpose(0, 1)
         made = states[:, :, 1:].transpose(1, 2)  # [D + 1, L, B, H]
@@ -60,7 +61,7 @@ class _Wavefront(torch.autograd.Function):
             new[step].addcmul_(reset[step], held[step]).tanh_()
             torch.lerp(new[step], own[step], keep[step], out=own[step + 1])
             if step < count - 1:
-                own[step + 1][step + 1 :] = 0  # layers whose first frame is still to come
+                own[step + 1][step + 1 :] = 0  # layers that have not reached their first frame
         ctx.save_for_backward(states, gates, weight)
         return states[count:, :, -1].transpose(0, 1).contiguous()
 
@@ -73,7 +74,7 @@ class _Wavefront(torch.autograd.Function):
         reset, keep, new, held = gates.split(width, dim=3)
         before = states[:-1, :, 1:].transpose(1, 2)
         through = (1 - keep) * (1 - new.square())
-        # The gradient of a layer's state enters that of each gate by a factor of its own: [D, L, B, 4, H]
+        # The gradient of each gate is the gradient of the layer's state times a factor: [D, L, B, 4, H]
         factors = torch.stack(
             [through * held * reset * (1 - reset), (before - new) * keep * (1 - keep), through, through * reset], dim=3
         )
@@ -100,7 +101,7 @@ class _Wavefront(torch.autograd.Function):
 
 
 def _taken(states: Tensor) -> Tensor:
-    """(D, B, L + 1, H) contiguous -> (D, L, B, 2H): what each layer takes in, in the same memory."""
+    """Inputs of each layer as a view, (D, B, L + 1, H) contiguous -> (D, L, B, 2H)."""
     steps, clips, count, width = states.shape
     strides = (clips * count * width, width, count * width, 1)
     return states.as_strided((steps, count - 1, clips, 2 * width), strides)

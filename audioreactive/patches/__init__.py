@@ -1,1 +1,1 @@
-"""Patch -> what the generator is fed: a recipe drawn or read, its latents, its noise."""
+"""Patches (recipes of motion): drawing, reading and writing them, and computing the generator's inputs from them."""

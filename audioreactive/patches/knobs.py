@@ -1,7 +1,7 @@
-"""Knobs: what people most often want to turn about a preset, each a factor, as functions Patch -> Patch.
+"""Knobs: the most common adjustments of a preset, each a factor, as functions Patch -> Patch.
 
-The patch that comes out is an ordinary one, and says in its own keys what was turned. 1 leaves everything as it is;
-more is more, up to what a preset can hold.
+The result is an ordinary patch whose own values have changed. A factor of 1 changes nothing; values are limited to what
+a preset allows.
 """
 
 from __future__ import annotations
@@ -13,13 +13,7 @@ from pydantic import BaseModel
 
 from audioreactive.errors import PresetError
 from audioreactive.features.names import split_name
-from audioreactive.patches.schema import (
-    LatentLoop,
-    NoiseBlend,
-    NoiseLoop,
-    Patch,
-    Positions,
-)
+from audioreactive.patches.schema import LatentLoop, NoiseBlend, NoiseLoop, Patch, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +24,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 LARGEST_FACTOR: Final = 4.0
 SPEEDS: Final = (0.1, 10.0)
-"""Slowest and fastest `speed`."""
+"""Smallest and largest factor of `speed`."""
 
 STRUCK: Final = ("onsets", "hits", "pulse", "drop_moment")
 """Features that tell of a moment."""
@@ -42,27 +36,27 @@ BARS: Final = (0.001, 1024.0)
 PERIODS: Final = (0.001, 3600.0)
 BLEND_PERIODS: Final = (0.001, 600.0)
 MOST_KNOTS: Final = 256
-"""Bounds of the schema."""
+"""Limits of the schema to which the adjusted values are cut."""
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """Factors, 1 for as it is.
+    """Factors of all knobs; 1 changes nothing.
 
     Raises:
-        PresetError: one is out of range.
+        PresetError: a factor is out of range.
     """
 
     motion: float = 1.0
-    """How far everything moves."""
+    """Factor on the size of all motion."""
     beat: float = 1.0
-    """How strongly it answers hits and the pulse."""
+    """Factor on the response to hits and the pulse."""
     texture: float = 1.0
-    """The amount of the fine, random grain."""
+    """Factor on the amount of fine, random grain."""
     colour: float = 1.0
-    """How far colours and fine details move: the shallow depth group."""
+    """Factor on the motion of colours and fine details (the shallow depth group)."""
     speed: float = 1.0
-    """How fast loops turn and slow curves run."""
+    """Factor on the speed of loops, blends and the slow base curves."""
 
     def __post_init__(self) -> None:
         for knob in fields(self):
@@ -75,40 +69,40 @@ class Knobs:
 
     @property
     def turned(self) -> dict[str, float]:
-        """Those that are not at 1."""
+        """Names and factors of the knobs that are not at 1."""
         values = {knob.name: getattr(self, knob.name) for knob in fields(self)}
         return {name: value for name, value in values.items() if value != 1}
 
     def __call__(self, patch: Patch) -> Patch:
-        """The patch, with every knob turned."""
+        """Apply all factors to a patch."""
         for name, factor in self.turned.items():
             patch = TURN[name](patch, factor)
         return patch
 
     def idle(self, patch: Patch) -> tuple[str, ...]:
-        """Names of the knobs that are turned and find nothing to act on in this patch."""
+        """List the knobs that are not at 1 but have no effect on this patch."""
         return tuple(name for name, factor in self.turned.items() if TURN[name](patch, factor) == patch)
 
 
 def turn_motion(patch: Patch, factor: float) -> Patch:
-    """Let all depth groups move so many times as far about their averages."""
+    """Scale the motion of all depth groups around their averages."""
     deep, middle, shallow = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
     return _with(patch, latents=_with(patch.latents, reach=(deep, middle, shallow)))
 
 
 def turn_colour(patch: Patch, factor: float) -> Patch:
-    """Let the shallow depth group, colours and fine details, move so many times as far about its average."""
+    """Scale the motion of the shallow depth group (colours and fine details) around its average."""
     deep, middle, shallow = patch.latents.reach
     return _with(patch, latents=_with(patch.latents, reach=(deep, middle, min(shallow * factor, MOST_REACH))))
 
 
 def turn_texture(patch: Patch, factor: float) -> Patch:
-    """Make the noise so many times as strong."""
+    """Scale the strength of the noise."""
     return _with(patch, noise=_with(patch.noise, strength=min(patch.noise.strength * factor, MOST_NOISE)))
 
 
 def turn_beat(patch: Patch, factor: float) -> Patch:
-    """Let what listens to hits and the pulse act so many times as strongly; what else it hears stays as it is."""
+    """Scale the intensity of everything that uses onsets, the pulse or a percussive source; leave the rest."""
 
     def stronger(sequence: Any) -> Any:
         if not any(answers_hits(envelope) for envelope in _envelopes(sequence)):
@@ -125,7 +119,7 @@ def turn_beat(patch: Patch, factor: float) -> Patch:
 
 
 def turn_speed(patch: Patch, factor: float) -> Patch:
-    """Let loops, blends and the slow curves of the bases run so many times as fast."""
+    """Scale the speed of loops, blends and the base curves."""
 
     def faster(sequence: LatentSequence | NoiseSequence) -> Any:
         if isinstance(sequence, LatentLoop | NoiseLoop):
@@ -152,7 +146,7 @@ TURN: Final[dict[str, Callable[[Patch, float], Patch]]] = {
     "colour": turn_colour,
     "speed": turn_speed,
 }
-"""Name of a knob -> what turns it."""
+"""Name of a knob -> function that applies its factor to a patch."""
 
 
 def answers_hits(envelope: Envelope) -> bool:
@@ -167,8 +161,9 @@ def _envelopes(sequence: LatentSequence | NoiseSequence) -> list[Envelope]:
 
 
 def _longer(base: Positions, factor: float) -> Positions:
-    """A way through the base's pictures that is so many times as long in the same time: to and fro, or only its first
-    part. The length is a whole number of steps.
+    """Make a path through the base's pictures with `factor` times as many steps, to and fro, or only its first part.
+
+    The number of steps is rounded.
     """
     steps = len(base) - 1
     if not steps:
@@ -183,7 +178,7 @@ def _within(value: float, bounds: tuple[float, float]) -> float:
 
 
 def _with(part: Model, **changes: Any) -> Model:
-    """The part with some values changed, checked anew; the same one where they are the same."""
+    """Return a part with some values changed and validated; the same object if nothing changes."""
     if all(getattr(part, name) == value for name, value in changes.items()):
         return part
     return type(part).model_validate({**{name: getattr(part, name) for name in type(part).model_fields}, **changes})

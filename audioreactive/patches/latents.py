@@ -1,4 +1,4 @@
-"""Patch + Features -> `Latents`: weights over a palette, for each depth group (section 4.1.1 of the thesis).
+"""Compute the latents of a patch for a song: weights over a palette per depth group (section 4.1.1 of the thesis).
 
 Conventions: T = video frames, G = depth groups (deep, middle, shallow), P = palette vectors, L = latent inputs of the
 generator, W = width of a latent.
@@ -49,29 +49,29 @@ if TYPE_CHECKING:
 
 
 LARGEST_TABLE = 1 << 30
-"""Bytes of the weights: an hour at 24 frames a second with a palette of a thousand vectors. Making them takes two and a
-half times as much."""
+"""Most bytes of a table of weights: an hour at 24 frames per second with a palette of a thousand vectors. Computing it
+takes two and a half times as much memory."""
 
 
 @dataclass(frozen=True)
 class Latents:
-    """A latent sequence, never written out: motion apart from content."""
+    """Latents of a whole video, stored as weights and palette and computed batch by batch."""
 
     weights: FloatArray
-    """(T, G, P): the motion."""
+    """(T, G, P) weights of the palette vectors: the motion."""
     palette: torch.Tensor
-    """(P, L, W) float32, on the generator's device: the content."""
+    """(P, L, W) float32 palette vectors, on the generator's device: the content."""
 
     def __post_init__(self) -> None:
         if self.weights.shape[1:] != (len(DEPTHS), len(self.palette)):
             raise ValueError(f"weights {self.weights.shape} do not fit a palette of {len(self.palette)} vectors")
 
     def __len__(self) -> int:
-        """T."""
+        """T, the number of frames."""
         return len(self.weights)
 
     def frames(self, start: int, stop: int) -> torch.Tensor:
-        """(B, L, W) float32: latents of frames start to stop - 1."""
+        """Compute the latents (B, L, W) float32 of frames start to stop - 1."""
         import torch
 
         weights = on_device(held(self.weights, start, stop), self.palette.device)  # [B, G, P]
@@ -83,17 +83,20 @@ class Latents:
 
 
 def check_label(palette: Palette, generator: Mapper) -> None:
-    """Raise RenderError if the model has no such class."""
+    """Raise RenderError if the model lacks the palette's class."""
     if palette.label is not None and palette.label >= generator.c_dim:
         classes = f"classes 0 to {generator.c_dim - 1}" if generator.c_dim else "no classes"
         raise RenderError(f"label {palette.label} was asked for, but the model has {classes}")
 
 
 def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
-    """(P, L, W) float32: the palette's seeds through the generator's mapping network, truncated.
+    """Map the palette's seeds to truncated latents (P, L, W) float32 with the generator's mapping network.
 
-    z for seed s is RandomState(s).randn(1, z_dim), as StyleGAN users share seeds. Seeds are mapped one at a time, so
-    that a vector does not depend on its neighbours in the palette. Raises RenderError if the model has no such class.
+    z for seed s is RandomState(s).randn(1, z_dim), the convention by which StyleGAN users share seeds. Seeds are mapped
+    one at a time, so that a vector does not depend on its neighbours in the palette.
+
+    Raises:
+        RenderError: the model lacks the palette's class.
     """
     import torch
 
@@ -116,17 +119,17 @@ def latent_weights(
     envelopes: Mapping[str, FloatArray] = NO_ENVELOPES,
     span: slice = WHOLE_SONG,
 ) -> FloatArray:
-    """Weights (T, G, P) of the patch's latents over a palette of P = `size` vectors; every row sums to one.
+    """Compute the weights (T, G, P) of a patch's latents over a palette of P = `size` vectors; each row sums to one.
 
     Args:
-        patch: the latents' half of a patch.
-        features: what was heard.
+        patch: the part of a patch that describes latents.
+        features: features of the song.
         size: P.
-        envelopes: of each synthesizer that the patch calls, as `motion.Synthesize` makes them.
-        span: frames of the song that the table is made for; its base curve and its vividness are the span's own.
+        envelopes: envelopes of each synthesizer that the patch uses, as made by `motion.Synthesize`.
+        span: frames of the song to compute; base curve and vividness refer to this span alone.
 
     Raises:
-        RenderError: song, frame rate and palette are each in range, but the table of weights would not fit in memory.
+        RenderError: the table of weights would not fit in memory.
     """
     frames = len(range(features.frames)[span])
     check_table(frames, size)
@@ -151,7 +154,7 @@ def latent_weights(
 
 
 def check_table(frames: int, size: int) -> None:
-    """Raise RenderError where weights over a palette of `size` vectors would not fit in memory."""
+    """Raise RenderError if the weights over a palette of `size` vectors would not fit in memory."""
     if (table := 4 * frames * len(DEPTHS) * size) > LARGEST_TABLE:
         raise RenderError(
             f"{frames} frames of a palette of {size} vectors need a table of {table / 2**30:.1f} GiB; "
@@ -161,14 +164,15 @@ def check_table(frames: int, size: int) -> None:
 
 
 def latent_motion(envelopes: FloatArray) -> FloatArray:
-    """(T, 9) in [-1, 1], 0 at rest: what a synthesizer's envelopes (T, 17) say of the latents, three for each group."""
+    """Extract the motion of latents (T, 9), in [-1, 1] with 0 at rest, from a synthesizer's envelopes (T, 17)."""
     return 2 * envelopes[:, : len(DEPTHS) * VECTORS_PER_DEPTH] - 1
 
 
 def _pull(main: FloatArray, sequence: LatentSynthesizer, motion: FloatArray) -> None:
-    """Move weights main (G, T, P) by motion (T, 9), in place: every row still sums to one.
+    """Move weights main (G, T, P) by motion (T, 9), in place; each row still sums to one.
 
-    All about the palette's mean, which stands for the model's: there, independent pictures are orthogonal.
+    The motion is relative to the palette's mean, which approximates the model's: relative to it, independent vectors
+    are nearly orthogonal.
     """
     size = main.shape[2]
     for group in depth_indices(sequence.depth):
@@ -194,9 +198,10 @@ def _sequence_weights(sequence: LatentSegmentation | LatentFeature | LatentLoop,
 
 
 def _restore_spread(weights: FloatArray, vividness: float) -> None:
-    """Scale weights (T, P) about their mean over the palette, in place, one factor for the whole song.
+    """Scale weights (T, P) around their mean over the palette, in place, by one factor for the whole song.
 
-    For independent vectors, a weighted average lies sqrt(sum of squared weights) of a vector's length from their mean.
+    The distance of a weighted average of independent vectors from their mean is proportional to the square root of the
+    sum of squared weights.
     """
     size = weights.shape[1]
     centred = weights - 1 / size

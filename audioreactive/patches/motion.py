@@ -1,4 +1,4 @@
-"""Patch + Features -> `Motion`, without a model; Motion on a generator -> `Inputs`, what the generator is fed.
+"""Compute the `Motion` of a patch for a song, without a model, and from it the `Inputs` of a generator.
 
 Conventions: T = video frames, G = depth groups, P = palette vectors, L = latent inputs of the generator, W = width of a
 latent.
@@ -36,38 +36,38 @@ if TYPE_CHECKING:
 
 
 class Synthesize(Protocol):
-    """Makes the envelopes of a patch's synthesizers; `learn.synthesize` is the one that the program uses."""
+    """Function that makes the envelopes of a patch's synthesizers; `learn.synthesize` is the program's."""
 
     def __call__(self, patch: Patch, features: Features) -> Mapping[str, FloatArray]:
-        """Name of each synthesizer -> its envelopes (T, 17) in [0, 1], 0.5 at rest.
+        """Make the envelopes (T, 17), in [0, 1] with 0.5 at rest, of each synthesizer by its name.
 
-        In order: three for each depth group, coarse to fine; then the mean of the noise maps of 4², 8², 16² and 32²
-        pixels, and their deviation.
+        Their order: three for each depth group, coarse to fine; then the mean of the noise maps of 4², 8², 16² and 32²
+        pixels; then the standard deviations of these maps.
         """
         ...
 
 
 class Fed(NamedTuple):
-    """What a generator is fed for one batch."""
+    """Inputs of a generator for one batch."""
 
     ws: torch.Tensor
-    """(B, L, W) float32."""
+    """(B, L, W) float32 latents."""
     noise: list[torch.Tensor]
-    """(B, 1, h, w) float32 for each noise map."""
+    """(B, 1, h, w) float32 values of each noise map."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """All that moves in a video, for any generator."""
+    """Motion of a whole video, usable with any generator."""
 
     latents: FloatArray
-    """(T, G, P) weights over the palette; every row sums to one."""
+    """(T, G, P) weights over the palette; each row sums to one."""
     noise: NoiseMotion
     palettes: tuple[Palette, ...]
-    """The content: seeds, which each generator maps to vectors of its own; P counts them all."""
+    """Palettes of seeds, which each generator maps to its own vectors; P is the total number of seeds."""
 
     def __len__(self) -> int:
-        """T."""
+        """T, the number of frames."""
         return len(self.latents)
 
     def on(
@@ -78,16 +78,16 @@ class Motion:
         size: str | tuple[int, int] | None = None,
         fit: Fit = "widen",
     ) -> Inputs:
-        """What this generator is fed.
+        """Make the inputs of a generator for this motion.
 
         Args:
             generator: the generator.
-            palette: vectors (P, L, W) to move between; None: the palette's seeds, mapped.
+            palette: vectors (P, L, W) to move between; None: mapped from the palettes' seeds.
             size: (width, height) of the pictures, or text such as "1280x720" or "1080p"; None: the generator's own.
             fit: how another aspect ratio is filled.
 
         Raises:
-            RenderError: the generator has no such class, or cannot make such a picture.
+            RenderError: the generator lacks the palette's class, or cannot make pictures of this size.
         """
         vectors = self.vectors(generator) if palette is None else palette.to(generator.device)
         wanted = parse_size(size) if isinstance(size, str) else size
@@ -97,39 +97,39 @@ class Motion:
         return Inputs(Latents(self.latents, vectors), noise, canvas)
 
     def vectors(self, generator: Mapper) -> torch.Tensor:
-        """(P, L, W) float32: the palettes' vectors on this generator. Raises RenderError if it has no such class."""
+        """Map the palettes' seeds to vectors (P, L, W) float32; raises RenderError if the generator lacks a class."""
         import torch
 
         return torch.cat([make_palette(palette, generator) for palette in self.palettes])
 
     def every(self, step: int) -> Motion:
-        """The same at a lower frame rate: frames 0, step, 2 · step, ..."""
+        """Return the motion at a lower frame rate: frames 0, step, 2 · step, ..."""
         return replace(self, latents=np.ascontiguousarray(self.latents[::step]), noise=self.noise.every(step))
 
     def tables(self) -> dict[str, FloatArray]:
-        """What moves in the generator's inputs, name -> (T, C), to be compared with what is heard.
+        """Return tables, name -> (T, C), that represent the generator's inputs, to compare them with the features.
 
-        Palette vectors and noise fields are drawn independently, and so nearly orthogonal: the weights over them are
-        the inputs themselves, rotated, and a rotation changes no score.
+        Palette vectors and noise fields are independent, so nearly orthogonal. The weights over them are therefore the
+        inputs up to a rotation, which does not change a score.
         """
         return {"latents": self.latents.reshape(len(self), -1), **self.noise.tables()}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one generator is fed, frame by frame: a pure function of the frame's index."""
+    """Inputs of one generator, as a pure function of the frame index."""
 
     latents: Latents
     noise: NoiseSequence
     canvas: Canvas
-    """The picture that the generator makes, and the one that was asked for."""
+    """Sizes of the generator's pictures and of the finished ones."""
 
     def __len__(self) -> int:
-        """T."""
+        """T, the number of frames."""
         return len(self.latents)
 
     def frames(self, start: int, stop: int) -> Fed:
-        """Latents and noise of frames start to stop - 1; past the end the last frame is held."""
+        """Compute latents and noise of frames start to stop - 1; after the end, the last frame is repeated."""
         return Fed(self.latents.frames(start, stop), self.noise.frames(start, stop))
 
 
@@ -140,17 +140,17 @@ def motion(
     *,
     sections: Sequence[Section] = (),
 ) -> Motion:
-    """The patch's motion for a song.
+    """Compute the motion of a patch for a song.
 
     Args:
         patch: the recipe.
-        features: what was heard.
+        features: features of the song.
         synthesize: makes the envelopes of the patch's synthesizers.
-        sections: parts of the song with patches of their own, faded into one another.
+        sections: parts of the song with their own patches, cross-faded.
 
     Raises:
-        RenderError: the patch has synthesizers and none can be made; or its tables would not fit in memory.
-        SynthesizerError: nothing can be fitted to the song.
+        RenderError: the patch has synthesizers but `synthesize` is None, or its tables would not fit in memory.
+        SynthesizerError: a synthesizer cannot be fitted to the song.
     """
 
     def heard(patch: Patch) -> Features:
@@ -165,7 +165,7 @@ def motion(
             names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
             raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
         for synthesizers, found in made:
-            if synthesizers == patch.synthesizers:  # sections share what is fitted to the song
+            if synthesizers == patch.synthesizers:  # sections share fitted synthesizers
                 return found
         made.append((patch.synthesizers, synthesize(patch, heard(patch))))
         return made[-1][1]
@@ -197,7 +197,7 @@ def _faded_latents(
     heard: Callable[[Patch], Features],
     envelopes: Callable[[Patch], Mapping[str, FloatArray]],
 ) -> FloatArray:
-    """Weights (T, G, P) over all palettes, one behind the other; every row sums to one."""
+    """Compute cross-faded weights (T, G, P) over the concatenated palettes; each row sums to one."""
     sizes = [len(palette.seeds) for palette in palettes]
     ends = dict(zip(palettes, accumulate(sizes), strict=True))
     table = np.zeros((max(span.stop for span in seen), len(DEPTHS), sum(sizes)), np.float32)

@@ -1,11 +1,11 @@
-"""Patch + Features -> `NoiseSequence`: noise maps as pure functions of the frame index (section 4.1.2).
+"""Compute the noise of a patch for a song: noise maps as pure functions of the frame index (section 4.1.2).
 
-A few fixed Gaussian fields come from named seeds. Interpolations, feature-weighted averages, blends and merges are
-linear in them, so they are tables of weights over time, as for the latents; only the periodic function of the loops is
-evaluated for each pixel. Nothing holds frames, at any resolution.
+A few fixed Gaussian fields are drawn from seeds. Interpolations, feature-weighted averages, blends and merges are
+linear in them, so they are tables of weights over time, as for the latents. Only the periodic function of the loops is
+evaluated for each pixel. Noise maps are computed batch by batch and never stored for the whole video.
 
-Normalisation: each sub-sequence has unit variance in expectation (fields are independent, so a weighted sum has the
-norm of its weights), and each finished frame exactly.
+Normalisation: each sub-sequence has unit variance in expectation (the deviation of a weighted sum of independent fields
+is the norm of its weights). Each finished frame has exactly the wanted deviation.
 """
 
 from __future__ import annotations
@@ -16,15 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from audioreactive._support.streams import named_stream
 from audioreactive.errors import RenderError
-from audioreactive.patches.schema import (
-    DEPTHS,
-    NOISE_OCTAVES,
-    NoiseBlend,
-    NoiseFeature,
-    NoiseLoop,
-    depth_slices,
-)
+from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, NoiseBlend, NoiseFeature, NoiseLoop, depth_slices
 from audioreactive.patches.tables import (
     NO_ENVELOPES,
     WHOLE_SONG,
@@ -40,7 +34,6 @@ from audioreactive.patches.tables import (
     shape_envelope,
     spline_weights,
 )
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,64 +45,64 @@ if TYPE_CHECKING:
     from audioreactive.patches.schema import NoiseLevels, NoisePatch
 
 SIGMA_SCALE = 50
-"""The constant of the periodic function: sin(cos(2 pi t L + n0) / (sigma / 50) + n1) · n2."""
+"""Constant 50 of the periodic function: sin(cos(2 pi t L + n0) / (sigma / 50) + n1) · n2."""
 
 
 MEAN_REACH, DEVIATION_REACH = 0.5, 1.0
-"""How far a synthesizer moves a coarse map: its mean by so many deviations, its deviation by so many octaves. The
-network was trained on mean 0 and deviation 1, and far from them its pictures come apart."""
+"""Largest effect of a synthesizer on a coarse map: on its mean, in standard deviations, and on its deviation, in powers
+of two. The network was trained with mean 0 and deviation 1, and its pictures fall apart far from them."""
 
 
 MOST_FIELDS = 256
-"""Fields of all sections together: each is as large as all noise maps of the generator."""
+"""Most fields of all sections together; each field takes as much memory as all noise maps of the generator."""
 
 
 @dataclass(frozen=True)
 class LevelMotion:
-    """Mean and deviation of the coarse noise maps over the song; octave k holds the maps of 4 · 2ᵏ pixels."""
+    """Mean and deviation of the coarse noise maps over the song; column k is for maps with a side of 4 · 2ᵏ pixels."""
 
     mean: FloatArray
-    """(T, 4), in units of the noise's amount."""
+    """(T, 4) means, as multiples of the maps' gain."""
     deviation: FloatArray
-    """(T, 4): factors."""
+    """(T, 4) factors on the maps' deviation."""
 
     @classmethod
     def resting(cls, frames: int) -> LevelMotion:
-        """Maps as they are, for T = `frames`."""
+        """Make levels that change nothing, for T = `frames`."""
         shape = (frames, NOISE_OCTAVES)
         return cls(np.zeros(shape, np.float32), np.ones(shape, np.float32))
 
 
 @dataclass(frozen=True)
 class LoopMotion:
-    """One periodic function's way through the song."""
+    """Motion of one periodic function over the song."""
 
     phase: NDArray[np.float64]
-    """(T,) turns."""
+    """(T,) phase in turns."""
     share: FloatArray
-    """(T, G): its weight in the mix."""
+    """(T, G) weight of the function in the mix."""
     seeds: tuple[int, int, int]
     """Positions of the fields n0, n1 and n2."""
     reach: float
-    """50 / sigma: radians that the phase sweeps."""
+    """Amplitude of the inner cosine in radians, 50 / sigma."""
 
 
 @dataclass(frozen=True)
 class NoiseMotion:
-    """The noise's motion, for any model: weights over the fields, loops, and the amount of noise."""
+    """Motion of the noise, usable with any model: weights over the fields, loops, and the amount of noise."""
 
     weights: FloatArray
-    """(T, G, F) over the fixed fields."""
+    """(T, G, F) weights over the fixed fields."""
     loops: tuple[LoopMotion, ...]
     gain: FloatArray
-    """(T,): standard deviation of the finished maps."""
+    """(T,) standard deviation of the finished maps."""
     seeds: tuple[int, ...]
     """F seeds of the fields."""
     levels: LevelMotion | None = None
-    """What a synthesizer plays on the coarse maps."""
+    """Levels of the coarse maps that a synthesizer controls; None without one."""
 
     def tables(self) -> dict[str, FloatArray]:
-        """What moves, name -> (T, C): see `motion.Motion.tables`."""
+        """Return tables, name -> (T, C), that represent the noise; see `motion.Motion.tables`."""
         maps = self.weights.reshape(len(self.weights), -1) * self.gain[:, None]
         loops = [
             (loop.share * turn[:, None] * self.gain[:, None]).astype(np.float32)
@@ -122,7 +115,7 @@ class NoiseMotion:
         return tables
 
     def every(self, step: int) -> NoiseMotion:
-        """The same at a lower frame rate: frames 0, step, 2 · step, ..."""
+        """Return the motion at a lower frame rate: frames 0, step, 2 · step, ..."""
         loops = [replace(loop, phase=loop.phase[::step], share=loop.share[::step].copy()) for loop in self.loops]
         levels = self.levels
         if levels is not None:
@@ -137,7 +130,7 @@ def noise_motion(
     envelopes: Mapping[str, FloatArray] = NO_ENVELOPES,
     span: slice = WHOLE_SONG,
 ) -> NoiseMotion:
-    """The patch's noise, before any resolution is known; `envelopes` and `span` as for `latents.latent_weights`."""
+    """Compute a patch's noise for any resolution; `envelopes` and `span` are as for `latents.latent_weights`."""
     size, frames = len(patch.seeds), len(range(features.frames)[span])
     base = _unit(gather(base_weights(frames, len(patch.base)), patch.base, size))
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, F]
@@ -167,7 +160,7 @@ def noise_motion(
 
 
 def _sequence_weights(sequence: NoiseFeature | NoiseBlend, features: Features, size: int) -> FloatArray:
-    """(T, F) with unit norm in every row."""
+    """Compute the weights (T, F) of a sub-sequence; each row has unit norm."""
     if isinstance(sequence, NoiseFeature):
         weights = feature_weights(shape_envelope(sequence.envelope, features))
         return _unit(gather(weights, sequence.fields, size))
@@ -194,8 +187,9 @@ def _gain(patch: NoisePatch, features: Features) -> FloatArray:
 
 
 def noise_levels(envelopes: FloatArray) -> FloatArray:
-    """(T, 8) in [-1, 1], 0 at rest: what a synthesizer's envelopes (T, 17) say of the noise: the mean of each octave's
-    maps, then their deviation.
+    """Extract the noise levels (T, 8), in [-1, 1] with 0 at rest, from a synthesizer's envelopes (T, 17).
+
+    They are the means of the four sizes of coarse maps, then their deviations.
     """
     return 2 * envelopes[:, -2 * NOISE_OCTAVES :] - 1
 
@@ -207,16 +201,16 @@ def _levels(levels: NoiseLevels, envelopes: FloatArray) -> LevelMotion:
 
 
 class Window(NamedTuple):
-    """Where a part of the song lies in the whole, and how much of it is seen."""
+    """Position of a part of the song, and its share of the picture."""
 
     start: int
-    """First frame."""
+    """First frame of the part."""
     share: FloatArray
-    """For each of its frames, its part of the picture."""
+    """(frames of the part,) share of the picture in each frame, in [0, 1]."""
 
 
 def faded(motions: Sequence[NoiseMotion], windows: Sequence[Window], frames: int) -> NoiseMotion:
-    """The motions of a song's parts as one of T = `frames`: weights, gains and levels are cross-faded.
+    """Join the motions of a song's parts to one of T = `frames`, by cross-fading weights, gains and levels.
 
     Raises:
         RenderError: the parts have too many fields between them.
@@ -234,7 +228,7 @@ def faded(motions: Sequence[NoiseMotion], windows: Sequence[Window], frames: int
     for motion, (start, share) in zip(motions, windows, strict=True):
         seen = slice(start, start + len(share))
         positions = [seeds.index(seed) for seed in motion.seeds]
-        for column, position in enumerate(positions):  # a seed may stand twice in a patch
+        for column, position in enumerate(positions):  # a patch may have a seed twice
             weights[seen, :, position] += share[:, None] * motion.weights[:, :, column]
         gain[seen] += share * motion.gain
         if levels is not None and motion.levels is not None:
@@ -251,27 +245,27 @@ def faded(motions: Sequence[NoiseMotion], windows: Sequence[Window], frames: int
 
 
 def _unit(weights: FloatArray) -> FloatArray:
-    """Rows scaled to unit norm: a weighted sum of independent unit fields then has unit variance."""
+    """Scale rows to unit norm, so that a weighted sum of independent unit fields has unit variance."""
     norm = np.sqrt(np.square(weights).sum(axis=1, keepdims=True))
     scaled: FloatArray = weights / np.maximum(norm, np.float32(1e-6))
     return scaled
 
 
 def draw_field(seed: int, layer: int, size: tuple[int, int]) -> FloatArray:
-    """(h, w) float32, standard normal: the fixed field of this seed for one noise map of a model."""
+    """Draw the fixed field (h, w) of a seed for one noise map of a model, standard normal float32."""
     return named_stream(f"noise field {seed} layer {layer}").randn(*size).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class NoiseSequence:
-    """The noise of a whole video for one model: a list of maps a frame, made when they are asked for."""
+    """Noise of a whole video for one model; the maps are computed on request."""
 
     motion: NoiseMotion
     sizes: tuple[tuple[int, int], ...]
-    """(h, w) of each noise map, in layer order."""
+    """Sizes (h, w) of the noise maps, in layer order."""
     device: torch.device
     _fields: tuple[torch.Tensor, ...] = field(init=False, repr=False)
-    """For each map, (F, h · w): the fixed fields."""
+    """Fixed fields (F, h · w) for each map."""
 
     def __post_init__(self) -> None:
         import torch
@@ -283,11 +277,11 @@ class NoiseSequence:
         object.__setattr__(self, "_fields", tuple(fields))
 
     def __len__(self) -> int:
-        """T."""
+        """T, the number of frames."""
         return len(self.motion.weights)
 
     def frames(self, start: int, stop: int) -> list[torch.Tensor]:
-        """For each noise map, (B, 1, h, w) float32: the noise of frames start to stop - 1."""
+        """Compute the noise of frames start to stop - 1: (B, 1, h, w) float32 for each noise map."""
         moment = _Moment.of(self.motion, start, stop, self.device)
         maps: list[torch.Tensor] = []
         for group, layers in enumerate(depth_slices(len(self.sizes))):
@@ -311,13 +305,13 @@ class NoiseSequence:
 
 @dataclass(frozen=True)
 class _Moment:
-    """The motion during the B frames of a batch, on the device: all that its maps share, moved there once."""
+    """Motion of the noise in the B frames of a batch, on the device; shared by all maps."""
 
     weights: torch.Tensor  # [B, G, F]
     gain: torch.Tensor  # [B, 1]
     loops: list[_Loop]
     levels: tuple[torch.Tensor, torch.Tensor] | None
-    """Mean and deviation, (B, 4)."""
+    """Mean and deviation of the coarse maps, (B, 4) each."""
 
     @classmethod
     def of(cls, motion: NoiseMotion, start: int, stop: int, device: torch.device) -> _Moment:
@@ -335,11 +329,11 @@ class _Moment:
 
 @dataclass(frozen=True)
 class _Loop:
-    """One periodic function during the frames of a batch."""
+    """One periodic function in the B frames of a batch, on the device."""
 
     turns: torch.Tensor  # [B, 1], radians
     shares: list[torch.Tensor | None]
-    """For each depth group, (B, 1); None where it has none."""
+    """Weight (B, 1) in each depth group; None for groups without the function."""
     seeds: tuple[int, int, int]
     reach: float
 
@@ -356,7 +350,7 @@ class _Loop:
         )
 
     def add_to(self, noise: torch.Tensor, fields: torch.Tensor, share: torch.Tensor) -> None:
-        """Add share · N(t) to noise (B, h · w), N as in section 4.1.2, normalised for each frame."""
+        """Add share · N(t) to noise (B, h · w); N is the function of section 4.1.2, normalised for each frame."""
         import torch
 
         n0, n1, n2 = (fields[position] for position in self.seeds)
@@ -365,7 +359,7 @@ class _Loop:
 
 
 def _deviation(values: torch.Tensor) -> torch.Tensor:
-    """(B, 1): the root of the mean square of each row, never 0."""
+    """Compute the root mean square (B, 1) of each row, never 0."""
     import torch
 
     norm: torch.Tensor = torch.linalg.vector_norm(values, dim=1, keepdim=True) / math.sqrt(values.shape[1])

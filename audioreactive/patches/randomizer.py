@@ -1,8 +1,8 @@
-"""seed -> `Patch`: the Randomizer of section 4.1 of the thesis.
+"""Draw a random patch from a seed: the Randomizer of section 4.1 of the thesis.
 
-Every choice is drawn beforehand and named in the patch. Each part draws from a stream of its own, named after it, so
-that a later version that draws one thing more in one place leaves all other choices of a seed as they are. Streams
-are `numpy.random.RandomState`, which NumPy has frozen.
+All choices are made here and stored in the patch. Each part has its own random stream, named after it, so that a later
+version can add a choice in one part without changing the others. Streams are `numpy.random.RandomState`, whose output
+NumPy guarantees not to change.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from audioreactive._support.streams import named_stream
 from audioreactive.features.names import (
     DEFAULT_FEATURES,
     FEATURES,
@@ -22,7 +23,6 @@ from audioreactive.features.names import (
 )
 from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Patch
 from audioreactive.patches.sections import Section, changes_between
-from audioreactive.streams import named_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 Choice = TypeVar("Choice")
 
 PALETTE_SIZE = 24
-"""Vectors in a drawn palette: enough for the channels of any feature."""
+"""Number of vectors in a random palette: enough for the channels of any feature."""
 NOISE_FIELDS = 12
 VIVIDNESS = 0.6
-"""Enough that pictures differ, not so much that every small motion is thrown wide."""
+"""Vividness of random patches: enough that pictures differ, without exaggerating every small motion."""
 SECTION_PICTURES = 4
-"""Kinds of section, each with a picture of its own, where a synthesizer makes the motion."""
+"""Number of section kinds, each with its own picture, in a patch whose motion a synthesizer makes."""
 SECTION_SMOOTH = 1.0
-"""Seconds over which those pictures change: sudden ones outshine the synthesizer's motion."""
+"""Smoothing in seconds of the changes between sections' pictures: sudden changes would hide a synthesizer's motion."""
 SYNTHESIZER_INTENSITY = 1.5
-"""Of its motion, of which 2 is all: three quarters correlate as well, and go a fifth less far."""
+"""Intensity of a synthesizer's motion (2 is all of it): three quarters correlate as well, and move a fifth less far."""
 SECTION_FADE = 0.5
-"""Bars of the cross-fade into a drawn section: two beats, about the bar line."""
+"""Length in bars of the cross-fade into a random section: two beats, centred on the bar line."""
 SEQUENCES = range(5, 16)
-"""5 to 15 sub-sequences, the thesis' choice."""
+"""Numbers of sub-sequences that are drawn: 5 to 15, as in the thesis."""
 
 UNIVARIATE = tuple(name for name in DEFAULT_FEATURES if is_univariate(name))
 LATENT_STRATEGIES = ("segmentation", "feature", "loop")
@@ -56,50 +56,50 @@ NOISE_STRATEGIES = ("feature", "blend", "loop")
 
 @dataclass(frozen=True)
 class Draws:
-    """Named draws from one frozen stream."""
+    """Random choices from one named stream."""
 
     stream: np.random.RandomState
 
     @classmethod
     def named(cls, seed: int, name: str) -> Draws:
-        """The stream that belongs to this seed and this name."""
+        """Open the stream for a seed and a name."""
         return cls(named_stream(f"audioreactive patch {seed} {name}"))
 
     def integer(self, low: int, high: int) -> int:
-        """Low to high, both included."""
+        """Draw an integer from low to high, both included."""
         return int(self.stream.randint(low, high + 1))
 
     def one_of(self, choices: Sequence[Choice]) -> Choice:
-        """One of the choices, all alike."""
+        """Draw one of the choices, all equally likely."""
         return choices[self.integer(0, len(choices) - 1)]
 
     def between(self, low: float, high: float) -> float:
-        """Uniform, rounded so that a preset reads well."""
+        """Draw a uniform number, rounded to 3 digits so that presets are readable."""
         return round(float(low + (high - low) * self.stream.random_sample()), 3)
 
     def log_between(self, low: float, high: float) -> float:
-        """Log-uniform, rounded so that a preset reads well."""
+        """Draw a log-uniform number, rounded to 3 digits so that presets are readable."""
         return round(float(np.exp(self.between(np.log(low), np.log(high)))), 3)
 
     def some(self, size: int, count: int) -> tuple[int, ...]:
-        """The first few positions of a random permutation; goes round again if more are wanted than there are."""
+        """Draw `count` of `size` positions in random order; they repeat if `count` is larger than `size`."""
         order = self.stream.permutation(size)
         return tuple(int(order[i % size]) for i in range(count))
 
 
 def random_patch(seed: int) -> Patch:
-    """Draw the patch of this seed, any non-negative integer."""
+    """Draw the random patch of a seed, any non-negative integer."""
     return Patch.model_validate({"palette": _palette(seed), "latents": _latents(seed), "noise": _noise(seed)})
 
 
 def draw_sections(patch: Patch, form: Sequence[FormSection], fps: Fraction, *, seed: int) -> tuple[Section, ...]:
-    """Sections for a song's form: the first kind of part keeps the patch, each other kind gets one of its own.
+    """Draw sections for a song's form: the first kind of part keeps the patch, each other kind gets a random one.
 
     Args:
-        patch: the preset's own.
-        form: the song's parts, as `features.form.song_form` hears them.
-        fps: frames a second that the form counts in.
-        seed: of the drawn patches, together with each part's label.
+        patch: the preset's patch.
+        form: the song's parts, from `features.form.song_form`.
+        fps: frame rate of the form.
+        seed: seed of the random patches, together with each part's label.
     """
     base = patch.model_dump(mode="json", exclude_none=True)
     times: dict[str, int] = {}
@@ -124,8 +124,9 @@ def draw_sections(patch: Patch, form: Sequence[FormSection], fps: Fraction, *, s
 
 
 def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
-    """Draw the patch of this seed in which a synthesizer makes all motion but the change of sections: each kind of
-    section has its picture, and the motion swings about it.
+    """Draw the patch of a seed in which a synthesizer makes the motion.
+
+    Only the change of sections does not come from it: each kind of section has a picture, around which it moves.
     """
     draws = Draws.named(seed, f"around a synthesizer {synthesizer.kind}")
     pictures = draws.some(PALETTE_SIZE, SECTION_PICTURES + len(DEPTHS) * VECTORS_PER_DEPTH)
@@ -234,31 +235,31 @@ def _noise_sequence(draws: Draws) -> dict[str, Any]:
 
 
 def _common(draws: Draws) -> dict[str, Any]:
-    """Depth and merge, which latent and noise sequences share."""
+    """Draw depth and merge, which latent and noise sequences both have."""
     depth = _depth(draws)
     if draws.one_of(("average", "modulate")) == "average":
         return {"depth": depth, "merge": "average"}
     modulator = _envelope(draws, draws.one_of(UNIVARIATE))
-    # A full swing on every drum hit is a flash, not a motion.
+    # Full intensity on every drum hit would flash.
     return {"depth": depth, "merge": "modulate", "modulator": modulator, "intensity": draws.between(0.3, 0.8)}
 
 
 def _depth(draws: Draws) -> tuple[Depth, ...]:
-    """One, two or all of the three depth groups."""
+    """Draw one, two or all of the three depth groups."""
     count = draws.integer(1, len(DEPTHS))
     return tuple(DEPTHS[i] for i in sorted(draws.some(len(DEPTHS), count)))
 
 
 def _weights_needed(feature: str) -> int:
-    """Vectors that a feature weighs: one for each channel, two for a single envelope."""
+    """Return the number of vectors that a feature weights: one per channel, two for a single envelope."""
     return max(split_name(feature)[1].channels, 2)
 
 
 def _envelope(draws: Draws, feature: str) -> dict[str, Any]:
-    """A feature, shaped according to what it is: transients die away, notes and timbres glide.
+    """Draw the shape of a feature's envelope by its kind: onsets decay, notes and timbres are smoothed.
 
-    Channels of notes and timbres are much alike in size; a contrast keeps their average from being the same mixture
-    all the time.
+    The channels of notes and timbres have similar values; contrast prevents their weighted average from being the same
+    mixture all the time.
     """
     kind = FEATURES[split_name(feature)[1].name].kind
     if feature.endswith("onsets"):

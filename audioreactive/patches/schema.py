@@ -1,8 +1,8 @@
-"""`Patch`: every choice that makes a video, named. Exactly what a preset file holds.
+"""`Patch`: all settings that determine the motion of a video, as they are written in a preset file.
 
 Conventions:
-    Times are seconds or bars, never frames, so that a patch moves alike at every frame rate and tempo.
-    `vectors` and `fields` are positions in the palette and in the noise seeds; they wrap around, so that a patch works
+    Times are seconds or bars, never frames, so that a patch moves in the same way at every frame rate and tempo.
+    `vectors` and `fields` are positions in the palette and in the noise seeds. They wrap around, so that a patch works
     with a palette of any size.
     `depth` is relative to the model: thirds of its layers, from coarse to fine.
 """
@@ -32,17 +32,19 @@ Depth = Literal["deep", "middle", "shallow"]
 DEPTHS: tuple[Depth, ...] = ("deep", "middle", "shallow")
 
 VECTORS_PER_DEPTH = 3
-"""Palette vectors that a synthesizer moves between in each depth group (appendix A.2)."""
+"""Number of palette vectors between which a synthesizer moves in each depth group (appendix A.2)."""
 NOISE_OCTAVES = 4
-"""Sizes of noise maps that a synthesizer plays, from 4² to 32² pixels (appendix A.2)."""
+"""Number of sizes of noise maps that a synthesizer controls, from 4² to 32² pixels (appendix A.2)."""
 
 LOOP_BARS = (4, 8, 16, 32)
-"""Lengths of the randomizer's loops (section 4.1.1); a preset may hold others."""
+"""Lengths in bars of the randomizer's loops (section 4.1.1); a preset may have others."""
 
 
 def depth_slices(layers: int) -> tuple[slice, ...]:
-    """Thirds of a model's layers, coarse to fine, one slice for each of `DEPTHS`: depth is relative, so that a patch
-    made on one model works on another. `layers` counts the latent inputs, or the noise maps.
+    """Divide a model's layers in thirds, coarse to fine: one slice for each of `DEPTHS`.
+
+    Depth is relative, so that a patch made for one model works with another. `layers` is the number of latent inputs or
+    of noise maps.
     """
     edges = [round(layers * third / 3) for third in range(4)]
     return tuple(slice(start, stop) for start, stop in pairwise(edges))
@@ -65,7 +67,7 @@ def _scored(name: str) -> str:
 
 
 def _few_weights(weights: object) -> object:
-    """Refuse a table of more names than there are, before a similar name is sought for each."""
+    """Refuse a table with more names than exist, before a similar name is searched for each unknown one."""
     if isinstance(weights, dict) and len(weights) > len(SCORED):
         raise ValueError(f"names {len(weights)} features, where there are {len(SCORED)}")
     return weights
@@ -79,7 +81,7 @@ def _segmentable(name: str) -> str:
 
 def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
     if len(set(depths)) != len(depths):
-        raise ValueError("names a depth twice")
+        raise ValueError("the same depth is given twice")
     return tuple(depth for depth in DEPTHS if depth in depths)
 
 
@@ -90,33 +92,33 @@ def _tempo_factor(factor: float) -> float:
 
 
 SCORED = (*FEATURES, "sections")
-"""What a synthesizer's motion is held against: the features of Table 3.1, and the sections."""
+"""Names with which a synthesizer's motion is compared: the features of Table 3.1, and the sections."""
 
 ScoredName = Annotated[str, Field(max_length=100), AfterValidator(_scored)]
 SynthesizerName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 FeatureName = Annotated[str, Field(max_length=100), AfterValidator(_known_feature)]
 SegmentableName = Annotated[str, Field(max_length=100), AfterValidator(_segmentable)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""What `numpy.random.RandomState` takes: latent for seed s is RandomState(s).randn(1, z_dim), as users share it."""
+"""Seed of `numpy.random.RandomState`; the latent of seed s is RandomState(s).randn(1, z_dim), as StyleGAN users do."""
 Position = Annotated[int, Field(ge=0, le=4095)]
 Positions = Annotated[tuple[Position, ...], Field(min_length=1, max_length=256)]
 Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=3), AfterValidator(_distinct_depths)]
 Seconds = Annotated[float, Field(ge=0, le=600)]
 Period = Annotated[float, Field(ge=0.001, le=3600)]
-"""Seconds; a shorter one would turn more than once in every frame."""
+"""Period in seconds; a shorter one would turn more than once in each frame."""
 TempoFactor = Annotated[float, AfterValidator(_tempo_factor)]
 Intensity = Annotated[float, Field(ge=0, le=2)]
 
 
 class Part(BaseModel):
-    """Base of all parts of a patch: immutable, and strict about what a person writes."""
+    """Base of all parts of a patch: immutable, and strict about unknown keys and invalid values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
     def _only_known_keys(cls, data: object) -> object:
-        """Name what is allowed when a person mistypes a key; pydantic alone says only that it is forbidden."""
+        """List the allowed keys if one is mistyped; pydantic alone only says that it is forbidden."""
         if isinstance(data, dict):
             known = [field.alias or name for name, field in cls.model_fields.items()]
             check_keys([key for key in data if key not in cls.model_fields], known)
@@ -124,7 +126,7 @@ class Part(BaseModel):
 
 
 def check_keys(keys: Iterable[object], known: Sequence[str]) -> None:
-    """Raise ValueError at the first key that is not known, with the one that may have been meant."""
+    """Raise ValueError at the first unknown key, with the most similar known one."""
     for key in keys:
         if key not in known:
             close = get_close_matches(str(key)[:100], known, 1)
@@ -133,22 +135,22 @@ def check_keys(keys: Iterable[object], known: Sequence[str]) -> None:
 
 
 class Envelope(Part):
-    """A feature, shaped for the eye. In order: contrast, then release, then attack, then smooth."""
+    """Feature with its shaping, applied in this order: contrast, release, attack, smooth."""
 
     feature: FeatureName
     contrast: Annotated[float, Field(ge=0.1, le=16)] = 1.0
-    """Exponent on the feature's [0, 1]: above 1 only peaks count."""
+    """Exponent on the feature's value in [0, 1]: above 1, peaks stand out."""
     release: Seconds = 0.0
-    """Time in which a peak dies away to 1/e. 0 leaves the feature as it is."""
+    """Seconds in which a peak decays to 1/e; 0 changes nothing."""
     attack: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Seconds over which a peak is approached in a straight line, so that a stroke is a motion and no cut: the peak
-    itself stays on time and as high as it is. 0 is instant."""
+    """Seconds of a linear rise before each peak, so that a stroke moves the picture instead of cutting it. The peak
+    keeps its time and height. 0 changes nothing."""
     smooth: Seconds = 0.0
-    """Standard deviation of a Gaussian filter."""
+    """Standard deviation in seconds of a Gaussian filter."""
 
 
 class _Sequence(Part):
-    """What every sub-sequence has: where it goes, and how it joins the main sequence."""
+    """Base of all sub-sequences: the depth groups on which it acts, and its merge into the main sequence."""
 
     depth: Depths = DEPTHS
     merge: Literal["average", "modulate"] = "average"
@@ -156,7 +158,8 @@ class _Sequence(Part):
     modulate: main · (1 - intensity · modulator) + this · intensity · modulator."""
     modulator: Envelope | None = None
     intensity: Intensity = 1.0
-    """1 as in the thesis, 0 switches the sequence off, up to 2 replaces or overshoots."""
+    """Strength of the merge: 1 as in the thesis; 0 switches the sequence off; 2 replaces the main sequence (average) or
+    overshoots (modulate)."""
 
     @model_validator(mode="after")
     def _modulator_belongs_to_modulate(self) -> _Sequence:
@@ -170,7 +173,7 @@ class _Sequence(Part):
 
 
 class _Loop(_Sequence):
-    """A sub-sequence that comes back every so many bars, or seconds."""
+    """Sub-sequence that repeats after a number of bars or seconds."""
 
     strategy: Literal["loop"]
     bars: Annotated[float, Field(ge=0.001, le=1024)] | None = None
@@ -191,7 +194,7 @@ class LatentSegmentation(_Sequence):
     k: Annotated[int, Field(ge=SEGMENT_COUNTS[0], le=SEGMENT_COUNTS[-1])]
     vectors: Positions
     smooth: Seconds = 0.5
-    """Standard deviation of the transition between sections."""
+    """Standard deviation in seconds of the Gaussian that smooths transitions between sections."""
 
 
 class LatentFeature(_Sequence):
@@ -203,23 +206,22 @@ class LatentFeature(_Sequence):
 
 
 class LatentLoop(_Loop):
-    """A closed spline through palette vectors, once every so many bars."""
+    """Closed spline through palette vectors, once per period of the loop."""
 
     vectors: Positions
 
 
 class LatentSynthesizer(_Sequence):
-    """A synthesizer's motion: each of its envelopes pulls the main sequence towards a vector, or pushes it away.
+    """Motion of a synthesizer: each of its envelopes pulls the main sequence towards a vector, or pushes it away.
 
-    The main sequence gives way as far as the motion reaches, so that latents keep the distance from the model's mean
-    that single pictures have: with r the three envelopes of a depth group times the merge's share, main's weight is
-    sqrt(1 - |r|²).
+    The main sequence is scaled down so that latents keep the distance from the model's mean that single pictures have.
+    If r is the three envelopes of a depth group times the share of the merge, its weight is sqrt(1 - |r|²).
     """
 
     strategy: Literal["synthesizer"]
     synthesizer: SynthesizerName
     vectors: Positions
-    """Three for each depth group, deep to shallow."""
+    """Positions of the vectors, three for each depth group, deep to shallow."""
 
 
 LatentSequence = Annotated[
@@ -231,16 +233,16 @@ Reach = Annotated[float, Field(ge=0, le=4)]
 
 
 class LatentPatch(Part):
-    """The latents' half of a patch: a base spline, and the sub-sequences merged into it one by one."""
+    """Part of a patch for the latents: a base spline, and sub-sequences that are merged into it one by one."""
 
     base: Positions
     """Palette vectors that a cubic spline passes through, equally spaced over the song."""
     vividness: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Averages of many vectors drift towards the palette's mean, and pictures grow alike. 0 leaves the thesis' averages
-    as they are, 1 restores the spread of single vectors."""
+    """Correction of averaging, which pulls vectors towards the palette's mean and makes pictures alike: 0 for none, as
+    in the thesis; 1 restores the spread of single vectors."""
     reach: tuple[Reach, Reach, Reach] = (1.0, 1.0, 1.0)
-    """How far each depth group, deep to shallow, moves about its average over the song, at last: 0 holds it still, 2
-    moves it twice as far."""
+    """Final factor on the motion of each depth group, deep to shallow, around its average over the song: 0 stops it, 2
+    doubles it."""
     sequences: Annotated[tuple[LatentSequence, ...], Field(max_length=64)] = ()
 
 
@@ -253,29 +255,30 @@ class NoiseFeature(_Sequence):
 
 
 class NoiseBlend(_Sequence):
-    """Blends from a slow interpolation to a fast one where the envelope is high: it squirms with the sound."""
+    """Blend between a slow and a fast interpolation of fields, by an envelope: the noise moves faster at its peaks."""
 
     strategy: Literal["blend"]
     envelope: Envelope
     fields: Positions
     slow: Annotated[Period, Field(le=600)] = 8.0
-    """Seconds from one field to the next."""
+    """Seconds from one field to the next where the envelope is 0."""
     fast: Annotated[Period, Field(le=600)] = 0.5
+    """Seconds from one field to the next where the envelope is 1."""
 
 
 class NoiseLoop(_Loop):
-    """The periodic function of section 4.1.2, seeded by three fields."""
+    """Periodic function of section 4.1.2, with three fields as its parameters."""
 
     fields: Annotated[tuple[Position, ...], Field(min_length=3, max_length=3)]
     sigma: Annotated[float, Field(ge=0.001, le=10000)] = 20.0
-    """Smoothness, as the standard deviation of a Gaussian process: larger moves less."""
+    """Smoothness of the motion, as the standard deviation of a Gaussian process: larger values move less."""
 
 
 NoiseSequence = Annotated[NoiseFeature | NoiseBlend | NoiseLoop, Field(discriminator="strategy")]
 
 
 class Amplitude(Part):
-    """Lets the sound play the amount of noise: from `low` in its quiet frames to `high` at its peaks."""
+    """Control of the amount of noise by an envelope: factor `low` where it is 0, `high` where it is 1."""
 
     envelope: Envelope
     low: Annotated[float, Field(ge=0, le=10)] = 0.5
@@ -289,82 +292,82 @@ class Amplitude(Part):
 
 
 class NoiseLevels(Part):
-    """Lets a synthesizer play mean and deviation of the coarse noise maps, 4² to 32² pixels."""
+    """Control of the mean and deviation of the coarse noise maps (4² to 32² pixels) by a synthesizer."""
 
     synthesizer: SynthesizerName
     intensity: Intensity = 1.0
 
 
 class NoisePatch(Part):
-    """The noise's half of a patch: fixed fields from seeds, and what moves between them."""
+    """Part of a patch for the noise: fixed fields from seeds, and the motion between them."""
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=64)]
-    """One fixed Gaussian field a seed, for every noise map of the model."""
+    """Seeds of the fixed Gaussian fields; each seed gives one field for each noise map of the model."""
     base: Positions
     """Fields that a cubic spline passes through, equally spaced over the song."""
     strength: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """1 is what the model was trained with."""
+    """Standard deviation of the noise; 1 is the value in training."""
     amplitude: Amplitude | None = None
     levels: NoiseLevels | None = None
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
 
 
 class Palette(Part):
-    """The content: which latents of the model the motion moves between."""
+    """Content of the pictures: the latents of the model between which the motion moves."""
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
     truncation: Annotated[float, Field(ge=-2, le=2)] = 1.0
-    """psi: 1 the model's whole variety, 0 its average picture."""
+    """Truncation psi: 1 for the model's whole variety, 0 for its average picture."""
     label: Annotated[int, Field(ge=0, le=2**31)] | None = None
-    """Class of a conditional model; absent: each vector takes a class from its seed."""
+    """Class of a conditional model; None: each vector's class is chosen by its seed."""
 
 
 class Hippo(Part):
-    """A synthesizer that is fitted to the song itself: section 4.3 of the thesis."""
+    """Synthesizer that is fitted to the song itself (section 4.3 of the thesis)."""
 
     kind: Literal["hippo"]
     name: SynthesizerName
     motion_seed: Seed = 0
-    """Another seed, another motion to the same song."""
+    """Seed of the starting point; another seed gives another motion for the same song."""
     coefficients: Annotated[int, Field(ge=2, le=512)] = 256
-    """Legendre coefficients of each envelope in each window of some seconds: fewer are smoother."""
+    """Number of Legendre coefficients of each envelope, in each window of some seconds; fewer are smoother."""
     steps: Annotated[int, Field(ge=1, le=65_536)] = 2048
-    """Of the optimiser, at most; it stops earlier where nothing is gained any more."""
+    """Most steps of the optimiser, which stops earlier if the result no longer improves."""
     correction: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """How much of what the motion would score on the same sound at other times is held against it; 0 as in the
-    thesis."""
+    """Weight of the penalty on the correlation that chance alone would give, measured on the same sound shifted in
+    time; 0 as in the thesis."""
     calm: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """How much the way that the motion goes counts against it; 0 as in the thesis."""
+    """Weight of the penalty on the total length of the motion; 0 as in the thesis."""
     weights: Annotated[dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]], BeforeValidator(_few_weights)] = Field(
         default_factory=dict
     )
-    """How much more than others a feature counts. Without any, all are compared at once; else pair by pair."""
+    """Weights of single features against the others. If empty, all features are compared at once; else pair by pair."""
 
 
 class Trained(Part):
-    """A synthesizer that was trained before, whole: the file that `audioreactive train` wrote."""
+    """Trained synthesizer, with the complete file that `audioreactive train` wrote."""
 
     kind: Literal["trained"]
     name: SynthesizerName
     motion_seed: Seed = 0
-    """Another seed, another motion to the same song; 0 as trained."""
+    """Seed of the variation; another seed gives another motion for the same song, 0 the trained one."""
     model: Annotated[str, Field(max_length=300_000, pattern=r"^[A-Za-z0-9+/]*={0,2}$", repr=False)]
-    """The safetensors file in base64, so that a preset needs nothing beside it."""
+    """Content of the safetensors file in base64, so that a preset needs no other file."""
 
 
 Synthesizer = Annotated[Hippo | Trained, Field(discriminator="kind")]
 
 
 class Patch(Part):
-    """A complete recipe: equal patches give equal videos of a song on a model."""
+    """Complete recipe of the motion: equal patches give equal videos for the same song and model."""
 
     palette: Palette
     latents: LatentPatch
     noise: NoisePatch
     tempo_factor: TempoFactor = 1.0
-    """What the heard tempo is multiplied by: loops in bars and `pulse` follow; 0.5 and 2 for another reading."""
+    """Factor on the estimated tempo, 0.5, 1 or 2, if it is wrong by an octave; loops in bars and `pulse` follow it."""
     synthesizers: Annotated[tuple[Synthesizer, ...], Field(max_length=4)] = ()
-    """Makers of motion, which sequences call by their names."""
+    """Synthesizers, to which sequences refer by name."""
 
     @model_validator(mode="after")
     def _synthesizers_are_there(self) -> Patch:
@@ -381,7 +384,7 @@ class Patch(Part):
         return self
 
     def envelopes(self) -> list[Envelope]:
-        """Every envelope in use, in order."""
+        """Return all envelopes that the patch uses, in order."""
         found: list[Envelope] = []
         for sequence in (*self.latents.sequences, *self.noise.sequences):
             found += [e for e in (getattr(sequence, "envelope", None), sequence.modulator) if e is not None]
@@ -390,10 +393,10 @@ class Patch(Part):
         return found
 
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features that must be heard for this patch, sorted."""
+        """Return the sorted names of all features that the patch uses."""
         heard = DEFAULT_FEATURES if self.synthesizers else ()
         return tuple(sorted({*heard, *(envelope.feature for envelope in self.envelopes())}))
 
     def segmentation_names(self) -> tuple[str, ...]:
-        """Names of the features that must be segmented for this patch, sorted."""
+        """Return the sorted names of all features whose segmentation the patch uses."""
         return tuple(sorted({s.feature for s in self.latents.sequences if isinstance(s, LatentSegmentation)}))

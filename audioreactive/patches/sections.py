@@ -1,7 +1,7 @@
-"""Sections of a preset: where each begins, how it is faded into, and what of the preset's patch it changes.
+"""Sections of a preset: the start of each, its cross-fade, and its changes to the preset's patch.
 
-Conventions: a section's time is given in seconds, in bars (bar 1 begins at the song's first downbeat), or by a label of
-the song's own form (`features.form`). Its patch is partial: what it does not name is inherited from the preset's.
+Conventions: a section starts at a time in seconds, at a bar (bar 1 begins at the song's first downbeat), or wherever
+the song's form (`features.form`) has its label. Its patch is partial: other values are inherited from the preset's.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ if TYPE_CHECKING:
 
 MOST_SECTIONS: Final = 64
 MOST_VALUES: Final = 250_000
-"""Values of all sections' whole patches together: a drawn patch has some 600."""
+"""Most values of all sections' complete patches together; a random patch has about 600."""
 SHORTEST_FADE: Final = 1e-3
-"""Frames of the shortest fade: below, a section begins at once."""
+"""Frames of the shortest fade: a section with a shorter one begins at once."""
 LONGEST_BAR: Final = 100_000
-"""Number of the last bar that a section may begin at: six hours have fewer."""
+"""Highest bar at which a section may start; six hours of music have fewer bars."""
 
 
 class Section(Part):
-    """One part of a video, with a patch of its own."""
+    """Part of a video with its own changes to the patch."""
 
     name: Annotated[str, Field(max_length=100)] = ""
     start: Annotated[float, Field(ge=0, le=86_400)] | None = None
-    """Seconds into the song."""
+    """Start of the section in seconds into the song."""
     start_bar: Annotated[float, Field(ge=1, le=LONGEST_BAR)] | None = None
-    """Bar at which it begins; 1 is the first downbeat."""
+    """Start of the section in bars; 1 is the first downbeat."""
     label: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = None
-    """Kind of section: those of one label share a patch. Without a start: wherever the song's form has this letter."""
+    """Kind of the section; sections with the same label share a patch. Without a start, the section is wherever the
+    song's form has this letter."""
     crossfade: Seconds | None = None
-    """Seconds of the fade into it, half before its start and half after."""
+    """Length in seconds of the fade into the section, half before its start and half after."""
     crossfade_bars: Annotated[float, Field(ge=0, le=64)] | None = None
-    """The same in bars."""
+    """Length in bars of the fade into the section, half before its start and half after."""
     patch: dict[str, Any] = Field(default_factory=dict)
     """Changes to the preset's patch: tables are merged key by key, everything else is replaced."""
 
@@ -63,12 +64,12 @@ class Section(Part):
 
     @property
     def follows_form(self) -> bool:
-        """Whether the song says where it is."""
+        """Whether the song's form determines where the section is."""
         return self.start is None and self.start_bar is None
 
 
 def check_sections(sections: Sequence[Section]) -> None:
-    """Raise ValueError where two sections contradict one another."""
+    """Raise ValueError if two sections contradict each other."""
     shared: dict[str, Mapping[str, Any]] = {}
     for section in sections:
         if section.label is None or not section.patch:
@@ -84,10 +85,10 @@ def check_sections(sections: Sequence[Section]) -> None:
 
 
 def section_patches(patch: Patch, sections: Sequence[Section]) -> list[Patch]:
-    """The whole patch of each section.
+    """Compute the complete patch of each section.
 
     Raises:
-        pydantic.ValidationError: a section's changes give no patch.
+        pydantic.ValidationError: a section's changes do not give a valid patch.
     """
     shared = {section.label: section.patch for section in sections if section.label is not None and section.patch}
     if not sections:
@@ -112,7 +113,7 @@ def _count_values(node: object) -> int:
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the changes: tables key by key, everything else replaced."""
+    """Apply changes to `base`: tables are merged key by key, everything else is replaced."""
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
@@ -122,7 +123,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def changes_between(base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """The smallest changes with which `merged(base, changes)` is `whole`; keys are never taken away."""
+    """Find the smallest changes such that `merged(base, changes)` is `whole`; keys are never removed."""
     changes: dict[str, Any] = {}
     for key, value in whole.items():
         if key not in base:
@@ -137,32 +138,32 @@ def changes_between(base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[s
 
 @dataclass(frozen=True)
 class Span:
-    """One section on the frames of a song."""
+    """Range of frames in which a patch is visible."""
 
     patch: Patch
     start: int
-    """First frame in which it is seen, its fade included."""
+    """First frame in which it is visible, including its fade."""
     stop: int
-    """One past the last."""
+    """One past the last frame in which it is visible."""
     share: FloatArray
-    """(stop - start,): its part of the picture, 1 but in fades; the shares of all spans of a frame sum to one."""
+    """(stop - start,) share of the picture, below 1 only in fades; the shares of all spans of a frame sum to one."""
 
 
 @dataclass(frozen=True)
-class _Begin:
-    """A moment at which a patch takes over."""
+class _Start:
+    """Time at which a patch starts to apply."""
 
     frame: float
     patch: Patch
     fade: float
-    """Frames."""
+    """Length of the fade in frames."""
 
 
 def spans(patch: Patch, sections: Sequence[Section], features: Features) -> tuple[Span, ...]:
-    """Which patch is seen when. Neighbours of equal patches are one span, so that nothing happens between them."""
-    begins = [_Begin(0.0, patch, 0.0), *_begins(patch, sections, features)]
-    begins.sort(key=lambda begin: begin.frame)  # stable: of two at one moment, the later in the file counts
-    kept: list[_Begin] = []
+    """Compute which patch is visible when; neighbours with equal patches become one span without a fade."""
+    begins = [_Start(0.0, patch, 0.0), *_starts(patch, sections, features)]
+    begins.sort(key=lambda begin: begin.frame)  # stable: of two at the same time, the later in the file counts
+    kept: list[_Start] = []
     for begin in begins:
         while kept and kept[-1].frame >= begin.frame:
             kept.pop()
@@ -171,7 +172,7 @@ def spans(patch: Patch, sections: Sequence[Section], features: Features) -> tupl
         kept.append(begin)
     edges = [begin.frame for begin in kept] + [float(features.frames)]
     lengths = np.diff(edges)
-    # A fade takes at most half of what lies on either side of it, so that no two meet.
+    # A fade takes at most half of the part on either side of it, so that fades do not overlap.
     fades = [0.0] + [min(kept[i].fade, lengths[i - 1], lengths[i]) for i in range(1, len(kept))] + [0.0]
     rises = [_rise(features.frames, edge, fade) for edge, fade in zip(edges, fades, strict=True)]
     found = []
@@ -185,7 +186,7 @@ def spans(patch: Patch, sections: Sequence[Section], features: Features) -> tupl
 
 
 def _rise(frames: int, edge: float, fade: float) -> FloatArray:
-    """(T,) from 0 to 1 about `edge` within `fade` frames, without corners: half a cosine."""
+    """Compute a raised-cosine ramp (T,) from 0 to 1, `fade` frames long and centred on `edge`."""
     position = np.arange(frames, dtype=np.float64) - edge
     if fade < SHORTEST_FADE:
         return (position >= 0).astype(np.float32)
@@ -194,13 +195,13 @@ def _rise(frames: int, edge: float, fade: float) -> FloatArray:
     return risen
 
 
-def _begins(patch: Patch, sections: Sequence[Section], features: Features) -> list[_Begin]:
-    """Where each section takes over, and where the preset's own patch does between labelled ones."""
+def _starts(patch: Patch, sections: Sequence[Section], features: Features) -> list[_Start]:
+    """Find where each section's patch starts, and where the preset's own patch returns after labelled sections."""
     if not sections:
         return []
     fps = float(features.fps)
     patches = section_patches(patch, sections)
-    begins: list[_Begin] = []
+    begins: list[_Start] = []
     by_label: dict[str, tuple[Section, Patch]] = {}
     for section, own in zip(sections, patches, strict=True):
         if section.follows_form:
@@ -208,20 +209,20 @@ def _begins(patch: Patch, sections: Sequence[Section], features: Features) -> li
             continue
         frame = section.start * fps if section.start is not None else _bar_frame(features, section.start_bar or 1)
         if frame < features.frames:
-            begins.append(_Begin(frame, own, _fade_frames(section, features)))
+            begins.append(_Start(frame, own, _fade_frames(section, features)))
     if by_label:
         for part in song_form(features):
             section_and_patch = by_label.get(part.label)
             if section_and_patch is None:
-                begins.append(_Begin(float(part.start), patch, 0.0))
+                begins.append(_Start(float(part.start), patch, 0.0))
             else:
                 section, own = section_and_patch
-                begins.append(_Begin(float(part.start), own, _fade_frames(section, features)))
+                begins.append(_Start(float(part.start), own, _fade_frames(section, features)))
     return begins
 
 
 def _bar_frame(features: Features, bar: float) -> float:
-    """Frame at which a bar begins; bars before the first downbeat begin at 0."""
+    """Compute the frame at which a bar begins; 0 if it begins before the song."""
     position = bar_position(features)  # rises with time
     frames = np.arange(features.frames, dtype=np.float64)
     wanted = bar - 1

@@ -1,7 +1,7 @@
-"""What latents and noise share: envelopes, curves and merges, as tables of weights on the frame grid.
+"""Tables of weights that latents and noise share: envelopes, curves and merges.
 
-Every strategy and every merge is linear in what it mixes (palette vectors, noise fields), so a sequence is a table
-of weights: weights (T, P) for T frames and P vectors, and merging two sequences is merging two tables.
+All strategies and merges are linear in the palette vectors or noise fields that they mix. So a sequence is a table of
+weights (T, P) for T frames and P vectors, and merging two sequences means merging their tables.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ FloatArray = NDArray[np.float32]
 Scalar = TypeVar("Scalar", np.float32, np.float64)
 
 NO_ENVELOPES: Final[Mapping[str, FloatArray]] = MappingProxyType({})
-"""Envelopes of synthesizers, for patches that have none."""
+"""Empty envelopes, for patches without synthesizers."""
 
 WHOLE_SONG: Final = slice(None)
-"""All frames."""
+"""Slice of all frames."""
 
 
 SHORTEST_RELEASE = 1e-4
-"""Seconds. A peak that dies away within a fortieth of the shortest frame is gone at the next one; much shorter times
-would leave the range of floating-point numbers."""
+"""Release in seconds below which an envelope is left unchanged: it would decay within 1/40 of the shortest frame, and
+much shorter times would overflow floating-point numbers."""
 
 
 def shape_envelope(envelope: Envelope, features: Features) -> FloatArray:
-    """(T, C) float32 in [0, 1]: the feature after contrast, release, attack and smoothing."""
+    """Apply contrast, release, attack and smoothing to a feature: (T, C) float32 in [0, 1]."""
     values = np.array(features[envelope.feature], np.float32)
     if envelope.contrast != 1:
         np.power(values, np.float32(envelope.contrast), out=values)
@@ -54,7 +54,7 @@ def shape_envelope(envelope: Envelope, features: Features) -> FloatArray:
 
 
 def hold_and_release(values: FloatArray, decay: float) -> FloatArray:
-    """Instant attack, exponential release: y[t] = max over s <= t of x[s] · exp(-(t - s) / decay), decay in frames.
+    """Add an exponential release: y[t] = max over s <= t of x[s] · exp(-(t - s) / decay), decay in frames.
 
     In the logarithm this is a running maximum, so it needs no loop over the frames.
     """
@@ -66,8 +66,9 @@ def hold_and_release(values: FloatArray, decay: float) -> FloatArray:
 
 
 def approach(values: FloatArray, rise: float) -> FloatArray:
-    """Straight rise to every peak, which begins `rise` frames before it: y[t] = max over s in [t, t + rise) of
-    x[s] · (1 - (s - t) / rise). What falls is left as it is.
+    """Add a linear rise before each peak, `rise` frames long, without changing the decay.
+
+    y[t] = max over s in [t, t + rise) of x[s] · (1 - (s - t) / rise).
     """
     risen = values.copy()
     for ahead in range(1, min(math.ceil(rise), len(values))):
@@ -76,10 +77,10 @@ def approach(values: FloatArray, rise: float) -> FloatArray:
 
 
 def smooth(values: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian filter along time, sigma in frames, mirrored at both ends; rows that sum to one keep their sum.
+    """Apply a Gaussian filter along time, sigma in frames, mirrored at both ends; rows that sum to one keep their sum.
 
-    The cosine transform is the spectrum of the mirrored sequence, so that the filter is one multiplication there: exact
-    for any sigma and length, and an hour of frames costs tens of milliseconds.
+    The cosine transform is the spectrum of the mirrored sequence, so the filter is a multiplication there: exact for
+    any sigma and length, in tens of milliseconds for an hour of frames.
     """
     from scipy import fft
 
@@ -90,20 +91,20 @@ def smooth(values: FloatArray, sigma: float) -> FloatArray:
 
 
 def feature_weights(values: FloatArray) -> FloatArray:
-    """(T, C) envelopes -> (T, C') rows that sum to one: the feature-weighted average of section 4.1.1.
+    """Turn envelopes (T, C) into weights (T, C') whose rows sum to one: the feature-weighted average of section 4.1.1.
 
-    A single envelope x blends between two vectors: (1 - x, x). Silent frames weigh all channels alike.
+    A single envelope x becomes two weights, (1 - x, x). In silent frames all channels have equal weights.
     """
     if values.shape[1] == 1:
         return np.concatenate([1 - values, values], axis=1)
-    floor = np.float32(1e-4)  # where every channel is silent
+    floor = np.float32(1e-4)  # for frames in which every channel is silent
     raised = values + floor
     normalised: FloatArray = raised / raised.sum(axis=1, keepdims=True)
     return normalised
 
 
 def spline_weights(position: NDArray[np.float64], knots: int, *, closed: bool) -> FloatArray:
-    """Weights (T, knots) of a cubic spline at `position` in units of knots; rows sum to one.
+    """Compute the weights (T, knots) of a cubic spline at `position`, in units of knots; rows sum to one.
 
     closed: a periodic spline of period `knots`; else a not-a-knot spline over [0, knots - 1].
     """
@@ -120,12 +121,12 @@ def spline_weights(position: NDArray[np.float64], knots: int, *, closed: bool) -
 
 
 def base_weights(frames: int, knots: int) -> FloatArray:
-    """Weights (T, knots) of the base: a spline through its vectors, equally spaced over the song."""
+    """Compute the weights (T, knots) of the base: a spline through its vectors, equally spaced over the song."""
     return spline_weights(np.linspace(0, knots - 1, frames), knots, closed=False)
 
 
 def loop_phase(loop: LatentLoop | NoiseLoop, features: Features) -> NDArray[np.float64]:
-    """(T,) turns since the song's first bar: one turn every so many bars, or seconds."""
+    """Compute the phase of a loop in turns, (T,): 0 at the first downbeat, or at 0 s for a loop in seconds."""
     if loop.seconds is not None:
         return features.times / loop.seconds
     assert loop.bars is not None
@@ -133,8 +134,10 @@ def loop_phase(loop: LatentLoop | NoiseLoop, features: Features) -> NDArray[np.f
 
 
 def bar_position(features: Features) -> NDArray[np.float64]:
-    """(T,) position in bars, 0 at the first downbeat: follows the beats that were heard, so that loops stay with
-    a band that drifts, and runs on at the estimated tempo before the first and after the last beat.
+    """Compute the position in bars, (T,), 0 at the first downbeat.
+
+    It follows the found beats, so that loops stay with a band whose tempo drifts, and continues at the estimated tempo
+    before the first and after the last beat.
     """
     tempo = features.tempo if features.tempo > 0 else 120.0
     beats = features.beats if len(features.beats) else np.zeros(1)
@@ -149,8 +152,9 @@ def bar_position(features: Features) -> NDArray[np.float64]:
 
 
 def gather(weights: FloatArray, positions: Sequence[int], size: int) -> FloatArray:
-    """Weights over chosen vectors (T, C) -> over the whole palette (T, size); positions wrap around, and repeat where
-    there are more channels than positions.
+    """Expand weights over chosen vectors (T, C) to the whole palette (T, size).
+
+    Positions wrap around, and repeat if there are more channels than positions.
     """
     table = np.zeros((len(weights), size), np.float32)
     for channel in range(weights.shape[1]):
@@ -159,26 +163,26 @@ def gather(weights: FloatArray, positions: Sequence[int], size: int) -> FloatArr
 
 
 def merge_amount(sequence: LatentSequence | NoiseSequence, features: Features) -> FloatArray:
-    """(T, 1) share of the sub-sequence in the main sequence, for the merges of section 4.1.1."""
+    """Compute the share (T, 1) of a sub-sequence in the main sequence, for the merges of section 4.1.1."""
     if sequence.modulator is None:
         return np.full((features.frames, 1), sequence.intensity / 2, np.float32)
     return np.float32(sequence.intensity) * shape_envelope(sequence.modulator, features)
 
 
 def depth_indices(depths: Sequence[Depth]) -> list[int]:
-    """Positions of the named depth groups in the table of weights."""
+    """Return the indices of depth groups in a table of weights."""
     return [DEPTHS.index(depth) for depth in depths]
 
 
 def held(table: NDArray[Scalar], start: int, stop: int) -> NDArray[Scalar]:
-    """Rows start to stop - 1 of a table over time; the last row is held past its end, to fill a batch."""
+    """Return rows start to stop - 1 of a table over time; after its end the last row is repeated, to fill a batch."""
     rows = table[start:stop]
     missing = stop - start - len(rows)
     return np.concatenate([rows, np.repeat(table[-1:], missing, axis=0)]) if missing else rows
 
 
 def on_device(table: FloatArray, device: torch.device) -> torch.Tensor:
-    """A table where the generator computes, without waiting for a GPU; on a CPU the table itself."""
+    """Move a table to the generator's device, without waiting for a GPU; on a CPU it is not copied."""
     import torch
 
     from stylegan_ops.memory import moved

@@ -1,16 +1,18 @@
-"""Frames and a song become one file, through ffmpeg; and such files are read again.
+"""Write frames and a song to a video file through ffmpeg, and read such files.
 
-formats   what each extension means, and the arguments that make it
-encoder   a running ffmpeg that takes frames
-writer    the stream of frames, beside the song, into a file that has its name only when it is whole
-chunks    the same in parts that are joined without coding anything again
-groups    a part taken apart between its closed groups of pictures
-nvenc     whether this machine's GPU can encode
-reader    a finished file: its shape, its frames, the preset that it carries
-tags      the preset as metadata, exact to the character
+formats    table of output formats, and ffmpeg's arguments for each
+encoder    a running ffmpeg that takes frames
+writer     writes frames and sound to a file, which gets its name only when it is complete
+chunks     writes a video in parts, which are joined without encoding again
+groups     cuts a part between its closed groups of pictures
+sound      the video's sound track
+animation  GIF and WebP
+nvenc      checks whether this machine's GPU can encode
+reader     reads a finished file: properties, frames, embedded preset
+tags       stores the preset as metadata
 """
 
-from audioreactive.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
+from audioreactive.media.ffmpeg import encoders, ffmpeg_path, ffmpeg_version
 from audioreactive.video.formats import FORMATS, OutputFormat, VideoSettings, output_format, output_formats
 from audioreactive.video.nvenc import VIDEO_ENCODERS, VideoEncoder, choose_encoder
 from audioreactive.video.reader import VideoInfo, VideoTimes, frame_times, probe, read_frames, read_preset

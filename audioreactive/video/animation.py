@@ -1,7 +1,7 @@
-"""Moving pictures without sound, GIF and WebP, coded as a whole from lossless pictures.
+"""Animated GIF and WebP, which have no sound and are encoded as a whole from lossless pictures.
 
-Conventions: time stamps are rounded to what the format can tell, hundredths or thousandths of a second, each on
-its own: frame i comes at i / fps, and nothing adds up.
+Conventions: frame i is shown at i / fps, rounded to the format's unit (1/100 or 1/1000 s). Each time stamp is rounded
+separately, so that errors do not add up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET
+from audioreactive.media.ffmpeg import QUIET
 from audioreactive.video.encoder import REPORT, frames_reported
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from audioreactive.video.formats import OutputFormat, VideoSettings
 
 PALETTE_FRAMES: Final = 200
-"""Frames from which a GIF's 256 colours are chosen, at most, spread over the video: the choice keeps every colour
-that it sees in memory."""
+"""Most frames, spread over the video, from which a GIF's 256 colours are chosen; ffmpeg keeps every colour that it sees
+in memory."""
 PALETTE_SIDE: Final = 128
-"""Pixels to which those frames are shrunk."""
+"""Pixels of the longer side to which the frames are shrunk before a GIF's colours are chosen."""
 _PALETTE_FILE: Final = "palette.png"
 
 
@@ -35,18 +35,18 @@ def animate(
     made: Path,
     run: Callable[[Sequence[str]], bytes],
 ) -> None:
-    """Code a moving picture.
+    """Encode an animated picture.
 
     Args:
         kind: a format with an `animation`.
-        settings: of the video.
-        source: ffmpeg's input arguments of the lossless pictures.
-        frames: their number.
-        made: the file to write, in the folder in which ffmpeg runs.
-        run: runs ffmpeg with arguments, and gives back what it says on standard output.
+        settings: settings of the video.
+        source: ffmpeg's input arguments for the lossless pictures.
+        frames: number of frames.
+        made: the file to write, in ffmpeg's working folder.
+        run: runs ffmpeg with arguments and returns its standard output.
 
     Raises:
-        VideoError: not all frames were coded.
+        VideoError: not all frames were encoded.
     """
     assert kind.animation is not None
     exact = ["-fps_mode", "passthrough", "-fflags", "+bitexact", "-flags", "+bitexact", "-loop", "0"]
@@ -55,7 +55,7 @@ def animate(
         small = f"scale={PALETTE_SIDE}:{PALETTE_SIDE}:force_original_aspect_ratio=decrease:flags=area"
         chosen = f"select=not(mod(n\\,{every})),{small},palettegen=stats_mode=full:reserve_transparent=0"
         run([*QUIET, "-y", *source, "-map", "0:v:0", "-vf", chosen, "-frames:v", "1", "-update", "1", _PALETTE_FILE])
-        # An ordered dither stands still where the picture does.
+        # Ordered dither does not flicker where the picture stands still.
         mapped = "[0:v:0][1:v:0]paletteuse=dither=bayer:bayer_scale=3:diff_mode=rectangle"
         coded = ["-i", _PALETTE_FILE, "-filter_complex", mapped, "-c:v", "gif"]
     else:
@@ -70,7 +70,7 @@ def animate(
 
 
 def webp_milliseconds(path: Path) -> int:
-    """How long an animated WebP lasts: the sum over its pictures, of which equal ones in a row may be one."""
+    """Sum the durations of an animated WebP's pictures; equal successive frames may be stored as one."""
     told = 0
     with path.open("rb") as file:
         file.seek(12)  # RIFF, its size, WEBP
@@ -83,5 +83,5 @@ def webp_milliseconds(path: Path) -> int:
 
 
 def webp_quality(crf: int) -> int:
-    """WebP's quality, from 0 to 100, for x264's factor from 1 to 51: 18, which looks lossless, is 80."""
+    """Convert x264's CRF, 1 to 51, to WebP's quality, 0 to 100; 18, which looks lossless, becomes 80."""
     return round(100 - (crf - 1) * 20 / 17)

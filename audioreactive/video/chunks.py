@@ -1,8 +1,8 @@
-"""A video in parts that are joined without coding anything again.
+"""Encode a video in chunks that are joined without encoding again.
 
-Conventions: a chunk is a file with a picture alone, made of whole closed groups of pictures. Its clock is that of the
-finished video and starts at 0. All chunks of a video are coded with the same settings, down to the number of the
-encoder's threads, so that one set of parameters at the head of the file serves them all.
+Conventions: a chunk is a file without sound that consists of whole closed groups of pictures. Its time base is that of
+the finished video, and it starts at 0. All chunks of a video are encoded with the same settings, including the number
+of encoder threads, so that one set of parameters in the file's header is valid for all of them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from audioreactive._support.files import write_new
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, await_end, in_folder, spawn
-from audioreactive.files import write_new
+from audioreactive.media.ffmpeg import QUIET, await_end, in_folder, spawn
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from audioreactive.generators import Layout
 
 ENCODER_THREADS: Final = 4
-"""Of each encoder, on every machine: x264 codes a film differently with another number, and a chunk shall have the same
-bytes wherever it is made. More cores are kept busy by more encoders."""
+"""Threads of each encoder, on every machine: x264's output depends on the number, and a chunk must have the same bytes
+wherever it is made. To use more cores, run more encoders."""
 
 _EXACT: Final = ("-fflags", "+bitexact", "-flags", "+bitexact")
 _TAGS_FILE: Final = "tags.txt"
@@ -50,28 +50,28 @@ _DAMAGED: Final = "a chunk was damaged on the disk: run the same command again, 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the chunks of one video are coded."""
+    """Settings with which all chunks of a video are encoded."""
 
     kind: OutputFormat
     settings: VideoSettings
     frame_size: tuple[int, int]
-    """(width, height) of the frames that come in."""
+    """(width, height) of the incoming frames."""
 
     def __post_init__(self) -> None:
         self.kind.check(self.settings)
 
     @property
     def suffix(self) -> str:
-        """Of a chunk's file name."""
+        """Suffix of a chunk's file name."""
         return f".{self.kind.chunk_container}"
 
     def finished(self) -> Encoding:
-        """The same for frames that are finished pictures already, in the layout that keeps them best."""
+        """Return the encoding for frames that are finished pictures already, in the layout that suits the format."""
         layout = self.kind.best_layout("")
         return replace(self, settings=replace(self.settings, filters="", layout=layout), frame_size=self.settings.size)
 
     def open(self, folder: Path, name: str) -> EncoderProcess:
-        """An encoder that makes the chunk of this name in the folder."""
+        """Start an encoder that writes a chunk of this name to the folder."""
         picture = ["-map", "0:v:0", "-vf", self.kind.picture_filters(self.settings)]
         picture += [*self.kind.arguments(self.settings), "-fps_mode", "passthrough"]
         container = ["-f", self.kind.chunk_container, name]
@@ -91,19 +91,19 @@ def read_chunks(
     size: tuple[int, int] | None = None,
     threads: int | None = None,
 ) -> Generator[NDArray[np.uint8], None, None]:
-    """Frames of chunks as a viewer will see them, one after the other.
+    """Decode the frames of chunks one after the other, as a viewer will see them.
 
     Args:
-        encoding: how they were coded.
-        folder: where they are.
-        names: the chunks, in order.
-        layout: of the frames; where the file holds the same, its very numbers come out.
-        size: (width, height) to which they are shrunk, every pixel the mean of those that it covers, and the colours
-            good to a level or two; None: as they are.
-        threads: of the decoder; None: its choice.
+        encoding: settings with which they were encoded.
+        folder: folder of the chunks.
+        names: file names of the chunks, in order.
+        layout: layout of the frames; if the file has the same, its values are returned exactly.
+        size: (width, height) to which frames are shrunk by averaging, with colours exact to a level or two; None: full
+            size.
+        threads: threads of the decoder; None: its own choice.
 
     Raises:
-        VideoError: one cannot be decoded.
+        VideoError: a chunk cannot be decoded.
     """
     whole = encoding.settings.size
     shape = frame_shape(layout, size or whole)
@@ -114,7 +114,7 @@ def read_chunks(
         filters = ["-vf", "scale=flags=bicubic+accurate_rnd+full_chroma_int"]
     few = [] if threads is None else ["-threads", str(threads)]
     raw = ["-pix_fmt", layout, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
-    # One start of ffmpeg for all, which takes as long as decoding fifty small frames.
+    # One ffmpeg for all chunks, because starting it takes as long as decoding fifty small frames.
     with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=folder, encoding="utf-8") as playlist:
         playlist.write("\n".join(["ffconcat version 1.0", *(f"file {name}" for name in names)]) + "\n")
         playlist.flush()
@@ -135,21 +135,21 @@ def join(
     title: str,
     preset: str | None,
 ) -> Path:
-    """Make the finished video of its chunks and its sound, both taken as they are.
+    """Join chunks and sound to the finished video; both are copied without encoding again.
 
     Args:
-        encoding: how the chunks were coded.
-        chunks: name in the folder and number of frames of each, in order.
-        folder: where the chunks are, and where the video is made.
-        sound: the sound track.
-        title: tag of the video.
+        encoding: settings with which the chunks were encoded.
+        chunks: file name and number of frames of each chunk, in order.
+        folder: folder of the chunks, in which the video is written too.
+        sound: the finished sound track; None for a silent video.
+        title: title tag of the video.
         preset: TOML to embed.
 
     Returns:
-        The video, or a folder of frames; not under its final name yet.
+        Path of the video, or of a folder of frames, under a temporary name.
 
     Raises:
-        VideoError: the chunks do not make a whole video, or the disk is full.
+        VideoError: frames are missing, or the disk is full.
     """
     if preset is not None:
         tags.check_preset(preset)
@@ -180,7 +180,7 @@ def join(
 
 
 def _animate(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path) -> Path:
-    """Code the whole from lossless chunks, which the list names."""
+    """Encode an animated picture from the listed lossless chunks."""
     made = folder / f"{_JOINED}{encoding.kind.extension}"
     frames = sum(count for _, count in chunks)
     source = ["-f", "concat", *in_folder(_LIST_FILE)]
@@ -189,10 +189,10 @@ def _animate(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path
 
 
 def _equal_steps(folder: Path, chunks: Sequence[tuple[str, int]], fps: Fraction) -> list[str]:
-    """Arguments that show pictures at whole steps, and decode picture i of the video i steps after the first.
+    """Build arguments that set equally spaced time stamps: one frame period between pictures, shown and decoded.
 
-    The first picture is decoded some steps before it is shown, so that those which others need can come before their
-    turn. Chunks of one picture or two have a shorter delay than longer ones, so the longest tells it.
+    Pictures are decoded some periods before they are shown, so that reference pictures can be decoded early. Chunks of
+    one or two pictures have a shorter delay than others, so it is read from the longest chunk.
     """
     name, _ = max(chunks, key=lambda chunk: chunk[1])
     first = [*in_folder(name), "-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "framecrc", "-"]
@@ -202,12 +202,12 @@ def _equal_steps(folder: Path, chunks: Sequence[tuple[str, int]], fps: Fraction)
         raise VideoError(f"{name} holds no picture; {_DAMAGED}")
     tick, decoded, shown = Fraction(int(found[1]), int(found[2])), int(found[3]), int(found[4])
     delay = round((shown - decoded) * tick * fps)
-    steps = f"(TB*{fps.numerator}/{fps.denominator})"  # in a tick
+    steps = f"(TB*{fps.numerator}/{fps.denominator})"  # frame periods per tick
     return ["-bsf:v", f"setts=pts=round(round(PTS*{steps})/{steps}):dts=round((N-{delay})/{steps})"]
 
 
 def _finish(run: _Run) -> bytes:
-    """What an ffmpeg says at its end, which is awaited."""
+    """Wait for an ffmpeg to end, and return its standard output."""
     try:
         return run.finish()
     finally:
@@ -215,10 +215,10 @@ def _finish(run: _Run) -> bytes:
 
 
 def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
-    """A list for ffmpeg's concat demuxer, in which every chunk begins where it should to the microsecond.
+    """Write a list for ffmpeg's concat demuxer in which each chunk's start is exact to the microsecond.
 
-    Each length is the difference of two rounded times, so that roundings do not add up; ffmpeg rounds the begin to the
-    video's own clock, which then is exact.
+    Each duration is the difference of two rounded times, so that rounding errors do not add up. ffmpeg then rounds the
+    start to the video's time base, which makes it exact.
     """
     lines, frame = ["ffconcat version 1.0"], 0
     for name, count in chunks:
@@ -229,7 +229,7 @@ def _playlist(chunks: Sequence[tuple[str, int]], fps: Fraction) -> str:
 
 
 class _Run:
-    """An ffmpeg that works on files."""
+    """A running ffmpeg whose input is files."""
 
     def __init__(self, arguments: Sequence[str], folder: Path) -> None:
         self._folder = folder
@@ -238,13 +238,13 @@ class _Run:
         self._process = spawn(arguments, stderr=self._said, folder=folder)
 
     def pieces(self, size: int) -> Iterator[bytearray]:
-        """Standard output in pieces of so many bytes, as it comes."""
+        """Yield standard output in pieces of `size` bytes, as it arrives."""
         widen(self._process.stdout)
         while len(piece := _read_exactly(self._process.stdout, size)) == size:
             yield piece
 
     def finish(self) -> bytes:
-        """What it said on standard output, at its end."""
+        """Wait for the end, and return the rest of standard output."""
         process = self._process
         await_end(process)
         if process.returncode:
@@ -265,7 +265,7 @@ class _Run:
 
 
 def _read_exactly(stream: Any, size: int) -> bytearray:
-    """Up to size bytes: fewer only at the end."""
+    """Read `size` bytes, fewer only at the end."""
     data = bytearray(size)
     view, filled = memoryview(data), 0
     while filled < size and (count := stream.readinto(view[filled:])):

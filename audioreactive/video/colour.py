@@ -1,7 +1,7 @@
-"""YUV 4:2:0 back to RGB, for frames that were packed for an encoder and are looked at again.
+"""Convert YUV 4:2:0 back to RGB, for frames that were packed for an encoder and are needed as pictures.
 
-Conventions: `formats.Layout`. Chroma lies on the even columns, midway between two rows, where `stylegan_ops`'
-`rgb_to_yuv420` and ffmpeg's filters put it.
+Conventions: layouts as in `generators.Layout`. Chroma samples are on the even columns, midway between two rows, as in
+`stylegan_ops`' `rgb_to_yuv420` and in ffmpeg's filters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _KR: Final = 0.2126
 _KB: Final = 0.0722
-"""ITU-R BT.709: what red and blue give to luma."""
+"""Weights of red and blue in luma (ITU-R BT.709)."""
 FROM_CHROMA: Final = np.array(
     [
         [0, 2 * (1 - _KR)],
@@ -24,11 +24,11 @@ FROM_CHROMA: Final = np.array(
     ],
     np.float32,
 )
-"""(3, 2): what U and V, in [-0.5, 0.5], add to luma in [0, 1] for R, G and B."""
+"""Matrix (3, 2): amounts that U and V, in [-0.5, 0.5], add to luma in [0, 1] to give R, G and B."""
 
 
 def yuv420_to_rgb(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(n, H · W · 3 / 2) in limited range, of pictures of (width, height) -> (n, H, W, 3) sRGB."""
+    """Convert limited-range frames (n, H · W · 3 / 2) of size (width, height) to sRGB (n, H, W, 3)."""
     width, height = size
     small = (2, height // 2, width // 2)
     pictures = np.empty((len(frames), height, width, 3), np.uint8)
@@ -42,7 +42,7 @@ def yuv420_to_rgb(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
 
 
 def _doubled(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w) -> (2h, 2w), linear between the places of the samples, the edges held."""
+    """Double a chroma plane (h, w) to (2h, 2w), linearly interpolated between sample positions; edges are repeated."""
     h, w = plane.shape
     right = np.concatenate([plane[:, 1:], plane[:, -1:]], axis=1)
     wide = np.stack([plane, (plane + right) / 2], axis=-1).reshape(h, 2 * w)

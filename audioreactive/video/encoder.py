@@ -1,4 +1,4 @@
-"""An ffmpeg that takes frames through its standard input, while the caller makes the next ones."""
+"""Run an ffmpeg that encodes frames from its standard input, while the caller makes the next ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import await_end, spawn
+from audioreactive.media.ffmpeg import await_end, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPORT: Final = ("-progress", "pipe:1", "-stats_period", "86400")
-"""Makes ffmpeg say on standard output, once, at its end, how many frames it wrote."""
+"""Arguments that make ffmpeg print the number of written frames on standard output, once, at its end."""
 
 _PATIENCE: Final = 0.2
 """Seconds between two looks at whether ffmpeg is still alive, while a full queue is waited for."""
 _FULL: Final = r"No space left on device|Disk quota exceeded|File too large|\d+ requested and \d+ written"
 """What programs, the system and `numpy.save` say of a disk that takes no more."""
 _PIPE_BYTES: Final = 1 << 20
-"""Linux lets a user's pipe grow to this; a whole 512² frame then goes over in one call."""
+"""Size of the pipe to ffmpeg: the largest that Linux allows users; a whole 512² frame fits in one write."""
 
 
 class EncoderProcess:
-    """A running ffmpeg, a bounded queue of batches before it, and the threads between.
+    """A running ffmpeg with a bounded queue of batches, and the threads that serve it.
 
-    Started by its construction. `close` and `finish`, or `abandon`, must follow on every path.
+    The constructor starts it. `close` and `finish`, or `abandon`, must follow on every path.
 
     Args:
-        arguments: ffmpeg's; `pipe:0` is where frames come in.
-        folder: where ffmpeg runs and writes; a hidden one, in the folder of the output.
-        frame_shape: of one frame in a batch.
-        queue_batches: batches that wait at most; the memory that is taken.
-        most_memory: bytes that ffmpeg may have; see `ffmpeg.spawn`.
+        arguments: ffmpeg's arguments; frames arrive on `pipe:0`.
+        folder: working folder of ffmpeg; a hidden one in the folder of the output.
+        frame_shape: shape of one frame.
+        queue_batches: most batches that wait in the queue, which bounds its memory.
+        most_memory: limit of ffmpeg's memory in bytes; see `ffmpeg.spawn`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EncoderProcess:
     ) -> None:
         self.frame_shape = frame_shape
         self.frames_written = 0
-        """Frames handed over so far."""
+        """Number of frames passed to `write` so far."""
         self._folder = folder
         self._queue: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(max(1, queue_batches))
         self._broken = threading.Event()
@@ -81,7 +81,7 @@ class EncoderProcess:
 
     @property
     def waiting(self) -> int:
-        """Batches in the queue."""
+        """Number of batches in the queue."""
         return self._queue.qsize()
 
     @property
@@ -90,7 +90,7 @@ class EncoderProcess:
         return self.process.poll() is not None
 
     def write(self, frames: NDArray[np.uint8]) -> None:
-        """Hand over a batch; waits while the queue is full.
+        """Queue a batch; waits while the queue is full.
 
         The array is not copied: it belongs to the encoder from here on and must not be changed.
 
@@ -98,7 +98,7 @@ class EncoderProcess:
             frames: (B, *frame_shape) uint8.
 
         Raises:
-            VideoError: ffmpeg died; the message holds its last lines.
+            VideoError: ffmpeg stopped; the message has its last lines.
         """
         if frames.dtype != np.uint8 or frames.shape[1:] != self.frame_shape:
             wanted = ", ".join(map(str, self.frame_shape))
@@ -108,14 +108,14 @@ class EncoderProcess:
             self.frames_written += len(frames)
 
     def close(self) -> None:
-        """Say that no more frames come."""
+        """Signal that no more frames follow."""
         self._put(None)
 
     def finish(self) -> None:
         """Wait for ffmpeg to end.
 
         Raises:
-            VideoError: ffmpeg failed, or wrote another number of frames than it was given.
+            VideoError: ffmpeg failed, or did not write all frames.
         """
         await_end(self.process)
         if self.process.returncode:
@@ -126,7 +126,7 @@ class EncoderProcess:
             raise VideoError(f"ffmpeg wrote {written} of {self.frames_written} frames; the video is not whole")
 
     def abandon(self) -> None:
-        """Leave no process and no thread. Does nothing more after a clean end."""
+        """Stop the process and the threads; harmless after a normal end."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -137,7 +137,7 @@ class EncoderProcess:
         self.process.stdout.close()
 
     def failure(self) -> VideoError:
-        """What ffmpeg died of, as a sentence with its last lines."""
+        """Make the error for an ffmpeg that failed, with its last lines."""
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -156,7 +156,7 @@ class EncoderProcess:
                 continue
 
     def _feed(self) -> None:
-        """The encoder thread: batches from the queue into ffmpeg."""
+        """Write batches from the queue to ffmpeg; runs in a thread."""
         assert self.process.stdin is not None
         try:
             with self.process.stdin as pipe:
@@ -164,13 +164,13 @@ class EncoderProcess:
                     view = batch.data.cast("B")
                     while len(view):
                         view = view[os.write(pipe.fileno(), view) :]
-                    del batch, view  # a batch in pinned memory goes back at once
+                    del batch, view  # free a batch in pinned memory at once
         except OSError:
-            # ffmpeg closed its end; its own words say why.
+            # ffmpeg closed the pipe; its log has the reason.
             self._broken.set()
 
     def _listen(self) -> None:
-        """Read what ffmpeg says, so that it never waits for a reader; keep the end of it."""
+        """Read ffmpeg's log, so that it never blocks on a full pipe, and keep the last lines; runs in a thread."""
         assert self.process.stderr is not None
         with self.process.stderr as stream:
             for line in iter(lambda: stream.readline(4096), b""):
@@ -178,7 +178,7 @@ class EncoderProcess:
                     self._last_lines.append(text)
 
     def _wake_feeder(self) -> None:
-        """Make the encoder thread end, whatever waits in its queue."""
+        """Empty the queue until the feeding thread ends."""
         feeder = self._threads[0]
         while feeder.is_alive():
             with contextlib.suppress(queue.Empty):
@@ -190,13 +190,13 @@ class EncoderProcess:
 
 
 def frames_reported(report: bytes) -> int:
-    """The number of frames in what `REPORT` makes ffmpeg say; 0 where it says nothing."""
+    """Parse the number of frames from the output that `REPORT` causes; 0 if there is none."""
     counts = re.findall(rb"^frame=\s*(\d+)", report, re.MULTILINE)
     return int(counts[-1]) if counts else 0
 
 
 def failure(said: str, code: int, folder: Path) -> VideoError:
-    """An ffmpeg's end, as a sentence with its last lines; `folder` is the output's."""
+    """Make the error for an ffmpeg that failed, with its last lines; `folder` is the folder of the output."""
     otherwise = f"ffmpeg stopped before the video was whole ({ending(code)})"
     return VideoError(explained(f"ffmpeg's last lines:\n{said or '(nothing)'}", otherwise, folder))
 
@@ -210,7 +210,7 @@ def explained(said: str, otherwise: str, folder: Path) -> str:
 
 
 def widen(pipe: Any) -> None:
-    """Make the pipe hold whole frames, where the system lets us."""
+    """Enlarge a pipe so that it holds whole frames, on Linux."""
     if sys.platform == "linux":
         import fcntl
 
@@ -219,7 +219,7 @@ def widen(pipe: Any) -> None:
 
 
 def ending(code: int | None) -> str:
-    """How a program ended, in words, from what the system says of it."""
+    """Describe how a process ended, from its exit code."""
     if code is None or code >= 0:
         return f"exit code {code}"
     try:

@@ -1,8 +1,8 @@
-"""The table of outputs: what each extension means and which arguments make it.
+"""Table of output formats, with ffmpeg's arguments for each.
 
-Conventions: incoming frames are sRGB, full range, or YUV 4:2:0 made from it by the matrix of BT.709, limited range.
-Where a format stores luma and chroma, RGB is converted in the same way, and the file is tagged as such, so that every
-player undoes exactly that.
+Conventions: incoming frames are full-range sRGB, or limited-range YUV 4:2:0 made from it by the BT.709 matrix. For a
+format that stores luma and chroma, RGB is converted in the same way and the file is tagged accordingly, so that every
+player converts it back correctly.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from audioreactive.errors import VideoError, did_you_mean
-from audioreactive.ffmpeg import encoders
 from audioreactive.generators.pixels import Layout
+from audioreactive.media.ffmpeg import encoders
 
 SPEEDS: Final = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
 )  # fmt: skip
-"""x264's presets, from the quickest to the smallest file."""
+"""x264's presets, from fastest encoding to smallest file."""
 
 _VP9_SPEEDS: Final = dict(zip(SPEEDS, (8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True))
 GROUP_SECONDS: Final = Fraction(2)
-"""Longest group of pictures: players find their place within it, and it is coded again or copied as a whole. Streaming
-services take as much. In chunks of five seconds, x264's own choice would save a twentieth of a file."""
+"""Longest group of pictures, in seconds, as streaming services use. Players seek to groups, and flashes are repaired by
+encoding whole groups again. With chunks of five seconds, x264's default would save 5 % of a file."""
 
 _BT709: Final = (
     "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv",
@@ -32,7 +32,7 @@ _BT709: Final = (
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """How the picture is made and coded.
+    """Settings of the picture and its encoder.
 
     Raises:
         VideoError: a value is out of range.
@@ -40,17 +40,17 @@ class VideoSettings:
 
     fps: Fraction
     size: tuple[int, int]
-    """(width, height) of the finished picture; even where the format halves the colour's resolution."""
+    """(width, height) of the finished picture; even if the format halves the resolution of colours."""
     filters: str = ""
-    """An ffmpeg filter chain from the generator's frames to the picture; written by the program, never by a person."""
+    """ffmpeg filter chain from the generator's frames to the picture; made by the program, never by the user."""
     crf: int = 18
-    """x264's constant rate factor: 1 is nearly lossless, 18 looks so, 51 is rubble."""
+    """x264's constant rate factor: 1 is nearly lossless, 18 looks lossless, 51 is the worst."""
     speed: str = "medium"
-    """One of `SPEEDS`."""
+    """Speed of the encoder, one of `SPEEDS`."""
     layout: Layout = "rgb24"
-    """Of the frames that come in."""
+    """Layout of the incoming frames."""
     threads: int | None = None
-    """Of the encoder, which makes another file with another number of them; None: its choice."""
+    """Threads of the encoder; its output depends on the number. None: its own choice."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
@@ -67,21 +67,21 @@ class VideoSettings:
 
 @dataclass(frozen=True)
 class Animation:
-    """A moving picture without sound, which can only be coded as a whole."""
+    """Animated picture format without sound, which can only be encoded as a whole."""
 
     encoder: str
     fastest: int
-    """Frames a second; browsers show faster ones slowly."""
+    """Most frames per second; browsers slow down faster ones."""
     remark: str
-    """What it cannot hold, for a person."""
+    """Sentence for the user about the limits of the format."""
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """One kind of output."""
+    """Output format: containers, encoders and their options."""
 
     extension: str
-    """With its dot; empty for a folder of frames."""
+    """File extension with its dot; empty for a folder of frames."""
     description: str
     video_encoder: str
     sound_encoder: str
@@ -92,9 +92,9 @@ class OutputFormat:
     even: tuple[bool, bool] = (False, False)
     """Whether width and height must be even."""
     chunk_container: str = "mov"
-    """ffmpeg's name of a container for a part of the video, whose clock counts frames exactly."""
+    """ffmpeg's name of the container for chunks, whose time base counts frames exactly."""
     animation: Animation | None = None
-    """What the whole is coded as at last, from lossless chunks, where it is a moving picture without sound."""
+    """Final encoding of an animated picture, made from lossless chunks; None for videos with sound."""
 
     @property
     def is_folder(self) -> bool:
@@ -102,7 +102,7 @@ class OutputFormat:
 
     @property
     def is_isobmff(self) -> bool:
-        """Whether it has the tables of an mp4 (ISO/IEC 14496-12), as its chunks have."""
+        """Whether the container is an ISO base media file (ISO/IEC 14496-12), as its chunks are."""
         return self.extension in (".mp4", ".mov")
 
     @property
@@ -119,7 +119,7 @@ class OutputFormat:
         return self.pixel_format in ("gbrp", "rgb24")
 
     def best_layout(self, filters: str) -> Layout:
-        """How frames should come in: as YUV where they are stored so, and nothing is to be done to them before."""
+        """Choose the layout for incoming frames: YUV if it is stored as it arrives and no filter needs RGB."""
         return "yuv420p" if self.pixel_format == "yuv420p" and not filters else "rgb24"
 
     def check(self, settings: VideoSettings) -> None:
@@ -139,10 +139,10 @@ class OutputFormat:
         """The filter chain from incoming frames to what the encoder takes."""
         convert = [f"format={self.pixel_format}"]
         if settings.layout == "yuv420p":
-            # They are what the tags say; chroma stands on the left, where `scale` below puts it.
+            # The frames match these tags already; chroma is sited on the left, as by `scale` below.
             convert.append("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709")
         elif not self.is_rgb:
-            # Every pixel's colour is averaged, and lands where H.264 and VP9 players look for it: on the left.
+            # Average all pixels' colours, sited on the left, as H.264 and VP9 players expect.
             accurate = "flags=bicubic+accurate_rnd+full_chroma_inp"
             convert.insert(0, f"scale=out_color_matrix=bt709:out_range=tv:out_h_chr_pos=0:out_v_chr_pos=128:{accurate}")
             convert.append("setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709")
@@ -164,14 +164,14 @@ def _h264(settings: VideoSettings) -> list[str]:
 
 
 def _h264_nvenc(settings: VideoSettings) -> list[str]:
-    # Constant quality as near to x264's factor as NVENC has it: variable rate without a target, adaptive by area.
+    # NVENC's closest mode to x264's CRF: variable rate without a target, with spatial adaptive quantisation.
     quality = ["-rc", "vbr", "-cq", str(settings.crf), "-b:v", "0", "-spatial-aq", "1"]
     groups = ["-bf", "3", *_group(settings), "-strict_gop", "1"]
     return ["-profile:v", "high", "-preset", "p5", "-tune", "hq", *quality, *groups]
 
 
 def _vp9(settings: VideoSettings) -> list[str]:
-    # VP9 counts quality from 0 to 63 where x264 counts to 51; b:v 0 makes the factor rule alone.
+    # VP9's CRF goes from 0 to 63, x264's to 51; with b:v 0 only the CRF counts.
     crf = round(settings.crf * 63 / 51)
     speed = _VP9_SPEEDS[settings.speed]
     deadline = "realtime" if speed > 5 else "good"
@@ -184,7 +184,7 @@ def _prores(settings: VideoSettings) -> list[str]:
 
 
 def _ffv1(settings: VideoSettings) -> list[str]:
-    # Version 3, every frame a key frame, with checksums: what archives use, and slices for threads.
+    # As archives use it: version 3, all key frames, checksums; slices allow threads.
     return ["-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"]
 
 
@@ -225,29 +225,29 @@ FORMATS: Final[dict[str, OutputFormat]] = {
 NVENC: Final = replace(
     FORMATS[".mp4"], description="H.264 by NVENC and AAC", video_encoder="h264_nvenc", video_options=_h264_nvenc
 )
-"""H.264 by the encoder of an NVIDIA GPU; data-centre GPUs have none."""
+"""Format .mp4 with the H.264 encoder of an NVIDIA GPU; data-centre GPUs have none."""
 
 
 def frame_shape(layout: Layout, size: tuple[int, int]) -> tuple[int, ...]:
-    """Of one frame of (width, height)."""
+    """Return the array shape of one frame of (width, height)."""
     width, height = size
     return (height, width, 3) if layout == "rgb24" else (height * width * 3 // 2,)
 
 
 def raw_input(settings: VideoSettings, frame_size: tuple[int, int]) -> list[str]:
-    """Input arguments of ffmpeg for frames of (width, height) that come through its standard input."""
+    """Build ffmpeg's input arguments for raw frames of (width, height) from its standard input."""
     size = f"{frame_size[0]}x{frame_size[1]}"
     frames = ["-f", "rawvideo", "-pixel_format", settings.layout, "-video_size", size]
     return [*frames, "-framerate", str(settings.fps), "-i", "pipe:0"]
 
 
 def output_formats() -> tuple[OutputFormat, ...]:
-    """Every kind of output, in the order in which the documentation lists them."""
+    """List all output formats, in the order of the documentation."""
     return tuple(FORMATS.values())
 
 
 def output_format(path: Path) -> OutputFormat:
-    """The format that a name asks for: by its extension; a name without one, or a folder, is a folder of frames.
+    """Choose the format by the extension of a path; one without an extension, or a folder, means a folder of frames.
 
     Raises:
         VideoError: the extension is not known.
@@ -257,7 +257,7 @@ def output_format(path: Path) -> OutputFormat:
         known = ", ".join(name for name in FORMATS if name)
         close = did_you_mean(extension, [name for name in FORMATS if name])
         raise VideoError(
-            f"{path} ends in {extension!r}, which is no kind of video that can be written{close or ';'} "
+            f"{path} ends in {extension!r}, which is not a known kind of video{close or ';'} "
             f"give a name that ends in {known}, or one without an extension for a folder of frames"
         )
     return FORMATS[extension]

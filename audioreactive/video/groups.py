@@ -1,8 +1,8 @@
-"""Coded pictures taken apart between their closed groups, as they are, without coding anything again.
+"""Cut encoded video between closed groups of pictures, without encoding again.
 
-Conventions: a group is closed when its pictures need none outside it: it begins with a key frame, and every picture
-that is decoded after that key frame is shown after it, too. The packets of a group are then its pictures, as many and
-in the same place among all, though in another order.
+Conventions: a group of pictures is closed if it can be decoded alone: it begins with a key frame, and every picture
+decoded after that key frame is also shown after it. Then the packets of a group are exactly its pictures, though in
+decoding order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, in_folder, reading
+from audioreactive.media.ffmpeg import QUIET, in_folder, reading
 from audioreactive.video.encoder import explained
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Groups:
-    """The closed groups of pictures of a chunk."""
+    """Closed groups of pictures in a chunk."""
 
     starts: tuple[int, ...]
-    """The first picture of each."""
+    """First picture of each group."""
     stop: int
     """One past the last picture."""
     clock: tuple[int, ...]
-    """When each first picture is shown, in ticks of the file's clock."""
+    """Presentation time of each group's first picture, in ticks of the file's time base."""
 
     def parts(self, changed: Sequence[bool]) -> list[tuple[range, bool]]:
-        """The pictures in as few successive parts as can be, each of whole groups that change, or of others.
+        """Divide the pictures into the fewest successive parts, each of groups that all change or all stay.
 
         Args:
-            changed: of each picture, whether it is to be another one. A group changes with any of its pictures.
+            changed: for each picture, whether it will be replaced. A group changes if any of its pictures does.
         """
         parts: list[tuple[range, bool]] = []
         for first, stop in zip(self.starts, (*self.starts[1:], self.stop), strict=True):
@@ -51,17 +51,17 @@ class Groups:
 
 
 def closed_groups(folder: Path, name: str) -> Groups:
-    """Where a chunk can be taken apart.
+    """Find the closed groups of pictures of a chunk.
 
     Raises:
-        VideoError: it cannot be read.
+        VideoError: the chunk cannot be read.
     """
     listing = _run([*QUIET, *in_folder(name), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"], folder, name)
     packets = re.findall(r"^0, *-?\d+, *(-?\d+), *-?\d+, *\d+, *0x[0-9a-f]+(?:, *F=0x([0-9a-fA-F]+))?", listing, re.M)
     if not packets:
         raise VideoError(f"{name} holds no picture; the disk may be damaged")
     shown = np.array([int(time) for time, _ in packets])
-    # A packet without flags has the one of a key frame.
+    # ffmpeg omits the flags of key frames.
     keys = np.array([not flags or bool(int(flags, 16) & 1) for _, flags in packets])
     latest_before = np.maximum.accumulate(np.concatenate([[shown[0] - 1], shown[:-1]]))
     earliest_from = np.minimum.accumulate(shown[::-1])[::-1]
@@ -72,14 +72,14 @@ def closed_groups(folder: Path, name: str) -> Groups:
 
 
 def cut(encoding: Encoding, folder: Path, name: str, groups: Groups, parts: Sequence[tuple[range, str]]) -> None:
-    """Copy parts of a chunk into files of their own, packet by packet.
+    """Copy parts of a chunk to separate files, packet by packet.
 
     Args:
-        encoding: how the chunk was coded.
-        folder: where it is, and where the parts go.
-        name: the chunk.
-        groups: of it.
-        parts: pictures, of whole groups, and the name of their file.
+        encoding: settings with which the chunk was encoded.
+        folder: folder of the chunk and of the parts.
+        name: file name of the chunk.
+        groups: its closed groups.
+        parts: for each part, its pictures (whole groups) and its file name.
 
     Raises:
         VideoError: the chunk cannot be read, or the disk is full.
@@ -87,7 +87,7 @@ def cut(encoding: Encoding, folder: Path, name: str, groups: Groups, parts: Sequ
     arguments = [*QUIET, "-y", *in_folder(name)]
     ticks = dict(zip(groups.starts, groups.clock, strict=True))
     for frames, part in parts:
-        # Each packet that is not of the part is dropped; the clock of the others begins anew.
+        # Drop the packets outside the part, and let its time stamps start at 0.
         chosen = rf"noise=drop=lt(n\,{frames.start})+gte(n\,{frames.stop})"
         anew = f"setts=pts=PTS-{ticks[frames.start]}:dts=DTS-{ticks[frames.start]}"
         picture = ["-map", "0:v:0", "-c", "copy", "-bsf:v", f"{chosen},{anew}", "-fflags", "+bitexact"]
@@ -96,7 +96,7 @@ def cut(encoding: Encoding, folder: Path, name: str, groups: Groups, parts: Sequ
 
 
 def _run(arguments: list[str], folder: Path, name: str) -> str:
-    """What ffmpeg says on standard output, of a file in a folder of ours."""
+    """Run ffmpeg on a chunk, and return its standard output."""
     listing = bytearray()
     with reading(arguments, folder=folder) as output:
         while piece := output.read(1 << 16):

@@ -1,4 +1,4 @@
-"""Whether this machine's GPU can encode: asked by encoding, for neither drivers nor names tell."""
+"""Check whether this machine's GPU can encode video, by trying: the driver and the GPU's name do not tell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final, Literal
 
 from audioreactive.errors import VideoError
-from audioreactive.ffmpeg import QUIET, ffmpeg_path
+from audioreactive.media.ffmpeg import QUIET, ffmpeg_path
 from audioreactive.video.formats import NVENC, OutputFormat, VideoSettings
 
 VideoEncoder = Literal["auto", "x264", "nvenc"]
@@ -18,19 +18,21 @@ _PROBE_SECONDS: Final = 30
 
 
 def choose_encoder(kind: OutputFormat, encoder: VideoEncoder, *, on_gpu: bool) -> OutputFormat:
-    """The output with the encoder that was asked for.
+    """Return the output format with the requested encoder.
 
     Args:
-        kind: the output, with the encoder that works everywhere.
-        encoder: auto takes NVENC where the frames are made on a GPU that has it.
-        on_gpu: whether they are.
+        kind: the output format, with the encoder that works everywhere.
+        encoder: "x264", "nvenc", or "auto", which uses NVENC if frames are made on a GPU that has it.
+        on_gpu: whether frames are made on a GPU.
 
     Raises:
-        VideoError: this output is made otherwise, or there is no NVENC here.
+        VideoError: the format is not H.264, or NVENC is not available.
     """
     if kind.extension != NVENC.extension:
         if encoder != "auto":
-            raise VideoError(f"--encoder {encoder} makes H.264, and {kind.description} is asked for: leave it out")
+            raise VideoError(
+                f"--encoder {encoder} only makes H.264, but the output is {kind.description}: leave --encoder out"
+            )
         return kind
     if encoder == "x264" or (encoder == "auto" and not on_gpu):
         return kind
@@ -44,7 +46,7 @@ def choose_encoder(kind: OutputFormat, encoder: VideoEncoder, *, on_gpu: bool) -
 
 @cache
 def why_no_nvenc() -> str | None:
-    """None where NVENC encodes; otherwise the reason, as ffmpeg tells it. Encodes a few frames, once in a process."""
+    """Try NVENC on a few frames, once per process; returns None if it works, else ffmpeg's reason."""
     frames = ["-f", "lavfi", "-i", "color=size=256x256:rate=24", "-frames:v", "8", "-pix_fmt", "yuv420p"]
     encoding = NVENC.arguments(VideoSettings(fps=Fraction(24), size=(256, 256)))
     command = [str(ffmpeg_path()), *QUIET, *frames, *encoding, "-f", "null", "-"]

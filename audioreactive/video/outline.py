@@ -1,7 +1,7 @@
-"""Whether two sounds are the same but for what coding loses: compared second by second, at a low rate.
+"""Check whether two sounds are the same except for coding losses: second by second, at a low sample rate.
 
-Conventions: an outline holds means of successive samples, (n, channels) at about `OUTLINE_RATE`, in a temporary file:
-an hour of stereo takes 29 MB of the disk, and no memory.
+Conventions: an outline has means of successive samples, (n, channels) at about `OUTLINE_RATE`, in a temporary file; an
+hour of stereo takes 29 MB on disk, and no memory.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OUTLINE_RATE: Final = 1000
-"""Hz."""
+"""Approximate number of means per second of an outline."""
 MOST_LENGTH: Final = 0.1
-"""Seconds by which two sounds may differ in length: the padding of a packet or two."""
+"""Largest allowed difference in length, in seconds: the padding of a packet or two."""
 LEAST_CORRELATION: Final = 0.5
-"""In a second; coders for music stay beyond 0.95, other sounds are near 0."""
+"""Lowest correlation within a second at which sounds count as the same; lossy coding keeps 0.95, different sounds are
+near 0."""
 MOST_LEVEL: Final = 2.0
-"""Ratio of two levels in a second; 6 dB."""
+"""Largest ratio of two levels within a second (6 dB) at which sounds count as the same."""
 AUDIBLE: Final = 1e-3
-"""Root of the mean square of an outline below which a second is not compared: coders leave out what nobody hears."""
+"""RMS of an outline below which a second counts as silent: lossy coding drops inaudible sounds."""
 LOUD: Final = 0.03
-"""The same beyond which a second is heard where silence should be."""
+"""RMS of an outline above which a second that should be silent is wrong."""
 
 
 class Outline:
@@ -49,14 +50,14 @@ class Outline:
         self._file.close()
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all samples."""
         self.channels = self.samples = 0
         self._rest = None
         self._file.seek(0)
         self._file.truncate()
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """The next samples, (n, channels)."""
+        """Append samples (n, channels)."""
         self.samples += len(block)
         self.channels = block.shape[1]
         if self._rest is not None and len(self._rest):
@@ -68,18 +69,18 @@ class Outline:
 
     @property
     def per_second(self) -> int:
-        """Means in a second."""
+        """Number of means per second."""
         return max(round(self.rate / self.step), 1)
 
     def second(self, number: int) -> NDArray[np.float32]:
-        """(n, channels) means of a second, counted from 0; fewer at the end."""
+        """Return the means (n, channels) of a second, numbered from 0; fewer at the end."""
         size = 4 * self.channels * self.per_second
         self._file.seek(number * size)
         return np.frombuffer(self._file.read(size), np.float32).reshape(-1, self.channels)
 
 
 def difference(played: Outline, coded: Outline) -> str | None:
-    """A sentence if the coded sound is not the one that should be played."""
+    """Describe the difference if the encoded sound is not the one that should be played; else None."""
     remedy = "convert the song to WAV or FLAC, and render it again"
     lasts, should = coded.samples / coded.rate, played.samples / played.rate
     if abs(lasts - should) > MOST_LENGTH:
@@ -98,9 +99,9 @@ def difference(played: Outline, coded: Outline) -> str | None:
 
 def _differ(played: NDArray[np.float32], coded: NDArray[np.float32]) -> bool:
     count = min(len(played), len(coded))
-    if count < len(played) // 2 or count < 100:  # the last bit of a second says little
+    if count < len(played) // 2 or count < 100:  # too little of a second to compare
         return False
-    # Without a constant offset, which coders take out: nobody hears it.
+    # Remove the DC offset, because encoders do.
     one, other = ((part[:count] - part[:count].mean(axis=0, dtype=np.float64)).ravel() for part in (played, coded))
     level, coded_level = np.sqrt((one**2).mean()), np.sqrt((other**2).mean())
     if level < AUDIBLE:

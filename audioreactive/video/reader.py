@@ -1,4 +1,4 @@
-"""A finished video or folder of frames: its shape, its frames, the preset that it carries."""
+"""Read a finished video or folder of frames: its properties, its frames, its embedded preset."""
 
 import contextlib
 import json
@@ -13,58 +13,58 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audioreactive.audio import LONGEST_HOURS
+from audioreactive._support.memory import give_back
 from audioreactive.errors import VideoError, shown
-from audioreactive.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
-from audioreactive.memory import give_back
+from audioreactive.media.audio import LONGEST_HOURS
+from audioreactive.media.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
 from audioreactive.video import tags
 
 FRAME_PATTERN: Final = "frame_%06d.png"
 PRESET_FILE: Final = "preset.toml"
 SOUND_FILE: Final = "sound.wav"
 INFO_FILE: Final = "video.json"
-"""What a folder of frames holds, beside the frames themselves."""
+"""Names of the files in a folder of frames."""
 
 _PACKETS: Final = ("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-")
 _LONGEST_METADATA: Final = 4 << 20
 _LONGEST_INFO: Final = 1 << 16
 _LARGEST_SIDE: Final = 16384
 _FASTEST: Final = 1000
-"""Frames a second in a folder; both are what can be written, too."""
+"""Most frames per second of a folder of frames; like `_LARGEST_SIDE`, the limit for writing."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """The shape of a video."""
+    """Properties of a video."""
 
     width: int
     height: int
     fps: Fraction
-    """Exact; None of the rounding that containers do to time stamps."""
+    """Exact frames per second, without the rounding of a container's time stamps."""
     frames: int
     video_codec: str
     """ffmpeg's name of the codec, such as `h264`."""
     audio_codec: str | None
     sample_rate: int | None
-    """Hertz."""
+    """Samples per second of the sound; None without sound."""
 
     @property
     def duration(self) -> Fraction:
-        """Seconds of picture."""
+        """Length of the picture in seconds."""
         return self.frames / self.fps
 
 
 def probe(path: Path) -> VideoInfo:
-    """The shape of a video file or of a folder of frames; counts every frame, without decoding them.
+    """Read the properties of a video file or a folder of frames; counts all frames without decoding them.
 
     Raises:
-        VideoError: it is not there, or holds no picture.
+        VideoError: the file is missing, or contains no picture.
     """
     _check_there(path)
     if path.is_dir():
         return _probe_folder(path)
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
-    # A decoded frame's time base is 1 / fps exactly; that of the packets is the container's.
+    # A decoded frame's time base is exactly 1 / fps; the packets have the container's.
     first = _listing(path, [*source, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
     packets = _listing(path, [*source, *_PACKETS])
     heads = dict(re.findall(r"^#(\w+ \d): (.*)$", packets, re.MULTILINE))
@@ -76,7 +76,7 @@ def probe(path: Path) -> VideoInfo:
     _check_size(path, width, height)
     frames = sum(1 for _ in re.finditer(r"^0,", packets, re.MULTILINE))
     del packets
-    give_back()  # the listing of half an hour took 14 MB
+    give_back()  # the list of half an hour's packets took 14 MB
     return VideoInfo(
         width=width,
         height=height,
@@ -90,24 +90,24 @@ def probe(path: Path) -> VideoInfo:
 
 @dataclass(frozen=True)
 class VideoTimes:
-    """When each picture of a video is shown, and when its sound begins."""
+    """Time stamps of a video's pictures, and the start of its sound."""
 
     frames: NDArray[np.float64]
-    """(n,) seconds since the first picture, in order."""
+    """(n,) seconds from the first picture to each picture, in order."""
     sound_start: float
     """Seconds from the first picture to the first sound; 0 without sound."""
 
     def is_even(self, fps: Fraction) -> bool:
-        """Whether picture i comes at i / fps, give or take half a frame."""
+        """Whether each picture i is shown within half a frame of i / fps."""
         expected = np.arange(len(self.frames)) / float(fps)
         return bool(np.all(np.abs(self.frames - expected) < 0.5 / fps))
 
 
 def frame_times(path: Path) -> VideoTimes:
-    """The time stamps of a video file or of a folder of frames, without decoding.
+    """Read the time stamps of a video file or a folder of frames, without decoding.
 
     Raises:
-        VideoError: it is not there, or holds no picture.
+        VideoError: the file is missing, or contains no picture.
     """
     _check_there(path)
     if path.is_dir():
@@ -116,7 +116,7 @@ def frame_times(path: Path) -> VideoTimes:
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
     packets = _listing(path, [*source, *_PACKETS])
     bases = {stream: float(Fraction(base)) for stream, base in re.findall(r"^#tb (\d): (.*)$", packets, re.MULTILINE)}
-    # As plain numbers: a list of all matches would take some 200 bytes a packet.
+    # Store plain numbers: a list of all matches would take about 200 bytes per packet.
     stamps = {"0": array("q"), "1": array("q")}
     for found in re.finditer(r"^([01]), *-?\d+, *(-?\d+),", packets, re.MULTILINE):
         stamps[found[1]].append(int(found[2]))
@@ -125,16 +125,16 @@ def frame_times(path: Path) -> VideoTimes:
     frames = np.sort(np.array(stamps["0"])) * bases["0"]
     if not frames[-1] - frames[0] <= LONGEST_HOURS * 3600:
         raise VideoError(f"{path} claims to last longer than {LONGEST_HOURS} hours: cut it into parts")
-    # An encoder's delay lies before 0, and is cut away by decoders.
+    # Decoders drop the encoder's delay, which is before 0.
     sound_start = max(min(stamps["1"]) * bases["1"], 0.0) - frames[0] if stamps["1"] else 0.0
     return VideoTimes(frames - frames[0], sound_start)
 
 
 def read_preset(path: Path) -> str | None:
-    """The TOML inside a video or a folder of frames, or None where there is none.
+    """Read the embedded TOML of a video or a folder of frames; None if there is none.
 
     Raises:
-        VideoError: the file is not there, or is no video.
+        VideoError: the file is missing, or is not a video.
     """
     _check_there(path)
     if path.is_dir():
@@ -145,7 +145,9 @@ def read_preset(path: Path) -> str | None:
         while chunk := output.read(1 << 16):
             metadata += chunk
             if len(metadata) > _LONGEST_METADATA:
-                raise VideoError(f"{path} carries more than {_LONGEST_METADATA} bytes of metadata; none of ours does")
+                raise VideoError(
+                    f"{path} carries more than {_LONGEST_METADATA} bytes of metadata, more than this program writes"
+                )
     return tags.preset_in(bytes(metadata))
 
 
@@ -153,7 +155,7 @@ def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Decode a video or a folder of frames, one (H, W, 3) uint8 RGB frame after the other.
 
     Raises:
-        VideoError: it is not there, or cannot be decoded.
+        VideoError: the file is missing, or cannot be decoded.
     """
     info = probe(path)
     source = ["-f", "image2", "-start_number", "0", "-i", FRAME_PATTERN]
@@ -168,7 +170,7 @@ def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def is_frame_folder(path: Path) -> bool:
-    """Whether a folder holds nothing but what this program writes into a folder of frames."""
+    """Whether a folder contains only files that this program writes to a folder of frames."""
     ours = {PRESET_FILE, SOUND_FILE, INFO_FILE}
     return all(item.name in ours or re.fullmatch(r"frame_\d{6,}\.png", item.name) for item in path.iterdir())
 
@@ -184,7 +186,7 @@ def _check_there(path: Path) -> None:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    """Refuse pictures that this program could not have written, and that would take any memory."""
+    """Refuse sizes that this program cannot have written, before memory is allocated for them."""
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
         sides = f"{shown(width)} by {shown(height)}"
         raise VideoError(f"{path} claims pictures of {sides} pixels; sides go from 1 to {_LARGEST_SIDE}")
@@ -211,7 +213,7 @@ def _probe_folder(path: Path) -> VideoInfo:
 
 
 def _rate(text: str) -> Fraction:
-    """Frames a second, from few digits: Fraction itself takes "1e1000000000", and does not come back."""
+    """Parse frames per second with few digits, because `Fraction("1e1000000000")` never returns."""
     found = re.fullmatch(r"([0-9]{1,9})(?:/([0-9]{1,9}))?", text)
     if found is None:
         raise ValueError(text)
@@ -221,11 +223,11 @@ def _rate(text: str) -> Fraction:
 def _read_preset_file(path: Path) -> str | None:
     try:
         if path.exists() and not path.is_file():
-            raise VideoError(f"{path} is no file")
+            raise VideoError(f"{path} is not a file")
         with path.open("rb") as file:
             data = file.read(tags.LONGEST_PRESET + 1)
         if len(data) > tags.LONGEST_PRESET:
-            raise VideoError(f"{path} is longer than {tags.LONGEST_PRESET} bytes, which no preset is")
+            raise VideoError(f"{path} is longer than {tags.LONGEST_PRESET} bytes, the most that a preset has")
         return data.decode()
     except FileNotFoundError:
         return None
@@ -234,7 +236,7 @@ def _read_preset_file(path: Path) -> str | None:
 
 
 def _listing(path: Path, arguments: list[str]) -> str:
-    """What ffmpeg lists of a video."""
+    """Run ffmpeg on a video, and return the text that it prints."""
     try:
         return run(arguments)
     except VideoError as error:
@@ -243,7 +245,7 @@ def _listing(path: Path, arguments: list[str]) -> str:
 
 @contextlib.contextmanager
 def _output_of(arguments: list[str], path: Path) -> Iterator[Reading]:
-    """What ffmpeg makes of a video, read in the body; its end is awaited, its failure raised."""
+    """Run ffmpeg on a video; its output is read in the body, and its failure is raised after it."""
     with reading(arguments, folder=path if path.is_dir() else None) as output:
         yield output
         if problem := output.failure():

@@ -1,6 +1,6 @@
-"""The song as the video's sound: coded from the very samples that are analysed, and compared with them afterwards.
+"""Encode the song as the video's sound, from the samples that are analysed, and compare the result with them.
 
-Conventions: sample n of a recording is heard n / rate seconds after its start, so that a cut is exact to the sample.
+Conventions: sample n of a recording is heard n / rate seconds after its start, so that cuts are exact to the sample.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive import ffmpeg
-from audioreactive.audio import load
-from audioreactive.decoding import Decoder, contents, recording_of
 from audioreactive.errors import AudioError, VideoError
-from audioreactive.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
+from audioreactive.media import ffmpeg
+from audioreactive.media.audio import load
+from audioreactive.media.decoding import Decoder, contents, recording_of
+from audioreactive.media.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
 from audioreactive.video.encoder import failure
 from audioreactive.video.outline import Outline, difference
 from audioreactive.video.reader import SOUND_FILE
@@ -30,33 +30,33 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
-    from audioreactive.decoding import Block, Recording
+    from audioreactive.media.decoding import Block, Recording
     from audioreactive.video.formats import OutputFormat
 
 _CLEAN: Final = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact")
 _GLANCE: Final = 0.2
-"""Seconds between two looks at whether the sound is finished, in which an interrupt is heard."""
+"""Seconds between two checks whether the sound is finished; Ctrl-C is handled in between."""
 _PATIENCE: Final = 10.0
-"""Seconds that the thread may take to end once its result is not wanted any more."""
+"""Most seconds to wait for the thread to end after the work was abandoned."""
 
 
 class _Abandoned(BaseException):
-    """Ends the thread."""
+    """Raised in the thread to end it."""
 
 
 class SoundTrack:
-    """The video's sound, coded into a file of its own while the pictures are being made.
+    """The video's sound, encoded to a separate file in a thread while the pictures are made.
 
-    Started by its construction; `finish` or `abandon` must follow on every path.
+    The constructor starts it; `finish` or `abandon` must follow on every path.
 
     Args:
-        kind: the output.
+        kind: the output format.
         sound: a sound file.
-        start: seconds into it at which the video begins, kept to the sample.
-        duration: seconds of sound; where the file ends earlier, silence follows. None: to the end of the file.
-        folder: where the file is made.
-        track: which of several sounds in the file; see `audio.load`.
-        digest: of the sound that was analysed; a note tells if the file holds another one by now.
+        start: seconds into the file at which the video begins, exact to the sample.
+        duration: seconds of sound; silence follows if the file ends earlier. None: to the end of the file.
+        folder: folder of the new file.
+        track: number of the audio track in the file; see `audio.load`.
+        digest: digest of the analysed sound; if the file has changed since, there is a note.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SoundTrack:
     ) -> None:
         self.path = folder / (SOUND_FILE if kind.is_folder else f"sound{kind.extension}")
         self.notes: list[str] = []
-        """Sentences that the person should read, once it is finished."""
+        """Sentences for the user, complete after `finish`."""
         self._kind, self._sound, self._start, self._duration = kind, sound, start, duration
         self._track, self._digest = track, digest
         self._problem: BaseException | None = None
@@ -81,10 +81,10 @@ class SoundTrack:
         self._thread.start()
 
     def finish(self) -> Path:
-        """The finished file.
+        """Wait for the end, and return the path of the file.
 
         Raises:
-            VideoError: the file holds no sound, or ffmpeg failed.
+            VideoError: the file contains no sound, or ffmpeg failed.
         """
         while self._thread.is_alive():
             self._thread.join(_GLANCE)
@@ -93,12 +93,12 @@ class SoundTrack:
         return self.path
 
     def check(self) -> None:
-        """Raise VideoError where it has failed already."""
+        """Raise VideoError if it has already failed."""
         if not self._thread.is_alive():
             self.finish()
 
     def abandon(self) -> None:
-        """Leave no process. Does nothing after a clean end."""
+        """Stop the thread and its process; harmless after a normal end."""
         self._stop.set()
         self._thread.join(_PATIENCE)
 
@@ -130,7 +130,7 @@ class SoundTrack:
                 self.notes.append(told)
 
     def _is_copied(self, recording: Recording, played: Outline) -> bool:
-        """Whether the song's own packets are taken, and play what was analysed."""
+        """Try to copy the song's packets; returns whether this worked and plays the analysed sound."""
         if self._kind.extension != ".mp4" or self._start or not can_be_copied(recording, self._duration):
             return False
         source = [*stranger(recording.path, SOUND_DEMUXERS), "-map", f"0:{recording.track.stream}"]
@@ -146,7 +146,7 @@ class SoundTrack:
         return False
 
     def _code(self, recording: Recording, played: Outline) -> None:
-        """Code the samples, and note what they are."""
+        """Encode the samples, and add them to the outline `played`."""
         with contextlib.ExitStack() as stack:
             blocks = self._samples(recording)
             stack.callback(blocks.close)
@@ -156,7 +156,7 @@ class SoundTrack:
             coding = [*raw, "-c:a", self._kind.sound_encoder, *self._kind.sound_options]
             process = stack.enter_context(self._ffmpeg(coding, stdin=subprocess.PIPE, stderr=said))
             assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its own words say why
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its log has the reason
                 for block in _with_first(first, blocks):
                     self._go_on()
                     played.add(block)
@@ -170,7 +170,7 @@ class SoundTrack:
                 raise failure("\n".join(lines), process.returncode, self.path.parent.parent)
 
     def _samples(self, recording: Recording) -> Generator[Block, None, None]:
-        """What the video plays: the part that is asked for, scaled as it was analysed."""
+        """Yield the samples of the requested part, with the gain of the analysis, padded with silence."""
         left = round(self._start * recording.rate)
         wanted = recording.length - left if self._duration is None else round(self._duration * recording.rate)
         channels = 1
@@ -190,7 +190,7 @@ class SoundTrack:
             wanted -= count
 
     def _compared(self, recording: Recording, played: Outline) -> str | None:
-        """A sentence if the file that was made does not play what was coded."""
+        """Decode the new file, and describe the difference if it does not play the given sound; else None."""
         track = contents(self.path).tracks[0]
         decoder = Decoder(replace(recording_of(self.path, track), rate=recording.rate))
         with Outline(self.path.parent, recording.rate) as coded, contextlib.closing(decoder.blocks()) as blocks:
@@ -208,7 +208,7 @@ class SoundTrack:
         stderr: int | IO[bytes] = subprocess.DEVNULL,
         most_memory: int | None = None,
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """An ffmpeg that makes the file; it does not outlive the body."""
+        """Run an ffmpeg that writes the file; it is killed at the end of the body."""
         process = spawn(
             [*QUIET, "-y", *arguments, *_CLEAN, self.path.name],
             stdin=stdin,
@@ -233,10 +233,10 @@ class SoundTrack:
 
 
 def can_be_copied(recording: Recording, duration: Fraction | None) -> bool:
-    """Whether the stream is AAC that every player takes, whole, and keeps its time.
+    """Whether the whole stream is AAC that every player plays with the right timing.
 
-    The encoder's delay must be told: ffmpeg then gives the first packet a time before 0, and writes that down as an
-    edit list, which every player honours. What players make of AAC that tells no delay differs.
+    The file must state the encoder's delay. Then ffmpeg gives the first packet a time before 0 and writes an edit list,
+    which all players respect. Without a stated delay, players differ.
     """
     if recording.layout or recording.gain != 1 or recording.track.codec != "aac":
         return False

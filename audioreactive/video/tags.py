@@ -1,8 +1,8 @@
-r"""The preset inside a video: exact to the character, and readable by any tool that shows a comment.
+r"""Embed a preset in a video's comment tag, without any loss; any tool that shows comments can read it.
 
-The comment is the preset's TOML after one line that marks it as ours; that line is a TOML comment, so the whole
-is a preset file still. It travels through ffmpeg as a metadata file, in which `=`, `;`, `#`, `\\` and line ends
-are escaped (https://ffmpeg.org/ffmpeg-formats.html#Metadata-2).
+The comment is the preset's TOML after a line that marks it as ours. That line is a TOML comment, so the whole comment
+is a valid preset file. It is passed to ffmpeg as a metadata file, in which `=`, `;`, `#`, `\\` and line ends are
+escaped (https://ffmpeg.org/ffmpeg-formats.html#Metadata-2).
 """
 
 import re
@@ -12,11 +12,11 @@ from audioreactive.errors import VideoError
 
 HEADER: Final = "# audioreactive preset\n"
 LONGEST_PRESET: Final = 1 << 20
-"""Bytes of UTF-8."""
+"""Most bytes of an embedded preset, in UTF-8."""
 
 
 def check_preset(text: str) -> None:
-    """Raise VideoError if the text cannot be carried: longer than 1 MiB, or with characters that no TOML has."""
+    """Raise VideoError if a preset cannot be embedded: over 1 MiB, or with characters that TOML does not allow."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -30,8 +30,8 @@ def check_preset(text: str) -> None:
 
 
 def metadata_file(*, title: str, preset: str | None) -> bytes:
-    """An ffmetadata file with these tags."""
-    # ffmpeg takes a line end for escaped after any backslash, even one that is escaped itself: no value ends in one.
+    """Make an ffmetadata file with a title and a preset."""
+    # ffmpeg treats a line end after any backslash as escaped, even after an escaped one: no value may end in one.
     tags = {"title": title.rstrip("\\")}
     if preset is not None:
         tags["comment"] = HEADER + preset + "\n"
@@ -40,9 +40,9 @@ def metadata_file(*, title: str, preset: str | None) -> bytes:
 
 
 def preset_in(metadata: bytes) -> str | None:
-    """The preset in what ffmpeg prints as ffmetadata; None where there is none of ours."""
+    """Extract our preset from ffmpeg's ffmetadata output; None if there is none."""
     text = metadata.decode(errors="replace")
-    # A value runs to the first line end that no backslash escapes; the pattern never goes back over what it took.
+    # A value ends at the first unescaped line end; the possessive pattern never backtracks.
     found = re.search(r"^comment=((?:[^\\\n]|\\[\s\S])*+)$", text, re.MULTILINE | re.IGNORECASE)
     if not found:
         return None

@@ -1,8 +1,8 @@
-"""The stream of frames, beside the song, into a file that has its name only when it is whole.
+"""Write frames and a song to a video file, which gets its name only when it is complete.
 
 Conventions: frame i is shown from i / fps seconds on, and the sound of the song at `start` seconds is heard at 0.
-Everything is made in one hidden folder beside the goal, `.NAME.partial-XXXX`, in which ffmpeg runs and to which nobody
-else can write; the finished video is moved out of it, and whatever happens the folder is removed.
+All files are made in a hidden folder beside the output, `.NAME.partial-XXXX`, which only this user can write to. The
+finished video is moved out of it, and the folder is removed in any case.
 """
 
 import json
@@ -19,10 +19,10 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from audioreactive import ffmpeg
+from audioreactive._support.files import check_folder, keep_apart, kind_of, shortened, write_new
 from audioreactive.errors import OutputError, VideoError
-from audioreactive.ffmpeg import QUIET
-from audioreactive.files import check_folder, keep_apart, kind_of, shortened, write_new
+from audioreactive.media import ffmpeg
+from audioreactive.media.ffmpeg import QUIET
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import EncoderProcess, explained, failure
@@ -32,21 +32,21 @@ from audioreactive.video.sound import SoundTrack
 
 _TAGS_FILE: Final = "tags.txt"
 _LOSSLESS: Final = "lossless.mkv"
-"""What is coded as a whole, before it is."""
+"""Name of the lossless video from which an animated picture is encoded."""
 _FRAMES: Final = "frames"
 
 
 class NameTaken(VideoError):
-    """A video is whole, and another file has its name; the message holds the one that it got instead."""
+    """A finished video could not get its name, which was taken meanwhile; the message has its other name."""
 
 
 def check_output(path: Path, overwrite: bool, *, inputs: Iterable[Path | None] = ()) -> None:
-    """Refuse early what could not be written after an hour of rendering.
+    """Check, before an hour of rendering, that the output can be written.
 
     Args:
         path: the video, or the folder of frames.
-        overwrite: replace what has the name.
-        inputs: files of the same command, which are never replaced; None stands for one that was not given.
+        overwrite: whether an existing output may be replaced.
+        inputs: input files of the same command, which are never replaced; None for an input that was not given.
 
     Raises:
         VideoError: the extension is not known, the folder is missing or not writable, or the name is taken.
@@ -71,22 +71,23 @@ def check_output(path: Path, overwrite: bool, *, inputs: Iterable[Path | None] =
 class VideoWriter:
     """Writes batches of frames to a video, while the caller makes the next ones.
 
-    A context manager: on a clean exit the video gets its name, on any other nothing is left of it.
+    It is a context manager: at a normal exit the video gets its name, after an exception nothing is left of it.
 
         with VideoWriter(Path("out.mp4"), settings, frame_size=(256, 256), sound=song) as writer:
             for batch in batches:
                 writer.write(batch)
 
     Args:
-        path: the name of the finished file (or folder); its extension says the format.
-        frame_size: (width, height) of the frames that come in.
+        path: the finished file (or folder); its extension chooses the format.
+        settings: settings of the picture and its encoder.
+        frame_size: (width, height) of the incoming frames.
         sound: a sound file, or None for a silent video.
-        start: seconds into the sound at which the video begins, kept to the sample.
-        duration: seconds of sound; where the file ends earlier, silence follows. None: to the end of the file.
-        track: which of several sounds in the file; see `audio.load`.
+        start: seconds into the sound at which the video begins, exact to the sample.
+        duration: seconds of sound; silence follows if the file ends earlier. None: to the end of the file.
+        track: number of the audio track in the file; see `audio.load`.
         preset: TOML to embed.
-        overwrite: replace what has the name already.
-        queue_batches: batches that wait for the encoder at most; the memory that the writer takes.
+        overwrite: whether an existing output may be replaced.
+        queue_batches: most batches that wait for the encoder, which bounds the memory.
 
     Raises:
         VideoError: the output cannot be written (see `check_output`), or the sizes do not fit together.
@@ -119,7 +120,7 @@ class VideoWriter:
         self._sound, self._start, self._duration = sound, Fraction(start), duration
         self._track = track
         self.notes: tuple[str, ...] = ()
-        """Sentences about the sound that the person should read."""
+        """Sentences for the user about the sound."""
         self._preset, self._overwrite = preset, overwrite
         self._queue_batches = queue_batches
         self._encoder: EncoderProcess | None = None
@@ -127,7 +128,7 @@ class VideoWriter:
 
     @property
     def frames_written(self) -> int:
-        """Frames handed over so far."""
+        """Number of frames passed to `write` so far."""
         return self._encoder.frames_written if self._encoder else 0
 
     def __enter__(self) -> Self:
@@ -142,15 +143,15 @@ class VideoWriter:
         return self
 
     def write(self, frames: NDArray[np.uint8]) -> None:
-        """Hand over a batch; waits while the queue is full.
+        """Queue a batch; waits while the queue is full.
 
         The array is not copied: it belongs to the writer from here on and must not be changed.
 
         Args:
-            frames: (B, H, W, 3) uint8 RGB, or what the settings' layout says.
+            frames: (B, H, W, 3) uint8 RGB, or the shape of the settings' layout.
 
         Raises:
-            VideoError: ffmpeg died; the message holds its last lines.
+            VideoError: ffmpeg stopped; the message has its last lines.
         """
         if self._encoder is None:
             raise ValueError("a VideoWriter is written to inside its with block")
@@ -189,7 +190,7 @@ class VideoWriter:
         return (self._sound or self._path).stem
 
     def _coded_sound(self, folder: Path) -> Path | None:
-        """The sound as a file in the folder, coded before the first frame comes."""
+        """Encode the sound to a file in the folder, before the first frame arrives."""
         if self._sound is None or self._format.animation:
             return None
         track = SoundTrack(self._format, self._sound, self._start, self._duration, folder, track=self._track)
@@ -231,7 +232,7 @@ class VideoWriter:
         publish(made, self._path, overwrite=self._overwrite, inputs=(self._sound,))
 
     def _run(self, arguments: Sequence[str]) -> bytes:
-        """Another ffmpeg in the same folder, to its end."""
+        """Run another ffmpeg in the same folder, and return its standard output."""
         assert self._folder is not None
         process = ffmpeg.spawn(arguments, folder=self._folder)
         try:
@@ -244,7 +245,7 @@ class VideoWriter:
         return bytes(said)
 
     def _abandon(self) -> None:
-        """Leave nothing: no process, no thread, no file. Does nothing after a clean end."""
+        """Stop the process and the threads, and remove all files; harmless after a normal end."""
         if self._encoder is not None:
             self._encoder.abandon()
         if self._folder is not None:
@@ -255,12 +256,12 @@ def publish(made: Path, goal: Path, *, overwrite: bool, inputs: Iterable[Path | 
     """Give a finished video (or folder of frames) its name.
 
     Raises:
-        NameTaken: meanwhile; the video has another name.
+        NameTaken: the name was taken meanwhile; the video has another one.
     """
     try:
         check_output(goal, overwrite, inputs=inputs)
     except (VideoError, OutputError) as error:
-        # Taken while we rendered: an hour's work is not thrown away for a name.
+        # The name was taken during the render: keep the video under another one.
         goal = goal.with_name(f"{shortened(goal.stem, 200)}-{secrets.token_hex(2)}{goal.suffix}")
         made.replace(goal)
         raise NameTaken(f"{error}; the finished video is {goal}") from None
@@ -280,7 +281,7 @@ def publish(made: Path, goal: Path, *, overwrite: bool, inputs: Iterable[Path | 
 
 
 def complete_frame_folder(folder: Path, settings: VideoSettings, frames: int, preset: str | None) -> None:
-    """Put beside the frames what their names do not say."""
+    """Write the frame rate, size and number of frames, and the preset, beside the frames."""
     stated = {"fps": str(settings.fps), "size": settings.size, "frames": frames}
     write_new(folder / INFO_FILE, json.dumps(stated).encode() + b"\n")
     if preset is not None:

@@ -1,19 +1,19 @@
-// What follows a styled convolution, in one pass: clamp(leaky_relu(x · scale + noise + bias)), the colours that are
-// painted from it, their sum with the doubled picture of the block before, and the next layer's style.
+// The steps after a styled convolution, in one pass: clamp(leaky_relu(x · scale + noise + bias)), the toRGB step, its sum
+// with the upsampled picture of the previous block, and the next layer's style.
 #include "vector.h"
 
 namespace {
 
-constexpr int PIXELS = 4;  // at once: what depends on the channel alone is loaded once for all of them
+constexpr int PIXELS = 4;  // at once, so that values that depend only on the channel are loaded once
 
 template <class T>
 struct Channels {
-    const float *scale, *bias, *style, *brush;
+    const float *scale, *bias, *style, *rgb_weight;
     float clamp;
     int64_t count;
 
     // `pixels` neighbours; their colours, in sums of three, go to `colours`.
-    template <int pixels, bool paint>
+    template <int pixels, bool to_rgb>
     INLINE void run(const Channels &self, const T *x, T *y, const float *noise, float (*colours)[3]) {
         Vector red[pixels]{}, green[pixels]{}, blue[pixels]{};
         const Vector high = splat(self.clamp), low = -high;
@@ -21,21 +21,21 @@ struct Channels {
             const int64_t left = self.count - c < LANES ? self.count - c : LANES;
             const Vector scale = load(self.scale + c, left), bias = load(self.bias + c, left);
             const Vector style = self.style ? load(self.style + c, left) : splat(1);
-            Vector brush[3];
+            Vector rgb_weight[3];
             for (int colour = 0; colour < 3; colour++)
-                brush[colour] = paint ? load(self.brush + colour * self.count + c, left) : Vector{};
+                rgb_weight[colour] = to_rgb ? load(self.rgb_weight + colour * self.count + c, left) : Vector{};
             for (int pixel = 0; pixel < pixels; pixel++) {
                 Vector value = load(x + pixel * self.count + c, left) * scale + (bias + noise[pixel]);
                 value = at_most(at_least(leaky_relu(value), low), high);
-                if (paint) {
-                    red[pixel] += value * brush[0];
-                    green[pixel] += value * brush[1];
-                    blue[pixel] += value * brush[2];
+                if (to_rgb) {
+                    red[pixel] += value * rgb_weight[0];
+                    green[pixel] += value * rgb_weight[1];
+                    blue[pixel] += value * rgb_weight[2];
                 }
                 if (y) store(y + pixel * self.count + c, value * style, left);
             }
         }
-        if (paint)
+        if (to_rgb)
             for (int pixel = 0; pixel < pixels; pixel++) {
                 colours[pixel][0] = sum(red[pixel]);
                 colours[pixel][1] = sum(green[pixel]);
@@ -75,7 +75,7 @@ void add_doubled(const float *plane, float *image, int64_t at, int64_t height, i
 
 }  // namespace
 
-// What `finish` is given; NULL where there is none. The picture's rows stand at `first_row` of all `height`.
+// Arguments of `finish`; NULL for a missing one. The rows begin at `first_row` of the picture's `height`.
 struct Finish {
     const void *x;             // [batch, rows, width, channels]
     void *y;                   // the same, or NULL where only the colours are wanted; may be x
@@ -88,9 +88,9 @@ struct Finish {
     float noise_gain;
     float clamp;               // infinity: none
     const float *style;        // [batch, channels], or NULL
-    const float *brush;        // [batch, 3, channels], or NULL: nothing is painted
-    const float *brush_bias;   // [3]
-    float brush_clamp;         // infinity: none
+    const float *rgb_weight;   // [batch, 3, channels], or NULL: no toRGB step
+    const float *rgb_bias;     // [3]
+    float rgb_clamp;           // infinity: none
     const float *skip;         // [batch, 3, height / 2, width / 2], or NULL
     const float *taps;         // [4], the resampling filter times 2
     float *image;              // [batch, 3, height, width]
@@ -107,28 +107,28 @@ static void finish(const Finish &job) {
             const Channels<T> channels{job.scale + sample * job.channels,
                                        job.bias,
                                        job.style ? job.style + sample * job.channels : nullptr,
-                                       job.brush ? job.brush + sample * 3 * job.channels : nullptr,
+                                       job.rgb_weight ? job.rgb_weight + sample * 3 * job.channels : nullptr,
                                        job.clamp,
                                        job.channels};
             const T *x = (const T *)job.x + sample * job.rows * job.width * job.channels + offset;
             T *y = job.y ? (T *)job.y + sample * job.y_stride + offset : nullptr;
             const float *noise = job.noise ? job.noise + sample * job.noise_stride + at * job.width : nullptr;
-            float *image = job.brush ? job.image + sample * 3 * plane + at * job.width : nullptr;
+            float *image = job.rgb_weight ? job.image + sample * 3 * plane + at * job.width : nullptr;
             auto pixels = [&]<int count>(int64_t column) {
                 float scaled[count], colours[count][3];
                 for (int pixel = 0; pixel < count; pixel++)
                     scaled[pixel] = noise ? noise[column + pixel] * job.noise_gain : 0;
                 const int64_t step = column * job.channels;
-                if (!job.brush) {
+                if (!job.rgb_weight) {
                     channels.template run<count, false>(channels, x + step, y ? y + step : y, scaled, colours);
                     return;
                 }
                 channels.template run<count, true>(channels, x + step, y ? y + step : y, scaled, colours);
                 for (int pixel = 0; pixel < count; pixel++)
                     for (int colour = 0; colour < 3; colour++) {
-                        float value = colours[pixel][colour] + job.brush_bias[colour];
-                        value = value < -job.brush_clamp ? -job.brush_clamp : value;
-                        value = value > job.brush_clamp ? job.brush_clamp : value;
+                        float value = colours[pixel][colour] + job.rgb_bias[colour];
+                        value = value < -job.rgb_clamp ? -job.rgb_clamp : value;
+                        value = value > job.rgb_clamp ? job.rgb_clamp : value;
                         image[colour * plane + column + pixel] = value;
                     }
             };

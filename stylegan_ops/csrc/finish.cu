@@ -1,21 +1,21 @@
-// What follows a styled convolution, in one pass: demodulation, noise, bias, leaky ReLU, clamp, the colours that are
-// painted from it, their sum with the doubled picture of the block before, and the next layer's style.
+// The steps after a styled convolution, in one pass: demodulation, noise, bias, leaky ReLU, clamp, the toRGB step, its sum
+// with the upsampled picture of the previous block, and the next layer's style.
 //
-// A team of `lanes` neighbouring threads, a power of two up to 32, shares a pixel's channels; it works on PIXELS pixels
-// at once, so that what depends on the channel alone is read once for all of them and several reads are under way.
+// A team of `lanes` neighbouring threads, a power of two up to 32, shares a pixel's channels. It works on PIXELS pixels
+// at once, so that values that depend only on the channel are read once, and several reads run at the same time.
 #include "device.h"
 
-// What `finish` is given; NULL where there is none. The picture's rows stand at `first_row` of all `height`.
+// Arguments of `finish`; NULL for a missing one. The rows begin at `first_row` of the picture's `height`.
 struct Finish {
     const void *x;            // [batch, rows, width, channels]; of phases [batch, rows / 2, width / 2, 2, 2, channels]
     void *y;                  // [batch, rows, width, channels], or NULL where only the colours are wanted; may be x
     int64_t y_stride;         // elements from one sample to the next
     int64_t batch, rows, width, channels, first_row, height;
     Epilogue epilogue;
-    const float *brush;       // [batch, 3, channels], or NULL: nothing is painted
-    int64_t brush_stride;     // floats from one colour to the next
-    const float *brush_bias;  // [3]
-    float brush_clamp;        // infinity: none
+    const float *rgb_weight;  // [batch, 3, channels], or NULL: no toRGB step
+    int64_t rgb_stride;       // floats from one colour to the next
+    const float *rgb_bias;    // [3]
+    float rgb_clamp;          // infinity: none
     const float *skip;        // [batch, 3, height / 2, width / 2], or NULL
     const float *taps;        // [4], the resampling filter times 2
     float *image;             // [batch, 3, height, width]
@@ -25,7 +25,7 @@ namespace {
 
 constexpr int PIXELS = 4;
 
-enum class Mode { plain, painting, phases };
+enum class Mode { plain, to_rgb, phases };
 
 // One pixel of a picture that is twice as large as `plane` [height, width]: zeros between the pixels, then the filter.
 __device__ float doubled(const float *plane, int64_t row, int64_t column, int64_t height, int64_t width,
@@ -45,12 +45,12 @@ __device__ float doubled(const float *plane, int64_t row, int64_t column, int64_
     return sum;
 }
 
-// Puts one colour of one pixel on top of the doubled picture of the block before.
-__device__ __forceinline__ void paint(const Finish &job, int64_t sample, int colour, int64_t pixel, float value) {
+// Adds one colour of one pixel to the upsampled picture of the previous block.
+__device__ __forceinline__ void to_rgb(const Finish &job, int64_t sample, int colour, int64_t pixel, float value) {
     const int64_t plane = job.height * job.width;
-    value += __ldg(job.brush_bias + colour);
-    value = value < -job.brush_clamp ? -job.brush_clamp : value;
-    value = value > job.brush_clamp ? job.brush_clamp : value;
+    value += __ldg(job.rgb_bias + colour);
+    value = value < -job.rgb_clamp ? -job.rgb_clamp : value;
+    value = value > job.rgb_clamp ? job.rgb_clamp : value;
     if (job.skip)
         value += doubled(job.skip + (sample * 3 + colour) * (plane / 4), pixel / job.width, pixel % job.width,
                          job.height / 2, job.width / 2, job.taps);
@@ -85,30 +85,30 @@ __global__ void __launch_bounds__(THREADS) finish(const __grid_constant__ Finish
         for (int p = 0; p < PIXELS; p++)
             if (first + p * teams < pixels) read[p].read(x + source[p] + c);
         const Parameters<N> parameters(job.epilogue, sample, c);
-        float brush[3][N];
-        if constexpr (mode == Mode::painting)
+        float rgb_weight[3][N];
+        if constexpr (mode == Mode::to_rgb)
 #pragma unroll
             for (int colour = 0; colour < 3; colour++)
-                read_floats(job.brush + (sample * 3 + colour) * job.brush_stride + c, brush[colour]);
+                read_floats(job.rgb_weight + (sample * 3 + colour) * job.rgb_stride + c, rgb_weight[colour]);
 #pragma unroll
         for (int p = 0; p < PIXELS; p++) {
             if (first + p * teams >= pixels) continue;
             float values[N];
             read[p].get(values);
             parameters.apply(values, noise[p], job.epilogue.clamp);
-            if constexpr (mode == Mode::painting)
+            if constexpr (mode == Mode::to_rgb)
 #pragma unroll
                 for (int i = 0; i < N; i++) {
-                    red[p] += values[i] * brush[0][i];
-                    green[p] += values[i] * brush[1][i];
-                    blue[p] += values[i] * brush[2][i];
+                    red[p] += values[i] * rgb_weight[0][i];
+                    green[p] += values[i] * rgb_weight[1][i];
+                    blue[p] += values[i] * rgb_weight[2][i];
                 }
             if (!job.y) continue;
             parameters.apply_style(values);
             Channels<T, N>::write(y + (first + p * teams) * channels + c, values);
         }
     }
-    if constexpr (mode == Mode::painting) {
+    if constexpr (mode == Mode::to_rgb) {
         for (int step = lanes / 2; step; step /= 2)  // all threads come here; then every lane has every sum
 #pragma unroll
             for (int p = 0; p < PIXELS; p++) {
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(THREADS) finish(const __grid_constant__ Finish
         for (int p = 0; p < PIXELS; p++) {
             if (first + p * teams >= pixels) continue;
             for (int colour = lane; colour < 3; colour += lanes)
-                paint(job, sample, colour, job.first_row * job.width + first + p * teams,
+                to_rgb(job, sample, colour, job.first_row * job.width + first + p * teams,
                       colour == 0 ? red[p] : colour == 1 ? green[p] : blue[p]);
         }
     }
@@ -138,15 +138,15 @@ const char *start(const Finish &job, int device, cudaStream_t stream) {
 template <class T, int N>
 const char *start(const Finish &job, bool phases, int device, cudaStream_t stream) {
     if (phases) return start<T, N, Mode::phases>(job, device, stream);
-    if (job.brush) return start<T, N, Mode::painting>(job, device, stream);
+    if (job.rgb_weight) return start<T, N, Mode::to_rgb>(job, device, stream);
     return start<T, N, Mode::plain>(job, device, stream);
 }
 
 template <class T>
 const char *start(const Finish &job, bool phases, int device, cudaStream_t stream) {
     constexpr int N = 16 / sizeof(T);
-    if (job.channels % N == 0 && job.y_stride % N == 0 && aligned(job.x) && aligned(job.y) && aligned(job.brush) &&
-        job.brush_stride % 4 == 0 && aligned(job.epilogue))
+    if (job.channels % N == 0 && job.y_stride % N == 0 && aligned(job.x) && aligned(job.y) && aligned(job.rgb_weight) &&
+        job.rgb_stride % 4 == 0 && aligned(job.epilogue))
         return start<T, N>(job, phases, device, stream);
     return start<T, 1>(job, phases, device, stream);
 }

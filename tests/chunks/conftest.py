@@ -13,7 +13,7 @@ from support import make_features, save_small_model
 
 from audioreactive.chunks import workers
 from audioreactive.chunks.film import Film
-from audioreactive.chunks.making import LocalCrew
+from audioreactive.chunks.making import LocalExecutor
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.chunks.scene import Scene
 from audioreactive.generators import ModelFile
@@ -26,7 +26,7 @@ from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine, workers take their time to leave, too; those who do not leave are no subject here."""
-    monkeypatch.setattr(workers, "_GOODBYE", 120.0)
+    monkeypatch.setattr(workers, "_EXIT_SECONDS", 120.0)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 @pytest.fixture(scope="session")
 def expected(scene: Scene, film: Film) -> np.ndarray:
     """The frames that one process makes."""
-    make_counting(film, LocalCrew(scene.renderer, film.encoding))
+    make_counting(film, LocalExecutor(scene.renderer, film.encoding))
     frames = np.stack(list(read_frames(film.output)))
     assert frames.std(axis=0).mean() > 2
     return frames

@@ -13,7 +13,7 @@ import pytest
 from crews import FRAMES, make_counting
 
 from audioreactive.chunks import cluster
-from audioreactive.chunks.cluster import RayCrew
+from audioreactive.chunks.cluster import RayExecutor
 from audioreactive.errors import RenderError
 from audioreactive.video import read_frames
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def test_without_ray_there_is_a_sentence(scene: Scene, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RenderError, match=r"pip install 'audioreactive\[cluster\]'"):
-        RayCrew(scene, film.encoding, "auto")
+        RayExecutor(scene, film.encoding, "auto")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -37,7 +37,7 @@ def test_without_a_cluster_there_is_a_sentence(scene: Scene, film: Film, tmp_pat
     pytest.importorskip("ray")
     out = replace(film, output=tmp_path / "out.mkv")
     with pytest.raises(RenderError, match="no Ray cluster answers at 'auto'"):
-        make_counting(out, RayCrew(scene, film.encoding, "auto"))
+        make_counting(out, RayExecutor(scene, film.encoding, "auto"))
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -53,18 +53,18 @@ def test_two_nodes_of_which_one_dies(scene: Scene, film: Film, expected: np.ndar
         second = nodes.add_node(num_cpus=1)
         nodes.wait_for_nodes()
         out = replace(film, output=tmp_path / "out.mkv")
-        crew = DeathAfterOne(scene, film.encoding, nodes.address, nodes, second)
-        counts = make_counting(out, crew)
+        executor = DeathAfterOne(scene, film.encoding, nodes.address, nodes, second)
+        counts = make_counting(out, executor)
         assert sum(counts) == FRAMES
         np.testing.assert_array_equal(np.stack(list(read_frames(out.output))), expected)
-        assert crew.killed.is_set()
+        assert executor.killed.is_set()
         assert list(tmp_path.iterdir()) == [out.output]
     finally:
         ray.shutdown()
         nodes.shutdown()
 
 
-class DeathAfterOne(RayCrew):
+class DeathAfterOne(RayExecutor):
     """Kills a node when the first chunk has come."""
 
     def __init__(self, scene, encoding, address, nodes, victim) -> None:

@@ -22,7 +22,7 @@ from crews import SIZE, Ears, Painter, alone, make_film_of, picture, tone
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import Revised, make_film
 from audioreactive.chunks.folder import WorkFolder, work_folder
-from audioreactive.chunks.making import ChunkMaker, LocalCrew, MadeChunk, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, LocalExecutor, MadeChunk, encoders_at_once
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, read_chunks
@@ -36,9 +36,9 @@ def ffmpeg(*arguments: object) -> str:
     return subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, text=True).stdout
 
 
-def make(film, crew=None, *, overwrite: bool = False, fresh: bool = False) -> list[str]:
+def make(film, executor=None, *, overwrite: bool = False, fresh: bool = False) -> list[str]:
     ears = Ears()
-    make_film(film, crew or alone(film), overwrite=overwrite, fresh=fresh, progress=ears)
+    make_film(film, executor or alone(film), overwrite=overwrite, fresh=fresh, progress=ears)
     return ears.said
 
 
@@ -118,7 +118,7 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path, song: Path) -> None:
 def test_several_encoders_share_one_network(tmp_path: Path, song: Path, encoders: int) -> None:
     film, alive = make_film_of(tmp_path / "out.mkv", song, frames=50), []
 
-    class Many(LocalCrew):
+    class Many(LocalExecutor):
         def make(self, chunks, folder, advance):
             maker = ChunkMaker(Painter(), self.encoding, folder, encoders=encoders)
             return maker.make(chunks, lambda frames: alive.append(len(maker._alive)))
@@ -141,7 +141,11 @@ def test_frames_can_be_treated_on_their_way(tmp_path: Path, song: Path) -> None:
         seen.extend(range(first, first + len(frames)))
         return 255 - frames
 
-    make(film, LocalCrew(Painter, film.encoding, treat))
+    class Treating(LocalExecutor):
+        def make(self, chunks, folder, advance):
+            return ChunkMaker(Painter(), self.encoding, folder, treat=treat).make(chunks, advance)
+
+    make(film, Treating(Painter, film.encoding))
     assert seen == list(range(20))
     np.testing.assert_array_equal(frames_of(film.output), [255 - picture(index) for index in range(20)])
 
@@ -376,7 +380,7 @@ def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -
 
     alive = []
 
-    class Murderous(LocalCrew):
+    class Murderous(LocalExecutor):
         def make(self, chunks, folder, advance):
             maker = ChunkMaker(Painter(), self.encoding, folder, treat=self.kill)
             alive.append(maker._alive)
@@ -384,8 +388,8 @@ def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -
 
         def kill(self, first, frames):
             if first >= 25:  # in the midst of the third chunk, whose encoder waits for more
-                for lane in alive[0]:
-                    lane.encoder.process.kill()
+                for slot in alive[0]:
+                    slot.encoder.process.kill()
             return frames
 
     with pytest.raises(VideoError, match="killed by SIGKILL"):
@@ -417,7 +421,7 @@ def test_an_interrupt_while_an_encoder_starts_leaves_no_encoder(tmp_path: Path, 
 def test_a_name_taken_meanwhile_costs_no_video(tmp_path: Path, song: Path) -> None:
     film = make_film_of(tmp_path / "out.mkv", song, frames=20)
 
-    class Slow(LocalCrew):
+    class Slow(LocalExecutor):
         def make(self, chunks, folder, advance):
             film.output.write_text("mine")
             return super().make(chunks, folder, advance)
@@ -586,7 +590,7 @@ def test_nobody_else_can_write_to_a_work_folder(tmp_path: Path, song: Path) -> N
     work.mkdir()
     work.chmod(0o777)
 
-    class Watching(LocalCrew):
+    class Watching(LocalExecutor):
         def make(self, chunks, folder, advance):
             modes.append(stat.S_IMODE(folder.stat().st_mode))
             return super().make(chunks, folder, advance)
@@ -605,7 +609,7 @@ def test_a_work_folder_that_was_put_in_place_of_ours_is_noticed(tmp_path: Path, 
     film = make_film_of(tmp_path / "out.mkv", song, frames=50)
     work = work_folder(film.output)
 
-    class Moved(LocalCrew):
+    class Moved(LocalExecutor):
         def make(self, chunks, folder, advance):
             for made in super().make(chunks, folder, advance):
                 if made.index == 2:

@@ -18,9 +18,9 @@ from audioreactive.chunks import light
 from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.folder import work_folder
 from audioreactive.chunks.light import FlashWatch, LightRecorder, light_name
-from audioreactive.chunks.making import ChunkMaker, LocalCrew
+from audioreactive.chunks.making import ChunkMaker, LocalExecutor
 from audioreactive.chunks.plan import plan_chunks
-from audioreactive.chunks.workers import WorkerCrew
+from audioreactive.chunks.workers import WorkerExecutor
 from audioreactive.flashes import measure, watched_size
 from audioreactive.flashes.definition import Geometry
 from audioreactive.generators import plan_canvas
@@ -66,8 +66,8 @@ def film_of(output: Path, frames: np.ndarray, size: tuple[int, int] | None = Non
 
 def said(film: Film, frames: np.ndarray) -> list[str]:
     ears = Ears()
-    crew = LocalCrew(lambda: Player(frames, film.encoding.settings.layout), film.encoding)
-    make_film(film, crew, overwrite=False, fresh=False, progress=ears)
+    executor = LocalExecutor(lambda: Player(frames, film.encoding.settings.layout), film.encoding)
+    make_film(film, executor, overwrite=False, fresh=False, progress=ears)
     return [line for line in ears.said if "flash" in line]
 
 
@@ -155,8 +155,8 @@ def test_a_render_that_goes_on_is_judged_as_a_whole(tmp_path) -> None:
                 yield first, batch
 
     with pytest.raises(KeyboardInterrupt):
-        crew = LocalCrew(lambda: Stops(frames, "rgb24"), film.encoding)
-        make_film(film, crew, overwrite=False, fresh=False, progress=Ears())
+        executor = LocalExecutor(lambda: Stops(frames, "rgb24"), film.encoding)
+        make_film(film, executor, overwrite=False, fresh=False, progress=Ears())
     left = {path.name for path in work_folder(film.output).iterdir()}
     assert light_name(0) in left and light_name(2) not in left
     (line,) = said(film, frames)
@@ -164,11 +164,14 @@ def test_a_render_that_goes_on_is_judged_as_a_whole(tmp_path) -> None:
 
 
 def test_workers_measure_as_one_process_does(scene, film, tmp_path, quick_workers) -> None:
-    crews = {"alone": LocalCrew(scene.renderer, film.encoding), "two": WorkerCrew(scene, film.encoding, 2, Ears())}
+    crews = {
+        "alone": LocalExecutor(scene.renderer, film.encoding),
+        "two": WorkerExecutor(scene, film.encoding, 2, Ears()),
+    }
     found = []
-    for name, crew in crews.items():
+    for name, executor in crews.items():
         (folder := tmp_path / name).mkdir()
-        list(crew.make(film.chunks[:4], folder, lambda count: None))
+        list(executor.make(film.chunks[:4], folder, lambda count: None))
         found.append([(folder / light_name(chunk.index)).read_bytes() for chunk in film.chunks[:4]])
     assert found[0] == found[1]
 

@@ -18,10 +18,10 @@ from flashes.checker import breaks_the_rules
 from audioreactive.chunks import safe_light
 from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.folder import work_folder
-from audioreactive.chunks.making import LocalCrew
+from audioreactive.chunks.making import LocalExecutor
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.chunks.safe_light import SafeLight
-from audioreactive.chunks.workers import WorkerCrew
+from audioreactive.chunks.workers import WorkerExecutor
 from audioreactive.errors import VideoError
 from audioreactive.flashes import Thumbnails, measure, watched_size
 from audioreactive.flashes.definition import Geometry
@@ -83,8 +83,8 @@ def make(
         revise=SafeLight(ears) if safe else None,
     )
     source = packed(frames) if layout == "yuv420p" else frames
-    crew = LocalCrew(lambda: Player(source), encoding)  # type: ignore[arg-type, return-value]
-    make_film(film, crew, overwrite=True, fresh=False, progress=ears)
+    executor = LocalExecutor(lambda: Player(source), encoding)  # type: ignore[arg-type, return-value]
+    make_film(film, executor, overwrite=True, fresh=False, progress=ears)
     return ears.said
 
 
@@ -133,15 +133,15 @@ def test_workers_make_the_same(tmp_path: Path, scene: Scene, film: Film) -> None
     wild = replace(scene, motion=replace(scene.motion, latents=weights), palette=6 * scene.palette)
     ears = Ears()
     found = []
-    for name, crew in (
-        ("workers.mkv", WorkerCrew(wild, film.encoding, 2, Ears())),
-        ("alone.mkv", LocalCrew(wild.renderer, film.encoding)),
+    for name, executor in (
+        ("workers.mkv", WorkerExecutor(wild, film.encoding, 2, Ears())),
+        ("alone.mkv", LocalExecutor(wild.renderer, film.encoding)),
     ):
         mine = replace(film, output=tmp_path / name, revise=SafeLight(ears))
-        make_film(mine, crew, overwrite=False, fresh=False, progress=ears)
+        make_film(mine, executor, overwrite=False, fresh=False, progress=ears)
         found.append(frames_of(mine.output))
     plain = replace(film, output=tmp_path / "plain.mkv")
-    make_film(plain, LocalCrew(wild.renderer, film.encoding), overwrite=False, fresh=False, progress=ears)
+    make_film(plain, LocalExecutor(wild.renderer, film.encoding), overwrite=False, fresh=False, progress=ears)
     assert breaks_the_rules(frames_of(plain.output), FPS)
     workers, alone, watched = ears.said
     assert workers == alone and workers.startswith("flashes were limited")
@@ -161,11 +161,11 @@ def test_only_frames_that_change_are_other_numbers(tmp_path: Path) -> None:
         chunks=plan_chunks(0, len(frames), 24), job={}, song=tmp_path, start=Fraction(0), duration=Fraction(5),
         preset="",
     )  # fmt: skip
-    room = safe_light._Room(film, {}, tmp_path)
+    shared = safe_light._Shared(film, {}, tmp_path)
     made = safe_light.plan(Thumbnails([measure(frames)], size), FPS)
     changed = 0
     for index in range(len(frames)):
-        (after,) = room._corrected(index, source[index : index + 1], (made,))
+        (after,) = shared._corrected(index, source[index : index + 1], (made,))
         if made.changes(index, index + 1):
             changed += (after != source[index]).any()
         else:
@@ -206,7 +206,7 @@ def test_cut_short_while_it_dims_it_goes_on_to_the_same_frames(
 ) -> None:
     frames, out, whole = videos.strobe(FPS), tmp_path / f"out{extension}", tmp_path / f"whole{extension}"
     make(whole, song, frames)
-    correct, done = safe_light._Room.correct, []
+    correct, done = safe_light._Shared.correct, []
 
     def interrupted(self, chunks, plans):
         if done:
@@ -215,7 +215,7 @@ def test_cut_short_while_it_dims_it_goes_on_to_the_same_frames(
         return done[-1]
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(safe_light._Room, "correct", interrupted)
+        patch.setattr(safe_light._Shared, "correct", interrupted)
         make(out, song, frames)
     left = {path.name.partition("_")[0] for path in work_folder(out).iterdir()}
     assert left == {"chunk", "light", "chunks.jsonl", "job.json", "lock"}, "and nothing half-made"

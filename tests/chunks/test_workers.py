@@ -15,13 +15,13 @@ import torch
 from crews import FRAMES, LENGTH, Ears, die, leave, parent_of_a_worker
 from crews import make_counting as make
 
-from audioreactive import renderer as renderer_module
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
-from audioreactive.chunks.workers import Staff, WorkerCrew
+from audioreactive.chunks.workers import WorkerExecutor, WorkerPool
 from audioreactive.errors import RenderError
 from audioreactive.generators import ModelFile
 from audioreactive.progress import Silent
+from audioreactive.rendering import renderer as renderer_module
 from audioreactive.video import read_frames
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_a_worker_that_is_killed_costs_what_it_had(
     out, ears = replace(film, output=tmp_path / "out.mkv"), Ears()
     killed = []
 
-    class Hit(WorkerCrew):
+    class Hit(WorkerExecutor):
         """Kills a worker as soon as it has rendered something."""
 
         def make(self, chunks, folder, advance):
@@ -76,7 +76,7 @@ def test_a_worker_that_is_killed_at_its_start_holds_nothing_up(
 
     monkeypatch.setattr(workers.multiprocessing.get_context("spawn").Process, "start", start)
     ears, out = Ears(), replace(film, output=tmp_path / "out.mkv", chunks=film.chunks[:1], duration=Fraction(1, 2))
-    make(out, WorkerCrew(large, film.encoding, 1, ears))
+    make(out, WorkerExecutor(large, film.encoding, 1, ears))
     assert any("another takes its place" in said for said in ears.said)
 
 
@@ -86,14 +86,14 @@ def test_workers_stay_for_the_next_film(scene: Scene, film: Film, expected: np.n
     model = tmp_path / "model.safetensors"
     model.write_bytes(scene.source.path.read_bytes())
     copied, stayed = replace(scene, source=ModelFile(model, scene.source.sha256)), []
-    with Staff() as staff:
+    with WorkerPool() as pool:
         for name in ("a.mkv", "b.mkv"):
             out = replace(film, output=tmp_path / name)
-            make(out, WorkerCrew(copied, film.encoding, 1, Silent(), staff))
-            stayed += [worker.process.pid for worker in staff.waiting]
+            make(out, WorkerExecutor(copied, film.encoding, 1, Silent(), pool))
+            stayed += [worker.process.pid for worker in pool.waiting]
             model.unlink(missing_ok=True)
             np.testing.assert_array_equal(np.stack(list(read_frames(out.output))), expected)
-        (last,) = staff.waiting
+        (last,) = pool.waiting
     assert len(stayed) == 2 and stayed[0] == stayed[1]
     assert last.process.exitcode == 0, "it left by itself"
 
@@ -103,7 +103,7 @@ def test_workers_who_stay_share_the_cores_anew(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One worker of a short film has all cores; of the next film it is one of two."""
-    told, send = [], workers._Office._send
+    told, send = [], workers._Dispatcher._send
 
     def heard(self, worker, message) -> None:
         if isinstance(message, tuple):
@@ -111,11 +111,11 @@ def test_workers_who_stay_share_the_cores_anew(
         send(self, worker, message)
 
     monkeypatch.setattr(workers, "available_cores", lambda: 6)
-    monkeypatch.setattr(workers._Office, "_send", heard)
-    with Staff() as staff:
+    monkeypatch.setattr(workers._Dispatcher, "_send", heard)
+    with WorkerPool() as pool:
         for name, chunks in (("a.mkv", film.chunks[:1]), ("b.mkv", film.chunks[:2])):
             out = replace(film, output=tmp_path / name, chunks=chunks, duration=Fraction(1))
-            make(out, WorkerCrew(scene, film.encoding, 2, Silent(), staff))
+            make(out, WorkerExecutor(scene, film.encoding, 2, Silent(), pool))
     # The second of the two may come when all is done.
     assert told[0] == (0, 6) and (0, 3) in told and {threads for _, threads in told[1:]} == {3}
 
@@ -128,7 +128,7 @@ def test_workers_that_leave_without_a_word_are_given_up(
     monkeypatch.setattr(workers, "_work", leave)
     monkeypatch.setattr(workers, "MOST_ATTEMPTS", 1)
     with pytest.raises(RenderError, match=r"die again and again \(exit code 0\)"):
-        make(replace(film, output=tmp_path / "out.mkv"), WorkerCrew(scene, film.encoding, 1, Silent()))
+        make(replace(film, output=tmp_path / "out.mkv"), WorkerExecutor(scene, film.encoding, 1, Silent()))
 
 
 @pytest.mark.usefixtures("quick_workers")
@@ -139,7 +139,7 @@ def test_a_chunk_that_kills_every_worker_is_given_up(
     monkeypatch.setattr(workers, "_work", die)
     monkeypatch.setattr(workers, "MOST_ATTEMPTS", 1)
     with pytest.raises(RenderError, match=r"die again and again \(exit code 7\)"):
-        make(out, WorkerCrew(scene, film.encoding, 2, Silent()))
+        make(out, WorkerExecutor(scene, film.encoding, 2, Silent()))
     assert not list(tmp_path.iterdir())
 
 
@@ -150,7 +150,7 @@ def test_a_workers_sentence_is_told(scene: Scene, film: Film, tmp_path: Path) ->
     moved = replace(scene, source=ModelFile(model, scene.source.sha256))
     out = replace(film, output=tmp_path / "out.mkv")
     with pytest.raises(RenderError, match=r"model\.safetensors was changed while"):
-        make(out, WorkerCrew(moved, film.encoding, 1, Silent()))
+        make(out, WorkerExecutor(moved, film.encoding, 1, Silent()))
 
 
 @pytest.mark.usefixtures("quick_workers")
@@ -167,7 +167,7 @@ def test_an_interrupt_leaves_no_worker(
 
     monkeypatch.setattr(WorkFolder, "accept", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        make(out, WorkerCrew(scene, film.encoding, 2, Silent()))
+        make(out, WorkerExecutor(scene, film.encoding, 2, Silent()))
     assert not workers.multiprocessing.active_children()
     names = {item.name for item in work_folder(out.output).iterdir()}
     assert accepted[0] in names and not [name for name in names if "partial" in name]
@@ -176,7 +176,7 @@ def test_an_interrupt_leaves_no_worker(
 @pytest.mark.parametrize("count", [0, -1, 1000])
 def test_there_is_a_number_of_workers(scene: Scene, film: Film, count: int) -> None:
     with pytest.raises(RenderError, match=f"{count} workers"):
-        WorkerCrew(scene, film.encoding, count, Silent())
+        WorkerExecutor(scene, film.encoding, count, Silent())
 
 
 def test_a_scene_travels_with_its_model(scene: Scene, expected: np.ndarray, tmp_path: Path) -> None:

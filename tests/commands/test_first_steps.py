@@ -10,7 +10,7 @@ import pytest
 
 import audioreactive.features
 from audioreactive.commands.bars import Bars
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 from audioreactive.progress import in_words
 from audioreactive.video import probe, read_frames
 
@@ -162,7 +162,7 @@ def test_knobs_out_of_range_are_refused(call, song, knob: str, value: str) -> No
 
 
 def test_best_of_foretells_and_names_the_winner_at_the_end(call, model, tmp_path) -> None:
-    from audioreactive.demo import DEMO_SONG
+    from audioreactive.media.demo import DEMO_SONG
 
     done = call("render", DEMO_SONG, "--model", model, "--best-of", 3, "--seed", 5, "-o", tmp_path / "b.mp4",
                 "--start", 1, "--duration", 0.2)  # fmt: skip

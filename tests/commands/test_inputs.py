@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
+from audioreactive._support.files import keep_apart
 from audioreactive.commands import COMMANDS, group
-from audioreactive.files import keep_apart
 
 READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
         "first", "second"}  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 from audioreactive.video import read_frames
 
 if TYPE_CHECKING:

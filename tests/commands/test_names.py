@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from audioreactive.patches.preset import preset_of
+from audioreactive.patches.presets import load_preset, save_preset
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.presets import load_preset, preset_of, save_preset
 from audioreactive.video import probe
 
 ROOT = Path(__file__).parent.parent.parent

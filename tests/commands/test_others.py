@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 from audioreactive.commands import COMMANDS
 from audioreactive.commands.bars import Bars
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 from audioreactive.video import probe
 from audioreactive.video.sound import SoundTrack
 

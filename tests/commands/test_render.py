@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from support import GOLDEN
 
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 from audioreactive.video import probe, read_frames
 
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from audioreactive.features import analyze_file
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 from audioreactive.video import VideoSettings, VideoWriter, ffmpeg_path
 
 if TYPE_CHECKING:

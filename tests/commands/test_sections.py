@@ -13,8 +13,9 @@ import pytest
 import soundfile
 
 from audioreactive.commands import group, run
+from audioreactive.patches.preset import preset_of
+from audioreactive.patches.presets import load_preset, parse_preset, preset_text
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.presets import load_preset, parse_preset, preset_of, preset_text
 from audioreactive.video import read_frames
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from audioreactive.demo import DEMO_SONG
+from audioreactive.media.demo import DEMO_SONG
 from audioreactive.video import probe
 
 if TYPE_CHECKING:

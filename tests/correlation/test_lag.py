@@ -15,11 +15,11 @@ from scipy.stats import norm, rankdata
 from score_tables import FPS, random_picture, sound
 from sounds import chord, noise
 
-from audioreactive.audio import ANALYSIS_RATE, from_samples
 from audioreactive.correlation import lag, score_features, sound_tables, watch
 from audioreactive.correlation.lag import RIDGE
 from audioreactive.errors import ScoreError
 from audioreactive.features import analyze
+from audioreactive.media.audio import ANALYSIS_RATE, from_samples
 
 LATE = 10
 TRIADS = [[220, 277.2, 329.6], [146.8, 185, 220], [164.8, 207.7, 246.9], [196, 246.9, 293.7]]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sounds import chord, music, noise, tone
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.features import beats, pitch, rhythm, separation, spectra, timbre
+from audioreactive.media.audio import ANALYSIS_RATE
 
 SR = ANALYSIS_RATE
 

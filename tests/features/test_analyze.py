@@ -16,7 +16,6 @@ import pytest
 import soundfile
 from sounds import chord, clicks, music, noise, silence, tone
 
-from audioreactive.audio import ANALYSIS_RATE, Audio, from_samples
 from audioreactive.errors import AudioError, FeatureError
 from audioreactive.features import (
     DEFAULT_FEATURES,
@@ -31,6 +30,7 @@ from audioreactive.features import (
 )
 from audioreactive.features.analysis import on_frames, song_key
 from audioreactive.features.listening import listen
+from audioreactive.media.audio import ANALYSIS_RATE, Audio, from_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sounds import chord, clicks, noise, silence
 
-from audioreactive.audio import ANALYSIS_RATE, from_samples
 from audioreactive.features import Features, analyze, beats
+from audioreactive.media.audio import ANALYSIS_RATE, from_samples
 
 
 def heard(sound: np.ndarray) -> Features:

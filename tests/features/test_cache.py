@@ -14,15 +14,15 @@ import pytest
 import soundfile
 from sounds import clicks, music, noise
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.errors import AudioError
 from audioreactive.features import Features, analyze_file, cache, listening
 from audioreactive.features.analysis import Analysis
+from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from audioreactive.audio import Audio
+    from audioreactive.media.audio import Audio
 
 FPS = Fraction(24)
 NAMES = ("rms", "onsets")

@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from audioreactive.audio import load
-from audioreactive.demo import DEMO_SONG, ground_truth
 from audioreactive.errors import FeatureError
 from audioreactive.features import SEGMENTABLE, Features, analyze_file, neural_beats
+from audioreactive.media.audio import load
+from audioreactive.media.demo import DEMO_SONG, ground_truth
 
 FPS = Fraction(60)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sounds import noise
 
-from audioreactive.audio import ANALYSIS_RATE, from_samples
 from audioreactive.features import Features, analyze
+from audioreactive.media.audio import ANALYSIS_RATE, from_samples
 
 SECONDS, FIRST = 16.0, 0.1
 PATTERNS = {

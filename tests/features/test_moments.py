@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from sounds import chord, clicks, music, noise, silence, tone
 
-from audioreactive.audio import ANALYSIS_RATE as SR
-from audioreactive.audio import from_samples
-from audioreactive.demo import DEMO_SONG, ground_truth
 from audioreactive.features import MOMENTS, Features, analyze, analyze_file, moments
+from audioreactive.media.audio import ANALYSIS_RATE as SR
+from audioreactive.media.audio import from_samples
+from audioreactive.media.demo import DEMO_SONG, ground_truth
 
 FPS = Fraction(24)
 NAMES = ("hits", "bass.hits", "mid.hits", "high.hits", "drop_moment", "drop_level", "build", "onsets")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage, signal
 from sounds import clicks, tone
 
-from audioreactive.audio import ANALYSIS_RATE
 from audioreactive.features import separation, spectra
+from audioreactive.media.audio import ANALYSIS_RATE
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,17 +14,18 @@ from crews import Ears
 from second_backend import Discs, DiscSource, loaded
 from support import make_features
 
-from audioreactive import choose as choose_module
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.errors import AudioReactiveError
 from audioreactive.generators import plan_canvas
 from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import Palette
-from audioreactive.pipeline import Recipe, plan_render, prepare
-from audioreactive.production import Production, RenderSettings, produce
-from audioreactive.renderer import iter_frames
-from audioreactive.sheet import Preview, palette_pictures, sheet_frames
+from audioreactive.pipeline import choose as choose_module
+from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.production import Production, RenderSettings, produce
+from audioreactive.pipeline.recipe import Recipe
+from audioreactive.rendering.previews import Preview, palette_pictures, sheet_frames
+from audioreactive.rendering.renderer import iter_frames
 from audioreactive.video import probe, read_frames, read_preset
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from support import make_features
 
 from audioreactive.errors import PresetError, RenderError, printable, shown
 from audioreactive.patches.latents import latent_weights
+from audioreactive.patches.preset import MadeWith, Preset, preset_of
+from audioreactive.patches.presets import LARGEST_PRESET, load_preset, parse_preset, preset_text
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import Patch
-from audioreactive.presets import LARGEST_PRESET, MadeWith, Preset, load_preset, parse_preset, preset_of, preset_text
 
 if TYPE_CHECKING:
     from pathlib import Path

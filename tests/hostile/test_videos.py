@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from audioreactive import audio, ffmpeg
 from audioreactive.correlation import score
 from audioreactive.errors import AudioError, AudioReactiveError, PresetError, VideoError
-from audioreactive.presets import LARGEST_PRESET, load_preset
+from audioreactive.media import audio, ffmpeg
+from audioreactive.patches.presets import LARGEST_PRESET, load_preset
 from audioreactive.video import (
     VideoSettings,
     VideoWriter,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audioreactive.errors import ScoreError
-from audioreactive.learn.frechet import ResNet50, fixed_features, frechet, load_swav
+from audioreactive.learn.research.frechet import ResNet50, fixed_features, frechet, load_swav
 
 if TYPE_CHECKING:
     from pathlib import Path

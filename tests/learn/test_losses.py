@@ -9,7 +9,6 @@ import torch
 from torch.autograd import gradcheck
 
 from audioreactive.correlation import orthogonal_procrustes
-from audioreactive.learn.frechet import frechet
 from audioreactive.learn.losses import (
     ENVELOPES,
     SEQUENCES,
@@ -25,6 +24,7 @@ from audioreactive.learn.losses import (
     supervised,
     variation,
 )
+from audioreactive.learn.research.frechet import frechet
 
 BLOCKS = [slice(0, 1), slice(1, 4), slice(4, 6)]
 MADE = [slice(0, 3), slice(3, 5)]

@@ -17,9 +17,10 @@ from audioreactive.learn.tables import centred, to_rate
 from audioreactive.patches.latents import latent_weights
 from audioreactive.patches.motion import motion as motion_of
 from audioreactive.patches.noise import NoiseSequence, noise_motion
+from audioreactive.patches.preset import preset_of
+from audioreactive.patches.presets import parse_preset, preset_text
 from audioreactive.patches.randomizer import draw_around, random_patch
 from audioreactive.patches.schema import Hippo, LatentPatch, Patch
-from audioreactive.presets import parse_preset, preset_of, preset_text
 
 HIPPO = Hippo(kind="hippo", name="hippo", coefficients=64, steps=30)
 PATCH = draw_around(HIPPO, 3)

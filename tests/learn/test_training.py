@@ -16,7 +16,7 @@ from audioreactive.correlation import sound_tables
 from audioreactive.errors import SynthesizerError
 from audioreactive.learn import losses
 from audioreactive.learn.dataset import CLIP, Song, all_clips, find_music, hear_music, split_songs, weigh
-from audioreactive.learn.lessons import curate, given_motion
+from audioreactive.learn.research.targets import curate, given_motion
 from audioreactive.learn.scoring import motion_score
 from audioreactive.learn.training import Plan, Training, gather, train
 from audioreactive.patches.motion import motion
@@ -90,11 +90,11 @@ class FakeMapper:
 @pytest.mark.parametrize(
     "change",
     [
-        {"supervised": True, "lessons": 2, "best_of": 2},
-        {"supervised": True, "lessons": 2, "best_of": 1, "residual": False},
+        {"supervised": True, "targets": 2, "best_of": 2},
+        {"supervised": True, "targets": 2, "best_of": 1, "residual": False},
         {"learned_decoder": True},
         {"learned_decoder": True, "residual": False},
-        {"learned_decoder": True, "supervised": True, "lessons": 2, "best_of": 1},
+        {"learned_decoder": True, "supervised": True, "targets": 2, "best_of": 1},
         {"residual": False},
         {"weights": {"onsets": 10.0}},
         {"kind": "sashimi"},
@@ -171,11 +171,11 @@ def test_the_recipe_to_imitate_is_the_one_that_best_of_would_choose() -> None:
     song = make_song("a", 12, seed=3)
     heard, _ = sound_tables(song.features)
     ((first, second),) = curate([song], 2, best_of=4, seed=16)
-    for lesson, seeds in ((first, range(16, 20)), (second, range(20, 24))):
+    for target, seeds in ((first, range(16, 20)), (second, range(20, 24))):
         drawn = [motion(random_patch(seed), song.features) for seed in seeds]
         best = max(drawn, key=lambda made: motion_score(made, heard, song.features.fps))
-        assert lesson.palettes == best.palettes
-        np.testing.assert_array_equal(lesson.latents, best.latents)
+        assert target.palettes == best.palettes
+        np.testing.assert_array_equal(target.latents, best.latents)
 
 
 def test_songs_are_held_out_as_a_whole() -> None:

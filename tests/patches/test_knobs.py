@@ -14,10 +14,11 @@ from support import make_features
 from audioreactive.errors import PresetError
 from audioreactive.patches.knobs import TURN, Knobs, answers_hits
 from audioreactive.patches.motion import motion
+from audioreactive.patches.preset import Preset, preset_of
+from audioreactive.patches.presets import load_preset, parse_preset, preset_text, shipped_presets
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import DEPTHS, Patch
 from audioreactive.patches.tables import shape_envelope, smooth
-from audioreactive.presets import Preset, load_preset, parse_preset, preset_of, preset_text, shipped_presets
 
 NAMES = tuple(field.name for field in fields(Knobs))
 SHIPPED = {name: load_preset(name).patch for name in shipped_presets()}

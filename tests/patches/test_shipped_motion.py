@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from audioreactive.audio import ANALYSIS_RATE, from_samples
 from audioreactive.features import DEFAULT_FEATURES, EVERY_FEATURE, Features, analyze
+from audioreactive.media.audio import ANALYSIS_RATE, from_samples
 from audioreactive.patches.motion import motion
-from audioreactive.presets import load_preset
+from audioreactive.patches.presets import load_preset
 
 if TYPE_CHECKING:
     from audioreactive.patches.schema import Patch

@@ -91,14 +91,14 @@ def test_styles_at_once_are_the_layers_own(kind: str, dtype: torch.dtype) -> Non
     architecture = dataclasses.replace(SMALL, kind=kind)
     generator = Generator(architecture, random_state(architecture, seed=3), dtype=dtype, implementation="reference")
     ws = sample_ws(generator, 3)
-    modulations, brushes = Styles.of(generator._blocks)(ws)
-    wanted_modulations, wanted_brushes = generator._modulations(ws)
+    modulations, rgb_weights = Styles.of(generator._blocks)(ws)
+    wanted_modulations, wanted_weights = generator._modulations(ws)
     for found, wanted in zip(modulations, wanted_modulations, strict=True):
         assert torch.allclose(found.style, wanted.style, rtol=1e-5, atol=1e-6)
         assert torch.allclose(found.scale, wanted.scale, rtol=1e-5, atol=1e-6)
-    assert [brush is None for brush in brushes] == [brush is None for brush in wanted_brushes]
-    for brush, wanted_brush in zip(brushes, wanted_brushes, strict=True):
-        assert brush is None or wanted_brush is None or torch.allclose(brush, wanted_brush, rtol=1e-5, atol=1e-6)
+    assert [weight is None for weight in rgb_weights] == [weight is None for weight in wanted_weights]
+    for weight, wanted_weight in zip(rgb_weights, wanted_weights, strict=True):
+        assert weight is None or wanted_weight is None or torch.allclose(weight, wanted_weight, rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_gpu_nothing_is_recorded(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stylegan_ops import cuda_kernels, kernels, ops
-from stylegan_ops.fused import Finish, Paint
+from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ class Draw:
             style=self.rows(case.batch, case.outputs) if case.style else None,
         )
 
-    def paint(self, height: int, width: int, *, doubled: bool) -> Paint:
+    def rgb(self, height: int, width: int, *, doubled: bool) -> ToRGB:
         case = self.case
-        return Paint(
-            brush=self.rows(case.batch, 3, case.outputs) / case.outputs**0.5,
+        return ToRGB(
+            weight=self.rows(case.batch, 3, case.outputs) / case.outputs**0.5,
             bias=self.normal(3),
             clamp=case.clamp,
             skip=self.normal(case.batch, 3, height // 2, width // 2) if doubled else None,
@@ -130,19 +130,19 @@ def test_styled_conv2d(machine: Machine, case: Case, kernel: int, painted: str) 
     x = draw.normal(case.batch, case.inputs, height, width).to(case.dtype)
     weight = draw.normal(case.outputs, case.inputs, kernel, kernel).to(case.dtype)
     finish = draw.finish(height, width)
-    paint = None if painted == "not" else draw.paint(height, width, doubled=painted == "doubled")
-    found = ops.styled_conv2d(x, weight, finish, paint, keep=painted != "alone", workspace=Workspace(machine.device))
-    exact_paint = None if paint is None else exact(paint)
-    wanted = ops.styled_conv2d(x.cpu().double(), weight.cpu().double(), exact(finish), exact_paint)  # type: ignore[arg-type]
-    free, free_paint = replace(exact(finish), clamp=None), None if paint is None else replace(exact(paint), clamp=None)
-    unclamped = ops.styled_conv2d(x.cpu().double(), weight.cpu().double(), free, free_paint)
+    rgb = None if painted == "not" else draw.rgb(height, width, doubled=painted == "doubled")
+    found = ops.styled_conv2d(x, weight, finish, rgb, keep=painted != "alone", workspace=Workspace(machine.device))
+    exact_rgb = None if rgb is None else exact(rgb)
+    wanted = ops.styled_conv2d(x.cpu().double(), weight.cpu().double(), exact(finish), exact_rgb)  # type: ignore[arg-type]
+    free, free_rgb = replace(exact(finish), clamp=None), None if rgb is None else replace(exact(rgb), clamp=None)
+    unclamped = ops.styled_conv2d(x.cpu().double(), weight.cpu().double(), free, free_rgb)
     if painted == "alone":
         assert found is None
     else:
         assert found is not None and wanted is not None and found.dtype == case.dtype
         assert_close(found, wanted, case.dtype, machine, unclamped)
-    if paint is not None:
-        assert_close(paint.image, exact_paint.image, case.dtype, machine, free_paint.image)  # type: ignore[union-attr]
+    if rgb is not None:
+        assert_close(rgb.image, exact_rgb.image, case.dtype, machine, free_rgb.image)  # type: ignore[union-attr]
 
 
 @some
@@ -173,15 +173,15 @@ def test_a_picture_may_come_in_parts(machine: Machine) -> None:
     results = []
     for parts in ((0, 8), (0, 3, 8)):
         draw = Draw(case, machine.device)
-        finish, paint = draw.finish(8, 6), draw.paint(8, 6, doubled=True)
+        finish, rgb = draw.finish(8, 6), draw.rgb(8, 6, doubled=True)
         x = draw.normal(1, 24, 8, 6).half().contiguous(memory_format=torch.channels_last)
         for row, end in itertools.pairwise(parts):
             own = x[:, :, row:end]
             kernels.finish(
                 own, own, row, 8, finish.scale, finish.bias, finish.noise, finish.noise_gain, 1.5, finish.style,
-                paint.brush, paint.bias, 1.5, paint.skip, paint.taps, paint.image,
+                rgb.weight, rgb.bias, 1.5, rgb.skip, rgb.taps, rgb.image,
             )  # fmt: skip
-        results.append((x, paint.image))
+        results.append((x, rgb.image))
     assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
 
 

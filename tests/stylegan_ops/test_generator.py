@@ -76,7 +76,7 @@ def plain(architecture: Architecture, state: dict[str, torch.Tensor], ws: torch.
                 layer += 1
             x = x + shortcut if residual else x
             image = None if image is None else upsample(image)
-            if architecture.paints(resolution):
+            if architecture.has_to_rgb(resolution):
                 name = f"{block}.torgb"
                 weight = state[f"{name}.weight"] * style(name, sample[layer])[None, :, None, None]
                 painted = F.conv2d(x, weight / math.sqrt(x.shape[1])) + state[f"{name}.bias"][:, None, None]

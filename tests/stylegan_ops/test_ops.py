@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylegan_ops import StyleGANError, cpu_ops, kernels, ops
-from stylegan_ops.fused import Finish, Paint
+from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
 
 needs_kernels = pytest.mark.skipif(
@@ -58,12 +58,12 @@ class Draw:
             style=self.choice(None, self.normal(self.batch, self.outputs)),
         )
 
-    def paint(self, height: int, width: int) -> Paint | None:
+    def rgb(self, height: int, width: int) -> ToRGB | None:
         if self.choice(True, False):
             return None
         doubled = height % 2 == width % 2 == 0 and self.choice(True, True, False)
-        return Paint(
-            brush=self.normal(self.batch, 3, self.outputs) / self.outputs**0.5,
+        return ToRGB(
+            weight=self.normal(self.batch, 3, self.outputs) / self.outputs**0.5,
             bias=self.normal(3),
             clamp=self.choice(None, 1.5),
             skip=self.normal(self.batch, 3, height // 2, width // 2) if doubled else None,
@@ -72,14 +72,14 @@ class Draw:
         )
 
 
-def exact(finish: Finish, paint: Paint | None = None) -> tuple[Finish, Paint | None]:
+def exact(finish: Finish, rgb: ToRGB | None = None) -> tuple[Finish, ToRGB | None]:
     """Both in float64."""
 
     def convert(part: object) -> object:
         changes = {name: value.double() for name, value in vars(part).items() if isinstance(value, torch.Tensor)}
         return replace(part, **changes)  # type: ignore[type-var]
 
-    return convert(finish), None if paint is None else convert(paint)  # type: ignore[return-value]
+    return convert(finish), None if rgb is None else convert(rgb)  # type: ignore[return-value]
 
 
 def assert_close(found: torch.Tensor, wanted: torch.Tensor, dtype: torch.dtype) -> None:
@@ -98,19 +98,19 @@ def test_styled_conv2d(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = draw.activations(draw.batch, draw.inputs, height, width)
     kernel = draw.choice(1, 3)
     weight = draw.normal(draw.outputs, draw.inputs, kernel, kernel).to(draw.dtype)
-    finish, paint = draw.finish(height, width), draw.paint(height, width)
-    keep = paint is None or draw.choice(True, False)
-    found = ops.styled_conv2d(x, weight, finish, paint, keep=keep, workspace=Workspace(), name="y")
-    exact_finish, exact_paint = exact(finish, paint)
-    wanted = ops.styled_conv2d(x.double(), weight.double(), exact_finish, exact_paint)
+    finish, rgb = draw.finish(height, width), draw.rgb(height, width)
+    keep = rgb is None or draw.choice(True, False)
+    found = ops.styled_conv2d(x, weight, finish, rgb, keep=keep, workspace=Workspace(), name="y")
+    exact_finish, exact_rgb = exact(finish, rgb)
+    wanted = ops.styled_conv2d(x.double(), weight.double(), exact_finish, exact_rgb)
     assert wanted is not None
     if keep:
         assert found is not None and found.dtype == draw.dtype
         assert_close(found, wanted, draw.dtype)
     else:
         assert found is None
-    if paint is not None and exact_paint is not None:
-        assert_close(paint.image, exact_paint.image, draw.dtype)
+    if rgb is not None and exact_rgb is not None:
+        assert_close(rgb.image, exact_rgb.image, draw.dtype)
 
 
 @needs_kernels
@@ -153,16 +153,16 @@ def test_the_number_of_threads_does_not_matter() -> None:
     draw = Draw(7)
     draw.batch, draw.outputs, draw.dtype = 2, 24, torch.float32
     products, y = draw.normal(2, 9, 7, 9, 24), torch.empty(2, 18, 14, 24).permute(0, 3, 1, 2)
-    finish, paint = draw.finish(18, 14), None
-    while paint is None or paint.skip is None:
-        paint = draw.paint(18, 14)
+    finish, rgb = draw.finish(18, 14), None
+    while rgb is None or rgb.skip is None:
+        rgb = draw.rgb(18, 14)
     results = []
     threads = torch.get_num_threads()
     for count in (1, 2, 3):
         torch.set_num_threads(count)
         cpu_ops._columns(products, y, 0, 0, 9, torch.rand(4, generator=torch.manual_seed(0)), finish)
-        cpu_ops._finish(y, y, 0, 18, finish, paint)
-        results.append((y.clone(), paint.image.clone()))
+        cpu_ops._finish(y, y, 0, 18, finish, rgb)
+        results.append((y.clone(), rgb.image.clone()))
     torch.set_num_threads(threads)
     assert all(torch.equal(y, results[0][0]) and torch.equal(image, results[0][1]) for y, image in results)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from audioreactive.learn.frechet import fixed_features as features
-from audioreactive.learn.frechet import frechet
+from audioreactive.learn.research.frechet import fixed_features as features
+from audioreactive.learn.research.frechet import frechet
 from stylegan_ops import Generator
 from training.measure import measure, share
 from training.pictures import Z_DIM

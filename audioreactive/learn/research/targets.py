@@ -1,7 +1,7 @@
-"""What supervised synthesizers imitate: the most audio-reactive of the Randomizer's sequences (sections 4.2.2 and 6.2).
+"""Motions that supervised synthesizers imitate: the most audio-reactive ones of the Randomizer (sections 4.2.2, 6.2).
 
-The thesis learned from hours of videos that a person had made. Here the examples are curated automatically: for each
-lesson some recipes are drawn for a song, and the one whose motion scores highest is kept, by the measure of --best-of.
+The thesis learned from hours of videos that a person had made. Here the targets are chosen automatically: for each
+target some recipes are drawn for a song, and the one whose motion scores highest is kept, by the measure of --best-of.
 
 Conventions: T frames of a song, P palette vectors, G depth groups, W the width of a latent.
 """
@@ -38,14 +38,15 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
 
 NOISE_SIZES = tuple((4 << octave, 4 << octave) for octave in range(NOISE_OCTAVES))
+"""(h, w) of the noise map of each octave."""
 
 
 def curate(
     songs: Sequence[Song], count: int, *, best_of: int, seed: int, progress: Progress | None = None
 ) -> list[list[Motion]]:
-    """For each song its lessons, `count` in all and at least one each; seeds go upwards from `seed`."""
+    """Choose the targets of each song: `count` in all, at least one for each song; seeds count upwards from `seed`."""
     each = max(-(-count // len(songs)), 1)
-    lessons: list[list[Motion]] = []
+    targets: list[list[Motion]] = []
     with (progress or Silent()).track("curating", each * len(songs), "preset") as advance:
         for song in songs:
             heard, _ = sound_tables(song.features)
@@ -56,17 +57,17 @@ def curate(
                 kept.append(drawn[int(np.argmax(scores))])
                 seed += best_of
                 advance(1)
-            lessons.append(kept)
-    return lessons
+            targets.append(kept)
+    return targets
 
 
 def given_motion(weights: Tensor, *, residual: bool) -> Tensor:
-    """Weights over a palette (B, T, G, P) -> what the parameter-free decoder should make of the sound: (B, T, 17).
+    """Weights over a palette (B, T, G, P) -> motion (B, T, 17) that the parameter-free decoder should imitate.
 
-    Its three vectors for each depth group are other ones than the recipe's, and only the motion is to be learned:
-    residual, the three strongest ways in which the weights move (their principal components over the clip, the sign
-    such that they lean upwards); else the weights of the three heaviest vectors. The Randomizer leaves every noise map
-    its mean and deviation, so noise is given as resting.
+    The decoder has three vectors for each depth group, which differ from the recipe's, so only the motion can be
+    learned. With `residual` that is the three principal components of the weights over the clip, with the sign of
+    positive skewness; without it, the weights of the three heaviest vectors. The Randomizer changes neither mean nor
+    deviation of a noise map, so the motion of noise is 0.
     """
     centred = weights - weights.mean(1, keepdim=True)
     parts = []
@@ -87,37 +88,37 @@ def given_motion(weights: Tensor, *, residual: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class Content:
-    """What a learned decoder needs of the one model that it is for."""
+    """Properties of the model that a learned decoder is trained for."""
 
     mapper: Mapper
     mean: Tensor
-    """(W,): of the model's latents."""
+    """Mean of the model's latents, shape (W,)."""
     spread: float
-    """Mean squared distance of its latents from their mean."""
+    """Mean squared distance of the latents from their mean."""
     own: OwnLatents
-    """How they are distributed."""
+    """Distribution of the latents."""
     _palettes: dict[Palette, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, mapper: Mapper, samples: int = 1024) -> Content:
-        """Measured on samples from fixed seeds."""
+        """Measure the properties on samples from a fixed seed."""
         z = torch.from_numpy(np.random.RandomState(0).randn(samples, mapper.z_dim)).float()
         ws = mapper.mapping(z.to(mapper.device))[:, 0].float().cpu()
         mean = ws.mean(0)
         spread = float((ws - mean).square().sum(1).mean())
         return cls(mapper, mean, spread, OwnLatents.of((ws - mean) / math.sqrt(spread)))
 
-    def latents(self, lesson: Motion, start: int, stop: int) -> Tensor:
-        """(T, G, W) of these frames, in units of the model's spread and about its mean."""
-        (content,) = lesson.palettes  # drawn recipes have no sections
+    def latents(self, target: Motion, start: int, stop: int) -> Tensor:
+        """Latents (T, G, W) of these frames, relative to the model's mean and in units of its spread."""
+        (content,) = target.palettes  # drawn recipes have no sections
         if content not in self._palettes:
-            self._palettes[content] = lesson.vectors(self.mapper)[:, 0].cpu()
+            self._palettes[content] = target.vectors(self.mapper)[:, 0].cpu()
         palette = self._palettes[content]
-        ws = torch.from_numpy(lesson.latents[start:stop]) @ palette
+        ws = torch.from_numpy(target.latents[start:stop]) @ palette
         return (ws - self.mean) / math.sqrt(self.spread)
 
     @staticmethod
-    def noise(lesson: Motion, start: int, stop: int) -> tuple[Tensor, ...]:
-        """For each octave, (T, h · w)."""
-        sequence = NoiseSequence(lesson.noise, NOISE_SIZES, torch.device("cpu"))
+    def noise(target: Motion, start: int, stop: int) -> tuple[Tensor, ...]:
+        """Noise maps (T, h · w) of these frames, for each octave."""
+        sequence = NoiseSequence(target.noise, NOISE_SIZES, torch.device("cpu"))
         return tuple(part.flatten(1) for part in sequence.frames(start, stop))

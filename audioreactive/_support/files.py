@@ -1,8 +1,8 @@
-"""Files of people and of strangers: read without waiting, written without harm.
+"""Safe file access: reading never blocks, and writing never destroys an input or leaves half a file.
 
-A file has its name only when it is whole. It is created exclusively, never through a link that somebody has put in its
-place. Inputs of a command are never overwritten, whatever was asked for. What is read is a regular file: a pipe would
-be waited for, a device may have no end.
+A file gets its final name only when it is complete. It is created exclusively, so that a link which somebody has put in
+its place is never followed. Inputs of a command are never overwritten, not even with --overwrite. Only regular files
+are read: a pipe could block, and a device may have no end.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ if TYPE_CHECKING:
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
 _BINARY: Final = getattr(os, "O_BINARY", 0)
-"""Flags that some systems lack."""
+"""Flags of `os.open`; 0 on systems that lack them."""
 LONGEST_STEM: Final = 64
-"""Bytes of a file's name that its temporary name repeats: names have 255 bytes at most."""
+"""Most bytes of a file's stem that its temporary name repeats; a whole name may have 255 bytes."""
 
 
 def shortened(name: str, most: int) -> str:
-    """The beginning of a name that has at most so many bytes, whole characters alone: some disks take no others."""
+    """Cut a name to at most `most` bytes, between characters: some disks refuse names with half a character."""
     while len(os.fsencode(name)) > most:
         name = name[: min(len(name) - 1, most)]
     return name
 
 
 def kind_of(mode: int) -> str:
-    """What a file is, for a person, from its mode."""
+    """Name the kind of a file (file, folder, link, ...) from its mode, for a message."""
     kinds = {stat.S_ISREG: "file", stat.S_ISDIR: "folder", stat.S_ISLNK: "link", stat.S_ISFIFO: "pipe",
              stat.S_ISSOCK: "socket"}  # fmt: skip
     return next((name for test, name in kinds.items() if test(mode)), "device")
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
-    """Open a file to read it; never waits, whatever has the name.
+    """Open a regular file for reading, without blocking on a pipe or a device of that name.
 
     Args:
         path: the file.
-        follow: links, too.
+        follow: whether to follow a symbolic link.
 
     Raises:
-        OSError: there is none, it cannot be read, or it is not a regular file.
+        OSError: the file is missing, cannot be read, or is not a regular file.
     """
     _check_regular(path.stat() if follow else path.lstat(), path)
     descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY | (0 if follow else _NO_FOLLOW))
     try:
-        _check_regular(os.fstat(descriptor), path)  # another may have its name by now
+        _check_regular(os.fstat(descriptor), path)  # it may have been replaced since the first check
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -74,11 +74,11 @@ def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
     Raises:
-        OSError: as `open_regular`; or it is longer.
+        OSError: as `open_regular`, or the file is longer.
     """
     with open_regular(path, follow=follow) as file:
         content = bytearray()
-        while piece := file.read(1 << 20):  # sizes of files that the system makes up may be 0
+        while piece := file.read(1 << 20):  # not by its size: files in /proc say 0
             content += piece
             if len(content) > most:
                 raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
@@ -89,14 +89,14 @@ def create(path: Path) -> BinaryIO:
     """Open a new file to write to.
 
     Raises:
-        FileExistsError: something has the name, be it a link to nowhere.
+        FileExistsError: something has this name already, even if it is a broken link.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
     return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a file in place of what has the name, which is not written to."""
+    """Write a new file under this name; a file that had the name is unlinked first, not written into."""
     path.unlink(missing_ok=True)
     with create(path) as file:
         file.write(data)
@@ -104,12 +104,12 @@ def write_new(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
-    """A new and empty file in the folder of `path`: renamed to it if the body succeeds, removed if it does not.
+    """Yield a new, empty file beside `path`; rename it to `path` if the body succeeds, remove it otherwise.
 
-    Its bytes are on the disk before it has the name: a power cut leaves what was there before, or all of the new.
+    The bytes are flushed to the disk before the rename, so a power cut leaves either the old file or the whole new one.
 
     Raises:
-        OutputError: the system cannot write it.
+        OutputError: the file cannot be written.
     """
     partial = path.with_name(f".{shortened(path.stem, LONGEST_STEM)}.partial-{secrets.token_hex(8)}{path.suffix}")
     try:
@@ -128,16 +128,16 @@ def write_aside(path: Path) -> Iterator[Path]:
 
 
 def check_name(path: Path, suffixes: Sequence[str], *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
-    """Refuse early, before any work, a name under which the result could not be written.
+    """Check, before any work is done, that a result can be written under this name.
 
     Args:
         path: the file that will be written.
-        suffixes: it must end in one of them.
-        overwrite: replace a file that has the name.
-        inputs: files of the same command, which are never replaced; None stands for one that was not given.
+        suffixes: the endings that are allowed.
+        overwrite: whether an existing file may be replaced.
+        inputs: input files of the same command, which are never replaced; None for an input that was not given.
 
     Raises:
-        OutputError: the name is none for such a file, is that of an input, cannot be written, or is taken.
+        OutputError: the name has another ending, is an input, cannot be written, or exists already.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(f"{str(path)!r} should end in {' or '.join(suffixes)}")
@@ -151,15 +151,15 @@ def check_name(path: Path, suffixes: Sequence[str], *, overwrite: bool, inputs: 
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder in which no file can be made.
+    """Check that files can be created in a folder.
 
     Raises:
-        OutputError: it is not there, is none, or is not writable.
+        OutputError: the folder does not exist, is not a folder, or is not writable.
     """
     if not folder.is_dir():
         raise OutputError(f"the folder {str(folder)!r} does not exist; create it, or choose another")
     try:
-        # Tried, not asked: permissions do not tell of read-only disks, nor the whole truth to an administrator.
+        # Try it: permission bits say nothing about read-only disks, and do not apply to an administrator.
         tempfile.TemporaryDirectory(prefix=".", dir=folder).cleanup()
     except OSError as error:
         reason = error.strerror or error
@@ -167,11 +167,11 @@ def check_folder(folder: Path) -> None:
 
 
 def keep_apart(output: Path, inputs: Iterable[Path | None], *, cleared: Sequence[Path] = ()) -> None:
-    """Refuse an output that is one of the inputs, by whatever name or link, or a folder with one of them inside.
+    """Check that the output neither is an input (under any name or link) nor is a folder that contains one.
 
     Args:
-        output: what will be written.
-        inputs: what will be read; None stands for one that was not given.
+        output: the file or folder that will be written.
+        inputs: the files that will be read; None for an input that was not given.
         cleared: folders that will be emptied.
 
     Raises:
@@ -194,17 +194,17 @@ def keep_apart(output: Path, inputs: Iterable[Path | None], *, cleared: Sequence
 
 
 def _is_same(first: Path, second: Path) -> bool:
-    """Whether two names lead to one file, by links of any kind, or in letters of another case where those are one."""
+    """Whether two names lead to one file, through links or on a disk that ignores the case of letters."""
     with contextlib.suppress(OSError, ValueError):
         if first.samefile(second):
             return True
-    with contextlib.suppress(OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links
         return first.resolve() == second.resolve()
     return False
 
 
 def _is_inside(file: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder, at any depth, by its name or by where its name leads."""
+    """Whether a file lies in a folder at any depth, by its own path or by the path that its links lead to."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         if folder.is_dir():
             there = folder.stat()
@@ -214,10 +214,10 @@ def _is_inside(file: Path, folder: Path) -> bool:
 
 
 def is_ours(status: os.stat_result, folder: Path) -> bool:
-    """Whether something in a folder belongs to this user; True where the system has no owners.
+    """Whether an entry of a folder belongs to this user; True on systems without file owners.
 
-    Disks of networks and of containers may give all files an owner of their own: then whatever has the same owner as
-    a file that is made now counts.
+    Network disks and container mounts may give all files one fixed owner. There, an entry counts as ours if a file
+    created now gets the same owner.
     """
     if not hasattr(os, "geteuid") or status.st_uid == os.geteuid():
         return True
@@ -227,10 +227,10 @@ def is_ours(status: os.stat_result, folder: Path) -> bool:
 
 
 class PrivateFolder:
-    """A folder that nobody else can write to, made if need be, and held.
+    """A folder that only this user can write to; created if it is missing, and kept open until `close`.
 
     Raises:
-        OSError: it belongs to another user, is a link or no folder, or cannot be made.
+        OSError: the folder belongs to another user, is a link, is not a folder, or cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -245,24 +245,24 @@ class PrivateFolder:
             self._status = path.lstat() if self._descriptor is None else os.fstat(self._descriptor)
             _check_folder(self._status, path)
             if self._descriptor is not None and stat.S_IMODE(self._status.st_mode) != 0o700:
-                with contextlib.suppress(OSError):  # disks that keep no permissions refuse, or do not listen
+                with contextlib.suppress(OSError):  # disks without permissions refuse
                     os.fchmod(self._descriptor, 0o700)
         except BaseException:
             self.close()
             raise
 
     def check(self) -> None:
-        """See that the name still is this folder's.
+        """Check that the path still leads to this folder.
 
         Raises:
-            OSError: another folder, or nothing, has it.
+            OSError: the folder was removed or replaced.
         """
         status = self.path.lstat()
         if not (stat.S_ISDIR(status.st_mode) and os.path.samestat(status, self._status)):
             raise OSError(errno.ESTALE, "another folder has taken its place", str(self.path))
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the handle of the folder."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -276,7 +276,7 @@ def _check_folder(status: os.stat_result, path: Path) -> None:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a name is that of a regular file which has no other name."""
+    """Whether a path is a regular file without further hard links."""
     try:
         status = path.lstat()
     except OSError:
@@ -285,16 +285,16 @@ def is_plain(path: Path) -> bool:
 
 
 def described(error: OSError) -> str:
-    """An error of the system as a clause, with the file where it tells of one."""
+    """Format an operating system's error for a message: the reason, and the file if the error names one."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{reason}: {shown(os.fspath(error.filename))}" if isinstance(error.filename, str | bytes) else reason
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those that it lies in.
+    """Create a folder and its missing parents.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: the folder cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -310,9 +310,9 @@ _WEB_ADDRESS = re.compile(
 
 
 def is_web_address(name: str | os.PathLike[str]) -> bool:
-    """Whether a name reads like a page or a file on the internet, and no file on this computer has it.
+    """Whether a name looks like a web address and is not an existing file.
 
-    `Path` makes one slash of two, so that both are known.
+    One slash after the colon is accepted too, because `Path` turns `//` into `/`.
     """
     name = os.fspath(name)
     return _WEB_ADDRESS.match(name) is not None and not os.path.lexists(name)

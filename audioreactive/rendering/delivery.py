@@ -1,4 +1,4 @@
-"""Finished pixels, from the device to the computer's memory, while the device goes on.
+"""Transfer of finished pixels from the device to main memory, while the device computes the next batch.
 
 Conventions: pixels are (B, H, W, 3) uint8 RGB, or (B, H · W · 3 / 2) uint8 in YUV 4:2:0 (see `video.formats.Layout`).
 """
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CUDA_LOOKAHEAD: Final = 2
-"""Batches that a GPU has been given before the oldest is waited for: one being computed, one being copied."""
+"""Batches that are queued on a GPU before the oldest is awaited: one being computed, one being copied."""
 
 
 class Delivery(Protocol):
-    """How pixels come to the computer's memory."""
+    """Transfers pixels to main memory."""
 
     lookahead: int
-    """Batches that may be under way."""
+    """Number of batches that may be in transfer."""
 
     def send(self, pixels: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
-        """Begin to copy; what is returned waits for the end and gives the copy."""
+        """Start to copy; the returned function waits for the end and returns the copy."""
         ...
 
 
 class HostDelivery:
-    """For pixels that are in the computer's memory already."""
+    """Transfer of pixels that are already in main memory."""
 
     lookahead = 0
 
     def send(self, pixels: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
-        """They are there."""
+        """Return the pixels without a copy."""
         return pixels.numpy
 
 
 class CudaDelivery:
-    """Through pinned memory, on a stream of its own: the generator's stream never waits for a copy.
+    """Transfer through pinned memory on a separate stream, so that the generator's stream never waits for a copy.
 
-    Each batch has a pinned block of its own, out of PyTorch's cache of them, to which it goes back when the encoder
-    has let go of the array.
+    Each batch has its own pinned block from PyTorch's cache. The block returns there when the encoder has released the
+    array.
     """
 
     lookahead = CUDA_LOOKAHEAD
@@ -55,14 +55,14 @@ class CudaDelivery:
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, pixels: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
-        """Copy behind what the generator's stream has been given so far."""
+        """Queue a copy after the work that the generator's stream has so far."""
         import torch
 
         self._copies.wait_stream(torch.cuda.current_stream(pixels.device))
         with torch.cuda.stream(self._copies):
             copy = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
             copy.copy_(pixels, non_blocking=True)
-            # Waits asleep: the cores are for the encoders.
+            # Waits without polling, because the encoders need the cores.
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._copies)
         return _Copy(pixels, copy, done).wait
@@ -70,10 +70,10 @@ class CudaDelivery:
 
 @dataclass(frozen=True)
 class _Copy:
-    """A copy under way."""
+    """A copy in progress."""
 
     pixels: torch.Tensor
-    """Held until they are read: their block must not be given to another tensor before."""
+    """The source, referenced until the copy is done so that PyTorch does not reuse its memory."""
     copy: torch.Tensor
     done: torch.cuda.Event
 
@@ -83,5 +83,5 @@ class _Copy:
 
 
 def delivery_for(device: torch.device) -> Delivery:
-    """The way from this device."""
+    """The kind of transfer that this device needs."""
     return CudaDelivery(device) if device.type == "cuda" else HostDelivery()

@@ -1,9 +1,9 @@
-"""The ffmpeg program: where it is, what it can encode, how it is run on files of strangers.
+"""Find and run the ffmpeg program, safely even on untrusted files.
 
-Conventions: arguments are lists, never a shell's words. A file enters as `file:/absolute/name`, which takes
-percent signs, colons, newlines and leading dashes as plain characters. A stranger's file is opened only by the
-demuxers named here: a playlist that calls itself .mp3 could make ffmpeg open other files, or the network. It is read
-by a process with bounded memory, which is ended when it gives nothing for a minute (`Reading`).
+Conventions: arguments are lists, never shell text. A file is passed as `file:/absolute/name`, so that percent signs,
+colons, newlines and leading dashes are plain characters. An untrusted file is opened only by the demuxers named here,
+because a playlist renamed to .mp3 could make ffmpeg open other files or the network. The process that reads it has
+limited memory and is killed when it produces nothing for a minute (`Reading`).
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
+from audioreactive._support.interrupts import held_back
 from audioreactive.errors import VideoError
-from audioreactive.interrupts import held_back
 
 SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
@@ -29,22 +29,22 @@ VIDEO_DEMUXERS: Final = "matroska,mov"
 CHUNK_DEMUXERS: Final = "concat,matroska,mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
 MOST_MEMORY: Final = 8 << 30
-"""Bytes of address space of an ffmpeg that reads a stranger's file: twice what 8K video takes."""
+"""Bytes of address space allowed for an ffmpeg that reads an untrusted file: twice what 8K video takes."""
 PATIENCE: Final = 60.0
-"""Seconds without a byte after which a file is given up: decoders may loop over what is damaged."""
+"""Seconds without output after which ffmpeg is killed: decoders may loop forever over damaged data."""
 _LONGEST_LISTING: Final = 1 << 28
-"""Bytes; a line for each packet of six hours of video and sound."""
+"""Most bytes of ffmpeg's text output that are read: a line for each packet of six hours of video and sound."""
 _MOST_LOG: Final = 1 << 20
 _GLANCE_AT_READING: Final = 1.0
-"""Seconds between two looks at whether something has been read."""
+"""Seconds between two checks whether anything has been read."""
 _GLANCE: Final = 0.2
-"""Seconds between two looks at whether a process has ended."""
+"""Seconds between two checks whether a process has ended."""
 _CREATE_NEW_PROCESS_GROUP: Final = 0x200
-"""Windows' name for what POSIX does with a process group of its own."""
+"""Windows flag with the same effect as a new POSIX process group: Ctrl-C does not reach ffmpeg."""
 
 
 _CAUSES: Final = (
-    (r"not on whitelist", "its format is none of sound or video"),
+    (r"not on whitelist", "its format is not a known sound or video format"),
     (r"moov atom not found", "its index (moov) is missing, as in a file that is cut off or was never finished"),
     (r"Missing packet table", "its index is missing, as in a file that is cut off or was never finished"),
     (
@@ -60,17 +60,17 @@ _CAUSES: Final = (
         r"|Could not find codec",
         "it is coded in a way that is not known here: convert it to WAV or FLAC",
     ),
-    (r"Invalid data|[Ee]rror|[Ff]atal|invalid|Invalid", "what it holds is damaged, or is no sound or video at all"),
+    (r"Invalid data|[Ee]rror|[Ff]atal|invalid|Invalid", "its content is damaged, or is not sound or video"),
 )
-"""What ffmpeg says of an input, and what it means, the most telling first."""
+"""(pattern of ffmpeg's error message, explanation for the user), the most specific first."""
 
 
 @cache
 def ffmpeg_path() -> Path:
-    """The ffmpeg that is used: the one of imageio-ffmpeg, `$IMAGEIO_FFMPEG_EXE` or one on the PATH.
+    """Find ffmpeg: `$IMAGEIO_FFMPEG_EXE`, the one of imageio-ffmpeg, or one on the PATH.
 
     Raises:
-        VideoError: there is none.
+        VideoError: none was found.
     """
     import imageio_ffmpeg
 
@@ -85,7 +85,7 @@ def ffmpeg_path() -> Path:
 
 @cache
 def ffmpeg_version() -> str:
-    """The version as ffmpeg states it, such as `7.0.2-static`."""
+    """Return ffmpeg's version, such as `7.0.2-static`."""
     first = run(["-version"]).partition("\n")[0]
     found = re.match(r"ffmpeg version (\S+)", first)
     return found[1] if found else first
@@ -93,26 +93,27 @@ def ffmpeg_version() -> str:
 
 @cache
 def encoders() -> frozenset[str]:
-    """Names of the encoders that this ffmpeg was built with, such as `libx264`."""
+    """Return the names of the encoders that this ffmpeg was built with, such as `libx264`."""
     listing = run(["-hide_banner", "-encoders"])
     return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listing, re.MULTILINE))
 
 
 def file_url(path: Path) -> str:
-    """The path as ffmpeg takes it, whatever characters it has."""
+    """Return a path as a URL that ffmpeg accepts whatever characters it contains."""
     return f"file:{path.absolute()}"
 
 
 def in_folder(name: str) -> list[str]:
-    """Input arguments for a chunk, or a list of them, in the folder in which ffmpeg runs.
+    """Build input arguments for a chunk, or a list of chunks, in ffmpeg's working folder.
 
-    It may have come with a stranger's archive: a playlist with the name of a chunk could open other files.
+    Only the formats of chunks are allowed: the folder may come from an untrusted archive, and a playlist with the name
+    of a chunk could open other files.
     """
     return ["-protocol_whitelist", "file", "-format_whitelist", CHUNK_DEMUXERS, "-i", name]
 
 
 def stranger(path: Path, demuxers: str) -> list[str]:
-    """Input arguments for a file that nobody vouches for."""
+    """Build input arguments for an untrusted file."""
     return ["-protocol_whitelist", "file", "-format_whitelist", demuxers, "-i", file_url(path)]
 
 
@@ -124,17 +125,16 @@ def spawn(
     folder: Path | None = None,
     most_memory: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start ffmpeg in a folder, with unbuffered pipes, out of reach of the terminal's Ctrl-C.
+    """Start ffmpeg with unbuffered pipes, in its own process group so that Ctrl-C does not reach it.
 
-    The interrupt is for our own process, which then decides what happens to ffmpeg and its files.
+    Only our own process receives the interrupt; it then decides what happens to ffmpeg and its files.
 
     Args:
-        arguments: of ffmpeg.
+        arguments: arguments of ffmpeg.
         stdin: see `subprocess.Popen`.
-        stderr: likewise.
-        folder: where it runs.
-        most_memory: bytes of address space that it may have, where the system can bound them (Linux): `MOST_MEMORY` for
-            whatever reads a stranger's file.
+        stderr: see `subprocess.Popen`.
+        folder: working folder.
+        most_memory: limit of its address space in bytes, enforced on Linux; give `MOST_MEMORY` for untrusted files.
     """
     windows = sys.platform == "win32"
     process: subprocess.Popen[bytes] | None = None
@@ -163,10 +163,10 @@ def spawn(
 
 
 def await_end(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a process has ended. Ctrl-C is heard meanwhile, on every platform."""
+    """Wait until a process has ended; Ctrl-C interrupts the wait on every platform."""
     with contextlib.ExitStack() as stack:
         ended: select.poll | None = None
-        if sys.platform == "linux":  # which tells at once; Python's own wait looks every 50 ms
+        if sys.platform == "linux":  # a pidfd reports the end at once; Python's wait polls every 50 ms
             with contextlib.suppress(OSError):
                 descriptor = os.pidfd_open(process.pid)
                 stack.callback(os.close, descriptor)
@@ -181,7 +181,7 @@ def await_end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Reading:
-    """What an ffmpeg gives on standard output, read piece by piece; it is ended when it stalls."""
+    """Standard output of an ffmpeg, read piece by piece; the process is killed when it stalls."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self.process = process
@@ -194,12 +194,12 @@ class Reading:
         self._watch.start()
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes: fewer only at the end."""
+        """Read `size` bytes, fewer only at the end."""
         data = bytearray(size)
         return bytes(memoryview(data)[: self.read_into(data)])
 
     def read_into(self, data: bytearray) -> int:
-        """Fill `data`; how many bytes there were, fewer only at the end."""
+        """Fill `data`, less of it only at the end; returns the number of bytes read."""
         stream, view, filled = self.process.stdout, memoryview(data), 0
         assert stream is not None
         while filled < len(data):
@@ -213,12 +213,12 @@ class Reading:
         return filled
 
     def log(self) -> str:
-        """What ffmpeg has complained about, its first megabyte."""
+        """Return the first megabyte of ffmpeg's messages."""
         self._log.seek(0)
         return self._log.read(_MOST_LOG).decode(errors="replace")
 
     def failure(self) -> str | None:
-        """Why it did not come to its end; None if it did. Only after the end of the output."""
+        """Return why ffmpeg failed, or None if it succeeded; call it after the end of the output."""
         try:
             code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -228,7 +228,7 @@ class Reading:
         return plain_cause(self.log(), f"the decoder stopped with exit code {code}") if code else None
 
     def close(self) -> None:
-        """Let go of the process and of the thread that watches it."""
+        """Stop the thread that watches the process."""
         self._over.set()
         self._watch.join()
 
@@ -246,7 +246,7 @@ class Reading:
 
 @contextlib.contextmanager
 def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator[Reading]:
-    """An ffmpeg that reads a stranger's file, while its output is read in the body; it does not outlive it."""
+    """Run an ffmpeg that reads an untrusted file; its output is read in the body, and it is killed at the end."""
     with (
         tempfile.TemporaryFile() as log,
         spawn(arguments, stderr=log, folder=folder, most_memory=MOST_MEMORY) as process,
@@ -260,7 +260,7 @@ def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator
 
 
 def plain_cause(log: str, otherwise: str) -> str:
-    """Why an input cannot be read, in plain words, from what ffmpeg says of it."""
+    """Explain in plain words why an input cannot be read, from ffmpeg's messages; `otherwise` if none is known."""
     return next((cause for words, cause in _CAUSES if re.search(words, log)), otherwise)
 
 
@@ -273,10 +273,10 @@ def _confine(process: subprocess.Popen[bytes], memory: int) -> None:
 
 
 def run(arguments: Sequence[str], *, both: bool = False) -> str:
-    """What ffmpeg prints on standard output (and, with `both`, on standard error).
+    """Run ffmpeg and return its standard output, with `both` also its standard error.
 
     Raises:
-        VideoError: ffmpeg failed; the message holds its last lines.
+        VideoError: ffmpeg failed; the message has its last lines.
     """
     with reading(arguments) as output:
         listing = bytearray()

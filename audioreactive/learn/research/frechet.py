@@ -1,7 +1,8 @@
-"""How far frames lie from a model's own pictures: the Fréchet distance of section 5.3.2.
+"""Distance of frames from a model's own pictures: the Fréchet distance of section 5.3.2.
 
-On SwAV's features where somebody has its published weights (Caron et al. 2020; Morozov, Voynov and Babenko 2021 show
-why they suit), else on fixed features that need none. The two are on different scales: compare like with like.
+It is computed on SwAV's features if its published weights are at hand (Caron et al. 2020; Morozov, Voynov and Babenko
+2021 show why they suit), else on fixed features, which need no weights. The two have different scales, so distances of
+one kind cannot be compared with those of the other.
 
 Conventions: images (B, 3, h, w) in [-1, 1]; features (B, F).
 """
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZE = 128
-"""Pictures are brought to this size before fixed features are taken."""
+"""Side in pixels to which pictures are scaled for the fixed features."""
 SWAV_SIZE = 224
+"""Side in pixels to which pictures are scaled for SwAV's network, as in its training."""
 SWAV_MEAN, SWAV_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet, with which the published network was trained; of values in [0, 1]."""
+"""Mean and deviation of ImageNet's pixels (R, G, B in [0, 1]); the published network was trained on such input."""
 STAGES = (3, 4, 6, 3)
-"""Bottlenecks of a ResNet-50."""
+"""Number of bottlenecks in each stage of a ResNet-50."""
 
 
 def fixed_features(images: Tensor) -> Tensor:
-    """What a picture looks like in 89 numbers: (B, 3, h, w) in [-1, 1] -> (B, 89).
+    """Describe pictures (B, 3, h, w) in [-1, 1] by 89 numbers each: (B, 89).
 
-    A thumbnail of 4 × 4, and of lightness and two colour axes the mean and spread; at each scale of a Laplacian pyramid
-    (Burt and Adelson 1983) how strong details are, how sparse, and in which of four directions they run.
+    They are a thumbnail of 4 × 4, the mean and spread of lightness and of two colour axes, and for each scale of a
+    Laplacian pyramid (Burt and Adelson 1983) the strength, sparsity and direction of details.
     """
     x = F.interpolate(images.clamp(-1, 1), (SIZE, SIZE), mode="area")
     red, green, blue = x.unbind(1)
@@ -64,21 +66,21 @@ def frechet(first: Tensor, second: Tensor) -> float:
     """Fréchet distance of two normal distributions fitted to features (Heusel et al. 2017, arXiv:1706.08500, eq. 6)."""
     a, b = first.double(), second.double()
     covariances = torch.cov(a.T), torch.cov(b.T)
-    # The trace of (CD)^½ is the sum of the singular values of C^½ D^½, which few samples do not upset.
+    # The trace of (CD)^½ is the sum of the singular values of C^½ D^½, which is stable even with few samples.
     together = torch.linalg.svdvals(_root(covariances[0]) @ _root(covariances[1])).sum()
     spread = covariances[0].trace() + covariances[1].trace() - 2 * together
     return float((a.mean(0) - b.mean(0)).square().sum() + spread)
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """The symmetric square root of a covariance; what rounding made negative is 0."""
+    """The symmetric square root of a covariance; eigenvalues that rounding made negative count as 0."""
     values, vectors = torch.linalg.eigh(covariance)
     root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
     return root
 
 
 class _Bottleneck(nn.Module):
-    """He et al. 2015: 1 × 1, 3 × 3 (which strides), 1 × 1, and a way past them."""
+    """A residual block (He et al. 2015): convolutions of 1 × 1, 3 × 3 (with the stride) and 1 × 1, and a shortcut."""
 
     def __init__(self, channels: int, inner: int, stride: int) -> None:
         super().__init__()
@@ -133,7 +135,7 @@ def load_swav(path: Path) -> ResNet50:
     """The network of a published SwAV checkpoint (`swav_800ep_pretrain.pth.tar`), ready to describe pictures.
 
     Raises:
-        ScoreError: the file is not that; nothing in it is executed.
+        ScoreError: the file is no such checkpoint. Nothing in it is executed.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,12 +1,12 @@
-"""The channels of a sound -> the one channel that is analysed, in which all of them are heard.
+"""Mix the channels of a sound to one channel for the analysis, so that nothing cancels.
 
-The mean of the channels is not what a listener hears: what is opposite in two of them cancels. Here the channels are
-added as energies, in short spectra: a bin of the mix has the mean of the channels' power. What is alike in all
-channels stays exactly as it is; what differs from the mean is added a quarter of a turn apart, so it cannot cancel.
+The mean of the channels is not what a listener hears, because opposite phases cancel. Instead, the channels are mixed
+by energy in short-time spectra: the power of each bin is the mean of the channels' power. What is equal in all channels
+stays exactly the same; what differs from the mean is added with a phase shift of 90°, so that it cannot cancel.
 
-A constant, or slowly drifting, offset is no sound and is taken away before. Where there is none, nothing is changed.
+A constant or slowly drifting DC offset is removed first. Without an offset, nothing is changed.
 
-Conventions: blocks are (n, C) float32 of any length and the result does not depend on how a sound is cut into them.
+Conventions: blocks are (n, C) float32 of any length; the result does not depend on how a sound is cut into blocks.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ if TYPE_CHECKING:
     Spectra = NDArray[np.complex64]
 
 SILENT: Final = 2.0**-15
-"""One step of a CD's 16 bits, against full scale: what stays below is rounding or dither."""
+"""Amplitude of one step of 16-bit sound (full scale is 1); anything below is rounding or dither."""
 
 SPAN_SECONDS: Final = 1 / 43
-"""Length of the spans whose means tell the offset: a period of the lowest tones."""
+"""Length in seconds of the spans whose means estimate the offset: about a period of the lowest tones."""
 SPANS: Final = 16
-"""In a chunk: 0.37 seconds. An offset is estimated on three of them."""
+"""Number of spans in a chunk, which lasts 0.37 s. Three neighbouring chunks estimate an offset."""
 USUAL_DRIFT: Final = 0.1
-"""Of full scale, in a second: how fast an offset is expected to move."""
+"""Expected speed at which an offset drifts, in full scales per second."""
 MOST_IN_CHUNK: Final = 1 << 22
-"""Samples over all channels in such a chunk: 16 MB."""
+"""Most samples in a chunk, over all channels: 16 MB."""
 DOUBT: Final = 3.0
-"""Standard errors below which an estimated offset counts as chance."""
+"""Number of standard errors below which an estimated offset counts as chance."""
 SLOW_SHARE: Final = 0.05
-"""Share of a sound's power that the mean over a span may still hold where its tones are low."""
+"""Share of a sound's power that the mean over a span may still contain if its tones are low."""
 
 WINDOW_SECONDS: Final = 0.042
 FRAMES_AT_ONCE: Final = (4, 64)
-"""Fewest and most spectra that are mixed at once; fixed for a rate and a number of channels."""
+"""Fewest and most spectra that are mixed at once; the number depends only on the rate and the number of channels."""
 _BATCH: Final = 1 << 19
 _TINY: Final = np.float32(1e-30)
 
 
 class Mixer:
-    """Mixes a sound block by block; what `add` gives back comes some blocks later."""
+    """Mixes a sound block by block; the output of `add` lags the input by some blocks."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         self._offset = _OffsetFilter(sample_rate, channels)
         self._energy = _EnergyMix(sample_rate, channels) if channels > 1 else None
 
     def add(self, block: Samples) -> Samples:
-        """(n, C) -> (m,) mono, as much as is certain by now."""
+        """Take a block (n, C) and return the mono samples (m,) that are complete so far."""
         return self._mix(self._offset.add(block))
 
     def finish(self) -> Samples:
-        """(m,) the rest."""
+        """Return the remaining mono samples (m,)."""
         rest = self._mix(self._offset.finish())
         return rest if self._energy is None else np.concatenate((rest, self._energy.finish()))
 
     @property
     def gain(self) -> float:
-        """Factor for the whole mix, known at its end: channels that were silent all the time do not make it quieter."""
+        """Factor for the whole mix, known at its end: it makes up for channels that were always silent."""
         return 1.0 if self._energy is None else self._energy.gain
 
     def _mix(self, block: Samples) -> Samples:
@@ -71,7 +71,7 @@ class Mixer:
 
 
 def is_silent(samples: Samples) -> bool:
-    """Whether a sound (N,) never rises above the rounding of a CD: its residue would be analysed like music."""
+    """Whether a sound (N,) never exceeds the rounding of 16 bits: such noise would be analysed like music."""
     frame, piece = 1024, 1 << 20
     for start in range(0, len(samples), piece):
         part = samples[start : start + piece]
@@ -82,11 +82,11 @@ def is_silent(samples: Samples) -> bool:
 
 
 class _OffsetFilter:
-    """Takes away what is constant, or drifts over seconds, in each channel.
+    """Removes the DC offset of each channel, which may drift over seconds.
 
-    The mean of a few seconds of music is not zero either, so a mean alone is no offset. Each span of a chunk votes
-    with its mean, the quieter the more; from the spread of the votes comes their standard error, and an offset that
-    does not exceed it is none. The offset runs in straight lines from the middle of one chunk to that of the next.
+    The mean of a few seconds of music is not exactly zero, so a mean alone does not prove an offset. Each span of a
+    chunk votes with its mean, and quieter spans count more. The spread of the votes gives a standard error; an offset
+    that does not exceed it is ignored. Between the middles of chunks, the offset is interpolated linearly.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -94,11 +94,11 @@ class _OffsetFilter:
         self._chunk = self._span * SPANS
         self._waiting = np.zeros((0, channels), np.float32)
         self._chunks: list[Samples] = []
-        """The chunk that comes out next, and those after it that are known."""
+        """The next chunk to return, and the chunks after it that have arrived."""
         self._votes: list[_Votes] = []
-        """Of the chunk before the next one, if there is one, and of those in `_chunks`."""
+        """Votes of the last returned chunk, if there is one, and of those in `_chunks`."""
         self._before: NDArray[np.float64] | None = None
-        """Offset (C,) at the middle of the chunk that came out last."""
+        """Offset (C,) at the middle of the last returned chunk."""
 
     def add(self, block: Samples) -> Samples:
         self._waiting = np.concatenate((self._waiting, block))
@@ -141,7 +141,7 @@ class _OffsetFilter:
 
 
 class _Votes:
-    """What the spans of a chunk say about its offset: mean and weight of each, (spans, C)."""
+    """Estimates of a chunk's offset by its spans: mean and weight of each, (spans, C)."""
 
     def __init__(self, chunk: Samples, span: int) -> None:
         whole = len(chunk) // span * span
@@ -152,10 +152,10 @@ class _Votes:
 
 
 def _offset_of(chunks: list[_Votes], here: int) -> NDArray[np.float64]:
-    """(C,) offset at the middle of one of several neighbouring chunks.
+    """Estimate the offset (C,) at the middle of one of several neighbouring chunks.
 
-    The value there of the straight line that fits the votes best, drawn to 0 as far as it may be chance (the positive
-    part of James and Stein's estimator, 1961).
+    A straight line is fitted to the votes, and its value there is shrunk towards 0 as far as it may be chance
+    (positive-part James-Stein estimator, 1961).
     """
     means = np.concatenate([votes.means for votes in chunks])
     weights = np.concatenate([votes.weights for votes in chunks])
@@ -174,7 +174,7 @@ def _offset_of(chunks: list[_Votes], here: int) -> NDArray[np.float64]:
 
 
 class _EnergyMix:
-    """Adds channels as energies, by overlapping spectra."""
+    """Mixes channels by energy, in overlapping short-time spectra."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
         self._window: int = 1 << round(math.log2(max(sample_rate * WINDOW_SECONDS, 16)))
@@ -197,7 +197,7 @@ class _EnergyMix:
         return self._mixed()
 
     def finish(self) -> Samples:
-        """Mix what waits, with silence behind it."""
+        """Mix the remaining samples, followed by silence."""
         missing = self._length - max(self._given, 0)
         step = self._frames * self._hop
         self._waiting = np.pad(self._waiting, ((0, step + self._hop), (0, 0)))
@@ -214,14 +214,14 @@ class _EnergyMix:
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
     def _batch(self, sound: Samples) -> Samples:
-        """Mix `frames` windows, each a hop after the one before; of what they reach, (frames · hop,) is certain."""
+        """Mix `frames` overlapping windows; returns the samples (frames · hop,) that later windows cannot change."""
         step = self._frames * self._hop
         mean: Samples = sound[:step].mean(axis=1, dtype=np.float64).astype(np.float32)
         if (sound[:, 1:] == sound[:, :1]).all():
             self._sounding |= np.abs(sound).max(axis=0) >= SILENT
             pieces = np.zeros((self._frames, self._window), np.float32)
         else:
-            pieces = self._beside_the_mean(sound)
+            pieces = self._difference_from_mean(sound)
         more = np.zeros(step + self._hop, np.float32)
         more[: self._hop] = self._tail
         more[:step] += pieces[:, : self._hop].ravel()
@@ -230,8 +230,8 @@ class _EnergyMix:
         mean += more[:step]
         return mean
 
-    def _beside_the_mean(self, sound: Samples) -> Samples:
-        """(frames, window) what is to be added to the mean of the channels."""
+    def _difference_from_mean(self, sound: Samples) -> Samples:
+        """Compute the difference (frames, window) between the energy mix and the mean of the channels."""
         import scipy.fft
 
         shape = np.sin(np.pi * np.arange(self._window) / self._window).astype(np.float32)  # squares add up to 1
@@ -256,10 +256,10 @@ class _EnergyMix:
 
 
 def with_channel(mixed: Spectra, count: NDArray[np.float32], channel: Spectra) -> Spectra:
-    """Spectra (F, bins) of a mix of `count` (F, 1) channels and of one more -> those of the mix of all.
+    """Add one more channel's spectra (F, bins) to a mix of `count` (F, 1) channels.
 
-    The power of each bin is the mean of all channels'; its phase that of their mean, where they agree, and turned
-    towards their difference by up to a quarter, where they do not.
+    The power of each bin is the mean power of all channels. Its phase is that of their mean where they agree, and is
+    turned by up to 90° towards their difference where they do not.
     """
     mean = (count * mixed + channel) / (count + 1)
     side = np.sqrt(count) * (mixed - channel) / (count + 1)
@@ -267,12 +267,12 @@ def with_channel(mixed: Spectra, count: NDArray[np.float32], channel: Spectra) -
     turned = 1j * side
     both = mean + turned
     energy = _power(both)
-    # Two channels that are a quarter turn apart cancel in one of the two directions; never in both.
+    # Two channels that are 90° apart cancel in one of the two directions, never in both.
     other = energy < power / 2
     if other.any():
         both[other] -= 2 * turned[other]
         energy[other] = _power(both[other])
-    # The lowest and the highest bin are real and cannot be turned: the larger of the two speaks for both.
+    # The lowest and the highest bin are real and have no phase to turn: take the larger of mean and difference.
     for edge in (0, -1):
         larger = np.where(np.abs(mean[:, edge]) >= np.abs(side[:, edge]), mean[:, edge], side[:, edge])
         both[:, edge], energy[:, edge] = larger, _power(larger)

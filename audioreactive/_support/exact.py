@@ -1,4 +1,4 @@
-"""Numbers and times as people write them, exactly: 24, 59.94, 30000/1001, 1:35."""
+"""Parse numbers and times as people write them, without rounding: 24, 59.94, 30000/1001, 1:35."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from fractions import Fraction
 
 
 def exact(text: str) -> Fraction:
-    """Digits, with a decimal point or a fraction line if need be; never negative.
+    """Parse a non-negative number: digits, optionally with a decimal point or a fraction slash.
 
-    Few digits and no exponents: `Fraction` itself takes "1e999999999", and does not come back.
+    The number of digits is limited and exponents are refused, because `Fraction("1e999999999")` never returns.
 
     Raises:
-        ValueError: it is not such a number.
+        ValueError: the text is not such a number.
     """
     if (
         re.fullmatch(r"([0-9]{1,12}(\.[0-9]{0,12})?|\.[0-9]{1,12}|[0-9]{1,12}/0*[1-9][0-9]{0,11})", text.strip())
@@ -23,10 +23,10 @@ def exact(text: str) -> Fraction:
 
 
 def exact_time(text: str) -> Fraction:
-    """Seconds, minutes:seconds or hours:minutes:seconds.
+    """Parse a time in seconds, minutes:seconds or hours:minutes:seconds.
 
     Raises:
-        ValueError: it is no such time.
+        ValueError: the text is not such a time.
     """
     parts = [exact(part) for part in text.split(":")]
     if len(parts) > 3:

@@ -1,7 +1,7 @@
-"""Generator + Inputs -> frames, in batches, in order.
+"""Frames from a generator and its inputs, in batches.
 
-Batches have a fixed size and are anchored at frame 0, the last one padded: a frame's arithmetic is the same wherever
-a render starts and whatever its length.
+Batches have a fixed size and start at frame 0; the last one is padded. So a frame is computed the same way wherever a
+render starts and however long it is.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from audioreactive.delivery import Delivery, delivery_for
 from audioreactive.errors import RenderError
 from audioreactive.generators.devices import default_batch, useful_threads
+from audioreactive.rendering.delivery import Delivery, delivery_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,33 +24,34 @@ if TYPE_CHECKING:
     from audioreactive.generators import Generator, Layout
 
 CUDA_LACKS_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""Texts in errors of CUDA's libraries that mean too little memory."""
 
 
 class InputSource(Protocol):
-    """What a generator is fed, frame by frame: `patches.motion.Inputs`, as a rule."""
+    """Inputs of a generator for each frame, usually a `patches.motion.Inputs`."""
 
     def __len__(self) -> int:
-        """Frames."""
+        """Number of frames."""
         ...
 
     def frames(self, start: int, stop: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        """Latents (B, L, W), and (B, 1, h, w) for each noise map; past the end the last frame is held."""
+        """Latents (B, L, W), and noise maps (B, 1, h, w); after the end the last frame is repeated."""
         ...
 
 
 class Renderer:
-    """Frames of one song, in batches, in whatever order they are asked for: a frame is a function of its index.
+    """Renders frames of one song in batches, in any order; a frame depends only on its index.
 
-    Where memory runs out, a batch is computed in halves from then on: no frame is lost, and none moves by more than a
-    level of 255.
+    If memory runs out, batches are computed in halves from then on. No frame is lost, and no pixel changes by more than
+    one level of 255.
 
     Args:
-        generator: makes the pictures, in the size of its own.
-        inputs: what it is fed.
+        generator: makes the pictures, in its own size.
+        inputs: inputs of the generator.
         batch: frames in a batch.
-        layout: of the pixels that come out; YUV 4:2:0 needs even sides.
-        say: told when memory runs out.
-        delivery: how pixels come from the device; by default as the device needs it.
+        layout: layout of the returned pixels; YUV 4:2:0 needs even sides.
+        say: function that is called with a message if memory runs out.
+        delivery: transfer of pixels from the device; by default the one that the device needs.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Renderer:
         self.batch = batch
         self.layout: Layout = layout
         self.computed_at_once = batch
-        """Frames that are computed together."""
+        """Number of frames that are computed together."""
         self._inputs, self._say = inputs, say
         self._make = generator.frame_function(layout)
         self._device = generator.device
@@ -74,19 +75,19 @@ class Renderer:
         self._delivery = delivery_for(generator.device) if delivery is None else delivery
 
     def __len__(self) -> int:
-        """Frames of the song."""
+        """Number of frames of the song."""
         return len(self._inputs)
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the computer's cores are free while frames are computed."""
+        """Whether frames are computed on a GPU, so that the processor's cores are free."""
         return self._device.type != "cpu"
 
     def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(first, pixels of frames first to first + batch - 1) for each of `firsts`, multiples of the batch, in order.
+        """Yield (first, pixels of frames first to first + batch - 1) for each of `firsts`, multiples of the batch.
 
-        Past the end the song's last frame is held. The device is given the next batches before the oldest is waited
-        for; `firsts` may be lazy, and is asked that far ahead.
+        After the end of the song its last frame is repeated. The next batches are queued on the device before the
+        oldest is awaited, so a lazy `firsts` is read ahead by that many.
 
         Raises:
             RenderError: not even one frame fits into memory.
@@ -102,7 +103,7 @@ class Renderer:
                 yield done, wait()
 
     def _pixels(self, first: int) -> torch.Tensor:
-        """A batch on the device, in parts where memory asks for it."""
+        """A batch on the device, computed in parts if memory requires it."""
         import torch
 
         while True:
@@ -120,7 +121,7 @@ class Renderer:
                         f"there is not enough memory for one frame ({reason}); close other programs, or take a smaller "
                         "--size or --device cpu"
                     ) from error
-            self._halve()  # out here: the error holds on to what the batch had got of the memory
+            self._halve()  # outside the handler, because the error keeps the memory of the batch alive
 
     def _compute(self, start: int, stop: int) -> torch.Tensor:
         return self._make(*self._inputs.frames(start, stop))
@@ -139,14 +140,14 @@ class Renderer:
 def iter_frames(
     generator: Generator, inputs: InputSource, start: int = 0, stop: int | None = None, *, batch: int | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frames start to stop - 1 as (n, h, w, 3) uint8 RGB, n <= batch; the same pixels whatever the range.
+    """Yield frames start to stop - 1 as (n, h, w, 3) uint8 RGB, n <= batch; pixels do not depend on the range.
 
     Args:
-        generator: makes the pictures, in the size of its own.
-        inputs: what it is fed.
+        generator: makes the pictures, in its own size.
+        inputs: inputs of the generator.
         start: first frame.
-        stop: one past the last; None: to the end.
-        batch: frames computed at once; None: what suits the generator.
+        stop: one past the last frame; None: to the end.
+        batch: frames computed at once; None: a size that suits the generator.
     """
     stop = len(inputs) if stop is None else stop
     batch = default_batch(generator.device, generator.cost) if batch is None else batch
@@ -157,7 +158,7 @@ def iter_frames(
 
 @contextlib.contextmanager
 def _at_most_threads(count: int) -> Iterator[None]:
-    """PyTorch computes with so many, or with fewer where that was said before."""
+    """Limit PyTorch to `count` threads while the context lasts; a lower limit stays."""
     import torch
 
     before = torch.get_num_threads()
@@ -169,7 +170,9 @@ def _at_most_threads(count: int) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class for it on a GPU; on a CPU, and where one of CUDA's libraries lacks it, it is in the words."""
+    """Whether an error means too little memory. PyTorch has a class for that only on a GPU; other errors need their
+    text.
+    """
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

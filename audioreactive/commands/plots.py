@@ -1,18 +1,17 @@
-"""Pictures of what was heard, of what a video does, and of what a model paints."""
+"""Plots of features, scores and flashes."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audioreactive._support.files import write_aside
+from audioreactive._support.pictures import ACCENT, FAINT, INK, PAPER
 from audioreactive.features.names import EVERY_FEATURE
-from audioreactive.files import write_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -22,12 +21,10 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.flashes import FlashReport
 
-INK, PAPER, ACCENT, FAINT = "#e8e6e3", "#111418", "#ff7a59", "#3d4652"
 SECTION_COLOURS = "tab20"
 NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
-PICTURES = (".png", ".pdf", ".svg")
 WIDEST_PLOT = 4000
-"""Columns; longer songs are drawn by the maximum over each column's frames, so that no onset is lost."""
+"""Most columns of a plot. For longer songs a column shows the maximum of its frames, so that no onset is lost."""
 
 
 def plot_features(features: Features, path: Path, *, title: str) -> None:
@@ -57,7 +54,7 @@ def plot_features(features: Features, path: Path, *, title: str) -> None:
 
 
 def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
-    """Which sound moves what, as a heat map of corrected scores; below it, how well changes fit at each lag."""
+    """Plot the corrected scores of all pairs of features as a heat map, and below it the fit at each lag."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -90,7 +87,7 @@ def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
 
 
 def plot_flashes(report: FlashReport, path: Path, *, title: str) -> None:
-    """Brightness over time; below it, for each kind of flash, how many fell in the second before, and the limit."""
+    """Plot the brightness over time, and below it the flashes of each kind in the last second, with the limit."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -155,47 +152,12 @@ def _draw_envelope(axes: Axes, features: Features, name: str, seconds: float) ->
 
 
 def _columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, C) -> at most WIDEST_PLOT rows, each the maximum of its frames."""
+    """Reduce values (T, C) to at most WIDEST_PLOT rows, each the maximum of its frames."""
     if len(values) <= WIDEST_PLOT:
         return values
     starts = np.linspace(0, len(values), WIDEST_PLOT, endpoint=False).astype(int)
     columns: NDArray[np.float32] = np.maximum.reduceat(values, starts, axis=0)
     return columns
-
-
-def grid_shape(count: int) -> tuple[int, int]:
-    """(rows, columns) of a grid for so many pictures: few empty places, and a little wider than high."""
-    least, most = max(round(count**0.5), 1), math.ceil((2 * count) ** 0.5)
-    columns = min(range(least, most + 1), key=lambda n: (-count % n, abs(n / -(-count // n) - 4 / 3)))
-    return -(-count // columns), columns
-
-
-def tile(pictures: NDArray[np.uint8], labels: Sequence[str], *, columns: int | None = None) -> NDArray[np.uint8]:
-    """(N, h, w, 3) -> one picture (H, W, 3), with a label in the corner of each tile; empty places are dark."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    count, height, width, _ = pictures.shape
-    across = columns or grid_shape(count)[1]
-    down = -(-count // across)
-    gap = max(width // 64, 2)
-    sheet = Image.new("RGB", (across * (width + gap) + gap, down * (height + gap) + gap), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(max(width // 14, 9))
-    for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        x, y = gap + i % across * (width + gap), gap + i // across * (height + gap)
-        sheet.paste(Image.fromarray(picture), (x, y))
-        draw.text(
-            (x + width // 32, y + height // 48), label, fill="white", font=font, stroke_width=2, stroke_fill="black"
-        )
-    return np.asarray(sheet)
-
-
-def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
-    """Write (H, W, 3) as a picture file."""
-    from PIL import Image
-
-    with write_aside(path) as partial:
-        Image.fromarray(picture).save(partial, quality=92)  # of a .jpg
 
 
 def sparkline(values: NDArray[np.float32], width: int = 40) -> str:
@@ -208,6 +170,6 @@ def sparkline(values: NDArray[np.float32], width: int = 40) -> str:
 
 
 def run_lengths(labels: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
-    """(label, first frame, one past the last) of every run of equal labels."""
+    """Runs of equal labels as (label, first frame, one past the last)."""
     edges = [0, *(np.flatnonzero(np.diff(labels)) + 1), len(labels)]
     return [(int(labels[a]), int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]

@@ -1,4 +1,4 @@
-"""Interrupts (Ctrl-C, and the system's request to end) kept out of short pieces of work."""
+"""Delay interrupts (Ctrl-C and SIGTERM) during short critical sections."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """An interrupt that falls into the body comes at its end.
+    """Delay an interrupt that arrives during the body until the end of the body.
 
-    For what begins something and notes that it must be ended: between the two, nobody would end it. Other threads than
-    the main one never see an interrupt, and are let be.
+    Use it where a resource is acquired and then registered for cleanup: an interrupt between the two would leak it.
+    Does nothing outside the main thread, because Python delivers signals to the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

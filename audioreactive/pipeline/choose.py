@@ -1,8 +1,8 @@
-"""The most audio-reactive of many presets for a song.
+"""Choice of the most audio-reactive of many presets for a song.
 
-Candidates are scored on what the generator is fed, the weights of their latents and noise, which stand in for the video
-(section 4.2.2 of the thesis): nothing is rendered for that. The best few are then checked on short rendered previews,
-for what a weight moves in the picture is the model's to say.
+First the motion of every candidate is scored, that is the weights of its latents and noise, without rendering
+(section 4.2.2 of the thesis). Then the best few are compared by short rendered previews, because the effect of a weight
+on the picture depends on the model.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ if TYPE_CHECKING:
     from audioreactive.patches.schema import Patch
 
 PREVIEWS = 2
-"""Candidates that are rendered."""
+"""Number of candidates that are rendered."""
 PREVIEW_STEP = 2
-"""Of a preview every second frame is rendered: longer passages at the same cost."""
+"""Step between rendered frames of a preview, for a longer passage at the same cost."""
 PREVIEW_FRAMES = FEWEST_FRAMES
+"""Number of rendered frames of a preview, the fewest that can be scored."""
 PREVIEW_HEIGHT = 64
-"""Pixels."""
+"""Height of a preview in pixels."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which of the candidates it is, and by how much."""
+    """The chosen candidate, and the scores of all."""
 
     index: int
     motions: tuple[float, ...]
@@ -55,7 +56,7 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """What was chosen, and by how much, for a person."""
+        """Sentence for the user about the choice."""
         motion, median = self.motions[self.index], float(np.median(self.motions))
         return (
             f"of {len(self.motions)} presets, number {self.index + 1} reacts most: its motion lies "
@@ -91,7 +92,7 @@ def choose(
             begun = time.perf_counter()
             moving = motion(patch, features)
             motions.append(motion_score(moving, heard, features.fps))
-            if len(motions) == min(len(patches), 2):  # the first loads what all of them need
+            if len(motions) == min(len(patches), 2):  # the first also loads what all of them need
                 each = time.perf_counter() - begun
                 preview = _preview_seconds(moving, generator, batch or default_batch(generator.device, generator.cost))
                 left = (len(patches) - 1) * each + min(len(patches), PREVIEWS) * preview
@@ -116,13 +117,13 @@ def preview_score(
     batch: int | None = None,
     place: float = 0.5,
 ) -> float:
-    """Corrected score of a passage, rendered with every second frame and shrunk; 0 where the picture or the sound holds
-    still there. Its place in the song goes from 0, the beginning, to 1, the end.
+    """Corrected score of a passage, rendered small with every second frame; 0 if picture or sound do not change there.
+    `place` is its position in the song, from 0 (beginning) to 1 (end).
     """
     length = (PREVIEW_FRAMES - 1) * PREVIEW_STEP + 1
     start = round((features.frames - length) * place)
     shown = np.arange(start, start + length, PREVIEW_STEP)
-    # A frame answers for all that was heard since the one before.
+    # A frame reacts to all sound since the frame before.
     since = np.maximum(shown[:, None] - np.arange(PREVIEW_STEP), 0)
     passage = {name: table[since].max(axis=1) for name, table in heard.items()}
     seen = watch(_preview(motion, generator, shown, batch or default_batch(generator.device, generator.cost)))
@@ -133,21 +134,21 @@ def preview_score(
 
 
 def _preview_seconds(motion: Motion, generator: Generator, batch: int) -> float:
-    """How long a preview takes, measured on its first two batches."""
+    """Estimated duration of a preview in seconds, from its first two batches."""
     frames = _preview(motion, generator, np.arange(PREVIEW_FRAMES) * PREVIEW_STEP, batch)
     times = [time.perf_counter()]
-    for _ in range(2):  # the first one makes the palette and the noise, too
+    for _ in range(2):  # the first one also makes the palette and the noise
         next(islice(frames, batch - 1, None), None)
         times.append(time.perf_counter())
     return times[1] - times[0] + (math.ceil(PREVIEW_FRAMES / batch) - 1) * (times[2] - times[1])
 
 
 def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], batch: int) -> Iterator[NDArray[np.uint8]]:
-    """The small pictures of these frames, (h, w, 3) uint8."""
+    """Small pictures (h, w, 3) uint8 of these frames."""
     import torch
 
     from audioreactive.generators import to_uint8
-    from audioreactive.sheet import shrink
+    from audioreactive.rendering.previews import shrink
 
     inputs = motion.on(generator)
     for first in range(0, len(shown), batch):

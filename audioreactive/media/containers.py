@@ -1,7 +1,7 @@
-"""What a file's container says of its own length: whether bytes are missing, and where files were put together.
+"""Read a container's own length, to find out whether bytes are missing and where files were joined.
 
-Conventions: only heads of chunks are read, at most `MOST_CHUNKS` of them; nothing is allocated by what a file says.
-Whatever is no container of a kind that is known here, or makes no sense, gives no answer.
+Conventions: only chunk headers are read, at most `MOST_CHUNKS` of them; no allocation depends on a size in the file.
+An unknown or inconsistent container gives no answer (None, or an empty result).
 """
 
 from __future__ import annotations
@@ -19,61 +19,62 @@ if TYPE_CHECKING:
 
 MOST_CHUNKS: Final = 10_000
 MOST_PARTS: Final = 200
-"""Files in one that are decoded one by one."""
+"""Most joined files within one file that are decoded one by one."""
 _UNKNOWN_32: Final = 0x7FFF_0000
-"""A program that writes into a pipe does not know the length, and writes the largest number, or nearly."""
+"""Bytes from which a 32-bit length means "unknown": a program that writes to a pipe puts the largest number there, or
+nearly."""
 _UNKNOWN_64: Final = 1 << 48
-"""Bytes; no file is as long, and no sum of such numbers is too large for a place in a file."""
+"""Bytes from which a 64-bit length means "unknown"; no file is as long, and sums of such numbers cannot overflow."""
 _OGG_TAIL: Final = 1 << 17
-"""Bytes; a page of Ogg has 65,307 at most."""
+"""Bytes at the end of an Ogg file that must contain its last page, which has 65,307 bytes at most."""
 _CODINGS_IN_OGG: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 _JOINT: Final = re.compile(
     rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}|TAG[\x20-\x7e\x00]{30}|APETAGEX|(?:Xing|Info)\x00\x00\x00[\x00-\x0f]"
 )
-"""What stands at the beginning or at the end of an mp3 file, and between two that were joined."""
+"""Tags at the beginning or the end of an mp3 file; inside a file, they show where two files were joined."""
 _FIRST_FRAMES: Final = 1024
-"""Bytes in which the own mark of an mp3 file stands, after its tag."""
+"""Bytes after the ID3 tag that contain the file's own Xing or Info header, which is not a join."""
 
 
 @dataclass(frozen=True)
 class CutOff:
-    """A file that ends before its own end."""
+    """Sizes of a file that is shorter than its container says."""
 
     there: int
-    """Bytes of the file."""
+    """Bytes that the file has."""
     promised: int
     """Bytes that it should have."""
 
 
 @dataclass(frozen=True)
 class _Lengths:
-    """What a container tells."""
+    """Lengths that a container states."""
 
     end: int | None = None
-    """Byte at which the file should end; None if it is not told."""
+    """Byte at which the file should end; None if it is not stated."""
     sound: int | None = None
-    """Bytes of samples that are told; None if that is not told."""
+    """Stated number of bytes of samples; None if it is not stated."""
     sound_at: int = 0
     """First byte of the samples; 0 if there are none."""
 
 
 def cut_off(path: Path) -> CutOff | None:
-    """How much is missing at the end of a file; None if nothing is, or it does not tell."""
+    """Find out how much is missing at the end of a file; None if nothing is, or if its length is not stated."""
     lengths, there = _lengths(path)
-    # One byte less is no loss: chunks of odd length are filled up, and some programs forget it.
+    # A missing byte is no loss: chunks of odd length should be padded, and some programs forget it.
     if lengths.end is not None and lengths.end - 1 > there:
         return CutOff(there, lengths.end)
     return None
 
 
 def unfinished(path: Path) -> bool:
-    """Whether samples follow a head that was never completed, and tells that there are none."""
+    """Whether samples follow a header that states none, because the program that wrote it never finished."""
     lengths, there = _lengths(path)
     return lengths.sound == 0 and 0 < lengths.sound_at < there
 
 
 def parts(path: Path) -> tuple[tuple[int, int], ...]:
-    """(first, one past the last) byte of each Ogg or FLAC file of which this one is put together; empty if of one."""
+    """Find the Ogg or FLAC files joined in this one: (first, one past the last) byte of each; empty if it is one."""
     with path.open("rb") as file:
         head = file.read(4)
         if head not in (b"OggS", b"fLaC") or not (size := os.fstat(file.fileno()).st_size):
@@ -86,7 +87,7 @@ def parts(path: Path) -> tuple[tuple[int, int], ...]:
 
 
 def joints(path: Path) -> int:
-    """Marks inside of an mp3 at which files may have been put together; each costs a decoder a packet or two."""
+    """Count the places in an mp3 where files may have been joined; a decoder may lose a packet or two at each."""
     with path.open("rb") as file:
         head = file.read(10)
         if not _is_mp3(head):
@@ -127,7 +128,7 @@ def _lengths(path: Path) -> tuple[_Lengths, int]:
 
 
 def _read(file: BinaryIO, at: int, count: int) -> bytes:
-    """Bytes at a place that the file tells; none where no file could have it."""
+    """Read bytes at an offset that the file states; b"" if the offset is impossible."""
     if at >= _UNKNOWN_64:
         return b""
     file.seek(at)
@@ -135,7 +136,7 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
 
 
 def _chunks(file: BinaryIO, at: int, *, order: str, pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, size that is told, first byte of the body) of chunks with 32-bit sizes."""
+    """Iterate over chunks with 32-bit sizes: (kind, stated size, first byte of the body)."""
     for _ in range(MOST_CHUNKS):
         head = _read(file, at, 8)
         if len(head) < 8:
@@ -175,7 +176,7 @@ def _form(file: BinaryIO, head: bytes) -> _Lengths:
 
 
 def _wave64(file: BinaryIO) -> _Lengths:
-    """Sony Wave64: chunks with names of 16 bytes and sizes of 8, which count themselves, at multiples of 8."""
+    """Read Sony Wave64: chunks with 16-byte names and 8-byte sizes that include this header, aligned to 8 bytes."""
     file.seek(16)
     whole = int.from_bytes(file.read(8), "little")
     end, at = (whole if 40 < whole < _UNKNOWN_64 else None), 40
@@ -209,13 +210,13 @@ def _caf(file: BinaryIO) -> _Lengths:
         if size < 0 or size >= _UNKNOWN_64:
             return _Lengths()
         if head[:4] == b"data" and size == 0:
-            return _Lengths(None, 0, at + 16)  # four bytes count edits
+            return _Lengths(None, 0, at + 16)  # after the 4-byte edit count
         at += 12 + size
     return _Lengths()
 
 
 def _isobmff(file: BinaryIO, there: int) -> int | None:
-    """Byte after the last of the boxes of the outermost level."""
+    """Find the byte after the last top-level box."""
     at = 0
     for _ in range(MOST_CHUNKS):
         if at >= there:
@@ -225,13 +226,13 @@ def _isobmff(file: BinaryIO, there: int) -> int | None:
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")
         if len(head) < 8 or size < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", head[4:8]):
-            return None  # to the end of the file, or something that was put behind it
+            return None  # the box has no stated end, or other data follows the boxes
         at += size
     return None
 
 
 def _matroska(file: BinaryIO) -> int | None:
-    """Byte after the segment."""
+    """Find the byte after the segment."""
     file.seek(4)
     length = _vint(file)
     if length is None or length > 1 << 16:
@@ -244,7 +245,7 @@ def _matroska(file: BinaryIO) -> int | None:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """A length as Matroska writes it; None if it is told to be unknown, or is none."""
+    """Read a variable-length integer; None if it is the reserved value "unknown", or invalid."""
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -255,7 +256,7 @@ def _vint(file: BinaryIO) -> int | None:
 
 
 def _ogg_end(file: BinaryIO, there: int) -> int | None:
-    """Byte after the last page that begins."""
+    """Find the byte at which the last page should end."""
     start = max(there - _OGG_TAIL, 0)
     file.seek(start)
     tail = file.read(_OGG_TAIL)
@@ -263,12 +264,12 @@ def _ogg_end(file: BinaryIO, there: int) -> int | None:
     if at < 0:
         return None
     if len(tail) < at + 27 or len(tail) < at + 27 + tail[at + 26]:
-        return there + 2  # within its head
+        return there + 2  # cut off within the page's header
     return start + at + 27 + tail[at + 26] + sum(tail[at + 27 : at + 27 + tail[at + 26]])
 
 
 def _ogg_starts(data: mmap.mmap) -> Iterator[int]:
-    """First bytes of logical streams that begin when others have ended."""
+    """Find the first bytes of chained logical streams, each of which begins after the previous ones have ended."""
     at, end_of_last = 0, -1
     for _ in range(MOST_CHUNKS):
         at = data.find(b"OggS\0\x02", at)
@@ -283,7 +284,7 @@ def _ogg_starts(data: mmap.mmap) -> Iterator[int]:
 
 
 def _flac_starts(data: mmap.mmap) -> Iterator[int]:
-    """First bytes of FLAC files, each of which begins with the same description of the stream."""
+    """Find the first bytes of FLAC files by the STREAMINFO block that each begins with."""
     for match in re.finditer(rb"fLaC[\x00\x80]\x00\x00\x22", data):
         at = match.start()
         rate = int.from_bytes(data[at + 18 : at + 21], "big") >> 4

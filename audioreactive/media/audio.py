@@ -1,8 +1,8 @@
-"""Any sound file -> `Audio`: mono, at one sample rate, in step with what a player plays.
+"""Decode any sound file to `Audio`: mono, at one sample rate, with the timing that a player gives it.
 
-Conventions: sample n is heard n / sample_rate seconds after the start of the file's sound as ffmpeg decodes it: the
-encoder's delay is cut away where the file tells it (LAME header, edit list, opus pre-skip). The video's sound is made
-of the same samples, by the same `decoding`, so picture and sound cannot drift apart.
+Conventions: sample n is heard n / sample_rate seconds after the start of the file's sound as ffmpeg decodes it. The
+encoder's delay is removed if the file states it (LAME header, edit list, Opus pre-skip). The video's sound is decoded
+by the same code (`decoding`), so picture and sound cannot drift apart.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from audioreactive.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
 from audioreactive.errors import AudioError, VideoError
-from audioreactive.mixing import Mixer, is_silent
+from audioreactive.media.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
+from audioreactive.media.mixing import Mixer, is_silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,56 +28,56 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.decoding import Recording
+    from audioreactive.media.decoding import Recording
 
     Samples = NDArray[np.float32]
 
 ANALYSIS_RATE: Final = 24_576
-"""Hz. 1024 samples are exactly 1/24 s, 256 are 1/96 s; all that matters to the analysis lies below 12 kHz."""
+"""Sample rate of the analysis, in Hz: 1024 samples are exactly 1/24 s, and the analysis needs nothing above 12 kHz."""
 
 LONGEST_HOURS: Final = 6
 MOST_SAMPLES: Final = LONGEST_HOURS * 3600 * 192_000 * 2
-"""Over all channels. A few megabytes of FLAC can hold six hours of silence in eight channels at 655 kHz, and an hour of
-work; this many take minutes."""
+"""Most samples of a file, over all channels. A few megabytes of FLAC can hold six hours of silence in eight channels at
+655 kHz, which would take an hour to decode; this many take minutes."""
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
-"""Hz. A header that claims less would make a small file endless once resampled."""
+"""Accepted sample rates in Hz. A header that claims a lower one would make a small file endless once resampled."""
 LOUDEST: Final = 2**0.5
-"""Full scale is 1. A peak beyond this, 3 dB, is scaled down to 1 for the analysis and for the video's sound, which
-would be distorted otherwise; decoders of mp3 and the like go a little beyond 1 in any loud song, as in players."""
+"""Peak, 3 dB over full scale (1), beyond which a sound is scaled down to 1: the video's sound would be distorted
+otherwise. Lower peaks are left alone, because lossy decoders exceed 1 slightly in any loud song."""
 _INTEGERS: Final = 16.0
-"""A peak beyond this is that of integers which were stored as floats."""
-_NOT_SOUND: Final = 2.0**32
-"""Beyond all integers of 32 bits that were stored as floats."""
+"""Peak beyond which the samples must be integers that were stored as floats."""
+_IMPOSSIBLE: Final = 2.0**32
+"""Value that no sample reaches, not even a 32-bit integer stored as a float; larger ones mean a broken file."""
 _MOST_IMPROVEMENTS: Final = 3
-"""Times that a file is decoded again, when its end shows that it changes midway."""
+"""Most times that a file is decoded again after a change of its rate or channels midway was found."""
 
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """The sound of a song, as it is analysed."""
+    """Sound of a song in the form in which it is analysed."""
 
     samples: Samples
-    """(N,) float32 mono, in which every channel is heard (`mixing`), without offset; full scale is 1."""
+    """(N,) float32 mono mix of all channels (see `mixing`), without DC offset; full scale is 1."""
     sample_rate: int
-    """Hz."""
+    """Samples per second."""
     source: str
-    """Where it came from, for messages."""
+    """Name of the origin, for messages."""
     digest: str
-    """Hexadecimal SHA-256 of the decoded sound, all channels of it."""
+    """Hexadecimal SHA-256 of the decoded sound, over all channels."""
     notes: tuple[str, ...] = ()
-    """Sentences that the person should read, such as that the file is damaged."""
+    """Sentences for the user, for example that the file is damaged."""
     recording: Recording | None = None
-    """Where it was decoded from, and how; None if it came from an array."""
+    """File and decoding settings from which it came; None if it came from an array."""
 
     @property
     def duration(self) -> Fraction:
-        """Seconds."""
+        """Length in seconds."""
         return Fraction(len(self.samples), self.sample_rate)
 
 
 @dataclass(frozen=True)
 class _Stream:
-    """A file that is being decoded: (n, channels) float32 blocks in order; notes grow while it is read."""
+    """A file that is being decoded: (n, channels) float32 blocks in order; `notes` may grow while it is read."""
 
     sample_rate: int
     blocks: Iterator[NDArray[np.float32]]
@@ -89,11 +89,11 @@ def load(path: Path, *, track: int | None = None, going: Callable[[], None] | No
 
     Args:
         path: the file.
-        track: which of several sounds, counted from 1; None: the default one, else the first that is not silent.
-        going: called before each block, to stop by an exception what takes too long.
+        track: number of the audio track, from 1; None: the default one, else the first that is not silent.
+        going: called before each block; it may raise an exception to stop a decode that takes too long.
 
     Raises:
-        AudioError: the file is missing, is not sound, is empty, too long, or holds values that are not finite.
+        AudioError: the file is missing, is not sound, is empty, too long, or contains values that are not finite.
     """
     check_file(path)
     try:
@@ -113,7 +113,7 @@ def load(path: Path, *, track: int | None = None, going: Callable[[], None] | No
 
 
 def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str = "samples") -> Audio:
-    """Audio from an array at any rate: (N,) mono or (N, channels).
+    """Make `Audio` from an array at any sample rate: (N,) mono or (N, channels).
 
     Raises:
         AudioError: as `load`.
@@ -121,11 +121,11 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     block = np.asarray(samples, np.float32)
     block = block[:, None] if block.ndim == 1 else block
     pieces = (block[start : start + BLOCK] for start in range(0, len(block), BLOCK))
-    return _gather(_Stream(sample_rate, pieces, []), source)
+    return _collected(_Stream(sample_rate, pieces, []), source)
 
 
 def check_file(path: Path) -> None:
-    """Raise AudioError unless this is a file with something in it that can be read."""
+    """Raise AudioError unless this is a readable file that is not empty."""
     try:
         if not path.exists():
             raise AudioError(f"there is no file {str(path)!r}")
@@ -139,7 +139,7 @@ def check_file(path: Path) -> None:
 
 
 def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] | None) -> Audio:
-    """All of a recording, as it is analysed."""
+    """Decode a whole recording for the analysis."""
     recording = decoder.recording
 
     def watched(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -150,11 +150,11 @@ def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] |
 
     with contextlib.closing(decoder.blocks()) as blocks:
         stream = _Stream(recording.rate, watched(blocks), list(notes))
-        return _gather(stream, str(recording.path), recording)
+        return _collected(stream, str(recording.path), recording)
 
 
-def _gather(stream: _Stream, source: str, recording: Recording | None = None) -> Audio:
-    """Mix to mono, resample, collect and check."""
+def _collected(stream: _Stream, source: str, recording: Recording | None = None) -> Audio:
+    """Mix the blocks of a stream to mono, resample and check them."""
     if not LOWEST_RATE <= stream.sample_rate <= HIGHEST_RATE:
         raise AudioError(
             f"{source!r} claims {stream.sample_rate} samples a second; "
@@ -203,7 +203,7 @@ def _too_loud(source: str, peak: float) -> str:
 
 
 def _check_finite(block: Samples, first: int, rate: int, source: str) -> None:
-    bad = ~(np.abs(block) < _NOT_SOUND)
+    bad = ~(np.abs(block) < _IMPOSSIBLE)
     if bad.any():
         place, channel = (int(i) for i in np.argwhere(bad)[0])
         raise AudioError(
@@ -213,7 +213,7 @@ def _check_finite(block: Samples, first: int, rate: int, source: str) -> None:
 
 
 class _Collector:
-    """Resamples blocks into one array, which lies in a temporary file: an hour would be 350 MB of memory."""
+    """Resamples blocks into one array in a temporary file, because an hour would take 350 MB of memory."""
 
     def __init__(self, sample_rate: int, source: str) -> None:
         import soxr
@@ -229,7 +229,7 @@ class _Collector:
         self._append(mono if self._resampler is None else self._resampler.resample_chunk(mono))
 
     def finish(self, count: int) -> Samples:
-        """All samples; their number is the exact length of `count` samples at the new rate, rounded."""
+        """Return all samples; their number is the exact length of `count` samples at the new rate, rounded."""
         if self._resampler is not None and count:
             self._append(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         length = max((2 * count * ANALYSIS_RATE + self._rate) // (2 * self._rate), min(count, 1))
@@ -241,7 +241,7 @@ class _Collector:
         return np.asarray(np.memmap(self._file, np.float32, "r+", shape=(length,)))
 
     def close(self) -> None:
-        """Let go of the file; an array that was mapped from it keeps it."""
+        """Close the file; an array that was mapped from it stays valid."""
         self._file.close()
 
     def _append(self, samples: Samples) -> None:
@@ -258,7 +258,7 @@ class _Collector:
 
 
 def let_go(samples: NDArray[Any]) -> None:
-    """Give back the memory of the samples that were read, if they lie in a file; they are read again when needed."""
+    """Free the memory of samples that are mapped from a file; they are read again when needed."""
     owner: object = samples
     while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
         owner = owner.base

@@ -1,4 +1,4 @@
-"""Memory that was needed for a while, given back to the system."""
+"""Return freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
-    """Of the C library, found once and when this is imported: what reads a stranger's file loads nothing meanwhile."""
+    """Find glibc's `malloc_trim`. Called at import, because the decoder of untrusted files may load no libraries."""
     if platform.system() != "Linux":
         return None
     found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
@@ -22,6 +22,6 @@ _TRIM = _malloc_trim()
 
 
 def give_back() -> None:
-    """Let the C library hand freed memory back, where it can: glibc keeps it scattered among what is still in use."""
+    """Return freed memory to the system on glibc, which otherwise keeps free blocks between those still in use."""
     if _TRIM is not None:
         _TRIM(0)

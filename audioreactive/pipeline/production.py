@@ -1,4 +1,4 @@
-"""From a prepared production to its video: chunks, and whoever makes them."""
+"""Makes the video of a prepared production, in chunks, by one of several executors."""
 
 from __future__ import annotations
 
@@ -13,70 +13,72 @@ from audioreactive.progress import Progress, Silent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from audioreactive.chunks.film import Crew
+    from audioreactive.chunks.film import Executor
     from audioreactive.chunks.scene import Scene
-    from audioreactive.chunks.workers import Staff
+    from audioreactive.chunks.workers import WorkerPool
     from audioreactive.features import Features
     from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Canvas, Fit, Generator, GeneratorSource
     from audioreactive.generators.devices import Precision
     from audioreactive.patches.motion import Motion
-    from audioreactive.presets import Preset
+    from audioreactive.patches.preset import Preset
     from audioreactive.video import OutputFormat, VideoEncoder
     from audioreactive.video.chunks import Encoding
 
 
 DRAFT_STEP: Final = 2
-"""A draft shows every second frame."""
+"""Step between the frames that a draft shows."""
 DRAFT_CRF: Final = 26
+"""Quality of a draft, as x264's CRF."""
 DRAFT_SPEED: Final = "veryfast"
+"""Speed of the encoder for a draft, as x264's preset."""
 
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """Everything about a render that is not its recipe."""
+    """Settings of a render that are not part of its recipe."""
 
     fps: Fraction | None = None
-    """None: what the preset was rendered with, else 24."""
+    """Frames a second; None: those that the preset was rendered with, or 24."""
     size: tuple[int, int] | None = None
-    """(width, height); None: what the preset was rendered with, else the model's own."""
+    """(width, height); None: the size that the preset was rendered with, or the model's own."""
     fit: Fit | None = None
-    """None: what the preset was rendered with, else widen."""
+    """Way to fit the model's picture to the size; None: the one that the preset was rendered with, or widen."""
     start: Fraction = Fraction(0)
-    """Seconds into the song."""
+    """Start of the video in the song, in seconds."""
     duration: Fraction | None = None
-    """Seconds; None to the end."""
+    """Length of the video in seconds; None: to the end of the song."""
     track: int | None = None
-    """Which of several sounds in the song's file, counted from 1; None: the default one, unless it is silent."""
+    """Number of the sound track in the song's file, from 1; None: the default one, unless it is silent."""
     device: str = "auto"
     precision: Precision = "auto"
     batch: int | None = None
     crf: int = 18
-    """Quality of H.264 and VP9: 1 nearly lossless, 18 looks so, 28 small."""
+    """Quality of H.264 and VP9: 1 is nearly lossless, 18 looks lossless, 28 gives small files."""
     encoder: VideoEncoder = "auto"
-    """Of H.264: NVENC where frames are made on a GPU that has it, else x264."""
+    """Encoder of H.264; auto: NVENC if the frames are made on a GPU that has it, else x264."""
     chunk: Fraction = CHUNK_SECONDS
-    """Seconds of the video that are made as one piece: what a crash costs at most, and what a worker gets at a time."""
+    """Length of a chunk in seconds: the most that a crash costs, and the unit of work of a worker."""
     beat_tracker: BeatTracker = "librosa"
     draft: bool = False
-    """A small picture with every second frame, quickly coded; it moves as the whole one does."""
+    """Whether to make a draft: a small picture with every second frame, encoded fast, with the same motion."""
     tempo: float | None = None
-    """Beats per minute, where they are known; None: as heard."""
+    """Tempo in beats per minute, if known; None: estimated from the song."""
     tempo_range: tuple[float, float] | None = None
-    """Beats per minute between which the tempo is looked for."""
+    """Range in beats per minute in which the tempo is searched."""
     flash_safe: bool = False
-    """Keep to three flashes a second, by WCAG 2.2: dim where there are more."""
+    """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
 
 
 @dataclass(frozen=True)
 class Production:
-    """Everything that a render needs, made and checked: what `produce` renders."""
+    """Everything that `produce` needs to render, made and checked."""
 
     song: Path
     features: Features
     preset: Preset
     generator: Generator
-    """With pictures of the right size."""
+    """Generator, resized for the video."""
     scene: Scene
     encoding: Encoding
     start: int
@@ -85,7 +87,7 @@ class Production:
     """One past the last frame."""
     settings: RenderSettings
     chosen: str | None = None
-    """Which of many presets was chosen, and with what score, for a person."""
+    """Sentence about the choice among several presets, with the score; None if there was one preset."""
 
     @property
     def frames(self) -> int:
@@ -95,17 +97,17 @@ class Production:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came out."""
+    """Result of a render."""
 
     path: Path
     frames: int
     preset: Preset
     chosen: str | None = None
-    """Which of many presets was chosen, and with what score, for a person."""
+    """Sentence about the choice among several presets, with the score; None if there was one preset."""
 
 
 def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
-    """How a render's chunks are coded."""
+    """Encoding of the chunks of a render."""
     from audioreactive.video import VideoSettings
     from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 
@@ -124,7 +126,7 @@ def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: R
 def make_scene(
     motion: Motion, source: GeneratorSource, generator: Generator, encoding: Encoding, settings: RenderSettings
 ) -> Scene:
-    """What a render's frames are made of: the recipe's motion for this song, and the generator in its final size."""
+    """Scene of a render: the motion of the recipe for this song, and the generator in its final size."""
     from audioreactive.chunks.scene import Scene
     from audioreactive.generators.devices import default_batch
 
@@ -146,29 +148,29 @@ def produce(
     output: Path,
     *,
     workers: int | None = None,
-    staff: Staff | None = None,
+    pool: WorkerPool | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Rendered:
-    """Make the video, or finish one that was begun before and cut short.
+    """Make the video, or finish one that was interrupted.
 
     Args:
-        production: what to render.
-        output: the video's name.
-        workers: so many processes make it; None: this one.
-        staff: where the workers stay for the next video, with the network in their memory.
-        cluster: a Ray cluster makes it: auto or ray://host:port.
-        overwrite: replace what has the name already.
-        fresh: throw away what another job has left of this output.
-        progress: told how far it is.
+        production: production to render.
+        output: path of the video.
+        workers: number of worker processes; None: render in this process.
+        pool: pool that keeps the workers, with the network in memory, for the next video.
+        cluster: Ray cluster that renders: auto or ray://host:port.
+        overwrite: replace an existing file.
+        fresh: throw away the chunks of another job for this output.
+        progress: receives the progress.
     """
     from audioreactive.chunks.film import Film, make_film
     from audioreactive.chunks.job import Origin, describe_job
     from audioreactive.chunks.plan import chunk_length, plan_chunks
     from audioreactive.chunks.safe_light import SafeLight
-    from audioreactive.presets import preset_text
+    from audioreactive.patches.presets import preset_text
 
     progress = progress or Silent()
     features, scene, encoding = production.features, production.scene, production.encoding
@@ -192,26 +194,26 @@ def produce(
         preset=text,
         revise=SafeLight(progress) if production.settings.flash_safe else None,
     )
-    crew = _crew(production, workers=workers, staff=staff, cluster=cluster, progress=progress)
-    make_film(film, crew, overwrite=overwrite, fresh=fresh, progress=progress)
+    executor = _executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
+    make_film(film, executor, overwrite=overwrite, fresh=fresh, progress=progress)
     return Rendered(output, production.frames, production.preset, production.chosen)
 
 
-def _crew(
-    production: Production, *, workers: int | None, staff: Staff | None, cluster: str | None, progress: Progress
-) -> Crew:
-    """Whoever makes the chunks."""
-    from audioreactive.chunks.making import LocalCrew
+def _executor(
+    production: Production, *, workers: int | None, pool: WorkerPool | None, cluster: str | None, progress: Progress
+) -> Executor:
+    """The executor that makes the chunks."""
+    from audioreactive.chunks.making import LocalExecutor
 
     scene, encoding = production.scene, production.encoding
     if workers is not None and cluster is not None:
         raise RenderError("workers of this machine or a cluster make the chunks: give one of the two")
     if cluster is not None:
-        from audioreactive.chunks.cluster import RayCrew
+        from audioreactive.chunks.cluster import RayExecutor
 
-        return RayCrew(scene, encoding, cluster)
+        return RayExecutor(scene, encoding, cluster)
     if workers is not None:
-        from audioreactive.chunks.workers import WorkerCrew
+        from audioreactive.chunks.workers import WorkerExecutor
 
-        return WorkerCrew(scene, encoding, workers, progress, staff)
-    return LocalCrew(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)
+        return WorkerExecutor(scene, encoding, workers, progress, pool)
+    return LocalExecutor(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)

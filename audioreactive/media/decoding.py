@@ -1,4 +1,4 @@
-"""Any file with sound -> its samples, as a player plays them: one reader for the analysis and for the video's sound.
+"""Decode the samples of any file with sound, as a player does; used for the analysis and for the video's sound.
 
 Conventions: a file is decoded by ffmpeg alone. All of a sound comes at one rate and with as many channels, even where
 the file changes its rate or its channels midway; where it does, the highest rate and the most channels are taken.
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from audioreactive.containers import cut_off, joints, parts, unfinished
 from audioreactive.errors import AudioError, printable
-from audioreactive.ffmpeg import SOUND_DEMUXERS, file_url, plain_cause, reading, stranger
+from audioreactive.media.containers import cut_off, joints, parts, unfinished
+from audioreactive.media.ffmpeg import SOUND_DEMUXERS, file_url, plain_cause, reading, stranger
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.ffmpeg import Reading
+    from audioreactive.media.ffmpeg import Reading
 
     Block = NDArray[np.float32]
 
 BLOCK: Final = 1 << 18
-"""Samples in a block, over all channels."""
+"""Samples per block, over all channels."""
 SILENT: Final = 1e-4
-"""Peak below which a track counts as silent; full scale is 1. Dither of 16 bits lies below."""
+"""Peak below which a track counts as silent; full scale is 1. The dither of 16-bit sound stays below."""
 MOST_TRACKS: Final = 64
-"""Tracks of one file that are looked at; broadcasts have a few dozen."""
+"""Most tracks of one file that are considered; broadcasts have a few dozen."""
 MOST_CHANNELS: Final = 256
 _LOST_AT_JOINT: Final = 2
-"""Packets that a decoder may lose where two mp3 files were joined: a tag, and one that refers to what was before it."""
+"""Packets that a decoder may lose where two mp3 files were joined: a tag, and one that refers to earlier data."""
 
 _OPTIONS: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-guess_layout_max", "2")
 _STEREO: Final = (
@@ -81,22 +81,22 @@ _LOST_PACKET: Final = re.compile(
 
 @dataclass(frozen=True)
 class Track:
-    """One of the sounds in a file."""
+    """One audio track of a file."""
 
     number: int
-    """Counted from 1, over the sounds alone."""
+    """Number among the audio tracks, from 1."""
     stream: int
-    """Counted from 0, over everything in the file."""
+    """Number among all streams of the file, from 0."""
     codec: str
     rate: int
-    """Hz."""
+    """Samples per second."""
     layout: str
-    """As ffmpeg names it: mono, stereo, 5.1(side), or such as `6 channels` where the file does not tell it."""
+    """Channel layout as ffmpeg names it: mono, stereo, 5.1(side); `6 channels` and the like if the file states none."""
     language: str
     is_default: bool
-    """Whether the file says that players shall play this one."""
+    """Whether the file marks this track as the one to play by default."""
     start: float
-    """Seconds after the start of the file at which its sound begins."""
+    """Time in seconds after the start of the file at which the track begins."""
 
     @property
     def has_places(self) -> bool:
@@ -120,16 +120,16 @@ class Track:
 
 @dataclass(frozen=True)
 class Contents:
-    """The sounds in a file, and what it says of itself."""
+    """Audio tracks of a file, and the length that it states."""
 
     tracks: tuple[Track, ...]
     promised: float | None
-    """Seconds from the start of the file to the end of its only stream; None if it does not say, or has several."""
+    """Stated seconds to the end of the file's only stream; None if none are stated or there are several streams."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Which sound of which file, and how it is decoded: the same samples whenever it is read."""
+    """A track of a file and the settings to decode it; decoding it again gives the same samples."""
 
     path: Path
     track: Track
@@ -138,16 +138,16 @@ class Recording:
     layout: Literal["", "stereo", "7.1"] = ""
     """What ffmpeg brings all of it to, as it changes its channels or its rate midway; else it stays as the track is."""
     parts: tuple[tuple[int, int], ...] = ()
-    """(first, one past the last) byte of files that were put one behind the other, if each is decoded by itself."""
+    """(first, one past the last) byte of each joined file, if they must be decoded one by one; else empty."""
     gain: float = 1.0
-    """Factor by which the samples are scaled where they are analysed and coded; `Decoder` leaves them as they are."""
+    """Factor that the analysis and the encoder apply to the samples; `Decoder` does not."""
     length: int = 0
     """Samples of each channel."""
 
 
 @dataclass
 class Decoder:
-    """Reads a recording once, block by block, and notes what ffmpeg says meanwhile."""
+    """Reads a recording once, block by block, and collects ffmpeg's log."""
 
     recording: Recording
     is_for_two_ears: bool = False
@@ -160,7 +160,7 @@ class Decoder:
         """(n, channels) float32 samples, in order, before the gain.
 
         Raises:
-            AudioError: nothing of it can be decoded.
+            AudioError: nothing can be decoded.
         """
         for number, source in enumerate(self._sources()):
             with reading([*_OPTIONS, *source, *self._output()]) as pipe:
@@ -170,14 +170,14 @@ class Decoder:
                 self.log += pipe.log()
 
     def _sources(self) -> list[list[str]]:
-        """Input arguments, one after the other."""
+        """Build ffmpeg's input arguments for each part, to be decoded one after the other."""
         path, parts_of_it = self.recording.path, self.recording.parts
         if parts_of_it:
             return [_part(path, first, last) for first, last in parts_of_it]
         return [[*_unfinished_riff(path), *stranger(path, SOUND_DEMUXERS)]]
 
     def _output(self) -> list[str]:
-        """Output arguments: an AU stream, which has its rate and its channels ahead, then big-endian floats."""
+        """Build ffmpeg's output arguments: an AU stream, whose header states rate and channels of its floats."""
         recording = self.recording
         surround = recording.layout == "7.1" or (recording.track.has_places and not recording.track.is_mono_or_stereo)
         pan = {"": "", "stereo": _STEREO, "7.1": _SURROUND}[recording.layout]
@@ -188,7 +188,7 @@ class Decoder:
         return [*sound, "-c:a", "pcm_f32be", "-f", "au", "-"]
 
     def _begin(self, pipe: Reading, *, is_first: bool) -> bool:
-        """Read the head of an AU stream: whether there is sound."""
+        """Read the header of an AU stream; returns whether there is usable sound."""
         magic, offset, _, _, rate, channels = struct.unpack(">4s5I", pipe.read(24).ljust(24, b"\0"))
         if magic != b".snd" or not 0 < channels <= MOST_CHANNELS or rate != self.recording.rate:
             if is_first:
@@ -211,10 +211,10 @@ class Decoder:
                 yield block
 
     def improved(self) -> Recording | None:
-        """How to decode it so that nothing is lost; None if it was decoded so. After the last block."""
+        """Return better decoding settings if this pass lost something, else None; call it after the last block."""
         recording, track = self.recording, self.recording.track
         if not recording.parts and _NOT_JOINED.search(self.log) and (found := parts(recording.path)):
-            tracks = [track for first, last in found for track in _told(_part(recording.path, first, last)).tracks]
+            tracks = [track for first, last in found for track in _described(_part(recording.path, first, last)).tracks]
             rates = [recording.rate, *(each.rate for each in tracks)]
             return replace(recording, parts=found, rate=max(rates), layout=_widest([track, *tracks]))
         changed = [replace(track, rate=int(rate), layout=layout.strip()) for rate, layout in _CHANGED.findall(self.log)]
@@ -231,7 +231,7 @@ def _widest(tracks: Sequence[Track]) -> Literal["stereo", "7.1"]:
 
 
 def folded(block: Block) -> Block:
-    """(n, more than 2) -> (n, 2): left and right, whose mean is the mean of all channels."""
+    """Mix (n, more than 2 channels) down to left and right (n, 2), whose mean is the mean of all channels."""
     count = block.shape[1]
     sides = np.array(list(_SIDES.get(count, "LR" * (count // 2) + "C" * (count % 2))))
     weights = np.stack([(sides == "C") / count + 2 * (sides == side) / count for side in "LR"], axis=1)
@@ -245,20 +245,20 @@ def from_both_sides(block: Block) -> Block:
 
 
 def contents(path: Path) -> Contents:
-    """What sounds a file holds.
+    """List the audio tracks of a file.
 
     Raises:
-        AudioError: there is none.
+        AudioError: there are none that can be decoded.
     """
     source = stranger(path, SOUND_DEMUXERS)
-    if (found := _told(source)).tracks:
+    if (found := _described(source)).tracks:
         return found
     with reading([*_OPTIONS, *source]) as pipe:
         raise undecodable(path, pipe)
 
 
-def _told(source: Sequence[str]) -> Contents:
-    """What ffmpeg tells of an input before it decodes anything."""
+def _described(source: Sequence[str]) -> Contents:
+    """Parse ffmpeg's description of an input; nothing is decoded."""
     with reading([*_OPTIONS, *source]) as pipe:
         while pipe.read(1 << 16):
             pass
@@ -275,12 +275,13 @@ def _told(source: Sequence[str]) -> Contents:
 
 
 def choose(found: Contents, path: Path, number: int | None) -> tuple[Track, list[str]]:
-    """The track that is heard, and what the person should know of that.
+    """Choose the track to use, and return it with notes for the user.
 
-    That is the one with the number; else the default one, unless it is silent; else the first that is not silent.
+    It is the track with the given number; without one, the default track, unless it is silent; else the first that is
+    not silent.
 
     Raises:
-        AudioError: there is no track of this number.
+        AudioError: there is no track with this number.
     """
     tracks = found.tracks
     if number is not None:
@@ -304,12 +305,12 @@ def recording_of(path: Path, track: Track) -> Recording:
 
 
 def damage(found: Contents, decoder: Decoder, heard: float) -> str | None:
-    """A sentence if less came out than the file promises, or holds.
+    """Describe the damage if less was decoded than the file states or contains; else None.
 
     Args:
-        found: what the file says of itself.
-        decoder: after its last block.
-        heard: seconds that came out of it.
+        found: tracks and stated length of the file.
+        decoder: the decoder, after its last block.
+        heard: seconds that were decoded.
     """
     path, track = decoder.recording.path, decoder.recording.track
     if unfinished(path):
@@ -326,18 +327,18 @@ def damage(found: Contents, decoder: Decoder, heard: float) -> str | None:
 
 
 def undecodable(path: Path, pipe: Reading) -> AudioError:
-    """The error for a file of which ffmpeg gave nothing."""
+    """Make the error for a file from which ffmpeg decoded nothing."""
     failure = pipe.failure()
     log, none = pipe.log(), "there is none in it"
     cause = failure if pipe.stalled and failure else plain_cause(log, none)
-    if "At least one output file" in log and not pipe.stalled:  # it was opened, and no track was found
+    if "At least one output file" in log and not pipe.stalled:  # the file could be opened, but no track was found
         unknown = any(kind == "Audio" for _, _, kind, _ in _STREAM.findall(log))
         cause = "it is coded in a way that is not known here: convert it to WAV or FLAC" if unknown else none
     return AudioError(f"{str(path)!r} holds no sound that can be decoded ({cause})")
 
 
 def _lost(log: str) -> Iterator[str]:
-    """A line for each packet that could not be decoded; the line before it says why, and is put in front."""
+    """Yield a log line for each packet that could not be decoded, after the line before it, which gives the reason."""
     before = ""
     for line in log.splitlines():
         if _LOST_PACKET.search(line):
@@ -346,7 +347,7 @@ def _lost(log: str) -> Iterator[str]:
 
 
 def _track(index: int, language: str, told: str) -> Track | None:
-    """A track from ffmpeg's line about it; None if it tells no rate, as of a coding that it does not know."""
+    """Parse ffmpeg's line about a track; None if it states no rate, as for an unknown codec."""
     found = re.search(r"^([\w.-]+).*?, (\d+) Hz, ([^,]+)", told)
     if not found or found[1] == "none":
         return None
@@ -365,13 +366,13 @@ def _is_silent(path: Path, track: Track) -> bool:
 
 
 def _unfinished_riff(path: Path) -> list[str]:
-    """Input options for a WAV file that says that it is empty, and is not."""
+    """Return the input options for a WAV file whose header wrongly says that it is empty."""
     with path.open("rb") as file:
         is_riff = file.read(4) in (b"RIFF", b"RIFX", b"RF64", b"BW64")
     return ["-f", "wav", "-ignore_length", "1"] if is_riff and unfinished(path) else []
 
 
 def _part(path: Path, first: int, last: int) -> list[str]:
-    """Input arguments for some bytes of a stranger's file."""
+    """Build ffmpeg's input arguments for a range of bytes of an untrusted file."""
     source = f"subfile,,start,{first},end,{last},,:{file_url(path)}"
     return ["-protocol_whitelist", "file,subfile", "-format_whitelist", SOUND_DEMUXERS, "-i", source]

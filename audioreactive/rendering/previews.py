@@ -1,7 +1,7 @@
 """Previews: the pictures of a palette, and many recipes for one song in a grid.
 
-A preview moves exactly as the full render of the same seed: the same features, the same weights, the same noise; it is
-only shown smaller.
+A preview has the same motion as the full render of the same seed (the same features, weights and noise), in a smaller
+picture.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.plots import tile
+from audioreactive._support.pictures import tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from audioreactive.generators import Generator
     from audioreactive.patches.schema import Palette
-    from audioreactive.renderer import InputSource
+    from audioreactive.rendering.renderer import InputSource
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _small_batch(generator: Generator, preview: Preview, first: int, batch: int,
 
 
 def shrink(images: torch.Tensor, height: int) -> torch.Tensor:
-    """(B, 3, H, W) -> (B, 3, height, W · height / H); pictures that are smaller stay as they are."""
+    """Shrink pictures (B, 3, H, W) to (B, 3, height, W · height / H); smaller pictures are not changed."""
     from torch.nn.functional import interpolate
 
     if images.shape[2] <= height:
@@ -64,7 +64,7 @@ def shrink(images: torch.Tensor, height: int) -> torch.Tensor:
 
 
 def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> NDArray[np.uint8]:
-    """(P, h, w, 3) uint8: what the model paints for each of the palette's seeds, with its constant noise."""
+    """Pictures (P, h, w, 3) uint8 of the model for each seed of the palette, with its constant noise."""
     import torch
 
     from audioreactive.generators import to_uint8
@@ -79,6 +79,6 @@ def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> 
 
 
 def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture with even sides, as video needs them: one row or column repeated."""
+    """Repeat a row or column if needed, so that a picture has even sides, as video requires."""
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

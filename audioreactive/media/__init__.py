@@ -1,0 +1,1 @@
+"""Any file with sound -> `Audio`; the ffmpeg program, tracks, and what a file really holds."""

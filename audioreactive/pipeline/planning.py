@@ -1,0 +1,273 @@
+"""Planning of a render from a song, a model and a recipe, for the command line and for Python.
+
+Each stage can be called separately: `listen`, `open_generator` and `Recipe.make`; `plan_render`, which calls these and
+plans the picture; `prepare`, which makes the motion; `produce`, which makes the video.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from audioreactive.generators import LoadedGenerator, draft_canvas, open_generator, plan_canvas
+from audioreactive.pipeline.listening import DEFAULT_FPS, check_duration, frame_range, listen, parse_frame_rate
+from audioreactive.pipeline.production import DRAFT_STEP, Production, RenderSettings, make_encoding, make_scene
+from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
+    from pathlib import Path
+
+    from audioreactive.features import Features
+    from audioreactive.generators import Canvas, Generator
+    from audioreactive.patches.motion import Motion
+    from audioreactive.patches.preset import Preset
+    from audioreactive.patches.schema import Patch
+    from audioreactive.video.chunks import Encoding
+
+
+def make_motion(recipe: Patch | Preset, features: Features, progress: Progress | None = None) -> Motion:
+    """Motion of a recipe for a song, including its sections and synthesizers; see `patches.motion.motion`."""
+    from audioreactive.learn.synthesize import synthesize
+    from audioreactive.patches.motion import motion
+    from audioreactive.patches.schema import Patch
+
+    patch, sections = (recipe, ()) if isinstance(recipe, Patch) else (recipe.patch, recipe.sections)
+    return motion(patch, features, lambda patch, features: synthesize(patch, features, progress), sections=sections)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned render: the song is analysed, the model loaded, and recipe and picture are decided.
+
+    Steps that take long follow later: the search of `Recipe.best_of`, and fitting a motion to the song.
+    """
+
+    song: Path
+    features: Features
+    recipe: Recipe
+    """The recipe, with the given seed or the song's."""
+    preset: Preset
+    """Preset of the recipe; the first of several candidates."""
+    loaded: LoadedGenerator
+    canvas: Canvas
+    encoding: Encoding
+    start: int
+    """First frame."""
+    stop: int
+    """One past the last frame."""
+    settings: RenderSettings
+
+
+def plan_render(
+    song: Path,
+    output: Path,
+    *,
+    model: Path | LoadedGenerator | None = None,
+    recipe: Recipe = Recipe(),
+    settings: RenderSettings = RenderSettings(),
+    stems: Mapping[str, Path] | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Check the inputs, analyse the song and plan the render. Errors are reported before the steps that take long.
+
+    Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence for the user, if an input cannot be used.
+    """
+    from audioreactive.video import choose_encoder, output_format
+
+    progress = progress or Silent()
+    kind = output_format(output)
+    preset = recipe.make()  # before anything takes long, so that mistakes show at once
+    fps = _frame_rate(settings, preset)
+    _check_output(output, settings, fps)
+    loaded = model if isinstance(model, LoadedGenerator) else None
+    # The built-in model with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
+    asked = (model, recipe.label, settings.size) != (None, None, None) or settings.device not in ("auto", "cpu")
+    if loaded is None and asked:
+        _check_song(song, stems or {})
+        loaded = _open(model, settings)
+    if loaded is not None:
+        _check_model(loaded, preset, settings)
+
+    def hear(names: tuple[str, ...]) -> Features:
+        return listen(song, fps=fps, stems=stems, settings=settings, progress=progress, names=names)
+
+    features = hear(() if recipe.needs_song else preset.feature_names())
+    if recipe.needs_song:
+        recipe = replace(recipe, seed=song_seed(features.digest))
+        preset = recipe.make()
+        if not set(preset.feature_names()) <= set(features):  # the preset needs further features
+            features = hear(preset.feature_names())
+    start, stop = frame_range(features, settings.start, settings.duration)
+    loaded = loaded or _open(None, settings)
+    kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
+    canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
+    if settings.draft:
+        canvas, fps = draft_canvas(canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
+        start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
+    for name in recipe.knobs.idle(preset.patch):
+        progress.say(f"--{name} changes nothing: {IDLE.get(name, 'nothing in this preset moves in that way')}")
+    return Plan(
+        song=song,
+        features=features,
+        recipe=recipe,
+        preset=preset,
+        loaded=loaded,
+        canvas=canvas,
+        encoding=make_encoding(kind, canvas, fps, settings),
+        start=start,
+        stop=max(stop, start + 1),
+        settings=settings,
+    )
+
+
+def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | None]:
+    """The preset to render, with the settings to embed in it; with `best_of` the most audio-reactive candidate, and a
+    sentence about the choice.
+    """
+    if plan.recipe.best_of is None:
+        return _signed(plan.preset, plan), None
+    preset, sentence = _most_reactive(plan, progress or Silent())
+    return _signed(preset, plan), sentence
+
+
+def prepare(plan: Plan, progress: Progress | None = None) -> Production:
+    """Make the motion of the planned render, and with it everything that rendering needs."""
+    progress = progress or Silent()
+    features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
+    preset, chosen = decide(plan, progress)
+    generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
+    moving = make_motion(preset, features, progress)
+    return Production(
+        song=plan.song,
+        features=features,
+        preset=preset,
+        generator=generator,
+        scene=make_scene(
+            moving.every(DRAFT_STEP) if plan.settings.draft else moving,
+            plan.loaded.source,
+            generator,
+            plan.encoding,
+            plan.settings,
+        ),
+        encoding=plan.encoding,
+        start=plan.start,
+        stop=plan.stop,
+        settings=plan.settings,
+        chosen=chosen,
+    )
+
+
+def _open(model: Path | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
+    if isinstance(model, LoadedGenerator):
+        return model
+    return open_generator(model, device=settings.device, precision=settings.precision)
+
+
+def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None:
+    """Check, before any work, that the video can be written.
+
+    Raises:
+        VideoError: the file name has another suffix, or the format does not support these settings.
+        RenderError: the duration is not positive.
+    """
+    from audioreactive.video import VideoSettings, choose_encoder, output_format
+
+    kind = output_format(output)
+    if settings.encoder != "auto":
+        choose_encoder(kind, settings.encoder, on_gpu=False)
+    kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
+    if settings.duration is not None:
+        check_duration(settings.duration)
+
+
+def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
+    """Raise AudioError if the song or a stem does not exist."""
+    from audioreactive.media.audio import check_file
+
+    for file in (song, *stems.values()):
+        check_file(file)
+
+
+def _check_model(model: LoadedGenerator, preset: Preset, settings: RenderSettings) -> None:
+    """Check, before the analysis, that the model can make the pictures.
+
+    Raises:
+        RenderError: the model has no such class, or the picture is many times larger than its own.
+    """
+    from audioreactive.patches.latents import check_label
+
+    for palette in preset.palettes():
+        check_label(palette, model.generator)
+    _canvas(model.generator, preset, settings, even=(False, False), progress=Silent())
+
+
+IDLE = {
+    "beat": "nothing in this preset answers hits or the pulse",
+    "speed": "nothing in this preset runs by the clock",
+    "texture": "this preset has no noise",
+}
+"""Name of a knob -> message for a preset in which it has no effect."""
+
+
+def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
+    """The most audio-reactive preset, and a sentence about the choice."""
+    from audioreactive.pipeline.choose import choose
+
+    first = plan.recipe.seed or 0
+    seeds = [(first + i) % 2**32 for i in range(plan.recipe.best_of or 1)]
+    presets = [replace(plan.recipe, seed=seed).make() for seed in seeds]
+    choice = choose(
+        [preset.patch for preset in presets],
+        plan.features,
+        plan.loaded.generator,
+        batch=plan.settings.batch,
+        progress=progress,
+    )
+    progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
+    score = f"{choice.previews[choice.index]:+.1f} deviations above chance"
+    return presets[choice.index], f"the best of {len(seeds)} was seed {seeds[choice.index]}, with a score of {score}"
+
+
+def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:
+    if settings.fps is not None:
+        return settings.fps
+    if preset.render.fps is not None:
+        return parse_frame_rate(preset.render.fps)
+    return DEFAULT_FPS
+
+
+def _canvas(
+    generator: Generator, preset: Preset, settings: RenderSettings, *, even: tuple[bool, bool], progress: Progress
+) -> Canvas:
+    from audioreactive.generators import parse_size
+
+    size = settings.size
+    if size is None and preset.render.size is not None:
+        size = parse_size(preset.render.size)
+    fit = settings.fit or preset.render.fit or "widen"
+    canvas = plan_canvas(generator, size=size, fit=fit, even=even)
+    if size is not None and canvas.size != size:
+        progress.say(f"{size[0]}x{size[1]} is rounded to {canvas.size[0]}x{canvas.size[1]}: video needs even sides")
+    return canvas
+
+
+def _signed(preset: Preset, plan: Plan) -> Preset:
+    """The preset with the settings of the render, so that the preset in a video gives the same video again."""
+    from audioreactive.generators import ModelFile
+    from audioreactive.patches.preset import MadeWith, RenderDefaults
+
+    source, size = plan.loaded.source, plan.canvas.size
+    made_with = MadeWith(
+        program=f"audioreactive {version('audioreactive')}",
+        model=source.name,
+        model_sha256=source.sha256 if isinstance(source, ModelFile) else None,
+        song_sha256=plan.features.digest,
+        seed=preset.made_with.seed if preset.made_with else None,
+    )
+    fit = plan.settings.fit or preset.render.fit
+    render = RenderDefaults(fps=str(plan.features.fps), size=f"{size[0]}x{size[1]}", fit=fit)
+    return preset.model_copy(update={"made_with": made_with, "render": render})

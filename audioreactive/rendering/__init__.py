@@ -1,0 +1,1 @@
+"""Motion on a generator -> frames, in batches; previews."""
