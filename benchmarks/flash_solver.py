@@ -29,7 +29,6 @@ from common import save_small_model
 import audioreactive
 from audioreactive.flashes import Thumbnails, limiter, measure, plan, programme
 from audioreactive.media.demo import DEMO_SONG
-from audioreactive.pipeline.production import RenderSettings
 from audioreactive.video import probe, read_frames
 
 if TYPE_CHECKING:
@@ -99,8 +98,8 @@ def of_tests() -> dict[str, Calls]:
 def of_a_render(folder: Path) -> Calls:
     """The demo song with a small model, from which every third and fourth frame is dark, as in `flashes.py`."""
     save_small_model(folder / "model.safetensors", img_resolution=64)
-    video, settings = folder / "video.mp4", RenderSettings(device="cpu")
-    audioreactive.render(DEMO_SONG, video, model=folder / "model.safetensors", seed=1, settings=settings)
+    video = folder / "video.mp4"
+    audioreactive.render(DEMO_SONG, video, model=folder / "model.safetensors", seed=1, device="cpu")
     shape = probe(video)
     frames = (frame[None] // (1 if i % 4 < 2 else 4) for i, frame in enumerate(read_frames(video)))
     return posed(frames, (shape.width, shape.height), shape.fps)

@@ -27,13 +27,12 @@ import soundfile
 import torch
 from common import save_model
 
-from audioreactive import RenderSettings
 from audioreactive.chunks.making import ChunkMaker, LocalExecutor, available_cores, encoders_at_once
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import WorkerExecutor, WorkerPool
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.pipeline.planning import plan_render, prepare
-from audioreactive.pipeline.production import Production, produce
+from audioreactive.pipeline.production import Production, RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent
 from stylegan_ops import keep_freed_memory
