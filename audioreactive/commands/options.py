@@ -34,7 +34,7 @@ class LocalPath(click.Path):
 
 
 class Choice(click.Choice):
-    """One of some words; a word that is close to one of them is answered with that one."""
+    """One of several words; the error for another word suggests the closest one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text -> one of the words."""
@@ -102,7 +102,7 @@ def _number(text: str) -> int | None:
 
 
 class WholeNumber(click.IntRange):
-    """A whole number within a range; anything else is told in a short sentence."""
+    """A whole number within a range; other values give a short error message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Text -> number."""
@@ -119,7 +119,7 @@ class WholeNumber(click.IntRange):
 
 
 class RealNumber(click.FloatRange):
-    """A finite number within a range; anything else is told in a short sentence."""
+    """A finite number within a range; other values give a short error message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Text -> number."""

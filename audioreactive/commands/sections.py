@@ -1,4 +1,4 @@
-"""Help in sections, so that nobody has to read all options to find the one that they need."""
+"""Help texts with options in sections, so that an option is easy to find."""
 
 from __future__ import annotations
 
