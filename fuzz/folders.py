@@ -127,6 +127,19 @@ class _Sound:
         pass
 
 
+class _Watch:
+    """Stands in for `light.FlashWatch`: chunks of a few bytes have no light."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def accept(self, made: MadeChunk) -> None:
+        pass
+
+    def sentence(self) -> None:
+        return None
+
+
 def read_folder(data: bytes, scratch: Path) -> None:
     """Make what the input says, and render there: cut short at first, then to the end."""
     place = scratch / "place"
@@ -144,7 +157,7 @@ def read_folder(data: bytes, scratch: Path) -> None:
     )  # fmt: skip
     try:
         with (
-            mock.patch.multiple(film_module, SoundTrack=_Sound, join=joined.join),
+            mock.patch.multiple(film_module, SoundTrack=_Sound, FlashWatch=_Watch, join=joined.join),
             mock.patch("os.fsync"),  # it takes longer than all the rest
         ):
             cut = _Crew(share % 4, (KeyboardInterrupt, SystemExit)[share // 4 % 2])
