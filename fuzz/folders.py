@@ -115,7 +115,7 @@ class _Sound:
     """Stands in for `video.chunks.SoundTrack`."""
 
     def __init__(self, *arguments: object, **choice: object) -> None:
-        pass
+        self.notes: list[str] = []
 
     def check(self) -> None:
         pass
