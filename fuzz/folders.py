@@ -115,7 +115,7 @@ class _Sound:
     """Stands in for `video.chunks.SoundTrack`."""
 
     def __init__(self, *arguments: object, **choice: object) -> None:
-        pass
+        self.notes: list[str] = []
 
     def check(self) -> None:
         pass
@@ -125,6 +125,19 @@ class _Sound:
 
     def abandon(self) -> None:
         pass
+
+
+class _Watch:
+    """Stands in for `light.FlashWatch`: chunks of a few bytes have no light."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def accept(self, made: MadeChunk) -> None:
+        pass
+
+    def sentence(self) -> None:
+        return None
 
 
 def read_folder(data: bytes, scratch: Path) -> None:
@@ -144,7 +157,7 @@ def read_folder(data: bytes, scratch: Path) -> None:
     )  # fmt: skip
     try:
         with (
-            mock.patch.multiple(film_module, SoundTrack=_Sound, join=joined.join),
+            mock.patch.multiple(film_module, SoundTrack=_Sound, FlashWatch=_Watch, join=joined.join),
             mock.patch("os.fsync"),  # it takes longer than all the rest
         ):
             cut = _Executor(share % 4, (KeyboardInterrupt, SystemExit)[share // 4 % 2])

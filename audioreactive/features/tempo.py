@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.errors import FeatureError
+from audioreactive.errors import FeatureError, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def parse_tempo_range(text: str) -> tuple[float, float]:
     try:
         limits = tempo_limits(None, (float(low), float(high)))
     except ValueError:
-        raise FeatureError(f"{text!r} is not a range of tempi; give LOW-HIGH, such as 100-180") from None
+        raise FeatureError(f"{shown(text)} is not a range of tempi; give LOW-HIGH, such as 100-180") from None
     return limits.low, limits.high
 
 

@@ -67,7 +67,7 @@ def test_a_trained_synthesizer_renders_and_travels_with_the_video(call, song, mo
     [
         (("--synthesizer", "none.safetensors"), "cannot be read"),
         (("--synthesizer", "hippo", "--best-of", "4"), "leave one of them out"),
-        (("--synthesizer", "hippo", "--preset", "pulse"), "leave one of them out"),
+        (("--synthesizer", "hippo", "--preset", "pulse"), "give one of them"),
         (("--motion-seed", "7"), "--motion-seed is for a synthesizer"),
         (("--weight", "onsets=10"), "--weight is for a synthesizer"),
         (("--synthesizer", "hippo", "--weight", "onset=10"), "no feature 'onset'"),

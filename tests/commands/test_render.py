@@ -153,7 +153,7 @@ def test_set_palette_truncation_and_presets_meet(call, song, model, tmp_path) ->
     assert preset.patch.palette.truncation == 0.5
     assert preset.patch.noise.strength == 0.5
     assert preset.patch.latents.sequences[0].intensity == 0.25
-    assert "hears    chroma, hits, percussive.rms\n" in result.out
+    assert "hears    chroma, hits, percussive.rms, sections of mfcc\n" in result.out
 
 
 def test_a_stem_is_a_source(call, song, model, tmp_path) -> None:
