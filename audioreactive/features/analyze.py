@@ -11,7 +11,7 @@ from audioreactive._support.memory import give_back
 from audioreactive.errors import FeatureError
 from audioreactive.features import cache
 from audioreactive.features.analysis import check_segmentations, check_stems, on_frames, song_key, stem_key
-from audioreactive.features.names import DEFAULT_FEATURES, SEGMENTABLE, split_name
+from audioreactive.features.names import SEGMENTABLE, USUAL_FEATURES, split_name
 from audioreactive.features.tempo import tempo_limits
 from audioreactive.media.audio import check_file
 
@@ -34,7 +34,7 @@ def analyze(
     audio: Audio,
     *,
     fps: Fraction | int,
-    names: Collection[str] = DEFAULT_FEATURES,
+    names: Collection[str] = USUAL_FEATURES,
     stems: Mapping[str, Audio] | None = None,
     segmentations: Collection[str] = SEGMENTABLE,
     beat_tracker: BeatTracker = "librosa",
@@ -82,7 +82,7 @@ def analyze_file(
     path: Path | str,
     *,
     fps: Fraction | int,
-    names: Collection[str] = DEFAULT_FEATURES,
+    names: Collection[str] = USUAL_FEATURES,
     stems: Mapping[str, Path | str] | None = None,
     track: int | None = None,
     segmentations: Collection[str] = SEGMENTABLE,

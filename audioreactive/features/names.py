@@ -67,7 +67,10 @@ DEFAULT_FEATURES: tuple[str, ...] = (
     *(f"{source}.rms" for source in SOURCES),
     *(f"{source}.onsets" for source in ("bass", "mid", "high")),
 )
-"""Features that are analysed by default, and from which the randomizer draws."""
+"""Features from which the randomizer draws, and that trained synthesizers hear."""
+
+USUAL_FEATURES: tuple[str, ...] = (*DEFAULT_FEATURES, *MOMENTS)
+"""Features that are analysed when nobody names any: the default ones, and the moments that presets react to."""
 
 SEGMENTABLE: tuple[str, ...] = ("chroma", "mfcc", "spectral_contrast", "tonnetz")
 """Features of the full mix for which there is a Laplacian segmentation (McFee & Ellis 2014)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from audioreactive._support.exact import exact
 from audioreactive.errors import RenderError, shown
-from audioreactive.features.names import DEFAULT_FEATURES
+from audioreactive.features.names import USUAL_FEATURES
 from audioreactive.pipeline.production import RenderSettings
 from audioreactive.progress import Progress, Silent, track_share
 
@@ -47,7 +47,7 @@ def listen(
         return analyze_file(
             song,
             fps=fps,
-            names=tuple(dict.fromkeys((*DEFAULT_FEATURES, *names))),
+            names=tuple(dict.fromkeys((*USUAL_FEATURES, *names))),
             stems=stems,
             track=settings.track,
             beat_tracker=settings.beat_tracker,
