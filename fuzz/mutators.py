@@ -64,7 +64,8 @@ _KEYS: Final = (
     "fast", "sigma", "render", "fps", "size", "fit", "made_with", "program", "model", "seed",
 )  # fmt: skip
 _WORDS: Final = (
-    "loop", "feature", "segmentation", "blend", "average", "modulate", "deep", "middle", "shallow", "24000/1001", "1x1",
+    "loop", "feature", "segmentation", "blend", "average", "modulate", "coarse", "middle", "fine",
+    "deep", "shallow", "24000/1001", "1x1",
     "widen", "pad", "synthesizer", "hippo", "trained", "../../etc/passwd", "\\u001b[2J", "\\u202e", "\\ud800", "",
     "x" * 300, *FEATURES, *SEGMENTABLE, *(f"{source}.rms" for source in SOURCES), "a.b.rms",
 )  # fmt: skip

@@ -16,7 +16,7 @@ that a program paints; `docs/lab/training.md` says how.
 | Data | {pictures} pictures, painted by `training/pictures.py` while it learned; none by people |
 | Run | `python -m training train --plan {plan}`, seed {seed} |
 | Architecture | StyleGAN2, skip generator, {parameters:.1f} million parameters, channels {channels} |
-| Latents | z {z_dim}, w {w_dim}, {num_ws} inputs: structure (deep), matter (middle), colour (shallow) |
+| Latents | z {z_dim}, w {w_dim}, {num_ws} inputs: structure (coarse), matter (middle), colour (fine) |
 | File | safetensors, half precision, {size:.1f} MB |
 
 ## Measured

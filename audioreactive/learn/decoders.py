@@ -1,6 +1,6 @@
 """Decoders from envelopes to motion: section 4.2.1 and appendix A.
 
-Conventions: envelopes are (B, T, 17) with any range: three for each depth group, deep to shallow, then the means and
+Conventions: envelopes are (B, T, 17) with any range: three for each depth group, coarse to fine, then the means and
 the deviations of the noise maps of 4², 8², 16² and 32². The motion of the parameter-free decoder is (B, T, 17) in (-1,
 1), 0 at rest; `patches.latents` and `patches.noise` apply it.
 """
@@ -30,7 +30,7 @@ LARGEST_GAIN = 4.0
 """Largest factor by which motion is enlarged, so that motion that rests nearly always keeps resting."""
 SWING = 0.5
 """Root mean square of a noise map's motion before it is bounded; larger values make the noise flicker."""
-GLIDE: dict[Depth, float] = {"deep": 0.05, "middle": 0.05, "shallow": 0.1}
+GLIDE: dict[Depth, float] = {"coarse": 0.05, "middle": 0.05, "fine": 0.1}
 """Standard deviation in seconds of the Gaussian filter on the motion of each depth group. For forms and textures it
 halves the amplitude at 3.7 Hz, above which they tremble. For colours it halves it at 1.9 Hz and leaves a hundredth at
 4.8 Hz, above which they flash."""

@@ -54,7 +54,7 @@ class Knobs:
     texture: float = 1.0
     """Factor on the amount of fine, random grain."""
     colour: float = 1.0
-    """Factor on the motion of colours and fine details (the shallow depth group)."""
+    """Factor on the motion of colours and fine details (the fine depth group)."""
     speed: float = 1.0
     """Factor on the speed of loops, blends and the slow base curves."""
 
@@ -86,14 +86,14 @@ class Knobs:
 
 def turn_motion(patch: Patch, factor: float) -> Patch:
     """Scale the motion of all depth groups around their averages."""
-    deep, middle, shallow = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
-    return _with(patch, latents=_with(patch.latents, reach=(deep, middle, shallow)))
+    coarse, middle, fine = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
+    return _with(patch, latents=_with(patch.latents, reach=(coarse, middle, fine)))
 
 
 def turn_colour(patch: Patch, factor: float) -> Patch:
-    """Scale the motion of the shallow depth group (colours and fine details) around its average."""
-    deep, middle, shallow = patch.latents.reach
-    return _with(patch, latents=_with(patch.latents, reach=(deep, middle, min(shallow * factor, MOST_REACH))))
+    """Scale the motion of the fine depth group (colours and fine details) around its average."""
+    coarse, middle, fine = patch.latents.reach
+    return _with(patch, latents=_with(patch.latents, reach=(coarse, middle, min(fine * factor, MOST_REACH))))
 
 
 def turn_texture(patch: Patch, factor: float) -> Patch:

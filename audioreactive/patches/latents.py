@@ -1,6 +1,6 @@
 """Compute the latents of a patch for a song: weights over a palette per depth group (section 4.1.1 of the thesis).
 
-Conventions: T = video frames, G = depth groups (deep, middle, shallow), P = palette vectors, L = latent inputs of the
+Conventions: T = video frames, G = depth groups (coarse, middle, fine), P = palette vectors, L = latent inputs of the
 generator, W = width of a latent.
 """
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -28,8 +28,11 @@ from audioreactive.features.names import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Depth = Literal["deep", "middle", "shallow"]
-DEPTHS: tuple[Depth, ...] = ("deep", "middle", "shallow")
+Depth = Literal["coarse", "middle", "fine"]
+DEPTHS: tuple[Depth, ...] = ("coarse", "middle", "fine")
+"""Depth groups, named as in StyleGAN's papers."""
+_OLDER_DEPTHS: Final = {"deep": "coarse", "shallow": "fine"}
+"""Names of depth groups in older presets -> today's."""
 
 VECTORS_PER_DEPTH = 3
 """Number of palette vectors between which a synthesizer moves in each depth group (appendix A.2)."""
@@ -79,6 +82,13 @@ def _segmentable(name: str) -> str:
     return name
 
 
+def _depths_of_today(depths: object) -> object:
+    """Older names replaced by today's; anything else is left to be checked."""
+    if not isinstance(depths, list | tuple):
+        return depths
+    return tuple(_OLDER_DEPTHS.get(depth, depth) if isinstance(depth, str) else depth for depth in depths)
+
+
 def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
     if len(set(depths)) != len(depths):
         raise ValueError("the same depth is given twice")
@@ -102,7 +112,12 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """Seed of `numpy.random.RandomState`; the latent of seed s is RandomState(s).randn(1, z_dim), as StyleGAN users do."""
 Position = Annotated[int, Field(ge=0, le=4095)]
 Positions = Annotated[tuple[Position, ...], Field(min_length=1, max_length=256)]
-Depths = Annotated[tuple[Depth, ...], Field(min_length=1, max_length=3), AfterValidator(_distinct_depths)]
+Depths = Annotated[
+    tuple[Depth, ...],
+    Field(min_length=1, max_length=3),
+    BeforeValidator(_depths_of_today),
+    AfterValidator(_distinct_depths),
+]
 Seconds = Annotated[float, Field(ge=0, le=600)]
 Period = Annotated[float, Field(ge=0.001, le=3600)]
 """Period in seconds; a shorter one would turn more than once in each frame."""
@@ -221,7 +236,7 @@ class LatentSynthesizer(_Sequence):
     strategy: Literal["synthesizer"]
     synthesizer: SynthesizerName
     vectors: Positions
-    """Positions of the vectors, three for each depth group, deep to shallow."""
+    """Positions of the vectors, three for each depth group, coarse to fine."""
 
 
 LatentSequence = Annotated[
@@ -241,7 +256,7 @@ class LatentPatch(Part):
     """Correction of averaging, which pulls vectors towards the palette's mean and makes pictures alike: 0 for none, as
     in the thesis; 1 restores the spread of single vectors."""
     reach: tuple[Reach, Reach, Reach] = (1.0, 1.0, 1.0)
-    """Final factor on the motion of each depth group, deep to shallow, around its average over the song: 0 stops it, 2
+    """Final factor on the motion of each depth group, coarse to fine, around its average over the song: 0 stops it, 2
     doubles it."""
     sequences: Annotated[tuple[LatentSequence, ...], Field(max_length=64)] = ()
 

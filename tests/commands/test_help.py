@@ -57,7 +57,7 @@ def test_help_fits_a_terminal_of_eighty_columns(call, monkeypatch, name: str) ->
         (["render", "--demo", "--seed", "1", "--set", "latents.sequences.*.intensty *= 0.5"], "'intensity'"),
         (["render", "--demo", "--preset", "pulse", "--set", "noise.amplitude.envelope.feature = onset"], "'onsets'"),
         (["render", "--demo", "--preset", "pulse", "--set", "latents.sequences.0.strategy = lop"], "'loop'"),
-        (["render", "--demo", "--preset", "pulse", "--set", "latents.sequences.0.depth = [\"shalow\"]"], "'shallow'"),
+        (["render", "--demo", "--preset", "pulse", "--set", "latents.sequences.0.depth = [\"fien\"]"], "'fine'"),
         (["render", "--demo", "-o", "x.mp5"], "'.mp4'"),
         (["render", "--demo", "--presets", "pulse"], "--preset"),
         (["train", "--music", ".", "-o", "a.safetensors", "--generator", "grru"], "'gru'"),

@@ -74,7 +74,7 @@ def test_pictures_have_contrast_and_colour(pictures: torch.Tensor) -> None:
 def test_every_depth_moves_the_picture_in_its_own_way(
     generator: StyleGAN2, ws: torch.Tensor, pictures: torch.Tensor
 ) -> None:
-    """Deep latents move the drawing, shallow ones its colours, each of them clearly."""
+    """Deep latents move the drawing, fine ones its colours, each of them clearly."""
     before = pictures.clamp(-1, 1)
     drawing, colour = {}, {}
     for depth, layers in zip(DEPTHS, depth_slices(generator.num_ws), strict=True):
@@ -87,9 +87,9 @@ def test_every_depth_moves_the_picture_in_its_own_way(
         drawing[depth] = float((light[0] * light[1]).sum(1).div(light[0].norm(dim=1) * light[1].norm(dim=1)).mean())
         change = after - before
         colour[depth] = float((change - change.mean(1, keepdim=True)).square().mean() / change.square().mean())
-    assert drawing["deep"] < drawing["shallow"]
-    assert drawing["shallow"] > 0.6
-    assert colour["shallow"] > max(colour["deep"], colour["middle"])
+    assert drawing["coarse"] < drawing["fine"]
+    assert drawing["fine"] > 0.6
+    assert colour["fine"] > max(colour["coarse"], colour["middle"])
 
 
 def test_noise_moves_the_picture_but_does_not_hide_it(

@@ -26,10 +26,10 @@ BOMBS = {
     "a key of a hundred thousand parts": "schema = 1\nname" + ".a" * 100_000 + " = 1",
     "a key of quoted parts": "schema = 1\nname" + '."."' * 50_000 + " = 1",
     "a table of a thousand parts": "schema = 1\n[" + "a." * 1000 + "a]\n" + "b.c = 1\n" * 1000,
-    "a table a hundred deep": "schema = 1\n[name" + ".a" * 100 + "]\nb" + ".c" * 100 + " = 1",
-    "arrays a hundred thousand deep": "schema = 1\nname = " + "[" * 100_000 + "]" * 100_000,
-    "arrays nine hundred deep": "schema = 1\nname = " + "[" * 900 + "]" * 900,
-    "tables in a line, three hundred deep": "schema = 1\nname = " + "{a=" * 300 + "1" + "}" * 300,
+    "a table a hundred coarse": "schema = 1\n[name" + ".a" * 100 + "]\nb" + ".c" * 100 + " = 1",
+    "arrays a hundred thousand coarse": "schema = 1\nname = " + "[" * 100_000 + "]" * 100_000,
+    "arrays nine hundred coarse": "schema = 1\nname = " + "[" * 900 + "]" * 900,
+    "tables in a line, three hundred coarse": "schema = 1\nname = " + "{a=" * 300 + "1" + "}" * 300,
     "a hundred thousand tables": "schema = 1\n" + "".join(f"[a.b{i}]\n" for i in range(40_000)),
     "strings that do not end": "schema = 1\n" + '"\\' * 100_000,
     "quotes in threes": "schema = 1\nname = " + '"""\\' * 60_000,
@@ -93,7 +93,7 @@ def test_crowds_are_counted_before_each_is_looked_at(crowd: str) -> None:
 def test_the_largest_patch_has_room() -> None:
     """All lists as long as the schema takes them: fewer values and fewer bytes than the limits."""
     vectors = ", ".join(["4095"] * 256)
-    sequence = '[[{}.sequences]]\nstrategy = "loop"\nbars = 4.5\ndepth = ["deep", "middle", "shallow"]\n{} = [{}]\n'
+    sequence = '[[{}.sequences]]\nstrategy = "loop"\nbars = 4.5\ndepth = ["coarse", "middle", "fine"]\n{} = [{}]\n'
     text = (
         f"schema = 1\n[palette]\nseeds = [{', '.join(['4294967295'] * 1024)}]\n[latents]\nbase = [{vectors}]\n"
         + sequence.format("latents", "vectors", vectors) * 64
@@ -195,12 +195,15 @@ def with_section(patch: str, place: str = "start = 1") -> str:
 
 
 SECTIONS = {
-    "deep tables": (with_section("{ a = " * 200 + "1" + " }" * 200), "is not TOML|nested too deeply|unknown key 'a'"),
-    "deep tables where one is known": (
+    "coarse tables": (with_section("{ a = " * 200 + "1" + " }" * 200), "is not TOML|nested too deeply|unknown key 'a'"),
+    "coarse tables where one is known": (
         with_section("{ latents = { base = " + "{ a = " * 150 + "1" + " }" * 152),
         "nested too deeply|valid|TOML",
     ),
-    "deep arrays": (with_section("{ latents = { base = " + "[" * 150 + "]" * 150 + " } }"), "nested too deeply|valid"),
+    "coarse arrays": (
+        with_section("{ latents = { base = " + "[" * 150 + "]" * 150 + " } }"),
+        "nested too deeply|valid",
+    ),
     "no table": (with_section("7"), "sections.0.patch = 7: input should be a valid dictionary"),
     "a list": (with_section("[{ palette = 1 }]"), "valid dictionary"),
     "a number for a table": (with_section("{ latents = 7 }"), r"latents = 7"),
@@ -296,12 +299,12 @@ def test_noise_does_not_leave_the_numbers(change: str) -> None:
 
 
 def test_values_are_shown_short_and_safe() -> None:
-    deep: list[Any] = []
+    coarse: list[Any] = []
     for _ in range(100_000):
-        deep = [deep]
+        coarse = [coarse]
     for value in (
-        deep,
-        {"a": deep},
+        coarse,
+        {"a": coarse},
         1 << 100_000,
         "\x1b[2J" * 999,
         "\x9b",

@@ -120,7 +120,7 @@ def test_blend_squirms_where_the_envelope_is_high() -> None:
 
 
 def test_depth_touches_only_its_maps(features) -> None:
-    loop = {"strategy": "loop", "bars": 1, "sigma": 5, "fields": [0, 1, 2], "depth": ["deep"]}
+    loop = {"strategy": "loop", "bars": 1, "sigma": 5, "fields": [0, 1, 2], "depth": ["coarse"]}
     with_loop, without = noise_of(features, loop).frames(5, 6), noise_of(features).frames(5, 6)
     changed = [not torch.equal(a, b) for a, b in zip(with_loop, without, strict=True)]
     assert changed == [True, True, False, False, False, False, False]

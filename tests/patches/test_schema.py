@@ -60,7 +60,7 @@ def test_a_patch_is_immutable_and_compares_by_value() -> None:
             ),
             "has several channels",
         ),
-        (lambda: LatentLoop(strategy="loop", bars=1, vectors=(0,), depth=("deep", "deep")), "twice"),
+        (lambda: LatentLoop(strategy="loop", bars=1, vectors=(0,), depth=("coarse", "coarse")), "twice"),
         (
             lambda: LatentSegmentation(strategy="segmentation", feature="rms", k=3, vectors=(0,)),
             "a segmentation needs one of",
@@ -104,3 +104,9 @@ def test_features_of_a_patch_are_all_its_envelopes() -> None:
     )
     assert patch.feature_names() == ("bass.rms", "chroma", "drums.rms", "onsets")
     assert patch.segmentation_names() == ("mfcc",)
+
+
+def test_depths_have_the_names_of_the_papers_and_older_ones_are_read() -> None:
+    loop = {"strategy": "loop", "bars": 4, "vectors": (0, 1)}
+    assert LatentLoop(**loop, depth=("shallow", "deep")) == LatentLoop(**loop, depth=("coarse", "fine"))
+    assert LatentLoop(**loop).model_dump()["depth"] == ("coarse", "middle", "fine")

@@ -55,6 +55,6 @@ def test_a_model_without_training_is_told_from_the_pictures() -> None:
     )
     figures = measure(generator, other, truncation=1.0, count=160)
     assert figures.frechet > 3 * figures.frechet_floor
-    assert set(figures.shares) == {"deep", "middle", "shallow", "noise"}
+    assert set(figures.shares) == {"coarse", "middle", "fine", "noise"}
     assert figures.largest_step >= 1
     assert figures.as_json()["shares"]["noise"]["fine"] > 0
