@@ -59,6 +59,8 @@ CLEARLY = 1.0
 """Logarithm of the ratio of probabilities by which a steady grid must be better than a path to be followed."""
 JUMP = 4.0
 """The same for a beat that is not where the one before expects it, where two spans meet."""
+GUIDE_STRENGTH = 1.0
+"""Deviations of the flux by which a beat that is followed counts even where the flux has no onset."""
 IN_STEP = 0.12
 """Share of a beat by which the beats of two spans may disagree where they meet."""
 
@@ -278,7 +280,9 @@ def place_beats(heard: Heard, period: float, *, tightness: float) -> NDArray[np.
     guide = np.zeros(len(onsets))
     guide[np.round(followed).astype(int).clip(0, len(onsets) - 1)] = 1
     width = period / 24
-    guided = onsets * (0.2 + np.sqrt(2 * np.pi) * width * gaussian_filter1d(guide, width))
+    near = np.sqrt(2 * np.pi) * width * gaussian_filter1d(guide, width)
+    # A kick alone is hardly heard in the flux: so the guide pulls by itself too.
+    guided = onsets * (0.2 + near) + GUIDE_STRENGTH * float(onsets.std()) * near
     return beats.track_beats(guided.astype(np.float32), frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
 
 
