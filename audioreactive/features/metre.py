@@ -40,8 +40,11 @@ CORRELATION_SECONDS = 8
 BAND_STRIDE = 32
 """Fine frames between the windows on which the drums' periods are measured."""
 MOST_CANDIDATES = 14
-HEARD_SECONDS, HEARD_SPANS = 40, 3
-"""Readings are compared on at most three spans of a song."""
+HEARD_SECONDS, HEARD_SPANS = 15, 8
+"""Readings are compared on spans of about 15 s, for a band's tempo is steady no longer, and on eight of them at most."""
+USUAL_BPM, USUAL_LOW, USUAL_HIGH = 115.0, 70.0, 182.0
+UNUSUAL = 40.0
+"""How much the logarithm of a probability falls with each octave outside of the usual tempi."""
 SAME_TEMPO = 0.04
 """Logarithm of the ratio of tempi below which two are one."""
 RELATIVES = (1 / 2, 2, 3 / 2, 2 / 3, 3 / 4, 4 / 3)
@@ -151,8 +154,15 @@ def _shares(periods: Doubles, heard: Heard) -> Doubles:
         totals += [_evidence(grids.readings(period), part) for period in periods]
     if not np.isfinite(totals).any():
         return np.zeros(len(periods))
-    shares = np.exp((totals - totals.max()) / len(spans))
+    totals = totals / len(spans) + _usual(60 * FINE_RATE / periods)
+    shares = np.exp(totals - totals.max())
     return np.asarray(shares / shares.sum())
+
+
+def _usual(bpm: Doubles) -> Doubles:
+    """(n,) logarithm of how usual tempi are: nearly the same inside of the usual range, and much less outside."""
+    outside = np.maximum(np.log2(USUAL_LOW / bpm), 0) + np.maximum(np.log2(bpm / USUAL_HIGH), 0)
+    return np.asarray(-(np.log2(bpm / USUAL_BPM) ** 2) - UNUSUAL * outside)
 
 
 def _share_near(period: float, periods: Doubles, shares: Doubles) -> float:
@@ -161,7 +171,7 @@ def _share_near(period: float, periods: Doubles, shares: Doubles) -> float:
 
 
 def _heard_spans(frames: int) -> list[slice]:
-    """Spans on which readings are compared: the whole of a short song, three parts of a long one."""
+    """Spans on which readings are compared: the whole of a short song, some parts of a long one."""
     length = HEARD_SECONDS * FINE_RATE
     if frames <= HEARD_SPANS * length:
         return _even_spans(frames)
@@ -170,8 +180,8 @@ def _heard_spans(frames: int) -> list[slice]:
 
 
 def _even_spans(frames: int) -> list[slice]:
-    """Spans of equal length, as few as may be, that cover a whole song."""
-    count = max(-(-frames // (HEARD_SECONDS * FINE_RATE)), 1)
+    """Spans of equal length, about that of HEARD_SECONDS, that cover a whole song."""
+    count = max(round(frames / (HEARD_SECONDS * FINE_RATE)), 1)
     return [slice(i * frames // count, (i + 1) * frames // count) for i in range(count)]
 
 
