@@ -41,7 +41,7 @@ BAND_STRIDE = 32
 """Fine frames between the windows on which the drums' periods are measured."""
 MOST_CANDIDATES = 14
 HEARD_SECONDS, HEARD_SPANS = 15, 8
-"""Readings are compared on spans of about 15 s, for a band's tempo is steady no longer, and on eight of them at most."""
+"""Readings are compared on spans of about 15 s, for no longer is a band steady, and on eight of them at most."""
 USUAL_BPM, USUAL_LOW, USUAL_HIGH = 115.0, 70.0, 182.0
 UNUSUAL = 40.0
 """How much the logarithm of a probability falls with each octave outside of the usual tempi."""
