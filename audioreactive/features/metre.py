@@ -42,7 +42,7 @@ BAND_STRIDE = 32
 MOST_CANDIDATES = 14
 HEARD_SECONDS, HEARD_SPANS = 15, 8
 """Readings are compared on spans of about 15 s, for no longer is a band steady, and on eight of them at most."""
-USUAL_BPM, USUAL_LOW, USUAL_HIGH = 115.0, 70.0, 182.0
+USUAL_BPM, USUAL_LOW, USUAL_HIGH = 127.0, 70.0, 182.0
 UNUSUAL = 40.0
 """How much the logarithm of a probability falls with each octave outside of the usual tempi."""
 SAME_TEMPO = 0.04
@@ -287,6 +287,8 @@ def place_beats(heard: Heard, period: float, *, tightness: float) -> NDArray[np.
     if not any(chosen):
         return path
     followed = np.concatenate([part[i][0] for part, i in zip([part for part in parts if part], chosen, strict=True)])
+    if _same_beats(path, followed, period):
+        return path
     guide = np.zeros(len(onsets))
     guide[np.round(followed).astype(int).clip(0, len(onsets) - 1)] = 1
     width = period / 24
@@ -294,6 +296,14 @@ def place_beats(heard: Heard, period: float, *, tightness: float) -> NDArray[np.
     # A kick alone is hardly heard in the flux: so the guide pulls by itself too.
     guided = onsets * (0.2 + near) + GUIDE_STRENGTH * float(onsets.std()) * near
     return beats.track_beats(guided.astype(np.float32), frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
+
+
+def _same_beats(path: NDArray[np.int64], followed: Doubles, period: float) -> bool:
+    """Whether nearly all beats of a path are where another has them."""
+    places = np.sort(followed)
+    after = np.searchsorted(places, path).clip(1, len(places) - 1)
+    distance = np.minimum(np.abs(path - places[after - 1]), np.abs(places[after] - path))
+    return bool(np.percentile(distance, 95) < IN_STEP * period)
 
 
 def _span_readings(heard: Heard, path: Doubles, span: slice, period: float) -> list[tuple[Doubles, float]]:
