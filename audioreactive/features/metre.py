@@ -42,7 +42,7 @@ BAND_STRIDE = 32
 MOST_CANDIDATES = 14
 HEARD_SECONDS, HEARD_SPANS = 15, 8
 """Readings are compared on spans of about 15 s, for no longer is a band steady, and on eight of them at most."""
-USUAL_BPM, USUAL_LOW, USUAL_HIGH = 150.0, 70.0, 182.0
+USUAL_BPM, USUAL_LOW, USUAL_HIGH = 144.0, 70.0, 182.0
 UNUSUAL = 40.0
 """How much the logarithm of a probability falls with each octave outside of the usual tempi."""
 SAME_TEMPO = 0.04
