@@ -14,7 +14,6 @@ from tempo_songs import HELD_OUT_KITS, Band, Kit, Pattern, Song
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Doubles = NDArray[np.float64]
     Random = np.random.Generator
 
 SLOWEST, FASTEST = 64.0, 186.0
@@ -34,12 +33,12 @@ def chosen(random: Random, *choices: str) -> str:
     return str(random.choice(choices))
 
 
-def struck(random: Random, chances: Doubles, soft: float = 0.15) -> str:
+def struck(random: Random, chances: NDArray[np.floating], soft: float = 0.15) -> str:
     """A pattern whose steps are struck with these probabilities, some of them softly."""
     return "".join(("o" if random.random() < soft else "x") if random.random() < p else "." for p in chances)
 
 
-def with_strokes(pattern: str, places: Doubles) -> str:
+def with_strokes(pattern: str, places: NDArray[np.signedinteger]) -> str:
     """A pattern with full strokes at these steps."""
     steps = list(pattern)
     for place in places.astype(int):
@@ -59,16 +58,16 @@ def hats(random: Random, steps: int, length: int) -> str:
 class Grid:
     """Steps of a pattern, by what they are in a bar."""
 
-    count: NDArray[np.int64]
-    on: NDArray[np.int64]
+    count: NDArray[np.signedinteger]
+    on: NDArray[np.signedinteger]
     """Beats."""
-    ones: NDArray[np.int64]
-    back: NDArray[np.int64]
+    ones: NDArray[np.signedinteger]
+    back: NDArray[np.signedinteger]
     """Second and fourth beats."""
-    threes: NDArray[np.int64]
+    threes: NDArray[np.signedinteger]
     between: NDArray[np.bool_]
     """Which steps are no beats."""
-    syncopated: Doubles
+    syncopated: NDArray[np.floating]
     """Chances of a bass drum."""
 
 
@@ -111,7 +110,7 @@ def _four(random: Random, of: Grid, second: str) -> dict[str, str]:
     return voices
 
 
-def _with_snares(random: Random, of: Grid, second: str, snares: NDArray[np.int64]) -> dict[str, str]:
+def _with_snares(random: Random, of: Grid, second: str, snares: NDArray[np.signedinteger]) -> dict[str, str]:
     """Snares at these steps and a syncopated bass drum that avoids them."""
     loose = random.uniform(0.4, 1.3) * np.where(np.isin(of.count, snares), random.choice([0, 0, 0.3]), of.syncopated)
     ghosts = 0.08 * of.between * (random.random() < 0.4)

@@ -28,7 +28,7 @@ from audioreactive.files import is_ours, open_regular, write_aside
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANALYSIS_VERSION: Final = 5
+ANALYSIS_VERSION: Final = 6
 """Raised whenever the analysis hears something else in the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
 _LARGEST: Final = 1 << 31

@@ -154,7 +154,7 @@ class Judge:
     effect: Doubles
     """(units,)."""
 
-    def scores(self, evidence: Doubles) -> Doubles:
+    def scores(self, evidence: NDArray[np.floating]) -> Doubles:
         """(readings,) logarithm of the probability, up to a constant that all readings of a song share."""
         standard = ((evidence - self.mean) / self.deviation).clip(-MOST_DEVIATIONS, MOST_DEVIATIONS)
         total: Doubles = standard @ self.direct + np.tanh(standard @ self.units + self.start) @ self.effect
@@ -164,7 +164,7 @@ class Judge:
 @cache
 def judge() -> Judge:
     """The network that benchmarks/tempo_weights.py fitted."""
-    with (files("audioreactive") / TABLE).open(encoding="utf-8", newline="") as file:
+    with (files("audioreactive") / TABLE).open(encoding="utf-8") as file:
         rows = {row[0]: [float(cell or 0) for cell in row[1:]] for row in list(csv.reader(file))[1:]}
     table = np.array([rows[name] for name in EVIDENCE])
     start, effect = np.array(rows["start"])[3:], np.array(rows["effect"])[3:]

@@ -11,7 +11,7 @@ from support import make_features
 from audioreactive.errors import FeatureError
 from audioreactive.features import split_name
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits, at_tempo_factor, parse_tempo_range, tempo_limits
-from audioreactive.patches.motion import bar_position
+from audioreactive.patches.tables import bar_position
 
 
 def test_limits() -> None:
