@@ -231,16 +231,15 @@ def find_beats(audio: Audio, measured: Measured, tracker: BeatTracker, limits: T
     onsets = mix_onsets(measured)
     if not onsets.any() and tracker == "librosa":
         return beats.Beats(0.0, np.zeros(0), np.zeros(0))
-    drums = metre.drum_onsets(measured[f"{MIX}.attack"])
-    correlation = metre.correlations(onsets, drums, TEMPO_STRIDE)
+    heard = metre.hear(onsets, measured[f"{MIX}.attack"], stride=TEMPO_STRIDE)
     if tracker == "madmom":
         from audioreactive.features.neural_beats import track
 
         found = track(audio, limits)
-        sure = metre.confidence_in(found.tempo, onsets, drums, correlation, limits)
+        sure = metre.confidence_in(found.tempo, heard, limits)
         return replace(found, confidence=sure)
-    tempo = metre.choose_tempo(onsets, drums, correlation, limits)
-    frames = metre.place_beats(onsets, drums, correlation, tempo.period, tightness=_tightness(limits))
+    tempo = metre.choose_tempo(heard, limits)
+    frames = metre.place_beats(heard, tempo.period, tightness=_tightness(limits))
     first = beats.find_downbeats(_accents(frames, measured))
     seconds = np.maximum(frames - float(FLUX_LATE), 0) / FINE_RATE
     bpm = 60 * FINE_RATE / tempo.period if tempo.period and len(frames) else 0.0

@@ -1,29 +1,30 @@
-"""Choose the tempo of a song among those that fit its onsets, by the drum pattern that each of them implies.
+"""Readings of a song's tempo: which of the tempi that fit its onsets is the beat, by what the drums do on each of them.
 
-A reading is a tempo with a path of beats through the song. Its evidence is measured at its beats: kicks on the beats, a
-snare on every second beat, hi-hats that divide them, and a rhythm that repeats after two and four beats. The weights of
-the evidence were fitted to songs with random drum patterns, by benchmarks/tempo_weights.py.
+A reading is a tempo and a steady grid of beats. What speaks for it is measured where its beats are (`evidence`): kicks
+on the beats, a snare on every second one, hi-hats that divide them, and a rhythm that repeats after two and four of
+them. How much each of these counts is learned from songs of random patterns: benchmarks/tempo_weights.py writes the
+table.
 
-Conventions: envelopes are on the fine grid; periods and beats are in its frames. The bands of the drums are in the
-order of `BANDS`: kick, snare, hat.
+Conventions: envelopes are on the fine grid; periods and beats are in its frames.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+import scipy.fft
+from scipy.ndimage import gaussian_filter1d
 
 from audioreactive.features import beats, rhythm, spectra
 from audioreactive.features.blocks import ATTACK_STEP, pieces
+from audioreactive.features.evidence import BANDS, HAT, KICK, SNARE, Heard, judge, measured
 from audioreactive.features.grid import FINE_RATE
 from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
     from audioreactive.features.tempo import TempoLimits
@@ -31,32 +32,59 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
     Doubles = NDArray[np.float64]
 
-BANDS = {"kick": (0.0, 130.0), "snare": (800.0, 4000.0), "hat": (6000.0, ANALYSIS_RATE / 2)}
-"""Frequency range in Hz of each drum."""
-SPANS = {"kick": 4, "snare": 5, "hat": 3}
-"""Frames over which power is averaged before and after a stroke, so that a kick's short click is not taken for a snare.
-"""
+SPANS = {"kick": 4, "body": 5, "snare": 5, "hat": 3}
+"""Frames over which power is averaged before and after a stroke, so that the short click of a kick is no snare."""
 LOUDNESS_STEP = 20.0
-"""Factor before the logarithm of power; with 20, a stroke 20 dB below the loud ones counts a tenth of them."""
+"""A stroke 20 dB below the loud ones counts a tenth of them."""
 CORRELATION_SECONDS = 8
 BAND_STRIDE = 32
-"""Fine frames between the windows in which the drums' periods are measured."""
+"""Fine frames between the windows on which the drums' periods are measured."""
 MOST_CANDIDATES = 14
-HEARD_SECONDS, HEARD_SPANS = 40, 3
-"""Length in seconds and largest number of the spans of a song on which readings are compared."""
+HEARD_SECONDS, HEARD_SPANS = 15, 8
+"""Readings are compared on spans of about 15 s, for no longer is a band steady, and on eight of them at most."""
+USUAL_BPM, USUAL_LOW, USUAL_HIGH = 144.0, 70.0, 182.0
+UNUSUAL = 40.0
+"""How much the logarithm of a probability falls with each octave outside of the usual tempi."""
 SAME_TEMPO = 0.04
-"""Logarithm of the ratio of two tempi below which they count as the same."""
+"""Logarithm of the ratio of tempi below which two are one."""
 RELATIVES = (1 / 2, 2, 3 / 2, 2 / 3, 3 / 4, 4 / 3)
-"""Tempo ratios that are easily confused."""
-OFFSETS = (0, 3, 6, 9, 4, 8)
-"""Shifts of a path of beats that are tried, in twelfths of a beat: to the off-beat, quarters and thirds of a beat."""
+"""Ratios at which a rhythm is easily misread."""
+OFFSETS = np.array([0, 3, 6, 9, 4, 8]) / 12
+"""Shares of a beat by which a path may have to be moved: onto the off-beat, a quarter or a triplet."""
+GRID_STRENGTH = {KICK: 0.5, SNARE: 0.5, HAT: 0.25}
+"""How much the drums count beside the flux when a steady grid is laid."""
+GRID_POINTS = 1 << 18
+"""Of the spectrum that a grid is read from: the longest span is a fiftieth of it."""
+GRID_REACH = 0.02
+"""Share of a period within which it is refined."""
 FEWEST_BEATS = 4
 CLEARLY = 1.0
-"""Log-probability by which a path found at half the grid rate must be better to replace the usual one."""
+"""Logarithm of the ratio of probabilities by which a steady grid must be better than a path to be followed."""
+JUMP = 4.0
+"""The same for a beat that is not where the one before expects it, where two spans meet."""
+GUIDE_STRENGTH = 1.0
+"""Deviations of the flux by which a beat that is followed counts even where the flux has no onset."""
+IN_STEP = 0.12
+"""Share of a beat by which the beats of two spans may disagree where they meet."""
 
 
-def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
-    """Detect strokes of kick, snare and hat, (frames, 3), from the mix's mel bands; a loud stroke is about 1."""
+def hear(onsets: FloatArray, attack: NDArray[np.int16], *, stride: int) -> Heard:
+    """What readings are compared on, from the flux and the mix's mel bands in decibels.
+
+    Args:
+        onsets: (frames,) flux.
+        attack: (frames, mels) decibels in steps of ATTACK_STEP.
+        stride: frames between the windows on which the flux' periods are measured.
+    """
+    drums, balance = drum_onsets(attack)
+    lags = CORRELATION_SECONDS * FINE_RATE
+    flux = beats.mean_autocorrelation(onsets, lags, stride)
+    bands = [beats.mean_autocorrelation(drums[:, band], lags, BAND_STRIDE) for band in (KICK, SNARE, HAT)]
+    return Heard(onsets, drums, balance, np.stack([flux, *bands], axis=1))
+
+
+def drum_onsets(attack: NDArray[np.int16]) -> tuple[FloatArray, Doubles]:
+    """(frames, 4) strokes of the bands of drums, about 1 for a loud one, and (4,) logarithms of how loud those are."""
     centres = spectra.mel_edges(ANALYSIS_RATE, rhythm.ONSET_MELS)[1:-1]
     inside = np.stack([(centres >= low) & (centres < high) for low, high in BANDS.values()], axis=1)
     power = np.empty((len(attack), len(BANDS)), np.float32)
@@ -66,21 +94,15 @@ def drum_onsets(attack: NDArray[np.int16]) -> FloatArray:
         power[start : start + len(piece)] = linear @ inside.astype(np.float32)
         start += len(piece)
     strokes = np.stack([_strokes(power[:, i], span) for i, span in enumerate(SPANS.values())], axis=1)
-    # Align with the flux, which marks an increase about two frames after its middle.
+    # In step with the flux, which notes a gain about two frames after its middle.
     moved: FloatArray = np.pad(strokes, ((2, 0), (0, 0)))[: len(strokes)]
     scale = np.square(moved).sum(axis=0) / np.maximum(moved.sum(axis=0), 1e-9)
-    return np.asarray(moved / np.maximum(scale, 1e-9), np.float32)
-
-
-def correlations(onsets: FloatArray, drums: FloatArray, stride: int) -> Doubles:
-    """Compute the mean autocorrelations (lags, 4) of the flux, kick, snare and hat."""
-    lags = CORRELATION_SECONDS * FINE_RATE
-    flux = beats.mean_autocorrelation(onsets, lags, stride)
-    return np.stack([flux, *(beats.mean_autocorrelation(drum, lags, BAND_STRIDE) for drum in drums.T)], axis=1)
+    loud = np.log10(np.percentile(power, 98, axis=0) + 1e-9)
+    return np.asarray(moved / np.maximum(scale, 1e-9), np.float32), np.asarray(loud, np.float64)
 
 
 def _strokes(power: FloatArray, span: int) -> FloatArray:
-    """Compute by how much the power after each frame exceeds the power before it, (frames,), on a log(1 + x) scale."""
+    """(frames,) by how much the power of the next frames exceeds that of the last ones, on a soft logarithmic scale."""
     sums = np.concatenate((np.zeros(span + 1), np.cumsum(power, dtype=np.float64)))
     sums = np.pad(sums, (0, span), mode="edge")
     mean = (sums[span:] - sums[:-span]) / span
@@ -91,103 +113,82 @@ def _strokes(power: FloatArray, span: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class Tempo:
-    """Tempo that was chosen among the readings."""
+    """What came of comparing readings."""
 
     period: float
-    """Frames from beat to beat; 0 if there is no beat."""
+    """Frames from beat to beat; 0 where there is none."""
     confidence: float
-    """Probability of this tempo among all readings, in [0, 1]."""
+    """Probability in [0, 1] among all readings."""
 
 
-def choose_tempo(onsets: FloatArray, drums: FloatArray, correlation: Doubles, limits: TempoLimits) -> Tempo:
-    """Choose the tempo of a song.
-
-    Args:
-        onsets: (frames,) spectral flux.
-        drums: (frames, 3) strokes from `drum_onsets`.
-        correlation: (lags, 4) autocorrelations from `correlations`.
-        limits: allowed tempi.
-    """
+def choose_tempo(heard: Heard, limits: TempoLimits) -> Tempo:
+    """The tempo of a song among those that are allowed."""
     if limits.fixed:
         return Tempo(60 * FINE_RATE / limits.low, 1.0)
-    periods = candidates(correlation, limits)
-    shares = _shares(periods, onsets, drums, correlation)
-    if not shares.any():  # too short to compare: take the clearest period
+    periods = candidates(heard.correlation, limits)
+    shares = _shares(periods, heard)
+    if not shares.any():  # too short to compare: the clearest that repeats
         return Tempo(float(periods[0]) if len(periods) else 0.0, 0.0)
     best = int(shares.argmax())
     return Tempo(float(periods[best]), _share_near(periods[best], periods, shares))
 
 
-def confidence_in(
-    bpm: float, onsets: FloatArray, drums: FloatArray, correlation: Doubles, limits: TempoLimits
-) -> float:
-    """Compute the probability of a tempo from another beat tracker, among all readings."""
-    if limits.fixed or not bpm > 0 or not onsets.any():
+def confidence_in(bpm: float, heard: Heard, limits: TempoLimits) -> float:
+    """The probability of a tempo that somebody else found, among all readings."""
+    if limits.fixed or not bpm > 0 or not heard.onsets.any():
         return float(limits.fixed)
     period = 60 * FINE_RATE / bpm
-    periods = candidates(correlation, limits)
+    periods = candidates(heard.correlation, limits)
     if not (np.abs(np.log(periods / period)) < SAME_TEMPO).any():
         periods = np.append(periods, period)
-    return _share_near(period, periods, _shares(periods, onsets, drums, correlation))
+    return _share_near(period, periods, _shares(periods, heard))
 
 
-def _shares(periods: Doubles, onsets: FloatArray, drums: FloatArray, correlation: Doubles) -> Doubles:
-    """Compute the probability of each period, (n,); zeros if the song is too short."""
-    spans = _heard_spans(len(onsets))
+def _shares(periods: Doubles, heard: Heard) -> Doubles:
+    """(n,) probability of each period; zeros where the song is too short for any."""
+    spans = _heard_spans(len(heard.onsets))
     totals = np.zeros(len(periods))
     for span in spans:
-        totals += [_evidence(onsets[span], drums[span], correlation, period) for period in periods]
+        part = heard.part(span)
+        grids = SteadyGrids(part)
+        totals += [_evidence(grids.readings(period), part) for period in periods]
     if not np.isfinite(totals).any():
         return np.zeros(len(periods))
-    shares = np.exp((totals - totals.max()) / len(spans))
+    totals = totals / len(spans) + _usual(60 * FINE_RATE / periods)
+    shares = np.exp(totals - totals.max())
     return np.asarray(shares / shares.sum())
 
 
+def _usual(bpm: Doubles) -> Doubles:
+    """(n,) logarithm of how usual tempi are: nearly the same inside of the usual range, and much less outside."""
+    outside = np.maximum(np.log2(USUAL_LOW / bpm), 0) + np.maximum(np.log2(bpm / USUAL_HIGH), 0)
+    return np.asarray(-(np.log2(bpm / USUAL_BPM) ** 2) - UNUSUAL * outside)
+
+
 def _share_near(period: float, periods: Doubles, shares: Doubles) -> float:
-    """Sum the probabilities of all periods that count as the same tempo as this one."""
+    """Probability of all periods that are one tempo with this one."""
     return float(shares[np.abs(np.log(periods / period)) < SAME_TEMPO].sum())
 
 
-def place_beats(
-    onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float, *, tightness: float
-) -> NDArray[np.int64]:
-    """Find the frames of the beats at a period: Ellis' path through the flux, shifted to the drums' beat."""
-    if not period > 0:
-        return np.zeros(0, np.int64)
-    usual = beats.likeliest_tempo(correlation[:, 0], frame_rate=FINE_RATE)
-    bpm = 60 * FINE_RATE / period
-    if tightness == beats.TIGHTNESS and abs(np.log(usual / bpm)) < SAME_TEMPO:
-        bpm = usual  # librosa's value, on the grid of lags
-    path = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
-    if len(path) < FEWEST_BEATS:
-        return path
-    moved = [
-        (p, float(e @ WEIGHT_VECTOR)) for p, e in measured_path(path.astype(np.float64), drums, correlation, period)
-    ]
-    moved += [(p, score - CLEARLY) for p, score in readings(onsets, drums, correlation, period)]
-    best = int(np.argmax([score for _, score in moved]))
-    if best == 0:
-        return path
-    guide = np.zeros(len(onsets))
-    guide[np.round(moved[best][0]).astype(int)] = 1
-    width = period / 24
-    guided = onsets * (0.2 + np.sqrt(2 * np.pi) * width * gaussian_filter1d(guide, width))
-    return beats.track_beats(guided.astype(np.float32), frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
-
-
 def _heard_spans(frames: int) -> list[slice]:
-    """Choose the spans on which readings are compared: all of a short song, three parts of a long one."""
+    """Spans on which readings are compared: the whole of a short song, some parts of a long one."""
     length = HEARD_SECONDS * FINE_RATE
     if frames <= HEARD_SPANS * length:
-        return [slice(0, frames)]
+        return _even_spans(frames)
     starts = np.linspace(0, frames - length, HEARD_SPANS + 2)[1:-1].astype(int)
     return [slice(start, start + length) for start in starts]
 
 
+def _even_spans(frames: int) -> list[slice]:
+    """Spans of equal length, about that of HEARD_SECONDS, that cover a whole song."""
+    count = max(round(frames / (HEARD_SECONDS * FINE_RATE)), 1)
+    return [slice(i * frames // count, (i + 1) * frames // count) for i in range(count)]
+
+
 def candidates(correlation: Doubles, limits: TempoLimits) -> Doubles:
-    """Find periods (n,) within the limits at which flux and drums repeat, the clearest first, and related ones."""
+    """(n,) periods within the limits at which flux and drums repeat, the clearest first, and relatives of those."""
     lags = len(correlation)
-    repeats = np.convolve(correlation @ np.array([1, 0.5, 0.5, 0.25]), [0.25, 0.5, 0.25], "same")
+    repeats = np.convolve(correlation @ np.array([1, *GRID_STRENGTH.values()]), [0.25, 0.5, 0.25], "same")
     bpm = 60 * FINE_RATE / np.maximum(np.arange(lags), 1)
     allowed = (bpm >= limits.low) & (bpm <= limits.high)
     allowed[[0, 1, -1]] = False
@@ -207,112 +208,131 @@ def candidates(correlation: Doubles, limits: TempoLimits) -> Doubles:
 
 
 def _refined(values: Doubles, peak: int) -> float:
-    """Locate a peak between grid points, by a parabola through its neighbours."""
+    """The place of a peak between grid points, by a parabola through its neighbours."""
     before, at, after = values[peak - 1 : peak + 2]
     bend = before - 2 * at + after
     return peak + float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else float(peak)
 
 
-def _evidence(onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float) -> float:
-    """Compute the log-probability of a period, up to a constant, summed over all shifts of its beats."""
-    found = [score for _, score in readings(onsets, drums, correlation, period)]
-    return float(np.logaddexp.reduce(found)) if found else -np.inf
+@dataclass(frozen=True)
+class Readings:
+    """A path of beats, and the shares of a beat by which it may be moved."""
+
+    path: Doubles
+    offsets: Doubles
+    period: float
+
+    def moved(self) -> list[Doubles]:
+        """The beats of each reading."""
+        return [self.path[:-1] + np.diff(self.path) * offset for offset in self.offsets]
+
+    def scores(self, heard: Heard) -> Doubles:
+        """(readings,) logarithm of the probability of each, up to a constant."""
+        return judge().scores(measured(self.path, heard, self.period, self.offsets))
 
 
-def readings(
-    onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float
-) -> Iterator[tuple[Doubles, float]]:
-    """Yield (beats, score) of a period, for each of OFFSETS of its path through the onsets at half the rate."""
-    for path, evidence in measured_readings(onsets, drums, correlation, period):
-        yield path, float(evidence @ WEIGHT_VECTOR)
+def _evidence(readings: Readings, heard: Heard) -> float:
+    """Logarithm of how probable a period is, up to a constant, wherever in it the beats lie."""
+    if len(readings.path) < FEWEST_BEATS:
+        return -np.inf
+    return float(np.logaddexp.reduce(readings.scores(heard)))
 
 
-def measured_readings(
-    onsets: FloatArray, drums: FloatArray, correlation: Doubles, period: float
-) -> list[tuple[Doubles, Doubles]]:
-    """Measure the evidence for a period: (beats, values of EVIDENCE) for each of OFFSETS."""
-    pairs = onsets[: len(onsets) // 2 * 2].reshape(-1, 2).max(axis=1)
-    slow = beats.track_beats(pairs, frame_rate=FINE_RATE / 2, bpm=60 * FINE_RATE / period, trim=False)
-    path = 2 * slow.astype(np.float64) + 0.5
+class SteadyGrids:
+    """Grids of even beats that a span of a song may be heard on.
+
+    A rhythm of strokes on quarters of a beat has a line in its spectrum at four times the tempo, whose phase says where
+    those quarters are, and at three times if it is in triplets: the beats are on one of the four, or of the three.
+    """
+
+    def __init__(self, heard: Heard) -> None:
+        strength = heard.onsets / max(float(heard.onsets.std()), 1e-9)
+        for band, share in GRID_STRENGTH.items():
+            drum = heard.drums[:, band]
+            strength = strength + share * drum / max(float(drum.std()), 1e-9)
+        self._frames = len(strength)
+        self._spectrum = scipy.fft.rfft(strength.astype(np.float64) - strength.mean(), GRID_POINTS)
+
+    def readings(self, period: float) -> Readings:
+        """The grids at the tempo near this one on which the strokes are clearest."""
+        periods = period * (1 + np.linspace(-GRID_REACH, GRID_REACH, 81))
+        lines = np.abs(self._line(np.arange(1, 5)[:, None], periods)).sum(axis=0)
+        period = float(periods[lines.argmax()])
+        quarter, third = (-np.angle(self._line(k, period)) / (2 * np.pi * k) for k in (4, 3))
+        apart = (third - quarter + 0.5) % 1 - 0.5
+        first = (quarter % 1 - 1) * period
+        path = np.arange(first, self._frames - 1, period)
+        offsets = np.array([0, 0.25, 0.5, 0.75, apart, apart + 1 / 3, apart + 2 / 3])
+        return Readings(path[path >= 0], offsets, period)
+
+    def _line(self, times: Any, period: Any) -> Any:
+        """The spectrum at some times the tempo."""
+        return self._spectrum[np.round(times * GRID_POINTS / period).astype(int)]
+
+
+def place_beats(heard: Heard, period: float, *, tightness: float) -> NDArray[np.int64]:
+    """Frames of the beats at a period: Ellis' path through the flux, moved to where the drums have the beat."""
+    if not period > 0:
+        return np.zeros(0, np.int64)
+    onsets = heard.onsets
+    usual = beats.likeliest_tempo(heard.correlation[:, 0], frame_rate=FINE_RATE)
+    bpm = 60 * FINE_RATE / period
+    if tightness == beats.TIGHTNESS and abs(np.log(usual / bpm)) < SAME_TEMPO:
+        bpm = usual  # on the grid, as librosa has it
+    path = beats.track_beats(onsets, frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
     if len(path) < FEWEST_BEATS:
+        return path
+    parts = [_span_readings(heard, path.astype(np.float64), span, period) for span in _even_spans(len(onsets))]
+    chosen = _steadiest([part for part in parts if part], period)
+    if not any(chosen):
+        return path
+    followed = np.concatenate([part[i][0] for part, i in zip([part for part in parts if part], chosen, strict=True)])
+    if _same_beats(path, followed, period):
+        return path
+    guide = np.zeros(len(onsets))
+    guide[np.round(followed).astype(int).clip(0, len(onsets) - 1)] = 1
+    width = period / 24
+    near = np.sqrt(2 * np.pi) * width * gaussian_filter1d(guide, width)
+    # A kick alone is hardly heard in the flux: so the guide pulls by itself too.
+    guided = onsets * (0.2 + near) + GUIDE_STRENGTH * float(onsets.std()) * near
+    return beats.track_beats(guided.astype(np.float32), frame_rate=FINE_RATE, bpm=bpm, tightness=tightness)
+
+
+def _same_beats(path: NDArray[np.int64], followed: Doubles, period: float) -> bool:
+    """Whether nearly all beats of a path are where another has them."""
+    places = np.sort(followed)
+    after = np.searchsorted(places, path).clip(1, len(places) - 1)
+    distance = np.minimum(np.abs(path - places[after - 1]), np.abs(places[after] - path))
+    return bool(np.percentile(distance, 95) < IN_STEP * period)
+
+
+def _span_readings(heard: Heard, path: Doubles, span: slice, period: float) -> list[tuple[Doubles, float]]:
+    """(beats, score) of each reading of a span: first the path as it is, then moved, then steady grids."""
+    part = heard.part(span)
+    grid = SteadyGrids(part).readings(period)
+    inside = path[(path >= span.start) & (path < span.stop)] - span.start
+    if len(grid.path) < FEWEST_BEATS or len(inside) < FEWEST_BEATS:
         return []
-    return list(measured_path(path, drums, correlation, period))
+    both = (Readings(inside, OFFSETS, period), 0.0), (grid, CLEARLY)
+    return [
+        (beats_of + span.start, float(score) - less)
+        for readings, less in both
+        for beats_of, score in zip(readings.moved(), readings.scores(part), strict=True)
+    ]
 
 
-def measured_path(
-    path: Doubles, drums: FloatArray, correlation: Doubles, period: float
-) -> Iterator[tuple[Doubles, Doubles]]:
-    """Measure the evidence for a path of beats shifted by each of OFFSETS: yields (beats, values of EVIDENCE)."""
-    strength = np.minimum(maximum_filter1d(drums, 5, axis=0), 1.5)
-    places = np.arange(np.ceil(path[0]), path[-1])
-    turns = np.interp(places, path, np.arange(len(path)))
-    weights = np.power(drums[places.astype(int)], 1.5)
-    weights = weights / np.maximum(weights.sum(axis=0), 1e-9)
-    wave = np.exp(2j * np.pi * turns)
-    on_grid = np.stack([weights.T @ wave**k for k in (1, 2, 3, 4)])  # (4, 3)
-    in_bars = [np.abs(weights[:, :2].T @ np.exp(2j * np.pi * turns / n)) for n in (2, 3, 4)]
-    gaps = np.diff(path)
-    fixed = np.concatenate((*in_bars, _repetition(correlation[:, 0], period), [min(np.log(gaps / period).std(), 0.3)]))
-    fixed = np.concatenate((fixed, _pace(period)))
-    for offset in OFFSETS:
-        share = offset / 12
-        moved = path[:-1] + gaps * share
-        grid = np.real(on_grid * np.exp(-2j * np.pi * np.arange(1, 5) * share)[:, None])
-        yield moved, np.concatenate((grid.ravel(), _strokes_on(moved, strength), fixed))
-
-
-def _strokes_on(path: Doubles, strength: FloatArray) -> Doubles:
-    """Measure mean strokes on the beats, half way between them, and of kicks on with snares between the beats."""
-    halves = 0.5 * (path[:-1] + path[1:])
-    on = strength[np.round(path).astype(int).clip(0, len(strength) - 1)]
-    off = strength[np.round(halves).astype(int).clip(0, len(strength) - 1)]
-    return np.array(
-        [on[:, :2].max(axis=1).mean(), off[:, :2].max(axis=1).mean(), min(off[:, 1].mean(), on[:, 0].mean())]
-    )
-
-
-def _repetition(flux: Doubles, period: float) -> Doubles:
-    """Measure how well the flux repeats after one, two and four beats."""
-    one, two, four = np.interp(np.array([1, 2, 4]) * period, np.arange(len(flux)), flux)
-    largest = flux[FINE_RATE // 4 :].max(initial=1e-9)
-    return np.array([np.log(max(one / largest, 0.02)), two, four])
-
-
-def _pace(period: float) -> Doubles:
-    """Compute the tempo in octaves above 120 bpm, and the squared octaves above 170 bpm and below 85 bpm."""
-    octaves = float(np.log2(60 * FINE_RATE / period / 120))
-    return np.array([octaves, max(octaves - 0.5, 0.0) ** 2, max(-octaves - 0.5, 0.0) ** 2])
-
-
-WEIGHTS = {
-    "kick on the beat": 1.40,
-    "snare on the beat": 2.28,
-    "hat on the beat": -0.47,
-    "kick on the beat or half way": 1.06,
-    "snare on the beat or half way": 0.79,
-    "hat on the beat or half way": 0.57,
-    "kick on thirds": -0.06,
-    "snare on thirds": 0.84,
-    "hat on thirds": -0.23,
-    "kick on quarters": 1.58,
-    "snare on quarters": 1.66,
-    "hat on quarters": 1.19,
-    "strokes on beats": 1.37,
-    "strokes half way": 0.60,
-    "snare half way and kick on beats": 1.52,
-    "kick every second beat": -0.13,
-    "snare every second beat": 1.27,
-    "kick every third beat": -0.18,
-    "snare every third beat": 0.62,
-    "kick every fourth beat": 1.24,
-    "snare every fourth beat": -3.49,
-    "repeats after a beat": 0.57,
-    "repeats after two beats": 3.66,
-    "repeats after four beats": 4.58,
-    "unsteadiness": -8.48,
-    "octaves above 120 bpm": -0.05,
-    "too fast": -20.37,
-    "too slow": -1.65,
-}
-EVIDENCE: Sequence[str] = tuple(WEIGHTS)
-WEIGHT_VECTOR = np.array(list(WEIGHTS.values()))
+def _steadiest(parts: list[list[tuple[Doubles, float]]], period: float) -> list[int]:
+    """For each span the number of a reading, so that all are probable and few beats jump between the spans."""
+    if not parts:
+        return []
+    total = np.array([score for _, score in parts[0]])
+    came_from: list[NDArray[np.int64]] = []
+    for before, after in itertools.pairwise(parts):
+        gaps = np.array([[b[0] - a[-1] for b, _ in after] for a, _ in before]) / period
+        ways = total[:, None] - JUMP * (np.abs(gaps - np.round(gaps)) > IN_STEP)
+        came_from.append(ways.argmax(axis=0))
+        total = ways.max(axis=0) + [score for _, score in after]
+    chosen = [int(total.argmax())]
+    for best in reversed(came_from):
+        chosen.append(int(best[chosen[-1]]))
+    return chosen[::-1]
