@@ -72,6 +72,15 @@ def test_a_kick_moves_the_picture_as_much_as_a_snare(name: str, kind: str) -> No
     assert 0.7 < at(kicks) / at(snares) < 1.4
 
 
+@pytest.mark.parametrize("name", STRUCK)
+def test_a_stroke_is_a_motion_and_no_cut(name: str) -> None:
+    """Of the way within five frames around the largest steps, no single one takes half, as in a cut it would."""
+    for kind in ("house", "trap"):
+        moved = steps(heard(kind), name)
+        largest = [frame for frame in np.argsort(-moved)[:30] if 2 < frame < len(moved) - 3]
+        assert np.mean([moved[frame] / moved[frame - 2 : frame + 3].sum() for frame in largest]) < 0.44
+
+
 @pytest.mark.parametrize("name", ["pulse", "carousel", "chapters"])
 def test_a_roll_moves_the_picture(name: str) -> None:
     gain = motion(patch(name), rolled()).tables()["gain"][:, 0]
