@@ -33,7 +33,9 @@ LEAST_PRESET: Final = b"schema = 1\n[palette]\nseeds = [1]\n[latents]\nbase = [0
 FILES: Final = {"s.wav": b"RIFF", "s.mp4": b"no video", "p.toml": LEAST_PRESET, "m.safetensors": b"\x08" + bytes(15),
                 "\u00fc.wav": b"RIFF", "caf\udce9.mp3": b"x", "-rf": b"x", "a.png": b"x"}  # fmt: skip
 STAND_INS: Final = {
-    "audioreactive.pipeline": ("listen", "open_generator", "prepare"),
+    "audioreactive.generators": ("open_generator",),
+    "audioreactive.pipeline.listening": ("listen",),
+    "audioreactive.pipeline.planning": ("listen", "open_generator", "prepare"),
     "audioreactive.correlation": ("score",),
     "audioreactive.flashes": ("find_flashes",),
     "audioreactive.learn.dataset": ("hear_music",),

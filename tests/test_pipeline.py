@@ -27,12 +27,14 @@ def analyze_file(*song, **how):
     raise Heard
 
 features.analyze_file = analyze_file
-from audioreactive.pipeline import Recipe, RenderSettings, plan_render
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.production import RenderSettings
+from audioreactive.pipeline.recipe import Recipe
 from audioreactive.patches.presets import load_preset
 
 for recipe in (Recipe(), Recipe(seed=1), Recipe(preset=load_preset("pulse")), Recipe(seed=1, best_of=4)):
     try:
-        plan_render(DEMO_SONG, Path("out.mp4"), recipe=recipe, settings=RenderSettings(device="cpu", size=(640, 360)))
+        plan_render(DEMO_SONG, Path("out.mp4"), recipe=recipe, settings=RenderSettings(device="cpu"))
     except Heard:
         pass
 """

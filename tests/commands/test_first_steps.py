@@ -88,7 +88,7 @@ def test_of_several_songs_a_video_or_a_file_is_no_folder(call, song, tmp_path, n
         (["--model", "{model}", "--label", "3"], "label 3"),
         (["--label", "3"], "label 3"),
         (["--model", "{model}", "--size", "4000x200"], "to widen the picture"),
-        (["-o", "{}/x.mp5"], "no kind of video"),
+        (["-o", "{}/x.mp5"], "not a known kind of video"),
         (["-o", "{}/none/x.mp4"], "does not exist"),
         (["-o", "{}/x.gif", "--fps", "60"], "50"),
         (["-o", "{}/x.mkv", "--encoder", "nvenc"], "nvenc"),

@@ -18,7 +18,7 @@ from sounds import chord, clicks, music, noise, silence, tone
 
 from audioreactive.errors import AudioError, FeatureError
 from audioreactive.features import (
-    DEFAULT_FEATURES,
+    USUAL_FEATURES,
     EVERY_FEATURE,
     SEGMENTABLE,
     SOURCES,
@@ -44,7 +44,7 @@ def sound(samples: np.ndarray) -> Audio:
     return from_samples(samples, ANALYSIS_RATE)
 
 
-def check(features: Features, names: tuple[str, ...] = DEFAULT_FEATURES) -> None:
+def check(features: Features, names: tuple[str, ...] = USUAL_FEATURES) -> None:
     assert tuple(features) == names
     for name in names:
         values = features[name]
@@ -90,7 +90,7 @@ def test_bare_names_mean_the_part_in_which_a_feature_is_heard(song: Audio) -> No
 
 def test_a_feature_does_not_depend_on_what_else_is_asked_for(song: Audio) -> None:
     everything = analyze(song, fps=FPS)
-    for name in DEFAULT_FEATURES:
+    for name in USUAL_FEATURES:
         alone = analyze(song, fps=FPS, names=(name,), segmentations=())
         np.testing.assert_allclose(alone[name], everything[name], rtol=0, atol=1e-4, err_msg=name)
         np.testing.assert_array_equal(alone.beats, everything.beats)
@@ -104,7 +104,7 @@ def test_nothing_is_separated_unless_something_needs_it(song: Audio, monkeypatch
 
 @pytest.mark.parametrize(
     "names",
-    [(*DEFAULT_FEATURES, "bass.chroma", "percussive.mfcc"), ("onsets", "percussive.rms", "harmonic.mfcc"), ("mfcc",)],
+    [(*USUAL_FEATURES, "bass.chroma", "percussive.mfcc"), ("onsets", "percussive.rms", "harmonic.mfcc"), ("mfcc",)],
     ids=["all", "no notes", "no parts"],
 )
 def test_blocks_do_not_show(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:

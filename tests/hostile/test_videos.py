@@ -87,7 +87,7 @@ def test_what_is_no_file_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="should hold 4 frames, and there are 3"):
         probe(home)
     os.mkfifo(home / "preset.toml")
-    with pytest.raises(VideoError, match="is no file"):
+    with pytest.raises(VideoError, match="is not a file"):
         read_preset(home)
     (home / "video.json").unlink()
     (home / "video.json").symlink_to("/dev/zero")
