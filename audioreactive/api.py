@@ -239,14 +239,20 @@ def render(
         preset = load_preset(str(preset))
     recipe = Recipe(
         preset=preset,
-        seed=seed,
+        seed=None if seed is None else _whole("seed", seed),
         palette=None if palette is None else tuple(palette),
         truncation=truncation,
         label=label,
         overrides=tuple(overrides),
         best_of=best_of,
         synthesizer=_synthesizer(synthesizer),
-        knobs=Knobs(motion=motion, beat=beat, texture=texture, colour=colour, speed=speed),
+        knobs=Knobs(
+            motion=_number("motion", motion),
+            beat=_number("beat", beat),
+            texture=_number("texture", texture),
+            colour=_number("colour", colour),
+            speed=_number("speed", speed),
+        ),
     )
     settings = RenderSettings(
         fps=None if fps is None else frame_rate(fps),
@@ -322,6 +328,18 @@ def _time(name: str, value: Number) -> Fraction:
         return exact_time(_digits(value))
     except ValueError:
         raise RenderError(f"{name}={shown(value)} is not a time, such as 95, 95.5 or '1:35'") from None
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RenderError(f"{name}={shown(value)} is not a number, such as 0.5; 1 is as it is")
+    return float(value)
+
+
+def _whole(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RenderError(f"{name}={shown(value)} is not a whole number, such as 42")
+    return value
 
 
 def _digits(value: Number) -> str:

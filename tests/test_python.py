@@ -89,6 +89,8 @@ def test_what_people_write_is_taken(home: Path, tmp_path: Path) -> None:
         ({"size": (0, 5)}, "the size '0x5'"),
         ({"precision": 16}, "precision=16 is none of"),
         ({"motion": 9}, "motion 9 was asked for"),
+        ({"motion": "much"}, "motion='much' is not a number"),
+        ({"seed": "random"}, "seed='random' is not a whole number"),
         ({"fit": "wider"}, "did you mean 'widen'"),
         ({"start": "soon"}, "is not a time"),
         ({"workers": 2, "cluster": "auto"}, "give one of the two"),

@@ -86,7 +86,8 @@ def show(preset: str | None) -> None:
         click.echo(preset_text(load_preset(preset)), nl=False)
         return
     for name in shipped_presets():
-        click.echo(f"{name:12} {load_preset(name).about.strip().partition(chr(10))[0]}")
+        about = " ".join(load_preset(name).about.split())
+        click.echo(f"{name:12} {about.partition('. ')[0].removesuffix('.')}.")
 
 
 @command.command(context_settings=CONTEXT)

@@ -208,7 +208,7 @@ def command(
     from audioreactive.video import check_output
 
     check_tempo(tempo, tempo_range)
-    jobs = _inputs_and_outputs(songs, demo, output)
+    jobs = _inputs_and_outputs(songs, demo, output, ending=".draft.mp4" if draft else ".mp4")
     if workers is not None and cluster is not None:
         raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
     if save_preset is not None and len(jobs) > 1:
@@ -218,14 +218,18 @@ def command(
     inputs = (*(song for song, _ in jobs), model, *table.values(), preset_path(preset), synthesizer_path(synthesizer))
     for _, video in jobs:
         keep_apart(video, inputs, cleared=(work_folder(video),))
-    if len(jobs) == 1:
+    if len(jobs) == 1 and not dry_run:
         check_output(jobs[0][1], overwrite)
     if save_preset is not None:
         check_name(save_preset, (".toml",), overwrite=overwrite, inputs=inputs)
+    given = load_preset(preset) if preset is not None else None
+    if given is not None and not given.patch.synthesizers and (motion_seed is not None or weights):
+        option = "--motion-seed" if motion_seed is not None else "--weight"
+        raise click.UsageError(f"{option} is for a synthesizer, and the preset {preset!r} has none: leave it out")
     order = _Order(
         model=model,
         recipe=Recipe(
-            preset=load_preset(preset) if preset is not None else None,
+            preset=given,
             seed=seed,
             palette=palette,
             truncation=truncation,
@@ -349,7 +353,9 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     return 1 if bad else 0
 
 
-def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None) -> list[tuple[Path, Path]]:
+def _inputs_and_outputs(
+    songs: tuple[Path, ...], demo: bool, output: Path | None, *, ending: str
+) -> list[tuple[Path, Path]]:
     from audioreactive.video.formats import FORMATS
 
     if demo == bool(songs):
@@ -368,11 +374,11 @@ def _inputs_and_outputs(songs: tuple[Path, ...], demo: bool, output: Path | None
             and (output.exists() or output.suffix.lower() in {*FORMATS} - {""})
         ):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")
-        outputs = [(output / song.name if output else song).with_suffix(".mp4") for song in songs]
+        outputs = [(output / song.name if output else song).with_suffix(ending) for song in songs]
         if len(set(outputs)) < len(outputs):
             raise click.UsageError("two of the songs would give a video of the same name: render them one by one")
     else:
-        outputs = [output or songs[0].with_suffix(".mp4")]
+        outputs = [output or songs[0].with_suffix(ending)]
     for song, video in zip(songs, outputs, strict=True):
         if output is None and video == song:
             raise click.UsageError(f"{str(song)!r} is an mp4 itself: name the new video with -o")

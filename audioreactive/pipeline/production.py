@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -101,7 +101,7 @@ class Rendered:
 
     path: Path
     frames: int
-    preset: Preset
+    preset: Preset = field(repr=False)
     chosen: str | None = None
     """Sentence about the choice among several presets, with the score; None if there was one preset."""
 

@@ -18,10 +18,10 @@ from sounds import chord, clicks, music, noise, silence, tone
 
 from audioreactive.errors import AudioError, FeatureError
 from audioreactive.features import (
-    USUAL_FEATURES,
     EVERY_FEATURE,
     SEGMENTABLE,
     SOURCES,
+    USUAL_FEATURES,
     Features,
     analyze,
     analyze_file,
