@@ -72,7 +72,7 @@ def test_a_trained_synthesizer_renders_and_travels_with_the_video(call, song, mo
         (("--weight", "onsets=10"), "--weight is for a synthesizer"),
         (("--synthesizer", "hippo", "--weight", "onset=10"), "no feature 'onset'"),
         (("--synthesizer", "hippo", "--weight", "onsets=-1"), "weight from 0 to 1000"),
-        (("--preset", "pulse", "--motion-seed", "7"), "synthesizers"),
+        (("--preset", "pulse", "--motion-seed", "7"), "and the preset 'pulse' has none"),
     ],
 )
 def test_mistakes_are_sentences(call, song, model, tmp_path, options, message) -> None:
