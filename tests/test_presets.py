@@ -275,3 +275,8 @@ def test_what_a_section_needs_is_heard() -> None:
         '[[sections]]\nstart = 50\n[sections.patch.noise.amplitude]\nenvelope = { feature = "hits" }\n'
     )
     assert "hits" in parse_preset(text, "it").feature_names()
+
+
+def test_schema_2_without_sections_stays_so() -> None:
+    preset = parse_preset(preset_text(PRESET).replace("schema = 1", "schema = 2"), "it")
+    assert parse_preset(preset_text(preset), "it") == preset

@@ -63,12 +63,13 @@ class HelpfulGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first word names."""
+        word = args[0]  # click takes words away while it looks
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             known = self.list_commands(ctx)
-            close = did_you_mean(args[0], known)
-            message = f"there is no command {shown(args[0])}{close or ';'} there are {', '.join(known)}"
+            close = did_you_mean(word, known)
+            message = f"there is no command {shown(word)}{close or ';'} there are {', '.join(known)}"
             raise click.UsageError(message, ctx) from error
 
 

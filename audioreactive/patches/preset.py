@@ -106,7 +106,7 @@ class Preset(Part):
         """Return the preset as the data of a file, with the patch's keys at the top level."""
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         flat = {**data.pop("patch"), **data}
-        flat["schema"] = 2 if self.sections else 1
+        flat["schema"] = 2 if self.sections else self.schema_version
         if not self.sections:
             flat.pop("sections")
         return flat

@@ -75,3 +75,8 @@ def test_what_was_meant_is_guessed(call, tmp_path, monkeypatch, words: list[str]
 def test_the_earlier_name_of_a_command_still_works(call) -> None:
     assert call("patch", "show").out == call("preset", "show").out
     assert "patch" not in group.list_commands(click.Context(group))
+
+
+def test_options_after_two_dashes_are_no_command(call) -> None:
+    done = call("--", "-q")
+    assert done.code == 2 and "-q" in done.err and "Traceback" not in done.err
