@@ -66,7 +66,7 @@ class Row:
     beyond: float
     """By how much light passes its bound at most."""
     cost: float
-    """What was to be least."""
+    """Value of the objective that the solver minimises."""
 
 
 def posed(frames: Iterable[NDArray[np.uint8]], size: tuple[int, int], fps: Fraction) -> Calls:

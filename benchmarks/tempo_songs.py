@@ -50,12 +50,12 @@ class Kit:
     hat: tuple[float, float]
     """Seconds of decay, Hz above which its noise lies."""
     levels: tuple[float, float, float]
-    """Of kick, snare and hat."""
+    """Levels of kick, snare and hat."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """What is heard beside the drums."""
+    """Instruments that sound besides the drums."""
 
     name: str
     pad: float = 0.0

@@ -114,7 +114,7 @@ def _features(names: tuple[str, ...]) -> Features:
 
 
 def _models(data: bytes, scratch: Path) -> None:
-    """What is accepted is described, and paints a frame."""
+    """Read a model; if it is accepted, describe it and render one frame."""
     path = _file(scratch / "model", data)
     str(inspect_checkpoint(path))
     checkpoint = read_checkpoint(path)

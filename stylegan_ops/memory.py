@@ -71,7 +71,7 @@ def moved(values: Tensor, device: torch.device) -> Tensor:
     """Move values to a device in float32. A copy to a GPU does not wait for the work that is queued there."""
     if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
         # From ordinary memory CUDA would copy only then; PyTorch keeps pinned blocks, and knows when one is free again.
-        # Of the caller's own it does not, who may write into them at once.
+        # A view of the caller's memory is not kept: the caller may write into it at once.
         return values.to(torch.float32).pin_memory().to(device, non_blocking=True)
     return values.to(device, torch.float32)
 

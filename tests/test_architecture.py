@@ -211,7 +211,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def imports_in(folder: Path, files: Mapping[str, str]) -> list[Import]:
-    """Those of a program that is made up."""
+    """Imports of a made-up program."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,7 @@ def run(command: click.Command, name: str) -> NoReturn:
     warnings.formatwarning = _as_sentence
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("audioreactive.names", _as_it_is)
-        # Of a stream in ASCII, click makes one in UTF-8, in which those bytes would be question marks.
+        # click would turn an ASCII stream into UTF-8 and print such bytes as question marks.
         encoding = "utf-8" if codecs.lookup(sys.stdout.encoding).name == "ascii" else None
         sys.stdout.reconfigure(encoding=encoding, errors="audioreactive.names")
     try:

@@ -54,7 +54,7 @@ OFFSETS = np.array([0, 3, 6, 9, 4, 8]) / 12
 GRID_STRENGTH = {KICK: 0.5, SNARE: 0.5, HAT: 0.25}
 """How much the drums count beside the flux when a steady grid is laid."""
 GRID_POINTS = 1 << 18
-"""Of the spectrum that a grid is read from: the longest span is a fiftieth of it."""
+"""Length of the spectrum from which a grid is read; the longest span is a fiftieth of it."""
 GRID_REACH = 0.02
 """Share of a period within which it is refined."""
 FEWEST_BEATS = 4

@@ -191,7 +191,7 @@ def test_chunks_may_come_in_any_order(tmp_path) -> None:
 
 
 def test_the_whole_is_never_in_memory(tmp_path) -> None:
-    """What was measured is read in blocks."""
+    """Thumbnails that were kept are read in blocks."""
     frames = flicker(seconds=3)
     film = film_of(tmp_path / "a.mkv", frames)
     list(ChunkMaker(Player(frames, "rgb24"), film.encoding, tmp_path).make(film.chunks, lambda count: None))

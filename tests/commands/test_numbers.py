@@ -45,7 +45,7 @@ def test_numbers_without_end_are_a_sentence(
 
 
 def test_numbers_in_their_ranges_are_taken(call: Callable[..., Outcome], tmp_path: Path) -> None:
-    """What is missing is the song."""
+    """Every number is accepted, and the missing song is reported."""
     for text in (
         "--seed=00042",
         "--palette=0,1-3, 5",

@@ -22,7 +22,7 @@ def network(resolution: int = 32, **choices) -> stylegan_ops.Generator:
 
 
 def shaped(const_size: tuple[int, int], img_size: tuple[int, int]) -> StyleGAN2:
-    """Of a network that has a shape and nothing else."""
+    """StyleGAN2 around a network that has a shape and nothing else."""
 
     @dataclasses.dataclass
     class Architecture:
@@ -139,7 +139,7 @@ def test_the_fingerprint_tells_kernels_and_sources(monkeypatch) -> None:
 
 
 def test_the_digest_is_that_of_every_source(tmp_path, monkeypatch) -> None:
-    """Of Python, C++ and CUDA, their names among them; not of what a compiler leaves there."""
+    """The digest covers Python, C++ and CUDA sources and their names, not what a compiler leaves beside them."""
     package = tmp_path / "stylegan_ops"
     package.mkdir()
     (package / "__init__.py").write_text("a = 1\n")

@@ -74,7 +74,7 @@ def test_a_kick_moves_the_picture_as_much_as_a_snare(name: str, kind: str) -> No
 
 @pytest.mark.parametrize("name", STRUCK)
 def test_a_stroke_is_a_motion_and_no_cut(name: str) -> None:
-    """Of the way within five frames around the largest steps, no single one takes half, as in a cut it would."""
+    """Around the largest steps, no single frame takes half of the way of five frames, as a cut would."""
     for kind in ("house", "trap"):
         moved = steps(heard(kind), name)
         largest = [frame for frame in np.argsort(-moved)[:30] if 2 < frame < len(moved) - 3]
