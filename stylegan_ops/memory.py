@@ -70,8 +70,8 @@ class Workspace:
 def moved(values: Tensor, device: torch.device) -> Tensor:
     """Move values to a device in float32. A copy to a GPU does not wait for the work that is queued there."""
     if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
-        # From ordinary memory CUDA would copy only then; PyTorch keeps pinned blocks, and knows when one is free again.
-        # A view of the caller's memory is not kept: the caller may write into it at once.
+        # CUDA copies from ordinary memory only after the queued work. PyTorch owns the pinned copy and knows when it is
+        # free again; pinned memory of the caller is copied at once below, because the caller may write into it.
         return values.to(torch.float32).pin_memory().to(device, non_blocking=True)
     return values.to(device, torch.float32)
 
