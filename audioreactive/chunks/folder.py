@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
@@ -40,10 +41,10 @@ _LONGEST_JOB: Final = 1 << 20
 """Most bytes of the job file that are read."""
 _KEPT: Final = (f"{CHUNK}_", f"{LIGHT}_")
 """Prefixes of the files that are kept for the next run."""
-_LONGEST_JOURNAL: Final = 1 << 26
-"""Most bytes of the journal that are read."""
+_MOST_LINES: Final = 1 << 17
+"""Most lines of the journal that are read; a line is a chunk of some seconds."""
 _LONGEST_LINE: Final = 1 << 10
-"""Most bytes of a line of the journal that are read; a usual line has 150."""
+"""Most bytes of a line of the journal; a usual line has 150."""
 _LONGEST_NAME: Final = 200
 """Bytes of the output's name that the name of the work folder repeats; file systems allow 255 bytes in all."""
 
@@ -203,13 +204,12 @@ class WorkFolder:
     def _read_journal(self) -> dict[int, MadeChunk]:
         """Chunks in the journal, by index; incomplete or malformed lines are skipped."""
         stated = {}
-        journal = b""
-        with contextlib.suppress(OSError):
-            journal = read_regular(self.path / _JOURNAL, _LONGEST_JOURNAL, follow=False)
-        for line in journal.splitlines():
-            with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
-                made = MadeChunk(**json.loads(line[:_LONGEST_LINE]))
-                stated[int(made.index)] = made
+        with contextlib.suppress(OSError), open_regular(self.path / _JOURNAL, follow=False) as journal:
+            # line by line: whoever packed the folder may have written a journal that fills the memory
+            for line in islice(iter(lambda: journal.readline(_LONGEST_LINE), b""), _MOST_LINES):
+                with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
+                    made = MadeChunk(**json.loads(line))
+                    stated[int(made.index)] = made
         return stated
 
     def _holds(self, made: MadeChunk, most_bytes: int) -> bool:

@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import time
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -651,6 +652,19 @@ def test_a_journal_of_endless_lines_states_nothing(tmp_path: Path, song: Path) -
     first = journal.read_bytes().splitlines(keepends=True)[0]
     journal.write_bytes(b"[" * 5_000_000 + b"\n" + b'{"index":' + b"9" * 5_000_000 + b"}\n" + first)
     assert make(film) == said_of(1)
+
+
+@pytest.mark.parametrize("content", [b"\n" * 60_000_000, b"\0" * 60_000_000], ids=["empty lines", "one line"])
+def test_a_long_journal_does_not_fill_the_memory(tmp_path: Path, content: bytes) -> None:
+    folder = WorkFolder(tmp_path / "out.mkv", {})
+    folder.path.mkdir(mode=0o700)
+    (folder.path / "chunks.jsonl").write_bytes(content)
+    tracemalloc.start()
+    try:
+        assert folder.kept == 0
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_playlist_that_calls_itself_a_chunk_opens_no_other_file(tmp_path: Path, song: Path) -> None:
