@@ -60,11 +60,24 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
+class Unit:
+    """A source file that is compiled to an object file; one source may be compiled several times."""
+
+    source: Path
+    name: str
+    """Name of the object file, without its suffix."""
+    macros: tuple[str, ...] = ()
+    """Macros, as NAME=VALUE."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a library depends on."""
 
     name: str
-    sources: tuple[Path, ...]
+    units: tuple[Unit, ...]
+    headers: tuple[Path, ...]
+    """Files that the units include."""
     compiler: str
     flags: tuple[str, ...]
     chip: str
@@ -78,8 +91,33 @@ def cpu_library() -> tuple[Path, str]:
     Raises:
         BuildError: it cannot be built here.
     """
-    sources = tuple(sorted(SOURCES.glob("*.cpp")))
-    return _library(Recipe("cpu", sources, _compiler(), _cpu_flags(), chip(), BUILD_SECONDS))
+    return native_library("cpu", _units("*.cpp"), _headers())
+
+
+def native_library(
+    name: str, units: Sequence[Unit], headers: Sequence[Path], flags: Sequence[str] = ()
+) -> tuple[Path, str]:
+    """A library for this processor, built if necessary, and its origin.
+
+    Args:
+        name: first word of the library's file name.
+        units: what is compiled.
+        headers: files that the units include; the library is built again when one of them changes.
+        flags: further flags of the compiler.
+
+    Raises:
+        BuildError: it cannot be built here.
+    """
+    recipe = Recipe(name, tuple(units), tuple(headers), _compiler(), (*_cpu_flags(), *flags), chip(), BUILD_SECONDS)
+    return _library(recipe)
+
+
+def _units(pattern: str) -> tuple[Unit, ...]:
+    return tuple(Unit(path, path.stem) for path in sorted(SOURCES.glob(pattern)))
+
+
+def _headers() -> tuple[Path, ...]:
+    return tuple(sorted(SOURCES.glob("*.h")))
 
 
 def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
@@ -94,8 +132,10 @@ def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
     compiler = _cuda_compiler()
     known = _known_capabilities(compiler)
     targets = [_cuda_target(capability, known) for capability in sorted(set(capabilities))]
-    sources = tuple(sorted(SOURCES.glob("*.cu")))
-    return _library(Recipe("cuda", sources, compiler, (*CUDA_FLAGS, *targets), platform.machine(), CUDA_BUILD_SECONDS))
+    flags = (*CUDA_FLAGS, *targets)
+    return _library(
+        Recipe("cuda", _units("*.cu"), _headers(), compiler, flags, platform.machine(), CUDA_BUILD_SECONDS)
+    )
 
 
 def cuda_capabilities() -> list[int]:
@@ -153,7 +193,9 @@ def _key(recipe: Recipe) -> str:
     digest = hashlib.sha256()
     for part in [_version(recipe.compiler), *recipe.flags, recipe.chip]:
         digest.update(os.fsencode(part) + b"\0")
-    for path in [*sorted(SOURCES.glob("*.h")), *recipe.sources]:
+    for unit in recipe.units:
+        digest.update("\0".join((unit.name, unit.source.name, *unit.macros, "")).encode())
+    for path in [*recipe.headers, *dict.fromkeys(unit.source for unit in recipe.units)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:32]
 
@@ -285,19 +327,24 @@ def _ninja() -> str:
 
 def _build(folder: Path, recipe: Recipe) -> Path:
     """Compile the sources in a private folder and return the library."""
-    objects = [f"{source.stem}.o" for source in recipe.sources]
+    objects = [f"{unit.name}.o" for unit in recipe.units]
     lines = [
         f"flags = {' '.join(recipe.flags)}",
         "rule compile",
-        f"  command = {_quoted(recipe.compiler)} $flags -c $in -o $out",
+        f"  command = {_quoted(recipe.compiler)} $flags $macros -c $in -o $out",
         "rule link",
         f"  command = {_quoted(recipe.compiler)} $flags -shared $in -o $out",
-        *(f"build {name}: compile {_escaped(source)}" for name, source in zip(objects, recipe.sources, strict=True)),
+        *(line for name, unit in zip(objects, recipe.units, strict=True) for line in _compiled(name, unit)),
         f"build kernels.so: link {' '.join(objects)}",
     ]
     (folder / "build.ninja").write_bytes(os.fsencode("\n".join(lines) + "\n"))
     _run([_ninja(), "-C", str(folder)], recipe.seconds)
     return folder / "kernels.so"
+
+
+def _compiled(name: str, unit: Unit) -> list[str]:
+    macros = " ".join(_quoted(f"-D{macro}") for macro in unit.macros)
+    return [f"build {name}: compile {_escaped(unit.source)}", f"  macros = {macros}"]
 
 
 def _escaped(path: Path) -> str:

@@ -1,0 +1,135 @@
+"""The compiled form of the painter: the shaders' text as C++, built on first use by `stylegan_ops.build`."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from audioreactive.errors import RenderError
+from stylegan_ops import build
+from stylegan_ops.choice import wanted_implementation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from audioreactive.generators.painter.parameters import Native
+
+SHADERS: Final = Path(__file__).parent / "shaders"
+FLAGS: Final = ("-fno-math-errno", "-fno-trapping-math", "-Wno-ignored-attributes")
+COST: Final = "the painter runs on plain PyTorch, some fifty times slower"
+
+
+class Table(ctypes.Structure):
+    """A table of numbers; the C structure of the same name."""
+
+    _fields_ = (("values", ctypes.c_void_p), ("rows", ctypes.c_int32), ("columns", ctypes.c_int32))
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Functions of the compiled library. All tensors are contiguous float32 on the CPU."""
+
+    library: ctypes.CDLL
+
+    def paint(
+        self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
+        size: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """Paint a family: linear light into colour (3, r, c), means of what glows into glow (3, r / 4, c / 4).
+
+        r and c are the sides (h, w) of `size`, rounded up to multiples of 4; table (rows, columns) is the noise.
+        """
+        _check(colour, glow, size)
+        function = getattr(self.library, f"paint_{family}")
+        function(ctypes.byref(parameters), ctypes.byref(_table(table)), *_pointers(colour, glow), *_sides(colour, size))
+
+    def reveal(
+        self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
+        size: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """Let `other` grow through `colour`, in place; share from 0 to 1 says how far."""
+        _check(colour, glow, size)
+        _check(other, glow, size)
+        self.library.paint_reveal(
+            ctypes.byref(parameters), ctypes.c_float(share), *_pointers(colour, other, glow), *_sides(colour, size)
+        )
+
+    def finish(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor
+    ) -> None:
+        """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
+        size = (picture.shape[1], picture.shape[2])
+        _check(colour, None, size)
+        tables = (Table * 3)(*(_table(plane) for plane in bloom))
+        self.library.paint_finish(
+            ctypes.byref(parameters), *_pointers(colour), tables, *_pointers(picture), *_sides(colour, size)
+        )
+
+
+def kernels(families: Sequence[str]) -> Kernels | None:
+    """Find or build the library of all families; None without a compiler (one warning), or if plain PyTorch is asked for.
+
+    Raises:
+        RenderError: compiled kernels are asked for and cannot be had.
+    """
+    wanted = wanted_implementation(None)
+    if wanted == "reference":
+        return None
+    found = _library(tuple(families))
+    if isinstance(found, str):
+        if wanted == "compiled":
+            raise RenderError(f"compiled kernels were asked for and cannot be used: {found}; or ask for auto")
+        return None
+    return found
+
+
+@functools.cache
+def _library(families: tuple[str, ...]) -> Kernels | str:
+    """The library, or the reason why there is none."""
+    if platform.system() not in ("Linux", "Darwin"):
+        return f"they are built on Linux and macOS, and this is {platform.system()}"
+    units = [build.Unit(SHADERS / f"{name}.cpp", name) for name in ("finish", "reveal")]
+    units += [
+        build.Unit(SHADERS / "family.cpp", f"family_{name}", (f"FAMILY={name}", f'FAMILY_TEXT="{name}.glsl"'))
+        for name in families
+    ]
+    texts = [path for path in sorted(SHADERS.iterdir()) if path.suffix in (".h", ".glsl")]
+    try:
+        path, _ = build.native_library("painter", units, texts, FLAGS)
+        library = ctypes.CDLL(os.fspath(path))
+    except (build.BuildError, OSError) as error:
+        warnings.warn(f"the compiled kernels cannot be used: {error}; {COST}", RuntimeWarning, stacklevel=2)
+        return str(error)
+    for name in ("finish", "reveal", *families):
+        getattr(library, f"paint_{name}").restype = None
+    return Kernels(library)
+
+
+def _table(values: torch.Tensor) -> Table:
+    _pointers(values)
+    return Table(values.data_ptr(), *values.shape)
+
+
+def _check(colour: torch.Tensor, glow: torch.Tensor | None, size: tuple[int, int]) -> None:
+    rows, columns = (-(-side // 4) * 4 for side in size)
+    if colour.shape != (3, rows, columns) or (glow is not None and glow.shape != (3, rows // 4, columns // 4)):
+        raise ValueError(f"buffers {tuple(colour.shape)} do not fit a picture of {size}")
+
+
+def _pointers(*tensors: torch.Tensor) -> list[ctypes.c_void_p]:
+    for tensor in tensors:
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
+            raise ValueError("contiguous float32 tensors on the CPU are expected")
+    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+
+def _sides(colour: torch.Tensor, size: tuple[int, int]) -> list[ctypes.c_int32]:
+    return [ctypes.c_int32(side) for side in (*colour.shape[1:], *size)]

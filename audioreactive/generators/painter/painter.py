@@ -1,0 +1,248 @@
+"""The painter as a `Generator`: latents and noise maps to pictures of any size, without a network.
+
+Conventions: B pictures, F families. There are three latent inputs, so that each depth group has one of its own:
+
+- coarse (structure): for each family a share and eight latents times that share. So a blend of palette vectors of two
+  families keeps the latents of both, and the shares say how far one has grown through the other;
+- middle (matter): eight latents;
+- fine (light): eight latents, and a weight for each colour scheme.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
+
+import torch
+from torch.nn import functional
+
+from audioreactive.errors import RenderError
+from audioreactive.generators.painter import plain
+from audioreactive.generators.painter.families import FAMILIES
+from audioreactive.generators.painter.kernels import SHADERS, Kernels, kernels
+from audioreactive.generators.painter.parameters import LATENTS, Parameters
+from audioreactive.generators.painter.schemes import SCHEMES
+from audioreactive.generators.pixels import to_pixels
+from audioreactive.generators.protocol import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from audioreactive.generators.pixels import Layout
+
+SIZE: Final = (1080, 1920)
+"""Size (h, w) of a picture if none is asked for."""
+LARGEST_LATENT: Final = 2.0
+"""Latents are limited to this: families are made for what is usual."""
+MOST_FAMILIES: Final = 40
+"""Numbers of a noise vector that are kept for the choice of a family."""
+Z_DIM: Final = 3 * LATENTS + len(SCHEMES) + MOST_FAMILIES
+NOISE_ROWS: Final = (4, 8, 16, 32, 64, 128)
+"""Rows of the noise maps along the shorter side."""
+NOISE_STRENGTH: Final = 0.2
+"""Factor of each noise map: all together have a standard deviation of about 0.5."""
+BLOOM_ROWS: Final = 180
+"""Shorter side of the map on which light blooms: the same at every size, so that pictures look the same."""
+BLOOM_DECAY: Final = 0.75
+"""Strength of a level of the bloom in units of the next finer one."""
+LEAST_SHARE: Final = 0.02
+"""Share of a family below which it is not painted."""
+WORK: Final = 3000
+"""Multiplications per pixel."""
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A generator that paints some families of pictures."""
+
+    families: tuple[str, ...] = tuple(FAMILIES)
+    img_size: tuple[int, int] = SIZE
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+    z_dim: int = Z_DIM
+    num_ws: int = 3
+    mixes_classes: bool = False
+
+    @property
+    def c_dim(self) -> int:
+        """Number of families to choose from by class; 0 if there is one."""
+        return len(self.families) if len(self.families) > 1 else 0
+
+    @property
+    def w_dim(self) -> int:
+        """Width of a latent input: the largest of its three uses."""
+        return max(len(self.families) * (1 + LATENTS), LATENTS + len(SCHEMES))
+
+    @property
+    def noise_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Sizes (h, w) of the noise maps, coarse to fine, with the aspect ratio of the picture."""
+        height, width = self.img_size
+        shorter = min(height, width)
+        return tuple((round(rows * height / shorter), round(rows * width / shorter)) for rows in NOISE_ROWS)
+
+    @property
+    def cost(self) -> Cost:
+        """Estimated cost: memory of the linear picture, a second family and the result."""
+        pixels = self.img_size[0] * self.img_size[1]
+        return Cost(bytes=12 * 4 * pixels, multiplications=WORK * pixels)
+
+    @property
+    def fingerprint(self) -> str:
+        """Kind of kernels and digest of the painter's text."""
+        return f"painter {'compiled' if self._kernels else 'plain'} {sources_digest()}"
+
+    @functools.cached_property
+    def _kernels(self) -> Kernels | None:
+        return kernels(tuple(FAMILIES)) if self.device.type == "cpu" else None
+
+    def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
+        """Map noise vectors (B, z_dim) to latents (B, 3, W): a colour scheme, a family and eight latents a group.
+
+        c: one-hot families (B, F); None: each vector chooses its own.
+        """
+        latents = (z[:, : 3 * LATENTS].clamp(-LARGEST_LATENT, LARGEST_LATENT) * truncation_psi).unflatten(1, (3, -1))
+        scheme = _chosen(z[:, 3 * LATENTS : 3 * LATENTS + len(SCHEMES)])
+        if c is None or not self.c_dim:
+            c = _chosen(z[:, 3 * LATENTS + len(SCHEMES) :][:, : len(self.families)])
+        coarse = c[:, :, None] * functional.pad(latents[:, None, 0], (1, 0), value=1.0)
+        groups = (coarse.flatten(1), latents[:, 1], torch.cat([latents[:, 2], scheme], 1))
+        return torch.stack([functional.pad(group, (0, self.w_dim - group.shape[1])) for group in groups], 1)
+
+    def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """Paint pictures (B, 3, h, w) float32 from latents (B, 3, W) and noise maps; None: constant maps."""
+        shares, coarse = self._structure(ws)
+        tables = self._noise_tables(noise, len(ws))
+        if self._kernels is None:
+            return torch.cat([self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))])
+        pictures = ws.new_empty(len(ws), 3, *self.img_size)
+        for k in range(len(ws)):
+            self._compiled(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], pictures[k])
+        return pictures
+
+    def frame_function(self, layout: Layout) -> _Frames:
+        """Prepare the function from latents and noise maps to pixels."""
+        return _Frames(self, layout)
+
+    def widened(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return `size`: pictures of any size are painted as such."""
+        return size
+
+    def resized(self, size: tuple[int, int]) -> Self:
+        """Return the painter of pictures of (h, w); a wider picture shows more of the same plane."""
+        if min(size) < 1:
+            raise RenderError(f"pictures of {size[1]}x{size[0]} cannot be painted")
+        return self if size == self.img_size else replace(self, img_size=size)
+
+    def _structure(self, ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Shares (B, F) and coarse latents (B, F, 8) of the families."""
+        slots = ws[:, 0, : len(self.families) * (1 + LATENTS)].unflatten(1, (-1, 1 + LATENTS))
+        shares = slots[..., 0].clamp(min=0)
+        return shares, slots[..., 1:] / slots[..., :1].clamp(min=LEAST_SHARE / 2)
+
+    def _parameters(self, ws: torch.Tensor, coarse: torch.Tensor) -> Parameters:
+        """Parameters of one picture of a family with these coarse latents (8,)."""
+        return Parameters.of(coarse[None], ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)])
+
+    def _shown(self, shares: torch.Tensor) -> tuple[list[int], float]:
+        """The one or two families of a picture, in fixed order, and the share of the second."""
+        order = shares.argsort(descending=True, stable=True)[:2].tolist()
+        total = float(shares[order].sum())
+        shown = sorted(k for k in order if float(shares[k]) > LEAST_SHARE * total) or order[:1]
+        return shown, float(shares[shown[-1]]) / max(total, 1e-9)
+
+    def _plain(
+        self, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, tables: torch.Tensor
+    ) -> torch.Tensor:
+        shown, share = self._shown(shares.detach())
+        made = [self._parameters(ws, coarse[k]) for k in shown]
+        painted = [
+            plain.paint(self.families[k], parameters, tables, self.img_size)
+            for k, parameters in zip(shown, made, strict=True)
+        ]
+        colour = painted[0]
+        if len(shown) == 2:
+            colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], self.img_size)
+        return plain.finish(made[0], colour, bloomed(plain.glowing(colour)), self.img_size)
+
+    def _compiled(
+        self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
+        picture: torch.Tensor,
+    ) -> None:  # fmt: skip
+        shown, share = self._shown(shares)
+        rows, columns = (-(-side // 4) * 4 for side in self.img_size)
+        made = [self._parameters(ws, coarse[k]).native(0) for k in shown]
+        glow = picture.new_empty(3, rows // 4, columns // 4)
+        painted = []
+        for k, parameters in zip(shown, made, strict=True):
+            painted.append(picture.new_empty(3, rows, columns))
+            compiled.paint(self.families[k], parameters, table, painted[-1], glow, self.img_size)
+        if len(shown) == 2:
+            compiled.reveal(made[1], share, painted[0], painted[1], glow, self.img_size)
+        compiled.finish(made[0], painted[0], bloomed(glow[None])[0], picture)
+
+    def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
+        """One table (B, rows, columns) of all noise maps together."""
+        if noise is None:
+            noise = _constant_noise(self.noise_sizes, self.device)
+        size = self.noise_sizes[-1]
+        total = sum(
+            functional.interpolate(one.float(), size, mode="bicubic", align_corners=False) if one.shape[2:] != size else one
+            for one in noise
+        )
+        assert isinstance(total, torch.Tensor)
+        return (NOISE_STRENGTH * total[:, 0]).expand(count, -1, -1).contiguous()
+
+
+class _Frames:
+    """Pictures as pixels; nothing is kept between batches."""
+
+    def __init__(self, painter: Painter, layout: Layout) -> None:
+        self._painter, self._layout = painter, layout
+
+    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+        return to_pixels(self._painter.synthesis(ws, noise), self._layout)
+
+    def release(self) -> None:
+        """There is nothing to free."""
+
+
+def bloomed(glow: torch.Tensor) -> torch.Tensor:
+    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has `BLOOM_ROWS` pixels."""
+    shorter = min(glow.shape[2:])
+    size = [round(side * BLOOM_ROWS / shorter) for side in glow.shape[2:]]
+    mode = "area" if shorter >= BLOOM_ROWS else "bilinear"
+    level = functional.interpolate(glow.clamp(max=30), size, mode=mode)
+    bloom = torch.zeros_like(level)
+    strength = 1.0
+    while min(level.shape[2:]) > 6:
+        level = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 4, 2, ceil_mode=True)
+        strength *= BLOOM_DECAY
+        bloom += functional.interpolate(level, size, mode="bilinear", align_corners=False) * strength
+    return bloom.contiguous()
+
+
+def _chosen(scores: torch.Tensor) -> torch.Tensor:
+    """One-hot vector (B, n) of the largest of n scores."""
+    return functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype)
+
+
+@functools.lru_cache(4)
+def _constant_noise(sizes: tuple[tuple[int, int], ...], device: torch.device) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(1, 1, *size, generator=draw).to(device) for size in sizes]
+
+
+@functools.cache
+def sources_digest() -> str:
+    """Compute the first 16 digits of the SHA-256 of the painter's sources."""
+    digest = hashlib.sha256()
+    for path in _sources():
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sources() -> list[Path]:
+    return sorted([*SHADERS.iterdir(), *SHADERS.parent.glob("*.py")])

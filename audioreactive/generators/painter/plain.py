@@ -1,0 +1,82 @@
+"""The plain form of the painter: the shaders' text, run by PyTorch. It is differentiable, and the compiled forms' oracle."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from audioreactive.generators.painter.kernels import SHADERS
+from audioreactive.generators.painter.shading import Table, Vector, parse, places
+
+if TYPE_CHECKING:
+    from audioreactive.generators.painter.parameters import Parameters
+
+
+def paint(family: str, parameters: Parameters, tables: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Paint a family: linear light (B, 3, r, c), r and c the sides of `size` (h, w) rounded up to multiples of 4.
+
+    tables: noise (B, rows, columns).
+    """
+    scope = _functions(family)
+    made = scope[family](_places(size, tables), parameters.uniform())
+    return _stacked(made, size)
+
+
+def reveal(
+    parameters: Parameters, share: torch.Tensor, colour: torch.Tensor, other: torch.Tensor, size: tuple[int, int]
+) -> torch.Tensor:
+    """Let `other` (B, 3, r, c) grow through `colour`; share (B,) from 0 to 1 says how far."""
+    place = _places(size, colour.new_zeros(len(colour), 2, 2))
+    scope = _functions("reveal")
+    made = scope["revealed"](
+        Vector(colour.unbind(1)), Vector(other.unbind(1)), share[:, None, None], place, parameters.uniform()
+    )
+    return _stacked(made, size)
+
+
+def glowing(colour: torch.Tensor) -> torch.Tensor:
+    """Mean of what glows (B, 3, r / 4, c / 4) in each block of 4 × 4 pixels of linear light (B, 3, r, c)."""
+    made = _functions("finish")["glowing"](Vector(colour.unbind(1)))
+    return torch.nn.functional.avg_pool2d(torch.stack(made.parts, 1), 4)
+
+
+def finish(parameters: Parameters, colour: torch.Tensor, bloom: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Turn linear light (B, 3, r, c) and its bloom (B, 3, rows, columns) into pictures (B, 3, h, w) in [-1, 1]."""
+    height, width = size
+    place = _places(size, colour.new_zeros(len(colour), 2, 2))
+    rows, columns = (torch.arange(side, device=colour.device) for side in colour.shape[2:])
+    y, x = torch.meshgrid(rows.float(), columns.float(), indexing="ij")
+    glow = _sampled(bloom, (y + 0.5) * (bloom.shape[2] / height) - 0.5, (x + 0.5) * (bloom.shape[3] / width) - 0.5)
+    scope = _functions("finish")
+    made = scope["finished"](Vector(colour.unbind(1)), Vector(glow.unbind(1)), place, parameters.uniform())
+    picture = torch.stack(made.parts, 1) * 2 - 1 + scope["dithered"](x, y)
+    return picture[:, :, :height, :width]
+
+
+def _sampled(maps: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Maps (B, C, rows, columns) at places (r, c) in units of their entries, linear between them, edges repeated."""
+    rows, columns = maps.shape[2:]
+    y, x = y.clamp(0, rows - 1.001), x.clamp(0, columns - 1.001)
+    top, left = y.floor().long(), x.floor().long()
+    v, u = y - top, x - left
+    above = torch.lerp(maps[:, :, top, left], maps[:, :, top, left + 1], u)
+    return torch.lerp(above, torch.lerp(maps[:, :, top + 1, left], maps[:, :, top + 1, left + 1], u), v)
+
+
+def _places(size: tuple[int, int], tables: torch.Tensor) -> Any:
+    return places(*size, Table(tables), tables.device)
+
+
+def _stacked(colour: Vector, size: tuple[int, int]) -> torch.Tensor:
+    rows, columns = (-(-side // 4) * 4 for side in size)
+    parts = [part.expand(*part.shape[:-2], rows, columns) for part in colour.parts]
+    return torch.stack(torch.broadcast_tensors(*parts), 1)
+
+
+@functools.cache
+def _functions(name: str) -> dict[str, Any]:
+    """The functions of a text, with those that all families share."""
+    texts = [SHADERS / f"{part}.glsl" for part in dict.fromkeys(("common", "finish", name))]
+    return parse("\n".join(path.read_text("utf-8") for path in texts))
