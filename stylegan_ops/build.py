@@ -133,9 +133,7 @@ def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
     known = _known_capabilities(compiler)
     targets = [_cuda_target(capability, known) for capability in sorted(set(capabilities))]
     flags = (*CUDA_FLAGS, *targets)
-    return _library(
-        Recipe("cuda", _units("*.cu"), _headers(), compiler, flags, platform.machine(), CUDA_BUILD_SECONDS)
-    )
+    return _library(Recipe("cuda", _units("*.cu"), _headers(), compiler, flags, platform.machine(), CUDA_BUILD_SECONDS))
 
 
 def cuda_capabilities() -> list[int]:

@@ -8,12 +8,12 @@ import os
 import platform
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import torch
 
 from audioreactive.errors import RenderError
+from audioreactive.generators.painter.families import SHADERS
 from stylegan_ops import build
 from stylegan_ops.choice import wanted_implementation
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from audioreactive.generators.painter.parameters import Native
 
-SHADERS: Final = Path(__file__).parent / "shaders"
 FLAGS: Final = ("-fno-math-errno", "-fno-trapping-math", "-Wno-ignored-attributes")
 COST: Final = "the painter runs on plain PyTorch, some fifty times slower"
 
@@ -62,9 +61,7 @@ class Kernels:
             ctypes.byref(parameters), ctypes.c_float(share), *_pointers(colour, other, glow), *_sides(colour, size)
         )
 
-    def finish(
-        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor
-    ) -> None:
+    def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         size = (picture.shape[1], picture.shape[2])
         _check(colour, None, size)

@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter import plain
-from audioreactive.generators.painter.families import FAMILIES
-from audioreactive.generators.painter.kernels import SHADERS, Kernels, kernels
+from audioreactive.generators.painter.families import FAMILIES, SHADERS
+from audioreactive.generators.painter.kernels import Kernels, kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
@@ -116,7 +116,9 @@ class Painter:
         shares, coarse = self._structure(ws)
         tables = self._noise_tables(noise, len(ws))
         if self._kernels is None:
-            return torch.cat([self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))])
+            return torch.cat(
+                [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
+            )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
         for k in range(len(ws)):
             self._compiled(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], pictures[k])
@@ -144,7 +146,9 @@ class Painter:
 
     def _parameters(self, ws: torch.Tensor, coarse: torch.Tensor) -> Parameters:
         """Parameters of one picture of a family with these coarse latents (8,)."""
-        return Parameters.of(coarse[None], ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)])
+        return Parameters.of(
+            coarse[None], ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)]
+        )
 
     def _shown(self, shares: torch.Tensor) -> tuple[list[int], float]:
         """The one or two families of a picture, in fixed order, and the share of the second."""
@@ -189,7 +193,9 @@ class Painter:
             noise = _constant_noise(self.noise_sizes, self.device)
         size = self.noise_sizes[-1]
         total = sum(
-            functional.interpolate(one.float(), size, mode="bicubic", align_corners=False) if one.shape[2:] != size else one
+            functional.interpolate(one.float(), size, mode="bicubic", align_corners=False)
+            if one.shape[2:] != size
+            else one
             for one in noise
         )
         assert isinstance(total, torch.Tensor)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from audioreactive.generators.painter.kernels import SHADERS
+from audioreactive.generators.painter.families import SHADERS
 from audioreactive.generators.painter.shading import Table, Vector, parse, places
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from audioreactive.generators.painter.parameters import Parameters
 
 
@@ -77,6 +80,16 @@ def _stacked(colour: Vector, size: tuple[int, int]) -> torch.Tensor:
 
 @functools.cache
 def _functions(name: str) -> dict[str, Any]:
-    """The functions of a text, with those that all families share."""
-    texts = [SHADERS / f"{part}.glsl" for part in dict.fromkeys(("common", "finish", name))]
-    return parse("\n".join(path.read_text("utf-8") for path in texts))
+    """The functions of a text, with those that it includes and those that all families share."""
+    parts = ("common", "finish") if name == "finish" else ("common", "finish", name)
+    return parse("\n".join(_text(SHADERS / f"{part}.glsl") for part in parts))
+
+
+def _text(path: Path) -> str:
+    """A text with the texts that it includes in their places."""
+    return re.sub(
+        r'^#include "([a-z_]+\.glsl)"$',
+        lambda found: _text(path.with_name(found[1])),
+        path.read_text("utf-8"),
+        flags=re.MULTILINE,
+    )

@@ -33,7 +33,11 @@ Expression = "Callable[[Scope], Any]"
 _BINARY: Final[tuple[Mapping[str, Callable[[Any, Any], Any]], ...]] = (
     {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge},
     {"+": operator.add, "-": operator.sub},
-    {"*": operator.mul, "/": operator.truediv, "%": operator.mod},
+    {
+        "*": operator.mul,
+        "/": lambda a, b: a // b if isinstance(a, int) and isinstance(b, int) else a / b,
+        "%": operator.mod,
+    },
 )
 """Operators, those that bind least first."""
 _ASSIGNMENTS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
@@ -294,13 +298,24 @@ class _Parser:
 
     def _declared(self) -> Callable[[Scope], None]:
         name = self._next()
+        if self._accept("["):
+            length = self._expression()
+            self._expect("]")
+            return lambda scope: scope.__setitem__(name, [None] * length(scope))
         if not self._accept("="):
             return lambda scope: None
         value = self._expression()
         return lambda scope: scope.__setitem__(name, value(scope))
 
     def _assignment(self) -> Callable[[Scope], None]:
-        name, sign = self._next(), self._next()
+        name = self._next()
+        if self._accept("["):
+            place = self._expression()
+            self._expect("]")
+            self._expect("=")
+            stored = self._expression()
+            return lambda scope: scope[name].__setitem__(int(place(scope)), stored(scope))
+        sign = self._next()
         if sign == "++":
             return lambda scope: scope.__setitem__(name, scope[name] + 1)
         value = self._expression()

@@ -1,0 +1,39 @@
+// Cells around jittered points of the lattice (Worley, 1996): offset (x, y) from here to the nearest point, distance z to
+// the cell's wall, and a random number w of the cell, all in units of the lattice. `angle` moves the points.
+Vec4 cells(Float x, Float y, int seed, float angle, float jitter) {
+    Float i = floor(x);
+    Float j = floor(y);
+    Float u = x - i;
+    Float v = y - j;
+    Float to_x[9];
+    Float to_y[9];
+    Float near = 99.0f;
+    Float near_x = 0.0f;
+    Float near_y = 0.0f;
+    Float own = 0.0f;
+    UNROLL for (int k = 0; k < 9; k++) {
+        float column = float(k % 3 - 1);
+        float row = float(k / 3 - 1);
+        Bits bits = hash(i + column, j + row, seed);
+        Float turn = low(bits);
+        Float reach = jitter * (0.4f + 0.6f * high(bits));
+        Float at_x = column + 0.5f + reach * cos(TAU * turn + angle) - u;
+        Float at_y = row + 0.5f + reach * sin(TAU * turn + angle) - v;
+        to_x[k] = at_x;
+        to_y[k] = at_y;
+        Float d = at_x * at_x + at_y * at_y;
+        near_x = select(d < near, at_x, near_x);
+        near_y = select(d < near, at_y, near_y);
+        own = select(d < near, turn, own);
+        near = min(near, d);
+    }
+    Float wall = 9.0f;
+    UNROLL for (int k = 0; k < 9; k++) {
+        Float apart_x = to_x[k] - near_x;
+        Float apart_y = to_y[k] - near_y;
+        Float apart = apart_x * apart_x + apart_y * apart_y;
+        Float middle = 0.5f * ((near_x + to_x[k]) * apart_x + (near_y + to_y[k]) * apart_y) * inversesqrt(apart + 1e-9f);
+        wall = select(apart < 1e-6f, wall, min(wall, middle));
+    }
+    return Vec4(near_x, near_y, wall, own);
+}
