@@ -14,7 +14,7 @@ import functools
 import operator
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
@@ -190,6 +190,15 @@ class Place:
     """x of the right edge; the left one is at -right."""
     bottom: float
     table: Table
+
+
+class Raster(NamedTuple):
+    """Grid of pixels on which a picture is painted."""
+
+    size: tuple[int, int]
+    """(h, w) of the picture, which may end before the grid does."""
+    sides: tuple[int, int]
+    """Rows and columns of the grid, multiples of 4."""
 
 
 class ShaderError(Exception):
@@ -447,15 +456,13 @@ def parse(text: str) -> Scope:
     return _Parser(text).program()
 
 
-def places(height: int, width: int, table: Table, device: torch.device) -> Place:
-    """Make the pixels of a picture, its sides rounded up to multiples of 4, as in the compiled forms."""
+def places(raster: Raster, table: Table, device: torch.device) -> Place:
+    """Make the pixels of a raster."""
+    height, width = raster.size
     px = 2 / min(height, width)
-    rows, columns = (torch.arange(-(-side // 4) * 4, device=device) for side in (height, width))
+    rows, columns = (torch.arange(side, device=device) for side in raster.sides)
     return Place(
         x=((columns + 0.5 - 0.5 * width) * px)[None],
         y=((rows + 0.5 - 0.5 * height) * px)[:, None],
         px=px, right=0.5 * width * px, bottom=0.5 * height * px, table=table,
     )  # fmt: skip
-
-
-__all__ = ["Place", "ShaderError", "Table", "Vector", "parse", "places", "replace"]
