@@ -72,7 +72,8 @@ class Kernels:
 
 
 def kernels(families: Sequence[str]) -> Kernels | None:
-    """Find or build the library of all families; None without a compiler (one warning), or if plain PyTorch is asked for.
+    """Find or build the library of these families; None without a compiler (one warning), or if plain PyTorch is asked
+    for by the environment variable STYLEGAN_OPS.
 
     Raises:
         RenderError: compiled kernels are asked for and cannot be had.

@@ -21,10 +21,10 @@ from torch.nn import functional
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
+from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.kernels import Kernels, kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters
 from audioreactive.generators.painter.schemes import SCHEMES
-from audioreactive.generators.painter.shading import Raster
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
 
@@ -68,7 +68,6 @@ class Painter:
     dtype: torch.dtype = torch.float32
     z_dim: int = Z_DIM
     num_ws: int = 3
-    mixes_classes: bool = False
 
     @property
     def c_dim(self) -> int:
@@ -107,7 +106,7 @@ class Painter:
 
         c: one-hot families (B, F); None: each vector chooses its own.
         """
-        latents = (z[:, : 3 * LATENTS].clamp(-LARGEST_LATENT, LARGEST_LATENT) * truncation_psi).unflatten(1, (3, -1))
+        latents = (z[:, : 3 * LATENTS].clamp(-LARGEST_LATENT, LARGEST_LATENT) * truncation_psi).view(-1, 3, LATENTS)
         scheme = _chosen(z[:, 3 * LATENTS : 3 * LATENTS + len(SCHEMES)])
         if c is None or not self.c_dim:
             c = _chosen(z[:, 3 * LATENTS + len(SCHEMES) :][:, : len(self.families)])
@@ -144,7 +143,7 @@ class Painter:
 
     def _structure(self, ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Shares (B, F) and coarse latents (B, F, 8) of the families."""
-        slots = ws[:, 0, : len(self.families) * (1 + LATENTS)].unflatten(1, (-1, 1 + LATENTS))
+        slots = ws[:, 0, : len(self.families) * (1 + LATENTS)].reshape(len(ws), -1, 1 + LATENTS)
         shares = slots[..., 0].clamp(min=0)
         return shares, slots[..., 1:] / slots[..., :1].clamp(min=LEAST_SHARE / 2)
 

@@ -1,4 +1,4 @@
-"""The plain form of the painter: the shaders' text, run by PyTorch. It is differentiable, and the compiled forms' oracle."""
+"""The plain form of the painter: the shaders' text, run by PyTorch; differentiable, and the compiled form's oracle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from audioreactive.generators.painter.families import SHADERS
-from audioreactive.generators.painter.shading import Place, Raster, Table, Vector, parse, places
+from audioreactive.generators.painter.functions import Place, Raster, Table, Vector, broadcast, places
+from audioreactive.generators.painter.shading import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ def finish(parameters: Parameters, colour: torch.Tensor, bloom: torch.Tensor, si
     glow = _sampled(bloom, (y + 0.5) * (bloom.shape[2] / height) - 0.5, (x + 0.5) * (bloom.shape[3] / width) - 0.5)
     scope = _functions("finish")
     made = scope["finished"](Vector(colour.unbind(1)), Vector(glow.unbind(1)), place, parameters.uniform())
-    picture = torch.stack(made.parts, 1) * 2 - 1 + scope["dithered"](x, y)
+    picture: torch.Tensor = torch.stack(made.parts, 1) * 2 - 1 + scope["dithered"](x, y)
     return picture[:, :, :height, :width]
 
 
@@ -75,7 +76,7 @@ def _places(raster: Raster, tables: torch.Tensor) -> Place:
 
 def _stacked(colour: Vector, raster: Raster) -> torch.Tensor:
     parts = [part.expand(*part.shape[:-2], *raster.sides) for part in colour.parts]
-    return torch.stack(torch.broadcast_tensors(*parts), 1)
+    return torch.stack(broadcast(*parts), 1)
 
 
 @functools.cache

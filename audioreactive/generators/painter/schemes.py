@@ -1,7 +1,7 @@
 """Colour schemes of the painter, and the colours that a picture takes from them.
 
-A scheme has five colours in OKLab's polar form (Björn Ottosson, 2020: a perceptual space): dark, shadow, body, accent
-and light. Schemes are blended by weights; hues are blended as directions, so that a blend of two vivid colours is vivid.
+A scheme has five colours in OKLab's polar form (Björn Ottosson, 2020; a perceptual space): dark, shadow, body,
+accent and light. Schemes are blended by weights, and hues as directions, so that a blend of two vivid colours is vivid.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
     x, y = direction[..., 2, 0], direction[..., 2, 1]
     c, s = math.cos(0.95), math.sin(0.95)
     twin = torch.stack([lightness[..., 2], 0.17 * (x * c + y * s), 0.17 * (y * c - x * s)], -1)
-    return Colours(ramp, tone, *key.unbind(-2), linear_rgb(twin))
+    dark, shadow, body, accent, light = key.unbind(-2)
+    return Colours(ramp, tone, dark, shadow, body, accent, light, linear_rgb(twin))
 
 
 def _ramp(lightness: torch.Tensor, chroma: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
