@@ -13,8 +13,6 @@ from audioreactive.generators.painter.functions import Place, Raster, Table, Vec
 from audioreactive.generators.painter.shading import parse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from audioreactive.generators.painter.parameters import Parameters
 
 
@@ -83,14 +81,14 @@ def _stacked(colour: Vector, raster: Raster) -> torch.Tensor:
 def _functions(name: str) -> dict[str, Any]:
     """The functions of a text, with those that it includes and those that all families share."""
     parts = ("common", "finish") if name == "finish" else ("common", "finish", name)
-    return parse("\n".join(_text(SHADERS / f"{part}.glsl") for part in parts))
+    return parse("\n".join(text(part) for part in parts))
 
 
-def _text(path: Path) -> str:
-    """A text with the texts that it includes in their places."""
+def text(name: str) -> str:
+    """The text of this name, with the texts that it includes in their places."""
     return re.sub(
-        r'^#include "([a-z_]+\.glsl)"$',
-        lambda found: _text(path.with_name(found[1])),
-        path.read_text("utf-8"),
+        r'^#include "([a-z_]+)\.glsl"$',
+        lambda found: text(found[1]),
+        (SHADERS / f"{name}.glsl").read_text("utf-8"),
         flags=re.MULTILINE,
     )

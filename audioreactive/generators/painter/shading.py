@@ -21,7 +21,7 @@ TOKEN: Final = re.compile(
     r"\s*(?:(?P<comment>//[^\n]*)|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:e[+-]?\d+)?f?)|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<operator>\+\+|[-+*/]=|[<>=]=|[-+*/<>=(){}\[\],;.%]))"
 )
-TYPES: Final = frozenset({"Float", "Vec2", "Vec3", "Vec4", "float", "vec2", "vec3", "int", "Bits"})
+TYPES: Final = frozenset({"Float", "Vec2", "Vec3", "Vec4", "float", "vec3", "int", "Bits", "Place", "Latents"})
 
 Scope = dict[str, Any]
 
@@ -98,7 +98,8 @@ class _Parser:
         self._expect("(")
         names = []
         while not self._accept(")"):
-            self._next()
+            if self._next() not in TYPES:
+                raise ShaderError("a parameter has no type")
             names.append(self._next())
             self._accept(",")
         body = self._block()
