@@ -97,7 +97,7 @@ def plan_render(
 
     features = hear(() if recipe.needs_song else preset.feature_names())
     if recipe.needs_song:
-        recipe = replace(recipe, seed=song_seed(features.digest))
+        recipe = _drawn_for(recipe, features)
         preset = recipe.make()
         if not set(preset.feature_names()) <= set(features):  # the preset needs further features
             features = hear(preset.feature_names())
@@ -159,6 +159,18 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
         settings=plan.settings,
         chosen=chosen,
     )
+
+
+def _drawn_for(recipe: Recipe, features: Features) -> Recipe:
+    """The recipe with the seed that suits the song, and with what a first video should always show."""
+    if recipe.synthesizer is not None:
+        return replace(recipe, seed=song_seed(features.digest))
+    recipe = replace(recipe, leads=True)
+    if recipe.best_of is not None:
+        return replace(recipe, seed=song_seed(features.digest))
+    from audioreactive.pipeline.choose import chosen_seed
+
+    return replace(recipe, seed=chosen_seed(recipe, features))
 
 
 def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
