@@ -83,7 +83,8 @@ Vec3 metal(Place p, Latents z) {
     Float sky = above * exp(min(b - 0.2f, 0.0f) * 10.0f) * (0.25f + 0.75f * rise(0.5f, -0.7f, a));
     Float wall = squared(rise(-0.45f, 0.3f, b) * above);
     Float ground = squared(rise(0.3f, 1.0f, b));
-    Float lamp = bell(length2(a + 0.2f, b + 0.62f) / max(0.1f, max(wa, wb)));
+    Float spread = 0.1f / max(0.1f, max(wa, wb));
+    Float lamp = bell(length2(a + 0.2f, b + 0.62f) * 10.0f * spread) * spread;
 
     // A thin film drains downhill; three wavelengths interfere in it.
     Float oil = noise(u * 1.2f, v * 1.2f, 21, z.m[2]);
