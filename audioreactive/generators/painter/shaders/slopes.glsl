@@ -40,3 +40,28 @@ Vec3 creased(Vec3 n, float ridge, float sharp) {
     Float steep = (1.0f - ridge) - ridge * 2.0f * n.x / root;
     return Vec3(blend(n.x, 1.0f - 2.0f * root, ridge), n.y * steep, n.z * steep);
 }
+
+// Octaves of noise with their slope, as `fbm` adds them, without ridges.
+Vec3 sloped_clouds(Float x, Float y, int octaves, int seed, float angle, float gain) {
+    Vec3 sum = Vec3(0.0f, 0.0f, 0.0f);
+    Float w = max(footprint(x), footprint(y));
+    float a = 1.0f;
+    float total = 0.0f;
+    float along = 1.0f;
+    float across = 0.0f;
+    UNROLL for (int k = 0; k < octaves; k++) {
+        Vec3 n = sloped_noise(x, y, seed + k, angle * (1.0f + 0.3f * float(k)));
+        Vec3 turned_back = Vec3(n.x, along * n.y + across * n.z, along * n.z - across * n.y);
+        sum += turned_back * (a * rise(0.6f, 0.25f, w));
+        total += a;
+        a *= gain;
+        Float turned_x = 1.62f * x - 1.22f * y + 5.3f;
+        y = 1.22f * x + 1.62f * y + 1.7f;
+        x = turned_x;
+        float turned_along = 1.62f * along - 1.22f * across;
+        across = 1.22f * along + 1.62f * across;
+        along = turned_along;
+        w = w * 2.03f;
+    }
+    return sum * (1.3f / total);
+}
