@@ -13,12 +13,14 @@ Float stars(Float x, Float y, Place p, float density, int seed, float size) {
         Bits bits = hash(i, j, seed + 3 * k);
         Float born = chance(i, j, seed + 3 * k + 1);
         Float bright = max(born - 1.0f + density, 0.0f) / density;
-        bright = bright * bright;
-        Float dx = (u - i - 0.35f - 0.3f * low(bits)) / scale;
-        Float dy = (v - j - 0.35f - 0.3f * high(bits)) / scale;
+        bright = squared(bright * bright);
+        float margin = 0.35f - 0.2f * min(float(k), 1.0f);
+        Float dx = (u - i - margin - (1.0f - 2.0f * margin) * low(bits)) / scale;
+        Float dy = (v - j - margin - (1.0f - 2.0f * margin) * high(bits)) / scale;
         Float apart = (dx * dx + dy * dy) / (core * core);
-        Float inside = squared(max(1.0f - apart * squared(core * scale / 0.34f), 0.0f));
-        sum += bright * inside * (9.0f * exp(-apart) + 0.3f / (1.0f + 0.25f * apart)) * (strength * dimmed);
+        Float inside = squared(max(1.0f - apart * squared(core * scale / 0.15f), 0.0f));
+        Float near = 1.0f / (1.0f + apart);
+        sum += bright * inside * near * (11.0f * near * near + 0.8f) * (strength * dimmed);
         scale *= 2.5f;
         strength *= 0.36f;
     }
