@@ -6,10 +6,13 @@ Float from_ribbon(Float t, Float off, Float b) {
     return select(abs(t) < 1.0f, Float(1.0f), -abs(off - select(t < 0.0f, -b, b)));
 }
 
-// Distance along v to the nearer hem at a root t, negative outside: exact at the hem, and not 0 where another root meets one.
-Float to_hem(Float t, Float b, Float c) {
+// Distance along v to the nearer hem at a root t, negative outside: exact at the hem, and not 0 where another root meets
+// one, nor far from a ribbon that is pinched to a line; `off` is v - A - C.
+Float to_hem(Float t, Float off, Float b, Float c) {
     Float edge = select(t < 0.0f, Float(-1.0f), Float(1.0f));
-    return (1.0f - abs(t)) * max(abs(b + 2.0f * c * edge), abs(b + c * (t + edge)));
+    Float inside = 1.0f - abs(t);
+    Float speed = max(abs(b + 2.0f * c * edge), abs(b + c * (t + edge)));
+    return min(inside * speed, select(inside < 0.0f, -abs(off - edge * b), Float(9.0f)));
 }
 
 // One layer of a ribbon at a root t: its colour in x, y, z and its coverage in w. `turn_u` and `turn_t` are the slopes of the
@@ -85,7 +88,7 @@ Vec3 ribbons(Place p, Latents z) {
             Float t = first * float(1 - j) + second * float(j);
             Float folds = pleat * sin(2.1f * warp * t + o + 0.6f * z.m[4]) * rise(1.15f, 0.3f, abs(t));
             Vec4 made = layer(tint, other, Vec3(z.light), sun, slope_a + (slope_b + slope_c * t) * t, b + 2.0f * c * t,
-                              (slope_height + slope_curve * t) * t, height + 2.0f * curve * t + folds + 0.022f * ruffled, to_hem(t, b, c), opacity, sheen, p.px);
+                              (slope_height + slope_curve * t) * t, height + 2.0f * curve * t + folds + 0.022f * ruffled, to_hem(t, off, b, c), opacity, sheen, p.px);
             colour = blend3(colour, Vec3(made.x, made.y, made.z) * (0.30f + 0.85f * pool), made.w * there);
         }
     }
