@@ -17,7 +17,7 @@ Float to_hem(Float t, Float off, Float b, Float c) {
 
 // One layer of a ribbon at a root t: its colour in x, y, z and its coverage in w. `turn_u` and `turn_t` are the slopes of the
 // cloth's height along u and t, `slope` that of v along u, `speed` that of v along t; `hem` is the distance to the hem along v.
-Vec4 layer(Vec3 tint, Vec3 other, Vec3 light, vec3 sun, Float slope, Float speed, Float turn_u, Float turn_t,
+Vec4 layer(Vec3 tint, Vec3 other, vec3 light, vec3 sun, Float slope, Float speed, Float turn_u, Float turn_t,
            Float hem, float opacity, Float sheen, float px) {
     Float nx = slope * turn_t - turn_u * speed;
     Float flat = select(speed < 0.0f, Float(-1.0f), Float(1.0f)) * inversesqrt(nx * nx + turn_t * turn_t + speed * speed + 1e-5f);
@@ -81,13 +81,13 @@ Vec3 ribbons(Place p, Latents z) {
         Float over = max(from_ribbon(lower, off, b), from_ribbon(upper, off, b));
         Float shadow = rise(-0.17f, 0.0f, over) * rise(-0.14f, 0.0f, at_v.w);
         colour = colour * (1.0f - 0.6f * shadow);
-        Vec3 tint = Vec3(z.body * (1.15f * float(1 - k % 2)) + z.accent * (0.95f * float(k % 2)));
-        Vec3 other = Vec3(z.twin * (1.3f * float(1 - k % 2)) + z.body * (0.9f * float(k % 2)));
+        Vec3 tint = z.body * (1.15f * float(1 - k % 2)) + z.accent * (0.95f * float(k % 2));
+        Vec3 other = z.twin * (1.3f * float(1 - k % 2)) + z.body * (0.9f * float(k % 2));
         Float warp = fine + 1.3f * cos(1.7f * o) * w.x + 1.3f * sin(1.7f * o) * w.y;
         UNROLL for (int j = 0; j < 2; j++) {
             Float t = first * float(1 - j) + second * float(j);
             Float folds = pleat * sin(2.1f * warp * t + o + 0.6f * z.m[4]) * rise(1.15f, 0.3f, abs(t));
-            Vec4 made = layer(tint, other, Vec3(z.light), sun, slope_a + (slope_b + slope_c * t) * t, b + 2.0f * c * t,
+            Vec4 made = layer(tint, other, z.light, sun, slope_a + (slope_b + slope_c * t) * t, b + 2.0f * c * t,
                               (slope_height + slope_curve * t) * t, height + 2.0f * curve * t + folds + 0.022f * ruffled, to_hem(t, off, b, c), opacity, sheen, p.px);
             colour = blend3(colour, Vec3(made.x, made.y, made.z) * (0.30f + 0.85f * pool), made.w * there);
         }

@@ -11,11 +11,11 @@ Float strung(Float t, Float u, Float s, Float steep, float count, float width, f
     Float e = max(own, 0.75f * px);
     Float away = squared(abs(place - i - 0.5f) * gap / e);
     Float thin = own / e;
-    Float one = thin * sqrt(thin) * (exp2(-1.4f * away) + 0.06f * exp2(-0.022f * away));
-    Float mean = 1.8f * width * inversesqrt(gap * gap + 9.0f * px * px) * sqrt(width / max(width, 0.75f * px));
+    Float one = thin * (exp2(-1.4f * away) + 0.06f * exp2(-0.022f * away));
+    Float mean = 1.8f * width * inversesqrt(gap * gap + 0.25f * px * px);
     Float pulse = 0.5f + 0.5f * sin(1.9f * u + spread * b + phase);
     Float strength = (0.10f + 0.90f * b * b) * (0.16f + 1.1f * pulse * pulse);
-    return (blend(mean * 0.30f, one * strength, rise(1.5f, 4.0f, gap / e)) + 0.06f * mean) * rise(1.0f, 0.84f, abs(t));
+    return (blend(mean * 0.40f, one * strength, rise(1.5f, 4.0f, gap / e)) + 0.06f * mean) * rise(1.0f, 0.84f, abs(t));
 }
 
 Vec3 threads(Place p, Latents z) {
@@ -42,7 +42,7 @@ Vec3 threads(Place p, Latents z) {
         Float slope_b = wave_slope(w, f, g, 0.36f, two, 0.20f, three);
         Float slope_c = wave_slope(w, f, g, 0.28f, three, 0.12f, one);
         Vec4 at_v = roots(q.y + 0.0012f * ruffled, a, b, c);
-        Float s = at_v.z;
+        Float s = sqrt(at_v.z * at_v.z + abs(c) * p.px);
         float count = span(z.m[0], 22.0f, 52.0f) * (1.0f - 0.13f * o);
         float width = span(z.m[1], 0.0014f, 0.0027f) * (1.0f + 0.25f * o);
         Float phase = 2.0f * z.m[3] + 1.9f * o + 0.7f * ruffled;
