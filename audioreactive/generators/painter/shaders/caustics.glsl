@@ -61,7 +61,7 @@ Vec3 caustics(Place p, Latents z) {
     Vec2 net = gathered(flow.x, flow.y, 41, 1.3f * z.c[4], span(z.m[2], 26.0f, 44.0f));
     Vec2 fine = gathered(1.9f * flow.x + 0.5f * swell + 0.37f, 1.9f * flow.y - 0.5f * swell, 47, 1.3f * z.c[5] + 0.6f * z.m[5], 22.0f);
     float split = span(z.f[5], 0.04f, 0.14f);
-    Float level = span(z.m[3], 0.19f, 0.26f) + 0.10f * swell;
+    Float level = span(z.m[3], 0.23f, 0.31f) + 0.09f * swell;
     float blur = 0.002f;
     Vec3 light = Vec3(folded_light(net.x * (1.0f - split) - level, blur), folded_light(net.x - level, blur),
                       folded_light(net.x * (1.0f + split) - level, blur));
