@@ -93,9 +93,9 @@ Vec3 planet(Place p, Latents z) {
     colour += blend3(z.twin, z.accent, 0.4f) * (air * air * 0.8f);
 
     Float behind = cover(-own.y, px);
-    colour = colour * (1.0f - 0.8f * density * behind) + ring * behind;
+    colour = colour * (1.0f - 0.96f * density * behind) + ring * behind;
     colour = blend3(colour, globe, cover(1.0f - r, px));
-    colour = colour * (1.0f - 0.8f * density * (1.0f - behind)) + ring * (1.0f - behind);
+    colour = colour * (1.0f - 0.96f * density * (1.0f - behind)) + ring * (1.0f - behind);
     UNROLL for (int k = 0; k < 2; k++) {
         float angle = 0.9f + 2.6f * float(k) + 1.1f * z.c[7] / (1.0f + 0.6f * float(k)) + lean;
         float distance = radius * (2.0f + 0.7f * float(k)) + 0.1f;
