@@ -61,13 +61,13 @@ Vec3 blocks(Place p, Latents z) {
         glint = blend(glint, max(lip, ridge), shown);
     }
     Float sunk = exp(-0.75f * below);
-    Float bright = blend(light * sunk * (0.10f + 1.1f * height),
-                         0.10f + 1.35f * height * height + 0.14f * height * (random - 0.5f), topmost);
+    Float bright = blend(light * sunk * (0.03f + 1.2f * height),
+                         0.05f + 1.45f * height * height + 0.14f * height * (random - 0.5f), topmost);
     Float hue = hue_at + 0.68f * height + mottled * (random - 0.5f);
     Float ember = exp(-1.9f * max(tall * height - below, 0.0f)) * blend(Float(1.0f), 0.25f + 0.5f * random, topmost);
     glint = glint * sunk * (0.08f + height * height);
     Float grain = 1.0f + (0.05f + 0.14f * abs(ruffle(p))) * detail(p.x * 70.0f, p.y * 70.0f, 42, z.m[4]);
     Vec3 colour = ramp(z, hue) * (bright * grain * (0.10f + 1.15f * pool));
-    colour += blend3(z.twin, z.accent, 0.35f + 0.2f * sin(2.0f * z.m[5])) * (ember * span(z.f[5], 0.1f, 1.9f) * (0.05f + 0.95f * pool));
+    colour += blend3(z.twin, z.body, 0.5f + 0.4f * sin(2.0f * z.m[5])) * (ember * ember * span(z.f[5], 0.1f, 2.6f) * (0.05f + 0.95f * pool));
     return colour + blend3(z.accent, z.light, 0.6f) * (glint * (0.06f + 0.9f * pool));
 }
