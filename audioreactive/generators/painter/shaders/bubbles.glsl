@@ -2,7 +2,7 @@
 Vec3 bubbles(Place p, Latents z) {
     Vec2 at = focused(p, z, 0.5f, 0.28f);
     float size = span(z.c[2], 0.52f, 0.80f);
-    Float trembling = 0.004f * ruffle(p);
+    Float trembling = 0.0015f * ruffle(p);
     Float x = (at.x + trembling) / size;
     Float y = (at.y - trembling) / size;
     Float i = floor(x);
@@ -47,13 +47,13 @@ Vec3 bubbles(Place p, Latents z) {
     // The film: thicker below, stirred; what is seen aslant is thicker too.
     Float curl = noise(nx * 1.3f + 7.0f * own + 0.5f * z.m[0], ny * 1.3f + 19.0f * own, 92, 1.4f * z.m[1]);
     Float flow = clouds(nx * 1.1f + 0.9f * curl + 13.0f * own, ny * 2.2f - 0.9f * curl, 3, 93, 1.4f * z.m[2]);
-    Float thick = span(z.m[3], 1.0f, 2.1f) * (1.0f + 0.8f * ny + 1.0f * flow) + 1.1f * (1.0f - nz) + own;
+    Float thick = (span(z.m[3], 0.8f, 1.7f) * (1.0f + 0.9f * ny + 0.9f * flow) + 1.2f * (1.0f - nz)) * (0.35f + 0.65f * min(radius, 0.9f)) + own;
     Float red = 0.5f + 0.5f * cos(TAU * thick);
     Float green = 0.5f + 0.5f * cos(TAU * (thick * 1.17f + 0.33f));
     Float blue = 0.5f + 0.5f * cos(TAU * (thick * 1.36f + 0.66f));
-    Vec3 film = z.accent * (red * red) + z.body * (green * 1.3f) + z.twin * (blue * blue);
+    Vec3 film = z.accent * (0.08f + 1.1f * red * red) + z.body * (0.15f + 1.2f * green) + z.twin * (0.08f + blue * blue);
     Float oblique = 1.0f - nz;
-    Float fresnel = 0.05f + 0.30f * oblique + 1.1f * oblique * oblique * oblique;
+    Float fresnel = 0.06f + 0.42f * oblique + 1.5f * oblique * oblique * oblique;
     Float pool = exp(-0.5f * (at.x * at.x + at.y * at.y));
     Float upper = 0.35f + 0.65f * clamp01(0.5f + 0.8f * (nx * z.sun.x + ny * z.sun.y));
     Vec3 colour = film * (fresnel * upper);
@@ -73,7 +73,7 @@ Vec3 bubbles(Place p, Latents z) {
     }
     Float rim = bell((1.0f - sqrt(q)) * 30.0f / (1.0f + 20.0f * pixel));
     colour += blend3(z.light, z.accent, 0.4f) * (rim * 0.35f * upper);
-    colour = colour * (inside * (0.15f + 1.0f * pool));
+    colour = colour * (inside * (0.22f + 1.0f * pool));
     Float seam = line(wall, 0.010f, slope) * inside;
     colour += blend3(z.light, z.body, 0.6f) * (seam * 0.5f * (0.15f + pool));
     Float haze = exp(-1.1f * (at.x * at.x + at.y * at.y));

@@ -17,7 +17,7 @@ Vec3 dunes(Place p, Latents z) {
     Float foot = 1.0f - rise(0.0f, softness, f);
     Float dark = max(beyond, foot * 0.97f);
     Float ripple_way = (way.x * 0.35f + s * 0.9f / k) * span(z.m[0], 15.0f, 23.0f) + 1.6f * small + 2.5f * wind +
-                       0.16f * ruffle(p) + 2.0f * z.m[1];
+                       0.07f * ruffle(p) + 2.0f * z.m[1];
     Float ripple_w = footprint(ripple_way);
     Float ripple = (cos(TAU * ripple_way) + 0.35f * cos(2.0f * TAU * ripple_way - 1.0f)) * rise(0.40f, 0.12f, ripple_w);
     Float strength = span(z.m[2], 0.16f, 0.42f) * (0.45f + 0.75f * rise(-0.6f, 0.7f, small + wind)) * rise(1.0f, 0.86f, up);
@@ -30,7 +30,7 @@ Vec3 dunes(Place p, Latents z) {
     Vec3 sand = ramp(z, t) * light * 1.25f;
     Float gleam = bell((f - crest + 0.012f) / (0.016f + w)) * (1.0f - beyond);
     sand += blend3(z.accent, z.light, 0.7f) * (gleam * 0.7f * pool * slope);
-    Float depth = clamp01((f - crest) / (1.0f - crest));
+    Float depth = select(f < crest, 1.0f - up, (f - crest) / (1.0f - crest));
     Vec3 shade = ramp(z, 0.10f + 0.08f * depth + 0.02f * ripple * foot) * (0.20f + 0.35f * depth * pool) + z.twin * (0.05f * depth * depth * pool);
     return blend3(sand, shade, dark);
 }
