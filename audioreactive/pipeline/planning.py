@@ -66,7 +66,7 @@ def plan_render(
     song: Path,
     output: Path,
     *,
-    model: Path | LoadedGenerator | None = None,
+    model: Path | str | LoadedGenerator | None = None,
     recipe: Recipe = Recipe(),
     settings: RenderSettings = RenderSettings(),
     stems: Mapping[str, Path] | None = None,
@@ -161,7 +161,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     )
 
 
-def _open(model: Path | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
+def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
     if isinstance(model, LoadedGenerator):
         return model
     return open_generator(model, device=settings.device, precision=settings.precision)
