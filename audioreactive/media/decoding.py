@@ -229,7 +229,8 @@ class Decoder:
     def improved(self) -> Recording | None:
         """Return better decoding settings if this pass lost something, else None; call it after the last block."""
         recording, track = self.recording, self.recording.track
-        if not recording.parts and _NOT_JOINED.search(self.log) and (found := parts(recording.path)):
+        is_partial = _NOT_JOINED.search(self.log) or any(_lost(self.log))  # the latter where the coding changes
+        if not recording.parts and is_partial and (found := parts(recording.path)):
             tracks = [track for first, last in found for track in _described(_part(recording.path, first, last)).tracks]
             rates = [recording.rate, *(each.rate for each in tracks)]
             return replace(recording, parts=found, rate=max(rates), layout=_widest([track, *tracks]))
