@@ -195,7 +195,7 @@ OFFSETS = {
     "up and down": steps(*((0.67 * number, 0.2 * (-1) ** number) for number in range(1, 17))),
     "a jump that fades": np.where(TIME > 5.9, 0.3 * np.exp(-(TIME - 5.9)), 0),
     "rising within a second": 0.3 * np.clip(TIME - 5.5, 0, 1),
-    "swinging": 0.1 * np.sin(np.pi * TIME),
+    "swinging": 0.1 * np.sin(0.6 * np.pi * TIME),
 }
 
 

@@ -40,8 +40,9 @@ MOST_IN_CHUNK: Final = 1 << 22
 """Most samples in a chunk, over all channels: 16 MB."""
 DOUBT: Final = 3.0
 """Number of standard errors below which an estimated offset counts as chance."""
+SWING_DOUBT: Final = 4.0
 JUMP_DOUBT: Final = 6.0
-"""Number of standard errors below which an estimated jump counts as chance: there are many places to look for one."""
+"""Numbers of standard errors for estimates from fewer votes, of which there are many."""
 SLOW_SHARE: Final = 0.05
 """Share of a sound's power that the mean over a span may still contain if its tones are low."""
 SIDES: Final = (16, 8, 4)
@@ -210,9 +211,11 @@ class _Jumps(_Pass):
         slow = SLOW_SHARE * (1 / weights[:-2] + 1 / weights[2:])
         steep = np.flatnonzero((np.square(means[2:] - means[:-2]) > slow).any(axis=1)) + 1  # few spans of a song
         for span in steep[(steep >= first) & (steep < first + len(self._chunks[0].means))].tolist():
+            around = weights[max(span - SIDES[0], 0) : span + 1 + SIDES[0]]
+            least = (SLOW_SHARE * (1 / around).mean(axis=0)) ** 0.5  # what a low stroke nearby may do
             for side in SIDES:
                 left, right = slice(max(span - side, 0), span), slice(span + 1, span + 1 + side)
-                jump = _jump(means[left][::-1], weights[left][::-1], means[right], weights[right])
+                jump = _jump(means[left][::-1], weights[left][::-1], means[right], weights[right], least)
                 if jump.clearness > max(JUMP_DOUBT, best.clearness if best else 0):
                     power = float(1 / weights[span - 1, jump.channel] + 1 / weights[span + 1, jump.channel]) / 2
                     if (sample := self._sample_of(jump, span - first, power)) is not None:
@@ -261,8 +264,11 @@ def _mean_around(values: Numbers, reach: int, *, leaving_out: int) -> Numbers:
     return mean
 
 
-def _jump(before: Numbers, its_weights: Numbers, behind: Numbers, their_weights: Numbers) -> _Jump:
-    """Estimate a jump by the votes (n, C) before and behind a span, each in the order of their distance from it."""
+def _jump(before: Numbers, its_weights: Numbers, behind: Numbers, their_weights: Numbers, least: Numbers) -> _Jump:
+    """Estimate a jump by the votes (n, C) before and behind a span, each in the order of their distance from it.
+
+    Jumps below the `least` height (C,) do not count.
+    """
     sides = []
     for means, weights in ((before, its_weights), (behind, their_weights)):
         if len(means) < SIDES[-1]:
@@ -271,6 +277,7 @@ def _jump(before: Numbers, its_weights: Numbers, behind: Numbers, their_weights:
         sides.append(_line_at_zero(means, weights, seconds))
     height = sides[1].value - sides[0].value
     clearness = np.abs(height) / np.sqrt(sides[0].variance + sides[1].variance)
+    clearness = np.where(np.abs(height) < least, 0, clearness)
     channel = int(clearness.argmax())
     return _Jump(float(clearness[channel]), channel, float(height[channel]), float(sides[0].value[channel]))
 
@@ -292,9 +299,9 @@ def _line_at_zero(means: Numbers, weights: Numbers, seconds: Numbers) -> _Estima
     return _Estimate(value, (influence**2 * scatter).sum(axis=0))
 
 
-def _beyond_chance(estimate: _Estimate) -> Numbers:
+def _beyond_chance(estimate: _Estimate, doubt: float = DOUBT) -> Numbers:
     """Shrink an estimate towards 0 as far as it may be chance (positive-part James-Stein estimator, 1961)."""
-    share = 1 - DOUBT**2 * estimate.variance / np.maximum(estimate.value**2, 1e-300)
+    share = 1 - doubt**2 * estimate.variance / np.maximum(estimate.value**2, 1e-300)
     drawn: Numbers = estimate.value * np.maximum(share, 0)
     return drawn
 
@@ -323,4 +330,4 @@ def _smoothed(means: Numbers, weights: Numbers) -> Numbers:
     slope = (weights * times * (votes - value[..., None])).sum(axis=2) / s2
     scatter = np.square(votes - value[..., None] - slope[..., None] * times)
     scatter += SLOW_SHARE * np.divide(1, trust, out=np.zeros_like(trust), where=trust > 0)
-    return _beyond_chance(_Estimate(value, (influence**2 * scatter).sum(axis=2)))
+    return _beyond_chance(_Estimate(value, (influence**2 * scatter).sum(axis=2)), SWING_DOUBT)
