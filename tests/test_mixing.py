@@ -210,7 +210,7 @@ def test_an_offset_is_not_heard(offset: str) -> None:
 def test_channels_have_offsets_of_their_own() -> None:
     song = song_with_a_gap()
     np.testing.assert_allclose(mixed(columns(song + 0.3, song - 0.1), ANALYSIS_RATE), song, rtol=0, atol=0.01)
-    jumping = columns(song + steps((6.2, 0.3), (9.3, -0.1)), song + steps((5.3, -0.2)))
+    jumping = columns(song + steps((6.2, 0.3), (9.3, -0.3)), song + steps((5.3, -0.2)))
     np.testing.assert_allclose(mixed(jumping, ANALYSIS_RATE), song, rtol=0, atol=0.01)
 
 

@@ -45,6 +45,8 @@ JUMP_DOUBT: Final = 6.0
 """Numbers of standard errors for estimates from fewer votes, of which there are many."""
 SLOW_SHARE: Final = 0.05
 """Share of a sound's power that the mean over a span may still contain if its tones are low."""
+JUMP_SHARE: Final = 0.2
+"""Share of the power of the loudest span around it that a jump must have: low tones that set in may do as much."""
 SIDES: Final = (16, 8, 4)
 """Numbers of spans on each side of a jump that estimate its height: the next one may come soon."""
 MOST_JUMPS: Final = 8
@@ -212,7 +214,7 @@ class _Jumps(_Pass):
         steep = np.flatnonzero((np.square(means[2:] - means[:-2]) > slow).any(axis=1)) + 1  # few spans of a song
         for span in steep[(steep >= first) & (steep < first + len(self._chunks[0].means))].tolist():
             around = weights[max(span - SIDES[0], 0) : span + 1 + SIDES[0]]
-            least = (SLOW_SHARE * (1 / around).mean(axis=0)) ** 0.5  # what a low stroke nearby may do
+            least = (JUMP_SHARE / around.min(axis=0)) ** 0.5
             for side in SIDES:
                 left, right = slice(max(span - side, 0), span), slice(span + 1, span + 1 + side)
                 jump = _jump(means[left][::-1], weights[left][::-1], means[right], weights[right], least)
