@@ -132,7 +132,7 @@ def test_frames_do_not_depend_on_the_range_or_the_batch(home: Path) -> None:
 @pytest.mark.parametrize("workers", [None, 2])
 def test_cancelling_leaves_what_can_be_resumed(home: Path, tmp_path: Path, workers: int | None) -> None:
     output = tmp_path / "out.mkv"
-    look = {"model": home / "small.safetensors", "seed": 5, "chunk": "0.25", "batch": 2, "workers": workers}
+    look = {"model": home / "small.safetensors", "seed": 5, "chunk": "0.25", "batch": 2}
     steps: list[ar.Step] = []
 
     def stop_late(step: ar.Step) -> bool:
@@ -140,7 +140,7 @@ def test_cancelling_leaves_what_can_be_resumed(home: Path, tmp_path: Path, worke
         return not (step.stage == "rendering" and step.done >= 20)
 
     with pytest.raises(ar.Cancelled, match="cancelled while rendering, at 2"):
-        ar.render(home / "song.mp3", output, progress=stop_late, **look)
+        ar.render(home / "song.mp3", output, progress=stop_late, workers=workers, **look)
     assert steps[-1].done <= 20 + 2 * (workers or 1), "within one batch"
     assert not output.exists()
     (folder,) = tmp_path.iterdir()
