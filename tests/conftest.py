@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 # The training and the fuzzer are not installed; they are found beside the tests, after everything that is.
 sys.path.append(str(Path(__file__).parents[1]))
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when PyTorch is imported, here and in the programs that tests start
+# Read when PyTorch is imported, here and in the programs that tests start. Tests of threads set their number; where
+# there are more threads than cores, they should not wait for each other at full speed.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Programs in the background are started deaf to interrupts; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,35 +36,55 @@ settings.load_profile("patient")
 
 
 QUICK = (
+    "chunks/test_plan.py",
+    "commands/test_help.py",
+    "commands/test_inputs.py",
+    "commands/test_numbers.py",
     "correlation/test_matrices.py",
     "features/test_grid.py",
+    "features/test_metre.py",
     "features/test_scaling.py",
+    "features/test_separation.py",
     "features/test_structure.py",
     "flashes/test_definition.py",
+    "flashes/test_programme.py",
     "generators/test_canvas.py",
     "generators/test_devices.py",
     "generators/test_pixels.py",
     "generators/test_sources.py",
+    "generators/test_stylegan2.py",
+    "hostile/test_presets.py",
+    "learn/test_generators.py",
     "learn/test_legendre.py",
     "learn/test_losses.py",
+    "learn/test_model_file.py",
+    "patches/test_knobs.py",
     "patches/test_latents.py",
     "patches/test_motion.py",
     "patches/test_noise.py",
     "patches/test_randomizer.py",
     "patches/test_schema.py",
     "patches/test_sections.py",
+    "patches/test_shipped_motion.py",
     "patches/test_tables.py",
-    "stylegan_ops/test_ops.py",
+    "stylegan_ops/test_generator.py",
     "stylegan_ops/test_golden.py",
+    "stylegan_ops/test_ops.py",
+    "stylegan_ops/test_pickles.py",
+    "training/test_network.py",
+    "training/test_pictures.py",
     "test_architecture.py",
     "test_docs.py",
     "test_encoding.py",
     "test_exact.py",
     "test_files.py",
+    "test_groups.py",
     "test_mixing.py",
+    "test_pipeline.py",
     "test_presets.py",
+    "test_renderer.py",
 )
-"""Modules of the quick selection."""
+"""Modules of the quick selection: of every room some, and none that takes more than seconds."""
 
 
 MOST_PROCESSES = 4
