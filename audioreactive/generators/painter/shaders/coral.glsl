@@ -69,7 +69,10 @@ Vec3 coral(Place p, Latents z) {
     Vec3 colour = ramp(z, hue * (0.2f + 0.8f * grown));
     Float lightness = crest * crest * (0.80f + 0.45f * rib + 0.1f * ruffled);
     colour = colour * (grown * (0.02f + 1.9f * max(lightness, 0.0f)) * (0.25f + 0.75f * dome));
-    colour = lit(colour, height, p, z, span(z.m[4], 0.030f, 0.046f), 0.14f, 24.0f, 0.20f);
+    Vec3 n = normal(height, p, span(z.m[4], 0.030f, 0.046f));
+    Float facing = max(n.x * z.sun.x + n.y * z.sun.y + n.z * z.sun.z, 0.0f);
+    Float shine = squared(squared(squared(facing))) * (1.0f - n.z * n.z);
+    colour = colour * (0.15f + 0.85f / z.sun.z * facing) + z.light * (0.45f * shine * crest * grown * (0.15f + near));
     Float floor_of_valley = rise(-0.1f, -1.5f, level);
     Vec3 glow = blend3(z.shadow * 1.5f, blend3(z.accent, z.twin * 1.2f, rise(-0.3f, 0.3f, warp_y)), rise(0.0f, 0.5f, near)) + z.light * (0.35f * squared(floor_of_valley) * near);
     Float valley = squared(1.0f - crest) * (0.12f + 0.88f * floor_of_valley) * (1.0f + 0.5f * rib);

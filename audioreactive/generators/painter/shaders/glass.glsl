@@ -51,7 +51,7 @@ Vec3 glass(Place p, Latents z) {
     Float glow = bell(r / span(z.f[5], 0.55f, 0.95f));
     Float field = noise(at.x * 0.9f, at.y * 0.9f, 5, z.c[4] + 0.4f * z.m[5]);
     Float streaks = fbm(along * 2.2f + 9.0f * tint + trembling, across * 7.0f + 7.0f * own - trembling, 3, 60, z.m[3],
-                        0.62f, 0.0f);
+                        0.55f, 0.3f);
     Float hammered = detail(u * 17.0f + trembling, v * 17.0f, 80, z.m[6]);
     Float hue = 0.22f + 0.34f * tint + 0.14f * field + 0.09f * streaks + 0.24f * in_disc + 0.17f * in_stream + 0.10f * inside;
     Vec3 glassy = ramp(z, min(hue, 0.9f));
