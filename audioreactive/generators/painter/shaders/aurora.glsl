@@ -1,5 +1,6 @@
 // Curtains of polar light that hang, fold and lean among stars, without a horizon.
 #include "sheets.glsl"
+#include "stars.glsl"
 
 // Random values at the integers, smooth between them.
 Float bars(Float x, int seed) {
@@ -21,33 +22,16 @@ Vec2 hung(Float t, Float y, Float rate, float edge, float wave, float phase, flo
     return Vec2(profile * (0.10f + 1.9f * ray * sqrt(ray)) * rise(1.0f, 0.72f, abs(t)), h);
 }
 
-// Stars: one at most in each cell of a lattice of n a unit, most of them dim and small.
-Float stars(Float x, Float y, float n, int seed, float px) {
-    Float i = floor(x * n);
-    Float j = floor(y * n);
-    Bits bits = hash(i, j, seed);
-    Float dx = (x * n - i - 0.2f - 0.6f * low(bits)) / n;
-    Float dy = (y * n - j - 0.2f - 0.6f * high(bits)) / n;
-    Float b = chance(i, j, seed + 1);
-    b = squared(squared(b * b));
-    b = b * b;
-    Float size = 0.0009f + 0.0019f * b;
-    Float e = max(size, 0.75f * px);
-    Float away = (dx * dx + dy * dy) / (e * e);
-    return b * exp(-away) * squared(size / e);
-}
-
 Vec3 aurora(Place p, Latents z) {
     Vec2 at = focused(p, z, 0.55f, 0.25f);
-    Vec2 q = turned(at.x, at.y, 0.40f * tanh(z.c[2]));
+    Vec2 q = turned(at.x, at.y, 0.55f * tanh(z.c[2]));
     Float x = q.x + 0.2f;
     Float y = q.y;
     Float pool = exp(-0.6f * (at.x * at.x + at.y * at.y));
     Float ruffled = ruffle(p);
     Vec4 w = two_waves(y, 1.3f, 2.7f);
     Vec3 colour = z.dark * (0.20f + 0.5f * pool) + z.shadow * (0.12f * pool * pool);
-    Float night = stars(p.x + 0.05f * z.c[0], p.y + 0.05f * z.c[1], 5.5f, 5, p.px) * 4.0f + stars(p.x, p.y, 15.0f, 8, p.px) * 1.6f;
-    colour += z.light * night;
+    colour += z.light * (0.5f * stars(p.x + 0.05f * z.c[0], p.y + 0.05f * z.c[1], p, 0.16f, 5, 0.0018f));
     float tall = span(z.m[0], 0.28f, 0.75f);
     float fine = span(z.m[1], 14.0f, 30.0f);
     UNROLL for (int k = 0; k < 3; k++) {

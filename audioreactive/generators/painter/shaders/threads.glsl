@@ -15,7 +15,7 @@ Float strung(Float t, Float u, Float s, Float steep, float count, float width, f
     Float mean = 1.8f * width * inversesqrt(gap * gap + 0.25f * px * px);
     Float pulse = 0.5f + 0.5f * sin(1.9f * u + spread * b + phase);
     Float strength = (0.10f + 0.90f * b * b) * (0.16f + 1.1f * pulse * pulse);
-    return (blend(mean * 0.40f, one * strength, rise(1.5f, 4.0f, gap / e)) + 0.06f * mean) * rise(1.0f, 0.84f, abs(t));
+    return (blend(mean * 0.37f, one * strength, rise(1.5f, 4.0f, gap / e)) + 0.06f * mean) * rise(1.0f, 0.84f, abs(t));
 }
 
 Vec3 threads(Place p, Latents z) {
