@@ -22,7 +22,7 @@ import numpy as np
 
 from audioreactive._support.exact import exact_time
 from audioreactive.errors import AudioReactiveError, RenderError, did_you_mean, shown
-from audioreactive.generators import FITS, open_generator, parse_size
+from audioreactive.generators import FITS, named_source, open_generator, parse_size
 from audioreactive.generators.devices import PRECISIONS
 from audioreactive.patches.knobs import Knobs
 from audioreactive.pipeline.listening import parse_frame_rate
@@ -61,7 +61,7 @@ def load_generator(
     """Load a generator.
 
     Args:
-        model: a StyleGAN2 model file of any kind; None: the model that comes with the package.
+        model: a StyleGAN2 model file of any kind, or a name: painter, painter:silk, stylegan2; None: painter.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, ...
         precision: auto, fp32, bf16 or fp16.
 
@@ -70,7 +70,7 @@ def load_generator(
         StyleGANError: the file contains no StyleGAN2 model.
     """
     return open_generator(
-        None if model is None else Path(model), device=device, precision=_one_of("precision", precision, PRECISIONS)
+        as_model(model), device=device, precision=_one_of("precision", precision, PRECISIONS)
     ).generator
 
 
@@ -171,7 +171,7 @@ def render(
     Args:
         song: any sound file, or a video with sound.
         output: .mp4, .webm, .mov, .mkv, .gif, .webp, or a folder of pictures.
-        model: a model file; None: the model that comes with the package.
+        model: a model file, or a name: painter, painter:silk, stylegan2; None: painter.
         preset: a preset, the name of an included one, or a preset file.
         patch: a patch, instead of a preset.
         seed: seed from which a random patch is drawn.
@@ -230,7 +230,9 @@ def render(
     if not song.name:
         raise AudioReactiveError(f"{str(song)!r} is a folder; give a song in it")
     output = Path(output) if output is not None else song.with_suffix(".mp4")
-    named = [Path(file) for file in (song, model, *(stems or {}).values()) if file is not None]
+    opened = as_model(model)
+    chosen = opened if isinstance(opened, Path) else None
+    named = [Path(file) for file in (song, chosen, *(stems or {}).values()) if file is not None]
     keep_apart(output, (*named, _file_of(preset), _file_of(synthesizer)), cleared=(work_folder(output),))
     check_output(output, overwrite)
     if patch is not None:
@@ -277,7 +279,7 @@ def render(
     plan = plan_render(
         song,
         output,
-        model=None if model is None else Path(model),
+        model=opened,
         recipe=recipe,
         settings=settings,
         stems={name: Path(file) for name, file in (stems or {}).items()},
@@ -292,6 +294,13 @@ def render(
         fresh=fresh,
         progress=told,
     )
+
+
+def as_model(model: Path | str | None) -> Path | str | None:
+    """Tell a generator's name from the path of a file; raises RenderError for a family that the painter lacks."""
+    if model is None or isinstance(model, Path):
+        return model
+    return model if named_source(model) is not None else Path(model)
 
 
 def frame_rate(value: Number) -> Fraction:

@@ -27,6 +27,7 @@ class Discs:
     dtype: torch.dtype = torch.float32
     z_dim: int = 6
     c_dim: int = 0
+    families: tuple[str, ...] = ()
     num_ws: int = 5
     fingerprint: str = "discs, first edition"
 

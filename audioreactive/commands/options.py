@@ -230,6 +230,26 @@ class FeatureWeight(click.ParamType):
         return name, weight
 
 
+class Model(click.ParamType):
+    """A model file, or the name of a generator; a file of such a name is given as ./NAME."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """Return the name of a generator as text, and everything else as a path."""
+        from audioreactive.generators.sources import named_source
+
+        if isinstance(value, Path):
+            return value
+        known = _converted(self, named_source, value, param, ctx)
+        return str(value) if known is not None else PATH.convert(value, param, ctx)
+
+
+def model_file(model: Path | str | None) -> Path | None:
+    """The file of a model; None for a generator that is given by name."""
+    return model if isinstance(model, Path) else None
+
+
 def _converted(
     kind: click.ParamType, parse: Callable[[str], Any], value: Any, param: click.Parameter | None, ctx: Any
 ) -> Any:
@@ -254,7 +274,11 @@ def check_tempo(tempo: float | None, tempo_range: tuple[float, float] | None) ->
 
 
 model_option = click.option(
-    "--model", type=PATH, metavar="FILE", help="StyleGAN2 model: .pkl, .pt or .safetensors. [default: built-in]"
+    "--model",
+    type=Model(),
+    metavar="FILE|painter[:FAMILY]",
+    help="StyleGAN2 model (.pkl, .pt or .safetensors), or a generator by name: painter, painter:silk, stylegan2. "
+    "[default: painter]",
 )
 seed_option = click.option(
     "--seed", type=Seed(), metavar="N|random", help="Draw a preset from this seed. [default: from the song's content]"

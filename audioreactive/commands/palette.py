@@ -9,10 +9,12 @@ import click
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.options import (
     PATH,
+    Model,
     RealNumber,
     SeedList,
     WholeNumber,
     device_option,
+    model_file,
     overwrite_option,
     quiet_option,
 )
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("model", type=PATH, required=False)
+@click.argument("model", type=Model(), required=False)
 @click.option("--seeds", type=SeedList(), default="0-35", show_default=True, help="Seeds to show.")
 @click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="Picture to write, .png or .jpg.")
 @click.option("--truncation", type=RealNumber(-2, 2), metavar="PSI", default=1.0, show_default=True)
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 @overwrite_option
 @quiet_option
 def command(
-    model: Path | None,
+    model: Path | str | None,
     seeds: tuple[int, ...],
     output: Path,
     truncation: float,
@@ -42,7 +44,7 @@ def command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Show the pictures of MODEL's seeds in a grid (without MODEL, of the built-in model).
+    """Show the pictures of MODEL's seeds in a grid (without MODEL, of the painter).
 
     Choose from it with render --palette 66,230,389-400.
     """
@@ -52,7 +54,7 @@ def command(
     from audioreactive.patches.schema import Palette
     from audioreactive.rendering.previews import palette_pictures
 
-    check_name(output, (".png", ".jpg"), overwrite=overwrite, inputs=(model,))
+    check_name(output, (".png", ".jpg"), overwrite=overwrite, inputs=(model_file(model),))
     generator = open_generator(model, device=device).generator
     palette = Palette(seeds=seeds, truncation=truncation, label=label)
     pictures = palette_pictures(generator, palette, height=height)

@@ -25,6 +25,7 @@ from audioreactive.commands.options import (
     check_tempo,
     device_option,
     knob_options,
+    model_file,
     model_option,
     motion_seed_option,
     overwrite_option,
@@ -173,7 +174,7 @@ SECTIONS = {
     help="Length of the pieces that are made one by one; what a crash costs at most.",
 )
 def command(
-    songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | None, preset: str | None,
+    songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | str | None, preset: str | None,
     seed: int | None, best_of: int | None, synthesizer: str | None, motion_seed: int | None,
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
@@ -215,7 +216,8 @@ def command(
         raise click.UsageError("--save-preset names one file, and each song gets a preset: their videos carry them")
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
     table = stem_table(stems)
-    inputs = (*(song for song, _ in jobs), model, *table.values(), preset_path(preset), synthesizer_path(synthesizer))
+    files = (model_file(model), preset_path(preset), synthesizer_path(synthesizer))
+    inputs = (*(song for song, _ in jobs), *table.values(), *files)
     for _, video in jobs:
         keep_apart(video, inputs, cleared=(work_folder(video),))
     if len(jobs) == 1 and not dry_run:
@@ -263,7 +265,7 @@ def command(
 class _Order:
     """Options that are the same for every song."""
 
-    model: Path | None
+    model: Path | str | None
     recipe: Recipe
     settings: RenderSettings
     stems: dict[str, Path]
@@ -277,7 +279,7 @@ class _Order:
 
 
 def _render(
-    song: Path, output: Path, model: Path | LoadedGenerator | None, order: _Order, pool: WorkerPool | None = None
+    song: Path, output: Path, model: Path | str | LoadedGenerator | None, order: _Order, pool: WorkerPool | None = None
 ) -> None:
     from audioreactive.patches.presets import save_preset
     from audioreactive.pipeline.planning import decide, plan_render, prepare

@@ -16,6 +16,7 @@ from audioreactive.commands.options import (
     Time,
     WholeNumber,
     device_option,
+    model_file,
     model_option,
     overwrite_option,
     quiet_option,
@@ -58,7 +59,7 @@ STILLS = (".png", ".jpg")
 @overwrite_option
 @quiet_option
 def command(
-    song: Path, seeds: tuple[int, ...] | None, presets: tuple[str, ...], output: Path, model: Path | None,
+    song: Path, seeds: tuple[int, ...] | None, presets: tuple[str, ...], output: Path, model: Path | str | None,
     start: Fraction | None, duration: Fraction, fps: Fraction, height: int, device: str, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
@@ -78,7 +79,7 @@ def command(
     from audioreactive.video import VideoSettings, VideoWriter, check_output
     from stylegan_ops import keep_freed_memory
 
-    inputs = (song, model, *map(preset_path, presets))
+    inputs = (song, model_file(model), *map(preset_path, presets))
     still = output.suffix.lower() in STILLS
     if still:
         check_name(output, STILLS, overwrite=overwrite, inputs=inputs)

@@ -13,6 +13,7 @@ from audioreactive.commands.options import (
     Choice,
     RealNumber,
     WholeNumber,
+    model_file,
     model_option,
     overwrite_option,
     quiet_option,
@@ -105,7 +106,7 @@ def command(
     music: Path, output: Path, supervised: bool, targets: int, targets_before: int | None, best_of: int,
     kind: str, depth: int, decoder: str, residual: bool, examples: int, batch: int, learning_rate: float,
     correction: float, calm: float, pace: float, weights: tuple[tuple[str, float], ...], seed: int,
-    model: Path | None, overwrite: bool, quiet: bool,
+    model: Path | str | None, overwrite: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a synthesizer on a folder of music.
 
@@ -122,12 +123,12 @@ def command(
     from audioreactive.learn.plot import plot_losses
     from audioreactive.learn.training import Plan, gather, train
 
-    check_name(output, (SUFFIX,), overwrite=overwrite, inputs=(model,))
+    check_name(output, (SUFFIX,), overwrite=overwrite, inputs=(model_file(model),))
     picture, state = output.with_suffix(".png"), output.with_name(f"{output.name}.training")
-    check_name(picture, (".png",), overwrite=overwrite, inputs=(model,))
+    check_name(picture, (".png",), overwrite=overwrite, inputs=(model_file(model),))
     if supervised and weights:
         raise click.UsageError("--weight is for what fits the sound; --supervised imitates presets: leave one out")
-    inputs = (*find_music(music), model)  # before anything is loaded
+    inputs = (*find_music(music), model_file(model))  # before anything is loaded
     for path in (output, picture, state):
         keep_apart(path, inputs)
     progress = progress_for(quiet)
@@ -140,8 +141,9 @@ def command(
     mapper = None
     if plan.learned_decoder:
         from audioreactive.generators import open_generator
+        from audioreactive.generators.sources import NETWORK_NAME
 
-        mapper = open_generator(model, device="cpu", precision="fp32").generator
+        mapper = open_generator(model or NETWORK_NAME, device="cpu", precision="fp32").generator
     material = gather(plan, hear_music(music, progress), mapper, progress)
     training = train(plan, material, state=state, progress=progress)
     write_model(training.network, output)

@@ -3,7 +3,14 @@
 from audioreactive.generators.canvas import FITS, Canvas, Fit, draft_canvas, parse_size, plan_canvas
 from audioreactive.generators.pixels import Layout, to_pixels, to_uint8
 from audioreactive.generators.protocol import Cost, FrameFunction, Generator
-from audioreactive.generators.sources import BuiltinModel, GeneratorSource, LoadedGenerator, ModelFile, open_generator
+from audioreactive.generators.sources import (
+    BuiltinModel,
+    GeneratorSource,
+    LoadedGenerator,
+    ModelFile,
+    named_source,
+    open_generator,
+)
 
 __all__ = [
     "FITS",
@@ -18,6 +25,7 @@ __all__ = [
     "LoadedGenerator",
     "ModelFile",
     "draft_canvas",
+    "named_source",
     "open_generator",
     "parse_size",
     "plan_canvas",

@@ -56,6 +56,11 @@ class Mapper(Protocol):
         """Number of classes; 0 for a model without classes."""
         ...
 
+    @property
+    def families(self) -> Sequence[str]:
+        """Names of the classes, if each of them is a world of its own: then a palette keeps to one. Else empty."""
+        ...
+
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) and one-hot classes (B, c_dim) to latents (B, L, W) float32.
 

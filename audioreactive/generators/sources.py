@@ -1,14 +1,15 @@
-"""Sources of generators: a model file, or the built-in model. Sources are small and can be sent to other processes."""
+"""Sources of generators: the painter, a model file, or the network that ships. They can be sent to other processes."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from audioreactive.errors import RenderError
+from audioreactive.errors import RenderError, did_you_mean, shown
 from audioreactive.generators.builtin import BUILTIN_NAME, builtin_digest, builtin_generator
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
     from audioreactive.generators.devices import Precision
     from audioreactive.generators.protocol import Generator
+
+
+PAINTER_NAME: Final = "painter"
+"""Name of the generator that needs no network; `painter:FAMILY` paints one family of pictures."""
+NETWORK_NAME: Final = "stylegan2"
+"""Name of the network that is included in the package."""
 
 
 class GeneratorSource(Protocol):
@@ -77,6 +84,35 @@ class BuiltinModel:
 
 
 @dataclass(frozen=True)
+class PainterSource:
+    """The painter, with one family of pictures or all."""
+
+    family: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name that is written to presets."""
+        return PAINTER_NAME if self.family is None else f"{PAINTER_NAME}:{self.family}"
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the painter's sources and the family's name."""
+        from audioreactive.generators.painter.painter import sources_digest
+
+        return hashlib.sha256(f"{self.name} {sources_digest()}".encode()).hexdigest()
+
+    def carried(self) -> PainterSource:
+        """Return itself, because every machine has the painter."""
+        return self
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
+        """Make the painter; it always computes in float32."""
+        from audioreactive.generators.painter import FAMILIES, Painter
+
+        return Painter(tuple(FAMILIES) if self.family is None else (self.family,), device=device)
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """A StyleGAN model file in the state that it had when the render began."""
 
@@ -116,10 +152,31 @@ class ModelFile:
         return _stylegan(self.path, device, dtype)
 
 
+def named_source(name: str) -> GeneratorSource | None:
+    """Find the generator that a name stands for: painter, painter:FAMILY, stylegan2; None for any other text.
+
+    Raises:
+        RenderError: the painter has no such family.
+    """
+    from audioreactive.generators.painter.families import FAMILIES
+
+    if name in (BUILTIN_NAME, NETWORK_NAME):
+        return BuiltinModel()
+    kind, separator, family = name.partition(":")
+    if kind != PAINTER_NAME or (separator and os.sep in family):
+        return None
+    if separator and family not in FAMILIES:
+        close = did_you_mean(family, FAMILIES)
+        raise RenderError(f"the painter has no family {shown(family)}{close}; there are {', '.join(FAMILIES)}")
+    return PainterSource(family or None)
+
+
 def open_generator(
-    model: Path | None = None, *, device: str = "auto", precision: Precision = "auto"
+    model: Path | str | None = None, *, device: str = "auto", precision: Precision = "auto"
 ) -> LoadedGenerator:
-    """Load a model file, or the built-in model if `model` is None, on a device and in a precision.
+    """Load a generator on a device and in a precision.
+
+    model: a name that `named_source` knows, a model file, or None for the painter.
 
     Raises:
         RenderError: the device cannot be used.
@@ -129,11 +186,12 @@ def open_generator(
 
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    if model is None:
-        source = BuiltinModel()
+    source = PainterSource() if model is None else named_source(model) if isinstance(model, str) else None
+    if source is not None:
         return LoadedGenerator(source, source.load(where, dtype))
-    generator = _stylegan(model, where, dtype)  # first, because its errors explain a bad file
-    return LoadedGenerator(ModelFile.at(model), generator)
+    path = Path(str(model))
+    generator = _stylegan(path, where, dtype)  # first, because its errors explain a bad file
+    return LoadedGenerator(ModelFile.at(path), generator)
 
 
 def file_digest(path: Path) -> str:

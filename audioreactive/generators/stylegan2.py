@@ -51,6 +51,11 @@ class StyleGAN2:
         return self.network.c_dim
 
     @property
+    def families(self) -> Sequence[str]:
+        """None: the classes of a network have no names here, and a palette may mix them."""
+        return ()
+
+    @property
     def w_dim(self) -> int:
         """W, the width of a latent."""
         return self.network.w_dim

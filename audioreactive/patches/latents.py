@@ -106,10 +106,19 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
         z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float().to(generator.device)
         c = None
         if generator.c_dim:
-            label = seed % generator.c_dim if palette.label is None else palette.label
-            c = torch.nn.functional.one_hot(torch.tensor([label]), generator.c_dim).float().to(generator.device)
+            label = torch.tensor([_class_of(palette, seed, generator)])
+            c = torch.nn.functional.one_hot(label, generator.c_dim).float().to(generator.device)
         vectors.append(generator.mapping(z, c, truncation_psi=palette.truncation))
     return torch.cat(vectors).float()
+
+
+def _class_of(palette: Palette, seed: int, generator: Mapper) -> int:
+    """Class of a palette's vector: the one that is asked for, or one that a seed chooses."""
+    if palette.label is not None:
+        return palette.label
+    if palette.family is not None and palette.family in generator.families:
+        return list(generator.families).index(palette.family)
+    return (palette.seeds[0] if generator.families else seed) % generator.c_dim
 
 
 def latent_weights(

@@ -335,6 +335,9 @@ class Palette(Part):
     """Truncation psi: 1 for the model's whole variety, 0 for its average picture."""
     label: Annotated[int, Field(ge=0, le=2**31)] | None = None
     """Class of a conditional model; None: each vector's class is chosen by its seed."""
+    family: Annotated[str, Field(pattern=r"^[a-z]{1,32}$")] | None = None
+    """Family of pictures, for a generator that has it, such as the painter; others ignore it. None: the first seed
+    chooses."""
 
 
 class Hippo(Part):

@@ -44,7 +44,7 @@ class Kernels:
     ) -> None:  # fmt: skip
         """Paint a family: linear light into colour (3, r, c), means of what glows into glow (3, r / 4, c / 4).
 
-        r and c are the sides (h, w) of `size`, rounded up to multiples of 4; table (rows, columns) is the noise.
+        r and c are multiples of 4, at least the (h, w) of `size`; table (rows, columns) is the noise.
         """
         _check(colour, glow, size)
         function = getattr(self.library, f"paint_{family}")
@@ -72,7 +72,8 @@ class Kernels:
 
 
 def kernels(families: Sequence[str]) -> Kernels | None:
-    """Find or build the library of all families; None without a compiler (one warning), or if plain PyTorch is asked for.
+    """Find or build the library of these families; None without a compiler (one warning), or if plain PyTorch is asked
+    for by the environment variable STYLEGAN_OPS.
 
     Raises:
         RenderError: compiled kernels are asked for and cannot be had.
@@ -116,8 +117,9 @@ def _table(values: torch.Tensor) -> Table:
 
 
 def _check(colour: torch.Tensor, glow: torch.Tensor | None, size: tuple[int, int]) -> None:
-    rows, columns = (-(-side // 4) * 4 for side in size)
-    if colour.shape != (3, rows, columns) or (glow is not None and glow.shape != (3, rows // 4, columns // 4)):
+    rows, columns = colour.shape[1:]
+    fits = rows % 4 == columns % 4 == 0 and rows >= size[0] and columns >= size[1]
+    if not fits or len(colour) != 3 or (glow is not None and glow.shape != (3, rows // 4, columns // 4)):
         raise ValueError(f"buffers {tuple(colour.shape)} do not fit a picture of {size}")
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
+from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.kernels import Kernels, kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters
 from audioreactive.generators.painter.schemes import SCHEMES
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
     from audioreactive.generators.pixels import Layout
 
-SIZE: Final = (1080, 1920)
-"""Size (h, w) of a picture if none is asked for."""
+SIZE: Final = (720, 1280)
+"""Size (h, w) of a picture if none is asked for: what two cores paint in the time that a song takes."""
 LARGEST_LATENT: Final = 2.0
 """Latents are limited to this: families are made for what is usual."""
 MOST_FAMILIES: Final = 40
@@ -50,6 +51,9 @@ BLOOM_DECAY: Final = 0.75
 """Strength of a level of the bloom in units of the next finer one."""
 LEAST_SHARE: Final = 0.02
 """Share of a family below which it is not painted."""
+FINEST_ROWS: Final = 720
+"""Smaller pictures are painted larger, with up to `MOST_SAMPLES`² samples a pixel, so that fine texture is averaged."""
+MOST_SAMPLES: Final = 4
 WORK: Final = 3000
 """Multiplications per pixel."""
 
@@ -64,7 +68,6 @@ class Painter:
     dtype: torch.dtype = torch.float32
     z_dim: int = Z_DIM
     num_ws: int = 3
-    mixes_classes: bool = False
 
     @property
     def c_dim(self) -> int:
@@ -103,7 +106,7 @@ class Painter:
 
         c: one-hot families (B, F); None: each vector chooses its own.
         """
-        latents = (z[:, : 3 * LATENTS].clamp(-LARGEST_LATENT, LARGEST_LATENT) * truncation_psi).unflatten(1, (3, -1))
+        latents = (z[:, : 3 * LATENTS].clamp(-LARGEST_LATENT, LARGEST_LATENT) * truncation_psi).view(-1, 3, LATENTS)
         scheme = _chosen(z[:, 3 * LATENTS : 3 * LATENTS + len(SCHEMES)])
         if c is None or not self.c_dim:
             c = _chosen(z[:, 3 * LATENTS + len(SCHEMES) :][:, : len(self.families)])
@@ -140,7 +143,7 @@ class Painter:
 
     def _structure(self, ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Shares (B, F) and coarse latents (B, F, 8) of the families."""
-        slots = ws[:, 0, : len(self.families) * (1 + LATENTS)].unflatten(1, (-1, 1 + LATENTS))
+        slots = ws[:, 0, : len(self.families) * (1 + LATENTS)].reshape(len(ws), -1, 1 + LATENTS)
         shares = slots[..., 0].clamp(min=0)
         return shares, slots[..., 1:] / slots[..., :1].clamp(min=LEAST_SHARE / 2)
 
@@ -157,35 +160,50 @@ class Painter:
         shown = sorted(k for k in order if float(shares[k]) > LEAST_SHARE * total) or order[:1]
         return shown, float(shares[shown[-1]]) / max(total, 1e-9)
 
+    @property
+    def _samples(self) -> int:
+        """Samples of a pixel in each direction."""
+        return min(-(-FINEST_ROWS // min(self.img_size)), MOST_SAMPLES)
+
+    @property
+    def _raster(self) -> Raster:
+        """Grid on which a picture is painted."""
+        height, width = self.img_size
+        rows, columns = (-(-side // 4) * 4 for side in self.img_size)
+        k = self._samples
+        return Raster((height * k, width * k), (rows * k, columns * k))
+
     def _plain(
         self, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, tables: torch.Tensor
     ) -> torch.Tensor:
         shown, share = self._shown(shares.detach())
+        raster = self._raster
         made = [self._parameters(ws, coarse[k]) for k in shown]
         painted = [
-            plain.paint(self.families[k], parameters, tables, self.img_size)
-            for k, parameters in zip(shown, made, strict=True)
+            plain.paint(self.families[k], parameters, tables, raster) for k, parameters in zip(shown, made, strict=True)
         ]
         colour = painted[0]
         if len(shown) == 2:
-            colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], self.img_size)
-        return plain.finish(made[0], colour, bloomed(plain.glowing(colour)), self.img_size)
+            colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], raster)
+        bloom = bloomed(plain.glowing(colour))
+        return plain.finish(made[0], functional.avg_pool2d(colour, self._samples), bloom, self.img_size)
 
     def _compiled(
         self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
         picture: torch.Tensor,
     ) -> None:  # fmt: skip
         shown, share = self._shown(shares)
-        rows, columns = (-(-side // 4) * 4 for side in self.img_size)
+        raster = self._raster
         made = [self._parameters(ws, coarse[k]).native(0) for k in shown]
-        glow = picture.new_empty(3, rows // 4, columns // 4)
+        glow = picture.new_empty(3, *(side // 4 for side in raster.sides))
         painted = []
         for k, parameters in zip(shown, made, strict=True):
-            painted.append(picture.new_empty(3, rows, columns))
-            compiled.paint(self.families[k], parameters, table, painted[-1], glow, self.img_size)
+            painted.append(picture.new_empty(3, *raster.sides))
+            compiled.paint(self.families[k], parameters, table, painted[-1], glow, raster.size)
         if len(shown) == 2:
-            compiled.reveal(made[1], share, painted[0], painted[1], glow, self.img_size)
-        compiled.finish(made[0], painted[0], bloomed(glow[None])[0], picture)
+            compiled.reveal(made[1], share, painted[0], painted[1], glow, raster.size)
+        colour = functional.avg_pool2d(painted[0], self._samples) if self._samples > 1 else painted[0]
+        compiled.finish(made[0], colour, bloomed(glow[None])[0], picture)
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""

@@ -20,14 +20,18 @@ LATENTS: Final = 8
 COLOURS: Final = ("dark", "shadow", "body", "accent", "light", "twin", "sun")
 
 
+FIELDS: Final = (
+    *((group, LATENTS) for group in "cmf"),
+    *((name, 3 * STOPS) for name in ("ramp", "tone")),
+    *((name, 3) for name in COLOURS),
+)
+"""Fields of `Parameters` in `shaders/lanes.h` and how many floats each has, in order."""
+
+
 class Native(ctypes.Structure):
     """The C structure `Parameters`."""
 
-    _fields_ = (
-        *((group, ctypes.c_float * LATENTS) for group in "cmf"),
-        *((name, ctypes.c_float * (3 * STOPS)) for name in ("ramp", "tone")),
-        *((name, ctypes.c_float * 3) for name in COLOURS),
-    )
+    _fields_ = tuple((name, ctypes.c_float * length) for name, length in FIELDS)
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,8 @@ class Parameters:
         flat = torch.cat([value[sample].reshape(-1) for value in values]).tolist()
         made = Native()
         place = 0
-        for name, kind in Native._fields_:
-            length = kind._length_
-            setattr(made, name, kind(*flat[place : place + length]))
+        for name, length in FIELDS:
+            getattr(made, name)[:] = flat[place : place + length]
             place += length
         return made
 
@@ -75,7 +78,7 @@ class Uniform:
     """Parameters as the parsed text reads them: `z.c[3]`, `z.ramp[k]`, `z.sun.x`."""
 
     def __init__(self, parameters: Parameters) -> None:
-        from audioreactive.generators.painter.shading import Vector
+        from audioreactive.generators.painter.functions import Vector
 
         def vector(values: torch.Tensor) -> Any:
             return Vector(tuple(part[:, None, None] for part in values.unbind(-1)))

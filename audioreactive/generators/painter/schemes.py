@@ -1,7 +1,7 @@
 """Colour schemes of the painter, and the colours that a picture takes from them.
 
-A scheme has five colours in OKLab's polar form (Björn Ottosson, 2020: a perceptual space): dark, shadow, body, accent
-and light. Schemes are blended by weights; hues are blended as directions, so that a blend of two vivid colours is vivid.
+A scheme has five colours in OKLab's polar form (Björn Ottosson, 2020; a perceptual space): dark, shadow, body,
+accent and light. Schemes are blended by weights, and hues as directions, so that a blend of two vivid colours is vivid.
 """
 
 from __future__ import annotations
@@ -111,12 +111,12 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
         chroma: (...) factor of the chroma.
     """
     table = _table(weights.device)
-    share = weights.clamp(min=0).square()  # the leading scheme leads clearly
+    share = weights.clamp(min=0) ** 1.5  # the leading scheme leads clearly
     share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
     lightness, saturation = (torch.einsum("...s,sk->...k", share, table[..., k]) for k in (0, 1))
     angles = table[..., 2] + hue[..., None, None]
     direction = torch.stack([torch.einsum("...s,...sk->...k", share, f(angles)) for f in (torch.cos, torch.sin)], -1)
-    direction = _unit(direction, 1e-4)
+    direction = _unit(direction, 0.03)  # opposite hues meet in a pale colour rather than in a jump
     saturation = saturation * chroma[..., None]
     ramp = _ramp(lightness, saturation, direction)
     key = linear_rgb(ramp[..., ::2, :])
@@ -133,7 +133,8 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
     x, y = direction[..., 2, 0], direction[..., 2, 1]
     c, s = math.cos(0.95), math.sin(0.95)
     twin = torch.stack([lightness[..., 2], 0.17 * (x * c + y * s), 0.17 * (y * c - x * s)], -1)
-    return Colours(ramp, tone, *key.unbind(-2), linear_rgb(twin))
+    dark, shadow, body, accent, light = key.unbind(-2)
+    return Colours(ramp, tone, dark, shadow, body, accent, light, linear_rgb(twin))
 
 
 def _ramp(lightness: torch.Tensor, chroma: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -141,7 +142,7 @@ def _ramp(lightness: torch.Tensor, chroma: torch.Tensor, direction: torch.Tensor
     stops = []
     for stop in range(STOPS):
         k, between = min(stop // 2, 3), stop / 2 - min(stop // 2, 3)
-        ab = _unit(torch.lerp(direction[..., k, :], direction[..., k + 1, :], between), 4e-3)
+        ab = _unit(torch.lerp(direction[..., k, :], direction[..., k + 1, :], between), 0.01)
         c = torch.lerp(chroma[..., k], chroma[..., k + 1], between)[..., None]
         stops.append(torch.cat([torch.lerp(lightness[..., k], lightness[..., k + 1], between)[..., None], ab * c], -1))
     return torch.stack(stops, -2)

@@ -3,9 +3,6 @@
 The text in `shaders/*.glsl` is the one source of all forms. It is written in the common subset of C++, CUDA and GLSL:
 functions of scalars and vectors, declarations, assignments, `for` loops over constants, no pointers and no branches
 (`select` chooses). A small parser turns it into Python functions of tensors here; compilers read the same text.
-
-Conventions: a `Float` is a tensor (..., h, w), a `float` one that broadcasts against it; rows and columns are even,
-because derivatives are differences within squares of 2 × 2 pixels, as on a GPU.
 """
 
 from __future__ import annotations
@@ -13,29 +10,32 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
+from audioreactive.generators.painter.functions import BUILTINS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TOKEN: Final = re.compile(
     r"\s*(?:(?P<comment>//[^\n]*)|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:e[+-]?\d+)?f?)|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<operator>\+\+|[-+*/]=|[<>=]=|[-+*/<>=(){}\[\],;.%]))"
 )
-TYPES: Final = frozenset({"Float", "Vec2", "Vec3", "Vec4", "float", "vec2", "vec3", "int", "Bits"})
+TYPES: Final = frozenset({"Float", "Vec2", "Vec3", "Vec4", "float", "vec3", "int", "Bits", "Place", "Latents"})
 
 Scope = dict[str, Any]
-Expression = "Callable[[Scope], Any]"
+
+
+def _divided(a: Any, b: Any) -> Any:
+    return a // b if isinstance(a, int) and isinstance(b, int) else a / b
+
 
 _BINARY: Final[tuple[Mapping[str, Callable[[Any, Any], Any]], ...]] = (
     {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge},
     {"+": operator.add, "-": operator.sub},
     {
         "*": operator.mul,
-        "/": lambda a, b: a // b if isinstance(a, int) and isinstance(b, int) else a / b,
+        "/": _divided,
         "%": operator.mod,
     },
 )
@@ -43,153 +43,6 @@ _BINARY: Final[tuple[Mapping[str, Callable[[Any, Any], Any]], ...]] = (
 _ASSIGNMENTS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "+=": operator.add, "-=": operator.sub, "*=": operator.mul, "/=": operator.truediv,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Vector:
-    """Two to four numbers for each pixel: `Vec2`, `Vec3`, `Vec4` and `vec3` of the text."""
-
-    parts: tuple[Any, ...]
-
-    def __getattr__(self, name: str) -> Any:
-        place = "xyzw".find(name)
-        if len(name) != 1 or not 0 <= place < len(self.parts):
-            raise AttributeError(name)
-        return self.parts[place]
-
-    def _with(self, other: Any, apply: Callable[[Any, Any], Any]) -> Vector:
-        others = other.parts if isinstance(other, Vector) else (other,) * len(self.parts)
-        return Vector(tuple(map(apply, self.parts, others)))
-
-    def __add__(self, other: Any) -> Vector:
-        return self._with(other, operator.add)
-
-    def __sub__(self, other: Any) -> Vector:
-        return self._with(other, operator.sub)
-
-    def __neg__(self) -> Vector:
-        return Vector(tuple(-part for part in self.parts))
-
-    def __mul__(self, other: Any) -> Vector:
-        return self._with(other, operator.mul)
-
-    def __truediv__(self, other: Any) -> Vector:
-        return self._with(other, operator.truediv)
-
-
-# Functions that every target of the text provides.
-
-
-def _tensor(value: Any) -> torch.Tensor:
-    return value if isinstance(value, torch.Tensor) else torch.tensor(float(value))
-
-
-def _unary(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], torch.Tensor]:
-    return lambda x: function(_tensor(x))
-
-
-def _pairs(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """Difference of the two halves of each pair of pixels along a dimension, at both."""
-    first, second = x.unflatten(dim, (-1, 2)).unbind(dim)
-    return (second - first).repeat_interleave(2, dim)
-
-
-def _derivative(dim: int) -> Callable[[Any], torch.Tensor]:
-    def difference(x: Any) -> torch.Tensor:
-        x = _tensor(x)
-        return _pairs(x, dim) if x.ndim >= 2 and x.shape[dim] > 1 else torch.zeros(())
-
-    return difference
-
-
-_BITS: Final = 0xFFFFFFFF
-
-
-def _hash(i: Any, j: Any, seed: int) -> torch.Tensor:
-    """32 random bits for each lattice point (i, j), as int64."""
-    column, row = _tensor(i).long(), _tensor(j).long()
-    h = (column * 0x9E3779B1 + row * 0x85EBCA77 + seed * 0xC2B2AE3D) & _BITS
-    h = (h * 0x2C1B3C6D) & _BITS
-    h = h ^ (h >> 15)
-    h = (h * 0x297A2D39) & _BITS
-    return h ^ (h >> 15)
-
-
-def _table_value(table: Table, x: Any, y: Any) -> torch.Tensor:
-    """Values of a table (..., r, c) at (x, y), in entries of the table, with smooth steps between them."""
-    x, y = _tensor(x).clamp(0, table.columns - 1.001), _tensor(y).clamp(0, table.rows - 1.001)
-    i, j = x.floor(), y.floor()
-    u, v = (t * t * (3 - 2 * t) for t in (x - i, y - j))
-    index = (j * table.columns + i).long()
-    flat = table.values.flatten(-2)
-
-    def corner(offset: int) -> torch.Tensor:
-        if flat.ndim == 1:
-            return flat[index + offset]
-        places = (index + offset).expand(*flat.shape[:-1], *index.shape[-2:])
-        return flat.gather(-1, places.flatten(-2)).unflatten(-1, places.shape[-2:])
-
-    above = corner(0) + (corner(1) - corner(0)) * u
-    below = corner(table.columns) + (corner(table.columns + 1) - corner(table.columns)) * u
-    return above + (below - above) * v
-
-
-def _pow(x: Any, y: Any) -> torch.Tensor:
-    return _tensor(x).clamp(min=1.2e-38) ** y
-
-
-BUILTINS: Final[Mapping[str, Any]] = {
-    "min": lambda a, b: torch.minimum(*torch.broadcast_tensors(_tensor(a), _tensor(b))),
-    "max": lambda a, b: torch.maximum(*torch.broadcast_tensors(_tensor(a), _tensor(b))),
-    "select": lambda c, a, b: torch.where(c, _tensor(a), _tensor(b)),
-    "pow": _pow,
-    "atan": lambda y, x: torch.atan2(_tensor(y), _tensor(x)),
-    **{name: _unary(getattr(torch, name)) for name in ("abs", "floor", "sqrt", "exp", "exp2", "log2", "sin", "cos", "tanh")},
-    "fract": _unary(lambda x: x - x.floor()),
-    "inversesqrt": _unary(torch.rsqrt),
-    "dFdx": _derivative(-1),
-    "dFdy": _derivative(-2),
-    "hash": _hash,
-    "low": lambda bits: (bits & 0xFFFF).float() / 65536,
-    "high": lambda bits: (bits >> 16).float() / 65536,
-    "table_value": _table_value,
-    **{name: (lambda *parts: Vector(parts)) for name in ("Vec2", "Vec3", "Vec4", "vec2", "vec3")},
-    "float": lambda x: x,
-    "Float": lambda x: x,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Table:
-    """Noise of a frame (..., r, c)."""
-
-    values: torch.Tensor
-
-    @property
-    def rows(self) -> int:
-        """r."""
-        return self.values.shape[-2]
-
-    @property
-    def columns(self) -> int:
-        """c."""
-        return self.values.shape[-1]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Pixels of a picture: the `Place` of the text."""
-
-    x: torch.Tensor
-    """(1, columns), in units of half the picture's shorter side."""
-    y: torch.Tensor
-    """(rows, 1)."""
-    px: float
-    """Width of a pixel."""
-    right: float
-    """x of the right edge; the left one is at -right."""
-    bottom: float
-    table: Table
 
 
 class ShaderError(Exception):
@@ -245,7 +98,8 @@ class _Parser:
         self._expect("(")
         names = []
         while not self._accept(")"):
-            self._next()
+            if self._next() not in TYPES:
+                raise ShaderError("a parameter has no type")
             names.append(self._next())
             self._accept(",")
         body = self._block()
@@ -268,12 +122,7 @@ class _Parser:
         statements = []
         while not self._accept("}"):
             statements.append(self._statement())
-
-        def run(scope: Scope) -> None:
-            for statement in statements:
-                statement(scope)
-
-        return run
+        return _sequence(statements)
 
     def _statement(self) -> Callable[[Scope], None]:
         self._accept("UNROLL")
@@ -291,7 +140,7 @@ class _Parser:
             while self._accept(","):
                 declared.append(self._declared())
             self._expect(";")
-            return lambda scope: [assign(scope) for assign in declared] and None
+            return _sequence(declared)
         assign = self._assignment()
         self._expect(";")
         return assign
@@ -402,9 +251,17 @@ class _Inner(dict[str, Any]):
         return self._outer[name]
 
 
-class _Return(Exception):  # noqa: N818  # not an error
+class _Return(Exception):  # not an error
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+def _sequence(statements: Sequence[Callable[[Scope], None]]) -> Callable[[Scope], None]:
+    def run(scope: Scope) -> None:
+        for statement in statements:
+            statement(scope)
+
+    return run
 
 
 def _return(value: Callable[[Scope], Any], scope: Scope) -> None:
@@ -445,17 +302,3 @@ def parse(text: str) -> Scope:
         ShaderError: the text is not in the subset.
     """
     return _Parser(text).program()
-
-
-def places(height: int, width: int, table: Table, device: torch.device) -> Place:
-    """Make the pixels of a picture, its sides rounded up to multiples of 4, as in the compiled forms."""
-    px = 2 / min(height, width)
-    rows, columns = (torch.arange(-(-side // 4) * 4, device=device) for side in (height, width))
-    return Place(
-        x=((columns + 0.5 - 0.5 * width) * px)[None],
-        y=((rows + 0.5 - 0.5 * height) * px)[:, None],
-        px=px, right=0.5 * width * px, bottom=0.5 * height * px, table=table,
-    )  # fmt: skip
-
-
-__all__ = ["Place", "ShaderError", "Table", "Vector", "parse", "places", "replace"]

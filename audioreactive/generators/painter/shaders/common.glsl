@@ -173,7 +173,7 @@ Vec3 lit(Vec3 colour, Float height, Place p, Latents z, float k, float shine, fl
 
 // The place relative to the focus, which two coarse latents move about the picture.
 Vec2 focused(Place p, Latents z, float right, float down) {
-    return Vec2(p.x - right * min(p.right, 1.8f) / 1.78f * tanh(z.c[0]), p.y - down * min(p.bottom, 1.8f) * tanh(z.c[1]));
+    return Vec2(p.x - right * tanh(z.c[0]), p.y - down * tanh(z.c[1]));
 }
 
 // Stretches and folds the plane by sine waves in turning directions, each of which keeps areas; folds pile up as in

@@ -1,0 +1,311 @@
+"""The painter: every family in both forms, at every size, smooth in its latents, the same whenever it is painted."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from audioreactive.errors import RenderError
+from audioreactive.generators import named_source, open_generator
+from audioreactive.generators.painter import FAMILIES, Painter, plain
+from audioreactive.generators.painter import kernels as kernels_module
+from audioreactive.generators.painter.functions import Raster
+from audioreactive.generators.painter.painter import BLOOM_ROWS, bloomed
+from audioreactive.generators.painter.schemes import SCHEMES, colours, linear_rgb
+from audioreactive.generators.sources import BuiltinModel, PainterSource
+from audioreactive.patches.latents import make_palette
+from audioreactive.patches.schema import Palette
+
+SMALL = (36, 64)
+compiled = pytest.mark.skipif(kernels_module.kernels(tuple(FAMILIES)) is None, reason="there is no compiler here")
+
+
+def painter(*families: str, size: tuple[int, int] = SMALL) -> Painter:
+    return Painter(families or tuple(FAMILIES), img_size=size)
+
+
+def without_kernels(made: Painter) -> Painter:
+    twin = replace(made)
+    twin.__dict__["_kernels"] = None
+    return twin
+
+
+def seeds(*numbers: int) -> torch.Tensor:
+    width = painter().z_dim
+    return torch.cat([torch.from_numpy(np.random.RandomState(k).randn(1, width)).float() for k in numbers])
+
+
+def levels(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return (one - other).abs() * 127.5
+
+
+# --- every family
+
+
+@compiled
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_and_plain_agree(family: str) -> None:
+    made = painter(family)
+    ws, tables = made.mapping(seeds(1, 2)), made._noise_tables(None, 2)
+    found = made._kernels
+    assert found is not None
+    for k in range(2):
+        _, coarse = made._structure(ws[k : k + 1])
+        parameters = made._parameters(ws[k : k + 1], coarse[0, 0])
+        raster = Raster((110, 198), (112, 200))  # no sides that fit
+        expected = plain.paint(family, parameters, tables[k : k + 1], raster)
+        colour, glow = torch.empty(3, 112, 200), torch.empty(3, 28, 50)
+        found.paint(family, parameters.native(0), tables[k], colour, glow, raster.size)
+        torch.testing.assert_close(glow[None], plain.glowing(colour[None]), atol=1e-3, rtol=1e-3)
+        picture = torch.empty(3, 110, 198)
+        bloom = bloomed(glow[None])
+        found.finish(parameters.native(0), colour, bloom[0], picture)
+        difference = levels(picture, plain.finish(parameters, expected, bloom, raster.size)[0])
+        assert difference.mean() < 0.1
+        assert difference.quantile(0.999) < 2, "but for points at which a cell ends"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_walks_have_no_jumps(family: str) -> None:
+    made = painter(family)
+    first, last = made.mapping(seeds(3, 4)).unbind()
+    pictures = made.synthesis(first + (last - first) * torch.linspace(0, 1, 33)[:, None, None])
+    steps = levels(pictures[1:], pictures[:-1]).mean((1, 2, 3))
+    assert steps.max() < 3 * steps.mean()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_group_of_latents_is_seen_and_so_is_the_noise(family: str) -> None:
+    made = painter(family)
+    first, last = made.mapping(seeds(5, 6)).unbind()
+    for group, least in enumerate((6, 1.5, 3)):
+        other = first.clone()
+        other[group] = last[group]
+        before, after = made.synthesis(torch.stack([first, other]))
+        assert levels(before, after).mean() > least, f"group {group}"
+    quiet = [torch.zeros(1, 1, *size) for size in made.noise_sizes]
+    assert levels(made.synthesis(first[None], quiet), made.synthesis(first[None])).mean() > 0.2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_larger_picture_shows_the_same(family: str) -> None:
+    ws = painter(family).mapping(seeds(7))
+    small, large = painter(family, size=(90, 160)).synthesis(ws), painter(family, size=(900, 1600)).synthesis(ws)
+    shrunk = torch.nn.functional.interpolate(large, (90, 160), mode="area")
+    assert levels(small, shrunk).mean() < 6
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_have_deep_blacks_and_lights_and_are_not_empty(family: str) -> None:
+    made = painter(family, size=(72, 128))
+    pictures = made.synthesis(made.mapping(seeds(*range(8))))
+    assert pictures.isfinite().all()
+    light = pictures.amax(1).flatten(1)
+    assert (light.std(1) > 0.08).all(), "an empty picture"
+    assert light.median() < 0.9
+
+
+# --- the plane
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_wider_picture_shows_more_of_the_same_plane(family: str) -> None:
+    """The middle of a wide picture is the square one, but for the noise maps, which span a picture, and its edges."""
+    made = painter(family)
+    ws = made.mapping(seeds(8))
+    parameters = made._parameters(ws, made._structure(ws)[1][0, 0])
+    still = torch.zeros(1, 2, 2)
+    square, wide = (plain.paint(family, parameters, still, Raster((64, width), (64, width))) for width in (64, 128))
+    torch.testing.assert_close(wide[..., 32:96], square, atol=1e-3, rtol=1e-3)
+
+
+def test_sizes_of_maps_follow_the_picture() -> None:
+    assert painter(size=(1080, 1920)).noise_sizes[0] == (4, 7) and painter(size=(1920, 1080)).noise_sizes[0] == (7, 4)
+    assert painter().resized((100, 300)).img_size == (100, 300) and painter().widened((77, 33)) == (77, 33)
+    with pytest.raises(RenderError, match="0x10"):
+        painter().resized((10, 0))
+
+
+def test_light_blooms_by_the_same_share_of_a_picture_at_every_size() -> None:
+    spot = torch.zeros(1, 3, 270, 480)
+    spot[..., 120:150, 225:255] = 9
+    small = torch.nn.functional.interpolate(spot, (90, 160), mode="area")
+    large, shrunk = bloomed(spot), bloomed(small)
+    assert large.shape == shrunk.shape == (1, 3, BLOOM_ROWS, 320)
+    assert (large - shrunk).abs().mean() < 0.03 * large.mean()
+
+
+# --- the same pictures
+
+
+def test_a_picture_does_not_depend_on_its_batch_or_on_threads() -> None:
+    made = painter()
+    ws = made.mapping(seeds(1, 2, 3))
+    together = made.synthesis(ws)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        apart = torch.cat([made.synthesis(one[None]) for one in ws])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(together, apart)
+
+
+def test_pixels_are_those_of_the_picture() -> None:
+    made = painter()
+    ws, noise = made.mapping(seeds(1)), [torch.zeros(1, 1, *size) for size in made.noise_sizes]
+    pixels = made.frame_function("rgb24")(ws, noise)
+    assert pixels.shape == (1, *SMALL, 3) and pixels.dtype == torch.uint8
+    expected = made.synthesis(ws, noise).permute(0, 2, 3, 1).mul(127.5).add(127.5).round().clamp(0, 255)
+    assert torch.equal(pixels, expected.to(torch.uint8))
+
+
+# --- latents
+
+
+def test_a_seed_has_a_scheme_a_family_and_latents_of_its_own() -> None:
+    made = painter()
+    ws = made.mapping(seeds(*range(40)))
+    shares, coarse = made._structure(ws)
+    assert (shares.sum(1) == 1).all() and (shares.max(1).values == 1).all()
+    if len(FAMILIES) > 3:
+        assert len(set(shares.argmax(1).tolist())) > 3
+    assert len(set(ws[:, 2, 8 : 8 + len(SCHEMES)].argmax(1).tolist())) > 15
+    chosen = coarse[torch.arange(40), shares.argmax(1)]
+    torch.testing.assert_close(chosen, seeds(*range(40))[:, :8].clamp(-2, 2))
+
+
+def test_truncation_calms_forms_and_keeps_family_and_scheme() -> None:
+    made = painter()
+    full, none = made.mapping(seeds(1)), made.mapping(seeds(1), truncation_psi=0.0)
+    assert torch.equal(made._structure(full)[0], made._structure(none)[0])
+    assert torch.equal(full[:, 2, 8:], none[:, 2, 8:]) and not none[:, 1].any() and not none[:, 2, :8].any()
+
+
+def test_a_palette_keeps_to_one_family() -> None:
+    made = painter()
+    for first in (0, 1, 5):
+        shares, _ = made._structure(make_palette(Palette(seeds=(first, 77, 78, 79)), made))
+        assert set(shares.argmax(1).tolist()) == {first % len(FAMILIES)}
+    name = list(FAMILIES)[-1]
+    shares, _ = made._structure(make_palette(Palette(seeds=(1, 2), family=name), made))
+    assert set(shares.argmax(1).tolist()) == {len(FAMILIES) - 1}
+    assert make_palette(Palette(seeds=(1, 2), family="nothing"), made).shape == (2, 3, made.w_dim)
+
+
+@pytest.mark.skipif(len(FAMILIES) < 2, reason="there is one family")
+def test_one_family_grows_through_another_without_a_jump() -> None:
+    """Each keeps its own latents; the walk is even and begins and ends with the families themselves."""
+    made = painter(*list(FAMILIES)[:2])
+    classes = torch.eye(2)
+    first, last = made.mapping(seeds(1, 2), classes)
+    middle = (first + last) / 2
+    shares, coarse = made._structure(middle[None])
+    assert shares.tolist() == [[0.5, 0.5]]
+    torch.testing.assert_close(coarse[0], seeds(1, 2)[:, :8].clamp(-2, 2))
+    pictures = made.synthesis(first + (last - first) * torch.linspace(0, 1, 33)[:, None, None])
+    steps = levels(pictures[1:], pictures[:-1]).mean((1, 2, 3))
+    assert steps.max() < 4 * steps.mean()
+    fade = (pictures[0] + pictures[-1]) / 2
+    assert levels(pictures[16], fade).mean() > 4, "it is no cross-fade"
+
+
+@compiled
+@pytest.mark.skipif(len(FAMILIES) < 2, reason="there is one family")
+def test_compiled_and_plain_agree_on_two_families() -> None:
+    made = painter(*list(FAMILIES)[:2])
+    first, last = made.mapping(seeds(1, 2), torch.eye(2))
+    ws = (0.6 * first + 0.4 * last)[None]
+    difference = levels(made.synthesis(ws), without_kernels(made).synthesis(ws))
+    assert difference.mean() < 0.1 and difference.quantile(0.999) < 2
+
+
+def test_gradients_reach_the_latents() -> None:
+    made = without_kernels(painter(next(iter(FAMILIES)), size=(12, 20)))
+    ws = made.mapping(seeds(1)).requires_grad_()
+    made.synthesis(ws).square().mean().backward()
+    assert ws.grad is not None and ws.grad.isfinite().all()
+    assert all(ws.grad[0, group].abs().max() > 1e-6 for group in range(3))
+
+
+# --- colours
+
+
+def test_schemes_are_colours_that_a_display_has() -> None:
+    assert len(SCHEMES) == 40
+    for name, stops in SCHEMES.items():
+        lightness, chroma, hue = np.array(stops).T
+        assert (np.diff(lightness) > 0).all(), name
+        lab = torch.tensor(np.stack([lightness, chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))], 1))
+        assert (linear_rgb(lab) < 1.35).all(), name
+
+
+def test_a_single_scheme_is_shown_as_it_is() -> None:
+    weights = torch.eye(len(SCHEMES))
+    found = colours(weights, torch.zeros(len(SCHEMES)), torch.ones(len(SCHEMES)))
+    for k, stops in enumerate(SCHEMES.values()):
+        for stop, (lightness, chroma, hue) in enumerate(stops):
+            expected = (lightness, chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue)))
+            assert found.ramp[k, 2 * stop].tolist() == pytest.approx(expected, abs=0.006)
+
+
+# --- where painters come from
+
+
+def test_names_stand_for_generators() -> None:
+    family = next(iter(FAMILIES))
+    assert named_source("painter") == PainterSource() and named_source(f"painter:{family}") == PainterSource(family)
+    assert named_source("stylegan2") == BuiltinModel() == named_source("built-in")
+    assert named_source("painter.pkl") is None and named_source("painter/model.pt") is None
+    with pytest.raises(RenderError, match=f"did you mean '{family}'"):
+        named_source(f"painter:{family}x")
+    assert PainterSource().sha256 != PainterSource(family).sha256 == PainterSource(family).carried().sha256
+    made = open_generator(f"painter:{family}", device="cpu").generator
+    assert isinstance(made, Painter) and made.families == (family,) and made.c_dim == 0
+    whole = open_generator("painter", device="cpu").generator
+    assert whole.c_dim == (len(FAMILIES) if len(FAMILIES) > 1 else 0) and whole.img_size == (1080, 1920)
+
+
+def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(kernels_module.build, "_cached", lambda cache, prefix: None)
+    kernels_module._library.cache_clear()
+    family = next(iter(FAMILIES))
+    try:
+        with pytest.warns(RuntimeWarning, match="no C\\+\\+ compiler was found") as told:
+            made = painter(family, size=(16, 24))
+            pictures = made.synthesis(made.mapping(seeds(1, 2)))
+            assert "plain" in made.fingerprint
+        assert len(told) == 1
+    finally:
+        kernels_module._library.cache_clear()
+    assert pictures.shape == (2, 3, 16, 24) and pictures.isfinite().all()
+
+
+def test_compiled_kernels_can_be_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_module, "_library", lambda families: "there is no compiler")
+    monkeypatch.setenv("STYLEGAN_OPS", "compiled")
+    with pytest.raises(RenderError, match="there is no compiler"):
+        _ = painter().fingerprint
+    monkeypatch.setenv("STYLEGAN_OPS", "reference")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "plain" in painter().fingerprint
+
+
+def test_buffers_are_checked() -> None:
+    found = kernels_module.kernels(tuple(FAMILIES))
+    if found is None:
+        pytest.skip("there is no compiler here")
+    made = painter(next(iter(FAMILIES)))
+    ws = made.mapping(seeds(1))
+    parameters = made._parameters(ws, made._structure(ws)[1][0, 0]).native(0)
+    with pytest.raises(ValueError, match="do not fit"):
+        found.finish(parameters, torch.empty(3, 8, 8), torch.empty(3, 4, 4), torch.empty(3, 12, 8))
+    with pytest.raises(ValueError, match="float32"):
+        found.finish(parameters, torch.empty(3, 8, 8).double(), torch.empty(3, 4, 4), torch.empty(3, 8, 8))
