@@ -9,7 +9,7 @@ Float tower(Float a, Float b, Float own, Latents z) {
 }
 
 Vec3 blocks(Place p, Latents z) {
-    float size = span(z.c[2], 0.12f, 0.19f);
+    float size = span(z.c[2], 0.13f, 0.20f);
     float squat = 0.60f;  // length on the screen of a unit of the ground that leads away
     float tall = 3.2f;
     Vec2 at = focused(p, z, 0.55f, 0.28f);
@@ -25,8 +25,8 @@ Vec3 blocks(Place p, Latents z) {
     float pixel = p.px / size;
     float half_ = 0.5f - span(z.m[0], 0.012f, 0.050f);
     float bevel = span(z.m[1], 0.03f, 0.08f);
-    float mottled = span(z.m[2], 0.02f, 0.40f);
-    float hue_at = span(z.m[3], 0.0f, 0.30f);
+    float mottled = span(z.m[2], 0.02f, 0.34f);
+    float hue_at = span(z.m[3], 0.0f, 0.25f);
     // A line thinner than a pixel dims instead of breaking up.
     float rim_share = 0.6f * bevel / (0.6f * bevel + pixel);
     float ridge_share = 0.03f / (0.03f + pixel);
