@@ -18,7 +18,8 @@ Vec3 neon(Place p, Latents z) {
     Float sx = x + shiver * (0.7f * waves + 0.30f * chop) + rough * grit * 0.03f;
     Float sy = blend(p.y, horizon - deep * 1.05f + shiver * (2.6f * waves + 1.0f * chop) + rough * grit * 0.10f, floor_);
 
-    float kept = span(z.m[7], 0.0f, 1.0f);  // of the colours of the loops; the rest is exchanged between them
+    float kept = min(span(z.m[7], 0.55f, 1.25f), 1.0f);  // of the colours of the loops; the rest is exchanged between them
+    float lent = max(1.0f - kept, 0.0f);
     float width = span(z.m[5], 0.007f, 0.020f);
     float size = span(z.c[2], 0.34f, 0.52f);
     Float spread = width + 0.05f * rough * (0.3f + deep);
@@ -55,12 +56,12 @@ Vec3 neon(Place p, Latents z) {
         float first = max(1.0f - float(k), 0.0f);
         float last = max(float(k) - 1.0f, 0.0f);
         float second = 1.0f - first - last;
-        vec3 own = z.accent * (first * kept + second * (1.0f - kept)) + z.body * (1.5f * (second * kept + last * (1.0f - kept))) +
-                   z.twin * (1.3f * (last * kept + first * (1.0f - kept)));
-        Float core = line(d, spread, p.px);
+        vec3 own = z.accent * (first * kept + second * lent) + z.body * (1.6f * (second * kept + last * lent)) +
+                   z.twin * (1.3f * (last * kept + first * lent));
+        Float core = cover(1.25f * spread - abs(d), 0.8f * spread + p.px) * (1.25f * spread / (1.25f * spread + 0.4f * p.px));
         Float near = 1.0f / (1.0f + squared(d / (3.2f * spread)));
         Float wide = 1.0f / (1.0f + squared(d * (1.0f / 0.30f)));
-        tubes += Vec3(own * 2.4f + z.light * 1.3f) * (core * current * width / spread * 1.2f) + Vec3(own) * (near * near * 0.8f * current * width / spread);
+        tubes += Vec3(own * 2.7f + z.light * 0.7f) * (core * current * width / spread * 1.2f) + Vec3(own) * (near * near * 0.8f * current * width / spread);
         halo += Vec3(own) * (wide * wide * 0.16f * current);
     }
     // The wall is of upright slats; asphalt and water take the light in different ways.
