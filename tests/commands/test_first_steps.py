@@ -86,7 +86,7 @@ def test_of_several_songs_a_video_or_a_file_is_no_folder(call, song, tmp_path, n
         (["--model", "{}/text.pkl"], "text.pkl"),
         (["--model", "{}/half.safetensors"], "half.safetensors"),
         (["--model", "{model}", "--label", "3"], "label 3"),
-        (["--label", "3"], "label 3"),
+        (["--label", "99"], "label 99"),
         (["--model", "{model}", "--size", "4000x200"], "to widen the picture"),
         (["-o", "{}/x.mp5"], "not a known kind of video"),
         (["-o", "{}/none/x.mp4"], "does not exist"),

@@ -35,6 +35,8 @@ class Vector:
     def __add__(self, other: Any) -> Vector:
         return self._with(other, operator.add)
 
+    __radd__ = __add__
+
     def __sub__(self, other: Any) -> Vector:
         return self._with(other, operator.sub)
 
@@ -43,6 +45,8 @@ class Vector:
 
     def __mul__(self, other: Any) -> Vector:
         return self._with(other, operator.mul)
+
+    __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Vector:
         return self._with(other, operator.truediv)
@@ -116,12 +120,17 @@ def broadcast(*tensors: Any) -> tuple[torch.Tensor, ...]:
     return tuple(torch.broadcast_tensors(*map(_tensor, tensors)))  # type: ignore[no-untyped-call]
 
 
+def _vector(*parts: Any) -> Vector:
+    """A vector of its parts, or a uniform vector as one of pixels."""
+    return parts[0] if isinstance(parts[0], Vector) else Vector(parts)
+
+
 _SAME_IN_TORCH: Final = ("abs", "floor", "sqrt", "exp", "exp2", "log2", "sin", "cos", "tanh")
 
 BUILTINS: Final[Mapping[str, Any]] = {
     "min": lambda a, b: torch.minimum(*broadcast(a, b)),
     "max": lambda a, b: torch.maximum(*broadcast(a, b)),
-    "select": lambda c, a, b: torch.where(c, _tensor(a), _tensor(b)),
+    "select": lambda c, a, b: torch.where(torch.as_tensor(c), _tensor(a), _tensor(b)),
     "pow": _pow,
     "atan": lambda y, x: torch.atan2(_tensor(y), _tensor(x)),
     **{name: _unary(getattr(torch, name)) for name in _SAME_IN_TORCH},
@@ -133,7 +142,7 @@ BUILTINS: Final[Mapping[str, Any]] = {
     "low": lambda bits: (bits & 0xFFFF).float() / 65536,
     "high": lambda bits: (bits >> 16).float() / 65536,
     "table_value": _table_value,
-    **{name: (lambda *parts: Vector(parts)) for name in ("Vec2", "Vec3", "Vec4", "vec2", "vec3")},
+    **dict.fromkeys(("Vec2", "Vec3", "Vec4", "vec2", "vec3"), _vector),
     "float": lambda x: x,
     "Float": lambda x: x,
 }  # fmt: skip

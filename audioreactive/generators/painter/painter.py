@@ -43,8 +43,8 @@ MOST_FAMILIES: Final = 40
 Z_DIM: Final = 3 * LATENTS + len(SCHEMES) + MOST_FAMILIES
 NOISE_ROWS: Final = (4, 8, 16, 32, 64, 128)
 """Rows of the noise maps along the shorter side."""
-NOISE_STRENGTH: Final = 0.2
-"""Factor of each noise map: all together have a standard deviation of about 0.5."""
+NOISE_STRENGTH: Final = 0.35
+"""Factor of each noise map: all together have a standard deviation of about 0.85."""
 BLOOM_ROWS: Final = 180
 """Shorter side of the map on which light blooms: the same at every size, so that pictures look the same."""
 BLOOM_DECAY: Final = 0.75
@@ -52,7 +52,7 @@ BLOOM_DECAY: Final = 0.75
 LEAST_SHARE: Final = 0.02
 """Share of a family below which it is not painted."""
 FINEST_ROWS: Final = 720
-"""Smaller pictures are painted larger, with up to `MOST_SAMPLES`² samples a pixel, so that fine texture is averaged."""
+"""Smaller pictures are painted larger and shrunk, with up to `MOST_SAMPLES`² samples a pixel."""
 MOST_SAMPLES: Final = 4
 WORK: Final = 3000
 """Multiplications per pixel."""
@@ -185,8 +185,8 @@ class Painter:
         colour = painted[0]
         if len(shown) == 2:
             colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], raster)
-        bloom = bloomed(plain.glowing(colour))
-        return plain.finish(made[0], functional.avg_pool2d(colour, self._samples), bloom, self.img_size)
+        picture = plain.finish(made[0], colour, bloomed(plain.glowing(colour)), raster.size)
+        return functional.avg_pool2d(picture, self._samples)
 
     def _compiled(
         self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
@@ -202,8 +202,13 @@ class Painter:
             compiled.paint(self.families[k], parameters, table, painted[-1], glow, raster.size)
         if len(shown) == 2:
             compiled.reveal(made[1], share, painted[0], painted[1], glow, raster.size)
-        colour = functional.avg_pool2d(painted[0], self._samples) if self._samples > 1 else painted[0]
-        compiled.finish(made[0], colour, bloomed(glow[None])[0], picture)
+        bloom = bloomed(glow[None])[0]
+        if self._samples == 1:
+            compiled.finish(made[0], painted[0], bloom, picture)
+            return
+        large = picture.new_empty(3, *raster.size)
+        compiled.finish(made[0], painted[0], bloom, large)
+        picture.copy_(functional.avg_pool2d(large, self._samples))
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""
