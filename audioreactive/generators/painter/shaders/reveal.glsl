@@ -5,7 +5,7 @@ Vec3 revealed(Vec3 old, Vec3 new_, float share, Place p, Latents z) {
     Float form = 0.4f * clouds(p.x * 1.1f, p.y * 1.1f, 4, 91, 0.0f) + 0.15f * (bright - coming);
     float even = min(max(share, 0.02f), 0.98f);  // forms are about normal, and their quantiles about logistic
     Float ahead = 0.09f * log2(even / (1.0f - even)) - form;
-    Float mask = rise(-0.03f, 0.03f, ahead);
-    Float edge = exp(-abs(ahead) * 26.0f) * 4.0f * share * (1.0f - share);
+    Float mask = rise(-0.015f, 0.015f, ahead);
+    Float edge = exp(-abs(ahead) * 55.0f) * 5.0f * share * (1.0f - share);
     return blend3(old, new_, mask) + blend3(z.accent, z.light, 0.4f) * edge * (0.25f + bright + coming);
 }

@@ -1,0 +1,78 @@
+"""How long the painter takes: each family at 1920 × 1080, beside the same text run by PyTorch, in one process.
+
+    python benchmarks/painter.py [--families ink,metal] [--size 1080p] > benchmarks/results/painter.md
+
+The columns: milliseconds a frame to paint with all threads, to finish (bloom, tone, dither), and the ratio to plain
+PyTorch, which is timed at a sixteenth of the pixels. Times are the least of some runs; machines are noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from audioreactive.generators import parse_size
+from audioreactive.generators.painter import FAMILIES, Painter, plain
+from audioreactive.generators.painter.functions import Raster
+from audioreactive.generators.painter.painter import bloomed
+from audioreactive.patches.latents import make_palette
+from audioreactive.patches.schema import Palette
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUNS = 4
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", default=",".join(FAMILIES))
+    parser.add_argument("--size", type=parse_size, default=(1920, 1080))
+    arguments = parser.parse_args()
+    width, height = arguments.size
+    print(f"{width} x {height}, {torch.get_num_threads()} threads\n")
+    print("| family | paint, ms | finish, ms | times plain PyTorch |\n|---|---|---|---|")
+    painted = []
+    with torch.inference_mode():
+        for family in arguments.families.split(","):
+            paint, finish, ratio = measure(family, (height, width))
+            painted.append(paint)
+            print(f"| {family} | {1e3 * paint:.0f} | {1e3 * finish:.0f} | {ratio:.0f} |", flush=True)
+    middle = sorted(painted)[len(painted) // 2]
+    print(f"\nmedian {1e3 * middle:.0f} ms, dearest {1e3 * max(painted):.0f} ms")
+
+
+def measure(family: str, size: tuple[int, int]) -> tuple[float, float, float]:
+    """Seconds to paint and to finish a picture of a size (h, w), and the ratio to plain PyTorch."""
+    painter = Painter((family,), img_size=size)
+    ws = make_palette(Palette(seeds=(1,)), painter)
+    parameters = painter._parameters(ws, painter._structure(ws)[1][0, 0])
+    table, native, compiled = painter._noise_tables(None, 1), parameters.native(0), painter._kernels
+    assert compiled is not None, "there is no compiler"
+    rows, columns = (-(-side // 4) * 4 for side in size)
+    colour, glow = torch.empty(3, rows, columns), torch.empty(3, rows // 4, columns // 4)
+    picture = torch.empty(3, *size)
+    paint = least(lambda: compiled.paint(family, native, table[0], colour, glow, size))
+    finish = least(lambda: compiled.finish(native, colour, bloomed(glow[None])[0], picture))
+    small = Raster((size[0] // 4, size[1] // 4), (rows // 16 * 4, columns // 16 * 4))
+    slow = least(lambda: plain.paint(family, parameters, table, small), 2)
+    return paint, finish, slow * (rows * columns) / (small.sides[0] * small.sides[1]) / paint
+
+
+def least(run: Callable[[], object], runs: int = RUNS) -> float:
+    """Seconds of the fastest of some runs, after one that does not count."""
+    run()
+    found = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+if __name__ == "__main__":
+    main()
