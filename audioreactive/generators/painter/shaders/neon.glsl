@@ -20,6 +20,7 @@ Vec3 neon(Place p, Latents z) {
 
     float kept = min(span(z.m[7], 0.55f, 1.25f), 1.0f);  // of the colours of the loops; the rest is exchanged between them
     float lent = max(1.0f - kept, 0.0f);
+    float breadth = 1.0f / span(z.m[2], 0.20f, 0.42f);
     float width = span(z.m[5], 0.007f, 0.020f);
     float size = span(z.c[2], 0.34f, 0.52f);
     Float spread = width + 0.05f * rough * (0.3f + deep);
@@ -60,9 +61,9 @@ Vec3 neon(Place p, Latents z) {
                    z.twin * (1.3f * (last * kept + first * lent));
         Float core = cover(1.25f * spread - abs(d), 0.8f * spread + p.px) * (1.25f * spread / (1.25f * spread + 0.4f * p.px));
         Float near = 1.0f / (1.0f + squared(d / (3.2f * spread)));
-        Float wide = 1.0f / (1.0f + squared(d * (1.0f / 0.30f)));
-        tubes += Vec3(own * 2.7f + z.light * 0.7f) * (core * current * width / spread * 1.2f) + Vec3(own) * (near * near * 0.8f * current * width / spread);
-        halo += Vec3(own) * (wide * wide * 0.16f * current);
+        Float wide = 1.0f / (1.0f + squared(d * breadth));
+        tubes += (own * 2.7f + z.light * 0.7f) * (core * current * width / spread * 1.2f) + own * (near * near * 0.8f * current * width / spread);
+        halo += own * (wide * wide * 0.16f * current);
     }
     // The wall is of upright slats; asphalt and water take the light in different ways.
     Float slat = fract(p.x * span(z.m[6], 5.0f, 9.0f));
