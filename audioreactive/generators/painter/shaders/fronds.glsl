@@ -20,9 +20,9 @@ Vec4 fan(Float x, Float y, int levels, Latents z, float pixel, float blur, float
         level = blend(level, Float(up), here);
         light = max(light, here);
         glow += (0.15f + up) * 0.0012f / (d2 + (0.0018f + blur * blur));
-        float bend = side * 0.16f * z.c[5] + 0.15f * sin(1.7f * float(k) + 1.5f * z.c[4] + side);
+        float bend = side * 0.16f * z.c[5] + 0.13f * sin(1.7f * float(k) + 1.3f * z.c[4] + side);
         Vec2 bent = turned(x, y + length, bend);
-        Vec2 next = turned(abs(bent.x), bent.y, fork * (1.0f + 0.20f * sin(2.3f * float(k) + 1.5f * z.c[6] + side)));
+        Vec2 next = turned(abs(bent.x), bent.y, fork * (1.0f + 0.20f * sin(2.3f * float(k) + 1.3f * z.c[6] + side)));
         x = next.x * shrink;
         y = next.y * shrink;
         scale = scale * shrink;

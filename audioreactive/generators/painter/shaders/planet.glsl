@@ -47,7 +47,7 @@ Vec3 planet(Place p, Latents z) {
     Float polar = clamp01(1.0f - axis * axis);
     Float along = atan(own.x, out) + spin;
     float storm = span(z.m[0], 0.05f, 0.17f);
-    Float swirl = fbm(along * 1.6f, axis * 4.5f, 4, 51, 1.2f * z.c[6], 0.6f, 0.0f) * polar;
+    Float swirl = fbm(along * 1.6f, axis * 4.5f, 3, 51, 1.2f * z.c[6], 0.6f, 0.0f) * polar;
     Float streaks = clouds(along * 2.2f + 2.0f * swirl, axis * 15.0f + 4.0f * swirl, 3, 56, z.m[5]) * polar;
     Float latitude = axis + storm * swirl;
     Float bands = 0.5f + 0.26f * sin(latitude * span(z.m[1], 7.0f, 15.0f) + 2.2f * z.m[2]) +
@@ -87,7 +87,7 @@ Vec3 planet(Place p, Latents z) {
     Float star = exp(-(sx * sx + sy * sy) / (star_size * star_size)) * (0.05f + 3.0f * strength) *
                  rise(0.10f, 0.35f, chance(floor(star_x), floor(star_y), 64)) *
                  squared((0.012f + 0.020f * strength) / star_size);
-    Float haze = clouds(p.x * 0.9f + 0.3f * z.c[0], p.y * 0.9f + 0.3f * z.c[1], 4, 63, 0.6f * z.m[6]);
+    Float haze = clouds(p.x * 0.9f + 0.3f * z.c[0], p.y * 0.9f + 0.3f * z.c[1], 3, 63, 0.6f * z.m[6]);
     Vec3 colour = z.light * star + z.shadow * (0.55f * rise(-0.1f, 1.0f, haze)) + z.dark * 0.25f;
     Float air = max((own.x * sun_u + own.y * sun_v) / r, 0.0f) * exp(-max(r - 1.0f, 0.0f) * 14.0f);
     colour += blend3(z.twin, z.accent, 0.4f) * (air * air * 0.8f);
