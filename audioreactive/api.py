@@ -61,7 +61,7 @@ def load_generator(
     """Load a generator.
 
     Args:
-        model: a StyleGAN2 model file of any kind, or a name: painter, painter:silk, stylegan2; None: stylegan2.
+        model: a StyleGAN2 model file of any kind, or a name: painter, painter:silk, stylegan2; None: painter.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, ...
         precision: auto, fp32, bf16 or fp16.
 
@@ -171,7 +171,7 @@ def render(
     Args:
         song: any sound file, or a video with sound.
         output: .mp4, .webm, .mov, .mkv, .gif, .webp, or a folder of pictures.
-        model: a model file, or a name: painter, painter:silk, stylegan2; None: stylegan2.
+        model: a model file, or a name: painter, painter:silk, stylegan2; None: painter.
         preset: a preset, the name of an included one, or a preset file.
         patch: a patch, instead of a preset.
         seed: seed from which a random patch is drawn.

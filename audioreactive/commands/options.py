@@ -278,7 +278,7 @@ model_option = click.option(
     type=Model(),
     metavar="FILE|painter[:FAMILY]",
     help="StyleGAN2 model (.pkl, .pt or .safetensors), or a generator by name: painter, painter:silk, stylegan2. "
-    "[default: stylegan2]",
+    "[default: painter]",
 )
 seed_option = click.option(
     "--seed", type=Seed(), metavar="N|random", help="Draw a preset from this seed. [default: from the song's content]"

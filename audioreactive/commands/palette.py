@@ -44,7 +44,7 @@ def command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Show the pictures of MODEL's seeds in a grid (without MODEL, of the built-in model).
+    """Show the pictures of MODEL's seeds in a grid (without MODEL, of the painter).
 
     Choose from it with render --palette 66,230,389-400.
     """

@@ -141,8 +141,9 @@ def command(
     mapper = None
     if plan.learned_decoder:
         from audioreactive.generators import open_generator
+        from audioreactive.generators.sources import NETWORK_NAME
 
-        mapper = open_generator(model, device="cpu", precision="fp32").generator
+        mapper = open_generator(model or NETWORK_NAME, device="cpu", precision="fp32").generator
     material = gather(plan, hear_music(music, progress), mapper, progress)
     training = train(plan, material, state=state, progress=progress)
     write_model(training.network, output)

@@ -1,4 +1,4 @@
-"""Sources of generators: a model file, or the built-in model. Sources are small and can be sent to other processes."""
+"""Sources of generators: the painter, a model file, or the network that ships. They can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def open_generator(
 ) -> LoadedGenerator:
     """Load a generator on a device and in a precision.
 
-    model: a name that `named_source` knows, a model file, or None for the built-in model.
+    model: a name that `named_source` knows, a model file, or None for the painter.
 
     Raises:
         RenderError: the device cannot be used.
@@ -186,7 +186,7 @@ def open_generator(
 
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
-    source = BuiltinModel() if model is None else named_source(model) if isinstance(model, str) else None
+    source = PainterSource() if model is None else named_source(model) if isinstance(model, str) else None
     if source is not None:
         return LoadedGenerator(source, source.load(where, dtype))
     path = Path(str(model))

@@ -44,6 +44,10 @@ SECTION_SMOOTH = 1.0
 """Smoothing in seconds of the changes between sections' pictures: sudden changes would hide a synthesizer's motion."""
 SYNTHESIZER_INTENSITY = 1.5
 """Intensity of a synthesizer's motion (2 is all of it): three quarters correlate as well, and move a fifth less far."""
+LEAD_COLOURS = 1.2
+"""Intensity of the sections' colours in a patch with a lead: they are more than half of the fine latents."""
+LEAD_FORMS = 0.4
+"""Intensity of the hits' movement of forms in a patch with a lead."""
 SECTION_FADE = 0.5
 """Length in bars of the cross-fade into a random section: two beats, centred on the bar line."""
 SEQUENCES = range(5, 16)
@@ -90,6 +94,32 @@ class Draws:
 def random_patch(seed: int) -> Patch:
     """Draw the random patch of a seed, any non-negative integer."""
     return Patch.model_validate({"palette": _palette(seed), "latents": _latents(seed), "noise": _noise(seed)})
+
+
+def with_lead(patch: Patch, seed: int) -> Patch:
+    """Add to a random patch what a first video should always show: hits move forms, and sections change colours."""
+    draws = Draws.named(seed, "lead")
+    colours = {
+        "strategy": "segmentation",
+        "feature": "mfcc",
+        "k": SECTION_PICTURES,
+        "vectors": draws.some(PALETTE_SIZE, SECTION_PICTURES),
+        "smooth": 0.4,
+        "depth": ("fine",),
+        "intensity": LEAD_COLOURS,
+    }
+    forms = {
+        "strategy": "loop",
+        "bars": draws.one_of(LOOP_BARS),
+        "vectors": draws.some(PALETTE_SIZE, 4),
+        "depth": ("coarse",),
+        "merge": "modulate",
+        "modulator": {"feature": "hits", "release": 0.35, "attack": 0.06, "smooth": 0.03},
+        "intensity": LEAD_FORMS,
+    }
+    changed = patch.model_dump(mode="json", exclude_none=True)
+    changed["latents"]["sequences"] = [colours, *changed["latents"]["sequences"], forms]
+    return Patch.model_validate(changed)
 
 
 def draw_sections(patch: Patch, form: Sequence[FormSection], fps: Fraction, *, seed: int) -> tuple[Section, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from audioreactive.errors import ScoreError
 from audioreactive.generators.devices import default_batch
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
+from audioreactive.pipeline.recipe import song_seed
 from audioreactive.progress import Progress, Silent, in_words
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
     from audioreactive.generators import Generator
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Patch
+    from audioreactive.pipeline.recipe import Recipe
 
+CANDIDATES = 12
+"""Number of presets that are drawn for a song if none is asked for; they are compared within two seconds."""
+CANDIDATE_SECONDS = 45
+"""Length of the passage in which they are compared."""
 PREVIEWS = 2
 """Number of candidates that are rendered."""
 PREVIEW_STEP = 2
@@ -106,6 +112,26 @@ def choose(
             previews[index] = preview_score(moving, features, heard, generator, batch=batch)
             advance(PREVIEW_FRAMES)
     return Choice(max(best, key=lambda i: previews[i]), tuple(motions), previews)
+
+
+def chosen_seed(recipe: Recipe, features: Features) -> int:
+    """Choose the seed of a drawn preset for a song: of a few seeds that follow from the song's content, the one whose
+    motion reacts most in a passage in the middle of the song. A song too short to tell has the first.
+    """
+    first = song_seed(features.digest)
+    seeds = [(first + k) % 2**32 for k in range(CANDIDATES)]
+    length = min(round(CANDIDATE_SECONDS * features.fps), features.frames)
+    start = (features.frames - length) // 2
+    heard = {name: table[start : start + length] for name, table in sound_tables(features)[0].items()}
+    scores = []
+    for seed in seeds:
+        tables = motion(replace(recipe, seed=seed).make().patch, features).tables()
+        passage = {name: table[start : start + length] for name, table in tables.items()}
+        try:
+            scores.append(score_total(heard, passage, fps=features.fps).z)
+        except ScoreError:  # nothing changes, or the song is too short
+            return first
+    return seeds[int(np.argmax(scores))]
 
 
 def preview_score(

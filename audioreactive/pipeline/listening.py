@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
 
 DEFAULT_FPS = Fraction(24)
+PAINTER_FPS = Fraction(30)
+"""Frame rate of what the painter makes if nothing is asked for."""
 """Frame rate of a video if none is given."""
 
 

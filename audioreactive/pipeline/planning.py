@@ -11,7 +11,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from audioreactive.generators import LoadedGenerator, draft_canvas, open_generator, plan_canvas
-from audioreactive.pipeline.listening import DEFAULT_FPS, check_duration, frame_range, listen, parse_frame_rate
+from audioreactive.pipeline.listening import (
+    DEFAULT_FPS,
+    PAINTER_FPS,
+    check_duration,
+    frame_range,
+    listen,
+    parse_frame_rate,
+)
 from audioreactive.pipeline.production import DRAFT_STEP, Production, RenderSettings, make_encoding, make_scene
 from audioreactive.pipeline.recipe import Recipe, song_seed
 from audioreactive.progress import Progress, Silent
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.features import Features
-    from audioreactive.generators import Canvas, Generator
+    from audioreactive.generators import Canvas, Fit, Generator
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch
@@ -81,10 +88,10 @@ def plan_render(
     progress = progress or Silent()
     kind = output_format(output)
     preset = recipe.make()  # before anything takes long, so that mistakes show at once
-    fps = _frame_rate(settings, preset)
+    fps = _frame_rate(settings, preset, PAINTER_FPS if model is None else DEFAULT_FPS)
     _check_output(output, settings, fps)
     loaded = model if isinstance(model, LoadedGenerator) else None
-    # The built-in model with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
+    # The painter with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
     asked = (model, recipe.label, settings.size) != (None, None, None) or settings.device not in ("auto", "cpu")
     if loaded is None and asked:
         _check_song(song, stems or {})
@@ -97,16 +104,18 @@ def plan_render(
 
     features = hear(() if recipe.needs_song else preset.feature_names())
     if recipe.needs_song:
-        recipe = replace(recipe, seed=song_seed(features.digest))
+        recipe = _drawn_for(recipe, features)
         preset = recipe.make()
         if not set(preset.feature_names()) <= set(features):  # the preset needs further features
             features = hear(preset.feature_names())
     start, stop = frame_range(features, settings.start, settings.duration)
     loaded = loaded or _open(None, settings)
+    if model is None:
+        progress.say("pictures are painted by the program itself; --model FILE takes a StyleGAN instead")
     kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
     canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
     if settings.draft:
-        canvas, fps = draft_canvas(canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
+        canvas, fps = _draft(loaded.generator, canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
         start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
     for name in recipe.knobs.idle(preset.patch):
         progress.say(f"--{name} changes nothing: {IDLE.get(name, 'nothing in this preset moves in that way')}")
@@ -159,6 +168,18 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
         settings=plan.settings,
         chosen=chosen,
     )
+
+
+def _drawn_for(recipe: Recipe, features: Features) -> Recipe:
+    """The recipe with the seed that suits the song, and with what a first video should always show."""
+    if recipe.synthesizer is not None:
+        return replace(recipe, seed=song_seed(features.digest))
+    recipe = replace(recipe, leads=True)
+    if recipe.best_of is not None:
+        return replace(recipe, seed=song_seed(features.digest))
+    from audioreactive.pipeline.choose import chosen_seed
+
+    return replace(recipe, seed=chosen_seed(recipe, features))
 
 
 def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
@@ -232,12 +253,12 @@ def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
     return presets[choice.index], f"the best of {len(seeds)} was seed {seeds[choice.index]}, with a score of {score}"
 
 
-def _frame_rate(settings: RenderSettings, preset: Preset) -> Fraction:
+def _frame_rate(settings: RenderSettings, preset: Preset, usual: Fraction) -> Fraction:
     if settings.fps is not None:
         return settings.fps
     if preset.render.fps is not None:
         return parse_frame_rate(preset.render.fps)
-    return DEFAULT_FPS
+    return usual
 
 
 def _canvas(
@@ -253,6 +274,15 @@ def _canvas(
     if size is not None and canvas.size != size:
         progress.say(f"{size[0]}x{size[1]} is rounded to {canvas.size[0]}x{canvas.size[1]}: video needs even sides")
     return canvas
+
+
+def _draft(generator: Generator, canvas: Canvas, fit: Fit) -> Canvas:
+    """The canvas of a draft; a generator of any size makes small pictures at once."""
+    small = draft_canvas(canvas, fit)
+    width, height = small.size
+    if fit == "widen" and tuple(generator.widened((height, width))) == (height, width):
+        return plan_canvas(generator, size=small.size, fit=fit)
+    return small
 
 
 def _signed(preset: Preset, plan: Plan) -> Preset:

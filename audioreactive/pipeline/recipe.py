@@ -28,6 +28,8 @@ class Recipe:
     truncation: float | None = None
     label: int | None = None
     overrides: tuple[str, ...] = field(default=())
+    leads: bool = False
+    """Whether hits move forms and sections change colours in a drawn preset, in addition to what is drawn."""
     best_of: int | None = None
     """Number of presets to draw, with seeds counting up from `seed`; the most audio-reactive one is used."""
     synthesizer: Synthesizer | None = None
@@ -60,12 +62,13 @@ class Recipe:
         """
         from audioreactive.patches.overrides import override
         from audioreactive.patches.preset import MadeWith, preset_of
-        from audioreactive.patches.randomizer import draw_around, random_patch
+        from audioreactive.patches.randomizer import draw_around, random_patch, with_lead
 
         preset = self.preset
         if preset is None:
             seed = song_seed if self.seed is None else self.seed
             patch = random_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
+            patch = with_lead(patch, seed) if self.leads and self.synthesizer is None else patch
             preset = preset_of(patch, made_with=MadeWith(seed=seed))
         changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
         expressions = [

@@ -13,6 +13,7 @@ from support import save_small_model
 
 from audioreactive.errors import RenderError
 from audioreactive.generators import BuiltinModel, ModelFile, open_generator
+from audioreactive.generators.sources import PainterSource
 from audioreactive.generators.stylegan2 import StyleGAN2
 from stylegan_ops import StyleGANError
 
@@ -82,7 +83,7 @@ def test_a_model_is_opened_where_and_as_it_is_asked_for(model: Path) -> None:
     assert opened.source == ModelFile.at(model)
     assert opened.generator.device == CPU and opened.generator.dtype == torch.bfloat16
     ships = open_generator(device="cpu", precision="fp32")
-    assert ships.source == BuiltinModel() and ships.generator.dtype == torch.float32
+    assert ships.source == PainterSource() and ships.generator.dtype == torch.float32
 
 
 def test_what_is_wrong_is_told(model: Path, tmp_path: Path) -> None:

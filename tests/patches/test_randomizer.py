@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 
 from audioreactive.features import DEFAULT_FEATURES
-from audioreactive.patches.randomizer import PALETTE_SIZE, Draws, random_patch
+from audioreactive.patches.randomizer import PALETTE_SIZE, Draws, random_patch, with_lead
 
 MANY = [random_patch(seed) for seed in range(120)]
 
@@ -17,6 +17,7 @@ def test_a_seed_draws_the_same_patch_for_ever() -> None:
         "synthesizers": True,
         "tempo_factor": True,
         "noise": {"levels": True},
+        "palette": {"family": True},
         "latents": {"reach": True},
     }  # keys that the Randomizer leaves alone
     text = random_patch(42).model_dump_json(exclude=later).replace(',"attack":0.0', "")
@@ -78,3 +79,14 @@ def test_draws_stay_in_their_ranges() -> None:
     assert all(0.25 <= draws.log_between(0.25, 4) <= 4 for _ in range(100))
     assert sorted(draws.some(5, 5)) == [0, 1, 2, 3, 4]
     assert len(draws.some(3, 7)) == 7
+
+
+def test_a_lead_lets_hits_move_forms_and_sections_change_colours() -> None:
+    plain = random_patch(5)
+    led = with_lead(plain, 5)
+    first, *drawn, last = led.latents.sequences
+    assert tuple(drawn) == plain.latents.sequences and led.noise == plain.noise and led.palette == plain.palette
+    assert first.strategy == "segmentation" and first.depth == ("fine",)
+    assert last.depth == ("coarse",) and last.modulator is not None and last.modulator.feature == "hits"
+    assert 0.03 <= last.modulator.attack <= 0.06, "a rise that the eye can follow"
+    assert with_lead(plain, 5) == led != with_lead(plain, 6)

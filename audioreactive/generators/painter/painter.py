@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from audioreactive.generators.pixels import Layout
 
-SIZE: Final = (1080, 1920)
-"""Size (h, w) of a picture if none is asked for."""
+SIZE: Final = (720, 1280)
+"""Size (h, w) of a picture if none is asked for: what two cores paint in the time that a song takes."""
 LARGEST_LATENT: Final = 2.0
 """Latents are limited to this: families are made for what is usual."""
 MOST_FAMILIES: Final = 40
@@ -99,7 +99,7 @@ class Painter:
 
     @functools.cached_property
     def _kernels(self) -> Kernels | None:
-        return kernels(tuple(FAMILIES)) if self.device.type == "cpu" else None
+        return kernels() if self.device.type == "cpu" else None
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) to latents (B, 3, W): a colour scheme, a family and eight latents a group.

@@ -1,0 +1,62 @@
+// Threads of light, strung in sheets that sway and fold over dark space; pulses run along them.
+#include "sheets.glsl"
+
+// Brightness of the threads at a root t of a sheet; `steep` is 1 / sqrt(1 + the threads' slope^2).
+Float strung(Float t, Float u, Float s, Float steep, float count, float width, float spread, Float phase, int k, float px) {
+    Float place = count * (0.5f * t + 0.5f);
+    Float i = floor(place);
+    Float gap = (2.0f / count) * s * steep;
+    Float b = chance(i, 0.0f, k);
+    Float own = width * (0.55f + 0.9f * b * b);
+    Float e = max(own, 0.75f * px);
+    Float away = squared(abs(place - i - 0.5f) * gap / e);
+    Float thin = own / e;
+    Float one = thin * (exp2(-1.4f * away) + 0.06f * exp2(-0.022f * away));
+    Float mean = 1.8f * width * inversesqrt(gap * gap + 0.25f * px * px);
+    Float pulse = 0.5f + 0.5f * sin(1.9f * u + spread * b + phase);
+    Float strength = (0.10f + 0.90f * b * b) * (0.16f + 1.1f * pulse * pulse);
+    return (blend(mean * 0.37f, one * strength, rise(1.5f, 4.0f, gap / e)) + 0.06f * mean) * rise(1.0f, 0.84f, abs(t));
+}
+
+Vec3 threads(Place p, Latents z) {
+    Vec2 at = focused(p, z, 0.60f, 0.30f);
+    Float r2 = at.x * at.x + at.y * at.y;
+    Float pool = exp(-0.9f * r2);
+    Vec3 colour = z.dark * 0.25f + z.shadow * (0.10f * pool * pool) + z.accent * (0.012f * pool * pool);
+    Float ruffled = ruffle(p);
+    Float glitter = 1.0f + 0.18f * ruffled;
+    UNROLL for (int k = 0; k < 4; k++) {
+        float o = float(k);
+        float f = 1.25f + 0.22f * o;
+        float g = 2.5f + 0.31f * o;
+        float one = 1.1f * z.c[4 + k % 4] + 1.7f * o;
+        float two = 1.1f * z.c[4 + (k + 1) % 4] + 2.9f * o;
+        float three = 1.1f * z.c[4 + (k + 2) % 4] - 1.3f * o;
+        Vec2 q = turned(at.x, at.y, 0.55f * z.c[2] + (o - 1.5f) * span(z.c[3], 0.22f, 0.80f));
+        Float u = q.x;
+        Vec4 w = two_waves(u, f, g);
+        Float a = wave(w, 0.34f, one, 0.15f, two) + 0.20f * sin(2.0f * o + 1.0f);
+        Float b = wave(w, 0.36f, two, 0.20f, three);
+        Float c = wave(w, 0.28f, three, 0.12f, one);
+        Float slope_a = wave_slope(w, f, g, 0.34f, one, 0.15f, two);
+        Float slope_b = wave_slope(w, f, g, 0.36f, two, 0.20f, three);
+        Float slope_c = wave_slope(w, f, g, 0.28f, three, 0.12f, one);
+        Vec4 at_v = roots(q.y + 0.0012f * ruffled, a, b, c);
+        Float s = sqrt(at_v.z * at_v.z + abs(c) * p.px);
+        float count = span(z.m[0], 22.0f, 52.0f) * (1.0f - 0.13f * o);
+        float width = span(z.m[1], 0.0014f, 0.0027f) * (1.0f + 0.25f * o);
+        Float phase = 2.0f * z.m[3] + 1.9f * o + 0.7f * ruffled;
+        Float t = at_v.x;
+        Float slope = slope_a + (slope_b + slope_c * t) * t;
+        Float light = strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, TAU * span(z.m[2], 0.1f, 0.7f), phase, k, p.px);
+        t = at_v.y;
+        slope = slope_a + (slope_b + slope_c * t) * t;
+        light += strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, TAU * span(z.m[2], 0.1f, 0.7f), phase, k, p.px);
+        light = light * cover(at_v.w, p.px) * ((0.10f + 0.40f * exp(-0.25f * r2) + 0.9f * pool) * glitter);
+        Float warmth = rise(-0.7f, 0.7f, sin(0.9f * u + 1.3f * o + z.f[5]));
+        Vec3 tint = blend3(z.body * (1.5f * float(k % 2)) + z.accent * (1.2f * float(1 - k % 2)),
+                           z.twin * (0.9f * float(k % 2)) + z.body * (1.3f * float(1 - k % 2)), 0.75f * warmth);
+        colour += blend3(tint, z.light, 0.8f * rise(0.25f, 1.3f, light)) * (2.6f * light);
+    }
+    return colour;
+}
