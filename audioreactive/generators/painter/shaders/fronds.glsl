@@ -39,7 +39,7 @@ Vec3 fronds(Place p, Latents z) {
     Float fine = noise(at.x * 2.9f, at.y * 2.9f, 113, 1.2f * z.c[6]);
     Float x = at.x + 0.17f * wander_x + 0.040f * fine;
     Float y = at.y + 0.15f * wander_y + 0.040f * fine;
-    float foot = 0.92f * p.bottom;
+    float foot = 0.92f;
     Vec4 near = fan(x, y - foot, 8, z, p.px, 0.0f, 1.0f);
     float aside = -0.75f * tanh(1.5f * z.c[0] + 0.5f * z.c[1]);
     float haze = span(z.f[5], 0.010f, 0.024f);

@@ -36,7 +36,7 @@ Vec3 paper(Place p, Latents z) {
     Float fibre = detail(p.x * 60.0f, p.y * 17.0f, 31, z.m[3]) + detail(p.x * 19.0f + 5.0f, p.y * 75.0f, 32, z.m[3]);
     Float grain = (0.05f + 0.10f * abs(ruffle_mirrored(p))) * fibre;
     Float lamp = exp(-1.3f * (x * x + y * y));
-    Float sky = 0.75f + 0.25f * (p.x / p.right * z.sun.x + p.y / p.bottom * z.sun.y);
+    Float sky = 0.75f + 0.25f * tanh(0.7f * p.x * z.sun.x + p.y * z.sun.y);
     Vec3 colour = blend3(z.accent, z.light, 0.45f + 0.4f * lamp) * (0.9f + 1.5f * lamp);
     UNROLL for (int k = 0; k < 9; k++) {
         float deep = 1.0f - float(k) / 8.0f;
