@@ -10,11 +10,11 @@ Vec3 neon(Place p, Latents z) {
     Float away = 0.5f / (deep + 0.10f);
     float calm = span(z.m[0], 0.010f, 0.075f);
     Float waves = noise(x * away * 1.6f + 0.8f * z.m[1], away * 6.0f, 101, 1.5f * z.m[1]);
-    Float chop = detail(x * away * 5.0f, away * 17.0f, 102, z.m[2]) + 0.6f * ruffle(p);
+    Float chop = detail(x * away * 5.0f, away * 17.0f, 102, z.m[2]) + 0.3f * ruffle(p);
     Float puddle = rise(-0.25f, 0.25f, noise(x * away * 0.7f + 3.0f, away * 1.6f, 103, 0.8f * z.m[3]) + span(z.m[4], -0.15f, 0.25f));
     Float grit = detail(x * away * 26.0f, away * 70.0f, 104, 0.0f);
     Float rough = (1.0f - 0.8f * puddle) * floor_;
-    Float shiver = calm * floor_ * (0.4f + 2.2f * deep);
+    Float shiver = calm * floor_ * (0.4f + 1.8f * min(deep, 0.6f));
     Float sx = x + shiver * (0.7f * waves + 0.30f * chop) + rough * grit * 0.03f;
     Float sy = blend(p.y, horizon - deep * 1.05f + shiver * (2.6f * waves + 1.0f * chop) + rough * grit * 0.10f, floor_);
 

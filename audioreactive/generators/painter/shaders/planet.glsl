@@ -41,12 +41,12 @@ Vec3 planet(Place p, Latents z) {
     Float r = sqrt(rr + 1e-6f);
     Float w = sqrt(max(1.0f - rr, 0.0f));
     Float axis = ct * own.y - st * w;
-    Float out = st * own.y + ct * w;
+    Float outward = st * own.y + ct * w;
 
     // Bands of storms.
     Float ruffled = ruffle(p);
     Float polar = clamp01(1.0f - axis * axis);
-    Float along = atan(own.x, out) + spin;
+    Float along = atan(own.x, outward) + spin;
     float storm = span(z.m[0], 0.05f, 0.17f);
     Float swirl = fbm(along * 1.6f, axis * 4.5f, 3, 51, 1.2f * z.c[6], 0.6f, 0.0f) * polar;
     Float streaks = clouds(along * 2.2f + 2.0f * swirl, axis * 15.0f + 4.0f * swirl, 3, 56, z.m[5]) * polar;
@@ -60,7 +60,7 @@ Vec3 planet(Place p, Latents z) {
     // The rings' shadow on the planet: where the way to the sun crosses their plane.
     Float way = -axis / (sun_axis + 0.02f * select(sun_axis < 0.0f, -1.0f, 1.0f));
     Float cross_x = own.x + way * sun_u;
-    Float cross_out = out + way * sun_out;
+    Float cross_out = outward + way * sun_out;
     Float shadow = ring_density(sqrt(cross_x * cross_x + cross_out * cross_out), z) * rise(0.0f, 0.05f, way);
     Vec3 globe = ramp(z, t) * (day * (1.35f - 0.95f * shadow)) + z.dark * 0.3f +
                  z.twin * (0.45f * day * (1.0f - w) * (1.0f - w) * (1.0f - w));

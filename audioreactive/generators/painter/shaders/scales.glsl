@@ -51,8 +51,8 @@ Vec3 scales(Place p, Latents z) {
     }
     // A dished, ridged plate: its normal, in the picture's axes only nearly, and what it mirrors.
     float dish = span(z.m[1], 0.55f, 1.05f);
-    Float groove_way = across * span(z.m[2], 16.0f, 30.0f) + 0.5f;
-    Float grooves = sin(TAU * groove_way) * rise(0.35f, 0.12f, footprint(groove_way)) * rise(0.08f, 0.25f, rim);
+    float fine = span(z.m[2], 16.0f, 30.0f);
+    Float grooves = -sin(TAU * fine * across) * rise(0.35f, 0.12f, fine * pixel) * rise(0.08f, 0.25f, rim);
     Float ruffled = ruffle(p);
     Float nx = 0.06f * ruffled + 0.42f * tilt + dish * slant + 0.05f * grooves;
     Float ny = 0.42f * lean + 0.7f * dish * (down - 0.45f);
