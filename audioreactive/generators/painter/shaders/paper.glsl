@@ -46,7 +46,8 @@ Vec3 paper(Place p, Latents z) {
         Float shadow = rise(-0.05f, 0.05f, close.x + own * close.y - level) * 0.50f +
                        rise(-0.20f, 0.16f, distant.x + own * distant.y - level) * 0.40f;
         float t = colour_at + 0.13f + 0.62f * deep * deep + 0.05f * sin(2.1f * float(k) + 1.2f * z.m[5]);
-        Float brightness = (0.42f + 0.62f * deep * deep) * sky + 0.55f * lamp * deep + 0.20f * deep * exp(-5.0f * max(d, 0.0f));
+        Float brightness = (0.42f + 0.62f * deep * deep) * sky + 0.55f * lamp * deep + 0.20f * deep * exp(-5.0f *
+            max(d, 0.0f));
         Vec3 sheet = ramp(z, Float(t)) * (brightness * (1.0f + grain));
         Float rim = clamp01(1.0f - abs(d * scale - 0.0045f) / (0.0045f + p.px)) * edge_light;
         sheet = sheet * (1.0f + 1.2f * rim) + edge_colour * (rim * (0.05f + 0.40f * deep));

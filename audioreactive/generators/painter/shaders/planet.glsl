@@ -53,7 +53,8 @@ Vec3 planet(Place p, Latents z) {
     Float latitude = axis + storm * swirl + 0.012f * ruffled;
     Float bands = 0.5f + 0.26f * sin(latitude * span(z.m[1], 7.0f, 15.0f) + 2.2f * z.m[2]) +
                   0.17f * sin(latitude * 23.0f + 2.0f) + 0.13f * sin(latitude * 41.0f + 1.0f);
-    Float t = span(z.m[7], 0.02f, 0.22f) + 0.66f * clamp01(bands) + (0.07f + 0.05f * abs(ruffled)) * streaks + 0.03f * ruffled;
+    Float t = span(z.m[7], 0.02f, 0.22f) + 0.66f * clamp01(bands) + (0.07f + 0.05f * abs(ruffled)) * streaks +
+        0.03f * ruffled;
     Float sunny = own.x * sun_u + own.y * sun_v + w * sun.z;
     Float day = rise(-0.12f, 0.95f, sunny + 0.03f * streaks);
 
@@ -72,7 +73,8 @@ Vec3 planet(Place p, Latents z) {
     Float toward = own.x * sun_u + ring_out * sun_out;
     Float beside = sqrt(max(rho * rho - toward * toward, 0.0f));
     Float dark = rise(0.05f, -0.05f, toward) * rise(1.03f, 0.97f, beside);
-    Vec3 ring = ramp(z, 0.20f + 0.30f * density + 0.32f * rise(1.2f, 2.4f, rho)) * (density * (1.05f + 0.15f * ruffled) * (1.0f - 0.97f * dark));
+    Vec3 ring = ramp(z, 0.20f + 0.30f * density + 0.32f * rise(1.2f, 2.4f, rho)) * (density * (1.05f + 0.15f *
+        ruffled) * (1.0f - 0.97f * dark));
     float px = p.px / radius;
 
     // Stars and haze.

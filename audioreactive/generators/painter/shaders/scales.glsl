@@ -30,7 +30,8 @@ Vec3 scales(Place p, Latents z) {
         Bits bits = hash(i, j, 71);
         Float random = low(bits);
         // Two waves raise the scale to the side and to the front; a little is its own.
-        Float raised = sin(0.52f * (i + shift) * cos(turn) + 0.45f * j * sin(turn) + 2.2f * z.c[6]) + spread * (random - 0.5f);
+        Float raised = sin(0.52f * (i + shift) * cos(turn) + 0.45f * j * sin(turn) + 2.2f * z.c[6]) + spread *
+            (random - 0.5f);
         Float fronted = sin(0.33f * j - 0.40f * (i + shift) + 2.2f * z.c[7]) + spread * (high(bits) - 0.5f);
         Float y = v - j;
         Float x = u - shift - i - 0.5f - 0.10f * raised * (y + 0.4f);
@@ -63,7 +64,8 @@ Vec3 scales(Place p, Latents z) {
     Float strip = bell((toward + 0.22f) * 2.2f * gloss) * 0.35f;
     Float sky = rise(-0.55f, 0.75f, toward);
     Float drift = noise(at.x * 0.8f, at.y * 0.8f, 72, 1.2f * z.c[6]);
-    Float t = span(z.m[3], 0.12f, 0.42f) + 0.34f * sky + 0.10f * drift + 0.10f * (own - 0.5f) + 0.10f * down + span(z.m[7], -0.25f, 0.25f) * rise(0.16f, 0.05f, rim);
+    Float t = span(z.m[3], 0.12f, 0.42f) + 0.34f * sky + 0.10f * drift + 0.10f * (own - 0.5f) + 0.10f * down +
+        span(z.m[7], -0.25f, 0.25f) * rise(0.16f, 0.05f, rim);
     Vec3 metal = blend3(ramp(z, t), z.twin, span(z.m[4], 0.0f, 1.0f) * rise(0.1f, -0.5f, aside));
     Float far = at.x * at.x + at.y * at.y;
     Float pool = 0.08f + 1.1f * exp(-0.7f * far);
