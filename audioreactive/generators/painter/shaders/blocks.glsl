@@ -1,4 +1,5 @@
 // A field of square towers that rise and sink in waves, seen from above; light comes up out of the depth between them.
+
 // Height, 0 to 1, of a tower whose middle is (a, b) from the focus: rings run out, a swell runs across.
 Float tower(Float a, Float b, Float own, Latents z) {
     float turn = 1.0f + 1.2f * z.c[6];

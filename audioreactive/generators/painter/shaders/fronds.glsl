@@ -1,4 +1,5 @@
 // Fans of branches in deep water, one behind the other: each branch forks again and again, and the buds glow.
+
 // One fan, which grows up from the origin: x is its light, y the level of the branch, 0 to 1, z its glow, w that of
 // its buds.
 Vec4 fan(Float x, Float y, int levels, Latents z, float pixel, float blur, float side) {

@@ -20,7 +20,7 @@ Vec3 neon(Place p, Latents z) {
     Float sy = blend(p.y, horizon - deep * 1.05f + shiver * (2.6f * waves + 1.0f * chop) + rough * grit * 0.10f,
         floor_);
 
-    float kept = min(span(z.m[7], 0.55f, 1.25f), 1.0f);  // of the colours of the loops; the rest is exchanged between them
+    float kept = min(span(z.m[7], 0.55f, 1.25f), 1.0f);  // of the loops' colours; the rest is exchanged
     float lent = max(1.0f - kept, 0.0f);
     float breadth = 1.0f / span(z.m[2], 0.20f, 0.42f);
     float width = span(z.m[5], 0.007f, 0.020f);

@@ -1,4 +1,5 @@
 // Cut paper in layers, a box of light: sheets with holes, one behind the other, lit from the depth.
+
 // Depth of the cut at a place: x is common to all sheets, y is what they differ by.
 Vec2 paper_cut(Float x, Float y, Latents z) {
     float k = span(z.c[2], 0.80f, 1.20f);

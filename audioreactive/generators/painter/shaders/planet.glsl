@@ -1,4 +1,5 @@
 // A planet with bands of storms, its rings and its moons, lit from the side among stars.
+
 // Density of the rings at a distance from the centre, in radii: dense bands, fine grooves, gaps.
 Float ring_density(Float rho, Latents z) {
     float inner = 1.32f;
