@@ -28,6 +28,7 @@ from correlation_groups import MUSIC
 from audioreactive.correlation import sound_tables
 from audioreactive.features import analyze_file
 from audioreactive.generators import open_generator
+from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.generators.devices import CPU_BATCH
 from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=10)
     parser.add_argument("--best-of", type=int, default=32)
     parser.add_argument("--seconds", action="store_true", help="only what the choice costs, for one song")
-    parser.add_argument("--model", type=Path, help="a model file; without it, the built-in one")
+    parser.add_argument("--model", type=Path, help="a model file; without it, the network that ships")
     parser.add_argument("--small", action="store_true", help="the built-in model's middle, 64²: a tenth of the time")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -101,7 +102,7 @@ def main() -> None:
         model = options.model
         if options.small:
             save_small_builtin_model(model := Path(folder) / "small.safetensors")
-        generator = open_generator(model, device="cpu", precision="fp32").generator
+        generator = open_generator(model or NETWORK_NAME, device="cpu", precision="fp32").generator
     songs = [path for path in sorted(options.music.glob("*.ogg")) if path.stat().st_size > 2_000_000]
     rows: list[dict[str, Any]] = []
     if options.seconds:

@@ -31,6 +31,7 @@ from audioreactive.correlation import CORRELATIONS, score_total, sound_tables, w
 from audioreactive.errors import AudioReactiveError
 from audioreactive.features import Features, analyze_file
 from audioreactive.generators import open_generator
+from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.patches.motion import Fed, motion
 from audioreactive.patches.noise import draw_field
 from audioreactive.patches.presets import load_preset, shipped_presets
@@ -198,7 +199,7 @@ def snippet(task: tuple[int, Path, Path, int, tuple[str, ...]]) -> list[dict[str
     """All groups, and the sweep where this snippet takes part, on one passage of one song."""
     number, song, model, sweeps, groups = task
     torch.set_num_threads(1)
-    generator = open_generator(model, device="cpu", precision="fp32").generator
+    generator = open_generator(model or NETWORK_NAME, device="cpu", precision="fp32").generator
     features = analyze_file(song, fps=FPS)
     start = int(np.random.RandomState(number).randint(0, features.frames - FRAMES))
     heard = {name: table[start : start + FRAMES] for name, table in sound_tables(features)[0].items()}

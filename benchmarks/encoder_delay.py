@@ -81,7 +81,7 @@ def main() -> None:
         for preset in options.presets:
             videos = [Path(temporary) / f"{preset}{extension}" for extension in (".mkv", ".mp4")]
             for video in videos:
-                run("render", sound, "--preset", preset, "--fps", FPS, "-o", video, "--quiet")
+                run("render", sound, "--preset", preset, "--model", "stylegan2", "--fps", FPS, "-o", video, "--quiet")
             seen = [watch(read_frames(video)) for video in videos]
             row = delays(*(places(video) for video in videos))
             row |= {f"{name} kept": kept(*(some[name] for some in seen)) for name in FEATURES}

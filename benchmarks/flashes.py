@@ -145,7 +145,7 @@ def measure(size: int, seconds: int, *, flashing: bool) -> Row:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "out.mp4"
             settings = RenderSettings(size=(size, size), duration=Fraction(seconds), flash_safe=True)
-            production = prepare(plan_render(DEMO_SONG, output, recipe=Recipe(seed=1), settings=settings))
+            production = prepare(plan_render(DEMO_SONG, output, model=NETWORK_NAME, recipe=Recipe(seed=1), settings=settings))
             with clock.timed("all"):
                 produce(production, output, progress=clock)
             assert find_flashes(output).within

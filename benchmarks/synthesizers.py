@@ -31,6 +31,7 @@ from audioreactive._support.files import write_aside
 from audioreactive.commands.train import command as train_command
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.generators import open_generator, to_uint8
+from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.learn.dataset import Song, hear_music, split_songs
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.model_file import SynthesizerModel, embeddable, read_model, write_model
@@ -112,7 +113,7 @@ class Bench:
     @cached_property
     def generator(self) -> Generator:
         """The model whose frames are watched, as `render` runs it on this machine."""
-        return open_generator(self.model, device="cpu").generator
+        return open_generator(self.model or NETWORK_NAME, device="cpu").generator
 
     @cached_property
     def describe(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -397,7 +398,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("synthesizers-benchmark"), help="where results are kept")
     parser.add_argument("--minutes", type=float, help="stop after the task that passes these [default: 60]")
     parser.add_argument("--full", action="store_true", help="the thesis' scale, without a limit of time")
-    parser.add_argument("--model", type=Path, help="a model file; without it, the built-in one")
+    parser.add_argument("--model", type=Path, help="a model file; without it, the network that ships")
     parser.add_argument("--swav-weights", type=Path, help="SwAV's published ResNet-50, for the Fréchet distance")
     parser.add_argument("--only", nargs="*", default=[""], metavar="TASK", help="tasks whose names begin so")
     options = parser.parse_args()

@@ -143,7 +143,7 @@ BUILTINS: Final[Mapping[str, Any]] = {
     "high": lambda bits: (bits >> 16).float() / 65536,
     "table_value": _table_value,
     **dict.fromkeys(("Vec2", "Vec3", "Vec4", "vec2", "vec3"), _vector),
-    "float": lambda x: x,
+    "float": lambda x: float(x) if isinstance(x, int) else x,
     "Float": lambda x: x,
 }  # fmt: skip
 

@@ -111,12 +111,12 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
         chroma: (...) factor of the chroma.
     """
     table = _table(weights.device)
-    share = weights.clamp(min=0) ** 1.5  # the leading scheme leads clearly
+    share = weights.clamp(min=0) ** 1.25  # the leading scheme leads clearly
     share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
     lightness, saturation = (torch.einsum("...s,sk->...k", share, table[..., k]) for k in (0, 1))
     angles = table[..., 2] + hue[..., None, None]
     direction = torch.stack([torch.einsum("...s,...sk->...k", share, f(angles)) for f in (torch.cos, torch.sin)], -1)
-    direction = _unit(direction, 0.03)  # opposite hues meet in a pale colour rather than in a jump
+    direction = _unit(direction, 0.15)  # opposite hues meet in a pale colour rather than in a jump
     saturation = saturation * chroma[..., None]
     ramp = _ramp(lightness, saturation, direction)
     key = linear_rgb(ramp[..., ::2, :])
@@ -149,7 +149,8 @@ def _ramp(lightness: torch.Tensor, chroma: torch.Tensor, direction: torch.Tensor
 
 
 def _unit(vectors: torch.Tensor, least: float) -> torch.Tensor:
-    return vectors * (vectors.square().sum(-1, keepdim=True) + least).rsqrt()
+    """Vectors with a length near 1, but for those much shorter than the root of `least`; a length of 1 stays."""
+    return vectors * ((1 + least) / (vectors.square().sum(-1, keepdim=True) + least)).sqrt()
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 // A field of square towers that rise and sink in waves, seen from above; light comes up out of the depth between them.
+
 // Height, 0 to 1, of a tower whose middle is (a, b) from the focus: rings run out, a swell runs across.
 Float tower(Float a, Float b, Float own, Latents z) {
     float turn = 1.0f + 1.2f * z.c[6];
@@ -76,8 +77,11 @@ Vec3 blocks(Place p, Latents z) {
     hue = hue + span(z.m[7], -0.22f, 0.34f) * inlaid;
     bright = bright * (1.0f + span(z.m[7], -0.5f, 0.5f) * inlaid);
     glint = glint * sunk * (0.08f + height * height);
-    Float grain = 1.0f + (0.05f + 0.14f * abs(ruffle(p))) * detail(p.x * 70.0f, p.y * 70.0f, 42, z.m[4]);
+    Float ruffled = ruffle(p);
+    Float grain = 1.0f + 0.14f * ruffled + (0.05f + 0.10f * abs(ruffled)) * detail(p.x * 70.0f, p.y * 70.0f, 42,
+        z.m[4]);
     Vec3 colour = ramp(z, hue) * (bright * grain * (0.10f + 1.15f * pool));
-    colour += blend3(z.twin, z.body, 0.5f + 0.4f * sin(2.0f * z.m[5])) * (ember * ember * span(z.f[5], 0.1f, 2.6f) * (0.05f + 0.95f * pool));
+    colour += blend3(z.twin, z.body, 0.5f + 0.4f * sin(2.0f * z.m[5])) * (ember * ember * span(z.f[5], 0.1f, 2.6f) *
+        (0.05f + 0.95f * pool));
     return colour + blend3(z.accent, z.light, 0.6f) * (glint * (0.06f + 0.9f * pool));
 }

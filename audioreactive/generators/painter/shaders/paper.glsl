@@ -1,4 +1,5 @@
 // Cut paper in layers, a box of light: sheets with holes, one behind the other, lit from the depth.
+
 // Depth of the cut at a place: x is common to all sheets, y is what they differ by.
 Vec2 paper_cut(Float x, Float y, Latents z) {
     float k = span(z.c[2], 0.80f, 1.20f);
@@ -36,7 +37,7 @@ Vec3 paper(Place p, Latents z) {
     Float fibre = detail(p.x * 60.0f, p.y * 17.0f, 31, z.m[3]) + detail(p.x * 19.0f + 5.0f, p.y * 75.0f, 32, z.m[3]);
     Float grain = (0.05f + 0.10f * abs(ruffle_mirrored(p))) * fibre;
     Float lamp = exp(-1.3f * (x * x + y * y));
-    Float sky = 0.75f + 0.25f * (p.x / 1.78f * z.sun.x + p.y * z.sun.y);
+    Float sky = 0.75f + 0.25f * tanh(0.7f * p.x * z.sun.x + p.y * z.sun.y);
     Vec3 colour = blend3(z.accent, z.light, 0.45f + 0.4f * lamp) * (0.9f + 1.5f * lamp);
     UNROLL for (int k = 0; k < 9; k++) {
         float deep = 1.0f - float(k) / 8.0f;
@@ -46,7 +47,8 @@ Vec3 paper(Place p, Latents z) {
         Float shadow = rise(-0.05f, 0.05f, close.x + own * close.y - level) * 0.50f +
                        rise(-0.20f, 0.16f, distant.x + own * distant.y - level) * 0.40f;
         float t = colour_at + 0.13f + 0.62f * deep * deep + 0.05f * sin(2.1f * float(k) + 1.2f * z.m[5]);
-        Float brightness = (0.42f + 0.62f * deep * deep) * sky + 0.55f * lamp * deep + 0.20f * deep * exp(-5.0f * max(d, 0.0f));
+        Float brightness = (0.42f + 0.62f * deep * deep) * sky + 0.55f * lamp * deep + 0.20f * deep * exp(-5.0f *
+            max(d, 0.0f));
         Vec3 sheet = ramp(z, Float(t)) * (brightness * (1.0f + grain));
         Float rim = clamp01(1.0f - abs(d * scale - 0.0045f) / (0.0045f + p.px)) * edge_light;
         sheet = sheet * (1.0f + 1.2f * rim) + edge_colour * (rim * (0.05f + 0.40f * deep));

@@ -1,4 +1,5 @@
 // A planet with bands of storms, its rings and its moons, lit from the side among stars.
+
 // Density of the rings at a distance from the centre, in radii: dense bands, fine grooves, gaps.
 Float ring_density(Float rho, Latents z) {
     float inner = 1.32f;
@@ -41,25 +42,27 @@ Vec3 planet(Place p, Latents z) {
     Float r = sqrt(rr + 1e-6f);
     Float w = sqrt(max(1.0f - rr, 0.0f));
     Float axis = ct * own.y - st * w;
-    Float out = st * own.y + ct * w;
+    Float outward = st * own.y + ct * w;
 
     // Bands of storms.
+    Float ruffled = ruffle(p);
     Float polar = clamp01(1.0f - axis * axis);
-    Float along = atan(own.x, out) + spin;
+    Float along = atan(own.x, outward) + spin;
     float storm = span(z.m[0], 0.05f, 0.17f);
-    Float swirl = fbm(along * 1.6f, axis * 4.5f, 4, 51, 1.2f * z.c[6], 0.6f, 0.0f) * polar;
+    Float swirl = fbm(along * 1.6f, axis * 4.5f, 3, 51, 1.2f * z.c[6], 0.6f, 0.0f) * polar;
     Float streaks = clouds(along * 2.2f + 2.0f * swirl, axis * 15.0f + 4.0f * swirl, 3, 56, z.m[5]) * polar;
-    Float latitude = axis + storm * swirl;
+    Float latitude = axis + storm * swirl + 0.012f * ruffled;
     Float bands = 0.5f + 0.26f * sin(latitude * span(z.m[1], 7.0f, 15.0f) + 2.2f * z.m[2]) +
                   0.17f * sin(latitude * 23.0f + 2.0f) + 0.13f * sin(latitude * 41.0f + 1.0f);
-    Float t = span(z.m[7], 0.02f, 0.22f) + 0.66f * clamp01(bands) + (0.07f + 0.05f * abs(ruffle(p))) * streaks;
+    Float t = span(z.m[7], 0.02f, 0.22f) + 0.66f * clamp01(bands) + (0.07f + 0.05f * abs(ruffled)) * streaks +
+        0.03f * ruffled;
     Float sunny = own.x * sun_u + own.y * sun_v + w * sun.z;
     Float day = rise(-0.12f, 0.95f, sunny + 0.03f * streaks);
 
     // The rings' shadow on the planet: where the way to the sun crosses their plane.
     Float way = -axis / (sun_axis + 0.02f * select(sun_axis < 0.0f, -1.0f, 1.0f));
     Float cross_x = own.x + way * sun_u;
-    Float cross_out = out + way * sun_out;
+    Float cross_out = outward + way * sun_out;
     Float shadow = ring_density(sqrt(cross_x * cross_x + cross_out * cross_out), z) * rise(0.0f, 0.05f, way);
     Vec3 globe = ramp(z, t) * (day * (1.35f - 0.95f * shadow)) + z.dark * 0.3f +
                  z.twin * (0.45f * day * (1.0f - w) * (1.0f - w) * (1.0f - w));
@@ -71,7 +74,8 @@ Vec3 planet(Place p, Latents z) {
     Float toward = own.x * sun_u + ring_out * sun_out;
     Float beside = sqrt(max(rho * rho - toward * toward, 0.0f));
     Float dark = rise(0.05f, -0.05f, toward) * rise(1.03f, 0.97f, beside);
-    Vec3 ring = ramp(z, 0.20f + 0.30f * density + 0.32f * rise(1.2f, 2.4f, rho)) * (density * 1.05f * (1.0f - 0.97f * dark));
+    Vec3 ring = ramp(z, 0.20f + 0.30f * density + 0.32f * rise(1.2f, 2.4f, rho)) * (density * (1.05f + 0.15f *
+        ruffled) * (1.0f - 0.97f * dark));
     float px = p.px / radius;
 
     // Stars and haze.
@@ -87,8 +91,8 @@ Vec3 planet(Place p, Latents z) {
     Float star = exp(-(sx * sx + sy * sy) / (star_size * star_size)) * (0.05f + 3.0f * strength) *
                  rise(0.10f, 0.35f, chance(floor(star_x), floor(star_y), 64)) *
                  squared((0.012f + 0.020f * strength) / star_size);
-    Float haze = clouds(p.x * 0.9f + 0.3f * z.c[0], p.y * 0.9f + 0.3f * z.c[1], 4, 63, 0.6f * z.m[6]);
-    Vec3 colour = z.light * star + z.shadow * (0.55f * rise(-0.1f, 1.0f, haze)) + z.dark * 0.25f;
+    Float haze = clouds(p.x * 0.9f + 0.3f * z.c[0], p.y * 0.9f + 0.3f * z.c[1], 3, 63, 0.6f * z.m[6]);
+    Vec3 colour = z.light * star + z.shadow * (0.55f * rise(-0.1f, 1.0f, haze + 0.14f * ruffled)) + z.dark * 0.25f;
     Float air = max((own.x * sun_u + own.y * sun_v) / r, 0.0f) * exp(-max(r - 1.0f, 0.0f) * 14.0f);
     colour += blend3(z.twin, z.accent, 0.4f) * (air * air * 0.8f);
 
