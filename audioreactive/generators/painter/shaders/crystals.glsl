@@ -18,6 +18,8 @@ Vec3 crystals(Place p, Latents z) {
     Float nx = 0.0f;
     Float ny = 0.0f;
     Float thick = 0.0f;
+    Float far_x = 0.0f;
+    Float far_y = 0.0f;
     Float along = 0.0f;
     Float across = 0.0f;
     Float kind = 0.0f;
@@ -46,7 +48,7 @@ Vec3 crystals(Place p, Latents z) {
         Float u = x + (behind * to_x + aside * to_y);
         Float v = y + (behind * to_y - aside * to_x);
         Vec3 front = Vec3(9.0f, 0.0f, 0.0f);
-        Float back = 9.0f;
+        Vec3 back = Vec3(9.0f, 0.0f, 0.0f);
         UNROLL for (int i = 0; i < 3; i++) {
             // two opposite sides: one is seen, the other is behind
             float a = spin + 1.0471976f * float(i);
@@ -58,7 +60,7 @@ Vec3 crystals(Place p, Latents z) {
             float far = wide * (1.0f + 0.22f * sin(3.1f * float(i) + 2.0f * j)) * steep;
             Float slope = u * (side_x * steep) + v * (side_y * steep);
             front = facet(front, far - slope, side_x, side_y, sharpness);
-            back = min(back, far + slope);
+            back = facet(back, far + slope, -side_x, -side_y, sharpness);
             // a face of the tip, seen or behind
             float b = spin + 2.0943951f * float(i) + 0.5f;
             float tip_x = sharp * (cos(b) * ct * cp - sin(b) * sp) + blunt * st * cp;
@@ -69,9 +71,9 @@ Vec3 crystals(Place p, Latents z) {
             float hidden = select(tip_z > 0.0f, 0.0f, 99.0f);
             Float height = reach - u * (tip_x * tip_steep) - v * (tip_y * tip_steep);
             front = facet(front, height + hidden, tip_x, tip_y, sharpness);
-            back = min(back, height + (99.0f - hidden));
+            back = facet(back, height + (99.0f - hidden), tip_x, tip_y, sharpness);
         }
-        Float depth = front.x + back;
+        Float depth = front.x + back.x;
         Float place = (u * cp + v * sp) * st + front.x * ct;
         Float shown = clamp01(depth / (abs(dFdx(depth)) + abs(dFdy(depth)) + 0.0001f) + 0.5f) * clamp01((front.x - top) * (0.6f * sharpness) + 0.5f) *
                       clamp01(4.0f * place + 1.6f);
@@ -79,6 +81,8 @@ Vec3 crystals(Place p, Latents z) {
         nx = blend(nx, front.y, shown);
         ny = blend(ny, front.z, shown);
         thick = blend(thick, depth, shown);
+        far_x = blend(far_x, back.y, shown);
+        far_y = blend(far_y, back.z, shown);
         along = blend(along, place, shown);
         across = blend(across, (v * cp - u * sp) * (1.0f / wide), shown);
         kind = blend(kind, Float(0.5f + 0.5f * sin(2.7f * j + z.m[3])), shown);
@@ -97,12 +101,14 @@ Vec3 crystals(Place p, Latents z) {
     float often = span(z.m[4], 0.8f, 1.6f);
     Float veil = clouds((across + 2.5f * nx) * 0.9f * often, (along + 0.7f * ny) * 3.4f * often + 7.0f * kind, 3, 54, z.m[5]);
     Float plane = clamp01(0.42f + 1.1f * (nx * z.sun.x + ny * z.sun.y) - 0.45f * across * nx + 0.24f * veil + 0.15f * along);
+    // light that the far sides throw back: the nearer, the brighter
+    Float thrown = clamp01(0.1f - 0.9f * (far_x * z.sun.x + far_y * z.sun.y) - 0.35f * across * far_x + 0.3f * veil) * exp(-3.0f * thick);
     Float glow = exp(span(z.f[5], -2.2f, -1.2f) * max(along, 0.0f));
     Float edge = (1.0f - nz) * (1.0f - nz);
     Float rim = squared(clamp01(1.0f - thick * 12.0f));
     Vec3 body = blend3(tone(z, 0.04f + 0.38f * plane + 0.42f * glow * (0.30f + 0.70f * plane)), z.accent * (0.1f + 0.9f * plane),
                        rise(0.55f, 0.95f, kind) * 0.85f);
-    Vec3 colour = body * (0.05f + 0.85f * plane * plane + 0.75f * glow);
+    Vec3 colour = body * (0.05f + 0.80f * plane * plane + 0.75f * glow + 0.9f * thrown) + blend3(z.body, z.light, thrown) * (0.55f * thrown * thrown);
     colour += z.accent * (strip * 0.28f + 0.9f * glow * glow * plane) + z.light * (box * box * (0.30f + 2.6f * edge) + 0.55f * rim * (0.15f + glow + box));
     colour *= clamp01(0.35f + 1.2f * (top + 0.55f));
     // the light that they grow from hides their roots
