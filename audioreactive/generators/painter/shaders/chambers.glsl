@@ -58,7 +58,7 @@ Vec3 chambers(Place p, Latents z) {
     }
     // the last opening holds the light itself
     Float core = rise(0.01f, -0.11f, innermost);
-    colour += (z.light * 1.9f + z.accent * 0.5f) * (core * (1.0f + 0.12f * haze)) + z.accent * (0.10f * exp(max(innermost, 0.0f) * -3.0f));
+    colour += (z.light * 1.45f + z.accent * 0.4f) * (core * (1.0f + 0.12f * haze)) + z.accent * (0.10f * exp(max(innermost, 0.0f) * -3.0f));
     Float fall = 1.0f - mirrored * (1.0f - 0.50f * exp(-2.2f * under));
     fall = fall * (1.0f - 0.55f * exp(-abs(p.y - horizon) * 45.0f));
     return colour * fall;

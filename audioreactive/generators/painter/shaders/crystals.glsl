@@ -33,10 +33,10 @@ Vec3 crystals(Place p, Latents z) {
         float inner = min(max(5.0f - j, 0.0f), 1.0f);
         float i_th = inner * (1.2566371f * j + 0.4f) + (1.0f - inner) * 0.44f * (j - 8.0f);
         float round = main + i_th + 0.34f * z.c[(k + 5) % 8];
-        float lean = inner * (0.42f + 0.14f * sin(2.6f * j)) + (1.0f - inner) * (0.95f + 0.22f * sin(2.6f * j + 0.7f)) + 0.20f * tanh(z.c[(k + 2) % 8]);
+        float lean = inner * (0.42f + 0.14f * sin(2.6f * j)) + (1.0f - inner) * (0.88f + 0.20f * sin(2.6f * j + 0.7f)) + 0.16f * tanh(z.c[(k + 2) % 8]);
         float spin = 1.7f * j + 0.6f * z.c[(k + 3) % 8];
         float wide = span(z.m[1] + 1.2f * sin(2.3f * j), 0.065f, 0.165f);
-        float long_by = span(z.c[(k + 4) % 8] + sin(1.3f * j + 1.0f), 0.85f, 1.55f) * (1.0f - 0.42f * inner);
+        float long_by = span(z.c[(k + 4) % 8] + sin(1.3f * j + 1.0f), 0.85f, 1.45f) * (1.0f - 0.42f * inner);
         float sharp = span(z.m[2] + cos(1.9f * j), 0.80f, 0.93f);
         float blunt = sqrt(1.0f - sharp * sharp);
         float st = sin(lean);
@@ -102,17 +102,17 @@ Vec3 crystals(Place p, Latents z) {
     Float veil = clouds((across + 2.5f * nx) * 0.9f * often, (along + 0.7f * ny) * 3.4f * often + 7.0f * kind, 3, 54, z.m[5]);
     Float plane = clamp01(0.42f + 1.1f * (nx * z.sun.x + ny * z.sun.y) - 0.45f * across * nx + 0.24f * veil + 0.15f * along);
     // light that the far sides throw back: the nearer, the brighter
-    Float thrown = clamp01(0.1f - 0.9f * (far_x * z.sun.x + far_y * z.sun.y) - 0.35f * across * far_x + 0.3f * veil) * exp(-3.0f * thick);
+    Float thrown = clamp01(0.15f - 1.1f * (far_x * z.sun.x + far_y * z.sun.y) - 0.35f * across * far_x + 0.3f * veil) * exp(-1.1f * thick);
     Float glow = exp(span(z.f[5], -2.2f, -1.2f) * max(along, 0.0f));
     Float edge = (1.0f - nz) * (1.0f - nz);
     Float rim = squared(clamp01(1.0f - thick * 12.0f));
     Vec3 body = blend3(tone(z, 0.04f + 0.38f * plane + 0.42f * glow * (0.30f + 0.70f * plane)), z.accent * (0.1f + 0.9f * plane),
                        rise(0.55f, 0.95f, kind) * 0.85f);
-    Vec3 colour = body * (0.05f + 0.80f * plane * plane + 0.75f * glow + 0.9f * thrown) + blend3(z.body, z.light, thrown) * (0.55f * thrown * thrown);
+    Vec3 colour = body * (0.05f + 0.80f * plane * plane + 0.75f * glow + 0.9f * thrown) + blend3(z.accent, z.light, thrown) * (1.5f * thrown * thrown * thrown);
     colour += z.accent * (strip * 0.28f + 0.9f * glow * glow * plane) + z.light * (box * box * (0.30f + 2.6f * edge) + 0.55f * rim * (0.15f + glow + box));
-    colour *= clamp01(0.35f + 1.2f * (top + 0.55f));
+    colour *= clamp01(0.35f + 1.2f * (top + 0.55f)) * rise(-0.40f, 0.12f, along);
     // the light that they grow from hides their roots
     Float root = length2(x + 0.40f * to_x, y + 0.40f * to_y);
     Vec3 ground = z.dark * (0.15f + 0.4f * bell(root / 0.9f)) + z.accent * (0.13f * bell(root / 0.42f) + 0.016f * bell(root / 1.1f));
-    return blend3(ground, colour, solid) + (z.accent * 0.5f + z.light * 0.5f) * (0.5f * exp(-root * root * 22.0f));
+    return blend3(ground, colour, solid) + (z.accent * 0.5f + z.light * 0.5f) * (0.30f * exp(-root * root * 20.0f));
 }
