@@ -27,7 +27,7 @@ Vec3 enamel(Latents z, Float t) {
     return z.shadow * (0.5f * t) + z.body * (2.3f * t * t) + z.light * (1.1f * pale * pale);
 }
 
-// Lines of half-width w, one at each whole phase, `spacing` apart; they fade where they would crowd.
+// Lines of half-width w, one at each whole phase, `spacing` apart; where they would crowd, their mean.
 Float threads_of_gold(Float phase, Float spacing, float w, float pixel) {
     return line(abs(fract(phase + 0.5f) - 0.5f) * spacing, w, pixel) * clamp01(spacing * (0.33f / pixel) - 0.66f);
 }
