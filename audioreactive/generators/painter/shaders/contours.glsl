@@ -35,8 +35,9 @@ Vec3 contours(Place p, Latents z) {
     Float rim = line(near, 0.0028f, p.px) * clamp01(1.6f - 2.2f * w);
     Float glow = exp(-below / 0.045f);
     float lines = span(z.m[3], 3.5f, 6.5f);
-    Float fine = line(abs(fract(level * lines + 0.5f) - 0.5f) * p.px / (w * lines), 0.0012f, p.px) * clamp01(1.3f - 3.2f * w * lines);
-    Float grain = 0.025f * detail(p.x * 60.0f, p.y * 60.0f, 37, 0.0f) + 0.015f * ruffle_mirrored(p);
+    Float apart = p.px / (w * lines);
+    Float fine = blend(min(0.0022f / apart, 0.3f), line(abs(fract(level * lines + 0.5f) - 0.5f) * apart, 0.0012f, p.px), clamp01(1.3f - 3.2f * w * lines));
+    Float grain = 0.012f * detail(p.x * 60.0f, p.y * 60.0f, 37, 0.0f) + 0.005f * ruffle_mirrored(p);
     Float lit_here = 0.04f + depth * depth * span(z.f[5], 1.15f, 1.95f);
     Float sunny = 0.35f + 0.65f * clamp01(0.35f - uphill);
     Vec3 colour = ramp(z, 0.05f + 0.90f * depth + grain * (0.3f + depth)) * (lit_here * shadow * (0.72f + 0.28f * f));

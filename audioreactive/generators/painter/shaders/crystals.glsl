@@ -8,8 +8,8 @@ Vec3 facet(Vec3 front, Float height, float nx, float ny, float sharpness) {
 }
 
 Vec3 crystals(Place p, Latents z) {
-    Vec2 at = focused(p, z, 0.5f, 0.22f);
-    float zoom = span(z.m[0], 1.10f, 1.55f);
+    Vec2 at = focused(p, z, 0.38f, 0.18f);
+    float zoom = span(z.m[0], 1.20f, 1.65f);
     Float x = at.x * (1.0f / zoom) + 0.0010f * ruffle(p);
     Float y = at.y * (1.0f / zoom);
     float sharpness = 0.5f * zoom / p.px;
@@ -18,6 +18,8 @@ Vec3 crystals(Place p, Latents z) {
     Float nx = 0.0f;
     Float ny = 0.0f;
     Float thick = 0.0f;
+    Float far_x = 0.0f;
+    Float far_y = 0.0f;
     Float along = 0.0f;
     Float across = 0.0f;
     Float kind = 0.0f;
@@ -25,25 +27,28 @@ Vec3 crystals(Place p, Latents z) {
     float main = -1.5707963f + 1.4f * tanh(z.c[2]);
     float to_x = cos(main);
     float to_y = sin(main);
-    UNROLL for (int k = 0; k < 8; k++) {
+    UNROLL for (int k = 0; k < 12; k++) {
         float j = float(k);
-        float round = main + 0.40f * (j - 3.5f) + 0.34f * z.c[(k + 5) % 8];
-        float lean = 0.72f + 0.42f * sin(2.6f * j + 0.7f) + 0.22f * tanh(z.c[(k + 2) % 8]);
+        // the first five stand up around the root, the others lean out
+        float inner = min(max(5.0f - j, 0.0f), 1.0f);
+        float i_th = inner * (1.2566371f * j + 0.4f) + (1.0f - inner) * 0.44f * (j - 8.0f);
+        float round = main + i_th + 0.34f * z.c[(k + 5) % 8];
+        float lean = inner * (0.42f + 0.14f * sin(2.6f * j)) + (1.0f - inner) * (0.88f + 0.20f * sin(2.6f * j + 0.7f)) + 0.16f * tanh(z.c[(k + 2) % 8]);
         float spin = 1.7f * j + 0.6f * z.c[(k + 3) % 8];
-        float wide = span(z.m[1] + 1.2f * sin(2.3f * j), 0.060f, 0.170f);
-        float long_by = span(z.c[(k + 4) % 8] + sin(1.3f * j + 1.0f), 0.80f, 1.55f);
+        float wide = span(z.m[1] + 1.2f * sin(2.3f * j), 0.065f, 0.165f);
+        float long_by = span(z.c[(k + 4) % 8] + sin(1.3f * j + 1.0f), 0.85f, 1.45f) * (1.0f - 0.42f * inner);
         float sharp = span(z.m[2] + cos(1.9f * j), 0.80f, 0.93f);
         float blunt = sqrt(1.0f - sharp * sharp);
         float st = sin(lean);
         float ct = cos(lean);
         float sp = sin(round);
         float cp = cos(round);
-        float aside = 0.06f * (j - 3.5f) + 0.06f * sin(5.1f * j);
-        float behind = 0.52f + 0.06f * sin(3.3f * j);
+        float aside = (1.0f - inner) * (0.05f * (j - 8.0f) + 0.05f * sin(5.1f * j)) + inner * 0.14f * sin(round - main);
+        float behind = 0.40f + 0.06f * sin(3.3f * j) - 0.14f * inner * cos(round - main);
         Float u = x + (behind * to_x + aside * to_y);
         Float v = y + (behind * to_y - aside * to_x);
         Vec3 front = Vec3(9.0f, 0.0f, 0.0f);
-        Float back = 9.0f;
+        Vec3 back = Vec3(9.0f, 0.0f, 0.0f);
         UNROLL for (int i = 0; i < 3; i++) {
             // two opposite sides: one is seen, the other is behind
             float a = spin + 1.0471976f * float(i);
@@ -55,7 +60,7 @@ Vec3 crystals(Place p, Latents z) {
             float far = wide * (1.0f + 0.22f * sin(3.1f * float(i) + 2.0f * j)) * steep;
             Float slope = u * (side_x * steep) + v * (side_y * steep);
             front = facet(front, far - slope, side_x, side_y, sharpness);
-            back = min(back, far + slope);
+            back = facet(back, far + slope, -side_x, -side_y, sharpness);
             // a face of the tip, seen or behind
             float b = spin + 2.0943951f * float(i) + 0.5f;
             float tip_x = sharp * (cos(b) * ct * cp - sin(b) * sp) + blunt * st * cp;
@@ -66,9 +71,9 @@ Vec3 crystals(Place p, Latents z) {
             float hidden = select(tip_z > 0.0f, 0.0f, 99.0f);
             Float height = reach - u * (tip_x * tip_steep) - v * (tip_y * tip_steep);
             front = facet(front, height + hidden, tip_x, tip_y, sharpness);
-            back = min(back, height + (99.0f - hidden));
+            back = facet(back, height + (99.0f - hidden), tip_x, tip_y, sharpness);
         }
-        Float depth = front.x + back;
+        Float depth = front.x + back.x;
         Float place = (u * cp + v * sp) * st + front.x * ct;
         Float shown = clamp01(depth / (abs(dFdx(depth)) + abs(dFdy(depth)) + 0.0001f) + 0.5f) * clamp01((front.x - top) * (0.6f * sharpness) + 0.5f) *
                       clamp01(4.0f * place + 1.6f);
@@ -76,6 +81,8 @@ Vec3 crystals(Place p, Latents z) {
         nx = blend(nx, front.y, shown);
         ny = blend(ny, front.z, shown);
         thick = blend(thick, depth, shown);
+        far_x = blend(far_x, back.y, shown);
+        far_y = blend(far_y, back.z, shown);
         along = blend(along, place, shown);
         across = blend(across, (v * cp - u * sp) * (1.0f / wide), shown);
         kind = blend(kind, Float(0.5f + 0.5f * sin(2.7f * j + z.m[3])), shown);
@@ -93,18 +100,19 @@ Vec3 crystals(Place p, Latents z) {
     // what is seen inside, moved by the tilt of the facet: veils, and planes that shine
     float often = span(z.m[4], 0.8f, 1.6f);
     Float veil = clouds((across + 2.5f * nx) * 0.9f * often, (along + 0.7f * ny) * 3.4f * often + 7.0f * kind, 3, 54, z.m[5]);
-    Float plane = clamp01(0.5f + 0.9f * (nx * z.sun.x + ny * z.sun.y) - 0.35f * across * nx + 0.5f * veil);
+    Float plane = clamp01(0.42f + 1.1f * (nx * z.sun.x + ny * z.sun.y) - 0.45f * across * nx + 0.24f * veil + 0.15f * along);
+    // light that the far sides throw back: the nearer, the brighter
+    Float thrown = clamp01(0.15f - 1.1f * (far_x * z.sun.x + far_y * z.sun.y) - 0.35f * across * far_x + 0.3f * veil) * exp(-1.1f * thick);
     Float glow = exp(span(z.f[5], -2.2f, -1.2f) * max(along, 0.0f));
     Float edge = (1.0f - nz) * (1.0f - nz);
-    Float rim = clamp01(1.0f - thick * 7.0f);
-    Vec3 body = blend3(tone(z, 0.05f + 0.34f * plane + 0.52f * glow * (0.35f + 0.65f * plane)), z.accent * (0.1f + 0.9f * plane),
+    Float rim = squared(clamp01(1.0f - thick * 12.0f));
+    Vec3 body = blend3(tone(z, 0.04f + 0.38f * plane + 0.42f * glow * (0.30f + 0.70f * plane)), z.accent * (0.1f + 0.9f * plane),
                        rise(0.55f, 0.95f, kind) * 0.85f);
-    Vec3 colour = body * (0.10f + 0.75f * plane * plane + 0.9f * glow);
-    colour += z.accent * (strip * 0.28f + 0.9f * glow * glow * plane) + z.light * (box * box * (0.16f + 1.9f * edge) + 0.25f * rim * (0.2f + glow));
-    colour *= clamp01(0.35f + 1.2f * (top + 0.55f));
+    Vec3 colour = body * (0.05f + 0.80f * plane * plane + 0.75f * glow + 0.9f * thrown) + blend3(z.accent, z.light, thrown) * (1.5f * thrown * thrown * thrown);
+    colour += z.accent * (strip * 0.28f + 0.9f * glow * glow * plane) + z.light * (box * box * (0.30f + 2.6f * edge) + 0.55f * rim * (0.15f + glow + box));
+    colour *= clamp01(0.35f + 1.2f * (top + 0.55f)) * rise(-0.40f, 0.12f, along);
     // the light that they grow from hides their roots
-    Float root = length2(x + 0.52f * to_x, y + 0.52f * to_y);
-    Float mist = exp(-root * root * 13.0f);
-    Vec3 ground = z.dark * (0.25f + 0.5f * bell(root / 0.9f)) + z.accent * (0.10f * bell(root / 0.55f));
-    return blend3(blend3(ground, colour, solid), z.accent * 0.75f + z.light * (1.3f * mist), mist * 0.96f);
+    Float root = length2(x + 0.40f * to_x, y + 0.40f * to_y);
+    Vec3 ground = z.dark * (0.15f + 0.4f * bell(root / 0.9f)) + z.accent * (0.13f * bell(root / 0.42f) + 0.016f * bell(root / 1.1f));
+    return blend3(ground, colour, solid) + (z.accent * 0.5f + z.light * 0.5f) * (0.30f * exp(-root * root * 20.0f));
 }

@@ -12,10 +12,12 @@ namespace {
 #define JOINED(a, b) a##b
 #define NAMED(prefix, name) JOINED(prefix, name)
 
-// Four rows of a picture. All is inlined, so that what is the same for all pixels is computed once.
-__attribute__((flatten)) static void paint_rows(const Parameters &z, const Table &table, float *colour, float *glow,
+// Four rows of a picture. All is inlined, so that what is the same for all pixels is computed once; the parameters are
+// copied, because the compiler must otherwise suppose that storing a colour changes them.
+__attribute__((flatten)) static void paint_rows(const Parameters &given, const Table &table, float *colour, float *glow,
                                                 int32_t row, int32_t rows, int32_t columns, int32_t height,
                                                 int32_t width) {
+    const Parameters z = given;
     Place p = first_place(row, height, width);
     p.table = table;
     for (int32_t column = 0; column < columns; column += 4) {

@@ -27,7 +27,7 @@ Vec3 enamel(Latents z, Float t) {
     return z.shadow * (0.5f * t) + z.body * (2.3f * t * t) + z.light * (1.1f * pale * pale);
 }
 
-// Lines of half-width w, one at each whole phase, `spacing` apart; they fade where they would crowd.
+// Lines of half-width w, one at each whole phase, `spacing` apart; where they would crowd, their mean.
 Float threads_of_gold(Float phase, Float spacing, float w, float pixel) {
     return line(abs(fract(phase + 0.5f) - 0.5f) * spacing, w, pixel) * clamp01(spacing * (0.33f / pixel) - 0.66f);
 }
@@ -98,7 +98,7 @@ Vec3 mandala(Place p, Latents z) {
     Float sun_y = y + 0.035f * z.sun.y;
     Vec2 cast = Vec2(length2(sun_x, sun_y), atan(sun_y, sun_x) / TAU);
     r += 0.004f * ruffle(p);
-    Float pool = bell(r / span(z.f[5], 1.1f, 1.6f));
+    Float pool = bell(r / span(z.f[5], 1.2f, 1.75f));
     Vec3 colour = tone(z, 0.02f + 0.12f * pool) * (0.2f + 0.8f * pool);
     // the ground: two families of rosettes that cross
     float wave = 1.2f * z.c[3];
