@@ -1,0 +1,86 @@
+// An agate cut and polished: bands of many colours around a hollow that is grown full of crystals, in dark rock.
+#include "cells.glsl"
+#include "slopes.glsl"
+
+// Crystals seen from above: a random pyramid of three faces on each cell. x: how much light its face takes, y: a glint,
+// z: distance to the crystal's wall, w: a random number of the crystal.
+Vec4 crystals(Float x, Float y, Latents z, int seed) {
+    Vec4 cell = cells(x, y, seed, z.m[3], 0.42f);
+    float pixel_scale = 1.0f;
+    Float pixel = max(footprint(x), footprint(y)) * pixel_scale;
+    Float c = cos(TAU * 3.0f * cell.w);
+    Float s = sin(TAU * 3.0f * cell.w);
+    Float side[3];
+    Float light[3];
+    Float glint[3];
+    UNROLL for (int k = 0; k < 3; k++) {
+        float kc = cos(TAU / 3.0f * float(k));
+        float ks = sin(TAU / 3.0f * float(k));
+        Float dx = c * kc - s * ks;
+        Float dy = s * kc + c * ks;
+        side[k] = -(cell.x * dx + cell.y * dy);
+        Float tilt = 0.35f + 0.5f * fract(cell.w * 7.0f + 0.37f * float(k));
+        Float slope = tilt * (dx * z.sun.x + dy * z.sun.y);
+        light[k] = squared(clamp01(0.42f + 0.80f * slope));
+        glint[k] = exp2(-30.0f * squared(slope - 0.42f));
+    }
+    Float first = cover(side[0] - max(side[1], side[2]), pixel);
+    Float second = cover(side[1] - max(side[0], side[2]), pixel);
+    Float third = max(1.0f - first - second, 0.0f);
+    return Vec4(first * light[0] + second * light[1] + third * light[2],
+                first * glint[0] + second * glint[1] + third * glint[2], cell.z, cell.w);
+}
+
+Vec3 agate(Place p, Latents z) {
+    Vec2 at = focused(p, z, 0.6f, 0.28f);
+    Float shimmer = ruffle(p);
+    Vec3 swirl = sloped_noise(0.75f * at.x + z.c[4], 0.75f * at.y, 1, z.c[5]);
+    Vec3 curl = sloped_noise(1.9f * at.x, 1.9f * at.y + z.c[6], 2, z.c[7]);
+    Float u = at.x + 0.17f * swirl.z + 0.045f * curl.z;
+    Float v = at.y - 0.17f * swirl.y - 0.045f * curl.y;
+
+    // Distance from the hollow's middle: an oval, joined smoothly with a second, smaller one.
+    Vec2 oval = turned(u, v, 0.8f * z.c[2]);
+    Float own = length2(oval.x * span(z.c[3], 0.5f, 0.72f), oval.y * span(z.c[3], 0.95f, 0.78f));
+    Float other = length2(u - 1.1f * cos(z.c[5] + 1.0f), v - 0.75f * sin(z.c[5] + 1.0f)) * 0.8f + 0.16f;
+    Float share = clamp01(0.5f + 0.5f * (other - own) / 0.3f);
+    Float d = blend(other, own, share) - 0.3f * share * (1.0f - share);
+    d = d + 0.055f * noise(u * 3.0f, v * 3.0f, 6, z.c[6]) + 0.012f * curl.x;
+    float hollow = span(z.c[4], 0.17f, 0.30f);
+    Float depth = d - hollow;
+    Float w = footprint(d);
+
+    // Bands: noise along the distance alone, coarse and fine, with hairlines between.
+    float many = span(z.m[0], 9.0f, 16.0f);
+    Float q = depth * many + 0.04f * shimmer;
+    Float lw = w * many;
+    Float coarse = noise(q, 0.5f, 8, z.m[1]);
+    Float middle = detail(q * 2.7f, 0.5f, 9, z.m[2]);
+    Float fine = detail(q * 8.3f, 0.5f, 10, 2.0f * z.m[2]);
+    Float bands = coarse + 0.8f * middle + 0.55f * fine * rise(-0.3f, 0.5f, coarse + swirl.x);
+    Float hair = line(middle - 0.05f, 0.035f, 2.7f * lw) + 0.7f * line(coarse + 0.2f, 0.02f, lw);
+    Float lean = 0.5f + 0.5f * (u * z.sun.x + v * z.sun.y) * inversesqrt(u * u + v * v + 0.05f);
+    Float inner = exp(-max(depth, 0.0f) * 6.0f);
+    Float tone_at = (0.42f + 0.36f * bands + 0.10f * lean) * (0.35f + 0.70f * rise(0.95f, 0.0f, depth)) + 0.30f * inner * inner * inner;
+    Vec3 colour = ramp(z, tone_at) * (0.22f + 0.55f * lean + 0.9f * inner);
+    colour += blend3(z.accent, z.light, 0.4f) * (hair * (0.10f + 0.5f * inner + 0.25f * lean));
+
+    // Rock around.
+    Float border = 0.80f - d + 0.10f * swirl.x;
+    Vec3 grit = sloped_clouds(4.0f * u, 4.0f * v, 4, 20, z.m[5], 0.55f);
+    Float facing = max(0.35f + 0.16f * (grit.y * -z.sun.x + grit.z * -z.sun.y), 0.0f);
+    Vec3 rock = ramp(z, 0.06f + 0.10f * grit.x + 0.12f * facing) * (0.10f + 0.75f * facing * (0.3f + lean));
+    colour = blend3(rock, colour, cover(border, 1.5f * w)) + z.accent * (0.35f * lean * line(border, 0.006f, w));
+
+    // Crystals in the hollow, from its wall down into the dark.
+    float size = span(z.m[4], 5.5f, 9.0f);
+    Vec4 crystal = crystals(u * size, v * size, z, 30);
+    Float down = clamp01(-depth / hollow);
+    Float lit_face = crystal.x * (0.25f + 0.75f * squared(1.0f - down)) + 0.05f * crystal.w;
+    Vec3 gem = ramp(z, 0.12f + 0.72f * lit_face) * (0.06f + 2.2f * lit_face);
+    gem += blend3(z.accent, z.light, 0.6f) * (crystal.y * (1.0f - 0.6f * down) * (0.9f + 0.5f * shimmer) * span(z.f[5], 0.8f, 1.8f));
+    gem = gem * rise(-0.01f, 0.07f, crystal.z) + z.accent * (0.10f * rise(0.10f, 0.0f, crystal.z) * (1.0f - down));
+    gem = gem * (0.35f + 0.65f * rise(0.0f, 0.05f, -depth));
+    colour = blend3(colour, gem, cover(-depth, w));
+    return colour + z.light * (0.9f * line(depth - 0.006f, 0.006f, w));
+}
