@@ -6,8 +6,7 @@
 // z: distance to the crystal's wall, w: a random number of the crystal.
 Vec4 crystals(Float x, Float y, Latents z, int seed) {
     Vec4 cell = cells(x, y, seed, z.m[3], 0.42f);
-    float pixel_scale = 1.0f;
-    Float pixel = max(footprint(x), footprint(y)) * pixel_scale;
+    Float pixel = max(footprint(x), footprint(y));
     Float c = cos(TAU * 3.0f * cell.w);
     Float s = sin(TAU * 3.0f * cell.w);
     Float side[3];
@@ -22,7 +21,7 @@ Vec4 crystals(Float x, Float y, Latents z, int seed) {
         Float tilt = 0.35f + 0.5f * fract(cell.w * 7.0f + 0.37f * float(k));
         Float slope = tilt * (dx * z.sun.x + dy * z.sun.y);
         light[k] = squared(clamp01(0.42f + 0.80f * slope));
-        glint[k] = exp2(-30.0f * squared(slope - 0.42f));
+        glint[k] = squared(squared(max(1.0f - 55.0f * squared(slope - 0.44f), 0.0f)));
     }
     Float first = cover(side[0] - max(side[1], side[2]), pixel);
     Float second = cover(side[1] - max(side[0], side[2]), pixel);
@@ -46,7 +45,7 @@ Vec3 agate(Place p, Latents z) {
     Float share = clamp01(0.5f + 0.5f * (other - own) / 0.3f);
     Float d = blend(other, own, share) - 0.3f * share * (1.0f - share);
     d = d + 0.055f * noise(u * 3.0f, v * 3.0f, 6, z.c[6]) + 0.012f * curl.x;
-    float hollow = span(z.c[4], 0.17f, 0.30f);
+    float hollow = span(z.c[4], 0.22f, 0.36f);
     Float depth = d - hollow;
     Float w = footprint(d);
 
@@ -67,18 +66,19 @@ Vec3 agate(Place p, Latents z) {
 
     // Rock around.
     Float border = 0.80f - d + 0.10f * swirl.x;
-    Vec3 grit = sloped_clouds(4.0f * u, 4.0f * v, 4, 20, z.m[5], 0.55f);
-    Float facing = max(0.35f + 0.16f * (grit.y * -z.sun.x + grit.z * -z.sun.y), 0.0f);
+    Vec3 grit = sloped_clouds(3.4f * at.x, 3.4f * at.y, 3, 20, z.m[5], 0.6f);
+    Float facing = max(0.30f + 0.22f * (grit.y * -z.sun.x + grit.z * -z.sun.y), 0.0f);
     Vec3 rock = ramp(z, 0.06f + 0.10f * grit.x + 0.12f * facing) * (0.10f + 0.75f * facing * (0.3f + lean));
     colour = blend3(rock, colour, cover(border, 1.5f * w)) + z.accent * (0.35f * lean * line(border, 0.006f, w));
 
     // Crystals in the hollow, from its wall down into the dark.
-    float size = span(z.m[4], 5.5f, 9.0f);
-    Vec4 crystal = crystals(u * size, v * size, z, 30);
+    float size = span(z.m[4], 5.0f, 9.0f);
+    Vec4 crystal = crystals((0.6f * at.x + 0.4f * u) * size, (0.6f * at.y + 0.4f * v) * size, z, 30);
     Float down = clamp01(-depth / hollow);
     Float lit_face = crystal.x * (0.25f + 0.75f * squared(1.0f - down)) + 0.05f * crystal.w;
-    Vec3 gem = ramp(z, 0.12f + 0.72f * lit_face) * (0.06f + 2.2f * lit_face);
-    gem += blend3(z.accent, z.light, 0.6f) * (crystal.y * (1.0f - 0.6f * down) * (0.9f + 0.5f * shimmer) * span(z.f[5], 0.8f, 1.8f));
+    Vec3 gem = blend3(z.body, z.accent, 0.6f * crystal.w + 0.25f * (1.0f - down)) * (0.03f + 2.1f * lit_face * (0.3f + lit_face));
+    gem += z.twin * (0.25f * (1.0f - lit_face) * (1.0f - lit_face) * (1.0f - down));
+    gem += blend3(z.accent, z.light, 0.7f) * (crystal.y * (1.0f - 0.6f * down) * (0.8f + 0.5f * shimmer) * span(z.f[5], 0.8f, 2.0f));
     gem = gem * rise(-0.01f, 0.07f, crystal.z) + z.accent * (0.10f * rise(0.10f, 0.0f, crystal.z) * (1.0f - down));
     gem = gem * (0.35f + 0.65f * rise(0.0f, 0.05f, -depth));
     colour = blend3(colour, gem, cover(-depth, w));
