@@ -2,6 +2,12 @@
 #include "cells.glsl"
 #include "slopes.glsl"
 
+// Coverage of a line as `line` computes it, at less cost.
+Float stripe(Float d, float w, Float pixel) {
+    Float per = 1.0f / max(w, 0.75f * pixel);
+    return squared(max(1.0f - 0.3f * squared(d * per), 0.0f)) * (w * per);
+}
+
 // Crystals seen from above: a random pyramid of three faces on each cell. x: how much light its face takes, y: a glint,
 // z: distance to the crystal's wall, w: a random number of the crystal.
 Vec4 crystals(Float x, Float y, Latents z, int seed) {
@@ -26,8 +32,13 @@ Vec4 crystals(Float x, Float y, Latents z, int seed) {
     Float first = cover(side[0] - max(side[1], side[2]), pixel);
     Float second = cover(side[1] - max(side[0], side[2]), pixel);
     Float third = max(1.0f - first - second, 0.0f);
-    return Vec4(first * light[0] + second * light[1] + third * light[2],
-                first * glint[0] + second * glint[1] + third * glint[2], cell.z, cell.w);
+    Float tip = 1.0f - clamp01(1.5f * length2(cell.x, cell.y));
+    Float taken = (first * light[0] + second * light[1] + third * light[2]) * (0.35f + 0.9f * tip);
+    Float top = max(side[0], max(side[1], side[2]));
+    Float least = min(side[0], min(side[1], side[2]));
+    Float ridge = stripe(side[0] + side[1] + side[2] - least - 2.0f * top, 0.02f, pixel);
+    Float flash = (first * glint[0] + second * glint[1] + third * glint[2]) * tip + 0.35f * ridge * (0.3f + taken) * tip;
+    return Vec4(taken, flash, cell.z, cell.w);
 }
 
 Vec3 agate(Place p, Latents z) {
@@ -57,7 +68,7 @@ Vec3 agate(Place p, Latents z) {
     Float middle = detail(q * 2.7f, 0.5f, 9, z.m[2]);
     Float fine = detail(q * 8.3f, 0.5f, 10, 2.0f * z.m[2]);
     Float bands = coarse + 0.8f * middle + 0.55f * fine * rise(-0.3f, 0.5f, coarse + swirl.x);
-    Float hair = line(middle - 0.05f, 0.035f, 2.7f * lw) + 0.7f * line(coarse + 0.2f, 0.02f, lw);
+    Float hair = stripe(middle - 0.05f, 0.035f, 2.7f * lw) + 0.7f * stripe(coarse + 0.2f, 0.02f, lw);
     Float lean = 0.5f + 0.5f * (u * z.sun.x + v * z.sun.y) * inversesqrt(u * u + v * v + 0.05f);
     Float inner = exp(-max(depth, 0.0f) * 6.0f);
     Float tone_at = (0.42f + 0.36f * bands + 0.10f * lean) * (0.35f + 0.70f * rise(0.95f, 0.0f, depth)) + 0.30f * inner * inner * inner;
@@ -66,21 +77,22 @@ Vec3 agate(Place p, Latents z) {
 
     // Rock around.
     Float border = 0.80f - d + 0.10f * swirl.x;
-    Vec3 grit = sloped_clouds(3.4f * at.x, 3.4f * at.y, 3, 20, z.m[5], 0.6f);
-    Float facing = max(0.30f + 0.22f * (grit.y * -z.sun.x + grit.z * -z.sun.y), 0.0f);
-    Vec3 rock = ramp(z, 0.06f + 0.10f * grit.x + 0.12f * facing) * (0.10f + 0.75f * facing * (0.3f + lean));
-    colour = blend3(rock, colour, cover(border, 1.5f * w)) + z.accent * (0.35f * lean * line(border, 0.006f, w));
+    Vec3 grit = sloped_clouds(3.4f * at.x, 3.4f * at.y, 2, 20, z.m[5], 0.6f);
+    Float pebble = fbm(9.0f * at.x + 2.0f * grit.x, 9.0f * at.y, 3, 25, z.m[5], 0.6f, 0.4f);
+    Float facing = max(0.10f * pebble + 0.30f + 0.22f * (grit.y * -z.sun.x + grit.z * -z.sun.y), 0.0f);
+    Vec3 rock = blend3(z.dark, z.shadow, 0.4f + 0.6f * grit.x + 0.3f * pebble) * (0.10f + 0.75f * facing * (0.3f + lean));
+    colour = blend3(rock, colour, cover(border, 1.5f * w)) + z.accent * (0.35f * lean * stripe(border, 0.006f, w));
 
     // Crystals in the hollow, from its wall down into the dark.
-    float size = span(z.m[4], 5.0f, 9.0f);
+    float size = span(z.m[4], 6.0f, 11.0f);
     Vec4 crystal = crystals((0.6f * at.x + 0.4f * u) * size, (0.6f * at.y + 0.4f * v) * size, z, 30);
     Float down = clamp01(-depth / hollow);
     Float lit_face = crystal.x * (0.25f + 0.75f * squared(1.0f - down)) + 0.05f * crystal.w;
-    Vec3 gem = blend3(z.body, z.accent, 0.6f * crystal.w + 0.25f * (1.0f - down)) * (0.03f + 2.1f * lit_face * (0.3f + lit_face));
-    gem += z.twin * (0.25f * (1.0f - lit_face) * (1.0f - lit_face) * (1.0f - down));
-    gem += blend3(z.accent, z.light, 0.7f) * (crystal.y * (1.0f - 0.6f * down) * (0.8f + 0.5f * shimmer) * span(z.f[5], 0.8f, 2.0f));
-    gem = gem * rise(-0.01f, 0.07f, crystal.z) + z.accent * (0.10f * rise(0.10f, 0.0f, crystal.z) * (1.0f - down));
+    Vec3 gem = ramp(z, 0.20f + 0.62f * lit_face + 0.22f * crystal.w * crystal.x) * (0.05f + 3.4f * lit_face * (0.35f + lit_face));
+    gem += z.twin * (0.30f * squared(1.0f - down) * rise(0.25f, 0.0f, lit_face) * crystal.w);
+    gem += blend3(z.accent, z.light, 0.6f) * (crystal.y * (1.0f - 0.7f * down) * (1.6f + 0.8f * shimmer) * span(z.f[5], 0.8f, 2.2f));
+    gem = gem * (0.15f + 0.85f * rise(0.0f, 0.10f, crystal.z));
     gem = gem * (0.35f + 0.65f * rise(0.0f, 0.05f, -depth));
     colour = blend3(colour, gem, cover(-depth, w));
-    return colour + z.light * (0.9f * line(depth - 0.006f, 0.006f, w));
+    return colour + z.light * (0.9f * stripe(depth - 0.006f, 0.006f, w));
 }
