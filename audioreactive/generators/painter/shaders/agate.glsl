@@ -1,12 +1,7 @@
 // An agate cut and polished: bands of many colours around a hollow that is grown full of crystals, in dark rock.
 #include "cells.glsl"
 #include "slopes.glsl"
-
-// Coverage of a line as `line` computes it, at less cost.
-Float stripe(Float d, float w, Float pixel) {
-    Float per = 1.0f / max(w, 0.75f * pixel);
-    return squared(max(1.0f - 0.3f * squared(d * per), 0.0f)) * (w * per);
-}
+#include "stripe.glsl"
 
 // Crystals seen from above: a random pyramid of three faces on each cell. x: how much light its face takes, y: a glint,
 // z: distance to the crystal's wall, w: a random number of the crystal.
@@ -78,7 +73,7 @@ Vec3 agate(Place p, Latents z) {
     // Rock around.
     Float border = 0.80f - d + 0.10f * swirl.x;
     Vec3 grit = sloped_clouds(3.4f * at.x, 3.4f * at.y, 2, 20, z.m[5], 0.6f);
-    Float pebble = fbm(9.0f * at.x + 2.0f * grit.x, 9.0f * at.y, 3, 25, z.m[5], 0.6f, 0.4f);
+    Float pebble = noise(11.0f * at.x + 2.0f * grit.x, 11.0f * at.y, 25, z.m[5]) + detail(31.0f * at.x, 31.0f * at.y, 26, z.m[5]);
     Float facing = max(0.10f * pebble + 0.30f + 0.22f * (grit.y * -z.sun.x + grit.z * -z.sun.y), 0.0f);
     Vec3 rock = blend3(z.dark, z.shadow, 0.4f + 0.6f * grit.x + 0.3f * pebble) * (0.10f + 0.75f * facing * (0.3f + lean));
     colour = blend3(rock, colour, cover(border, 1.5f * w)) + z.accent * (0.35f * lean * stripe(border, 0.006f, w));
