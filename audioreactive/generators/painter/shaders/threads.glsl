@@ -2,7 +2,8 @@
 #include "sheets.glsl"
 
 // Brightness of the threads at a root t of a sheet; `steep` is 1 / sqrt(1 + the threads' slope^2).
-Float strung(Float t, Float u, Float s, Float steep, float count, float width, float spread, Float phase, int k, float px) {
+Float strung(Float t, Float u, Float s, Float steep, float count, float width, float spread, Float phase,
+             int k, float px) {
     Float place = count * (0.5f * t + 0.5f);
     Float i = floor(place);
     Float gap = (2.0f / count) * s * steep;
@@ -45,13 +46,14 @@ Vec3 threads(Place p, Latents z) {
         Float s = sqrt(at_v.z * at_v.z + abs(c) * p.px);
         float count = span(z.m[0], 22.0f, 52.0f) * (1.0f - 0.13f * o);
         float width = span(z.m[1], 0.0014f, 0.0027f) * (1.0f + 0.25f * o);
+        float spread = TAU * span(z.m[2], 0.1f, 0.7f);
         Float phase = 2.0f * z.m[3] + 1.9f * o + 0.7f * ruffled;
         Float t = at_v.x;
         Float slope = slope_a + (slope_b + slope_c * t) * t;
-        Float light = strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, TAU * span(z.m[2], 0.1f, 0.7f), phase, k, p.px);
+        Float light = strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, spread, phase, k, p.px);
         t = at_v.y;
         slope = slope_a + (slope_b + slope_c * t) * t;
-        light += strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, TAU * span(z.m[2], 0.1f, 0.7f), phase, k, p.px);
+        light += strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, spread, phase, k, p.px);
         float blurred = 1.0f - width / max(width, 0.75f * p.px);
         light = light * cover(at_v.w, p.px) * ((0.10f + 0.40f * exp(-0.25f * r2) + 0.9f * pool) * glitter);
         light = light / (1.0f + 0.5f * blurred * light);  // a bright line would not be as bright if wide
