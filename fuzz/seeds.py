@@ -252,6 +252,8 @@ def audio(folder: Path) -> None:
         (folder / f"joined.{extension}").write_bytes(b"".join(part.read_bytes() for part in parts))
     plain = (folder / "plain.wav").read_bytes()
     (folder / "unfinished.wav").write_bytes(plain[:40] + bytes(4) + plain[44:])
+    aiff = (folder / "a.aiff").read_bytes()
+    (folder / "unfinished.aiff").write_bytes(aiff[:4] + bytes(4) + aiff[8:42] + bytes(4) + aiff[46:])
     surround = np.stack([tone] * 6, axis=1)
     soundfile.write(folder / "surround.wav", surround, 8000, format="WAV", subtype="PCM_16")
 

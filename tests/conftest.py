@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import make_features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +20,11 @@ if TYPE_CHECKING:
 
 # The training and the fuzzer are not installed; they are found beside the tests, after everything that is.
 sys.path.append(str(Path(__file__).parents[1]))
+
+# Read when PyTorch is imported, here and in the programs that tests start. Tests of threads set their number; where
+# there are more threads than cores, they should not wait for each other at full speed.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Programs in the background are started deaf to interrupts; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,48 +36,93 @@ settings.load_profile("patient")
 
 
 QUICK = (
+    "chunks/test_plan.py",
+    "commands/test_help.py",
+    "commands/test_inputs.py",
+    "commands/test_numbers.py",
     "correlation/test_matrices.py",
     "features/test_grid.py",
+    "features/test_metre.py",
     "features/test_scaling.py",
+    "features/test_separation.py",
     "features/test_structure.py",
     "flashes/test_definition.py",
+    "flashes/test_programme.py",
     "generators/test_canvas.py",
     "generators/test_devices.py",
     "generators/test_pixels.py",
     "generators/test_sources.py",
+    "generators/test_stylegan2.py",
+    "hostile/test_presets.py",
+    "learn/test_generators.py",
     "learn/test_legendre.py",
     "learn/test_losses.py",
+    "learn/test_model_file.py",
+    "patches/test_knobs.py",
     "patches/test_latents.py",
     "patches/test_motion.py",
     "patches/test_noise.py",
     "patches/test_randomizer.py",
     "patches/test_schema.py",
     "patches/test_sections.py",
+    "patches/test_shipped_motion.py",
     "patches/test_tables.py",
-    "stylegan_ops/test_ops.py",
+    "stylegan_ops/test_generator.py",
     "stylegan_ops/test_golden.py",
+    "stylegan_ops/test_ops.py",
+    "stylegan_ops/test_pickles.py",
+    "training/test_network.py",
+    "training/test_pictures.py",
     "test_architecture.py",
     "test_docs.py",
     "test_encoding.py",
     "test_exact.py",
     "test_files.py",
+    "test_groups.py",
     "test_mixing.py",
+    "test_pipeline.py",
     "test_presets.py",
+    "test_renderer.py",
 )
-"""Modules of the quick selection."""
+"""Modules of the quick selection: of every room some, and none that takes more than seconds."""
+
+
+MOST_PROCESSES = 4
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process for each core; none beside this one where files or single tests are asked for."""
+    if all(Path(argument.partition("::")[0]).is_file() for argument in config.args):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_PROCESSES)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the modules unread that `-m quick` would deselect."""
+    if config.option.markexpr != "quick" or collection_path.is_dir():
+        return None
+    return None if is_quick(collection_path) else True
+
+
+def is_quick(path: Path) -> bool:
+    here = Path(__file__).parent
+    return path.is_relative_to(here) and path.relative_to(here).as_posix() in QUICK
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the quick selection."""
-    here = Path(__file__).parent
     for item in items:
-        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in QUICK:
+        if is_quick(item.path):
             item.add_marker("quick")
 
 
 @pytest.fixture
 def features() -> Features:
     """Eight seconds at 24 frames a second and 120 bpm."""
+    from support import make_features  # which imports PyTorch: the process that hands out the tests needs none
+
     return make_features()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
+import torch
 
 from audioreactive.chunks import workers
 from audioreactive.chunks.film import Film, make_film
@@ -22,6 +23,7 @@ from audioreactive.progress import Silent
 from audioreactive.video import VideoSettings, output_format
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 from audioreactive.video.formats import frame_shape
+from stylegan_ops.ops import rgb_to_yuv420
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,6 +63,26 @@ class Painter:
                 yield first, np.stack([picture(first + i) for i in range(self.batch)])
             else:
                 yield first, np.full((self.batch, *frame_shape("yuv420p", SIZE)), first % 200 + 20, np.uint8)
+
+
+def packed(frames: np.ndarray) -> np.ndarray:
+    """Frames as planes of luma and halved chroma, as a renderer packs them."""
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return rgb_to_yuv420(pictures).numpy()
+
+
+class Player:
+    """Stands in for a renderer: frames that are there already, in the layout that is asked for."""
+
+    batch, on_gpu = BATCH, False
+
+    def __init__(self, frames: np.ndarray, layout: str) -> None:
+        self.frames = packed(frames) if layout == "yuv420p" else frames
+
+    def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        for first in firsts:
+            part = self.frames[first : first + self.batch]
+            yield first, np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
 
 
 def tone(path: Path, seconds: float) -> Path:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from audioreactive.features import DEFAULT_FEATURES, MOMENTS, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
 from audioreactive.learn.dataset import Song
 from stylegan_ops import Generator
 from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -52,6 +58,17 @@ def make_song(name: str, seconds: float = 10, seed: int = 0) -> Song:
     stream = np.random.RandomState(seed)
     envelopes = {key: stream.random_sample(table.shape).astype(np.float32) for key, table in features.items()}
     return Song.heard(name, replace(features, envelopes=envelopes, digest=f"{seed:08x}" * 8))
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch computes on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def save_small_model(path: Path, *, img_resolution: int = 32) -> None:

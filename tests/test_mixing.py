@@ -17,7 +17,10 @@ from audioreactive.errors import AudioError
 from audioreactive.features import Features, analyze
 from audioreactive.media import mixing
 from audioreactive.media.audio import ANALYSIS_RATE, Audio, from_samples
+from audioreactive.media.decoding import Decoder, contents, recording_of
+from audioreactive.media.demo import DEMO_SONG
 from audioreactive.media.mixing import Mixer
+from audioreactive.media.offsets import OffsetFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,11 +137,13 @@ def test_what_is_alike_stays_in_its_place_beside_what_is_not() -> None:
 @given(
     channels=st.integers(1, 5),
     length=st.integers(0, 60_000),
+    jump=st.integers(0, 60_000),
     blocks=st.lists(st.integers(1, 20_000), min_size=1, max_size=3),
     seed=st.integers(0, 99),
 )
-def test_blocks_do_not_show(channels: int, length: int, blocks: list[int], seed: int) -> None:
+def test_blocks_do_not_show(channels: int, length: int, jump: int, blocks: list[int], seed: int) -> None:
     sound = np.random.default_rng(seed).normal(0.1, 0.1, (length, channels)).astype(np.float32)
+    sound[jump:] += 0.5
     whole, pieces = mixed(sound, 8_000, (1 << 20,)), mixed(sound, 8_000, tuple(blocks))
     assert whole.shape == (length,)
     np.testing.assert_array_equal(whole, pieces)
@@ -168,6 +173,13 @@ def song_with_a_gap() -> NDArray[np.float64]:
 
 
 TIME = np.arange(12 * ANALYSIS_RATE) / ANALYSIS_RATE
+
+
+def steps(*changes: tuple[float, float]) -> NDArray[np.float64]:
+    """An offset that jumps: (second, height) of each jump."""
+    return sum((np.where(second <= TIME, height, 0.0) for second, height in changes), 0 * TIME)
+
+
 OFFSETS = {
     "large": 0.3 + 0 * TIME,
     "negative": -0.1 + 0 * TIME,
@@ -175,6 +187,15 @@ OFFSETS = {
     "smaller than the quiet passage": 0.001 + 0 * TIME,
     "drifting": 0.2 * np.sin(2 * np.pi * TIME / 15),
     "growing": 0.03 * TIME,
+    "a jump": steps((6.2, 0.3)),
+    "a jump in loud music": steps((3.456, -0.25)),
+    "a jump near the end": steps((11.8, 0.2)),
+    "another offset": 0.2 + steps((8.765, -0.3)),
+    "a moment": steps((4.31, 0.3), (4.87, -0.3)),
+    "up and down": steps(*((0.67 * number, 0.2 * (-1) ** number) for number in range(1, 17))),
+    "a jump that fades": np.where(TIME > 5.9, 0.3 * np.exp(-(TIME - 5.9)), 0),
+    "rising within a second": 0.3 * np.clip(TIME - 5.5, 0, 1),
+    "swinging": 0.1 * np.sin(0.6 * np.pi * TIME),
 }
 
 
@@ -189,6 +210,31 @@ def test_an_offset_is_not_heard(offset: str) -> None:
 def test_channels_have_offsets_of_their_own() -> None:
     song = song_with_a_gap()
     np.testing.assert_allclose(mixed(columns(song + 0.3, song - 0.1), ANALYSIS_RATE), song, rtol=0, atol=0.01)
+    jumping = columns(song + steps((6.2, 0.3), (9.3, -0.3)), song + steps((5.3, -0.2)))
+    np.testing.assert_allclose(mixed(jumping, ANALYSIS_RATE), song, rtol=0, atol=0.01)
+
+
+def test_a_constant_offset_is_removed() -> None:
+    song = song_with_a_gap()
+    np.testing.assert_allclose(mixed(song + 0.25, ANALYSIS_RATE), song, rtol=0, atol=5e-3)
+    silent = mixed(silence(4) + np.float32(0.25), ANALYSIS_RATE)
+    np.testing.assert_allclose(silent, 0, rtol=0, atol=1e-6)
+
+
+def test_a_jump_in_silence_leaves_silence() -> None:
+    """At whatever sample, and of whatever height."""
+    for place, height in ((24_576, 0.3), (50_001, -0.01), (70_123, 0.9)):
+        sound = silence(4)
+        sound[place:] += np.float32(height)
+        np.testing.assert_allclose(mixed(sound, ANALYSIS_RATE), 0, rtol=0, atol=1e-6)
+
+
+def test_the_demo_song_is_not_changed() -> None:
+    """By any bit: it has no offset."""
+    recording = recording_of(DEMO_SONG, contents(DEMO_SONG).tracks[0])
+    song = np.concatenate(list(Decoder(recording).blocks()))
+    offsets = OffsetFilter(recording.rate, song.shape[1])
+    np.testing.assert_array_equal(np.concatenate([offsets.add(song), offsets.finish()]), song)
 
 
 @pytest.mark.parametrize(

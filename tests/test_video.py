@@ -94,15 +94,23 @@ def leaves_nothing(folder: Path) -> Iterator[None]:
     files, threads, processes = set(folder.iterdir()), set(threading.enumerate()), children()
     yield
     assert set(folder.iterdir()) == files
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
     assert children() <= processes
 
 
 # --- what is written can be read ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extension", EXTENSIONS)
-@pytest.mark.parametrize("fps", [Fraction(24), FILM, Fraction(60), Fraction(2997, 100)], ids=str)
+@pytest.mark.parametrize(
+    ("extension", "fps"),
+    [
+        *((extension, FILM) for extension in EXTENSIONS),
+        *((extension, Fraction(2997, 100)) for extension in EXTENSIONS),
+        (".mp4", Fraction(24)),
+        (".webm", Fraction(60)),
+    ],
+    ids=str,
+)
 def test_shape_and_rate_are_exact(tmp_path: Path, extension: str, fps: Fraction) -> None:
     path = write(tmp_path / f"out{extension}", noise_frames(), fps=fps, sound=tone(tmp_path / "a.wav"))
     info = probe(path)

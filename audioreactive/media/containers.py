@@ -2,6 +2,9 @@
 
 Conventions: only chunk headers are read, at most `MOST_CHUNKS` of them; no allocation depends on a size in the file.
 An unknown or inconsistent container gives no answer (None, or an empty result).
+
+A recorder that crashes leaves a header whose lengths were never filled in: 0, the largest number, or the length of the
+empty file with which it began. `mended_head` makes the header that it would have written; the file is not touched.
 """
 
 from __future__ import annotations
@@ -25,6 +28,14 @@ _UNKNOWN_32: Final = 0x7FFF_0000
 nearly."""
 _UNKNOWN_64: Final = 1 << 48
 """Bytes from which a 64-bit length means "unknown"; no file is as long, and sums of such numbers cannot overflow."""
+LONGEST_HEAD: Final = 1 << 24
+"""Most bytes before the samples of a file whose header is mended."""
+_LARGEST_32: Final = b"\xff" * 4
+"""32-bit length that every reader takes for "to the end of the file"."""
+_LARGEST_AIFF: Final = 0xFFFF_FF00
+"""Largest length that is written to an AIFF header: 4 GB, less than what its other chunks take."""
+_WAVE64_NAME: Final = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+"""End of the 16-byte name that all but the first chunk of a Wave64 file have."""
 _OGG_TAIL: Final = 1 << 17
 """Bytes at the end of an Ogg file that must contain its last page, which has 65,307 bytes at most."""
 _CODINGS_IN_OGG: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
@@ -56,6 +67,18 @@ class _Lengths:
     """Stated number of bytes of samples; None if it is not stated."""
     sound_at: int = 0
     """First byte of the samples; 0 if there are none."""
+    edits: tuple[tuple[int, bytes], ...] = ()
+    """(first byte, bytes) to write over a header that was never finished, so that it states what is there."""
+
+
+@dataclass(frozen=True)
+class MendedHead:
+    """Beginning of a file that was never finished, with lengths filled in; the samples follow in the file itself."""
+
+    content: bytes
+    """What replaces the bytes before the samples."""
+    demuxer: str
+    """Name of ffmpeg's reader for this kind of file."""
 
 
 def cut_off(path: Path) -> CutOff | None:
@@ -68,9 +91,32 @@ def cut_off(path: Path) -> CutOff | None:
 
 
 def unfinished(path: Path) -> bool:
-    """Whether samples follow a header that states none, because the program that wrote it never finished."""
+    """Whether samples follow a header that does not state them, because the program that wrote it never finished."""
+    return mended_head(path) is not None
+
+
+def mended_head(path: Path) -> MendedHead | None:
+    """Make the header that a file should have which was never finished; None if it needs none."""
     lengths, there = _lengths(path)
-    return lengths.sound == 0 and 0 < lengths.sound_at < there
+    if not lengths.edits or not 0 < lengths.sound_at < min(there, LONGEST_HEAD):
+        return None
+    with path.open("rb") as file:
+        head = bytearray(file.read(lengths.sound_at))
+    if len(head) < lengths.sound_at:
+        return None
+    kind = bytes(head[:4])
+    for first, content in lengths.edits:
+        head[first : first + len(content)] = content
+    return MendedHead(bytes(head), _DEMUXERS[kind])
+
+
+_DEMUXERS: Final = {
+    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), "wav"),
+    b"FORM": "aiff",
+    b"riff": "w64",
+    b".snd": "au",
+    b"caff": "caf",
+}
 
 
 def parts(path: Path) -> tuple[tuple[int, int], ...]:
@@ -109,15 +155,15 @@ def _lengths(path: Path) -> tuple[_Lengths, int]:
         there = os.fstat(file.fileno()).st_size
         head = file.read(16)
         if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
-            return _riff(file, head), there
+            return _riff(file, head, there), there
         if head[:4] == b"FORM" and len(head) >= 12:
-            return _form(file, head), there
+            return _form(file, head, there), there
         if head[:4] == b"riff":
-            return _wave64(file), there
+            return _wave64(file, there), there
         if head[:4] == b".snd":
-            return _au(head), there
+            return _au(head, there), there
         if head[:4] == b"caff":
-            return _caf(file), there
+            return _caf(file, there), there
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             return _Lengths(_isobmff(file, there)), there
         if head[:4] == b"\x1a\x45\xdf\xa3":
@@ -128,8 +174,8 @@ def _lengths(path: Path) -> tuple[_Lengths, int]:
 
 
 def _read(file: BinaryIO, at: int, count: int) -> bytes:
-    """Read bytes at an offset that the file states; b"" if the offset is impossible."""
-    if at >= _UNKNOWN_64:
+    """Read bytes at an offset that the file states; b"" beyond its end, where some file systems refuse to seek."""
+    if at >= os.fstat(file.fileno()).st_size:
         return b""
     file.seek(at)
     return file.read(count)
@@ -146,73 +192,124 @@ def _chunks(file: BinaryIO, at: int, *, order: str, pad: int = 2) -> Iterator[tu
         at += 8 + size + size % pad
 
 
-def _riff(file: BinaryIO, head: bytes) -> _Lengths:
+def _are_chunks(chunks: Iterator[tuple[bytes, int, int]], there: int) -> bool:
+    """Whether the rest of a file is a chain of named chunks up to its end: then no samples are there."""
+    end = None
+    for kind, size, at in chunks:
+        if not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", kind):
+            return False
+        end = at + size
+    return end is not None and there - 1 <= end <= there + 1
+
+
+def _riff(file: BinaryIO, head: bytes, there: int) -> _Lengths:
     order = "big" if head[:4] == b"RIFX" else "little"
     size = int.from_bytes(head[4:8], "big" if order == "big" else "little")
     end = size + 8 if 0 < size < _UNKNOWN_32 and head[:4] in (b"RIFF", b"RIFX") else None
     told: int | None = None
+    is_long = head[:4] in (b"RF64", b"BW64")
     for kind, length, at in _chunks(file, 12, order=order):
         if kind == b"ds64":
             sizes = _read(file, at, 16).ljust(16, b"\0")
             whole, told = int.from_bytes(sizes[:8], "little"), int.from_bytes(sizes[8:], "little")
             end = whole + 8 if 0 < whole < _UNKNOWN_64 else None
         elif kind == b"data" and head[8:12] == b"WAVE":
-            size_of_sound = length if told is None else told
-            if not 0 <= size_of_sound < (_UNKNOWN_32 if told is None else _UNKNOWN_64):
-                return _Lengths(end, None, at)
-            return _Lengths(max(end or 0, at + size_of_sound) if size_of_sound else None, size_of_sound, at)
+            sound = length if told is None else told
+            # As plain WAV, whose length of 0xFFFFFFFF means "to the end", it may be longer than 4 GB, too.
+            edits = ((0, head[:4] if order == "big" else b"RIFF"), (at - 4, _LARGEST_32))
+            if sound >= (_UNKNOWN_32 if told is None else _UNKNOWN_64):
+                return _Lengths(end, None, at, edits if is_long else ())
+            if sound == 0:
+                is_empty = _are_chunks(_chunks(file, at, order=order), there)
+                return _Lengths(None, 0, at, () if is_empty else edits)
+            return _Lengths(max(end or 0, at + sound), sound, at)
     return _Lengths(end)
 
 
-def _form(file: BinaryIO, head: bytes) -> _Lengths:
+def _form(file: BinaryIO, head: bytes, there: int) -> _Lengths:
     size = int.from_bytes(head[4:8], "big")
     end = size + 8 if 0 < size < _UNKNOWN_32 else None
+    whole = (4, min(there - 8, _LARGEST_AIFF).to_bytes(4))
+    frames: tuple[tuple[int, bytes], ...] = ()
     for kind, length, at in _chunks(file, 12, order="big"):
-        if kind == b"SSND":
-            if length >= _UNKNOWN_32:
-                return _Lengths(end, None, at)
-            return _Lengths(max(end or 0, at + length) if length > 8 else None, max(length - 8, 0), at + 8)
+        if kind == b"COMM" and int.from_bytes(_read(file, at + 2, 4)) > there:
+            frames = ((at + 2, bytes(4)),)  # 0 lets ffmpeg read all of the samples
+        elif kind == b"SSND":
+            is_empty = length <= 8 and _are_chunks(_chunks(file, at + length, order="big"), there)
+            if length >= _UNKNOWN_32 or (length <= 8 and not is_empty):
+                edits = (whole, *frames, (at - 4, min(there - at, _LARGEST_AIFF - at).to_bytes(4)))
+                return _Lengths(None, None if length > 8 else 0, at + 8, edits)
+            # The sound has its length, but ffmpeg does not read a file that states none, or one that ends before it.
+            needed = (whole, *frames) if length > 8 and ((end or 0) < at or frames) else ()
+            return _Lengths(max(end or 0, at + length) if length > 8 else None, max(length - 8, 0), at + 8, needed)
     return _Lengths(end)
 
 
-def _wave64(file: BinaryIO) -> _Lengths:
+def _wave64(file: BinaryIO, there: int) -> _Lengths:
     """Read Sony Wave64: chunks with 16-byte names and 8-byte sizes that include this header, aligned to 8 bytes."""
     file.seek(16)
-    whole = int.from_bytes(file.read(8), "little")
-    end, at = (whole if 40 < whole < _UNKNOWN_64 else None), 40
-    for _ in range(MOST_CHUNKS):
-        head = _read(file, at, 24)
-        size = int.from_bytes(head[16:], "little")
-        if len(head) < 24 or size >= _UNKNOWN_64:
-            break
-        if head[:4] == b"data":
-            return _Lengths(max(end or 0, at + size) if size > 24 else None, max(size - 24, 0), at + 24)
-        if size < 24:
-            break
-        at += size + -size % 8
+    stated = int.from_bytes(file.read(8), "little")
+    end = stated if 40 < stated < _UNKNOWN_64 else None
+    whole = (16, there.to_bytes(8, "little"))
+    for kind, size, at in _wave64_chunks(file, 40):
+        if kind == b"data":
+            is_empty = size == 0 and _are_chunks(_wave64_chunks(file, at), there)
+            if (size <= 0 and not is_empty) or size >= _UNKNOWN_64:
+                edits = (whole, (at - 8, (there - at + 24).to_bytes(8, "little")))
+                return _Lengths(None, None if size > 0 else 0, at, edits)
+            needed = (whole,) if size > 0 and (end or 0) < at else ()
+            return _Lengths(max(end or 0, at + size) if size > 0 else None, max(size, 0), at, needed)
     return _Lengths(end)
 
 
-def _au(head: bytes) -> _Lengths:
+def _wave64_chunks(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Iterate over chunks: (first 4 bytes of the name, stated size of the body, first byte of the body)."""
+    for _ in range(MOST_CHUNKS):
+        head = _read(file, at, 24)
+        size = int.from_bytes(head[16:], "little") - 24
+        if len(head) < 24:
+            return
+        yield (head[:4] if head[4:16] == _WAVE64_NAME else b""), size, at + 24
+        if size < 0:
+            return
+        at += 24 + size + -size % 8
+
+
+def _au(head: bytes, there: int) -> _Lengths:
     at, size = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
     if size == 0xFFFFFFFF:
         return _Lengths()
-    return _Lengths(at + size if size else None, size, at)
+    if size == 0 or (size >= _UNKNOWN_32 and at + size > there):
+        return _Lengths(None, size or None, at, ((8, _LARGEST_32),))
+    return _Lengths(at + size, size, at)
 
 
-def _caf(file: BinaryIO) -> _Lengths:
-    at = 8
-    for _ in range(MOST_CHUNKS):
-        head = _read(file, at, 12)
-        size = int.from_bytes(head[4:], "big", signed=True)
-        if len(head) < 12:
-            return _Lengths(at)
+def _caf(file: BinaryIO, there: int) -> _Lengths:
+    end, has_sound = 8, False
+    for kind, size, at in _caf_chunks(file, 8):
+        if kind == b"data" and not has_sound and size != -1:  # -1: the samples go on to the end
+            has_sound = True
+            is_empty = 0 <= size <= 4 and _are_chunks(_caf_chunks(file, at + size), there)
+            if (size <= 4 and not is_empty) or size >= _UNKNOWN_64:
+                body = at + 4  # after the edit count
+                return _Lengths(None, None if size > 4 else 0, body, ((at - 8, b"\xff" * 8),))
         if size < 0 or size >= _UNKNOWN_64:
             return _Lengths()
-        if head[:4] == b"data" and size == 0:
-            return _Lengths(None, 0, at + 16)  # after the 4-byte edit count
+        end = at + size
+    return _Lengths(end)
+
+
+def _caf_chunks(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Iterate over chunks with 64-bit sizes: (kind, stated size, first byte of the body)."""
+    for _ in range(MOST_CHUNKS):
+        head = _read(file, at, 12)
+        if len(head) < 12:
+            return
+        size = int.from_bytes(head[4:], "big", signed=True)
+        yield head[:4], size, at + 12
+        if size < 0:
+            return
         at += 12 + size
-    return _Lengths()
 
 
 def _isobmff(file: BinaryIO, there: int) -> int | None:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from audioreactive.errors import AudioError, printable
-from audioreactive.media.containers import cut_off, joints, parts, unfinished
-from audioreactive.media.ffmpeg import SOUND_DEMUXERS, file_url, plain_cause, reading, stranger
+from audioreactive.media.containers import cut_off, joints, mended_head, parts, unfinished
+from audioreactive.media.ffmpeg import SOUND_DEMUXERS, behind_head, file_url, plain_cause, reading, stranger
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -145,6 +146,21 @@ class Recording:
     """Samples of each channel."""
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Untrusted input of one run of ffmpeg."""
+
+    path: Path
+    arguments: list[str]
+    """Arguments up to and including the input."""
+    head: bytes = b""
+    """Bytes that replace the beginning of the file."""
+
+    def reading(self, *arguments: str) -> AbstractContextManager[Reading]:
+        """Run ffmpeg on it, with these arguments for the output."""
+        return reading([*_OPTIONS, *self.arguments, *arguments], path=self.path, head=self.head)
+
+
 @dataclass
 class Decoder:
     """Reads a recording once, block by block, and collects ffmpeg's log."""
@@ -163,18 +179,18 @@ class Decoder:
             AudioError: nothing can be decoded.
         """
         for number, source in enumerate(self._sources()):
-            with reading([*_OPTIONS, *source, *self._output()]) as pipe:
+            with source.reading(*self._output()) as pipe:
                 if self._begin(pipe, is_first=number == 0):
                     yield from self._read(pipe)
                 self.failed |= pipe.failure() is not None
                 self.log += pipe.log()
 
-    def _sources(self) -> list[list[str]]:
-        """Build ffmpeg's input arguments for each part, to be decoded one after the other."""
+    def _sources(self) -> list[_Source]:
+        """Make the source of each part, to be decoded one after the other."""
         path, parts_of_it = self.recording.path, self.recording.parts
         if parts_of_it:
             return [_part(path, first, last) for first, last in parts_of_it]
-        return [[*_unfinished_riff(path), *stranger(path, SOUND_DEMUXERS)]]
+        return [_whole(path)]
 
     def _output(self) -> list[str]:
         """Build ffmpeg's output arguments: an AU stream, whose header states rate and channels of its floats."""
@@ -213,7 +229,8 @@ class Decoder:
     def improved(self) -> Recording | None:
         """Return better decoding settings if this pass lost something, else None; call it after the last block."""
         recording, track = self.recording, self.recording.track
-        if not recording.parts and _NOT_JOINED.search(self.log) and (found := parts(recording.path)):
+        is_partial = _NOT_JOINED.search(self.log) or any(_lost(self.log))  # the latter where the coding changes
+        if not recording.parts and is_partial and (found := parts(recording.path)):
             tracks = [track for first, last in found for track in _described(_part(recording.path, first, last)).tracks]
             rates = [recording.rate, *(each.rate for each in tracks)]
             return replace(recording, parts=found, rate=max(rates), layout=_widest([track, *tracks]))
@@ -250,16 +267,16 @@ def contents(path: Path) -> Contents:
     Raises:
         AudioError: there are none that can be decoded.
     """
-    source = stranger(path, SOUND_DEMUXERS)
+    source = _whole(path)
     if (found := _described(source)).tracks:
         return found
-    with reading([*_OPTIONS, *source]) as pipe:
+    with source.reading() as pipe:
         raise undecodable(path, pipe)
 
 
-def _described(source: Sequence[str]) -> Contents:
+def _described(source: _Source) -> Contents:
     """Parse ffmpeg's description of an input; nothing is decoded."""
-    with reading([*_OPTIONS, *source]) as pipe:
+    with source.reading() as pipe:
         while pipe.read(1 << 16):
             pass
         log = pipe.log()
@@ -365,14 +382,14 @@ def _is_silent(path: Path, track: Track) -> bool:
     return True
 
 
-def _unfinished_riff(path: Path) -> list[str]:
-    """Return the input options for a WAV file whose header wrongly says that it is empty."""
-    with path.open("rb") as file:
-        is_riff = file.read(4) in (b"RIFF", b"RIFX", b"RF64", b"BW64")
-    return ["-f", "wav", "-ignore_length", "1"] if is_riff and unfinished(path) else []
+def _whole(path: Path) -> _Source:
+    """Make the source of a whole untrusted file; one that was never finished gets the header that it lacks."""
+    if head := mended_head(path):
+        return _Source(path, behind_head(len(head.content), head.demuxer), head.content)
+    return _Source(path, stranger(path, SOUND_DEMUXERS))
 
 
-def _part(path: Path, first: int, last: int) -> list[str]:
-    """Build ffmpeg's input arguments for a range of bytes of an untrusted file."""
+def _part(path: Path, first: int, last: int) -> _Source:
+    """Make the source of a range of bytes of an untrusted file."""
     source = f"subfile,,start,{first},end,{last},,:{file_url(path)}"
-    return ["-protocol_whitelist", "file,subfile", "-format_whitelist", SOUND_DEMUXERS, "-i", source]
+    return _Source(path, ["-protocol_whitelist", "file,subfile", "-format_whitelist", SOUND_DEMUXERS, "-i", source])

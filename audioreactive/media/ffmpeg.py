@@ -39,6 +39,8 @@ _GLANCE_AT_READING: Final = 1.0
 """Seconds between two checks whether anything has been read."""
 _GLANCE: Final = 0.2
 """Seconds between two checks whether a process has ended."""
+_HEAD: Final = "head"
+"""Name of the file that replaces the beginning of another one, in a temporary folder."""
 _CREATE_NEW_PROCESS_GROUP: Final = 0x200
 """Windows flag with the same effect as a new POSIX process group: Ctrl-C does not reach ffmpeg."""
 
@@ -117,10 +119,19 @@ def stranger(path: Path, demuxers: str) -> list[str]:
     return ["-protocol_whitelist", "file", "-format_whitelist", demuxers, "-i", file_url(path)]
 
 
+def behind_head(size: int, demuxer: str) -> list[str]:
+    """Build input arguments for an untrusted file of which the first `size` bytes are replaced; see `reading`.
+
+    The file's own name does not occur in them, because no name with a bar could: it would part two files.
+    """
+    joined = f"concat:file:{_HEAD}|subfile,,start,{size},end,0,,:fd:"
+    return ["-protocol_whitelist", "concat,file,subfile,fd", "-f", demuxer, "-i", joined]
+
+
 def spawn(
     arguments: Sequence[str],
     *,
-    stdin: int = subprocess.DEVNULL,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.PIPE,
     folder: Path | None = None,
     most_memory: int | None = None,
@@ -245,12 +256,26 @@ class Reading:
 
 
 @contextlib.contextmanager
-def reading(arguments: Sequence[str], *, folder: Path | None = None) -> Iterator[Reading]:
-    """Run an ffmpeg that reads an untrusted file; its output is read in the body, and it is killed at the end."""
-    with (
-        tempfile.TemporaryFile() as log,
-        spawn(arguments, stderr=log, folder=folder, most_memory=MOST_MEMORY) as process,
-    ):
+def reading(
+    arguments: Sequence[str], *, folder: Path | None = None, path: Path | None = None, head: bytes = b""
+) -> Iterator[Reading]:
+    """Run an ffmpeg that reads an untrusted file; its output is read in the body, and it is killed at the end.
+
+    Args:
+        arguments: arguments of ffmpeg.
+        folder: working folder.
+        path: the untrusted file, if the arguments come from `behind_head`.
+        head: bytes that replace those at its beginning.
+    """
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile())
+        stdin: int | IO[bytes] = subprocess.DEVNULL
+        if path is not None and head:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            (folder / _HEAD).write_bytes(head)
+            stdin = stack.enter_context(path.open("rb"))
+        started = spawn(arguments, stdin=stdin, stderr=log, folder=folder, most_memory=MOST_MEMORY)
+        process = stack.enter_context(started)
         output = Reading(process, log)
         try:
             yield output

@@ -4,7 +4,7 @@ The mean of the channels is not what a listener hears, because opposite phases c
 by energy in short-time spectra: the power of each bin is the mean of the channels' power. What is equal in all channels
 stays exactly the same; what differs from the mean is added with a phase shift of 90°, so that it cannot cancel.
 
-A constant or slowly drifting DC offset is removed first. Without an offset, nothing is changed.
+A DC offset is removed first (`offsets`). Without an offset, nothing is changed.
 
 Conventions: blocks are (n, C) float32 of any length; the result does not depend on how a sound is cut into blocks.
 """
@@ -16,27 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audioreactive.media.offsets import SILENT, OffsetFilter
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples = NDArray[np.float32]
     Spectra = NDArray[np.complex64]
-
-SILENT: Final = 2.0**-15
-"""Amplitude of one step of 16-bit sound (full scale is 1); anything below is rounding or dither."""
-
-SPAN_SECONDS: Final = 1 / 43
-"""Length in seconds of the spans whose means estimate the offset: about a period of the lowest tones."""
-SPANS: Final = 16
-"""Number of spans in a chunk, which lasts 0.37 s. Three neighbouring chunks estimate an offset."""
-USUAL_DRIFT: Final = 0.1
-"""Expected speed at which an offset drifts, in full scales per second."""
-MOST_IN_CHUNK: Final = 1 << 22
-"""Most samples in a chunk, over all channels: 16 MB."""
-DOUBT: Final = 3.0
-"""Number of standard errors below which an estimated offset counts as chance."""
-SLOW_SHARE: Final = 0.05
-"""Share of a sound's power that the mean over a span may still contain if its tones are low."""
 
 WINDOW_SECONDS: Final = 0.042
 FRAMES_AT_ONCE: Final = (4, 64)
@@ -49,7 +35,7 @@ class Mixer:
     """Mixes a sound block by block; the output of `add` lags the input by some blocks."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
-        self._offset = _OffsetFilter(sample_rate, channels)
+        self._offset = OffsetFilter(sample_rate, channels)
         self._energy = _EnergyMix(sample_rate, channels) if channels > 1 else None
 
     def add(self, block: Samples) -> Samples:
@@ -79,98 +65,6 @@ def is_silent(samples: Samples) -> bool:
         if squares.max() >= SILENT**2:
             return False
     return True
-
-
-class _OffsetFilter:
-    """Removes the DC offset of each channel, which may drift over seconds.
-
-    The mean of a few seconds of music is not exactly zero, so a mean alone does not prove an offset. Each span of a
-    chunk votes with its mean, and quieter spans count more. The spread of the votes gives a standard error; an offset
-    that does not exceed it is ignored. Between the middles of chunks, the offset is interpolated linearly.
-    """
-
-    def __init__(self, sample_rate: int, channels: int) -> None:
-        self._span = max(min(round(sample_rate * SPAN_SECONDS), MOST_IN_CHUNK // (SPANS * channels)), 16)
-        self._chunk = self._span * SPANS
-        self._waiting = np.zeros((0, channels), np.float32)
-        self._chunks: list[Samples] = []
-        """The next chunk to return, and the chunks after it that have arrived."""
-        self._votes: list[_Votes] = []
-        """Votes of the last returned chunk, if there is one, and of those in `_chunks`."""
-        self._before: NDArray[np.float64] | None = None
-        """Offset (C,) at the middle of the last returned chunk."""
-
-    def add(self, block: Samples) -> Samples:
-        self._waiting = np.concatenate((self._waiting, block))
-        done = []
-        while len(self._waiting) >= self._chunk:
-            self._take(self._waiting[: self._chunk])
-            self._waiting = self._waiting[self._chunk :]
-            if len(self._chunks) == 3:
-                done.append(self._next())
-        self._waiting = self._waiting.copy()
-        return np.concatenate(done) if done else self._waiting[:0]
-
-    def finish(self) -> Samples:
-        if len(self._waiting):
-            self._take(self._waiting)
-            self._waiting = self._waiting[:0]
-        done = []
-        while self._chunks:
-            done.append(self._next())
-        return np.concatenate(done) if done else self._waiting
-
-    def _take(self, chunk: Samples) -> None:
-        self._chunks.append(chunk)
-        self._votes.append(_Votes(chunk, self._span))
-
-    def _next(self) -> Samples:
-        chunk = self._chunks.pop(0)
-        votes = self._votes
-        here = len(votes) - len(self._chunks) - 1
-        offset = _offset_of(votes[max(here - 1, 0) : here + 2], min(here, 1))
-        after = _offset_of(votes[here : here + 3], 1) if self._chunks else offset
-        before = offset if self._before is None else self._before
-        self._before = offset
-        del votes[: max(here, 0)]
-        if not (before.any() or offset.any() or after.any()):
-            return chunk
-        place = (np.arange(len(chunk)) + 0.5)[:, None] / self._chunk - 0.5
-        line = offset + np.where(place < 0, (offset - before), (after - offset)) * place
-        return (chunk - line).astype(np.float32)
-
-
-class _Votes:
-    """Estimates of a chunk's offset by its spans: mean and weight of each, (spans, C)."""
-
-    def __init__(self, chunk: Samples, span: int) -> None:
-        whole = len(chunk) // span * span
-        spans = chunk[:whole].reshape(-1, span, chunk.shape[1]) if whole else chunk[None]
-        self.means = spans.mean(axis=1, dtype=np.float64)
-        power = np.square(spans - self.means[:, None].astype(np.float32)).mean(axis=1, dtype=np.float64)
-        self.weights = 1 / (power + SILENT**2 / 12)
-
-
-def _offset_of(chunks: list[_Votes], here: int) -> NDArray[np.float64]:
-    """Estimate the offset (C,) at the middle of one of several neighbouring chunks.
-
-    A straight line is fitted to the votes, and its value there is shrunk towards 0 as far as it may be chance
-    (positive-part James-Stein estimator, 1961).
-    """
-    means = np.concatenate([votes.means for votes in chunks])
-    weights = np.concatenate([votes.weights for votes in chunks])
-    places = np.concatenate([(np.arange(len(v.means)) + 0.5) / SPANS - 0.5 + i - here for i, v in enumerate(chunks)])
-    times = places[:, None] * SPANS * SPAN_SECONDS
-    s0, s1 = weights.sum(axis=0), (weights * times).sum(axis=0)
-    s2 = (weights * times**2).sum(axis=0) + SLOW_SHARE / USUAL_DRIFT**2
-    influence = weights * (s2 - s1 * times) / (s0 * s2 - s1**2)
-    offset = (influence * means).sum(axis=0)
-    slope = (weights * times * (means - offset)).sum(axis=0) / s2
-    scatter = np.square(means - offset - slope * times) + SLOW_SHARE / weights
-    variance = (influence**2 * scatter).sum(axis=0)
-    share = 1 - DOUBT**2 * variance / np.maximum(offset**2, 1e-300)
-    drawn: NDArray[np.float64] = offset * np.maximum(share, 0)
-    return drawn
 
 
 class _EnergyMix:

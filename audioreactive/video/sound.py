@@ -20,6 +20,7 @@ import numpy as np
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.media import ffmpeg
 from audioreactive.media.audio import load
+from audioreactive.media.containers import unfinished
 from audioreactive.media.decoding import Decoder, contents, recording_of
 from audioreactive.media.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
 from audioreactive.video.encoder import failure
@@ -238,7 +239,7 @@ def can_be_copied(recording: Recording, duration: Fraction | None) -> bool:
     The file must state the encoder's delay. Then ffmpeg gives the first packet a time before 0 and writes an edit list,
     which all players respect. Without a stated delay, players differ.
     """
-    if recording.layout or recording.gain != 1 or recording.track.codec != "aac":
+    if recording.layout or recording.gain != 1 or recording.track.codec != "aac" or unfinished(recording.path):
         return False
     if duration is not None and duration < Fraction(recording.length, recording.rate):
         return False

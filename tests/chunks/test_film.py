@@ -29,7 +29,7 @@ from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, re
 from audioreactive.video.chunks import Encoding, read_chunks
 from audioreactive.video.encoder import explained
 
-FILM = Fraction(24000, 1001)
+FILM, ODD = Fraction(24000, 1001), Fraction(2997, 100)
 
 
 def ffmpeg(*arguments: object) -> str:
@@ -55,8 +55,11 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- one video -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("extension", [".mp4", ".webm", ".mov", ".mkv", ""])
-@pytest.mark.parametrize("fps", [FILM, Fraction(2997, 100)], ids=str)
+@pytest.mark.parametrize(
+    ("extension", "fps"),
+    [*((extension, FILM) for extension in (".mp4", ".webm", ".mov", ".mkv", "")), (".mp4", ODD), (".mkv", ODD)],
+    ids=str,
+)
 def test_chunks_make_the_video_that_one_go_makes(tmp_path: Path, song: Path, extension: str, fps: Fraction) -> None:
     whole, parts = tmp_path / f"whole{extension}", tmp_path / f"parts{extension}"
     film = make_film_of(parts, song, frames=40, start=6, fps=fps)
@@ -89,7 +92,7 @@ def packet_table(path: Path) -> list[list[int]]:
     return [[int(value) for value in line.split(",")[1:4]] for line in lines if line.startswith("0,")]
 
 
-@pytest.mark.parametrize("fps", [Fraction(24), FILM, Fraction(60), Fraction(2997, 100), Fraction(1000, 7)], ids=str)
+@pytest.mark.parametrize("fps", [FILM, ODD, Fraction(1000, 7)], ids=str)
 def test_an_mp4_of_many_chunks_has_no_seam(tmp_path: Path, song: Path, fps: Fraction) -> None:
     """Every picture has its time to the clock's tick, nothing jumps in the order of decoding, parameters stand once."""
     path = tmp_path / "out.mp4"
@@ -654,7 +657,7 @@ def test_a_journal_of_endless_lines_states_nothing(tmp_path: Path, song: Path) -
     assert make(film) == said_of(1)
 
 
-@pytest.mark.parametrize("content", [b"\n" * 60_000_000, b"\0" * 60_000_000], ids=["empty lines", "one line"])
+@pytest.mark.parametrize("content", [b"\n" * 20_000_000, b"\0" * 20_000_000], ids=["empty lines", "one line"])
 def test_a_long_journal_does_not_fill_the_memory(tmp_path: Path, content: bytes) -> None:
     folder = WorkFolder(tmp_path / "out.mkv", {})
     folder.path.mkdir(mode=0o700)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-import torch
-from crews import Ears, tone
+from crews import Ears, Player, tone
 from flashes import videos
 from flashes.checker import breaks_the_rules
 from second_backend import Discs
@@ -26,31 +25,11 @@ from audioreactive.flashes.definition import Geometry
 from audioreactive.generators import plan_canvas
 from audioreactive.video import VideoSettings, output_format
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding, read_chunks
-from stylegan_ops.ops import rgb_to_yuv420
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FPS = Fraction(24)
-
-
-def packed(frames: np.ndarray) -> np.ndarray:
-    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return rgb_to_yuv420(pictures).numpy()
-
-
-class Player:
-    """Stands in for a renderer: frames that are there already, in the layout that is asked for."""
-
-    batch, on_gpu = 4, False
-
-    def __init__(self, frames: np.ndarray, layout: str) -> None:
-        self.frames = packed(frames) if layout == "yuv420p" else frames
-
-    def batches(self, firsts):
-        for first in firsts:
-            part = self.frames[first : first + self.batch]
-            yield first, np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
 
 
 def film_of(output: Path, frames: np.ndarray, size: tuple[int, int] | None = None, filters: str = "") -> Film:

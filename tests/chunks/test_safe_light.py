@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from crews import Ears, tone
+from crews import Ears, Player, packed, tone
 from flashes import videos
 from flashes.checker import breaks_the_rules
 
@@ -30,31 +29,11 @@ from audioreactive.video.chunks import ENCODER_THREADS, Encoding, read_chunks
 from audioreactive.video.colour import yuv420_to_rgb
 from audioreactive.video.formats import frame_shape
 from audioreactive.video.groups import closed_groups, cut
-from stylegan_ops.ops import rgb_to_yuv420
 
 if TYPE_CHECKING:
     from audioreactive.chunks.scene import Scene
 
 FPS = Fraction(24)
-
-
-def packed(frames: np.ndarray) -> np.ndarray:
-    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return rgb_to_yuv420(pictures).numpy()
-
-
-class Player:
-    """Stands in for a renderer: frames that are there already."""
-
-    batch, on_gpu = 4, False
-
-    def __init__(self, frames: np.ndarray) -> None:
-        self.frames = frames
-
-    def batches(self, firsts):
-        for first in firsts:
-            part = self.frames[first : first + self.batch]
-            yield first, np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +61,7 @@ def make(
         preset="a = 1",
         revise=SafeLight(ears) if safe else None,
     )
-    source = packed(frames) if layout == "yuv420p" else frames
-    executor = LocalExecutor(lambda: Player(source), encoding)  # type: ignore[arg-type, return-value]
+    executor = LocalExecutor(lambda: Player(frames, layout), encoding)  # type: ignore[arg-type, return-value]
     make_film(film, executor, overwrite=True, fresh=False, progress=ears)
     return ears.said
 

@@ -20,8 +20,8 @@ from audioreactive.video import probe, read_frames
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Half a second a chunk, and frames so large that one takes a while.
-LOOK = ("--seed", "3", "--fps", "24", "--chunk", "0.5", "--size", "512x512", "--batch", "4")
+# Half a second a chunk.
+LOOK = ("--seed", "3", "--fps", "24", "--chunk", "0.5", "--size", "64x64", "--batch", "4")
 
 
 def frames_of(path: Path) -> np.ndarray:

@@ -103,7 +103,7 @@ def test_a_render_is_in_step_with_its_sound(call, model, tmp_path):
     write_song(song, 15)
     samples, rate = soundfile.read(song)
     soundfile.write(late, np.concatenate([np.zeros(round(10 / FPS * rate)), samples]), rate)
-    assert call("render", song, "--model", model, "--preset", "sparks", "-o", video, "-q").code == 0
+    assert call("render", song, "--model", model, "--preset", "sparks", "--size", "64x64", "-o", video, "-q").code == 0
     in_step = call("score", video, "--json", tmp_path / "in-step.json", "-q")
     card = json.loads((tmp_path / "in-step.json").read_text())
     assert card["z"] > 6 and abs(card["lag"]) <= 1 and card["lag_p"] < 1e-6

@@ -22,7 +22,7 @@ from audioreactive.patches.latents import make_palette
 from audioreactive.patches.schema import Palette
 
 SMALL = (36, 64)
-compiled = pytest.mark.skipif(kernels_module.kernels(tuple(FAMILIES)) is None, reason="there is no compiler here")
+compiled = pytest.mark.skipif(kernels_module.kernels() is None, reason="there is no compiler here")
 
 
 def painter(*families: str, size: tuple[int, int] = SMALL) -> Painter:
@@ -274,7 +274,8 @@ def test_names_stand_for_generators() -> None:
 def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(kernels_module.build, "_cached", lambda cache, prefix: None)
-    kernels_module._library.cache_clear()
+    for found in (kernels_module._library, kernels_module._shared):
+        found.cache_clear()
     family = next(iter(FAMILIES))
     try:
         with pytest.warns(RuntimeWarning, match="no C\\+\\+ compiler was found") as told:
@@ -283,12 +284,13 @@ def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatc
             assert "plain" in made.fingerprint
         assert len(told) == 1
     finally:
-        kernels_module._library.cache_clear()
+        for found in (kernels_module._library, kernels_module._shared):
+            found.cache_clear()
     assert pictures.shape == (2, 3, 16, 24) and pictures.isfinite().all()
 
 
 def test_compiled_kernels_can_be_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_module, "_library", lambda families: "there is no compiler")
+    monkeypatch.setattr(kernels_module, "_shared", lambda: "there is no compiler")
     monkeypatch.setenv("STYLEGAN_OPS", "compiled")
     with pytest.raises(RenderError, match="there is no compiler"):
         _ = painter().fingerprint
@@ -299,7 +301,7 @@ def test_compiled_kernels_can_be_demanded(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_buffers_are_checked() -> None:
-    found = kernels_module.kernels(tuple(FAMILIES))
+    found = kernels_module.kernels()
     if found is None:
         pytest.skip("there is no compiler here")
     made = painter(next(iter(FAMILIES)))

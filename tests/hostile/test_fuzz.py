@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import subprocess
@@ -31,6 +32,8 @@ SEEDS = [
     for path in target.corpus()
     if name not in PROCESSES or path.suffix in (".wav", ".mp4")
 ]
+PATIENT = {name: replace(target, seconds=math.inf) for name, target in TARGETS.items()}
+"""On a busy machine a moment takes longer; the fuzzer itself counts the processor's seconds."""
 REFUSED = ("tags", "link", "other")
 """Seeds that are no more than a step on the way to something."""
 CHANGES = {"presets": 150, "models": 150, "synthesizers": 150, "audio": 6, "videos": 3, "metadata": 150, "folders": 150,
@@ -45,7 +48,7 @@ def test_the_corpus_is_small_and_whole() -> None:
 
 @pytest.mark.parametrize(("name", "path"), SEEDS, ids=[f"{name}-{path.name}" for name, path in SEEDS])
 def test_every_seed_is_read(name: str, path: Path, tmp_path: Path) -> None:
-    verdict = judge(TARGETS[name], path.read_bytes(), tmp_path)
+    verdict = judge(PATIENT[name], path.read_bytes(), tmp_path)
     if name == "arguments":  # most need what is a stand-in there
         assert not verdict.is_finding, verdict
     else:
@@ -54,7 +57,7 @@ def test_every_seed_is_read(name: str, path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_changed_seeds_are_read_or_refused(name: str, tmp_path: Path) -> None:
-    target, draw = TARGETS[name], Random(7)
+    target, draw = PATIENT[name], Random(7)
     seeds = [path.read_bytes() for path in target.corpus()]
     kinds = set()
     for _ in range(CHANGES[name]):
@@ -90,7 +93,7 @@ def test_mutators_bear_what_an_earlier_change_has_left(header: bytes) -> None:
 
 
 def reading(read: Callable[[bytes, Path], object]) -> Target:
-    return replace(TARGETS["presets"], read=read, seconds=0.5, megabytes=100)
+    return replace(PATIENT["presets"], read=read, megabytes=100)
 
 
 def fail(error: BaseException) -> Target:
@@ -119,15 +122,14 @@ def test_time_and_memory_are_measured(tmp_path: Path) -> None:
         while time.process_time() < end:
             pass
 
-    assert judge(reading(spin), b"", tmp_path).kind == "time"
+    assert judge(replace(reading(spin), seconds=0.5), b"", tmp_path).kind == "time"
 
     def fill(data: bytes, scratch: Path) -> None:
         with mmap.mmap(-1, 150 << 20) as fresh:  # an allocator may have kept as much of what others gave back
             for start in range(0, len(fresh), 1 << 20):
                 fresh[start : start + (1 << 20)] = b"x" * (1 << 20)
 
-    greedy = replace(reading(fill), seconds=60)
-    assert judge(greedy, b"", tmp_path).kind == "memory"
+    assert judge(reading(fill), b"", tmp_path).kind == "memory"
 
 
 ESCAPES: dict[str, Callable[[Path], object]] = {

@@ -141,10 +141,10 @@ def test_a_preset_in_a_video_is_bounded_like_any_other(tmp_path: Path) -> None:
         b"comment=" + b"\\" * 500_001,
     ],
 )
-def test_metadata_takes_time_in_line_with_its_length(metadata: bytes) -> None:
-    start = time.process_time()
-    tags.preset_in(metadata)
-    assert time.process_time() - start < 60, "of the processor; milliseconds are usual, hours where it grows faster"
+def test_metadata_without_end_is_read(metadata: bytes) -> None:
+    """A pattern that went back in such a text would look for hours."""
+    found = tags.preset_in(metadata)
+    assert found is None or (metadata.startswith(b"comment=#") and len(found) < len(metadata))
 
 
 # The process that reads.

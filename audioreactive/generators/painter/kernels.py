@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from audioreactive.errors import RenderError
-from audioreactive.generators.painter.families import SHADERS
+from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from stylegan_ops import build
 from stylegan_ops.choice import wanted_implementation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from audioreactive.generators.painter.parameters import Native
 
@@ -34,9 +35,10 @@ class Table(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Kernels:
-    """Functions of the compiled library. All tensors are contiguous float32 on the CPU."""
+    """Functions of the compiled libraries. All tensors are contiguous float32 on the CPU."""
 
     library: ctypes.CDLL
+    """What all families share."""
 
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
@@ -45,9 +47,20 @@ class Kernels:
         """Paint a family: linear light into colour (3, r, c), means of what glows into glow (3, r / 4, c / 4).
 
         r and c are multiples of 4, at least the (h, w) of `size`; table (rows, columns) is the noise.
+
+        Raises:
+            RenderError: the family cannot be compiled here, although the rest could be.
         """
         _check(colour, glow, size)
-        function = getattr(self.library, f"paint_{family}")
+        unit = build.Unit(
+            SHADERS / "family.cpp", f"family_{family}", (f"FAMILY={family}", f'FAMILY_TEXT="{family}.glsl"')
+        )
+        library = _library(f"painter_{family}", (unit,))
+        if isinstance(library, str):
+            raise RenderError(
+                f"the painter's {family} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none"
+            )
+        function = getattr(library, f"paint_{family}")
         function(ctypes.byref(parameters), ctypes.byref(_table(table)), *_pointers(colour, glow), *_sides(colour, size))
 
     def reveal(
@@ -71,9 +84,11 @@ class Kernels:
         )
 
 
-def kernels(families: Sequence[str]) -> Kernels | None:
-    """Find or build the library of these families; None without a compiler (one warning), or if plain PyTorch is asked
-    for by the environment variable STYLEGAN_OPS.
+def kernels() -> Kernels | None:
+    """Find or build the compiled form. A family is built when it is first painted, which takes a second or two.
+
+    Returns None without a compiler (one warning), or if plain PyTorch is asked for by the environment variable
+    STYLEGAN_OPS.
 
     Raises:
         RenderError: compiled kernels are asked for and cannot be had.
@@ -81,34 +96,43 @@ def kernels(families: Sequence[str]) -> Kernels | None:
     wanted = wanted_implementation(None)
     if wanted == "reference":
         return None
-    found = _library(tuple(families))
-    if isinstance(found, str):
+    shared = _shared()
+    if isinstance(shared, str):
         if wanted == "compiled":
-            raise RenderError(f"compiled kernels were asked for and cannot be used: {found}; or ask for auto")
+            raise RenderError(f"compiled kernels were asked for and cannot be used: {shared}; or ask for auto")
         return None
+    return Kernels(shared)
+
+
+@functools.cache
+def _shared() -> ctypes.CDLL | str:
+    """The library that all families share, or, after a warning, the reason why there is none."""
+    found = _library("painter", tuple(build.Unit(SHADERS / f"{name}.cpp", name) for name in ("finish", "reveal")))
+    if isinstance(found, str):
+        warnings.warn(f"the compiled kernels cannot be used: {found}; {COST}", RuntimeWarning, stacklevel=2)
     return found
 
 
 @functools.cache
-def _library(families: tuple[str, ...]) -> Kernels | str:
-    """The library, or the reason why there is none."""
+def _library(name: str, units: tuple[build.Unit, ...]) -> ctypes.CDLL | str:
+    """A library, or the reason why there is none. Its functions return nothing."""
     if platform.system() not in ("Linux", "Darwin"):
         return f"they are built on Linux and macOS, and this is {platform.system()}"
-    units = [build.Unit(SHADERS / f"{name}.cpp", name) for name in ("finish", "reveal")]
-    units += [
-        build.Unit(SHADERS / "family.cpp", f"family_{name}", (f"FAMILY={name}", f'FAMILY_TEXT="{name}.glsl"'))
-        for name in families
-    ]
     texts = [path for path in sorted(SHADERS.iterdir()) if path.suffix in (".h", ".glsl")]
     try:
-        path, _ = build.native_library("painter", units, texts, FLAGS)
+        path, _ = build.native_library(name, units, _included(units, texts), FLAGS)
         library = ctypes.CDLL(os.fspath(path))
     except (build.BuildError, OSError) as error:
-        warnings.warn(f"the compiled kernels cannot be used: {error}; {COST}", RuntimeWarning, stacklevel=2)
         return str(error)
-    for name in ("finish", "reveal", *families):
-        getattr(library, f"paint_{name}").restype = None
-    return Kernels(library)
+    for unit in units:
+        getattr(library, f"paint_{unit.name.removeprefix('family_')}").restype = None
+    return library
+
+
+def _included(units: Sequence[build.Unit], texts: Sequence[Path]) -> list[Path]:
+    """The texts on which units may depend: all but the families of others."""
+    own = {unit.name.removeprefix("family_") for unit in units}
+    return [path for path in texts if path.stem in own or path.stem not in FAMILIES]
 
 
 def _table(values: torch.Tensor) -> Table:

@@ -99,7 +99,7 @@ class Painter:
 
     @functools.cached_property
     def _kernels(self) -> Kernels | None:
-        return kernels(tuple(FAMILIES)) if self.device.type == "cpu" else None
+        return kernels() if self.device.type == "cpu" else None
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) to latents (B, 3, W): a colour scheme, a family and eight latents a group.

@@ -9,7 +9,7 @@ Float tower(Float a, Float b, Float own, Latents z) {
 }
 
 Vec3 blocks(Place p, Latents z) {
-    float size = span(z.c[2], 0.12f, 0.19f);
+    float size = span(z.c[2], 0.13f, 0.20f);
     float squat = 0.60f;  // length on the screen of a unit of the ground that leads away
     float tall = 3.2f;
     Vec2 at = focused(p, z, 0.55f, 0.28f);
@@ -25,8 +25,12 @@ Vec3 blocks(Place p, Latents z) {
     float pixel = p.px / size;
     float half_ = 0.5f - span(z.m[0], 0.012f, 0.050f);
     float bevel = span(z.m[1], 0.03f, 0.08f);
-    float mottled = span(z.m[2], 0.02f, 0.26f);
-    float hue_at = span(z.m[3], 0.04f, 0.22f);
+    float mottled = span(z.m[2], 0.02f, 0.34f);
+    float hue_at = span(z.m[3], 0.0f, 0.25f);
+    // A line thinner than a pixel dims instead of breaking up.
+    float rim_share = 0.6f * bevel / (0.6f * bevel + pixel);
+    float ridge_share = 0.03f / (0.03f + pixel);
+    float inlay_size = span(z.m[6], 0.10f, 0.32f);
     float left_light = 0.26f - 0.32f * z.sun.x;
     float right_light = 0.26f + 0.32f * z.sun.x;
     Float far = at.x * at.x + at.y * at.y;
@@ -37,6 +41,7 @@ Vec3 blocks(Place p, Latents z) {
     Float topmost = 0.0f;
     Float below = 9.0f;
     Float glint = 0.0f;
+    Float inlaid = 0.0f;
     UNROLL for (int k = 0; k < 12; k++) {
         Float ci = i + float(k / 2) + float(k % 2) * first;
         Float cj = j + float(k / 2) + float(k % 2) * (1.0f - first);
@@ -51,20 +56,25 @@ Vec3 blocks(Place p, Latents z) {
         Float on_top = cover(top * 0.7f, pixel);
         Float shown = cover(min(dx, (dy + squat * dx) * 0.87f), pixel);
         Float wall = select(side < 0.0f, Float(left_light), Float(right_light));
-        Float lip = clamp01(1.0f - abs(top - 0.6f * bevel) / (0.6f * bevel + pixel)) * clamp01(0.5f + dy * (1.6f / squat) + 0.8f * dx);
-        Float ridge = 0.4f * clamp01(1.0f - abs(side) / (0.03f + pixel)) * (1.0f - on_top);
+        Float lip = rim_share * clamp01(1.0f - abs(top - 0.6f * bevel) / (0.6f * bevel + pixel)) *
+                    clamp01(0.5f + dy * (1.6f / squat) + 0.8f * dx);
+        Float ridge = 0.4f * ridge_share * clamp01(1.0f - abs(side) / (0.03f + pixel)) * (1.0f - on_top);
         height = blend(height, h, shown);
         random = blend(random, own, shown);
         light = blend(light, wall, shown);
         topmost = blend(topmost, on_top, shown);
         below = blend(below, drop, shown);
         glint = blend(glint, max(lip, ridge), shown);
+        inlaid = blend(inlaid, cover((top - half_ + inlay_size) * 0.7f, pixel), shown);
     }
     Float sunk = exp(-0.75f * below);
     Float bright = blend(light * sunk * (0.03f + 1.2f * height),
                          0.05f + 1.45f * height * height + 0.14f * height * (random - 0.5f), topmost);
     Float hue = hue_at + 0.68f * height + mottled * (random - 0.5f);
     Float ember = exp(-1.9f * max(tall * height - below, 0.0f)) * blend(Float(1.0f), 0.25f + 0.5f * random, topmost);
+    // A plate of another metal is let into the top.
+    hue = hue + span(z.m[7], -0.22f, 0.34f) * inlaid;
+    bright = bright * (1.0f + span(z.m[7], -0.5f, 0.5f) * inlaid);
     glint = glint * sunk * (0.08f + height * height);
     Float grain = 1.0f + (0.05f + 0.14f * abs(ruffle(p))) * detail(p.x * 70.0f, p.y * 70.0f, 42, z.m[4]);
     Vec3 colour = ramp(z, hue) * (bright * grain * (0.10f + 1.15f * pool));

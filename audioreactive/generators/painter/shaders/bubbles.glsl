@@ -47,7 +47,7 @@ Vec3 bubbles(Place p, Latents z) {
     // The film: thicker below, stirred; what is seen aslant is thicker too.
     Float curl = noise(nx * 1.3f + 7.0f * own + 0.5f * z.m[0], ny * 1.3f + 19.0f * own, 92, 1.4f * z.m[1]);
     Float flow = clouds(nx * 1.1f + 0.9f * curl + 13.0f * own, ny * 2.2f - 0.9f * curl, 3, 93, 1.4f * z.m[2]);
-    Float thick = (span(z.m[3], 0.8f, 1.7f) * (1.0f + 0.9f * ny + 0.9f * flow) + 1.2f * (1.0f - nz)) * (0.35f + 0.65f * min(radius, 0.9f)) + own;
+    Float thick = (span(z.m[3], 0.6f, 1.9f) * (1.0f + 0.9f * ny + 0.9f * flow) + 1.2f * (1.0f - nz)) * (0.35f + 0.65f * min(radius, 0.9f)) + own + 0.35f * z.m[4];
     Float red = 0.5f + 0.5f * cos(TAU * thick);
     Float green = 0.5f + 0.5f * cos(TAU * (thick * 1.17f + 0.33f));
     Float blue = 0.5f + 0.5f * cos(TAU * (thick * 1.36f + 0.66f));
@@ -56,7 +56,7 @@ Vec3 bubbles(Place p, Latents z) {
     Float fresnel = 0.06f + 0.42f * oblique + 1.5f * oblique * oblique * oblique;
     Float pool = exp(-0.5f * (at.x * at.x + at.y * at.y));
     Float upper = 0.35f + 0.65f * clamp01(0.5f + 0.8f * (nx * z.sun.x + ny * z.sun.y));
-    Vec3 colour = film * (fresnel * upper);
+    Vec3 colour = film * ((span(z.m[5], 0.02f, 0.16f) + fresnel) * upper * span(z.m[6], 0.8f, 1.25f));
 
     // A window above, with a bar, and its image upside down below.
     float glare = span(z.f[5], 0.5f, 1.6f);

@@ -50,9 +50,9 @@ Vec3 planet(Place p, Latents z) {
     Float swirl = fbm(along * 1.6f, axis * 4.5f, 4, 51, 1.2f * z.c[6], 0.6f, 0.0f) * polar;
     Float streaks = clouds(along * 2.2f + 2.0f * swirl, axis * 15.0f + 4.0f * swirl, 3, 56, z.m[5]) * polar;
     Float latitude = axis + storm * swirl;
-    Float bands = 0.5f + 0.26f * sin(latitude * span(z.m[1], 8.0f, 13.0f) + 1.4f * z.m[2]) +
+    Float bands = 0.5f + 0.26f * sin(latitude * span(z.m[1], 7.0f, 15.0f) + 2.2f * z.m[2]) +
                   0.17f * sin(latitude * 23.0f + 2.0f) + 0.13f * sin(latitude * 41.0f + 1.0f);
-    Float t = 0.12f + 0.66f * clamp01(bands) + (0.07f + 0.05f * abs(ruffle(p))) * streaks;
+    Float t = span(z.m[7], 0.02f, 0.22f) + 0.66f * clamp01(bands) + (0.07f + 0.05f * abs(ruffle(p))) * streaks;
     Float sunny = own.x * sun_u + own.y * sun_v + w * sun.z;
     Float day = rise(-0.12f, 0.95f, sunny + 0.03f * streaks);
 

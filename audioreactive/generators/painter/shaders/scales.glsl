@@ -62,8 +62,8 @@ Vec3 scales(Place p, Latents z) {
     Float strip = bell((toward + 0.22f) * 2.2f * gloss) * 0.35f;
     Float sky = rise(-0.55f, 0.75f, toward);
     Float drift = noise(at.x * 0.8f, at.y * 0.8f, 72, 1.2f * z.c[6]);
-    Float t = span(z.m[3], 0.20f, 0.36f) + 0.34f * sky + 0.10f * drift + 0.10f * (own - 0.5f) + 0.10f * down;
-    Vec3 metal = blend3(ramp(z, t), z.twin, span(z.m[4], 0.0f, 0.8f) * rise(0.0f, -0.7f, aside));
+    Float t = span(z.m[3], 0.12f, 0.42f) + 0.34f * sky + 0.10f * drift + 0.10f * (own - 0.5f) + 0.10f * down + span(z.m[7], -0.25f, 0.25f) * rise(0.16f, 0.05f, rim);
+    Vec3 metal = blend3(ramp(z, t), z.twin, span(z.m[4], 0.0f, 1.0f) * rise(0.1f, -0.5f, aside));
     Float far = at.x * at.x + at.y * at.y;
     Float pool = 0.08f + 1.1f * exp(-0.7f * far);
     Float wear = 1.0f + (0.07f + 0.16f * abs(ruffle(p))) * detail(u * 9.0f, v * 3.0f, 73, z.m[6]);
