@@ -8,17 +8,20 @@ Float bars(Float x, int seed) {
     return blend(chance(i, 0.0f, seed), chance(i + 1.0f, 0.0f, seed), fade(x - i));
 }
 
-// Light of a curtain at a root t: in x its strength, in y the height above the curtain's lower edge. `rate` is the change of
-// t from one pixel to the next.
-Vec2 hung(Float t, Float y, Float rate, float edge, float wave, float phase, float tall, float fine, Float trembling, int k) {
+// Light of a curtain at a root t: in x its strength, in y the height above the curtain's lower edge. `rate` is the
+// change of t from one pixel to the next.
+Vec2 hung(Float t, Float y, Float rate, float edge, float wave, float phase, float tall, float fine,
+          Float trembling, int k) {
     Float low_edge = edge + wave * sin(2.1f * t + phase) - 0.25f * wave * sin(5.3f * t + 1.7f * phase);
     Float h = low_edge - y;
     Float broad = bars(5.0f * t + 3.0f + phase, 20 + k);
     Float narrow = blend(0.5f, bars(fine * t + 6.0f * broad + trembling, 30 + k), rise(0.7f, 0.2f, fine * rate));
-    Float hair = blend(0.5f, bars(3.3f * fine * t + 9.0f * broad - trembling, 40 + k), rise(0.7f, 0.2f, 3.3f * fine * rate));
+    Float hair = blend(0.5f, bars(3.3f * fine * t + 9.0f * broad - trembling, 40 + k),
+                       rise(0.7f, 0.2f, 3.3f * fine * rate));
     Float ray = broad * (0.25f + 0.75f * narrow) * (0.55f + 0.75f * hair);
     Float reach = tall * (0.35f + 0.9f * broad + 0.5f * narrow);
-    Float profile = rise(-0.015f, 0.05f, h) * exp(-max(h, 0.0f) / reach) + 0.10f * exp(min(h, 0.0f) * 7.0f) * rise(0.05f, 0.0f, h);
+    Float profile = rise(-0.015f, 0.05f, h) * exp(-max(h, 0.0f) / reach) +
+                    0.10f * exp(min(h, 0.0f) * 7.0f) * rise(0.05f, 0.0f, h);
     return Vec2(profile * (0.10f + 1.9f * ray * sqrt(ray)) * rise(1.0f, 0.72f, abs(t)), h);
 }
 
@@ -51,7 +54,8 @@ Vec3 aurora(Place p, Latents z) {
         Float strength = (0.75f / (1.0f + 0.35f * o)) * there / s * (0.35f + 0.9f * pool) * (1.0f + 0.15f * ruffled);
         UNROLL for (int j = 0; j < 2; j++) {
             Float t = root.x * float(1 - j) + root.y * float(j);
-            Vec2 made = hung(t, y, rate, edge, span(z.c[3], 0.10f, 0.34f), phase, tall, fine, 0.10f * ruffled + z.m[2], k);
+            Vec2 made = hung(t, y, rate, edge, span(z.c[3], 0.10f, 0.34f), phase, tall, fine,
+                             0.10f * ruffled + z.m[2], k);
             Float h = max(made.y, 0.0f);
             Vec3 tint = blend3(z.accent * 1.2f, z.body * 1.3f, rise(0.02f, 0.45f, h / (0.6f + tall)));
             tint = blend3(tint, z.twin * 0.9f, rise(0.35f, 1.2f, h / (0.6f + tall)));

@@ -1,7 +1,7 @@
 // Coral: ribbed ridges that fork and wind over glowing valleys, and reach like fingers into dark water.
 
-// Waves in the direction (c, s) with f periods a unit, whose phases differ from place to place, so that their crests fork
-// (phasor noise: Tricard et al., 2019, with four kernels): cosine of the phase in x, strength in y.
+// Waves in the direction (c, s) with f periods a unit, whose phases differ from place to place, so that their crests
+// fork (phasor noise: Tricard et al., 2019, with four kernels): cosine of the phase in x, strength in y.
 Vec2 forked(Float x, Float y, Float c, Float s, float f, int seed, float phase) {
     Float i = floor(x - 0.5f);
     Float j = floor(y - 0.5f);
@@ -55,11 +55,13 @@ Vec3 coral(Place p, Latents z) {
     Float crest = 0.5f + 0.5f * plateau;
     Vec2 ribs = forked(x * 3.6f, y * 3.6f, -slope_y * steep, slope_x * steep, 1.5f, 15, 2.0f * z.m[6]);
     Float flank = 1.0f - plateau * plateau;
-    Float rib = ribs.x * rise(0.0f, 0.25f, ribs.y) * (0.10f + 0.35f * crest + 0.70f * flank) * rise(0.5f, 0.2f, footprint(x) * 6.0f);
+    Float rib = ribs.x * rise(0.0f, 0.25f, ribs.y) * (0.10f + 0.35f * crest + 0.70f * flank) *
+        rise(0.5f, 0.2f, footprint(x) * 6.0f);
 
     // The colony and its fingers.
     float lean = 2.0f * z.c[3];
-    Float edge = span(z.c[7], 0.85f, 1.25f) - 0.78f * r + 0.55f * warp_x - 0.45f * warp_y + 0.40f * (at.x * cos(lean) + at.y * sin(lean));
+    Float edge = span(z.c[7], 0.85f, 1.25f) - 0.78f * r + 0.55f * warp_x - 0.45f * warp_y +
+                 0.40f * (at.x * cos(lean) + at.y * sin(lean));
     Float grown = rise(-0.06f, 0.10f, edge + 0.22f * (crest - 0.7f));
     Float dome = rise(-0.2f, 0.9f, edge);
     Float near = bell(r / span(z.f[5], 0.42f, 0.72f));
@@ -74,7 +76,9 @@ Vec3 coral(Place p, Latents z) {
     Float shine = squared(squared(squared(facing))) * (1.0f - n.z * n.z);
     colour = colour * (0.15f + 0.85f / z.sun.z * facing) + z.light * (0.45f * shine * crest * grown * (0.15f + near));
     Float floor_of_valley = rise(-0.1f, -1.5f, level);
-    Vec3 glow = blend3(z.shadow * 1.5f, blend3(z.accent, z.twin * 1.2f, rise(-0.3f, 0.3f, warp_y)), rise(0.0f, 0.5f, near)) + z.light * (0.35f * squared(floor_of_valley) * near);
+    Vec3 glow = blend3(z.shadow * 1.5f, blend3(z.accent, z.twin * 1.2f, rise(-0.3f, 0.3f, warp_y)),
+                       rise(0.0f, 0.5f, near)) +
+                z.light * (0.35f * squared(floor_of_valley) * near);
     Float valley = squared(1.0f - crest) * (0.12f + 0.88f * floor_of_valley) * (1.0f + 0.5f * rib);
     colour += glow * (valley * grown * (0.08f + 2.1f * near));
     colour = blend3(colour, z.light, rise(0.85f, 1.25f, crest + 0.3f * rib) * grown * (0.03f + 0.55f * near));

@@ -1,4 +1,4 @@
-// Stained glass with a low sun behind it: a disc and a stream of light, leaded in panes of antique glass, some with a jewel.
+// Stained glass with a low sun behind it: a disc and a stream of light, leaded in panes, some with a jewel.
 #include "panes.glsl"
 
 Vec3 glass(Place p, Latents z) {
@@ -44,7 +44,8 @@ Vec3 glass(Place p, Latents z) {
     Float thin = 1.3f * blend(cut, abs(round), jewelled);
     Float inside = select(round < 0.0f, jewelled, Float(0.0f));
     Float wall = min(pane.z, thin);
-    Float tint = fract(own * 17.0f + blend(once * (0.33f * over_arc + 0.29f * twice * over_chord), 0.45f * inside, jewelled));
+    Float piece = blend(once * (0.33f * over_arc + 0.29f * twice * over_chord), 0.45f * inside, jewelled);
+    Float tint = fract(own * 17.0f + piece);
 
     // Light that falls through.
     Float trembling = 0.10f * ruffle(p);
@@ -53,18 +54,22 @@ Vec3 glass(Place p, Latents z) {
     Float streaks = fbm(along * 2.2f + 9.0f * tint + trembling, across * 7.0f + 7.0f * own - trembling, 3, 60, z.m[3],
                         0.55f, 0.3f);
     Float hammered = detail(u * 17.0f + trembling, v * 17.0f, 80, z.m[6]);
-    Float hue = 0.22f + 0.34f * tint + 0.14f * field + 0.09f * streaks + 0.24f * in_disc + 0.17f * in_stream + 0.10f * inside;
+    Float hue = 0.22f + 0.34f * tint + 0.14f * field + 0.09f * streaks + 0.24f * in_disc + 0.17f * in_stream +
+                0.10f * inside;
     Vec3 glassy = ramp(z, min(hue, 0.9f));
     Float twinned = rise(0.70f, 0.78f, fract(tint * 7.0f)) * (1.0f - 0.8f * in_disc);
     glassy = blend3(glassy, z.twin * (0.35f + 0.5f * tint), twinned);
-    Float through = (0.09f + 1.7f * glow + 1.1f * in_disc * glow + 0.7f * in_stream * (0.2f + glow)) * (0.22f + 0.95f * tint);
+    Float through = (0.09f + 1.7f * glow + 1.1f * in_disc * glow + 0.7f * in_stream * (0.2f + glow)) *
+        (0.22f + 0.95f * tint);
     Float dirt = rise(-0.02f, 0.13f, min(wall, great) + 0.05f * streaks);
-    through = through * max(1.0f + 0.60f * streaks + (0.10f + 0.10f * tanh(z.m[2])) * hammered, 0.1f) * (0.25f + 0.75f * dirt);
+    through = through * max(1.0f + 0.60f * streaks + (0.10f + 0.10f * tanh(z.m[2])) * hammered, 0.1f) *
+        (0.25f + 0.75f * dirt);
     Vec3 colour = glassy * (through * (1.0f + 0.7f * inside));
     Float height = 0.06f * hammered + 0.035f * streaks + inside * 1.4f * sqrt(max(-0.3f * round, 0.0f));
     Vec3 n = normal(height, p, 0.05f);
     Float facing = max(n.x * z.sun.x + n.y * z.sun.y + n.z * z.sun.z, 0.0f);
-    colour = colour * (0.66f + 0.34f / z.sun.z * facing) + z.light * (0.05f * squared(squared(facing)) * (1.0f - n.z * n.z));
+    colour = colour * (0.66f + 0.34f / z.sun.z * facing) +
+             z.light * (0.05f * squared(squared(facing)) * (1.0f - n.z * n.z));
 
     // Lead, round in section, with beads of light along it.
     float width = span(z.m[4], 0.034f, 0.054f);

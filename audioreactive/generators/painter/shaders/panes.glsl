@@ -34,7 +34,8 @@ Vec4 panes(Float x, Float y, int seed, float angle, float jitter) {
         Float apart_x = to_x[k] - near_x;
         Float apart_y = to_y[k] - near_y;
         Float apart = apart_x * apart_x + apart_y * apart_y;
-        Float middle = 0.5f * ((near_x + to_x[k]) * apart_x + (near_y + to_y[k]) * apart_y) * inversesqrt(apart + 1e-9f);
+        Float middle = 0.5f * ((near_x + to_x[k]) * apart_x + (near_y + to_y[k]) * apart_y) *
+            inversesqrt(apart + 1e-9f);
         wall = select(apart < 1e-6f, wall, min(wall, middle));
     }
     return Vec4(near_x, near_y, wall, own);

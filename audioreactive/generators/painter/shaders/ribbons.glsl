@@ -6,8 +6,8 @@ Float from_ribbon(Float t, Float off, Float b) {
     return select(abs(t) < 1.0f, Float(1.0f), -abs(off - select(t < 0.0f, -b, b)));
 }
 
-// Distance along v to the nearer hem at a root t, negative outside: exact at the hem, and not 0 where another root meets
-// one, nor far from a ribbon that is pinched to a line; `off` is v - A - C.
+// Distance along v to the nearer hem at a root t, negative outside: exact at the hem, and not 0 where another root
+// meets one, nor far from a ribbon that is pinched to a line; `off` is v - A - C.
 Float to_hem(Float t, Float off, Float b, Float c) {
     Float edge = select(t < 0.0f, Float(-1.0f), Float(1.0f));
     Float inside = 1.0f - abs(t);
@@ -15,12 +15,14 @@ Float to_hem(Float t, Float off, Float b, Float c) {
     return min(inside * speed, select(inside < 0.0f, -abs(off - edge * b), Float(9.0f)));
 }
 
-// One layer of a ribbon at a root t: its colour in x, y, z and its coverage in w. `turn_u` and `turn_t` are the slopes of the
-// cloth's height along u and t, `slope` that of v along u, `speed` that of v along t; `hem` is the distance to the hem along v.
+// One layer of a ribbon at a root t: its colour in x, y, z and its coverage in w. `turn_u` and `turn_t` are the
+// slopes of the cloth's height along u and t, `slope` that of v along u, `speed` that of v along t; `hem` is the
+// distance to the hem along v.
 Vec4 layer(Vec3 tint, Vec3 other, vec3 light, vec3 sun, Float slope, Float speed, Float turn_u, Float turn_t,
-           Float hem, float opacity, Float sheen, float px) {
+           Float hem, float opacity, Float sheen, float iridescent, float px) {
     Float nx = slope * turn_t - turn_u * speed;
-    Float flat = select(speed < 0.0f, Float(-1.0f), Float(1.0f)) * inversesqrt(nx * nx + turn_t * turn_t + speed * speed + 1e-5f);
+    Float flat = inversesqrt(nx * nx + turn_t * turn_t + speed * speed + 1e-5f);
+    flat = select(speed < 0.0f, -flat, flat);
     nx = nx * flat;
     Float ny = -turn_t * flat;
     Float nz = speed * flat;
@@ -32,7 +34,8 @@ Vec4 layer(Vec3 tint, Vec3 other, vec3 light, vec3 sun, Float slope, Float speed
     Float satin = squared(squared(h));
     satin = squared(satin) * satin;
     Float away = squared(1.0f - nz);
-    Vec3 colour = blend3(tint, other, min(1.6f * away, 1.0f)) * (0.02f + 1.05f * lambert * lambert + 0.30f * through) +
+    Vec3 colour = blend3(tint, other, min(iridescent * away, 1.0f)) *
+                      (0.02f + 1.05f * lambert * lambert + 0.30f * through) +
                   (tint * 0.8f + light * 0.30f) * ((0.75f * satin + 0.20f * away * lambert) * sheen);
     hem = hem * inversesqrt(1.0f + slope * slope);
     colour += light * (line(hem - 0.005f, 0.0025f, px) * (0.03f + 0.35f * lambert));
@@ -51,8 +54,9 @@ Vec3 ribbons(Place p, Latents z) {
     Vec4 w = two_waves(u, f, g);
     Vec3 colour = z.dark * (0.25f + 0.6f * pool) + z.shadow * (0.25f * pool * pool);
     float opacity = span(z.m[1], 0.66f, 0.97f);
-    float pleat = span(z.m[2], 0.12f, 0.5f);
-    float fine = span(z.m[3], 3.0f, 7.0f);
+    float pleat = span(z.m[2], 0.08f, 0.6f);
+    float fine = span(z.m[3], 2.5f, 7.5f);
+    float bordered = max(span(z.m[5], -0.5f, 1.0f), 0.0f);
     Float ruffled = ruffle(p);
     Float sheen = (1.0f + 0.12f * ruffled) * span(z.f[5], 0.6f, 1.3f);
     UNROLL for (int k = 0; k < 4; k++) {
@@ -87,8 +91,12 @@ Vec3 ribbons(Place p, Latents z) {
         UNROLL for (int j = 0; j < 2; j++) {
             Float t = first * float(1 - j) + second * float(j);
             Float folds = pleat * sin(2.1f * warp * t + o + 0.6f * z.m[4]) * rise(1.15f, 0.3f, abs(t));
-            Vec4 made = layer(tint, other, z.light, sun, slope_a + (slope_b + slope_c * t) * t, b + 2.0f * c * t,
-                              (slope_height + slope_curve * t) * t, height + 2.0f * curve * t + folds + 0.022f * ruffled, to_hem(t, off, b, c), opacity, sheen, p.px);
+            Float border = rise(0.66f, 0.70f, abs(t)) * rise(0.88f, 0.84f, abs(t)) * bordered;
+            Float turn_t = height + 2.0f * curve * t + folds + 0.022f * ruffled;
+            Vec4 made = layer(blend3(tint, other * 0.9f, border), other, z.light, sun,
+                              slope_a + (slope_b + slope_c * t) * t, b + 2.0f * c * t,
+                              (slope_height + slope_curve * t) * t, turn_t, to_hem(t, off, b, c), opacity, sheen,
+                              span(z.m[6], 0.8f, 3.0f), p.px);
             colour = blend3(colour, Vec3(made.x, made.y, made.z) * (0.30f + 0.85f * pool), made.w * there);
         }
     }

@@ -1,6 +1,6 @@
-// Folded sheets: a sheet is the set of points (u, A + B t + C t^2) for t from -1 to 1, where A, B and C are waves of u. A
-// point of the plane lies on it twice, once or never: at the roots of a quadratic equation. Where the two roots meet, it
-// folds.
+// Folded sheets: a sheet is the set of points (u, A + B t + C t^2) for t from -1 to 1, where A, B and C are waves of
+// u. A point of the plane lies on it twice, once or never: at the roots of a quadratic equation. Where the two roots
+// meet, it folds.
 
 // Sine and cosine of two waves of u, from which waves of these frequencies with any phases are summed.
 Vec4 two_waves(Float u, float f, float g) { return Vec4(sin(f * u), cos(f * u), sin(g * u), cos(g * u)); }

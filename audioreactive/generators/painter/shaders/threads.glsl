@@ -2,20 +2,21 @@
 #include "sheets.glsl"
 
 // Brightness of the threads at a root t of a sheet; `steep` is 1 / sqrt(1 + the threads' slope^2).
-Float strung(Float t, Float u, Float s, Float steep, float count, float width, float spread, Float phase, int k, float px) {
+Float strung(Float t, Float u, Float s, Float steep, float count, float width, float spread, Float phase,
+             int k, float px) {
     Float place = count * (0.5f * t + 0.5f);
     Float i = floor(place);
     Float gap = (2.0f / count) * s * steep;
-    Float b = chance(i, 0.0f, k);
+    Float apart = rise(0.5f, 1.5f, gap / px);
+    Float b = blend(0.5f, chance(i, 0.0f, k), apart);
     Float own = width * (0.55f + 0.9f * b * b);
     Float e = max(own, 0.75f * px);
     Float away = squared(abs(place - i - 0.5f) * gap / e);
-    Float thin = own / e;
-    Float one = thin * (exp2(-1.4f * away) + 0.06f * exp2(-0.022f * away));
-    Float mean = 1.8f * width * inversesqrt(gap * gap + 0.25f * px * px);
+    Float one = (own / e) * (exp2(-1.4f * away) + 0.06f * exp2(-0.022f * away));
+    Float many = 2.6f * own * inversesqrt(gap * gap + 0.25f * px * px);
     Float pulse = 0.5f + 0.5f * sin(1.9f * u + spread * b + phase);
-    Float strength = (0.10f + 0.90f * b * b) * (0.16f + 1.1f * pulse * pulse);
-    return (blend(mean * 0.37f, one * strength, rise(1.5f, 4.0f, gap / e)) + 0.06f * mean) * rise(1.0f, 0.84f, abs(t));
+    Float strength = (0.10f + 0.90f * b * b + 0.20f * (1.0f - apart)) * (0.16f + 1.1f * pulse * pulse);
+    return (blend(many, one, rise(2.0f, 4.5f, gap / e)) * strength + 0.06f * many) * rise(1.0f, 0.84f, abs(t));
 }
 
 Vec3 threads(Place p, Latents z) {
@@ -45,14 +46,17 @@ Vec3 threads(Place p, Latents z) {
         Float s = sqrt(at_v.z * at_v.z + abs(c) * p.px);
         float count = span(z.m[0], 22.0f, 52.0f) * (1.0f - 0.13f * o);
         float width = span(z.m[1], 0.0014f, 0.0027f) * (1.0f + 0.25f * o);
+        float spread = TAU * span(z.m[2], 0.1f, 0.7f);
         Float phase = 2.0f * z.m[3] + 1.9f * o + 0.7f * ruffled;
         Float t = at_v.x;
         Float slope = slope_a + (slope_b + slope_c * t) * t;
-        Float light = strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, TAU * span(z.m[2], 0.1f, 0.7f), phase, k, p.px);
+        Float light = strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, spread, phase, k, p.px);
         t = at_v.y;
         slope = slope_a + (slope_b + slope_c * t) * t;
-        light += strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, TAU * span(z.m[2], 0.1f, 0.7f), phase, k, p.px);
+        light += strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, spread, phase, k, p.px);
+        float blurred = 1.0f - width / max(width, 0.75f * p.px);
         light = light * cover(at_v.w, p.px) * ((0.10f + 0.40f * exp(-0.25f * r2) + 0.9f * pool) * glitter);
+        light = light / (1.0f + 0.5f * blurred * light);  // a bright line would not be as bright if wide
         Float warmth = rise(-0.7f, 0.7f, sin(0.9f * u + 1.3f * o + z.f[5]));
         Vec3 tint = blend3(z.body * (1.5f * float(k % 2)) + z.accent * (1.2f * float(1 - k % 2)),
                            z.twin * (0.9f * float(k % 2)) + z.body * (1.3f * float(1 - k % 2)), 0.75f * warmth);
