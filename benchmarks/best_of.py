@@ -28,8 +28,8 @@ from correlation_groups import MUSIC
 from audioreactive.correlation import sound_tables
 from audioreactive.features import analyze_file
 from audioreactive.generators import open_generator
-from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.generators.devices import CPU_BATCH
+from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.pipeline.choose import Choice, choose, preview_score

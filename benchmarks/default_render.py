@@ -29,7 +29,19 @@ def frames_a_second(size: str, seconds: float | None, device: str) -> tuple[int,
     """Frames, wall seconds of the whole command, and frames a second."""
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "out.mp4"
-        command = [sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG), "--model", "stylegan2", "-o", str(video), "--size", size]
+        command = [
+            sys.executable,
+            "-m",
+            "audioreactive",
+            "render",
+            str(DEMO_SONG),
+            "--model",
+            "stylegan2",
+            "-o",
+            str(video),
+            "--size",
+            size,
+        ]
         command += ["--seed", "1", "--quiet", "--device", device]
         if seconds is not None:
             command += ["--duration", str(seconds)]

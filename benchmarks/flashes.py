@@ -28,6 +28,7 @@ import numpy as np
 from audioreactive.chunks import safe_light
 from audioreactive.flashes import find_flashes
 from audioreactive.generators import stylegan2
+from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.pipeline.planning import plan_render, prepare
 from audioreactive.pipeline.production import RenderSettings, produce
@@ -145,7 +146,9 @@ def measure(size: int, seconds: int, *, flashing: bool) -> Row:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "out.mp4"
             settings = RenderSettings(size=(size, size), duration=Fraction(seconds), flash_safe=True)
-            production = prepare(plan_render(DEMO_SONG, output, model=NETWORK_NAME, recipe=Recipe(seed=1), settings=settings))
+            production = prepare(
+                plan_render(DEMO_SONG, output, model=NETWORK_NAME, recipe=Recipe(seed=1), settings=settings)
+            )
             with clock.timed("all"):
                 produce(production, output, progress=clock)
             assert find_flashes(output).within

@@ -31,7 +31,16 @@ from common import save_flashing_model
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.video import read_frames
 
-RENDER: Final = (sys.executable, "-m", "audioreactive", "render", str(DEMO_SONG), "--model", "stylegan2", "--flash-safe")
+RENDER: Final = (
+    sys.executable,
+    "-m",
+    "audioreactive",
+    "render",
+    str(DEMO_SONG),
+    "--model",
+    "stylegan2",
+    "--flash-safe",
+)
 SECONDS: Final = 12
 """Of the song, and chunks of one second each."""
 LONGEST_WHILE: Final = 0.3

@@ -107,7 +107,18 @@ def measure(
             video = folder / f"{song.stem}-{preset}-{crf}.mp4"
             if not video.exists():
                 quality = ("--fps", FPS, "--crf", crf)
-                run("render", passages[song][0], "--preset", preset, "--model", "stylegan2", *quality, "-o", video, "--quiet")
+                run(
+                    "render",
+                    passages[song][0],
+                    "--preset",
+                    preset,
+                    "--model",
+                    "stylegan2",
+                    *quality,
+                    "-o",
+                    video,
+                    "--quiet",
+                )
             seen = watch(read_frames(video))
             frames = len(seen["rgb_histogram"])
             before, after = (sound.cut(0, frames).against(seen) for sound in heard[song])
