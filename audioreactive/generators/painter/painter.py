@@ -242,15 +242,30 @@ def bloomed(glow: torch.Tensor) -> torch.Tensor:
     """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has `BLOOM_ROWS` pixels."""
     shorter = min(glow.shape[2:])
     size = [round(side * BLOOM_ROWS / shorter) for side in glow.shape[2:]]
-    mode = "area" if shorter >= BLOOM_ROWS else "bilinear"
-    level = functional.interpolate(glow.clamp(max=30), size, mode=mode)
+    level = glow.clamp(max=30)
+    level = functional.interpolate(level, size, mode="area") if shorter >= BLOOM_ROWS else _enlarged(level, size)
     bloom = torch.zeros_like(level)
     strength = 1.0
     while min(level.shape[2:]) > 6:
         level = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 4, 2, ceil_mode=True)
         strength *= BLOOM_DECAY
-        bloom += functional.interpolate(level, size, mode="bilinear", align_corners=False) * strength
+        bloom += _enlarged(level, size) * strength
     return bloom.contiguous()
+
+
+def _enlarged(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Enlarge maps (B, C, r, c) to a size (h, w), linear between the middles of their pixels.
+
+    The last bits of PyTorch's `interpolate` depend on the number of threads.
+    """
+    for dim, side in zip((2, 3), size, strict=True):
+        last = maps.shape[dim] - 1
+        place = ((torch.arange(side, device=maps.device) + 0.5) * (maps.shape[dim] / side) - 0.5).clamp(0, last)
+        below = place.long().clamp(max=max(last - 1, 0))
+        share = (place - below).view(-1, *[1] * (3 - dim))
+        first, second = maps.index_select(dim, below), maps.index_select(dim, (below + 1).clamp(max=last))
+        maps = first + (second - first) * share
+    return maps
 
 
 def _chosen(scores: torch.Tensor) -> torch.Tensor:
