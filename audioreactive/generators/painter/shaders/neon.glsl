@@ -1,11 +1,7 @@
 // Loops of neon before a dark wall, mirrored in a wet floor.
 Vec3 neon(Place p, Latents z) {
     float focus = 0.45f * tanh(z.c[0]);
-<<<<<<< HEAD
-    float horizon = (0.42f + 0.10f * tanh(z.c[1]));
-=======
     float horizon = 0.42f + 0.10f * tanh(z.c[1]);
->>>>>>> h_fam4
     Float x = p.x - focus;
     Float below = p.y - horizon;
     Float floor_ = cover(below, p.px);
