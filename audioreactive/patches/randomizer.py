@@ -46,6 +46,10 @@ SYNTHESIZER_INTENSITY = 1.5
 """Intensity of a synthesizer's motion (2 is all of it): three quarters correlate as well, and move a fifth less far."""
 LEAD_COLOURS = 1.2
 """Intensity of the sections' colours in a patch with a lead: they are more than half of the fine latents."""
+LEAD_FAMILIES = (
+    "aurora", "coral", "crystals", "glass", "ink", "metal", "nebula", "neon", "ribbons", "scales", "silk", "threads",
+)  # fmt: skip
+"""Families of the painter that a patch with a lead may have: those with forms that are seen to move, and calm light."""
 LEAD_FORMS = 0.4
 """Intensity of the hits' movement of forms in a patch with a lead."""
 SECTION_FADE = 0.5
@@ -118,6 +122,7 @@ def with_lead(patch: Patch, seed: int) -> Patch:
         "intensity": LEAD_FORMS,
     }
     changed = patch.model_dump(mode="json", exclude_none=True)
+    changed["palette"]["family"] = draws.one_of(LEAD_FAMILIES)
     changed["latents"]["sequences"] = [colours, *changed["latents"]["sequences"], forms]
     return Patch.model_validate(changed)
 

@@ -311,3 +311,11 @@ def test_buffers_are_checked() -> None:
         found.finish(parameters, torch.empty(3, 8, 8), torch.empty(3, 4, 4), torch.empty(3, 12, 8))
     with pytest.raises(ValueError, match="float32"):
         found.finish(parameters, torch.empty(3, 8, 8).double(), torch.empty(3, 4, 4), torch.empty(3, 8, 8))
+
+
+def test_the_families_that_recipes_name_are_there() -> None:
+    from audioreactive.patches.presets import load_preset, shipped_presets
+    from audioreactive.patches.randomizer import LEAD_FAMILIES
+
+    named = {palette.family for name in shipped_presets() for palette in load_preset(name).palettes()}
+    assert {*LEAD_FAMILIES, *(family for family in named if family)} <= set(FAMILIES)

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 
 from audioreactive.features import DEFAULT_FEATURES
-from audioreactive.patches.randomizer import PALETTE_SIZE, Draws, random_patch, with_lead
+from audioreactive.patches.randomizer import LEAD_FAMILIES, PALETTE_SIZE, Draws, random_patch, with_lead
 
 MANY = [random_patch(seed) for seed in range(120)]
 
@@ -85,7 +85,9 @@ def test_a_lead_lets_hits_move_forms_and_sections_change_colours() -> None:
     plain = random_patch(5)
     led = with_lead(plain, 5)
     first, *drawn, last = led.latents.sequences
-    assert tuple(drawn) == plain.latents.sequences and led.noise == plain.noise and led.palette == plain.palette
+    assert tuple(drawn) == plain.latents.sequences and led.noise == plain.noise
+    assert led.palette == plain.palette.model_copy(update={"family": led.palette.family})
+    assert len({with_lead(plain, seed).palette.family for seed in range(60)}) == len(LEAD_FAMILIES)
     assert first.strategy == "segmentation" and first.depth == ("fine",)
     assert last.depth == ("coarse",) and last.modulator is not None and last.modulator.feature == "hits"
     assert 0.03 <= last.modulator.attack <= 0.06, "a rise that the eye can follow"
