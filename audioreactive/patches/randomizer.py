@@ -50,6 +50,9 @@ LEAD_FAMILIES = (
     "aurora", "coral", "crystals", "glass", "ink", "metal", "nebula", "neon", "ribbons", "scales", "silk", "threads",
 )  # fmt: skip
 """Families of the painter that a patch with a lead may have: those with forms that are seen to move, and calm light."""
+LEAD_REACH = (0.25, 0.45, 0.75)
+"""Reach of coarse, middle and fine latents in a patch with a lead. Forms that swing from one palette vector to another
+with every stroke flash: more than three times a second on most songs. At a quarter they do not, and score higher."""
 LEAD_FORMS = 0.4
 """Intensity of the hits' movement of forms in a patch with a lead."""
 SECTION_FADE = 0.5
@@ -122,6 +125,7 @@ def with_lead(patch: Patch, seed: int) -> Patch:
         "intensity": LEAD_FORMS,
     }
     changed = patch.model_dump(mode="json", exclude_none=True)
+    changed["latents"]["reach"] = LEAD_REACH
     changed["palette"]["family"] = draws.one_of(LEAD_FAMILIES)
     changed["latents"]["sequences"] = [colours, *changed["latents"]["sequences"], forms]
     return Patch.model_validate(changed)

@@ -57,9 +57,9 @@ def test_compiled_and_plain_agree(family: str) -> None:
     for k in range(2):
         _, coarse = made._structure(ws[k : k + 1])
         parameters = made._parameters(ws[k : k + 1], coarse[0, 0])
-        raster = Raster((110, 198), (112, 200))  # no sides that fit
+        raster = Raster((110, 198), (120, 208))  # no sides that fit
         expected = plain.paint(family, parameters, tables[k : k + 1], raster)
-        colour, glow = torch.empty(3, 112, 200), torch.empty(3, 28, 50)
+        colour, glow = torch.empty(3, 120, 208), torch.empty(3, 30, 52)
         found.paint(family, parameters.native(0), tables[k], colour, glow, raster.size)
         torch.testing.assert_close(glow[None], plain.glowing(colour[None]), atol=1e-3, rtol=1e-3)
         picture = torch.empty(3, 110, 198)

@@ -132,6 +132,7 @@ def test_a_missing_stem_is_named(features) -> None:
 
 class FakeMapper:
     z_dim, c_dim = 4, 3
+    families = ()
     device = torch.device("cpu")
 
     def mapping(self, z, c=None, truncation_psi: float = 1.0):

@@ -276,7 +276,8 @@ def _chosen(scores: torch.Tensor) -> torch.Tensor:
 @functools.lru_cache(4)
 def _constant_noise(sizes: tuple[tuple[int, int], ...], device: torch.device) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
-    return [torch.randn(1, 1, *size, generator=draw).to(device) for size in sizes]
+    with torch.inference_mode(False):  # they are kept, and may be used in computing gradients
+        return [torch.randn(1, 1, *size, generator=draw).to(device) for size in sizes]
 
 
 @functools.cache

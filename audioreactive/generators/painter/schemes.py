@@ -156,6 +156,7 @@ def _unit(vectors: torch.Tensor, least: float) -> torch.Tensor:
 @functools.cache
 def _table(device: torch.device) -> torch.Tensor:
     """Schemes (number, 5, 3) with hues in radians."""
-    table = torch.tensor(list(SCHEMES.values()))
-    table[..., 2] = torch.deg2rad(table[..., 2])
-    return table.to(device)
+    with torch.inference_mode(False):  # it is kept, and may be used in computing gradients
+        table = torch.tensor(list(SCHEMES.values()))
+        table[..., 2] = torch.deg2rad(table[..., 2])
+        return table.to(device)

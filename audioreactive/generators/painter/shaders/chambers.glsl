@@ -8,7 +8,7 @@ Float opening(Float x, Float y, float half_width, float half_height, float corne
 }
 
 Vec3 chambers(Place p, Latents z) {
-    float focus_x = 0.62f * min(p.right, 1.8f) / 1.78f * tanh(z.c[0]);
+    float focus_x = 0.62f * tanh(z.c[0]);
     float focus_y = 0.30f * tanh(z.c[1]);
     // the floor mirrors what is above it, the softer the farther
     float horizon = span(z.c[7], 0.62f, 1.0f);

@@ -10,7 +10,7 @@ Vec3 facet(Vec3 front, Float height, float nx, float ny, float sharpness) {
 Vec3 crystals(Place p, Latents z) {
     Vec2 at = focused(p, z, 0.38f, 0.18f);
     float zoom = span(z.m[0], 1.20f, 1.65f);
-    Float x = at.x * (1.0f / zoom) + 0.0010f * ruffle(p);
+    Float x = at.x * (1.0f / zoom) + 0.0025f * ruffle(p);
     Float y = at.y * (1.0f / zoom);
     float sharpness = 0.5f * zoom / p.px;
     // the highest surface so far: height, normal, thickness, places along and across the crystal, its share of accent

@@ -14,7 +14,7 @@ __attribute__((flatten)) static void finish_rows(const Parameters &z, const floa
     const int64_t shown = (int64_t)height * width;
     const float across = (float)bloom->columns / width, down = (float)bloom->rows / height;
     Place p = first_place(row, height, width);
-    for (int32_t column = 0; column < columns; column += 4) {
+    for (int32_t column = 0; column < width; column += 4) {
         p.x = column_places(column, width, p.px);
         const Float x = block_columns() + (float)column, y = block_rows() + (float)row;
         Float glow[3];
@@ -35,8 +35,8 @@ __attribute__((flatten)) static void finish_rows(const Parameters &z, const floa
 EXPORT void paint_finish(const Parameters *parameters, const float *colour, const Table *bloom, float *picture,
                          int32_t rows, int32_t columns, int32_t height, int32_t width) {
 #pragma omp parallel for schedule(static)
-    for (int32_t row = 0; row < rows; row += 4)
-        if (row < height) finish_rows(*parameters, colour, bloom, picture, row, rows, columns, height, width);
+    for (int32_t row = 0; row < height; row += 4)
+        finish_rows(*parameters, colour, bloom, picture, row, rows, columns, height, width);
 }
 
 }  // namespace painter

@@ -46,6 +46,7 @@ Vec3 nebula(Place p, Latents z) {
     float born = span(z.m[4], 0.15f, 0.35f);
     Float lights = stars(p.x + 0.6f * z.c[5], p.y + 0.6f * z.c[6], p, born, 5, 0.0026f) +
                    spikes(p.x + 0.6f * z.c[5], p.y + 0.6f * z.c[6], p, born, 5, 0.0026f);
+    colour = colour * (1.0f + 0.10f * shimmer);
     colour += z.dark * 0.3f + blend3(z.light, z.accent, 0.3f) * (lights * (1.0f + 0.35f * shimmer) * (0.03f + 0.97f * through * (1.0f - 0.6f * gas)));
     return colour;
 }
