@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("model", "cost"), [("stylegan2", "half the speed"), ("painter:ink", "some fifty times slower")]
+    ("model", "cost"), [("stylegan2", "half the speed"), ("painter:ink", "some twenty times slower")]
 )
 def test_the_demo_renders_and_one_warning_says_what_it_costs(tmp_path: Path, model: str, cost: str) -> None:
     video, programs = tmp_path / "out.mp4", tmp_path / "programs"

@@ -131,6 +131,15 @@ def test_sizes_of_maps_follow_the_picture() -> None:
         painter().resized((10, 0))
 
 
+def test_a_thread_of_a_picture_has_small_maps() -> None:
+    made = painter(size=(2, 16_384))
+    assert max(rows * columns for rows, columns in made.noise_sizes) < 2_000_000
+    assert made.noise_sizes[0][0] >= 2
+    assert bloomed(torch.ones(1, 3, 1, 4096)).numel() < 1_000_000
+    narrow = painter(size=(2, 400))
+    assert narrow.synthesis(narrow.mapping(seeds(1))).isfinite().all()
+
+
 def test_light_blooms_by_the_same_share_of_a_picture_at_every_size() -> None:
     spot = torch.zeros(1, 3, 270, 480)
     spot[..., 120:150, 225:255] = 9

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from audioreactive.generators.painter.parameters import Native
 
 FLAGS: Final = ("-fno-math-errno", "-fno-trapping-math", "-Wno-ignored-attributes")
-COST: Final = "the painter runs on plain PyTorch, some fifty times slower: take a small --size"
+COST: Final = "the painter runs on plain PyTorch, some twenty times slower: take a small --size"
 
 
 class Table(ctypes.Structure):

@@ -47,6 +47,8 @@ NOISE_STRENGTH: Final = 0.35
 """Factor of each noise map: all together have a standard deviation of about 0.85."""
 BLOOM_ROWS: Final = 180
 """Shorter side of the map on which light blooms: the same at every size, so that pictures look the same."""
+LONGEST: Final = 8
+"""Aspect ratio beyond which maps have fewer rows, or columns, across the shorter side."""
 BLOOM_DECAY: Final = 0.75
 """Strength of a level of the bloom in units of the next finer one."""
 LEAST_SHARE: Final = 0.02
@@ -83,8 +85,8 @@ class Painter:
     def noise_sizes(self) -> tuple[tuple[int, int], ...]:
         """Sizes (h, w) of the noise maps, coarse to fine, with the aspect ratio of the picture."""
         height, width = self.img_size
-        shorter = min(height, width)
-        return tuple((round(rows * height / shorter), round(rows * width / shorter)) for rows in NOISE_ROWS)
+        unit = _unit_side(self.img_size)
+        return tuple((max(round(rows * height / unit), 2), max(round(rows * width / unit), 2)) for rows in NOISE_ROWS)
 
     @property
     def cost(self) -> Cost:
@@ -240,10 +242,10 @@ class _Frames:
 
 def bloomed(glow: torch.Tensor) -> torch.Tensor:
     """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has `BLOOM_ROWS` pixels."""
-    shorter = min(glow.shape[2:])
-    size = [round(side * BLOOM_ROWS / shorter) for side in glow.shape[2:]]
+    unit = _unit_side((glow.shape[2], glow.shape[3]))
+    size = [max(round(side * BLOOM_ROWS / unit), 2) for side in glow.shape[2:]]
     level = glow.clamp(max=30)
-    level = functional.interpolate(level, size, mode="area") if shorter >= BLOOM_ROWS else _enlarged(level, size)
+    level = functional.interpolate(level, size, mode="area") if unit >= BLOOM_ROWS else _enlarged(level, size)
     bloom = torch.zeros_like(level)
     strength = 1.0
     while min(level.shape[2:]) > 6:
@@ -251,6 +253,11 @@ def bloomed(glow: torch.Tensor) -> torch.Tensor:
         strength *= BLOOM_DECAY
         bloom += _enlarged(level, size) * strength
     return bloom.contiguous()
+
+
+def _unit_side(size: tuple[int, int]) -> float:
+    """The shorter side, by which maps are measured; of a very narrow picture more, so that maps stay small."""
+    return max(min(size), max(size) / LONGEST)
 
 
 def _enlarged(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
