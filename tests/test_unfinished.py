@@ -174,3 +174,9 @@ def test_samples_that_begin_too_late_are_not_looked_for(tmp_path: Path) -> None:
     assert mended_head(tmp_path / "a.au") is None
     with pytest.raises(AudioError, match="holds no sound"):
         load(tmp_path / "a.au")
+
+
+def test_a_header_that_says_it_ends_before_its_lengths_is_not_mended(tmp_path: Path) -> None:
+    path = tmp_path / "song.au"
+    path.write_bytes(bytes.fromhex("2e736e64 00000001 00000000 ffffe803 00000040 0000ffff 0007ffff ff"))
+    assert mended_head(path) is None

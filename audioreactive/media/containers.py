@@ -98,7 +98,10 @@ def unfinished(path: Path) -> bool:
 def mended_head(path: Path) -> MendedHead | None:
     """Make the header that a file should have which was never finished; None if it needs none."""
     lengths, there = _lengths(path)
-    if not lengths.edits or not 0 < lengths.sound_at < min(there, LONGEST_HEAD):
+    if not lengths.edits:
+        return None
+    least = max(first + len(content) for first, content in lengths.edits)  # a hostile header may end before its lengths
+    if not least <= lengths.sound_at < min(there, LONGEST_HEAD):
         return None
     with path.open("rb") as file:
         head = bytearray(file.read(lengths.sound_at))
