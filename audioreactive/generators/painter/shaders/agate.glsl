@@ -1,7 +1,14 @@
 // An agate cut and polished: bands of many colours around a hollow that is grown full of crystals, in dark rock.
-#include "cells.glsl"
 #include "slopes.glsl"
 #include "stripe.glsl"
+
+// A point turns about the middle of its square.
+Vec2 jittered(Bits bits, float angle, float jitter) {
+    Float turn = TAU * low(bits) + angle;
+    Float reach = jitter * (0.4f + 0.6f * high(bits));
+    return Vec2(reach * cos(turn), reach * sin(turn));
+}
+#include "cells.glsl"
 
 // Crystals seen from above: a random pyramid of three faces on each cell. x: how much light its face takes, y: a glint,
 // z: distance to the crystal's wall, w: a random number of the crystal.

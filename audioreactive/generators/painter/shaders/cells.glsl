@@ -1,5 +1,6 @@
 // Cells around jittered points of the lattice (Worley, 1996): offset (x, y) from here to the nearest point, distance z to
-// the cell's wall, and a random number w of the cell, all in units of the lattice. `angle` moves the points.
+// the cell's wall, and a random number w of the cell, all in units of the lattice. `angle` moves the points. The text that
+// includes this one defines `jittered` before: a point's offset from the middle of its square.
 Vec4 cells(Float x, Float y, int seed, float angle, float jitter) {
     Float i = floor(x);
     Float j = floor(y);
@@ -15,16 +16,15 @@ Vec4 cells(Float x, Float y, int seed, float angle, float jitter) {
         float column = float(k % 3 - 1);
         float row = float(k / 3 - 1);
         Bits bits = hash(i + column, j + row, seed);
-        Float turn = low(bits);
-        Float reach = jitter * (0.4f + 0.6f * high(bits));
-        Float at_x = column + 0.5f + reach * cos(TAU * turn + angle) - u;
-        Float at_y = row + 0.5f + reach * sin(TAU * turn + angle) - v;
+        Vec2 moved = jittered(bits, angle, jitter);
+        Float at_x = moved.x + (column + 0.5f) - u;
+        Float at_y = moved.y + (row + 0.5f) - v;
         to_x[k] = at_x;
         to_y[k] = at_y;
         Float d = at_x * at_x + at_y * at_y;
         near_x = select(d < near, at_x, near_x);
         near_y = select(d < near, at_y, near_y);
-        own = select(d < near, turn, own);
+        own = select(d < near, low(bits), own);
         near = min(near, d);
     }
     Float wall = 9.0f;

@@ -1,5 +1,14 @@
 // Stained glass with a low sun behind it: a disc and a stream of light, leaded in panes, some with a jewel.
-#include "panes.glsl"
+
+// All points' squares turn together, which takes no sines for each point.
+Vec2 jittered(Bits bits, float angle, float jitter) {
+    float c = 2.0f * jitter * cos(angle);
+    float s = 2.0f * jitter * sin(angle);
+    Float a = low(bits) - 0.5f;
+    Float b = high(bits) - 0.5f;
+    return Vec2(c * a + s * b, c * b - s * a);
+}
+#include "cells.glsl"
 
 Vec3 glass(Place p, Latents z) {
     Vec2 at = focused(p, z, 0.72f, 0.36f);
@@ -12,7 +21,7 @@ Vec3 glass(Place p, Latents z) {
     Float x = u * scale + 0.8f * z.c[6];
     Float y = v * scale + 0.8f * z.c[7];
     Float pixel = max(footprint(x), footprint(y));
-    Vec4 pane = panes(x, y, 3, 0.8f * z.m[1] + 0.6f * z.c[5], 0.38f);
+    Vec4 pane = cells(x, y, 3, 0.8f * z.m[1] + 0.6f * z.c[5], 0.38f);
 
     // The design's great lines: a disc, and a stream that flows behind it.
     float disc_size = span(z.c[2] + z.c[5], 0.30f, 0.50f);
