@@ -12,6 +12,7 @@ import pytest
 
 from audioreactive.commands import COMMANDS, group
 from audioreactive.features import EVERY_FEATURE
+from audioreactive.generators.painter import FAMILIES
 from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.overrides import override
 from audioreactive.patches.preset import preset_of
@@ -170,3 +171,9 @@ def test_every_feature_is_documented() -> None:
     text = (ROOT / "docs" / "presets.md").read_text("utf-8")
     for name, feature in EVERY_FEATURE.items():
         assert f"| `{name}` | {feature.channels} |" in text
+
+
+def test_every_family_of_the_painter_is_documented() -> None:
+    text = (ROOT / "docs" / "painter.md").read_text("utf-8")
+    shown = re.findall(r"^\| `([a-z]+)` \| (.+) \|$", text, flags=re.MULTILINE)
+    assert dict(shown) == FAMILIES

@@ -124,7 +124,7 @@ UNFINISHED = {"unfinished.wav": ("WAV", 40, 44), "unfinished.au": ("AU", 8, 12),
 """Name -> libsndfile's format, and the bytes of the header that are the length of the samples."""
 OTHER = ("late.mp4", "late.mkv", "four.wav", "six.wav", "twelve.wav", "integers.wav", "+21dB.wav", *UNFINISHED)
 ALIKE = {*PLAIN, *JOINED, *OTHER} - {"stereo_surround.ac3"}
-"""Those whose channels are as good as alike, so that the waveforms must be."""
+"""Files with nearly equal channels: the analysed waveform must equal the decoded one, not only its level."""
 KINDS = (".mp4", ".mov", ".mkv", ".webm")
 
 

@@ -41,7 +41,7 @@ SIZES = ("zero", "empty", "unknown", "signed")
 """What stands in the header: 0, the length of a file without samples, the largest number, the largest signed one."""
 LEGAL = {("au", "unknown"), ("au_ulaw", "unknown"), ("caf", "unknown"), ("caf_float", "unknown"),
          ("wav", "unknown"), ("wav", "signed")}  # fmt: skip
-"""Those that say "to the end of the file" as their format allows."""
+"""Headers whose unknown length means "to the end of the file" in their format, so that nothing is to be mended."""
 
 
 def written(kind: str, folder: Path) -> bytes:

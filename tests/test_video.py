@@ -34,7 +34,7 @@ from audioreactive.video import (
 )
 
 EXTENSIONS = (".mp4", ".webm", ".mov", ".mkv", "")
-"""Of films; animations have tests of their own."""
+"""File extensions of videos with sound; test_animation.py tests the others."""
 FILM = Fraction(24000, 1001)
 SAMPLE_RATE = 44100
 

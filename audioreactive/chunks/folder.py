@@ -158,10 +158,8 @@ class WorkFolder:
     def _acquire(self) -> bool:
         """Take the lock; return False if it was removed meanwhile, with the folder."""
         lock = self.path / _LOCK_FILE
-        if os.path.lexists(lock) and not is_plain(
-            lock
-        ):  # not a lock file of ours; locking it would write to its target
-            _remove(lock)
+        if os.path.lexists(lock) and not is_plain(lock):
+            _remove(lock)  # not a lock file of ours; locking it would write to its target
         try:
             self._lock.acquire()
         except Timeout:

@@ -22,7 +22,7 @@ CASES: dict[str, tuple[dict[str, object], str]] = {
     "fewer latents than none": ({"c_dim": 3, "embed_features": 5, "z_dim": -3}, "z is -3"),
     "too wide": ({"const_size": (1, MAX_SIDE + 1)}, f"the width of the learned constant is {MAX_SIDE + 1}"),
 }
-"""What is odd -> change of an architecture, and words of the sentence."""
+"""Name of a fault -> changes of an architecture that make it, and words of the error message."""
 
 
 @pytest.mark.parametrize("name", CASES)
