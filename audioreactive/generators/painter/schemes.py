@@ -116,7 +116,7 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
     lightness, saturation = (torch.einsum("...s,sk->...k", share, table[..., k]) for k in (0, 1))
     angles = table[..., 2] + hue[..., None, None]
     direction = torch.stack([torch.einsum("...s,...sk->...k", share, f(angles)) for f in (torch.cos, torch.sin)], -1)
-    direction = _unit(direction, 0.15)  # opposite hues meet in a pale colour rather than in a jump
+    direction = _unit(direction, 0.4)  # opposite hues meet in a pale colour rather than in a jump
     saturation = saturation * chroma[..., None]
     ramp = _ramp(lightness, saturation, direction)
     key = linear_rgb(ramp[..., ::2, :])
@@ -127,7 +127,7 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
         torch.stack(
             [0.3 * saturation[..., 2], 0.7 * saturation[..., 2], saturation[..., 2], 0.8 * saturation[..., 2],
              saturation[..., 4]], -1),
-        torch.cat([near, _unit(0.75 * direction[..., 2:3, :] + 0.25 * direction[..., 4:5, :], 4e-3),
+        torch.cat([near, _unit(0.75 * direction[..., 2:3, :] + 0.25 * direction[..., 4:5, :], 0.4),
                    direction[..., 4:5, :]], -2),
     )  # fmt: skip
     x, y = direction[..., 2, 0], direction[..., 2, 1]
@@ -142,7 +142,7 @@ def _ramp(lightness: torch.Tensor, chroma: torch.Tensor, direction: torch.Tensor
     stops = []
     for stop in range(STOPS):
         k, between = min(stop // 2, 3), stop / 2 - min(stop // 2, 3)
-        ab = _unit(torch.lerp(direction[..., k, :], direction[..., k + 1, :], between), 0.01)
+        ab = _unit(torch.lerp(direction[..., k, :], direction[..., k + 1, :], between), 0.4)
         c = torch.lerp(chroma[..., k], chroma[..., k + 1], between)[..., None]
         stops.append(torch.cat([torch.lerp(lightness[..., k], lightness[..., k + 1], between)[..., None], ab * c], -1))
     return torch.stack(stops, -2)
