@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from support import make_features
 
 from audioreactive.correlation import sound_tables
+from audioreactive.generators.painter import Painter
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
 from audioreactive.pipeline import choose
@@ -15,17 +18,56 @@ from audioreactive.pipeline.recipe import Recipe, song_seed
 LED = Recipe(leads=True)
 
 
-def test_the_seed_whose_motion_reacts_most_is_chosen(monkeypatch) -> None:
+PAINTER = Painter(("silk",), img_size=(32, 32))
+MOVING, STILL, GLARING = (10.0, 0.05), (0.5, 0.0), (30.0, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "chosen"),
+    [
+        ((MOVING, MOVING, MOVING, MOVING), 0),
+        ((STILL, GLARING, MOVING, MOVING), 2),
+        ((GLARING, (20.0, 0.2), GLARING, GLARING), 1),  # none is calm: the calmest of those that were looked at
+    ],
+)
+def test_the_motion_that_reacts_most_is_chosen_if_its_picture_moves_and_does_not_flash(
+    monkeypatch, pictures, chosen
+) -> None:
     features = make_features(seconds=24)
-    monkeypatch.setattr(choose, "CANDIDATES", 4)
+    monkeypatch.setattr(choose, "CANDIDATES", 5)
+    looked_at = iter(pictures)
+    monkeypatch.setattr(choose, "change_at_strokes", lambda *_: next(looked_at))
     heard = sound_tables(features)[0]
     first = song_seed(features.digest)
-    seeds = [first + k for k in range(4)]
+    seeds = [first + k for k in range(5)]
     scores = [motion_score(motion(replace(LED, seed=s).make().patch, features), heard, features.fps) for s in seeds]
-    assert choose.chosen_seed(LED, features) == seeds[scores.index(max(scores))]
-    assert max(scores) > sorted(scores)[1], "there is a choice"
+    order = np.argsort(scores)[::-1]
+    assert choose.chosen_seed(LED, features, PAINTER) == seeds[order[chosen]]
+    assert len(set(scores)) == 5, "there is a choice"
 
 
 def test_a_blink_of_sound_has_the_first_seed() -> None:
     features = make_features(seconds=1)
-    assert choose.chosen_seed(LED, features) == song_seed(features.digest)
+    assert choose.chosen_seed(LED, features, PAINTER) == song_seed(features.digest)
+
+
+def test_a_picture_that_follows_strokes_changes_there_and_a_constant_one_does_not() -> None:
+    features = make_features(seconds=24)
+    moving = motion(LED.make(3).patch, features)
+    change, flashing = choose.change_at_strokes(moving, features, PAINTER)
+    assert change > 1 and 0 <= flashing < 1
+    still = replace(
+        moving,
+        latents=moving.latents[:1].repeat(len(moving), 0),
+        noise=replace(moving.noise, gain=0 * moving.noise.gain),
+    )
+    assert choose.change_at_strokes(still, features, PAINTER) == (0, 0)
+
+
+def test_the_strongest_strokes_are_found() -> None:
+    features = make_features(seconds=24)
+    frames = choose.stroke_frames(features)
+    strokes = features["hits"][:, 0] if "hits" in features else features["onsets"][:, 0]
+    assert 0 < len(frames) <= choose.STROKES and list(frames) == sorted(set(frames))
+    peaks = [t for t in range(1, len(strokes) - 1) if strokes[t - 1] <= strokes[t] > strokes[t + 1]]
+    assert min(strokes[frames]) >= sorted(strokes[peaks])[-len(frames)]

@@ -45,7 +45,7 @@ SECTION_SMOOTH = 1.0
 SYNTHESIZER_INTENSITY = 1.5
 """Intensity of a synthesizer's motion (2 is all of it): three quarters correlate as well, and move a fifth less far."""
 LEAD_COLOURS = 1.2
-"""Intensity of the sections' colours in a patch with a lead: they are more than half of the fine latents."""
+"""Intensity of the sections' colours in a patch with a lead."""
 LEAD_FAMILIES = (
     "aurora", "coral", "crystals", "glass", "ink", "metal", "nebula", "neon", "ribbons", "scales", "silk", "threads",
 )  # fmt: skip
@@ -104,7 +104,9 @@ def random_patch(seed: int) -> Patch:
 
 
 def with_lead(patch: Patch, seed: int) -> Patch:
-    """Add to a random patch what a first video should always show: hits move forms, and sections change colours."""
+    """Add to a random patch what a first video should always show: hits move forms, sections and notes change colours,
+    loudness changes the light, and timbre the textures.
+    """
     draws = Draws.named(seed, "lead")
     colours = {
         "strategy": "segmentation",
@@ -124,11 +126,26 @@ def with_lead(patch: Patch, seed: int) -> Patch:
         "modulator": {"feature": "hits", "release": 0.35, "attack": 0.06, "smooth": 0.03},
         "intensity": LEAD_FORMS,
     }
+    family = draws.one_of(LEAD_FAMILIES)
+    textures = _lead(draws, "spectral_contrast", ("middle",), 1.0, contrast=4.0, smooth=0.12)
+    light = _lead(draws, "rms", ("fine",), 0.6, release=0.12, attack=0.05, smooth=0.03)
+    harmony = _lead(draws, "chroma", ("middle", "fine"), 1.3, contrast=4.0, smooth=0.15)
     changed = patch.model_dump(mode="json", exclude_none=True)
     changed["latents"]["reach"] = LEAD_REACH
-    changed["palette"]["family"] = draws.one_of(LEAD_FAMILIES)
-    changed["latents"]["sequences"] = [colours, *changed["latents"]["sequences"], forms]
+    changed["palette"]["family"] = family
+    changed["latents"]["sequences"] += [forms, colours, textures, light, harmony]
     return Patch.model_validate(changed)
+
+
+def _lead(draws: Draws, feature: str, depth: tuple[Depth, ...], intensity: float, **shape: float) -> dict[str, Any]:
+    """Make a sequence in which a feature blends palette vectors."""
+    return {
+        "strategy": "feature",
+        "envelope": {"feature": feature, **shape},
+        "vectors": draws.some(PALETTE_SIZE, _weights_needed(feature)),
+        "depth": depth,
+        "intensity": intensity,
+    }
 
 
 def draw_sections(patch: Patch, form: Sequence[FormSection], fps: Fraction, *, seed: int) -> tuple[Section, ...]:

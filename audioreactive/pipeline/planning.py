@@ -103,13 +103,13 @@ def plan_render(
         return listen(song, fps=fps, stems=stems, settings=settings, progress=progress, names=names)
 
     features = hear(() if recipe.needs_song else preset.feature_names())
+    loaded = loaded or _open(None, settings)
     if recipe.needs_song:
-        recipe = _drawn_for(recipe, features)
+        recipe = _drawn_for(recipe, features, loaded.generator)
         preset = recipe.make()
         if not set(preset.feature_names()) <= set(features):  # the preset needs further features
             features = hear(preset.feature_names())
     start, stop = frame_range(features, settings.start, settings.duration)
-    loaded = loaded or _open(None, settings)
     if model is None:
         progress.say("pictures are painted by the program itself; --model FILE takes a StyleGAN instead")
     kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
@@ -170,7 +170,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     )
 
 
-def _drawn_for(recipe: Recipe, features: Features) -> Recipe:
+def _drawn_for(recipe: Recipe, features: Features, generator: Generator) -> Recipe:
     """The recipe with the seed that suits the song, and with what a first video should always show."""
     if recipe.synthesizer is not None:
         return replace(recipe, seed=song_seed(features.digest))
@@ -179,7 +179,7 @@ def _drawn_for(recipe: Recipe, features: Features) -> Recipe:
         return replace(recipe, seed=song_seed(features.digest))
     from audioreactive.pipeline.choose import chosen_seed
 
-    return replace(recipe, seed=chosen_seed(recipe, features))
+    return replace(recipe, seed=chosen_seed(recipe, features, generator))
 
 
 def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:

@@ -81,14 +81,17 @@ def test_draws_stay_in_their_ranges() -> None:
     assert len(draws.some(3, 7)) == 7
 
 
-def test_a_lead_lets_hits_move_forms_and_sections_change_colours() -> None:
+def test_a_lead_lets_hits_move_forms_and_sections_and_notes_change_colours() -> None:
     plain = random_patch(5)
     led = with_lead(plain, 5)
-    first, *drawn, last = led.latents.sequences
+    *drawn, forms, sections, timbre, loudness, notes = led.latents.sequences
     assert tuple(drawn) == plain.latents.sequences and led.noise == plain.noise
     assert led.palette == plain.palette.model_copy(update={"family": led.palette.family})
     assert len({with_lead(plain, seed).palette.family for seed in range(60)}) == len(LEAD_FAMILIES)
-    assert first.strategy == "segmentation" and first.depth == ("fine",)
-    assert last.depth == ("coarse",) and last.modulator is not None and last.modulator.feature == "hits"
-    assert 0.03 <= last.modulator.attack <= 0.06, "a rise that the eye can follow"
+    assert forms.depth == ("coarse",) and forms.modulator is not None and forms.modulator.feature == "hits"
+    assert 0.03 <= forms.modulator.attack <= 0.06, "a rise that the eye can follow"
+    assert sections.strategy == "segmentation" and sections.depth == ("fine",)
+    heard = [sequence.envelope.feature for sequence in (timbre, loudness, notes) if sequence.strategy == "feature"]
+    assert heard == ["spectral_contrast", "rms", "chroma"]
+    assert len(notes.vectors) == 12 and "fine" in notes.depth and loudness.depth == ("fine",)
     assert with_lead(plain, 5) == led != with_lead(plain, 6)

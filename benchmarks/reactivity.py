@@ -1,0 +1,238 @@
+"""Does what is heard move what is seen? The score of drawn recipes and presets on songs, with lags and flashes.
+
+For a passage of each song and each recipe, frames are rendered small, and measured: the corrected score, the lag, the
+most flashes in a second, and how far a hit moves the picture: the mean change of a frame at the onsets of the bass and
+of the highs, in units of the mean change of all frames.
+
+    python benchmarks/reactivity.py SONG...                                 the recipe that is drawn for each song
+    python benchmarks/reactivity.py SONG... --presets pulse mine.toml       presets
+    python benchmarks/reactivity.py SONG... --presets all --model stylegan2
+    python benchmarks/reactivity.py SONG... --command                       by the real command, at its own size
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+
+import audioreactive as ar
+from audioreactive.correlation import score_features, sound_tables, watch
+from audioreactive.errors import ScoreError
+from audioreactive.features.names import USUAL_FEATURES
+from audioreactive.flashes import find_flashes
+from audioreactive.flashes.definition import Geometry, to_light
+from audioreactive.flashes.detect import FlashMeter
+from audioreactive.flashes.measure import measure as shrunk
+from audioreactive.media.demo import DEMO_SONG
+from audioreactive.patches.presets import shipped_presets
+from audioreactive.pipeline.choose import chosen_seed
+from audioreactive.pipeline.recipe import Recipe
+from audioreactive.video import read_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.generators import Generator
+    from audioreactive.patches.preset import Preset
+
+    Frame = NDArray[np.uint8]
+
+FPS = 24
+SIZE = "96x54"
+"""Size of the small frames of the painter."""
+HITS = {"bass": "bass.onsets", "high": "high.onsets"}
+STRONG = 0.5
+"""Height of an onset's envelope, of 1, from which it counts as a hit."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one recipe on one song."""
+
+    song: str
+    recipe: str
+    z: float
+    raw: float
+    lag: int
+    p: float
+    flashes: float
+    bass: float
+    high: float
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        lag = f"{self.lag:3d}{' ' if self.p < 0.01 else '?'}"
+        return (
+            f"{self.song[:22]:>22} {self.recipe:>12} {self.z:+6.1f} {self.raw:6.3f} {lag} {self.flashes:5.1f} "
+            f"{self.bass:6.2f} {self.high:5.2f}" + (f"   seed {self.seed}" if self.seed is not None else "")
+        )
+
+
+class Flashes:
+    """Counts flashes of frames while they pass."""
+
+    def __init__(self, fps: int) -> None:
+        self.most, self._fps, self._seen = 0.0, fps, 0
+        self._meter: FlashMeter | None = None
+
+    def passing(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames, one by one."""
+        for frame in frames:
+            if self._meter is None:
+                self._meter = FlashMeter(Geometry.of(frame.shape[1], frame.shape[0]))
+            for moment in self._meter.push(to_light(shrunk(frame[None])[0][None]), [self._seen / self._fps]):
+                self.most = max(self.most, moment.general.transitions / 2, moment.red.transitions / 2)
+            self._seen += 1
+            yield frame
+
+
+def passage(song: Path, folder: Path, start: float, seconds: float) -> Path:
+    """Write a passage of a song as a WAV file; from the beginning where the song is shorter than that."""
+    samples, rate = soundfile.read(song, dtype="float32", always_2d=True)
+    first = round(start * rate)
+    if len(samples) < first + round(seconds * rate):
+        first = max(len(samples) - round(seconds * rate), 0)
+    target = folder / f"{song.stem}.wav"
+    soundfile.write(target, samples[first : first + round(seconds * rate)], rate)
+    return target
+
+
+def drawn(features: Features, generator: Generator) -> tuple[Preset, int]:
+    """The preset that `render` draws for a song, and its seed."""
+    recipe = Recipe(leads=True)
+    seed = chosen_seed(recipe, features, generator)
+    return recipe.make(seed), seed
+
+
+def measure(
+    song: Path, features: Features, name: str, preset: Preset, generator: Generator, *, seed: int | None = None
+) -> Row:
+    """Render small, and measure."""
+    size = SIZE if generator.num_ws == 3 else None
+    inputs = ar.motion(preset, features).on(generator, size=size)
+    flashes = Flashes(FPS)
+    frames = (frame for batch in ar.iter_frames(generator, inputs) for frame in batch)
+    kept: list[Frame] = []
+
+    def keep(some: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in some:
+            kept.append(frame[::4, ::4].mean(2).astype(np.uint8))
+            yield frame
+
+    seen = watch(keep(flashes.passing(frames)))
+    return row_of(song, features, name, seen, flashes.most, changes(kept), seed)
+
+
+def by_command(song: Path, features: Features, name: str, preset: str | None, folder: Path) -> Row:
+    """Render by the real command at its default size, and measure the file."""
+    video = folder / f"{song.stem}-{name}.mp4"
+    if not video.exists():
+        words = ["render", song, "-o", video, "--quiet", *(("--preset", preset) if preset else ()), "--fps", FPS]
+        subprocess.run([sys.executable, "-m", "audioreactive", *map(str, words)], check=True)
+    kept: list[Frame] = []
+
+    def keep(some: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in some:
+            kept.append(frame[::32, ::32].mean(2).astype(np.uint8))
+            yield frame
+
+    seen = watch(keep(read_frames(video)))
+    report = find_flashes(video)
+    most = max(report.most("general"), report.most("red"))
+    return row_of(song, features, name, seen, most, changes(kept), None)
+
+
+def changes(grey: list[Frame]) -> NDArray[np.float32]:
+    """Mean change of each frame against the one before, the first 0."""
+    frames = np.stack(grey).astype(np.float32)
+    return np.concatenate([[0], np.abs(np.diff(frames, axis=0)).mean((1, 2))]).astype(np.float32)
+
+
+def row_of(
+    song: Path, features: Features, name: str, seen: dict[str, NDArray[np.float32]], flashes: float,
+    change: NDArray[np.float32], seed: int | None,
+) -> Row:  # fmt: skip
+    """Compare what is seen with what is heard."""
+    tables, more = sound_tables(features)
+    frames = min(len(change), features.frames)
+    cut = [{key: table[:frames] for key, table in some.items()} for some in (tables, more, seen)]
+    reach = {}
+    for band, feature in HITS.items():
+        envelope = features[feature][:frames].reshape(frames, -1)[:, 0]
+        inner = envelope[1:-1]
+        hits = 1 + np.flatnonzero((inner > STRONG) & (inner >= envelope[:-2]) & (inner >= envelope[2:]))
+        after = [change[hit : hit + 4].max() for hit in hits if hit + 4 <= frames]
+        reach[band] = float(np.mean(after) / change.mean()) if after and change.mean() > 0 else float("nan")
+    try:
+        card = score_features(cut[0], cut[2], fps=Fraction(FPS), more=cut[1])
+        found = (card.total.z, card.total.raw, card.lag, card.lag_p)
+    except ScoreError:
+        found = (0.0, 0.0, 0, 1.0)
+    return Row(song.stem, name, *found, flashes, reach["bass"], reach["high"], seed)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("songs", type=Path, nargs="+", metavar="SONG", help="sound files, or demo")
+    parser.add_argument("--presets", nargs="+", default=[], help="names or files, or all; else what is drawn")
+    parser.add_argument("--model", default="painter")
+    parser.add_argument("--start", type=float, default=0.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--command", type=Path, metavar="FOLDER", help="render by the real command, into this folder")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    names = [*shipped_presets()] if options.presets == ["all"] else options.presets
+    generator = None if options.command else ar.load_generator(options.model)
+    rows: list[Row] = []
+    print(f"{'song':>22} {'recipe':>12} {'score':>6} {'raw':>6} {'lag':>4} {'flash':>5} {'bass':>6} {'high':>5}")
+    with tempfile.TemporaryDirectory() as temporary:
+        for song in options.songs:
+            cut = passage(DEMO_SONG if str(song) == "demo" else song, Path(temporary), options.start, options.seconds)
+            features = ar.analyze_file(cut, fps=FPS, names=[*USUAL_FEATURES, *HITS.values()])
+            for name in names or [None]:
+                label = Path(name).stem if name else "drawn"
+                if generator is None:
+                    row = by_command(cut, features, label, name, options.command)
+                else:
+                    preset, seed = (ar.load_preset(name), None) if name else drawn(features, generator)
+                    row = measure(song, features, label, preset, generator, seed=seed)
+                rows.append(row)
+                print(row, flush=True)
+    print(summary(rows))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
+
+
+def summary(rows: list[Row]) -> str:
+    """Lines for each recipe over all songs."""
+    lines = []
+    for recipe in dict.fromkeys(row.recipe for row in rows):
+        own = [row for row in rows if row.recipe == recipe]
+        scores = [row.z for row in own]
+        steady = sum(abs(row.lag) <= 1 for row in own)
+        calm = sum(row.flashes <= 3 for row in own)
+        lines.append(
+            f"{recipe:>12}: median {statistics.median(scores):+.1f}, least {min(scores):+.1f}, "
+            f"{sum(z >= 5 for z in scores)} of {len(own)} at least +5; lag 0 ± 1 in {steady}; "
+            f"at most 3 flashes in {calm}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
