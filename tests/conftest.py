@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +126,27 @@ def features() -> Features:
     from support import make_features  # which imports PyTorch: the process that hands out the tests needs none
 
     return make_features()
+
+
+ALWAYS = os.environ.get("XDG_CACHE_HOME")
+"""Cache folder of whoever runs the tests, which has the compiled kernels."""
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers come from a process that has imported PyTorch already, which takes longer than what they do here.
+
+    `test_workers.py` and `test_interruptions.py` have some that start as they always do.
+    """
+    quick = multiprocessing.get_context("forkserver")
+    quick.set_forkserver_preload(
+        ["torch", "audioreactive.chunks.workers", "audioreactive.chunks.scene", "audioreactive.generators.stylegan2",
+         "audioreactive.generators.painter.painter"]
+    )  # fmt: skip
+    with monkeypatch.context() as patch:  # the process outlives this test, whose cache may not
+        patch.setenv("XDG_CACHE_HOME", ALWAYS) if ALWAYS else patch.delenv("XDG_CACHE_HOME", raising=False)
+        forkserver.ensure_running()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: quick)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def frames_of(path: Path) -> np.ndarray:
     return np.stack(list(read_frames(path)))
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_song_is_painted_in_any_shape_and_the_same_in_every_way(call, song, tmp_path) -> None:
     whole, part, shared, again = (tmp_path / f"{name}.mkv" for name in ("whole", "part", "shared", "again"))
     common = (song, "--model", f"painter:{FAMILY}", "--size", "50x90", "--seed", 3, "--quiet")
