@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -111,6 +112,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def is_quick(path: Path) -> bool:
     here = Path(__file__).parent
     return path.is_relative_to(here) and path.relative_to(here).as_posix() in QUICK
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there until the end (modules, thousands of tests) out of each search for garbage."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

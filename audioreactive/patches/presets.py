@@ -213,6 +213,8 @@ def preset_text(preset: Preset) -> str:
             synthesizer.pop("weights", None)
     if preset.patch.latents.reach == type(preset.patch.latents).model_fields["reach"].default:
         data["latents"].pop("reach")
+    if preset.patch.noise.reach == 1:
+        data["noise"].pop("reach")
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
         for key in ("depth", "merge", "modulator", "intensity"):  # move the keys of merging to the end
             if key in sequence:
