@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import soundfile
 from support import save_small_model
 
 import audioreactive as ar
-from audioreactive.video import probe, read_frames
+from audioreactive.video import VideoSettings, VideoWriter, probe, read_frames
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "python.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -102,6 +103,32 @@ def test_what_does_not_go_together_is_said(home: Path, tmp_path: Path, keywords:
     with pytest.raises(ar.AudioReactiveError, match=re.escape(sentence)):
         ar.render(home / "song.mp3", tmp_path / "x.mkv", model=home / "small.safetensors", **keywords)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("call", "words", "never"),
+    [
+        (lambda out, song: ar.render(song, out, device="tpu"), "try device auto, cpu", "--device"),
+        (lambda out, song: ar.render(song, song.with_name("a.mkv")), "or replace it with overwrite=True", "--"),
+        (lambda out, song: ar.render(song, out, preset="pulse", best_of=3), "and best_of draws that", "--"),
+        (lambda out, song: ar.render(song, out, overrides=["a ="], seed=1), "overrides 'a ='", "--set"),
+        (lambda out, song: ar.render(song, out.with_suffix(".gif"), fps=99, seed=1), "give fps 50", "--fps"),
+        (lambda out, song: ar.analyze_file(song, fps=24, names=["drums.rms"]), "stems={'drums': FILE}", "--stem"),
+        (lambda out, song: ar.load_generator(device="tpu"), "try device auto", "--device"),
+        (lambda out, song: ar.score(song.with_name("a.mkv")), "give the song with audio FILE", "--audio"),
+    ],
+)  # fmt: skip
+def test_errors_speak_of_parameters_and_not_of_options(home: Path, tmp_path: Path, call, words, never) -> None:
+    song = tmp_path / "song.flac"
+    song.symlink_to(home / "song.flac")
+    with VideoWriter(
+        tmp_path / "a.mkv", VideoSettings(fps=Fraction(24), size=(16, 16)), frame_size=(16, 16), sound=None
+    ) as writer:
+        writer.write(np.zeros((250, 16, 16, 3), np.uint8))
+    with pytest.raises(ar.AudioReactiveError) as told:
+        call(tmp_path / "out.mkv", song)
+    assert words in str(told.value) and never not in str(told.value)
+    assert ar.render is ar.render and ar.render.__doc__ and "song" in str(inspect.signature(ar.render))
 
 
 def test_a_web_address_is_no_song() -> None:

@@ -71,6 +71,7 @@ SECTIONS = {
 
 
 @click.command(cls=SectionedCommand, sections=SECTIONS, context_settings=CONTEXT)
+@click.version_option(package_name="audioreactive", prog_name="audioreactive", help="Show the version.")
 @click.argument("songs", type=PATH, nargs=-1, metavar="SONG...")
 @click.option(
     "-o",
