@@ -55,6 +55,7 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
     progress = progress or Silent()
     video = Path(video)
     info, times = probe(video), frame_times(video)
+    sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
     fps, order = info.fps, None
     if not times.is_even(fps) or fps > FASTEST:
         fps, order = _even(times.frames)
@@ -62,7 +63,6 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
     length = info.frames if order is None else len(order)
     check_frames(length, fps)  # before anything takes long
-    sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
     check_file(sound)  # before the progress bar starts
     with track_share(progress, "listening") as report:
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
