@@ -30,7 +30,10 @@ def test_every_option_of_render_has_a_section(call, monkeypatch) -> None:
     rest = text[text.index("Other options:") :]
     assert [line.split()[0] for line in rest.splitlines()[1:]] == ["--version", "-h,"]
     shown = {name for names in SECTIONS.values() for name in names}
-    assert {parameter.name for parameter in command.params if isinstance(parameter, click.Option)} <= {*shown, "version"}
+    assert {parameter.name for parameter in command.params if isinstance(parameter, click.Option)} <= {
+        *shown,
+        "version",
+    }
 
 
 @pytest.mark.parametrize("words", [["--version"], ["render", "--version"]])
