@@ -165,7 +165,8 @@ def _reaching(noise: NoiseMotion, reach: float) -> NoiseMotion:
 
     def about(table: FloatArray, low: float = -np.inf, high: float = np.inf) -> FloatArray:
         average = table.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return np.clip(average + np.float32(reach) * (table - average), low, high).astype(np.float32)
+        scaled: FloatArray = np.clip(average + np.float32(reach) * (table - average), low, high).astype(np.float32)
+        return scaled
 
     levels = noise.levels
     return replace(
