@@ -19,8 +19,8 @@ from audioreactive.video import frame_times, probe, read_frames
 from audioreactive.video.reader import SOUND_FILE
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 

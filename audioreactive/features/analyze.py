@@ -16,8 +16,8 @@ from audioreactive.features.tempo import tempo_limits
 from audioreactive.media.audio import check_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
     from audioreactive.features.analysis import Analysis
     from audioreactive.features.names import BeatTracker

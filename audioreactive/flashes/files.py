@@ -17,8 +17,8 @@ from audioreactive.progress import Progress, Silent
 from audioreactive.video import frame_times, probe, read_frames
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 

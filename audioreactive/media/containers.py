@@ -131,7 +131,7 @@ def readable_head(path: Path) -> MendedHead | None:
     """Make the header with which ffmpeg reads a file rightly; None if it does so as it is.
 
     It is the mended one of a file that was never finished, and that of a Core Audio file for RIFX, the WAV whose
-    numbers have their highest byte first: ffmpeg takes its samples for such that have their lowest byte first, which is noise.
+    numbers have their highest byte first: ffmpeg takes them for such that have their lowest byte first, which is noise.
 
     Raises:
         AudioError: the file is RIFX in an unknown coding.
