@@ -166,6 +166,19 @@ def test_without_motion_every_frame_is_the_same_picture(call, song, model, tmp_p
         assert frames[0].std() > 5
 
 
+def test_the_painter_has_thirty_frames_a_second_however_it_is_asked_for(call, song, model, tmp_path) -> None:
+    def planned(*words) -> str:
+        done = call("render", *words, "--seed", 1, "--dry-run", "-q")
+        assert done.code == 0, done.err
+        return done.out
+
+    for words in ((), ("--model", "painter"), ("--model", "painter:ink")):
+        assert " at 30 a second" in planned(song, *words), words
+    assert " at 24 a second" in planned(song, "--model", model)
+    shutil.copy(song, tmp_path / "other.wav")
+    assert planned(song, tmp_path / "other.wav", "-o", tmp_path / "new").count(" at 30 a second") == 2
+
+
 def test_a_stem_is_a_source(call, song, model, tmp_path) -> None:
     arguments = ("--model", model, "--preset", "pulse", "--duration", 0.5, "-q")
     stem = ("--set", "latents.sequences.0.modulator.feature = drums.onsets")

@@ -25,7 +25,15 @@ def test_a_song_is_rendered_and_one_warning_says_what_it_costs(
     programs.mkdir()
     environment = {name: value for name, value in os.environ.items() if name not in ("CXX", "STYLEGAN_OPS")}
     environment |= {"PATH": str(programs), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    look = ["--model", model, "--duration", "0.2", *(["--size", "64x36"] if model != "stylegan2" else [])]
+    look = [
+        "--model",
+        model,
+        "--duration",
+        "0.2",
+        "--fps",
+        "24",
+        *(["--size", "64x36"] if model != "stylegan2" else []),
+    ]
     command = [sys.executable, "-m", "audioreactive", "render", str(song), "-o", str(video), *look]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
