@@ -1,4 +1,4 @@
-"""Turn any song and any StyleGAN2 model into a music video whose every motion follows something in the music.
+"""Turn any song into a music video, painted or by a StyleGAN2 model, whose every motion follows the music.
 
     import audioreactive as ar
 
