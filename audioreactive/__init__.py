@@ -1,4 +1,4 @@
-"""Turn any song and any StyleGAN2 model into a music video whose every motion follows something in the music.
+"""Turn any song into a music video, painted or by a StyleGAN2 model, whose every motion follows the music.
 
     import audioreactive as ar
 
@@ -13,6 +13,7 @@ Names are imported when they are first used, so that `import audioreactive` is q
 """
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,7 +89,13 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        found: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        if inspect.isfunction(found):
+            from audioreactive._support.keywords import with_keywords
+
+            found = with_keywords(found)
+        globals()[name] = found
+        return found
     if name == "__version__":
         from importlib.metadata import version
 

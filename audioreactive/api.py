@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from audioreactive._support.exact import exact_time
+from audioreactive._support.files import as_path
 from audioreactive.errors import AudioReactiveError, RenderError, did_you_mean, shown
 from audioreactive.generators import FITS, named_source, open_generator, parse_size
 from audioreactive.generators.devices import PRECISIONS
@@ -186,8 +187,8 @@ def render(
         texture: factor on the amount of grain.
         colour: factor on changes of light and colour.
         speed: factor on the speed of motion that follows the clock instead of the music.
-        fps: frames per second; None: the preset's, else 24.
-        size: size of the picture; None: the preset's, else the model's.
+        fps: frames per second; None: the preset's, else 30 for the painter and 24 for models.
+        size: size of the picture; None: the preset's, else 1280x720 for the painter and the model's own for models.
         fit: widen, crop, pad or stretch: how another aspect ratio is filled.
         start: seconds into the song.
         duration: seconds; None: to the end.
@@ -226,13 +227,13 @@ def render(
         )
     if preset is not None and patch is not None:
         raise AudioReactiveError("preset and patch both give the motion: leave one of them out")
-    song = Path(song)
+    song = as_path(song)
     if not song.name:
         raise AudioReactiveError(f"{str(song)!r} is a folder; give a song in it")
-    output = Path(output) if output is not None else song.with_suffix(".mp4")
+    output = as_path(output) if output is not None else song.with_suffix(".mp4")
     opened = as_model(model)
     chosen = opened if isinstance(opened, Path) else None
-    named = [Path(file) for file in (song, chosen, *(stems or {}).values()) if file is not None]
+    named = [as_path(file) for file in (song, chosen, *(stems or {}).values()) if file is not None]
     keep_apart(output, (*named, _file_of(preset), _file_of(synthesizer)), cleared=(work_folder(output),))
     check_output(output, overwrite)
     if patch is not None:
@@ -282,7 +283,7 @@ def render(
         model=opened,
         recipe=recipe,
         settings=settings,
-        stems={name: Path(file) for name, file in (stems or {}).items()},
+        stems={name: as_path(file) for name, file in (stems or {}).items()},
         progress=told,
     )
     return produce(
@@ -300,7 +301,7 @@ def as_model(model: Path | str | None) -> Path | str | None:
     """Tell a generator's name from the path of a file; raises RenderError for a family that the painter lacks."""
     if model is None or isinstance(model, Path):
         return model
-    return model if named_source(model) is not None else Path(model)
+    return model if named_source(model) is not None else as_path(model)
 
 
 def frame_rate(value: Number) -> Fraction:

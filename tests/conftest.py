@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import multiprocessing
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +114,11 @@ def is_quick(path: Path) -> bool:
     return path.is_relative_to(here) and path.relative_to(here).as_posix() in QUICK
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there until the end (modules, thousands of tests) out of each search for garbage."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the quick selection."""
     for item in items:
@@ -124,6 +132,27 @@ def features() -> Features:
     from support import make_features  # which imports PyTorch: the process that hands out the tests needs none
 
     return make_features()
+
+
+ALWAYS = os.environ.get("XDG_CACHE_HOME")
+"""Cache folder of whoever runs the tests, which has the compiled kernels."""
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers come from a process that has imported PyTorch already, which takes longer than what they do here.
+
+    `test_workers.py` and `test_interruptions.py` have some that start as they always do.
+    """
+    quick = multiprocessing.get_context("forkserver")
+    quick.set_forkserver_preload(
+        ["torch", "audioreactive.chunks.workers", "audioreactive.chunks.scene", "audioreactive.generators.stylegan2",
+         "audioreactive.generators.painter.painter"]
+    )  # fmt: skip
+    with monkeypatch.context() as patch:  # the process outlives this test, whose cache may not
+        patch.setenv("XDG_CACHE_HOME", ALWAYS) if ALWAYS else patch.delenv("XDG_CACHE_HOME", raising=False)
+        forkserver.ensure_running()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: quick)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from audioreactive._support import files
 from audioreactive._support.files import (
     PrivateFolder,
+    as_path,
     check_name,
     create,
     open_regular,
@@ -192,3 +193,16 @@ def test_disks_that_give_all_files_one_owner_are_worked_on(tmp_path: Path, monke
     (tmp_path / "work").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     PrivateFolder(tmp_path / "work").close()
+
+
+def test_home_and_addresses_of_files_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert as_path("~/song.mp3") == tmp_path / "home" / "song.mp3"
+    assert as_path("~nobody-of-this-name/a") == Path("~nobody-of-this-name/a")
+    assert as_path(f"file://{tmp_path}/a%20song.mp3") == tmp_path / "a song.mp3"
+    for plain in ("song.mp3", "a~b", "./~/a", "file:a", "files/~"):
+        assert as_path(plain) == Path(plain)
+    (tmp_path / "~").mkdir()
+    assert as_path("~/song.mp3") == Path("~/song.mp3"), "a folder of this name comes first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import soundfile
 from support import save_small_model
 
 import audioreactive as ar
-from audioreactive.video import probe, read_frames
+from audioreactive.video import VideoSettings, VideoWriter, probe, read_frames
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "python.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -36,14 +37,16 @@ def test_the_document_runs(block: str, home: Path, tmp_path: Path, monkeypatch: 
     (tmp_path / "song.mp3").symlink_to(home / "song.flac")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(block, str(DOCUMENT), "exec"), names)  # our own document
+    # Our own document, in a smaller picture: a painting takes its time for every pixel.
+    exec(compile(block.replace("320x192", "80x48"), str(DOCUMENT), "exec"), names)
     if "frames" in names:
         frames = names["frames"]
-        assert isinstance(frames, np.ndarray) and frames.shape == (10, 192, 320, 3) and frames.std() > 5
+        assert isinstance(frames, np.ndarray) and frames.shape == (10, 48, 80, 3) and frames.std() > 5
+        assert "320x192" in block and "(10, 192, 320, 3)" in block
         lines = [line for line in block.splitlines() if line and not line.startswith((" ", "#"))]
         assert len(lines) <= 10
         info = probe(tmp_path / "song.mp4")
-        assert (info.width, info.height, info.frames) == (320, 192, 48)
+        assert (info.width, info.height, info.frames) == (80, 48, 48)
         coded = np.stack(list(read_frames(tmp_path / "song.mp4"))[:10])
         assert np.abs(coded.astype(int) - frames).mean() < 8  # a codec lies between them
     else:
@@ -102,6 +105,32 @@ def test_what_does_not_go_together_is_said(home: Path, tmp_path: Path, keywords:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("call", "words", "never"),
+    [
+        (lambda out, song: ar.render(song, out, device="tpu"), "try device auto, cpu", "--device"),
+        (lambda out, song: ar.render(song, song.with_name("a.mkv")), "or replace it with overwrite=True", "--"),
+        (lambda out, song: ar.render(song, out, preset="pulse", best_of=3), "and best_of draws that", "--"),
+        (lambda out, song: ar.render(song, out, overrides=["a ="], seed=1), "overrides 'a ='", "--set"),
+        (lambda out, song: ar.render(song, out.with_suffix(".gif"), fps=99, seed=1), "give fps 50", "--fps"),
+        (lambda out, song: ar.analyze_file(song, fps=24, names=["drums.rms"]), "stems={'drums': FILE}", "--stem"),
+        (lambda out, song: ar.load_generator(device="tpu"), "try device auto", "--device"),
+        (lambda out, song: ar.score(song.with_name("a.mkv")), "give the song with audio FILE", "--audio"),
+    ],
+)  # fmt: skip
+def test_errors_speak_of_parameters_and_not_of_options(home: Path, tmp_path: Path, call, words, never) -> None:
+    song = tmp_path / "song.flac"
+    song.symlink_to(home / "song.flac")
+    with VideoWriter(
+        tmp_path / "a.mkv", VideoSettings(fps=Fraction(24), size=(16, 16)), frame_size=(16, 16), sound=None
+    ) as writer:
+        writer.write(np.zeros((250, 16, 16, 3), np.uint8))
+    with pytest.raises(ar.AudioReactiveError) as told:
+        call(tmp_path / "out.mkv", song)
+    assert words in str(told.value) and never not in str(told.value)
+    assert ar.render is ar.render and ar.render.__doc__ and "song" in str(inspect.signature(ar.render))
+
+
 def test_a_web_address_is_no_song() -> None:
     with pytest.raises(ar.AudioReactiveError, match="is a web address: download it"):
         ar.render("https://youtu.be/x")
@@ -129,6 +158,7 @@ def test_frames_do_not_depend_on_the_range_or_the_batch(home: Path) -> None:
     assert ar.render_frames(generator, inputs, 4, 4).shape == (0, 44, 60, 3)
 
 
+@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("workers", [None, 2])
 def test_cancelling_leaves_what_can_be_resumed(home: Path, tmp_path: Path, workers: int | None) -> None:
     output = tmp_path / "out.mkv"

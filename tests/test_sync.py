@@ -199,6 +199,8 @@ def last_clicks(seconds: int) -> tuple[float, ...]:
     return (seconds - 54.655, seconds - 30.893)
 
 
+WAV_RATE = SAMPLE_RATE // 4
+"""An hour in as few samples as carry the bursts."""
 LONG_RATE = SAMPLE_RATE // 2
 PACKET = 576
 """Samples in a packet of mp3 at this rate. It lasts as long as at twice the rate: no whole number of milliseconds."""
@@ -208,15 +210,15 @@ SILENT_PACKETS = 26_796
 
 def write_wav(path: Path, seconds: int) -> None:
     """A wav, of which silence takes no room on the disk."""
-    size = 2 * seconds * LONG_RATE
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, LONG_RATE, 2 * LONG_RATE, 2, 16)
+    size = 2 * seconds * WAV_RATE
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, WAV_RATE, 2 * WAV_RATE, 2, 16)
     header = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
     with path.open("wb") as file:
         file.write(header)
         file.truncate(len(header) + size)
         for time in last_clicks(seconds):
-            file.seek(len(header) + 2 * round(time * LONG_RATE))
-            file.write((burst(LONG_RATE) * 32767).astype("<i2").tobytes())
+            file.seek(len(header) + 2 * round(time * WAV_RATE))
+            file.write((burst(WAV_RATE) * 32767).astype("<i2").tobytes())
 
 
 def write_mp3(path: Path, seconds: int) -> None:

@@ -304,6 +304,22 @@ def make_folder(path: Path) -> None:
         ) from None
 
 
+def as_path(name: str | os.PathLike[str]) -> Path:
+    """Path of a file that a person names: `~` is the home folder, and `file://` the address of a file on this computer.
+
+    A file that has such a name itself comes first.
+    """
+    text = os.fspath(name)
+    if text.startswith("~") and not os.path.lexists(Path(text).parts[0]):
+        with contextlib.suppress(RuntimeError):  # there is no such user, or no home
+            return Path(text).expanduser()
+    if text.startswith("file:///") and not os.path.lexists(text):
+        from urllib.request import url2pathname
+
+        return Path(url2pathname(text.removeprefix("file://")))
+    return Path(name)
+
+
 _WEB_ADDRESS = re.compile(
     r"(https?|ftp):/\S|spotify:\S|www\.\S+\.|([\w-]+\.)+(com|be|org|net|io|fm|tv)/\S", re.IGNORECASE
 )

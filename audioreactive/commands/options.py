@@ -24,13 +24,15 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text -> Path."""
-        from audioreactive._support.files import is_web_address
+        from audioreactive._support.files import as_path, is_web_address
 
+        if value == "":
+            self.fail("the name of a file is empty", param, ctx)
         if is_web_address(value):
             self.fail(
                 f"{shown(str(value))} is a web address: download it, and give the file on this computer", param, ctx
             )
-        return super().convert(value, param, ctx)
+        return super().convert(as_path(value), param, ctx)
 
 
 class Choice(click.Choice):

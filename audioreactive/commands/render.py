@@ -71,6 +71,7 @@ SECTIONS = {
 
 
 @click.command(cls=SectionedCommand, sections=SECTIONS, context_settings=CONTEXT)
+@click.version_option(package_name="audioreactive", prog_name="audioreactive", help="Show the version.")
 @click.argument("songs", type=PATH, nargs=-1, metavar="SONG...")
 @click.option(
     "-o",
@@ -89,7 +90,7 @@ SECTIONS = {
     "--size",
     type=Size(),
     metavar="NAME|WxH",
-    help="1080p, 720p, 4k, square, vertical, or 1920x1080. [default: the preset's, else the model's]",
+    help="1080p, 720p, 4k, square, vertical, or 1920x1080. [default: the preset's, else 720p; a model file's own]",
 )
 @click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option("--start", type=Time(), default="0", help="Begin here in the song.")
@@ -132,7 +133,7 @@ SECTIONS = {
 @motion_seed_option
 @weight_option
 @set_option
-@click.option("--fps", type=FrameRate(), help="Frames a second. [default: the preset's, else 24]")
+@click.option("--fps", type=FrameRate(), help="Frames a second. [default: the preset's, else 30; of a model file, 24]")
 @click.option(
     "--crf",
     type=WholeNumber(1, 51),

@@ -38,11 +38,10 @@ def choose_synthesizer(
 
 def synthesizer_path(name: str | None) -> Path | None:
     """Path of a trained synthesizer; None if there is none."""
-    from pathlib import Path
-
+    from audioreactive._support.files import as_path
     from audioreactive.learn.named import HIPPO
 
-    return None if name is None or name == HIPPO else Path(name)
+    return None if name is None or name == HIPPO else as_path(name)
 
 
 def motion_overrides(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audioreactive._support.files import as_path
 from audioreactive._support.memory import give_back
 from audioreactive.correlation.chance import check_frames, score_once
 from audioreactive.correlation.video_features import watch
@@ -20,6 +20,7 @@ from audioreactive.video.reader import SOUND_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -53,8 +54,11 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         ScoreError: there is no sound, there are too few frames, or sound or picture is constant.
     """
     progress = progress or Silent()
-    video = Path(video)
+    video = as_path(video)
     info, times = probe(video), frame_times(video)
+    sound, start = (
+        (as_path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
+    )
     fps, order = info.fps, None
     if not times.is_even(fps) or fps > FASTEST:
         fps, order = _even(times.frames)
@@ -62,7 +66,6 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
     length = info.frames if order is None else len(order)
     check_frames(length, fps)  # before anything takes long
-    sound, start = (Path(audio), 0.0) if audio is not None else (_own_sound(video, info.audio_codec), times.sound_start)
     check_file(sound)  # before the progress bar starts
     with track_share(progress, "listening") as report:
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)

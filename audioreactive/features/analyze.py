@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audioreactive._support.files import as_path
 from audioreactive._support.memory import give_back
 from audioreactive.errors import FeatureError
 from audioreactive.features import cache
@@ -17,6 +17,7 @@ from audioreactive.media.audio import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
     from audioreactive.features.analysis import Analysis
     from audioreactive.features.names import BeatTracker
@@ -103,7 +104,7 @@ def analyze_file(
         AudioError: a file cannot be used.
         FeatureError: as `analyze`.
     """
-    files = {sound: Path(file) for sound, file in {SONG: path, **(stems or {})}.items()}
+    files = {sound: as_path(file) for sound, file in {SONG: path, **(stems or {})}.items()}
     rate = _frame_rate(fps)
     limits = tempo_limits(tempo, tempo_range)
     keys = _keys(names, stems or {}, segmentations)

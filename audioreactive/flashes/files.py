@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from audioreactive._support.files import as_path
 from audioreactive.errors import VideoError
 from audioreactive.flashes.definition import FLASHES, Geometry, luminance, to_light
 from audioreactive.flashes.detect import FlashMeter
@@ -18,6 +18,7 @@ from audioreactive.video import frame_times, probe, read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -69,7 +70,7 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     Raises:
         VideoError: the video does not exist, cannot be read, or has only one frame.
     """
-    video = Path(video)
+    video = as_path(video)
     info, stated = probe(video), frame_times(video).frames
     if info.frames < 2:
         raise VideoError(f"{video} has {info.frames} frame; a flash takes at least two")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from audioreactive._support.files import as_path
 from audioreactive.errors import SynthesizerError
 from audioreactive.patches.schema import Hippo
 
@@ -34,4 +34,4 @@ def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, 
         raise SynthesizerError("--weight is for hippo; a trained synthesizer learned its weights in training")
     from audioreactive.learn.model_file import embeddable
 
-    return embeddable(Path(name), motion_seed)
+    return embeddable(as_path(name), motion_seed)

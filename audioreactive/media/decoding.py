@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from audioreactive.errors import AudioError, printable
-from audioreactive.media.containers import cut_off, joints, mended_head, parts, unfinished
+from audioreactive.media.containers import cut_off, joints, parts, readable_head, unfinished
 from audioreactive.media.ffmpeg import SOUND_DEMUXERS, behind_head, file_url, plain_cause, reading, stranger
 
 if TYPE_CHECKING:
@@ -383,9 +383,9 @@ def _is_silent(path: Path, track: Track) -> bool:
 
 
 def _whole(path: Path) -> _Source:
-    """Make the source of a whole untrusted file; one that was never finished gets the header that it lacks."""
-    if head := mended_head(path):
-        return _Source(path, behind_head(len(head.content), head.demuxer), head.content)
+    """Make the source of a whole untrusted file, with another header where ffmpeg needs one."""
+    if head := readable_head(path):
+        return _Source(path, behind_head(head.replaced, head.demuxer), head.content)
     return _Source(path, stranger(path, SOUND_DEMUXERS))
 
 

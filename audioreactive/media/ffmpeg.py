@@ -25,7 +25,8 @@ from audioreactive.errors import VideoError
 SOUND_DEMUXERS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
 )
-VIDEO_DEMUXERS: Final = "matroska,mov"
+VIDEO_DEMUXERS: Final = "gif,matroska,mov,webp_anim"
+"""Readers of all kinds of video that this program writes; an older ffmpeg has none for animated WebP."""
 CHUNK_DEMUXERS: Final = "concat,matroska,mov"
 QUIET: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
 MOST_MEMORY: Final = 8 << 30

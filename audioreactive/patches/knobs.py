@@ -85,9 +85,10 @@ class Knobs:
 
 
 def turn_motion(patch: Patch, factor: float) -> Patch:
-    """Scale the motion of all depth groups around their averages."""
+    """Scale the motion of all depth groups, and of the noise, around their averages."""
     coarse, middle, fine = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
-    return _with(patch, latents=_with(patch.latents, reach=(coarse, middle, fine)))
+    noise = _with(patch.noise, reach=min(patch.noise.reach * factor, MOST_REACH))
+    return _with(patch, latents=_with(patch.latents, reach=(coarse, middle, fine)), noise=noise)
 
 
 def turn_colour(patch: Patch, factor: float) -> Patch:

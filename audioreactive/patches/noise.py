@@ -150,12 +150,31 @@ def noise_motion(
             if isinstance(sequence, NoiseLoop):
                 shares[-1][:, group] = amount[:, 0]
     loops = [sequence for sequence in patch.sequences if isinstance(sequence, NoiseLoop)]
-    return NoiseMotion(
+    made = NoiseMotion(
         weights=np.ascontiguousarray(main.transpose(1, 0, 2)),
         loops=tuple(_loop_motion(loop, share, features, size, span) for loop, share in zip(loops, shares, strict=True)),
         gain=_gain(patch, features)[span],
         seeds=patch.seeds,
         levels=None if patch.levels is None else _levels(patch.levels, envelopes[patch.levels.synthesizer][span]),
+    )
+    return made if patch.reach == 1 else _reaching(made, patch.reach)
+
+
+def _reaching(noise: NoiseMotion, reach: float) -> NoiseMotion:
+    """Scale all motion around its average over the song; at 0 every frame has the same maps."""
+
+    def about(table: FloatArray, low: float = -np.inf, high: float = np.inf) -> FloatArray:
+        average = table.mean(axis=0, dtype=np.float64).astype(np.float32)
+        scaled: FloatArray = np.clip(average + np.float32(reach) * (table - average), low, high).astype(np.float32)
+        return scaled
+
+    levels = noise.levels
+    return replace(
+        noise,
+        weights=about(noise.weights),
+        loops=tuple(replace(loop, share=about(loop.share, 0, 1), reach=loop.reach * reach) for loop in noise.loops),
+        gain=about(noise.gain, 0),
+        levels=None if levels is None else LevelMotion(about(levels.mean), about(levels.deviation, 0)),
     )
 
 

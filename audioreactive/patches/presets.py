@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from audioreactive._support.files import is_web_address, open_regular, write_aside
+from audioreactive._support.files import as_path, is_web_address, open_regular, write_aside
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
 from audioreactive.patches.preset import Preset
 from audioreactive.patches.schema import LatentPatch, NoisePatch, Part, Patch
@@ -48,7 +48,7 @@ def preset_path(name: str | None) -> Path | None:
     if name is None:
         return None
     shipped = shipped_presets()
-    return shipped[name] if name in shipped and not Path(name).is_file() else Path(name)
+    return shipped[name] if name in shipped and not Path(name).is_file() else as_path(name)
 
 
 def load_preset(name: str) -> Preset:
@@ -59,7 +59,7 @@ def load_preset(name: str) -> Preset:
     """
     shipped = shipped_presets()
     try:
-        path = preset_path(name) or Path(name)
+        path = preset_path(name) or as_path(name)
         there = path.exists()
         strange = there and not path.is_file() and not path.is_dir()
     except OSError as error:
@@ -213,6 +213,8 @@ def preset_text(preset: Preset) -> str:
             synthesizer.pop("weights", None)
     if preset.patch.latents.reach == type(preset.patch.latents).model_fields["reach"].default:
         data["latents"].pop("reach")
+    if preset.patch.noise.reach == 1:
+        data["noise"].pop("reach")
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
         for key in ("depth", "merge", "modulator", "intensity"):  # move the keys of merging to the end
             if key in sequence:

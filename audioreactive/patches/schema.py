@@ -324,6 +324,8 @@ class NoisePatch(Part):
     """Standard deviation of the noise; 1 is the value in training."""
     amplitude: Amplitude | None = None
     levels: NoiseLevels | None = None
+    reach: Reach = 1.0
+    """Final factor on the motion of the noise, and of its amount, around their averages over the song: 0 stops it."""
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
 
 DEFAULT_FPS = Fraction(24)
+"""Frame rate of a video of a model's pictures if none is given."""
 PAINTER_FPS = Fraction(30)
-"""Frame rate of what the painter makes if nothing is asked for."""
-"""Frame rate of a video if none is given."""
+"""Frame rate of a video of the painter's pictures if none is given."""
 
 
 def listen(

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from audioreactive.generators import LoadedGenerator, draft_canvas, open_generator, plan_canvas
+from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
+from audioreactive.generators.sources import PainterSource
 from audioreactive.pipeline.listening import (
     DEFAULT_FPS,
     PAINTER_FPS,
@@ -88,7 +89,7 @@ def plan_render(
     progress = progress or Silent()
     kind = output_format(output)
     preset = recipe.make()  # before anything takes long, so that mistakes show at once
-    fps = _frame_rate(settings, preset, PAINTER_FPS if model is None else DEFAULT_FPS)
+    fps = _frame_rate(settings, preset, PAINTER_FPS if _is_painter(model) else DEFAULT_FPS)
     _check_output(output, settings, fps)
     loaded = model if isinstance(model, LoadedGenerator) else None
     # The painter with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
@@ -186,6 +187,13 @@ def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) 
     if isinstance(model, LoadedGenerator):
         return model
     return open_generator(model, device=settings.device, precision=settings.precision)
+
+
+def _is_painter(model: Path | str | LoadedGenerator | None) -> bool:
+    """Whether a model that was asked for is the painter: by default, by name, or as it is loaded for many songs."""
+    if isinstance(model, str):
+        return isinstance(named_source(model), PainterSource)
+    return model is None or (isinstance(model, LoadedGenerator) and isinstance(model.source, PainterSource))
 
 
 def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None:

@@ -43,7 +43,7 @@ class Recipe:
         return self.preset is None and self.seed is None
 
     def __post_init__(self) -> None:
-        drawn_by = {"seed": self.seed, "best_of": self.best_of, "synthesizer": self.synthesizer}
+        drawn_by = {"--seed": self.seed, "--best-of": self.best_of, "--synthesizer": self.synthesizer}
         for name, value in drawn_by.items():
             if self.preset is not None and value is not None:
                 raise AudioReactiveError(
@@ -51,7 +51,7 @@ class Recipe:
                 )
         if self.best_of is not None and self.synthesizer is not None:
             raise AudioReactiveError(
-                "best_of draws the Randomizer's presets, and synthesizer makes the motion: leave one of them out"
+                "--best-of draws the Randomizer's presets, and --synthesizer makes the motion: leave one of them out"
             )
 
     def make(self, song_seed: int = 0) -> Preset:

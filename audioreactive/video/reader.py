@@ -25,6 +25,7 @@ SOUND_FILE: Final = "sound.wav"
 INFO_FILE: Final = "video.json"
 """Names of the files in a folder of frames."""
 
+_READ: Final = "mp4, mov, mkv, webm, gif, webp and folders of frames of this program are read"
 _PACKETS: Final = ("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-")
 _LONGEST_METADATA: Final = 4 << 20
 _LONGEST_INFO: Final = 1 << 16
@@ -240,7 +241,7 @@ def _listing(path: Path, arguments: list[str]) -> str:
     try:
         return run(arguments)
     except VideoError as error:
-        raise VideoError(f"{path} cannot be read as a video: {error}") from None
+        raise VideoError(f"{path} cannot be read as a video: {error}; {_READ}") from None
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from fractions import Fraction
 
 import numpy as np
@@ -27,16 +26,6 @@ from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine, workers take their time to leave, too; those who do not leave are no subject here."""
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 120.0)
-
-
-@pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers come from a process that has imported PyTorch already, which takes longer than what they do here."""
-    quick = multiprocessing.get_context("forkserver")
-    quick.set_forkserver_preload(
-        ["torch", "audioreactive.chunks.workers", "audioreactive.chunks.scene", "audioreactive.generators.stylegan2"]
-    )
-    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda method: quick)
 
 
 @pytest.fixture(scope="session")

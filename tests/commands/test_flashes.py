@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flashes import videos
 from flashes.checker import breaks_the_rules
+from PIL import Image
 
 from audioreactive.flashes import Thumbnails, measure, plan
 from audioreactive.generators import stylegan2
@@ -45,6 +46,31 @@ def test_a_video_that_flashes(call, tmp_path) -> None:
     numbers = json.loads((tmp_path / "flashes.json").read_text())
     assert not numbers["within"] and numbers["most"] == {"general": 10, "red": 0}
     assert len(numbers["times"]) == len(numbers["flashes"]["red"]) == len(numbers["brightness"]) == 120
+
+
+@pytest.mark.parametrize("extension", [".gif", ".webp"])
+def test_animated_pictures_are_watched_too(call, tmp_path, extension: str) -> None:
+    """Written by another program; of the rate, hundredths of a second are kept in a GIF."""
+    for name, frames, code in (("strobe", videos.strobe(FPS), 1), ("calm", videos.slow_fades(FPS), 0)):
+        path = tmp_path / f"{name}{extension}"
+        pictures = [Image.fromarray(frame) for frame in frames]
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40, lossless=True)
+        done = call("flashes", path, "-q")
+        assert done.code == code and path.name in done.out, done.err
+    mute = call("score", tmp_path / f"strobe{extension}")
+    assert mute.code == 2 and "no sound of its own; give the song with --audio FILE" in mute.err
+
+
+def test_what_the_program_writes_as_a_loop_is_watched(call, song, model, tmp_path) -> None:
+    for name in ("loop.gif", "loop.webp", "pictures"):
+        out = tmp_path / name
+        assert call("render", song, "--model", model, "--seed", 1, "--duration", 0.5, "-q", "-o", out).code == 0
+        assert call("flashes", out, "-q").out.startswith(f"{name} keeps to 3 flashes")
+
+
+def test_what_is_no_video_is_a_sentence_that_says_what_is(call, song) -> None:
+    done = call("flashes", song)
+    assert done.code == 2 and "gif, webp and folders of frames of this program are read" in done.err
 
 
 @pytest.mark.parametrize("name", ["strobe", "checkerboard", "red and dark", "texture strobe"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import click
 import pytest
 
@@ -26,9 +28,18 @@ def test_the_help_of_render_is_in_sections_with_what_most_need_first(call, monke
 def test_every_option_of_render_has_a_section(call, monkeypatch) -> None:
     text = help_of("render", call, monkeypatch)
     rest = text[text.index("Other options:") :]
-    assert [line.split()[0] for line in rest.splitlines()[1:]] == ["-h,"]
+    assert [line.split()[0] for line in rest.splitlines()[1:]] == ["--version", "-h,"]
     shown = {name for names in SECTIONS.values() for name in names}
-    assert {parameter.name for parameter in command.params if isinstance(parameter, click.Option)} <= shown
+    assert {parameter.name for parameter in command.params if isinstance(parameter, click.Option)} <= {
+        *shown,
+        "version",
+    }
+
+
+@pytest.mark.parametrize("words", [["--version"], ["render", "--version"]])
+def test_the_version_is_told_by_both_commands(call, words: list[str]) -> None:
+    done = call(*words)
+    assert (done.code, done.out) == (0, f"audioreactive, version {version('audioreactive')}\n")
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS, "preset new", "preset show", "model inspect"])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import audioreactive
 from audioreactive.patches.preset import preset_of
 from audioreactive.patches.presets import load_preset, save_preset
 from audioreactive.patches.randomizer import random_patch
@@ -53,6 +54,25 @@ def test_every_file_of_a_render_may_have_any_name(call, song, model, tmp_path, m
     shown = call("patch", "show", f"./{stem}.mkv")
     assert shown.code == 0
     assert all(letter.isprintable() or letter == "\n" for letter in shown.out)
+
+
+def test_home_is_found_in_every_option_that_names_a_file(call, song, model, tmp_path, monkeypatch) -> None:
+    """Shells do not open `~` within quotes, behind an equals sign, or in Python."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(song, tmp_path / "SONG.WAV")
+    shutil.copy(model, tmp_path / "model.safetensors")
+    save_preset(preset_of(random_patch(1)), tmp_path / "a.toml")
+    words = ("--model", "~/model.safetensors", "--preset=~/a.toml", "--stem=drums=~/SONG.WAV", "--duration", 0.1)
+    done = call("render", "~/SONG.WAV", *words, "-q", "-o", "~/out.MKV")
+    assert done.code == 0, done.err
+    assert audioreactive.render("~/SONG.WAV", "~/b.mkv", model="~/model.safetensors", duration=0.1).path.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"SONG.WAV", "model.safetensors", "a.toml", "out.MKV", "b.mkv"}
+
+
+@pytest.mark.parametrize("words", [("",), ("song.wav", "-o", ""), ("song.wav", "--model", "")])
+def test_an_empty_name_is_a_sentence(call, words) -> None:
+    done = call("render", *words)
+    assert done.code == 2 and "the name of a file is empty" in done.err
 
 
 @pytest.mark.parametrize("ending", [".wav", ".toml", ".safetensors", ".mkv"])

@@ -23,9 +23,10 @@ def frames_of(path: Path) -> np.ndarray:
     return np.stack(list(read_frames(path)))
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_song_is_painted_in_any_shape_and_the_same_in_every_way(call, song, tmp_path) -> None:
     whole, part, shared, again = (tmp_path / f"{name}.mkv" for name in ("whole", "part", "shared", "again"))
-    common = (song, "--model", f"painter:{FAMILY}", "--size", "50x90", "--seed", 3, "--quiet")
+    common = (song, "--model", f"painter:{FAMILY}", "--size", "50x90", "--seed", 3, "--fps", 24, "--quiet")
     assert call("render", *common, "--duration", 1.5, "-o", whole).code == 0
     assert call("render", *common, "--start", 0.5, "--duration", 0.5, "-o", part).code == 0
     assert call("render", *common, "--duration", 1.5, "--workers", 2, "--chunk", 0.5, "-o", shared).code == 0
@@ -78,7 +79,7 @@ def test_sections_may_be_of_several_families(call, song, tmp_path) -> None:
         "utf-8",
     )
     out, alone = tmp_path / "out.mkv", tmp_path / "alone.mkv"
-    words = ("--size", "64x36", "--duration", 1, "-q")
+    words = ("--size", "64x36", "--duration", 1, "--fps", 24, "-q")
     assert call("render", song, "--model", "painter", "--preset", preset, *words, "-o", out).code == 0
     alone_words = ("--model", f"painter:{first}", "--preset", preset)
     assert call("render", song, *alone_words, *words, "-o", alone).code == 0

@@ -156,6 +156,29 @@ def test_set_palette_truncation_and_presets_meet(call, song, model, tmp_path) ->
     assert "hears    chroma, hits, percussive.rms, sections of mfcc\n" in result.out
 
 
+def test_without_motion_every_frame_is_the_same_picture(call, song, model, tmp_path) -> None:
+    for name, of in (("network", model), ("painting", "painter:ink")):
+        out = tmp_path / f"{name}.mkv"
+        words = ("--model", of, "--seed", 7, "--motion", 0, "--size", "64x48", "--duration", 1, "-q", "-o", out)
+        assert call("render", song, *words).code == 0
+        frames = frames_of(out).astype(int)
+        assert np.abs(frames - frames[0]).max() <= 1, "rounding of the last bit, if anything"
+        assert frames[0].std() > 5
+
+
+def test_the_painter_has_thirty_frames_a_second_however_it_is_asked_for(call, song, model, tmp_path) -> None:
+    def planned(*words) -> str:
+        done = call("render", *words, "--seed", 1, "--dry-run", "-q")
+        assert done.code == 0, done.err
+        return done.out
+
+    for words in ((), ("--model", "painter"), ("--model", "painter:ink")):
+        assert " at 30 a second" in planned(song, *words), words
+    assert " at 24 a second" in planned(song, "--model", model)
+    shutil.copy(song, tmp_path / "other.wav")
+    assert planned(song, tmp_path / "other.wav", "-o", tmp_path / "new").count(" at 30 a second") == 2
+
+
 def test_a_stem_is_a_source(call, song, model, tmp_path) -> None:
     arguments = ("--model", model, "--preset", "pulse", "--duration", 0.5, "-q")
     stem = ("--set", "latents.sequences.0.modulator.feature = drums.onsets")

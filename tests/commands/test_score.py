@@ -182,3 +182,16 @@ def test_best_of(call, song, model, tmp_path):
     assert both.code == 2 and "leave one of them out" in both.err
     short = call("render", song, "--best-of", 3, "--model", model, "-o", tmp_path / "x.mp4", "-q")
     assert short.code == 2 and "choose one with --seed" in short.err
+
+
+def test_the_sound_inside_a_lossless_video_is_the_song(song, reactive, tmp_path):
+    """And that inside an mp4 is the song but for its coding: no delay, no other length."""
+    lossless, coded = tmp_path / "video.mkv", tmp_path / "video.mp4"
+    for path in (lossless, coded):
+        write_video(path, reactive, song)
+    given, inside, lossy = (analyze_file(path, fps=FPS, use_cache=False) for path in (song, lossless, coded))
+    assert given.duration == inside.duration == lossy.duration
+    for name in given:
+        np.testing.assert_array_equal(inside[name], given[name], err_msg=name)
+    for name in ("onsets", "hits", "rms", "chroma", "harmonic.rms"):
+        assert np.abs(lossy[name] - given[name]).mean() < 0.02, name

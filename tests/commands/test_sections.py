@@ -86,6 +86,7 @@ def test_from_within_a_section_every_frame_is_the_same(call, song, model, preset
     np.testing.assert_array_equal(frames_of(out), frames_of(whole)[30:])
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_two_workers_make_the_same_file(call, song, model, preset, whole, tmp_path) -> None:
     out = tmp_path / "out.mkv"
     done = call("render", song, "--model", model, "--preset", preset, *LOOK, "--workers", 2, "-o", out)

@@ -75,6 +75,7 @@ def test_a_song_becomes_a_video(alone: Path, production: Production) -> None:
     assert 'model = "discs"' in read_preset(alone)
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_two_workers_make_the_same_file(alone: Path, production: Production, tmp_path: Path) -> None:
     produce(production, tmp_path / "out.mp4", workers=2)
     assert (tmp_path / "out.mp4").read_bytes() == alone.read_bytes()

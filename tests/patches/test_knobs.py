@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
@@ -14,6 +15,7 @@ from support import make_features
 from audioreactive.errors import PresetError
 from audioreactive.patches.knobs import TURN, Knobs, answers_hits
 from audioreactive.patches.motion import motion
+from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.preset import Preset, preset_of
 from audioreactive.patches.presets import load_preset, parse_preset, preset_text, shipped_presets
 from audioreactive.patches.randomizer import random_patch
@@ -95,6 +97,29 @@ def test_more_motion_and_colour_is_more_motion(preset: str, heard) -> None:
         rest = tables["latents"].reshape(len(tables["gain"]), len(DEPTHS), -1)[:, :-1]
         expected = motion(patch, heard).tables()["latents"].reshape(len(rest), len(DEPTHS), -1)[:, :-1]
         np.testing.assert_array_equal(rest, expected)
+
+
+@pytest.mark.parametrize("preset", [*SHIPPED, *range(4)])
+def test_without_motion_nothing_moves(preset: str | int, heard) -> None:
+    """Not even the noise, by whatever it is moved: every frame is fed the same."""
+    patch = random_patch(preset) if isinstance(preset, int) else SHIPPED[preset]
+    made = motion(TURN["motion"](patch, 0.0), heard)
+    whole, still = (motion(TURN["motion"](patch, factor), heard).noise for factor in (1.0, 0.0))
+    for table in (made.latents, still.weights, still.gain, *(loop.share for loop in still.loops)):
+        np.testing.assert_array_equal(table, np.broadcast_to(table[:1], table.shape))
+    np.testing.assert_allclose(still.gain[0], whole.gain.mean(), rtol=1e-5)
+    maps = NoiseSequence(still, ((4, 4), (8, 8), (16, 16)), torch.device("cpu")).frames(100, 150)
+    for one in maps:
+        assert (one - one[:1]).abs().max() < 1e-5 and one.std() > 0.1
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_noise_moves_about_its_average_as_far_as_is_asked_for(factor: float, heard) -> None:
+    patch = SHIPPED["sparks"]
+    whole, turned = (motion(TURN["motion"](patch, by), heard).noise for by in (1.0, factor))
+    for before, after in ((whole.weights, turned.weights), (whole.gain, turned.gain)):
+        expected = before.mean(axis=0) + factor * (before - before.mean(axis=0))
+        np.testing.assert_allclose(after, np.maximum(expected, 0) if after.ndim == 1 else expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("preset", SHIPPED)

@@ -16,7 +16,7 @@ def test_a_seed_draws_the_same_patch_for_ever() -> None:
     later = {
         "synthesizers": True,
         "tempo_factor": True,
-        "noise": {"levels": True},
+        "noise": {"levels": True, "reach": True},
         "palette": {"family": True},
         "latents": {"reach": True},
     }  # keys that the Randomizer leaves alone
