@@ -22,8 +22,8 @@ from audioreactive.errors import RenderError
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import Kernels, kernels
-from audioreactive.generators.painter.parameters import LATENTS, Parameters
+from audioreactive.generators.painter.kernels import Compiled, kernels
+from audioreactive.generators.painter.parameters import LATENTS, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
@@ -100,8 +100,8 @@ class Painter:
         return f"painter {'compiled' if self._kernels else 'plain'} {sources_digest()}"
 
     @functools.cached_property
-    def _kernels(self) -> Kernels | None:
-        return kernels() if self.device.type == "cpu" else None
+    def _kernels(self) -> Compiled | None:
+        return kernels(self.device)
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) to latents (B, 3, W): a colour scheme, a family and eight latents a group.
@@ -125,6 +125,9 @@ class Painter:
                 [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
             )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
+        if self._kernels.side_by_side:
+            self._together(self._kernels, ws.cpu(), tables, pictures)
+            return pictures
         for k in range(len(ws)):
             self._compiled(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], pictures[k])
         return pictures
@@ -151,9 +154,12 @@ class Painter:
 
     def _parameters(self, ws: torch.Tensor, coarse: torch.Tensor) -> Parameters:
         """Parameters of one picture of a family with these coarse latents (8,)."""
-        return Parameters.of(
-            coarse[None], ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)]
-        )
+        return Parameters.of(coarse[None], *self._matter(ws))
+
+    @staticmethod
+    def _matter(ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Middle and fine latents (B, 8) and weights of the schemes (B, S)."""
+        return ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)]
 
     def _shown(self, shares: torch.Tensor) -> tuple[list[int], float]:
         """The one or two families of a picture, in fixed order, and the share of the second."""
@@ -191,7 +197,7 @@ class Painter:
         return functional.avg_pool2d(picture, self._samples)
 
     def _compiled(
-        self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
+        self, compiled: Compiled, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
         picture: torch.Tensor,
     ) -> None:  # fmt: skip
         shown, share = self._shown(shares)
@@ -211,6 +217,33 @@ class Painter:
         large = picture.new_empty(3, *raster.size)
         compiled.finish(made[0], painted[0], bloom, large)
         picture.copy_(functional.avg_pool2d(large, self._samples))
+
+    def _together(self, compiled: Compiled, ws: torch.Tensor, tables: torch.Tensor, pictures: torch.Tensor) -> None:
+        """Paint a batch on a device that works on its own; the latents (B, 3, W) are on the CPU, all else is there."""
+        raster = self._raster
+        shares, coarse = self._structure(ws)
+        shown = [self._shown(share) for share in shares]
+        rows = [k for k, (families, _) in enumerate(shown) for _ in families]
+        forms = torch.stack([coarse[k, family] for k, (families, _) in enumerate(shown) for family in families])
+        made = iter(natives(forms, *self._matter(ws[rows])))
+        colour = pictures.new_empty(len(ws), 3, *raster.sides)
+        glow = pictures.new_empty(len(ws), 3, *(side // 4 for side in raster.sides))
+        first = []
+        for k, (families, share) in enumerate(shown):
+            first.append(next(made))
+            compiled.paint(self.families[families[0]], first[k], tables[k], colour[k], glow[k], raster.size)
+            if len(families) == 2:
+                second, other = next(made), torch.empty_like(colour[k])
+                compiled.paint(self.families[families[1]], second, tables[k], other, glow[k], raster.size)
+                compiled.reveal(second, share, colour[k], other, glow[k], raster.size)
+        bloom = bloomed(glow)
+        for k, parameters in enumerate(first):
+            if self._samples == 1:
+                compiled.finish(parameters, colour[k], bloom[k], pictures[k])
+                continue
+            large = pictures.new_empty(3, *raster.size)
+            compiled.finish(parameters, colour[k], bloom[k], large)
+            pictures[k] = functional.avg_pool2d(large, self._samples)
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""

@@ -60,18 +60,35 @@ class Parameters:
 
     def native(self, sample: int) -> Native:
         """Make the C structure of one picture."""
-        values = [self.c, self.m, self.f, *self.colours[:2], *self.colours[2:], self.sun]
-        flat = torch.cat([value[sample].reshape(-1) for value in values]).tolist()
-        made = Native()
-        place = 0
-        for name, length in FIELDS:
-            getattr(made, name)[:] = flat[place : place + length]
-            place += length
-        return made
+        return Native.from_buffer_copy(self.flat()[sample].contiguous().numpy().tobytes())
+
+    def flat(self) -> torch.Tensor:
+        """Return the numbers (B, N) of the C structures in their order."""
+        values = [self.c, self.m, self.f, *self.colours, self.sun]
+        return torch.cat([value.flatten(1) for value in values], 1).detach()
 
     def uniform(self) -> Uniform:
         """Make the values that the plain form takes, each (B, 1, 1)."""
         return Uniform(self)
+
+
+AT_ONCE: Final = 8
+"""Pictures whose parameters are derived together, whether they are needed or not: last bits depend on the number."""
+
+
+def natives(c: torch.Tensor, m: torch.Tensor, f: torch.Tensor, schemes: torch.Tensor) -> list[Native]:
+    """Derive the C structures of N pictures on the CPU from what `Parameters.of` takes.
+
+    It takes a quarter of the time per picture, and a picture's bits depend neither on N nor on its place.
+    """
+    made: list[Native] = []
+    for first in range(0, len(c), AT_ONCE):
+        group = [values[first : first + AT_ONCE] for values in (c, m, f, schemes)]
+        missing = AT_ONCE - len(group[0])
+        parameters = Parameters.of(*(torch.cat([values, values[:1].expand(missing, -1)]) for values in group))
+        rows = parameters.flat().contiguous().numpy()
+        made += [Native.from_buffer_copy(row.tobytes()) for row in rows[: AT_ONCE - missing]]
+    return made
 
 
 class Uniform:
