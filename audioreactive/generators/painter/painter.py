@@ -330,4 +330,4 @@ def sources_digest() -> str:
 
 
 def _sources() -> list[Path]:
-    return sorted([*SHADERS.iterdir(), *SHADERS.parent.glob("*.py")])
+    return sorted([*SHADERS.iterdir(), *(SHADERS.parent / "cuda").iterdir(), *SHADERS.parent.glob("*.py")])
