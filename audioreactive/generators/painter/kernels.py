@@ -33,7 +33,7 @@ class Table(ctypes.Structure):
     _fields_ = (("values", ctypes.c_void_p), ("rows", ctypes.c_int32), ("columns", ctypes.c_int32))
 
 
-class Compiled(Protocol):
+class Kernels(Protocol):
     """The compiled form for a kind of device, on which all tensors lie."""
 
     @property
@@ -61,7 +61,7 @@ class Compiled(Protocol):
 
 
 @dataclass(frozen=True)
-class Kernels:
+class CpuKernels:
     """Functions of the compiled libraries. All tensors are contiguous float32 on the CPU."""
 
     library: ctypes.CDLL
@@ -112,7 +112,7 @@ class Kernels:
         )
 
 
-def kernels(device: torch.device | None = None) -> Compiled | None:
+def kernels(device: torch.device | None = None) -> Kernels | None:
     """Find or build the compiled form for a device, by default the CPU; None where plain PyTorch paints.
 
     That is so without a compiler (one warning), or if the environment variable STYLEGAN_OPS asks for it. A family is
@@ -132,11 +132,11 @@ def kernels(device: torch.device | None = None) -> Compiled | None:
     return None
 
 
-def _found(device: torch.device) -> Compiled | str:
+def _found(device: torch.device) -> Kernels | str:
     """The compiled form, or the reason why there is none."""
     if device.type == "cpu":
         shared = _shared()
-        return shared if isinstance(shared, str) else Kernels(shared)
+        return shared if isinstance(shared, str) else CpuKernels(shared)
     if device.type == "cuda":
         from audioreactive.generators.painter import cuda_kernels
 

@@ -22,7 +22,7 @@ from audioreactive.errors import RenderError
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import Compiled, kernels
+from audioreactive.generators.painter.kernels import Kernels, kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
@@ -100,7 +100,7 @@ class Painter:
         return f"painter {'compiled' if self._kernels else 'plain'} {sources_digest()}"
 
     @functools.cached_property
-    def _kernels(self) -> Compiled | None:
+    def _kernels(self) -> Kernels | None:
         return kernels(self.device)
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
@@ -118,6 +118,8 @@ class Painter:
 
     def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Paint pictures (B, 3, h, w) float32 from latents (B, 3, W) and noise maps; None: constant maps."""
+        if self._kernels is not None and self._kernels.side_by_side:
+            return self._together(self._kernels, ws, noise)
         shares, coarse = self._structure(ws)
         tables = self._noise_tables(noise, len(ws))
         if self._kernels is None:
@@ -125,9 +127,6 @@ class Painter:
                 [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
             )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
-        if self._kernels.side_by_side:
-            self._together(self._kernels, ws.cpu(), tables, pictures)
-            return pictures
         for k in range(len(ws)):
             self._compiled(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], pictures[k])
         return pictures
@@ -197,7 +196,7 @@ class Painter:
         return functional.avg_pool2d(picture, self._samples)
 
     def _compiled(
-        self, compiled: Compiled, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
+        self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
         picture: torch.Tensor,
     ) -> None:  # fmt: skip
         shown, share = self._shown(shares)
@@ -218,9 +217,11 @@ class Painter:
         compiled.finish(made[0], painted[0], bloom, large)
         picture.copy_(functional.avg_pool2d(large, self._samples))
 
-    def _together(self, compiled: Compiled, ws: torch.Tensor, tables: torch.Tensor, pictures: torch.Tensor) -> None:
-        """Paint a batch on a device that works on its own; the latents (B, 3, W) are on the CPU, all else is there."""
-        raster = self._raster
+    def _together(self, compiled: Kernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
+        """`synthesis` on a device that works on its own: all is queued there, and the latents alone are waited for."""
+        raster, tables = self._raster, self._noise_tables(noise, len(ws))
+        pictures = ws.new_empty(len(ws), 3, *self.img_size)
+        ws = ws.cpu()
         shares, coarse = self._structure(ws)
         shown = [self._shown(share) for share in shares]
         rows = [k for k, (families, _) in enumerate(shown) for _ in families]
@@ -244,6 +245,7 @@ class Painter:
             large = pictures.new_empty(3, *raster.size)
             compiled.finish(parameters, colour[k], bloom[k], large)
             pictures[k] = functional.avg_pool2d(large, self._samples)
+        return pictures
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""
