@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 FOLDERS = (f"-I{cuda_kernels.SOURCES}", f"-I{SHADERS}")
-RASTER = Raster((29, 41), (32, 44))
+RASTER = Raster((17, 41), (20, 44))
 """No sides that blocks of threads fit into."""
 
 
@@ -152,7 +152,7 @@ def test_faults_are_told(emulation: EmulatedKernels) -> None:
     made = Painter(("ink",), RASTER.size)
     ws = made.mapping(seeds(3))
     parameters = made._parameters(ws, made._structure(ws)[1][0, 0]).native(0)
-    colour, glow, table = torch.zeros(3, 32, 44), torch.zeros(3, 8, 11), torch.zeros(2, 2)
+    colour, glow, table = torch.zeros(3, 20, 44), torch.zeros(3, 5, 11), torch.zeros(2, 2)
     with pytest.raises(ValueError, match="do not fit"):
         emulation.paint("ink", parameters, table, colour, glow[:, 1:], RASTER.size)
     with pytest.raises(ValueError, match="float32"):
