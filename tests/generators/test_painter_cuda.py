@@ -175,6 +175,18 @@ def test_parameters_do_not_depend_on_how_many_are_derived() -> None:
 # --- without a GPU, or without its compiler
 
 
+def test_plain_pytorch_keeps_to_one_device() -> None:
+    """PyTorch's device without memory refuses, as a GPU does, what mixes tensors of two devices."""
+    device = torch.device("meta")
+    parameters = Parameters.of(*(torch.zeros(1, count, device=device) for count in (8, 8, 8, len(SCHEMES))))
+    noise, raster = torch.zeros(1, 4, 6, device=device), Raster((8, 12), (8, 12))
+    for family in ("agate", "neon", "planet"):
+        colour = plain.paint(family, parameters, noise, raster)
+        assert colour.device == device and colour.shape == (1, 3, 8, 12)
+    colour = plain.reveal(parameters, torch.zeros(1, device=device), colour, colour, raster)
+    assert plain.finish(parameters, colour, plain.glowing(colour), raster.size).device == device
+
+
 def test_every_function_of_a_text_is_for_the_gpu() -> None:
     texts = dict(texts_of((unit_of("planet"), *SHARED)))
     assert "planet.glsl" in texts and "common.glsl" in texts and "ink.glsl" not in texts
