@@ -1,13 +1,14 @@
 """Everything that has to be run on a machine with an NVIDIA GPU, in one go.
 
-    python benchmarks/gpu.py [--json FILE] [--only build,tests,layers,generator,pipeline,encoders,default,training]
+    python benchmarks/gpu.py [--json FILE]
+                             [--only build,tests,painter,layers,generator,pipeline,encoders,default,training]
 
 Builds the CUDA kernels as a first use would and says how long that takes; runs the tests that need a GPU, a lack of
-memory among them; measures every layer, and names those for which a convolution of our own may be worth writing; the
-generator in all its forms; the whole way to a video beside the generator alone and the encoder alone; NVENC, and
-several encoders at once; the command with nothing but a song; and how long the training plan `gpu` would take. At the
-end it says which of the goals are met. A step that fails does not stop the others: its last lines are kept with the
-results. The exit code is 1 if any failed.
+memory among them; measures every family of the painter; every layer, and names those for which a convolution of our
+own may be worth writing; the generator in all its forms; the whole way to a video beside the generator alone and the
+encoder alone; NVENC, and several encoders at once; the command with nothing but a song; and how long the training
+plan `gpu` would take. At the end it says which of the goals are met. A step that fails does not stop the others: its
+last lines are kept with the results. The exit code is 1 if any failed.
 
 Results go to benchmarks/results/, under the GPU's name; steps of an earlier run that are not run again stay there, so
 that it can be done in parts. From a checkout, with PyTorch's CUDA build and what the step needs: platformdirs, ninja
@@ -111,13 +112,22 @@ def build(plan: Plan) -> Result:
 def tests(plan: Plan) -> Result:
     """Those that need a GPU; on a CPU, those that emulate one."""
     which = ["-m", "cuda"] if plan.device == "cuda" else ["-k", "emulation and refuse"]
-    where = ["tests/stylegan_ops", "tests/test_renderer.py"]
+    where = ["tests/stylegan_ops", "tests/test_renderer.py", "tests/generators/test_painter_cuda.py"]
     output = run(sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *which, *where, seconds=1200)
     summary = output.splitlines()[-1]
     passed = re.search(r"(\d+) passed", summary)
     if passed is None or "skipped" in summary:
         raise StepError(f"not all tests ran: {summary}")
     return {"passed": int(passed[1])}
+
+
+def painter(plan: Plan) -> Result:
+    """Every family of the painter: its speed, whether it is the right picture, and whether it is always the same."""
+    path = plan.folder / "painter.json"
+    tiny = ["--size", "32x18", "--batch", 2, "--batches", 2, "--families", "ink,metal"] if plan.tiny else []
+    run(sys.executable, HERE / "painter_gpu.py", "--device", plan.device, *tiny, "--json", path, seconds=900)
+    found: Result = json.loads(path.read_text("utf-8"))
+    return found
 
 
 def layers(plan: Plan) -> Result:
@@ -190,6 +200,7 @@ def training(plan: Plan) -> Result:
 STEPS: dict[str, Callable[[Plan], Result]] = {
     "build": build,
     "tests": tests,
+    "painter": painter,
     "layers": layers,
     "generator": generator,
     "pipeline": pipeline,
@@ -224,6 +235,14 @@ def goals(found: dict[str, Any]) -> list[Goal]:
         seen.append(Goal("1024² in float16: 600 frames a second", best["fps"], best["fps"] >= 600))
         seen.append(Goal("1024² in float16: 1000 frames a second", best["fps"], best["fps"] >= 1000))
         seen.append(Goal("4 times the plain formulation in float16", best["ratio"], best["ratio"] >= 4))
+    painted = found.get("painter", {}).get("rows", [])
+    if painted:
+        slowest = min(row["fps"] for row in painted)
+        farthest = max(row["mean_levels"] for row in painted)
+        same = sum(row["same_in_two_runs"] and row["same_in_batches_of_one"] for row in painted) / len(painted)
+        seen.append(Goal("the painter at 1080p, every family: 400 frames a second", slowest, slowest >= 400))
+        seen.append(Goal("the painter within 0.1 levels of plain PyTorch", farthest, farthest < 0.1))
+        seen.append(Goal("the painter's pixels the same in every run and batch", same, same == 1))
     if "rates" in found.get("pipeline", {}):
         share = found["pipeline"]["share_of_slower"]
         seen.append(Goal("a whole render within 10 % of the slower of generator and encoder", share, share >= 0.9))

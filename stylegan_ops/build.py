@@ -83,6 +83,8 @@ class Recipe:
     chip: str
     seconds: float
     """Time limit of the build."""
+    texts: tuple[tuple[str, str], ...] = ()
+    """Names and contents of further files that the units include, made anew for each build."""
 
 
 def cpu_library() -> tuple[Path, str]:
@@ -129,11 +131,39 @@ def cuda_library(capabilities: Sequence[int]) -> tuple[Path, str]:
     Raises:
         BuildError: it cannot be built here.
     """
+    return gpu_library("cuda", _units("*.cu"), _headers(), capabilities)
+
+
+def gpu_library(
+    name: str,
+    units: Sequence[Unit],
+    headers: Sequence[Path],
+    capabilities: Sequence[int],
+    flags: Sequence[str] = (),
+    texts: Sequence[tuple[str, str]] = (),
+) -> tuple[Path, str]:
+    """A library for NVIDIA GPUs, built if necessary, and its origin. Its units may include the headers in `csrc`.
+
+    Args:
+        name: first word of the library's file name.
+        units: what is compiled.
+        headers: files that the units include; the library is built again when one of them changes.
+        capabilities: the GPUs' compute capabilities times 10: 90 for an H200.
+        flags: further flags of the compiler.
+        texts: names and contents of further files that the units include.
+
+    Raises:
+        BuildError: it cannot be built here.
+    """
     compiler = _cuda_compiler()
     known = _known_capabilities(compiler)
     targets = [_cuda_target(capability, known) for capability in sorted(set(capabilities))]
-    flags = (*CUDA_FLAGS, *targets)
-    return _library(Recipe("cuda", _units("*.cu"), _headers(), compiler, flags, platform.machine(), CUDA_BUILD_SECONDS))
+    every = (*CUDA_FLAGS, *flags, *targets)
+    return _library(
+        Recipe(
+            name, tuple(units), tuple(headers), compiler, every, platform.machine(), CUDA_BUILD_SECONDS, tuple(texts)
+        )
+    )
 
 
 def cuda_capabilities() -> list[int]:
@@ -195,6 +225,8 @@ def _key(recipe: Recipe) -> str:
         digest.update("\0".join((unit.name, unit.source.name, *unit.macros, "")).encode())
     for path in [*recipe.headers, *dict.fromkeys(unit.source for unit in recipe.units)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, text in recipe.texts:
+        digest.update(f"{name}\0{text}\0".encode())
     return digest.hexdigest()[:32]
 
 
@@ -328,13 +360,16 @@ def _build(folder: Path, recipe: Recipe) -> Path:
     objects = [f"{unit.name}.o" for unit in recipe.units]
     lines = [
         f"flags = {' '.join(recipe.flags)}",
+        f"folders = -I. {_quoted(f'-I{SOURCES}')}",
         "rule compile",
-        f"  command = {_quoted(recipe.compiler)} $flags $macros -c $in -o $out",
+        f"  command = {_quoted(recipe.compiler)} $flags $folders $macros -c $in -o $out",
         "rule link",
         f"  command = {_quoted(recipe.compiler)} $flags -shared $in -o $out",
         *(line for name, unit in zip(objects, recipe.units, strict=True) for line in _compiled(name, unit)),
         f"build kernels.so: link {' '.join(objects)}",
     ]
+    for name, text in recipe.texts:
+        (folder / name).write_text(text, "utf-8")
     (folder / "build.ninja").write_bytes(os.fsencode("\n".join(lines) + "\n"))
     _run([_ninja(), "-C", str(folder)], recipe.seconds)
     return folder / "kernels.so"

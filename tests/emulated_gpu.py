@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import shutil
 import subprocess
+import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,15 +32,29 @@ class Machine:
     """Relative, of sums of up to 360 products: cuDNN may take Winograd's algorithm."""
 
 
-def emulated(sources: Sequence[Path], library: Path) -> ctypes.CDLL:
+def emulated(sources: Sequence[Path], library: Path, *options: str) -> ctypes.CDLL:
     """CUDA sources, compiled for the CPU."""
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
+    player = _player(compiler)
     flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas", f"-I{EMULATION}"]
-    files = [str(path) for path in [*sources, EMULATION / "emulation.cpp"]]
-    subprocess.run([compiler, *flags, f"-I{build.SOURCES}", "-x", "c++", *files, "-o", str(library)], check=True)
+    files = ["-x", "c++", *(str(path) for path in sources), "-x", "none", str(player)]
+    subprocess.run([compiler, *flags, f"-I{build.SOURCES}", *options, *files, "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
+
+
+@functools.cache
+def _player(compiler: str) -> Path:
+    """What runs kernels, compiled once in a process."""
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name, "emulation.o")
+    weakref.finalize(_player, folder.cleanup)
+    subprocess.run(
+        [compiler, "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-c", EMULATION / "emulation.cpp", "-o", path],
+        check=True,
+    )
+    return path
 
 
 def allow(library: ctypes.CDLL, values: torch.Tensor, *, write: bool) -> None:

@@ -1,4 +1,4 @@
-"""The compiled form of the painter: the shaders' text as C++, built on first use by `stylegan_ops.build`."""
+"""The compiled form of the painter for CPUs: the shaders' text as C++, built on first use by `stylegan_ops.build`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import platform
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
 
@@ -33,12 +33,40 @@ class Table(ctypes.Structure):
     _fields_ = (("values", ctypes.c_void_p), ("rows", ctypes.c_int32), ("columns", ctypes.c_int32))
 
 
+class Kernels(Protocol):
+    """The compiled form for a kind of device, on which all tensors lie."""
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether the pictures of a batch are made side by side, so that the device always has something to do."""
+        ...
+
+    def paint(
+        self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
+        size: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """Paint a family: linear light into colour (3, r, c), means of what glows into glow (3, r / 4, c / 4)."""
+        ...
+
+    def reveal(
+        self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
+        size: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """Let `other` grow through `colour`, in place; share from 0 to 1 says how far."""
+        ...
+
+    def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
+        """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
+        ...
+
+
 @dataclass(frozen=True)
-class Kernels:
+class CpuKernels:
     """Functions of the compiled libraries. All tensors are contiguous float32 on the CPU."""
 
     library: ctypes.CDLL
     """What all families share."""
+    side_by_side: bool = False
 
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
@@ -51,7 +79,7 @@ class Kernels:
         Raises:
             RenderError: the family cannot be compiled here, although the rest could be.
         """
-        _check(colour, glow, size)
+        check(colour, glow, size)
         unit = build.Unit(
             SHADERS / "family.cpp", f"family_{family}", (f"FAMILY={family}", f'FAMILY_TEXT="{family}.glsl"')
         )
@@ -61,34 +89,34 @@ class Kernels:
                 f"the painter's {family} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none"
             )
         function = getattr(library, f"paint_{family}")
-        function(ctypes.byref(parameters), ctypes.byref(_table(table)), *_pointers(colour, glow), *_sides(colour, size))
+        function(ctypes.byref(parameters), ctypes.byref(table_of(table)), *pointers(colour, glow), *sides(colour, size))
 
     def reveal(
         self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
         size: tuple[int, int],
     ) -> None:  # fmt: skip
         """Let `other` grow through `colour`, in place; share from 0 to 1 says how far."""
-        _check(colour, glow, size)
-        _check(other, glow, size)
+        check(colour, glow, size)
+        check(other, glow, size)
         self.library.paint_reveal(
-            ctypes.byref(parameters), ctypes.c_float(share), *_pointers(colour, other, glow), *_sides(colour, size)
+            ctypes.byref(parameters), ctypes.c_float(share), *pointers(colour, other, glow), *sides(colour, size)
         )
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         size = (picture.shape[1], picture.shape[2])
-        _check(colour, None, size)
-        tables = (Table * 3)(*(_table(plane) for plane in bloom))
+        check(colour, None, size)
+        tables = (Table * 3)(*(table_of(plane) for plane in bloom))
         self.library.paint_finish(
-            ctypes.byref(parameters), *_pointers(colour), tables, *_pointers(picture), *_sides(colour, size)
+            ctypes.byref(parameters), *pointers(colour), tables, *pointers(picture), *sides(colour, size)
         )
 
 
-def kernels() -> Kernels | None:
-    """Find or build the compiled form. A family is built when it is first painted, which takes a second or two.
+def kernels(device: torch.device | None = None) -> Kernels | None:
+    """Find or build the compiled form for a device, by default the CPU; None where plain PyTorch paints.
 
-    Returns None without a compiler (one warning), or if plain PyTorch is asked for by the environment variable
-    STYLEGAN_OPS.
+    That is so without a compiler (one warning), or if the environment variable STYLEGAN_OPS asks for it. A family is
+    built when it is first painted, which takes some seconds.
 
     Raises:
         RenderError: compiled kernels are asked for and cannot be had.
@@ -96,12 +124,25 @@ def kernels() -> Kernels | None:
     wanted = wanted_implementation(None)
     if wanted == "reference":
         return None
-    shared = _shared()
-    if isinstance(shared, str):
-        if wanted == "compiled":
-            raise RenderError(f"compiled kernels were asked for and cannot be used: {shared}; or ask for auto")
-        return None
-    return Kernels(shared)
+    found = _found(device or torch.device("cpu"))
+    if not isinstance(found, str):
+        return found
+    if wanted == "compiled":
+        raise RenderError(f"compiled kernels were asked for and cannot be used: {found}; or ask for auto")
+    return None
+
+
+def _found(device: torch.device) -> Kernels | str:
+    """The compiled form, or the reason why there is none."""
+    if device.type == "cpu":
+        shared = _shared()
+        return shared if isinstance(shared, str) else CpuKernels(shared)
+    if device.type == "cuda":
+        from audioreactive.generators.painter import cuda_kernels
+
+        reason = cuda_kernels.why_none()
+        return reason or cuda_kernels.CudaKernels(device)
+    return f"there are none for {device.type}"
 
 
 @functools.cache
@@ -120,7 +161,7 @@ def _library(name: str, units: tuple[build.Unit, ...]) -> ctypes.CDLL | str:
         return f"they are built on Linux and macOS, and this is {platform.system()}"
     texts = [path for path in sorted(SHADERS.iterdir()) if path.suffix in (".h", ".glsl")]
     try:
-        path, _ = build.native_library(name, units, _included(units, texts), FLAGS)
+        path, _ = build.native_library(name, units, included(units, texts), FLAGS)
         library = ctypes.CDLL(os.fspath(path))
     except (build.BuildError, OSError) as error:
         return str(error)
@@ -129,30 +170,34 @@ def _library(name: str, units: tuple[build.Unit, ...]) -> ctypes.CDLL | str:
     return library
 
 
-def _included(units: Sequence[build.Unit], texts: Sequence[Path]) -> list[Path]:
+def included(units: Sequence[build.Unit], texts: Sequence[Path]) -> list[Path]:
     """The texts on which units may depend: all but the families of others."""
     own = {unit.name.removeprefix("family_") for unit in units}
     return [path for path in texts if path.stem in own or path.stem not in FAMILIES]
 
 
-def _table(values: torch.Tensor) -> Table:
-    _pointers(values)
+def table_of(values: torch.Tensor, kind: str = "cpu") -> Table:
+    """Describe a table (rows, columns) to the kernels."""
+    pointers(values, kind=kind)
     return Table(values.data_ptr(), *values.shape)
 
 
-def _check(colour: torch.Tensor, glow: torch.Tensor | None, size: tuple[int, int]) -> None:
+def check(colour: torch.Tensor, glow: torch.Tensor | None, size: tuple[int, int]) -> None:
+    """Raise unless the buffers of linear light and of what glows fit a picture of a size (h, w)."""
     rows, columns = colour.shape[1:]
     fits = rows % 4 == columns % 4 == 0 and rows >= size[0] and columns >= size[1]
     if not fits or len(colour) != 3 or (glow is not None and glow.shape != (3, rows // 4, columns // 4)):
         raise ValueError(f"buffers {tuple(colour.shape)} do not fit a picture of {size}")
 
 
-def _pointers(*tensors: torch.Tensor) -> list[ctypes.c_void_p]:
+def pointers(*tensors: torch.Tensor, kind: str = "cpu") -> list[ctypes.c_void_p]:
+    """Addresses of tensors, which must be contiguous float32 on this kind of device."""
     for tensor in tensors:
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
-            raise ValueError("contiguous float32 tensors on the CPU are expected")
+        if tensor.dtype != torch.float32 or tensor.device.type != kind or not tensor.is_contiguous():
+            raise ValueError(f"contiguous float32 tensors are expected, on the {kind.upper()}")
     return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
 
 
-def _sides(colour: torch.Tensor, size: tuple[int, int]) -> list[ctypes.c_int32]:
+def sides(colour: torch.Tensor, size: tuple[int, int]) -> list[ctypes.c_int32]:
+    """List the rows and columns of a buffer, and those of the picture (h, w)."""
     return [ctypes.c_int32(side) for side in (*colour.shape[1:], *size)]

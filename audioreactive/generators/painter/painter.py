@@ -23,7 +23,7 @@ from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.kernels import Kernels, kernels
-from audioreactive.generators.painter.parameters import LATENTS, Parameters
+from audioreactive.generators.painter.parameters import LATENTS, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
@@ -101,7 +101,7 @@ class Painter:
 
     @functools.cached_property
     def _kernels(self) -> Kernels | None:
-        return kernels() if self.device.type == "cpu" else None
+        return kernels(self.device)
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) to latents (B, 3, W): a colour scheme, a family and eight latents a group.
@@ -118,6 +118,8 @@ class Painter:
 
     def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Paint pictures (B, 3, h, w) float32 from latents (B, 3, W) and noise maps; None: constant maps."""
+        if self._kernels is not None and self._kernels.side_by_side:
+            return self._together(self._kernels, ws, noise)
         shares, coarse = self._structure(ws)
         tables = self._noise_tables(noise, len(ws))
         if self._kernels is None:
@@ -151,9 +153,12 @@ class Painter:
 
     def _parameters(self, ws: torch.Tensor, coarse: torch.Tensor) -> Parameters:
         """Parameters of one picture of a family with these coarse latents (8,)."""
-        return Parameters.of(
-            coarse[None], ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)]
-        )
+        return Parameters.of(coarse[None], *self._matter(ws))
+
+    @staticmethod
+    def _matter(ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Middle and fine latents (B, 8) and weights of the schemes (B, S)."""
+        return ws[:, 1, :LATENTS], ws[:, 2, :LATENTS], ws[:, 2, LATENTS : LATENTS + len(SCHEMES)]
 
     def _shown(self, shares: torch.Tensor) -> tuple[list[int], float]:
         """The one or two families of a picture, in fixed order, and the share of the second."""
@@ -211,6 +216,36 @@ class Painter:
         large = picture.new_empty(3, *raster.size)
         compiled.finish(made[0], painted[0], bloom, large)
         picture.copy_(functional.avg_pool2d(large, self._samples))
+
+    def _together(self, compiled: Kernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
+        """`synthesis` on a device that works on its own: all is queued there, and the latents alone are waited for."""
+        raster, tables = self._raster, self._noise_tables(noise, len(ws))
+        pictures = ws.new_empty(len(ws), 3, *self.img_size)
+        ws = ws.cpu()
+        shares, coarse = self._structure(ws)
+        shown = [self._shown(share) for share in shares]
+        rows = [k for k, (families, _) in enumerate(shown) for _ in families]
+        forms = torch.stack([coarse[k, family] for k, (families, _) in enumerate(shown) for family in families])
+        made = iter(natives(forms, *self._matter(ws[rows])))
+        colour = pictures.new_empty(len(ws), 3, *raster.sides)
+        glow = pictures.new_empty(len(ws), 3, *(side // 4 for side in raster.sides))
+        first = []
+        for k, (families, share) in enumerate(shown):
+            first.append(next(made))
+            compiled.paint(self.families[families[0]], first[k], tables[k], colour[k], glow[k], raster.size)
+            if len(families) == 2:
+                second, other = next(made), torch.empty_like(colour[k])
+                compiled.paint(self.families[families[1]], second, tables[k], other, glow[k], raster.size)
+                compiled.reveal(second, share, colour[k], other, glow[k], raster.size)
+        bloom = bloomed(glow)
+        for k, parameters in enumerate(first):
+            if self._samples == 1:
+                compiled.finish(parameters, colour[k], bloom[k], pictures[k])
+                continue
+            large = pictures.new_empty(3, *raster.size)
+            compiled.finish(parameters, colour[k], bloom[k], large)
+            pictures[k] = functional.avg_pool2d(large, self._samples)
+        return pictures
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""
@@ -297,4 +332,4 @@ def sources_digest() -> str:
 
 
 def _sources() -> list[Path]:
-    return sorted([*SHADERS.iterdir(), *SHADERS.parent.glob("*.py")])
+    return sorted([*SHADERS.iterdir(), *(SHADERS.parent / "cuda").iterdir(), *SHADERS.parent.glob("*.py")])

@@ -60,18 +60,25 @@ class Parameters:
 
     def native(self, sample: int) -> Native:
         """Make the C structure of one picture."""
-        values = [self.c, self.m, self.f, *self.colours[:2], *self.colours[2:], self.sun]
-        flat = torch.cat([value[sample].reshape(-1) for value in values]).tolist()
-        made = Native()
-        place = 0
-        for name, length in FIELDS:
-            getattr(made, name)[:] = flat[place : place + length]
-            place += length
-        return made
+        return Native.from_buffer_copy(self.flat()[sample].contiguous().numpy().tobytes())
+
+    def flat(self) -> torch.Tensor:
+        """Return the numbers (B, N) of the C structures in their order."""
+        values = [self.c, self.m, self.f, *self.colours, self.sun]
+        return torch.cat([value.flatten(1) for value in values], 1).detach()
 
     def uniform(self) -> Uniform:
         """Make the values that the plain form takes, each (B, 1, 1)."""
         return Uniform(self)
+
+
+def natives(c: torch.Tensor, m: torch.Tensor, f: torch.Tensor, schemes: torch.Tensor) -> list[Native]:
+    """Derive the C structures of N pictures on the CPU, at once, from what `Parameters.of` takes.
+
+    The last bits of sums depend on N. So they are computed in float64, and rounded away.
+    """
+    made = Parameters.of(c.double(), m.double(), f.double(), schemes.double())
+    return [Native.from_buffer_copy(row.tobytes()) for row in made.flat().float().contiguous().numpy()]
 
 
 class Uniform:

@@ -110,7 +110,7 @@ def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> C
         hue: (...) by how much all hues are turned, in radians.
         chroma: (...) factor of the chroma.
     """
-    table = _table(weights.device)
+    table = _table(weights.device).to(weights.dtype)
     share = weights.clamp(min=0) ** 1.25  # the leading scheme leads clearly
     share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
     lightness, saturation = (torch.einsum("...s,sk->...k", share, table[..., k]) for k in (0, 1))

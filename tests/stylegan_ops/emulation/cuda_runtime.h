@@ -1,4 +1,4 @@
-// As much of CUDA as the kernels in stylegan_ops/csrc use, on the CPU: they compile against this folder instead of the
+// As much of CUDA as the kernels in stylegan_ops/csrc and the painter use, on the CPU: they compile against this folder instead of the
 // toolkit, unchanged. Threads of a block run one at a time in a random order; accesses of memory, all of which are
 // intrinsics there, are checked (see emulation.cpp).
 #pragma once
@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+
+#include <math.h>  // whose functions are in the global namespace, as CUDA's are
 
 #define __global__
 #define __device__
@@ -90,3 +92,8 @@ To bits_as(From from) {
 }
 inline float __uint_as_float(unsigned bits) { return bits_as<float>(bits); }
 inline unsigned __float_as_uint(float value) { return bits_as<unsigned>(value); }
+
+// The GPU's own functions, of less accuracy there.
+inline float __sinf(float x) { return sinf(x); }
+inline float __log2f(float x) { return log2f(x); }
+inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }

@@ -32,10 +32,10 @@ Float threads_of_gold(Float phase, Float spacing, float w, float pixel) {
     return line(abs(fract(phase + 0.5f) - 0.5f) * spacing, w, pixel) * clamp01(spacing * (0.33f / pixel) - 0.66f);
 }
 
-// A ring of `count` petals over what lies below. (r, turns) is the point, `out` its direction from the middle, `cast` the
-// point's (r, turns) moved towards the light, `pool` the light there.
-Vec3 ring(Vec3 below, Float r, Float turns, Vec2 out, Vec2 cast, Float pool, float px, Latents z, int k, float count, float at,
-          float size, float wide, float shade, float accent) {
+// A ring of `count` petals over what lies below. (r, turns) is the point, `outward` its direction from the middle,
+// `sunward` the point's (r, turns) moved towards the light, `pool` the light there.
+Vec3 ring(Vec3 below, Float r, Float turns, Vec2 outward, Vec2 sunward, Float pool, float px, Latents z, int k,
+          float count, float at, float size, float wide, float shade, float accent) {
     float j = float(k);
     float phase = 0.5f * float(k % 2) + 0.35f * (1.0f - 2.0f * float(k % 2)) * z.c[7] * (0.4f + 0.6f * at);
     at = at * (1.0f + 0.06f * tanh(z.c[4] + j * z.c[5]));
@@ -46,13 +46,13 @@ Vec3 ring(Vec3 below, Float r, Float turns, Vec2 out, Vec2 cast, Float pool, flo
     Vec4 q = petal(beside, at, size, wide, sharp);
     Float d = q.x;
     Float t = q.y;
-    Float shadow = petal(petal_place(cast.x, cast.y, count, phase), at, size, wide, sharp).x;
+    Float shadow = petal(petal_place(sunward.x, sunward.y, count, phase), at, size, wide, sharp).x;
     below *= 0.12f + 0.88f * rise(-0.02f, 0.09f, shadow);
     Float dome = clamp01(-d / (0.5f * wide * size));
     Float nr = 1.1f * (t - 0.45f);
     Float na = 0.9f * q.z;
-    Float nx = out.x * nr - out.y * na;
-    Float ny = out.y * nr + out.x * na;
+    Float nx = outward.x * nr - outward.y * na;
+    Float ny = outward.y * nr + outward.x * na;
     Float nl = inversesqrt(1.0f + nx * nx + ny * ny);
     Float facing = clamp01((nx * z.sun.x + ny * z.sun.y + z.sun.z) * nl);
     Float gleam = clamp01((nx * z.sun.x + ny * z.sun.y + z.sun.z + 1.0f) * nl * (0.5f / sqrt(0.5f + 0.5f * z.sun.z)));
@@ -76,7 +76,7 @@ Vec3 ring(Vec3 below, Float r, Float turns, Vec2 out, Vec2 cast, Float pool, flo
     Float by = beside.y * (1.0f / size_of_pearl);
     Float b = length2(bx, by);
     Float bz = sqrt(max(1.0f - b * b, 0.0f));
-    Float lean = (out.x * bx - out.y * by) * z.sun.x + (out.y * bx + out.x * by) * z.sun.y;
+    Float lean = (outward.x * bx - outward.y * by) * z.sun.x + (outward.y * bx + outward.x * by) * z.sun.y;
     Float lighted = clamp01(lean + bz * z.sun.z);
     Float glint = squared(squared(squared(squared(lighted))));
     vec3 jewel = z.accent * float(k % 2) + z.twin * float(1 - k % 2);
@@ -92,11 +92,11 @@ Vec3 mandala(Place p, Latents z) {
     Float y = at.y / zoom;
     float px = p.px / zoom;
     Float r = length2(x, y) + 0.00001f;
-    Vec2 out = Vec2(x / r, y / r);
+    Vec2 outward = Vec2(x / r, y / r);
     Float turns = atan(y, x) / TAU;
     Float sun_x = x + 0.035f * z.sun.x;
     Float sun_y = y + 0.035f * z.sun.y;
-    Vec2 cast = Vec2(length2(sun_x, sun_y), atan(sun_y, sun_x) / TAU);
+    Vec2 sunward = Vec2(length2(sun_x, sun_y), atan(sun_y, sun_x) / TAU);
     r += 0.004f * ruffle(p);
     Float pool = bell(r / span(z.f[5], 1.2f, 1.75f));
     Vec3 colour = tone(z, 0.02f + 0.12f * pool) * (0.2f + 0.8f * pool);
@@ -111,10 +111,10 @@ Vec3 mandala(Place p, Latents z) {
         Float drawn = threads_of_gold(phase, spacing, 0.0020f, px) * (0.05f + 0.75f * pool) * rise(2.4f, 1.2f, r);
         colour += (z.accent * float(k) + z.twin * float(1 - k)) * drawn;
     }
-    colour = ring(colour, r, turns, out, cast, pool, px, z, 0, 36.0f, 1.52f, 0.25f, 0.55f, 0.08f, 0.0f);
-    colour = ring(colour, r, turns, out, cast, pool, px, z, 1, 12.0f, 1.02f, 0.26f, 0.80f, 0.18f, 0.0f);
-    colour = ring(colour, r, turns, out, cast, pool, px, z, 2, 24.0f, 0.74f, 0.13f, 0.55f, 0.06f, 1.0f);
-    colour = ring(colour, r, turns, out, cast, pool, px, z, 3, 12.0f, 0.42f, 0.18f, 0.65f, 0.26f, 0.0f);
-    colour = ring(colour, r, turns, out, cast, pool, px, z, 4, 6.0f, 0.15f, 0.12f, 0.50f, 0.38f, 0.0f);
+    colour = ring(colour, r, turns, outward, sunward, pool, px, z, 0, 36.0f, 1.52f, 0.25f, 0.55f, 0.08f, 0.0f);
+    colour = ring(colour, r, turns, outward, sunward, pool, px, z, 1, 12.0f, 1.02f, 0.26f, 0.80f, 0.18f, 0.0f);
+    colour = ring(colour, r, turns, outward, sunward, pool, px, z, 2, 24.0f, 0.74f, 0.13f, 0.55f, 0.06f, 1.0f);
+    colour = ring(colour, r, turns, outward, sunward, pool, px, z, 3, 12.0f, 0.42f, 0.18f, 0.65f, 0.26f, 0.0f);
+    colour = ring(colour, r, turns, outward, sunward, pool, px, z, 4, 6.0f, 0.15f, 0.12f, 0.50f, 0.38f, 0.0f);
     return colour + z.light * (1.4f * bell(r / 0.035f)) + z.accent * (0.12f * bell(r / 0.25f));
 }

@@ -21,11 +21,11 @@ Float to_hem(Float t, Float off, Float b, Float c) {
 Vec4 layer(Vec3 tint, Vec3 other, vec3 light, vec3 sun, Float slope, Float speed, Float turn_u, Float turn_t,
            Float hem, float opacity, Float sheen, float iridescent, float px) {
     Float nx = slope * turn_t - turn_u * speed;
-    Float flat = inversesqrt(nx * nx + turn_t * turn_t + speed * speed + 1e-5f);
-    flat = select(speed < 0.0f, -flat, flat);
-    nx = nx * flat;
-    Float ny = -turn_t * flat;
-    Float nz = speed * flat;
+    Float steep = inversesqrt(nx * nx + turn_t * turn_t + speed * speed + 1e-5f);
+    steep = select(speed < 0.0f, -steep, steep);
+    nx = nx * steep;
+    Float ny = -turn_t * steep;
+    Float nz = speed * steep;
     Float lambert = nx * sun.x + ny * sun.y + nz * sun.z;
     Float through = max(-lambert, 0.0f);
     lambert = max(lambert, 0.0f);
