@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from audioreactive.generators.painter.parameters import Native
     from audioreactive.generators.pixels import Layout
 
 SIZE: Final = (720, 1280)
@@ -125,9 +126,29 @@ class Painter:
                 [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
             )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
+        room = _Room()
         for k in range(len(ws)):
-            self._compiled(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], pictures[k])
+            light = self._light(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], room)
+            if self._samples == 1:
+                self._kernels.finish(*light, pictures[k])
+                continue
+            large = room.take("large", 3, *self._raster.size)
+            self._kernels.finish(*light, large)
+            pictures[k] = functional.avg_pool2d(large, self._samples)
         return pictures
+
+    def _yuv(
+        self, compiled: Kernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, room: _Room
+    ) -> torch.Tensor:
+        """Paint pictures as pixels in the layout yuv420p, without a copy in RGB."""
+        shares, coarse = self._structure(ws)
+        tables = self._noise_tables(noise, len(ws))
+        height, width = self.img_size
+        pixels = torch.empty(len(ws), height * width * 3 // 2, dtype=torch.uint8)
+        for k in range(len(ws)):
+            light = self._light(compiled, ws[k : k + 1], shares[k], coarse[k], tables[k], room)
+            compiled.finish_yuv(*light, pixels[k], self.img_size)
+        return pixels
 
     def frame_function(self, layout: Layout) -> _Frames:
         """Prepare the function from latents and noise maps to pixels."""
@@ -190,27 +211,21 @@ class Painter:
         picture = plain.finish(made[0], colour, bloomed(plain.glowing(colour)), raster.size)
         return functional.avg_pool2d(picture, self._samples)
 
-    def _compiled(
+    def _light(
         self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
-        picture: torch.Tensor,
-    ) -> None:  # fmt: skip
+        room: _Room,
+    ) -> tuple[Native, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Paint one picture's linear light; also its parameters and its bloom."""
         shown, share = self._shown(shares)
         raster = self._raster
         made = [self._parameters(ws, coarse[k]).native(0) for k in shown]
-        glow = picture.new_empty(3, *(side // 4 for side in raster.sides))
-        painted = []
-        for k, parameters in zip(shown, made, strict=True):
-            painted.append(picture.new_empty(3, *raster.sides))
-            compiled.paint(self.families[k], parameters, table, painted[-1], glow, raster.size)
+        glow = room.take("glow", 3, *(side // 4 for side in raster.sides))
+        painted = [room.take(f"colour {k}", 3, *raster.sides) for k in range(len(shown))]
+        for k, parameters, colour in zip(shown, made, painted, strict=True):
+            compiled.paint(self.families[k], parameters, table, colour, glow, raster.size)
         if len(shown) == 2:
             compiled.reveal(made[1], share, painted[0], painted[1], glow, raster.size)
-        bloom = bloomed(glow[None])[0]
-        if self._samples == 1:
-            compiled.finish(made[0], painted[0], bloom, picture)
-            return
-        large = picture.new_empty(3, *raster.size)
-        compiled.finish(made[0], painted[0], bloom, large)
-        picture.copy_(functional.avg_pool2d(large, self._samples))
+        return made[0], painted[0], bloomed(glow[None])[0]
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""
@@ -227,17 +242,35 @@ class Painter:
         return (NOISE_STRENGTH * total[:, 0]).expand(count, -1, -1).contiguous()
 
 
+class _Room:
+    """Memory for planes of float32 that is used again for each picture, because fresh memory takes time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> torch.Tensor:
+        """Return the planes of this name, with whatever they hold."""
+        if name not in self._kept:
+            self._kept[name] = torch.empty(shape)
+        return self._kept[name]
+
+
 class _Frames:
-    """Pictures as pixels; nothing is kept between batches."""
+    """Pictures as pixels. Memory is kept between batches."""
 
     def __init__(self, painter: Painter, layout: Layout) -> None:
         self._painter, self._layout = painter, layout
+        self._room = _Room()
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+        compiled = self._painter._kernels
+        if self._layout == "yuv420p" and compiled is not None and self._painter._samples == 1:
+            return self._painter._yuv(compiled, ws, noise, self._room)
         return to_pixels(self._painter.synthesis(ws, noise), self._layout)
 
     def release(self) -> None:
-        """There is nothing to free."""
+        """Free the memory that is kept."""
+        self._room = _Room()
 
 
 def bloomed(glow: torch.Tensor) -> torch.Tensor:
