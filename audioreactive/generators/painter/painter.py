@@ -274,17 +274,18 @@ class _Frames:
 
 
 def bloomed(glow: torch.Tensor) -> torch.Tensor:
-    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has `BLOOM_ROWS` pixels."""
+    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has half of `BLOOM_ROWS` pixels."""
     unit = _unit_side((glow.shape[2], glow.shape[3]))
     size = [max(round(side * BLOOM_ROWS / unit), 2) for side in glow.shape[2:]]
     level = glow.clamp(max=30)
     level = functional.interpolate(level, size, mode="area") if unit >= BLOOM_ROWS else _enlarged(level, size)
-    bloom = torch.zeros_like(level)
-    strength = 1.0
+    levels = []
     while min(level.shape[2:]) > 6:
         level = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 4, 2, ceil_mode=True)
-        strength *= BLOOM_DECAY
-        bloom += _enlarged(level, size) * strength
+        levels.append(level)
+    bloom = torch.zeros_like(level)
+    for level in reversed(levels):
+        bloom = BLOOM_DECAY * (level + _enlarged(bloom, level.shape[2:]))
     return bloom.contiguous()
 
 
