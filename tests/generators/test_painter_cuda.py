@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import shutil
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,7 @@ from audioreactive.generators.painter.cuda_kernels import SHARED, CudaKernels, c
 from audioreactive.generators.painter.families import SHADERS
 from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.kernels import kernels
-from audioreactive.generators.painter.parameters import Parameters, natives
+from audioreactive.generators.painter.parameters import Native, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from stylegan_ops import build
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from audioreactive.generators.painter.parameters import Native
 
 CPU = torch.device("cpu")
 FOLDERS = (f"-I{cuda_kernels.SOURCES}", f"-I{SHADERS}")
@@ -161,6 +162,23 @@ def test_faults_are_told(emulation: EmulatedKernels) -> None:
         replace(emulation, number=1).paint("ink", parameters, table, colour, glow, RASTER.size)
 
 
+def test_kernels_are_queued_on_the_current_stream(emulation: EmulatedKernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda, "current_stream", lambda device: asked.append(device) or SimpleNamespace(cuda_stream=0)
+    )
+    monkeypatch.setattr(cuda_kernels, "_library", lambda name, units: emulation.library(units[0]))
+    colour, bloom, picture = torch.zeros(3, 4, 8), torch.zeros(3, 2, 2), torch.zeros(3, 3, 7)
+    emulation._allow(SHARED[0], [colour, bloom], [picture])
+    CudaKernels(CPU).finish(Native(), colour, bloom, picture)
+    assert asked == [CPU] and (picture + 1).abs().max() < 0.02
+    monkeypatch.setattr(cuda_kernels, "_library", lambda name, units: "nvcc failed")
+    with pytest.raises(RenderError, match="the painter's finish cannot be compiled: nvcc failed"):
+        CudaKernels(CPU).finish(Native(), colour, bloom, picture)
+
+
 def test_parameters_do_not_depend_on_how_many_are_derived() -> None:
     draw = torch.Generator().manual_seed(0)
     latents = [torch.randn(19, count, generator=draw) for count in (8, 8, 8, len(SCHEMES))]
@@ -173,6 +191,18 @@ def test_parameters_do_not_depend_on_how_many_are_derived() -> None:
 
 
 # --- without a GPU, or without its compiler
+
+
+def test_plain_pytorch_keeps_to_one_device() -> None:
+    """PyTorch's device without memory refuses, as a GPU does, what mixes tensors of two devices."""
+    device = torch.device("meta")
+    parameters = Parameters.of(*(torch.zeros(1, count, device=device) for count in (8, 8, 8, len(SCHEMES))))
+    noise, raster = torch.zeros(1, 4, 6, device=device), Raster((8, 12), (8, 12))
+    for family in ("agate", "neon", "planet"):
+        colour = plain.paint(family, parameters, noise, raster)
+        assert colour.device == device and colour.shape == (1, 3, 8, 12)
+    colour = plain.reveal(parameters, torch.zeros(1, device=device), colour, colour, raster)
+    assert plain.finish(parameters, colour, plain.glowing(colour), raster.size).device == device
 
 
 def test_every_function_of_a_text_is_for_the_gpu() -> None:

@@ -115,9 +115,20 @@ def _pow(x: Any, y: Any) -> torch.Tensor:
     return torch.pow(_tensor(x).clamp(min=1.2e-38), y)
 
 
-def broadcast(*tensors: Any) -> tuple[torch.Tensor, ...]:
-    """Expand numbers and tensors to their common shape."""
-    return tuple(torch.broadcast_tensors(*map(_tensor, tensors)))  # type: ignore[no-untyped-call]
+def broadcast(*values: Any) -> tuple[torch.Tensor, ...]:
+    """Expand numbers and tensors to their common shape, on their common device; numbers are at home on any."""
+    return tuple(torch.broadcast_tensors(*_together(*values)))  # type: ignore[no-untyped-call]
+
+
+def _together(*values: Any) -> list[torch.Tensor]:
+    """Numbers and tensors as tensors on one device: where a tensor of pixels lies, else on the CPU."""
+    devices = [value.device for value in values if isinstance(value, torch.Tensor) and value.device.type != "cpu"]
+    made = [value if isinstance(value, torch.Tensor) else _number(value, *devices[:1]) for value in values]
+    return [value.to(devices[0]) for value in made] if devices else made
+
+
+def _number(value: float | bool, device: torch.device | None = None) -> torch.Tensor:
+    return torch.full((), value if isinstance(value, bool) else float(value), device=device)
 
 
 def _vector(*parts: Any) -> Vector:
@@ -130,9 +141,9 @@ _SAME_IN_TORCH: Final = ("abs", "floor", "sqrt", "exp", "exp2", "log2", "sin", "
 BUILTINS: Final[Mapping[str, Any]] = {
     "min": lambda a, b: torch.minimum(*broadcast(a, b)),
     "max": lambda a, b: torch.maximum(*broadcast(a, b)),
-    "select": lambda c, a, b: torch.where(torch.as_tensor(c), _tensor(a), _tensor(b)),
+    "select": lambda c, a, b: torch.where(*_together(c, a, b)),
     "pow": _pow,
-    "atan": lambda y, x: torch.atan2(_tensor(y), _tensor(x)),
+    "atan": lambda y, x: torch.atan2(*_together(y, x)),
     **{name: _unary(getattr(torch, name)) for name in _SAME_IN_TORCH},
     "fract": _unary(lambda x: x - x.floor()),
     "inversesqrt": _unary(torch.rsqrt),
