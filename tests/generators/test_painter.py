@@ -277,7 +277,7 @@ def test_names_stand_for_generators() -> None:
     made = open_generator(f"painter:{family}", device="cpu").generator
     assert isinstance(made, Painter) and made.families == (family,) and made.c_dim == 0
     whole = open_generator("painter", device="cpu").generator
-    assert whole.c_dim == (len(FAMILIES) if len(FAMILIES) > 1 else 0) and whole.img_size == (720, 1280)
+    assert whole.c_dim == (len(FAMILIES) if len(FAMILIES) > 1 else 0) and whole.img_size == (1080, 1920)
 
 
 def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
