@@ -115,7 +115,7 @@ class CpuKernels:
     def finish_yuv(
         self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
     ) -> None:
-        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; h and w are even."""
+        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; even h and w."""
         height, width = size
         if height % 2 or width % 2 or pixels.shape != (height * width * 3 // 2,) or pixels.dtype != torch.uint8:
             raise ValueError(f"pixels {tuple(pixels.shape)} do not fit a picture of {size} in YUV 4:2:0")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from audioreactive.generators.painter.parameters import Native
     from audioreactive.generators.pixels import Layout
 
-SIZE: Final = (720, 1280)
+SIZE: Final = (1080, 1920)
 """Size (h, w) of a picture if none is asked for: what two cores paint in the time that a song takes."""
 LARGEST_LATENT: Final = 2.0
 """Latents are limited to this: families are made for what is usual."""
