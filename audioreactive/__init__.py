@@ -14,6 +14,7 @@ Names are imported when they are first used, so that `import audioreactive` is q
 
 import importlib
 import inspect
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from audioreactive.progress import Step
 
     __version__: str
+
+# Read when PyTorch is loaded. Its threads, and the painter's, then sleep while they wait for one another. Otherwise they
+# keep the cores from the encoder, and a render on two cores takes twice as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "AudioReactiveError": "errors",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 
 from audioreactive import features
-from audioreactive.generators import open_generator
+from audioreactive.generators import Canvas, open_generator
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.production import RenderSettings, make_encoding
 from audioreactive.pipeline.recipe import Recipe
+from audioreactive.video.formats import FORMATS
 from stylegan_ops import StyleGANError
 
 STAND_IN = """
@@ -53,3 +56,14 @@ def test_a_model_that_is_none_is_told_before_the_song_is_heard(tmp_path, monkeyp
         plan_render(DEMO_SONG, tmp_path / "out.mp4", model=tmp_path / "none.pkl", recipe=Recipe(seed=1))
     with pytest.raises(StyleGANError, match=r"none\.pkl"):
         open_generator(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize(
+    ("extension", "size", "speed"),
+    [(".mp4", (1920, 1080), "veryfast"), (".mp4", (1280, 720), "medium"), (".webm", (1920, 1080), "medium")],
+)
+def test_large_pictures_are_encoded_with_less_search(extension: str, size: tuple[int, int], speed: str) -> None:
+    encoding = make_encoding(FORMATS[extension], Canvas(size, size, size), Fraction(30), RenderSettings())
+    arguments = encoding.kind.arguments(encoding.settings)
+    assert encoding.settings.speed == speed
+    assert ("me=dia:subme=1" in arguments) == (speed == "veryfast")

@@ -17,6 +17,7 @@ from audioreactive.generators.painter import kernels as kernels_module
 from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.painter import BLOOM_ROWS, bloomed
 from audioreactive.generators.painter.schemes import SCHEMES, colours, linear_rgb
+from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.sources import BuiltinModel, PainterSource
 from audioreactive.patches.latents import make_palette
 from audioreactive.patches.schema import Palette
@@ -145,7 +146,7 @@ def test_light_blooms_by_the_same_share_of_a_picture_at_every_size() -> None:
     spot[..., 120:150, 225:255] = 9
     small = torch.nn.functional.interpolate(spot, (90, 160), mode="area")
     large, shrunk = bloomed(spot), bloomed(small)
-    assert large.shape == shrunk.shape == (1, 3, BLOOM_ROWS, 320)
+    assert large.shape == shrunk.shape == (1, 3, BLOOM_ROWS // 2, 160)
     assert (large - shrunk).abs().mean() < 0.03 * large.mean()
 
 
@@ -172,6 +173,30 @@ def test_pixels_are_those_of_the_picture() -> None:
     assert pixels.shape == (1, *SMALL, 3) and pixels.dtype == torch.uint8
     expected = made.synthesis(ws, noise).permute(0, 2, 3, 1).mul(127.5).add(127.5).round().clamp(0, 255)
     assert torch.equal(pixels, expected.to(torch.uint8))
+
+
+@compiled
+def test_frames_go_straight_to_yuv_as_the_picture_would() -> None:
+    """The memory of the frame before is used again, and the number of threads does not matter."""
+    made = painter(*list(FAMILIES)[:2], size=(722, 730))
+    ws = made.mapping(seeds(1, 2), torch.eye(2))
+    ws = torch.stack([ws[0], ws[1], (ws[0] + ws[1]) / 2])
+    noise = [torch.randn(3, 1, *size, generator=torch.Generator().manual_seed(1)) for size in made.noise_sizes]
+    frames, expected = made.frame_function("yuv420p"), to_pixels(made.synthesis(ws, noise), "yuv420p")
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        pixels = frames(ws, noise)
+        torch.set_num_threads(1)
+        apart = [frames(ws[k : k + 1], [one[k : k + 1] for one in noise]) for k in range(3)]
+        assert torch.equal(pixels, torch.cat(apart))
+    finally:
+        torch.set_num_threads(threads)
+    difference = (pixels.int() - expected.int()).abs()
+    assert pixels.shape == (3, 722 * 730 * 3 // 2) and difference.max() <= 1
+    assert difference.float().mean() < 1e-5, "but for roundings"
+    frames.release()
+    assert torch.equal(frames(ws, noise), pixels)
 
 
 # --- latents
@@ -277,7 +302,7 @@ def test_names_stand_for_generators() -> None:
     made = open_generator(f"painter:{family}", device="cpu").generator
     assert isinstance(made, Painter) and made.families == (family,) and made.c_dim == 0
     whole = open_generator("painter", device="cpu").generator
-    assert whole.c_dim == (len(FAMILIES) if len(FAMILIES) > 1 else 0) and whole.img_size == (720, 1280)
+    assert whole.c_dim == (len(FAMILIES) if len(FAMILIES) > 1 else 0) and whole.img_size == (1080, 1920)
 
 
 def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,6 +343,9 @@ def test_buffers_are_checked() -> None:
     parameters = made._parameters(ws, made._structure(ws)[1][0, 0]).native(0)
     with pytest.raises(ValueError, match="do not fit"):
         found.finish(parameters, torch.empty(3, 8, 8), torch.empty(3, 4, 4), torch.empty(3, 12, 8))
+    with pytest.raises(ValueError, match="do not fit"):
+        pixels = torch.empty(7 * 8 * 3 // 2, dtype=torch.uint8)
+        found.finish_yuv(parameters, torch.empty(3, 8, 8), torch.empty(3, 4, 4), pixels, (7, 8))
     with pytest.raises(ValueError, match="float32"):
         found.finish(parameters, torch.empty(3, 8, 8).double(), torch.empty(3, 4, 4), torch.empty(3, 8, 8))
 

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     from audioreactive.generators.painter.parameters import Native
 
-FLAGS: Final = ("-fno-math-errno", "-fno-trapping-math", "-Wno-ignored-attributes")
+FLAGS: Final = (
+    "-fno-math-errno", "-fno-trapping-math", "-freciprocal-math", "-fassociative-math", "-fno-signed-zeros",
+    "-fschedule-insns", "-fsched-pressure",  # a sixth of the time
+    "-Wno-ignored-attributes",
+)  # fmt: skip
+YUV: Final = build.SOURCES / "yuv.h"
 COST: Final = "the painter runs on plain PyTorch, some twenty times slower: take a small --size"
 
 
@@ -105,11 +110,28 @@ class CpuKernels:
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         size = (picture.shape[1], picture.shape[2])
+        self._finish(parameters, colour, bloom, pointers(picture)[0], None, size)
+
+    def finish_yuv(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+    ) -> None:
+        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; even h and w."""
+        height, width = size
+        if height % 2 or width % 2 or pixels.shape != (height * width * 3 // 2,) or pixels.dtype != torch.uint8:
+            raise ValueError(f"pixels {tuple(pixels.shape)} do not fit a picture of {size} in YUV 4:2:0")
+        self._finish(parameters, colour, bloom, None, ctypes.c_void_p(pixels.data_ptr()), size)
+
+    def _finish(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: ctypes.c_void_p | None,
+        yuv: ctypes.c_void_p | None, size: tuple[int, int],
+    ) -> None:  # fmt: skip
         check(colour, None, size)
-        tables = (Table * 3)(*(table_of(plane) for plane in bloom))
+        rows, columns, height, width = sides(colour, size)
+        wide = torch.empty(3, bloom.shape[1], colour.shape[2])
         self.library.paint_finish(
-            ctypes.byref(parameters), *pointers(colour), tables, *pointers(picture), *sides(colour, size)
-        )
+            ctypes.byref(parameters), *pointers(colour, bloom, wide), picture, yuv, rows, columns,
+            ctypes.c_int32(bloom.shape[1]), ctypes.c_int32(bloom.shape[2]), height, width,
+        )  # fmt: skip
 
 
 def kernels(device: torch.device | None = None) -> Kernels | None:
@@ -148,7 +170,8 @@ def _found(device: torch.device) -> Kernels | str:
 @functools.cache
 def _shared() -> ctypes.CDLL | str:
     """The library that all families share, or, after a warning, the reason why there is none."""
-    found = _library("painter", tuple(build.Unit(SHADERS / f"{name}.cpp", name) for name in ("finish", "reveal")))
+    finish = build.Unit(SHADERS / "finish.cpp", "finish", (f'YUV_TEXT="{YUV}"',))
+    found = _library("painter", (finish, build.Unit(SHADERS / "reveal.cpp", "reveal")))
     if isinstance(found, str):
         warnings.warn(f"the compiled kernels cannot be used: {found}; {COST}", RuntimeWarning, stacklevel=2)
     return found
@@ -159,7 +182,7 @@ def _library(name: str, units: tuple[build.Unit, ...]) -> ctypes.CDLL | str:
     """A library, or the reason why there is none. Its functions return nothing."""
     if platform.system() not in ("Linux", "Darwin"):
         return f"they are built on Linux and macOS, and this is {platform.system()}"
-    texts = [path for path in sorted(SHADERS.iterdir()) if path.suffix in (".h", ".glsl")]
+    texts = [YUV, *(path for path in sorted(SHADERS.iterdir()) if path.suffix in (".h", ".glsl"))]
     try:
         path, _ = build.native_library(name, units, included(units, texts), FLAGS)
         library = ctypes.CDLL(os.fspath(path))

@@ -22,7 +22,7 @@ from audioreactive.errors import RenderError
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import Kernels, kernels
+from audioreactive.generators.painter.kernels import CpuKernels, Kernels, kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from audioreactive.generators.painter.parameters import Native
     from audioreactive.generators.pixels import Layout
 
-SIZE: Final = (720, 1280)
+SIZE: Final = (1080, 1920)
 """Size (h, w) of a picture if none is asked for: what two cores paint in the time that a song takes."""
 LARGEST_LATENT: Final = 2.0
 """Latents are limited to this: families are made for what is usual."""
@@ -127,9 +128,29 @@ class Painter:
                 [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
             )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
+        room = _Room()
         for k in range(len(ws)):
-            self._compiled(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], pictures[k])
+            light = self._light(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], room)
+            if self._samples == 1:
+                self._kernels.finish(*light, pictures[k])
+                continue
+            large = room.take("large", 3, *self._raster.size)
+            self._kernels.finish(*light, large)
+            pictures[k] = functional.avg_pool2d(large, self._samples)
         return pictures
+
+    def _yuv(
+        self, compiled: CpuKernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, room: _Room
+    ) -> torch.Tensor:
+        """Paint pictures as pixels in the layout yuv420p, without a copy in RGB."""
+        shares, coarse = self._structure(ws)
+        tables = self._noise_tables(noise, len(ws))
+        height, width = self.img_size
+        pixels = torch.empty(len(ws), height * width * 3 // 2, dtype=torch.uint8)
+        for k in range(len(ws)):
+            light = self._light(compiled, ws[k : k + 1], shares[k], coarse[k], tables[k], room)
+            compiled.finish_yuv(*light, pixels[k], self.img_size)
+        return pixels
 
     def frame_function(self, layout: Layout) -> _Frames:
         """Prepare the function from latents and noise maps to pixels."""
@@ -195,27 +216,21 @@ class Painter:
         picture = plain.finish(made[0], colour, bloomed(plain.glowing(colour)), raster.size)
         return functional.avg_pool2d(picture, self._samples)
 
-    def _compiled(
+    def _light(
         self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
-        picture: torch.Tensor,
-    ) -> None:  # fmt: skip
+        room: _Room,
+    ) -> tuple[Native, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Paint one picture's linear light; also its parameters and its bloom."""
         shown, share = self._shown(shares)
         raster = self._raster
         made = [self._parameters(ws, coarse[k]).native(0) for k in shown]
-        glow = picture.new_empty(3, *(side // 4 for side in raster.sides))
-        painted = []
-        for k, parameters in zip(shown, made, strict=True):
-            painted.append(picture.new_empty(3, *raster.sides))
-            compiled.paint(self.families[k], parameters, table, painted[-1], glow, raster.size)
+        glow = room.take("glow", 3, *(side // 4 for side in raster.sides))
+        painted = [room.take(f"colour {k}", 3, *raster.sides) for k in range(len(shown))]
+        for k, parameters, colour in zip(shown, made, painted, strict=True):
+            compiled.paint(self.families[k], parameters, table, colour, glow, raster.size)
         if len(shown) == 2:
             compiled.reveal(made[1], share, painted[0], painted[1], glow, raster.size)
-        bloom = bloomed(glow[None])[0]
-        if self._samples == 1:
-            compiled.finish(made[0], painted[0], bloom, picture)
-            return
-        large = picture.new_empty(3, *raster.size)
-        compiled.finish(made[0], painted[0], bloom, large)
-        picture.copy_(functional.avg_pool2d(large, self._samples))
+        return made[0], painted[0], bloomed(glow[None])[0]
 
     def _together(self, compiled: Kernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
         """`synthesis` on a device that works on its own: all is queued there, and the latents alone are waited for."""
@@ -262,31 +277,50 @@ class Painter:
         return (NOISE_STRENGTH * total[:, 0]).expand(count, -1, -1).contiguous()
 
 
+class _Room:
+    """Memory for planes of float32 that is used again for each picture, because fresh memory takes time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> torch.Tensor:
+        """Return the planes of this name, with whatever they hold."""
+        if name not in self._kept:
+            self._kept[name] = torch.empty(shape)
+        return self._kept[name]
+
+
 class _Frames:
-    """Pictures as pixels; nothing is kept between batches."""
+    """Pictures as pixels. Memory is kept between batches."""
 
     def __init__(self, painter: Painter, layout: Layout) -> None:
         self._painter, self._layout = painter, layout
+        self._room = _Room()
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+        compiled = self._painter._kernels
+        if self._layout == "yuv420p" and isinstance(compiled, CpuKernels) and self._painter._samples == 1:
+            return self._painter._yuv(compiled, ws, noise, self._room)
         return to_pixels(self._painter.synthesis(ws, noise), self._layout)
 
     def release(self) -> None:
-        """There is nothing to free."""
+        """Free the memory that is kept."""
+        self._room = _Room()
 
 
 def bloomed(glow: torch.Tensor) -> torch.Tensor:
-    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has `BLOOM_ROWS` pixels."""
+    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has half of `BLOOM_ROWS` pixels."""
     unit = _unit_side((glow.shape[2], glow.shape[3]))
     size = [max(round(side * BLOOM_ROWS / unit), 2) for side in glow.shape[2:]]
     level = glow.clamp(max=30)
     level = functional.interpolate(level, size, mode="area") if unit >= BLOOM_ROWS else _enlarged(level, size)
-    bloom = torch.zeros_like(level)
-    strength = 1.0
+    levels = []
     while min(level.shape[2:]) > 6:
         level = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 4, 2, ceil_mode=True)
-        strength *= BLOOM_DECAY
-        bloom += _enlarged(level, size) * strength
+        levels.append(level)
+    bloom = torch.zeros_like(level)
+    for level in reversed(levels):
+        bloom = BLOOM_DECAY * (level + _enlarged(bloom, level.shape[2:]))
     return bloom.contiguous()
 
 

@@ -52,11 +52,10 @@ Float chance(Float i, Float j, int seed) { return low(hash(i, j, seed)); }
 
 Float fade(Float t) { return t * t * t * (t * (t * 6.0f - 15.0f) + 10.0f); }
 
-Float corner(Float i, Float j, Float u, Float v, int seed, float c, float s) {
+// The slope of a lattice point times the way from there, whose parts are along and across.
+Float corner(Float i, Float j, int seed, Float along, Float across) {
     Bits bits = hash(i, j, seed);
-    Float a = low(bits) - 0.5f;
-    Float b = high(bits) - 0.5f;
-    return a * (c * u + s * v) + b * (c * v - s * u);
+    return (low(bits) - 0.5f) * along + (high(bits) - 0.5f) * across;
 }
 
 // Gradient noise, about -1 to 1. Its gradients turn with `angle`, so that the field changes in place.
@@ -67,10 +66,12 @@ Float noise(Float x, Float y, int seed, float angle) {
     Float j = floor(y);
     Float u = x - i;
     Float v = y - j;
-    Float across = fade(u);
-    Float above = blend(corner(i, j, u, v, seed, c, s), corner(i + 1.0f, j, u - 1.0f, v, seed, c, s), across);
-    Float below = blend(corner(i, j + 1.0f, u, v - 1.0f, seed, c, s),
-                        corner(i + 1.0f, j + 1.0f, u - 1.0f, v - 1.0f, seed, c, s), across);
+    Float along = c * u + s * v;
+    Float across = c * v - s * u;
+    Float right = fade(u);
+    Float above = blend(corner(i, j, seed, along, across), corner(i + 1.0f, j, seed, along - c, across + s), right);
+    Float below = blend(corner(i, j + 1.0f, seed, along - s, across - c),
+                        corner(i + 1.0f, j + 1.0f, seed, along - (c + s), across + (s - c)), right);
     return blend(above, below, fade(v));
 }
 
