@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Read when PyTorch is loaded. Its threads, and the painter's, then sleep while they wait for one another. Otherwise they
-# keep the cores from the encoder, and a render on two cores takes twice as long.
+# Read when PyTorch is loaded: its threads, and the painter's, then sleep while they wait for one another. Otherwise
+# they keep the cores from the encoder, and a render on two cores takes twice as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {

@@ -2,8 +2,8 @@
 
     python benchmarks/painter.py [--families ink,metal] [--size 1080p] > benchmarks/results/painter.md
 
-Times are of the processor, all threads together, in milliseconds a frame, and the least of some runs: other programs
-disturb them little, and with two threads a frame takes half of them. The columns: to paint; to bloom and finish to the
+Times are of the processor, on one thread, in milliseconds a frame, and the least of some runs: other programs disturb
+them little, and two threads take half of them. The columns: to paint; to bloom and finish to the
 pixels that the encoder takes; both; how many times as long plain PyTorch paints, timed at a sixteenth of the pixels.
 """
 
@@ -35,7 +35,8 @@ def main() -> None:
     parser.add_argument("--size", type=parse_size, default=(1920, 1080))
     arguments = parser.parse_args()
     width, height = arguments.size
-    print(f"{width} x {height}, {torch.get_num_threads()} threads, processor time\n")
+    torch.set_num_threads(1)
+    print(f"{width} x {height}, processor time on one thread\n")
     print("| family | paint, ms | finish to YUV, ms | both, ms | times plain PyTorch |\n|---|---|---|---|---|")
     rows = []
     with torch.inference_mode():
@@ -62,7 +63,7 @@ def measure(family: str, size: tuple[int, int]) -> tuple[float, float, float]:
     paint = least(lambda: compiled.paint(family, native, table[0], colour, glow, size))
     finish = least(lambda: compiled.finish_yuv(native, colour, bloomed(glow[None])[0], pixels, size))
     small = Raster((size[0] // 4, size[1] // 4), (rows // 16 * 4, columns // 16 * 4))
-    slow = least(lambda: plain.paint(family, parameters, table, small), 2)
+    slow = least(lambda: plain.paint(family, parameters, table, small), 1)
     return paint, finish, slow * (rows * columns) / (small.sides[0] * small.sides[1]) / paint
 
 
