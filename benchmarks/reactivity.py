@@ -17,14 +17,12 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 
 import audioreactive as ar
 from audioreactive.correlation import score_features, sound_tables, watch
@@ -100,15 +98,11 @@ class Flashes:
             yield frame
 
 
-def passage(song: Path, folder: Path, start: float, seconds: float) -> Path:
-    """Write a passage of a song as a WAV file; from the beginning where the song is shorter than that."""
-    samples, rate = soundfile.read(song, dtype="float32", always_2d=True)
-    first = round(start * rate)
-    if len(samples) < first + round(seconds * rate):
-        first = max(len(samples) - round(seconds * rate), 0)
-    target = folder / f"{song.stem}.wav"
-    soundfile.write(target, samples[first : first + round(seconds * rate)], rate)
-    return target
+def passage(features: Features, start: float, seconds: float) -> range:
+    """Frames of a passage of a song, moved to the front where the song ends before it does."""
+    length = min(round(seconds * FPS), features.frames)
+    first = min(round(start * FPS), features.frames - length)
+    return range(first, first + length)
 
 
 def drawn(features: Features, generator: Generator) -> tuple[Preset, int]:
@@ -119,60 +113,64 @@ def drawn(features: Features, generator: Generator) -> tuple[Preset, int]:
 
 
 def measure(
-    song: Path, features: Features, name: str, preset: Preset, generator: Generator, *, seed: int | None = None
+    song: str, features: Features, shown: range, name: str, preset: Preset, generator: Generator, seed: int | None
 ) -> Row:
-    """Render small, and measure."""
+    """Render a passage small, and measure."""
     size = SIZE if generator.num_ws == 3 else None
     inputs = ar.motion(preset, features).on(generator, size=size)
-    flashes = Flashes(FPS)
-    frames = (frame for batch in ar.iter_frames(generator, inputs) for frame in batch)
-    kept: list[Frame] = []
-
-    def keep(some: Iterable[Frame]) -> Iterator[Frame]:
-        for frame in some:
-            kept.append(frame[::4, ::4].mean(2).astype(np.uint8))
-            yield frame
-
-    seen = watch(keep(flashes.passing(frames)))
-    return row_of(song, features, name, seen, flashes.most, changes(kept), seed)
+    frames = (frame for batch in ar.iter_frames(generator, inputs, shown.start, shown.stop) for frame in batch)
+    flashes, kept = Flashes(FPS), Kept(4)
+    seen = watch(kept.passing(flashes.passing(frames)))
+    return row_of(song, features, shown, name, seen, flashes.most, kept.changes(), seed)
 
 
-def by_command(song: Path, features: Features, name: str, preset: str | None, folder: Path) -> Row:
-    """Render by the real command at its default size, and measure the file."""
+def by_command(song: Path, features: Features, shown: range, name: str, preset: str | None, folder: Path) -> Row:
+    """Render a passage by the real command at its default size, and measure the file."""
     video = folder / f"{song.stem}-{name}.mp4"
     if not video.exists():
-        words = ["render", song, "-o", video, "--quiet", *(("--preset", preset) if preset else ()), "--fps", FPS]
+        times = ("--start", shown.start / FPS, "--duration", len(shown) / FPS, "--fps", FPS)
+        words = ["render", song, "-o", video, "--quiet", *times, *(("--preset", preset) if preset else ())]
         subprocess.run([sys.executable, "-m", "audioreactive", *map(str, words)], check=True)
-    kept: list[Frame] = []
-
-    def keep(some: Iterable[Frame]) -> Iterator[Frame]:
-        for frame in some:
-            kept.append(frame[::32, ::32].mean(2).astype(np.uint8))
-            yield frame
-
-    seen = watch(keep(read_frames(video)))
+    kept = Kept(32)
+    seen = watch(kept.passing(read_frames(video)))
     report = find_flashes(video)
     most = max(report.most("general"), report.most("red"))
-    return row_of(song, features, name, seen, most, changes(kept), None)
+    return row_of(song.stem, features, shown, name, seen, most, kept.changes(), None)
 
 
-def changes(grey: list[Frame]) -> NDArray[np.float32]:
-    """Mean change of each frame against the one before, the first 0."""
-    frames = np.stack(grey).astype(np.float32)
-    return np.concatenate([[0], np.abs(np.diff(frames, axis=0)).mean((1, 2))]).astype(np.float32)
+@dataclass
+class Kept:
+    """Keeps some pixels of the frames that pass, in grey."""
+
+    step: int
+    grey: list[Frame] = field(default_factory=list)
+
+    def passing(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames, one by one."""
+        for frame in frames:
+            self.grey.append(frame[:: self.step, :: self.step].mean(2).astype(np.uint8))
+            yield frame
+
+    def changes(self) -> NDArray[np.float32]:
+        """Mean change of each frame against the one before, the first 0."""
+        frames = np.stack(self.grey).astype(np.float32)
+        return np.concatenate([[0], np.abs(np.diff(frames, axis=0)).mean((1, 2))]).astype(np.float32)
 
 
 def row_of(
-    song: Path, features: Features, name: str, seen: dict[str, NDArray[np.float32]], flashes: float,
+    song: str, features: Features, shown: range, name: str, seen: dict[str, NDArray[np.float32]], flashes: float,
     change: NDArray[np.float32], seed: int | None,
 ) -> Row:  # fmt: skip
     """Compare what is seen with what is heard."""
     tables, more = sound_tables(features)
-    frames = min(len(change), features.frames)
-    cut = [{key: table[:frames] for key, table in some.items()} for some in (tables, more, seen)]
+    frames = min(len(change), len(shown))
+    heard = slice(shown.start, shown.start + frames)
+    cut = [{key: table[part] for key, table in some.items()} for some, part in (
+        (tables, heard), (more, heard), (seen, slice(frames)),
+    )]  # fmt: skip
     reach = {}
     for band, feature in HITS.items():
-        envelope = features[feature][:frames].reshape(frames, -1)[:, 0]
+        envelope = features[feature][heard].reshape(frames, -1)[:, 0]
         inner = envelope[1:-1]
         hits = 1 + np.flatnonzero((inner > STRONG) & (inner >= envelope[:-2]) & (inner >= envelope[2:]))
         after = [change[hit : hit + 4].max() for hit in hits if hit + 4 <= frames]
@@ -182,7 +180,7 @@ def row_of(
         found = (card.total.z, card.total.raw, card.lag, card.lag_p)
     except ScoreError:
         found = (0.0, 0.0, 0, 1.0)
-    return Row(song.stem, name, *found, flashes, reach["bass"], reach["high"], seed)
+    return Row(song, name, *found, flashes, reach["bass"], reach["high"], seed)
 
 
 def main() -> None:
@@ -200,19 +198,18 @@ def main() -> None:
     generator = None if options.command else ar.load_generator(options.model)
     rows: list[Row] = []
     print(f"{'song':>22} {'recipe':>12} {'score':>6} {'raw':>6} {'lag':>4} {'flash':>5} {'bass':>6} {'high':>5}")
-    with tempfile.TemporaryDirectory() as temporary:
-        for song in options.songs:
-            cut = passage(DEMO_SONG if str(song) == "demo" else song, Path(temporary), options.start, options.seconds)
-            features = ar.analyze_file(cut, fps=FPS, names=[*USUAL_FEATURES, *HITS.values()])
-            for name in names or [None]:
-                label = Path(name).stem if name else "drawn"
-                if generator is None:
-                    row = by_command(cut, features, label, name, options.command)
-                else:
-                    preset, seed = (ar.load_preset(name), None) if name else drawn(features, generator)
-                    row = measure(song, features, label, preset, generator, seed=seed)
-                rows.append(row)
-                print(row, flush=True)
+    for song in [DEMO_SONG if str(song) == "demo" else song for song in options.songs]:
+        features = ar.analyze_file(song, fps=FPS, names=[*USUAL_FEATURES, *HITS.values()])
+        shown = passage(features, options.start, options.seconds)
+        for name in names or [None]:
+            label = Path(name).stem if name else "drawn"
+            if generator is None:
+                row = by_command(song, features, shown, label, name, options.command)
+            else:
+                preset, seed = (ar.load_preset(name), None) if name else drawn(features, generator)
+                row = measure(song.stem, features, shown, label, preset, generator, seed)
+            rows.append(row)
+            print(row, flush=True)
     print(summary(rows))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")

@@ -177,3 +177,13 @@ def test_every_family_of_the_painter_is_documented() -> None:
     text = (ROOT / "docs" / "painter.md").read_text("utf-8")
     shown = re.findall(r"^\| `([a-z]+)` \| (.+) \|$", text, flags=re.MULTILINE)
     assert dict(shown) == FAMILIES
+
+
+def test_the_gallery_shows_every_preset_and_what_it_was_made_for() -> None:
+    text = (ROOT / "docs" / "gallery.md").read_text("utf-8")
+    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == list(shipped_presets())
+    for name in shipped_presets():
+        about = " ".join(load_preset(name).about.split())
+        assert f"{about}\n\n![four moments of the demo song in {name}](gallery/{name}.jpg)" in text, name
+        assert "ade for " in about, "each has a use"
+        assert (ROOT / "docs" / "gallery" / f"{name}.jpg").is_file()

@@ -29,7 +29,7 @@ pictures are four moments of the demo song, painted by the painter's family that
 ```
 render song.mp3 --preset {first}
 audioreactive preset show {first}        # its text, and what to watch for
-audioreactive sheet song.mp3 --presets all   # all of them, small, on your song
+audioreactive sheet song.mp3 --preset all -o sheet.mp4   # all of them, small, on your song
 ```
 """
 

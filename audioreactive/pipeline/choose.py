@@ -148,8 +148,8 @@ def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int
     for index in np.argsort(scores)[::-1][:TRIED]:
         change, flashing[index] = change_at_strokes(motions[index], features, generator)
         if change >= LEAST_CHANGE and flashing[index] <= MOST_FLASHING:
-            return seeds[index]
-    return seeds[min(flashing, key=lambda index: flashing[index])]
+            return seeds[int(index)]
+    return seeds[int(min(flashing, key=lambda index: flashing[index]))]
 
 
 def stroke_frames(features: Features) -> NDArray[np.int64]:
