@@ -1,4 +1,4 @@
-"""Make the gallery of presets: `python tools/gallery.py` writes docs/gallery.md and a strip of pictures for each preset.
+"""Make the gallery of presets: `python tools/gallery.py` writes docs/gallery.md, and a strip of pictures for each.
 
 The pictures are four moments of the demo song, a few seconds apart, in the middle of which the song changes.
 """
