@@ -1,8 +1,8 @@
-"""Paint the sheets of the documentation: `python tools/paintings.py` writes docs/families.jpg and docs/paintings.jpg.
+"""Paint the sheets of the documentation: `python tools/paintings.py` writes these into docs/.
 
-families.jpg     a row for each family: three seeds, then the second with other structure, and with other light
-paintings.jpg    64 seeds of the painter
-`--large FOLDER` writes a picture of 1920 × 1080 for each of twelve families, too.
+families.jpg      a row for each family: three seeds, then the second with other structure, and with other light
+paintings.jpg     64 seeds of the painter
+paintings/*.jpg   a picture of 1920 × 1080 for each of twelve families
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ DOCS = Path(__file__).parents[1] / "docs"
 TILE = (216, 384)
 SEEDS = (1, 2, 3)
 OTHER_STRUCTURE, OTHER_LIGHT = 21, 34
+LARGE = {
+    "agate": 266, "aurora": 12, "chambers": 7, "crystals": 316, "glass": 9, "ink": 121, "metal": 32, "neon": 89, "planet": 3,
+    "ribbons": 520, "silk": 395, "threads": 331,
+}  # fmt: skip
+"""Families of the large pictures -> seed."""
 
 
 def main() -> None:
     """Write the sheets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--large", type=Path, metavar="FOLDER", help="write twelve large pictures as well")
     parser.add_argument("--only", metavar="FAMILY", action="append", help="families of the first sheet")
     arguments = parser.parse_args()
     rows = [row(family) for family in arguments.only or FAMILIES]
@@ -42,12 +46,10 @@ def main() -> None:
     painter = Painter(img_size=(270, 480))
     pictures = [paint(painter, make_palette(Palette(seeds=(seed,)), painter))[0] for seed in range(64)]
     save(np.concatenate([np.concatenate(pictures[k : k + 8], 1) for k in range(0, 64, 8)]), DOCS / "paintings.jpg")
-    if arguments.large:
-        arguments.large.mkdir(exist_ok=True)
-        for family in list(FAMILIES)[:: max(len(FAMILIES) // 12, 1)][:12]:
-            painter = Painter((family,), img_size=(1080, 1920))
-            vectors = make_palette(Palette(seeds=(5,)), painter)
-            save(paint(painter, vectors)[0], arguments.large / f"{family}.jpg")
+    (DOCS / "paintings").mkdir(exist_ok=True)
+    for family, seed in LARGE.items():
+        painter = Painter((family,), img_size=(1080, 1920))
+        save(paint(painter, make_palette(Palette(seeds=(seed,)), painter))[0], DOCS / "paintings" / f"{family}.jpg", 82)
 
 
 def row(family: str) -> NDArray[np.uint8]:
@@ -64,9 +66,9 @@ def paint(painter: Painter, vectors: torch.Tensor) -> NDArray[np.uint8]:
     return to_uint8(painter.synthesis(vectors)).numpy()
 
 
-def save(picture: NDArray[np.uint8], path: Path) -> None:
+def save(picture: NDArray[np.uint8], path: Path, quality: int = 80) -> None:
     """Write a picture, and say so."""
-    Image.fromarray(picture).save(path, quality=80, optimize=True)
+    Image.fromarray(picture).save(path, quality=quality, optimize=True)
     print(path)
 
 
