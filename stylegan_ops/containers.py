@@ -48,8 +48,9 @@ def map_file(path: Path) -> memoryview:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; give the model file in it")
         if not path.is_file():
-            kind = "is a device or a pipe, not a file" if path.exists() else "is not there; check the name"
-            raise CheckpointError(f"there is no model file {path}: it {kind}")
+            if path.exists():
+                raise CheckpointError(f"{path} is a device or a pipe; give a model file")
+            raise CheckpointError(f"there is no model file {path}; check the name")
         with path.open("rb") as file:
             if not file.seek(0, 2):
                 raise CheckpointError(f"{path} is empty; fetch it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
@@ -133,13 +134,9 @@ def test_its_index_comes_first_and_it_carries_its_tags(joined: Join) -> None:
 
 
 @pytest.mark.parametrize("frame", [3, 17, 31])
-def test_it_can_be_entered_anywhere(joined: Join, frame: int) -> None:
-    def listed(*enter: object) -> list[bytes]:
-        lines = ffmpeg(*enter, "-i", joined.made, "-map", "0:v", "-f", "framemd5", "-")[0].splitlines()
-        return [line.rpartition(b",")[2] for line in lines if not line.startswith(b"#")]
-
+def test_it_can_be_entered_anywhere(joined: Join, listing: list[bytes], frame: int) -> None:
     at = float((frame - Fraction(1, 2)) / joined.encoding.settings.fps)
-    assert listed("-ss", at) == listed()[frame:]
+    assert len(listing) == 40 and digests(joined.made, "-ss", at) == listing[frame:]
 
 
 def test_the_same_bytes_every_time(joined: Join) -> None:
@@ -159,22 +156,42 @@ def test_the_shortest_pieces_and_other_delays_leave_no_seam(tmp_path: Path, leng
 
 def test_an_hour_later_the_time_is_as_exact(tmp_path: Path) -> None:
     """Pieces of a length that is no whole number of microseconds, each rounded: nothing adds up."""
-    encoding, pieces = make_pieces(tmp_path, ".mp4", FILM, [1000, 9])
-    check_times(join(encoding, tmp_path, pieces * 86), FILM, 1009 * 86)
-    assert 1009 * 86 / FILM > 3600
+    slow = Fraction(7000, 1001)
+    encoding, pieces = make_pieces(tmp_path, ".mp4", slow, [290, 9])
+    check_times(join(encoding, tmp_path, pieces * 86), slow, 299 * 86)
+    assert 299 * 86 / slow > 3600
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, Encoding, list]:
+    """Three pieces of twelve pictures, and one of eight."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *make_pieces(folder, ".mp4", FILM, [12, 12, 12, 8])
+
+
+@pytest.fixture(scope="module")
+def listing(joined: Join) -> list[bytes]:
+    """The digests of a video's pictures."""
+    return digests(joined.made)
+
+
+def digests(path: Path, *enter: object) -> list[bytes]:
+    lines = ffmpeg(*enter, "-i", path, "-map", "0:v", "-f", "framemd5", "-")[0].splitlines()
+    return [line.rpartition(b",")[2] for line in lines if not line.startswith(b"#")]
 
 
 @pytest.mark.parametrize("fault", ["cut", "noise", "empty", "missing", "other"])
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_damaged_piece_is_told(tmp_path: Path, fault: str, which: int) -> None:
-    encoding, pieces = make_pieces(tmp_path, ".mp4", FILM, [12, 12, 12])
+def test_a_damaged_piece_is_told(tmp_path: Path, whole: tuple[Path, Encoding, list], fault: str, which: int) -> None:
+    folder, encoding, (*pieces, other) = whole
+    for name, _ in pieces:
+        shutil.copy(folder / name, tmp_path)
     wrong = tmp_path / pieces[which][0]
     data = wrong.read_bytes()
     wrong.unlink()
     if fault != "missing":
-        (tmp_path / "other").mkdir()
-        other = tmp_path / "other" / make_pieces(tmp_path / "other", ".mp4", FILM, [8])[1][0][0]
-        bodies = {"cut": data[: len(data) // 2], "noise": bytes(len(data)), "empty": b"", "other": other.read_bytes()}
+        short = (folder / other[0]).read_bytes()
+        bodies = {"cut": data[: len(data) // 2], "noise": bytes(len(data)), "empty": b"", "other": short}
         wrong.write_bytes(bodies[fault])
     with pytest.raises(VideoError, match=r"the same command|ffmpeg stopped before the video was whole"):
         join(encoding, tmp_path, pieces)

@@ -241,9 +241,15 @@ class WorkFolder:
 
 
 def work_folder(output: Path) -> Path:
-    """Path of the work folder of this output."""
+    """Path of the work folder of this output.
+
+    Raises:
+        VideoError: the output is the folder of all folders.
+    """
     output = output.absolute()
     name = output.name
+    if not name:
+        raise VideoError(f"{output} holds all other folders; choose a name in it for the video")
     if len(os.fsencode(name)) > _LONGEST_NAME:  # a digest keeps long names apart that begin alike
         name = shortened(name, _LONGEST_NAME - 9) + "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return output.with_name(f".{name}.render")

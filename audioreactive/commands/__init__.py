@@ -10,6 +10,7 @@ import codecs
 import errno
 import importlib
 import io
+import os
 import signal
 import sys
 import warnings
@@ -124,6 +125,8 @@ def run(command: click.Command, name: str) -> NoReturn:
         error.show(message)
         for line in message.getvalue().splitlines():
             click.echo(printable(line), err=True)
+        if isinstance(error, click.UsageError):
+            _tell_of_dashes()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt) as error:
         _tell_of_interrupt(error.__cause__ or error)
@@ -139,6 +142,13 @@ def run(command: click.Command, name: str) -> NoReturn:
         click.echo(f"error: {sentence}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_of_dashes() -> None:
+    """Say how a file is given whose name was taken for an option."""
+    for word in sys.argv[1:]:
+        if word.startswith("-") and os.path.lexists(word):
+            click.echo(printable(f"the file {shown(word)} begins as options do: give it as './{word}'"), err=True)
 
 
 def _as_sentence(

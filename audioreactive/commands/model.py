@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT, HelpfulGroup
-from audioreactive.commands.options import PATH, overwrite_option
+from audioreactive.commands.options import PATH, ModelFile, overwrite_option
 from audioreactive.errors import printable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def command() -> None:
 
 
 @command.command(context_settings=CONTEXT)
-@click.argument("model", type=PATH)
+@click.argument("model", type=ModelFile())
 def inspect(model: Path) -> None:
     """Say what MODEL is: format, resolution, layers, classes. Never runs what is inside."""
     from stylegan_ops import inspect_checkpoint
@@ -30,7 +30,7 @@ def inspect(model: Path) -> None:
 
 
 @command.command(context_settings=CONTEXT)
-@click.argument("model", type=PATH)
+@click.argument("model", type=ModelFile())
 @click.argument("output", type=PATH, metavar="OUTPUT.safetensors")
 @overwrite_option
 def convert(model: Path, output: Path, overwrite: bool) -> None:

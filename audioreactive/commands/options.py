@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +34,33 @@ class LocalPath(click.Path):
                 f"{shown(str(value))} is a web address: download it, and give the file on this computer", param, ctx
             )
         return super().convert(as_path(value), param, ctx)
+
+
+FOLDER = "audioreactive.output_is_a_folder"
+"""Key of a command's `meta` that is there if its output was given with a slash behind it."""
+
+
+class OutputPath(LocalPath):
+    """A file or folder to write; a slash behind its name says that it is a folder, whatever dots the name has."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> Path, which keeps no slash; the context's `meta` does."""
+        if ctx is not None and isinstance(value, str) and value.endswith(("/", os.sep)):
+            ctx.meta[FOLDER] = True
+        return super().convert(value, param, ctx)
+
+
+class ModelFile(LocalPath):
+    """A model's file; the name of a generator, which has none, gets its own error message."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> Path."""
+        from audioreactive.generators.sources import named_source
+
+        path = super().convert(value, param, ctx)
+        if not os.path.lexists(path) and _converted(self, named_source, value, param, ctx) is not None:
+            self.fail(f"{shown(str(value))} is a generator of the program itself, not a file", param, ctx)
+        return path
 
 
 class Choice(click.Choice):
@@ -239,12 +267,16 @@ class Model(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """Return the name of a generator as text, and everything else as a path."""
-        from audioreactive.generators.sources import named_source
+        from audioreactive.generators.sources import close_name, named_source
 
         if isinstance(value, Path):
             return value
-        known = _converted(self, named_source, value, param, ctx)
-        return str(value) if known is not None else PATH.convert(value, param, ctx)
+        if _converted(self, named_source, value, param, ctx) is not None:
+            return str(value)
+        path: Path = PATH.convert(value, param, ctx)
+        if not os.path.lexists(path) and (close := close_name(str(value))):
+            self.fail(f"there is no model file {shown(str(value))}{close}", param, ctx)
+        return path
 
 
 def model_file(model: Path | str | None) -> Path | None:

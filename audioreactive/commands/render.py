@@ -12,9 +12,11 @@ import click
 from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
+    FOLDER,
     PATH,
     Choice,
     FrameRate,
+    OutputPath,
     RealNumber,
     SeedList,
     Size,
@@ -43,6 +45,7 @@ from audioreactive.commands.sections import SectionedCommand
 from audioreactive.errors import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from fractions import Fraction
 
     from audioreactive.chunks.workers import WorkerPool
@@ -76,7 +79,7 @@ SECTIONS = {
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=OutputPath(),
     metavar="FILE",
     help="Video to write: .mp4, .webm, .mov, .mkv (lossless), .gif or .webp (no sound), or a folder (PNG); of several "
     "songs, the folder for their videos. [default: SONG.mp4]",
@@ -211,6 +214,9 @@ def command(
 
     check_tempo(tempo, tempo_range)
     jobs = _inputs_and_outputs(songs, demo, output, ending=".draft.mp4" if draft else ".mp4")
+    context = click.get_current_context()
+    if FOLDER in context.meta and len(jobs) == 1:
+        context.with_resource(_folder_of_frames(jobs[0][1]))
     if workers is not None and cluster is not None:
         raise click.UsageError("--workers are of this machine, --cluster is of many: give one of them")
     if save_preset is not None and len(jobs) > 1:
@@ -356,6 +362,23 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     return 1 if bad else 0
 
 
+@contextlib.contextmanager
+def _folder_of_frames(path: Path) -> Iterator[None]:
+    """An empty folder, which is a folder of frames whatever its name; it does not stay if it stays empty."""
+    from audioreactive._support.files import check_folder
+
+    if path.exists() and not path.is_dir():
+        raise click.UsageError(f"{str(path)!r} is a file, and a name that ends in a slash is of a folder")
+    if not path.exists():
+        check_folder(path.absolute().parent)
+        path.mkdir()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            path.rmdir()
+
+
 def _inputs_and_outputs(
     songs: tuple[Path, ...], demo: bool, output: Path | None, *, ending: str
 ) -> list[tuple[Path, Path]]:
@@ -374,6 +397,7 @@ def _inputs_and_outputs(
         if (
             output is not None
             and not output.is_dir()
+            and FOLDER not in click.get_current_context().meta
             and (output.exists() or output.suffix.lower() in {*FORMATS} - {""})
         ):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")

@@ -167,8 +167,17 @@ def named_source(name: str) -> GeneratorSource | None:
         return None
     if separator and family not in FAMILIES:
         close = did_you_mean(family, FAMILIES)
-        raise RenderError(f"the painter has no family {shown(family)}{close}; there are {', '.join(FAMILIES)}")
+        raise RenderError(f"the painter has no family {shown(family)}{close or ';'} there are {', '.join(FAMILIES)}")
     return PainterSource(family or None)
+
+
+def close_name(name: str) -> str:
+    """Return `: did you mean 'painter'?` if a text is nearly the name of a generator, else ""."""
+    from audioreactive.generators.painter.families import FAMILIES
+
+    if os.sep in name or Path(name).suffix:
+        return ""
+    return did_you_mean(name, (PAINTER_NAME, NETWORK_NAME, *(f"{PAINTER_NAME}:{family}" for family in FAMILIES)))
 
 
 def open_generator(

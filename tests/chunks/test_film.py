@@ -92,11 +92,13 @@ def packet_table(path: Path) -> list[list[int]]:
     return [[int(value) for value in line.split(",")[1:4]] for line in lines if line.startswith("0,")]
 
 
-@pytest.mark.parametrize("fps", [FILM, ODD, Fraction(1000, 7)], ids=str)
-def test_an_mp4_of_many_chunks_has_no_seam(tmp_path: Path, song: Path, fps: Fraction) -> None:
-    """Every picture has its time to the clock's tick, nothing jumps in the order of decoding, parameters stand once."""
+def test_an_mp4_of_many_chunks_has_no_seam(tmp_path: Path, song: Path) -> None:
+    """Every picture has its time to the clock's tick, nothing jumps in the order of decoding, parameters stand once.
+
+    Other frame rates: `test_join.py`.
+    """
     path = tmp_path / "out.mp4"
-    film = make_film_of(path, song, frames=80, fps=fps, length=4)
+    film = make_film_of(path, song, frames=80, fps=FILM, length=4)
     make(film)
     table = np.array(packet_table(path))
     step = table[0, 2]
@@ -348,13 +350,13 @@ def with_changes(film, **changes):
     return dataclasses.replace(film, **changes)
 
 
-@pytest.mark.parametrize("job", ["", "[1]", "\x00\xff", '{"song": 7}'])
-def test_a_job_that_cannot_be_read_is_another(tmp_path: Path, song: Path, job: str) -> None:
+def test_a_job_that_cannot_be_read_is_another(tmp_path: Path, song: Path) -> None:
     film = make_film_of(tmp_path / "out.mkv", song, frames=50)
     cut_short(film)
-    (work_folder(film.output) / "job.json").write_text(job)
-    with pytest.raises(VideoError, match="--fresh"):
-        make(film)
+    for job in ("", "[1]", "\x00\xff", '{"song": 7}'):
+        (work_folder(film.output) / "job.json").write_text(job)
+        with pytest.raises(VideoError, match="--fresh"):
+            make(film)
     make(film, fresh=True)
     assert probe(film.output).frames == 50
 
@@ -657,7 +659,7 @@ def test_a_journal_of_endless_lines_states_nothing(tmp_path: Path, song: Path) -
     assert make(film) == said_of(1)
 
 
-@pytest.mark.parametrize("content", [b"\n" * 20_000_000, b"\0" * 20_000_000], ids=["empty lines", "one line"])
+@pytest.mark.parametrize("content", [b"\n" * 3_000_000, b"\0" * 3_000_000], ids=["empty lines", "one line"])
 def test_a_long_journal_does_not_fill_the_memory(tmp_path: Path, content: bytes) -> None:
     folder = WorkFolder(tmp_path / "out.mkv", {})
     folder.path.mkdir(mode=0o700)

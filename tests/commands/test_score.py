@@ -18,7 +18,7 @@ from audioreactive.video import VideoSettings, VideoWriter, ffmpeg_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-RATE, SECONDS, FPS = 22_050, 13, Fraction(24)
+RATE, SECONDS, FPS = 22_050, 12, Fraction(24)
 FRAMES = int(SECONDS * FPS)
 
 
@@ -100,7 +100,7 @@ def test_the_song_beside_the_video_and_late(call, video, song, tmp_path):
 def test_a_render_is_in_step_with_its_sound(call, model, tmp_path):
     """And where the sound comes ten frames later, this is what is said."""
     song, late, video = (tmp_path / name for name in ("song.wav", "late.wav", "video.mp4"))
-    write_song(song, 15)
+    write_song(song, 12)
     samples, rate = soundfile.read(song)
     soundfile.write(late, np.concatenate([np.zeros(round(10 / FPS * rate)), samples]), rate)
     assert call("render", song, "--model", model, "--preset", "sparks", "--size", "64x64", "-o", video, "-q").code == 0
@@ -123,18 +123,18 @@ def test_a_video_that_does_not_listen(call, song, tmp_path):
 
 
 def test_lengths_that_differ(call, video, tmp_path):
-    write_song(tmp_path / "short.wav", 11)
+    write_song(tmp_path / "short.wav", 10.5)
     short = call("score", video, "--audio", tmp_path / "short.wav")
-    assert short.code == 0 and "the 11.0 s that they share are scored" in short.err
-    write_song(tmp_path / "long.wav", 16)
+    assert short.code == 0 and "the 10.5 s that they share are scored" in short.err
+    write_song(tmp_path / "long.wav", 14)
     long = call("score", video, "--audio", tmp_path / "long.wav")
-    assert long.code == 0 and "the 13.0 s that they share are scored" in long.err
+    assert long.code == 0 and "the 12.0 s that they share are scored" in long.err
 
 
 def test_a_variable_frame_rate(call, reactive, song, video, tmp_path):
-    """Every third frame of the first half is missing: time stamps say when the others are shown."""
+    """Every third frame of the first third is missing: time stamps say when the others are shown."""
     uneven = tmp_path / "uneven.mkv"
-    drop = f"select='not(lt(n,{FRAMES // 2})*not(mod(n,3)))'"
+    drop = f"select='not(lt(n,{FRAMES // 3})*not(mod(n,3)))'"
     ffmpeg("-i", video, "-vf", drop, "-fps_mode", "vfr", "-c:v", "ffv1", "-c:a", "copy", uneven)
     done = call("score", uneven, "--json", tmp_path / "uneven.json")
     assert done.code == 0 and "no constant frame rate" in done.err

@@ -75,13 +75,13 @@ def test_tables_that_nobody_needs_give_the_same_score_and_are_let_go():
 
 
 def test_independent_noise_scores_nothing_once_corrected():
-    """In the mean over 20 pairs, within three of the mean's deviations; the raw value is biased."""
+    """In the mean over 12 pairs, within three of the mean's deviations; the raw value is biased."""
     scores = []
-    for i in range(20):
+    for i in range(12):
         rng = np.random.default_rng(i)
         heard, seen = ({"noise": rng.normal(size=(FRAMES, width)).astype(np.float32)} for width in (8, 20))
         scores.append(score_total(heard, seen, fps=FPS))
-    assert abs(np.mean([score.z for score in scores])) < 3 / np.sqrt(20)
+    assert abs(np.mean([score.z for score in scores])) < 3 / np.sqrt(12)
     assert min(score.raw for score in scores) > 0.1
 
 
@@ -89,14 +89,14 @@ def test_smoothness_alone_scores_chance():
     """The raw value grows with the smoothness, as in Figure 3.3; the corrected one stays."""
     raw, corrected = {}, {}
     for sigma in (1, 4, 16, 64):
-        scores = [score_total(sound(i), random_picture(100 + i, sigma), fps=FPS) for i in range(12)]
+        scores = [score_total(sound(i), random_picture(100 + i, sigma), fps=FPS) for i in range(8)]
         raw[sigma] = np.median([score.raw for score in scores])
         corrected[sigma] = np.median([score.z for score in scores])
     assert raw[1] < raw[4] < raw[16] and raw[64] > 1.5 * raw[1]
     assert max(map(abs, corrected.values())) < 2
 
 
-@pytest.mark.parametrize("sigma", [1, 16, 64])
+@pytest.mark.parametrize("sigma", [1, 64])
 @pytest.mark.parametrize("feature", ["onsets", "chroma"])
 def test_a_reaction_scores_above_chance(sigma, feature):
     heard, seen = sound(5, 720), random_picture(5, sigma, 720)

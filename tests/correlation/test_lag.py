@@ -72,7 +72,7 @@ def chroma_before_loudness(seed: int, lead: int) -> dict[str, np.ndarray]:
     return {name: table.astype(np.float32) for name, table in tables.items()}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_features_that_come_later_do_not_draw_the_peak(seed):
     """The picture follows the notes alone; the colour of the sound fits it best four frames late."""
     heard = chroma_before_loudness(seed, lead=4)
@@ -159,7 +159,7 @@ def test_slow_motion_has_a_sharp_peak(late):
     assert abs(card.lag - late) <= 1
 
 
-@pytest.mark.parametrize("seed", range(4, 8))
+@pytest.mark.parametrize("seed", range(4, 6))
 def test_a_calm_picture_in_noise(seed):
     """Loudness and notes, smoothed over a third of a second, under the noise of a codec: quick changes of the sound say
     nothing about it, and the peak over them alone is below 6.5.
@@ -193,9 +193,9 @@ def test_any_frame_rate(fps):
 
 def test_chance_has_no_clear_peak():
     """The best of 97 lags, if each were alone, would be beyond two deviations more often than not."""
-    cards = [score_features(sound(i), random_picture(300 + i, 3), fps=FPS) for i in range(24)]
+    cards = [score_features(sound(i), random_picture(300 + i, 3), fps=FPS) for i in range(14)]
     for card in cards:
         assert card.lag_p == pytest.approx(1 - norm.cdf(card.peak) ** len(card.lags), abs=1e-12)
     assert np.median([card.peak for card in cards]) > 1.5
-    assert sum(card.lag_p < 0.05 for card in cards) <= 4
+    assert sum(card.lag_p < 0.05 for card in cards) <= 3
     assert min(card.lag_p for card in cards) > 0.001

@@ -108,7 +108,7 @@ def test_nothing_is_separated_unless_something_needs_it(song: Audio, monkeypatch
     ids=["all", "no notes", "no parts"],
 )
 def test_blocks_do_not_show(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    audio = sound(music(30.123))
+    audio = sound(music(17.123))
     keys = [song_key(name) for name in names]
     whole = listen(audio, keys=keys, segmentations=())
     monkeypatch.setattr(blocks, "BLOCK", 1 << 17)
@@ -235,10 +235,11 @@ def hour() -> tuple[Audio, np.ndarray]:
     return Audio(samples, ANALYSIS_RATE, "an hour", "0" * 64), times
 
 
-def test_clicks_are_on_time_after_an_hour_at_every_frame_rate(hour: tuple[Audio, np.ndarray]) -> None:
+def test_clicks_are_on_time_after_an_hour(hour: tuple[Audio, np.ndarray]) -> None:
+    """At the frame rates of which an hour has least and most frames; others below."""
     audio, times = hour
     heard = listen(audio, keys=["high.onsets"], segmentations=())
-    for fps in FRAME_RATES:
+    for fps in FRAME_RATES[1::2]:
         features = on_frames(heard, fps=fps, names=("high.onsets",), stems={}, segmentations=())
         assert_on_time(features["high.onsets"], times, fps)
 
@@ -264,8 +265,8 @@ STROKES = {
 @pytest.mark.parametrize("stroke", STROKES)
 def test_strokes_of_all_kinds_are_on_time(stroke: str, level: float) -> None:
     random = np.random.default_rng(0)
-    times = np.arange(1, 28, 0.7) + random.uniform(0, 0.3, 39)
-    samples = noise(30, level)
+    times = np.arange(1, 15, 0.7) + random.uniform(0, 0.3, 20)
+    samples = noise(17, level)
     for time in times:
         place = round(time * ANALYSIS_RATE)
         samples[place : place + 9000] += STROKES[stroke](np.arange(9000))[: len(samples) - place].astype(np.float32)

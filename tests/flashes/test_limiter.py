@@ -103,9 +103,9 @@ def test_what_a_person_is_told() -> None:
         return summary([planned(frames)], left, FPS)
 
     assert told(videos.one_cut(FPS)) == "no second has more than three flashes: nothing was changed"
-    assert "at 0:00-0:05: dimmed by up to 93 % (" in told(videos.strobe(FPS))
+    assert "at 0:00-0:04: dimmed by up to 93 % (" in told(videos.strobe(FPS))
     red = told(videos.red_strobe(FPS))
-    assert "0:01-0:05: its reds made paler (" in red and "dimmed" not in red
+    assert "0:00-0:04: its reds made paler (" in red and "dimmed" not in red
     assert told(videos.strobe(FPS), 7).endswith("; 7 frames still end a second with more")
 
 

@@ -1,4 +1,4 @@
-"""Videos that break a rule or keep to it: (n, H, W, 3) sRGB, five seconds or so."""
+"""Videos that break a rule or keep to it: (n, H, W, 3) sRGB, four seconds or so."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def flat(trace: np.ndarray, side: int = SIDE) -> np.ndarray:
     return np.broadcast_to(code(np.asarray(trace))[:, None, None, None], (len(trace), side, side, 3)).copy()
 
 
-def square_wave(fps: Fraction, hertz: float, low: float, high: float, seconds: float = 2, rest: float = 0.2):
-    """A second and a half of rest, flashes, and rest again; linear luminance."""
+def square_wave(fps: Fraction, hertz: float, low: float, high: float, seconds: float = 1.25, rest: float = 0.2):
+    """A second and a quarter of rest, as much of flashes, and rest again; linear luminance."""
     times = np.arange(int(seconds * fps)) / float(fps)
     flashes = np.where((times * hertz + 1e-9) % 1 < 0.5, high, low)
-    calm = np.full(int(1.5 * fps), rest)
+    calm = np.full(int(1.25 * fps), rest)
     return np.concatenate([calm, flashes, calm])
 
 
@@ -125,7 +125,7 @@ def faster_and_faster(fps: Fraction) -> np.ndarray:
 
 def texture_strobe(fps: Fraction) -> np.ndarray:
     """A picture, brighter and darker; more pixels than cells."""
-    side = 80
+    side = 60
     y, x = np.mgrid[:side, :side] / side
     paint = np.stack([0.5 + 0.4 * np.sin(9 * x + 5 * y), 0.5 + 0.4 * np.cos(7 * x * y + 3), 0.4 + 0.3 * x], -1)
     trace = square_wave(fps, 6, 0.15, 0.9, rest=0.5)
