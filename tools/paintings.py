@@ -3,6 +3,7 @@
 families.jpg      a row for each family: three seeds, then the second with other structure, and with other light
 paintings.jpg     64 seeds of the painter
 paintings/*.jpg   a picture of 1920 × 1080 for each of twelve families
+twelve.jpg        these, small, side by side
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ def main() -> None:
     pictures = [paint(painter, make_palette(Palette(seeds=(seed,)), painter))[0] for seed in range(64)]
     save(np.concatenate([np.concatenate(pictures[k : k + 8], 1) for k in range(0, 64, 8)]), DOCS / "paintings.jpg")
     (DOCS / "paintings").mkdir(exist_ok=True)
+    small = []
     for family, seed in LARGE.items():
         painter = Painter((family,), img_size=(1080, 1920))
-        save(paint(painter, make_palette(Palette(seeds=(seed,)), painter))[0], DOCS / "paintings" / f"{family}.jpg", 82)
+        picture = paint(painter, make_palette(Palette(seeds=(seed,)), painter))[0]
+        save(picture, DOCS / "paintings" / f"{family}.jpg", 82)
+        small.append(np.asarray(Image.fromarray(picture).resize((480, 270), Image.Resampling.LANCZOS)))
+    save(np.concatenate([np.concatenate(small[k : k + 4], 1) for k in range(0, 12, 4)]), DOCS / "twelve.jpg", 88)
 
 
 def row(family: str) -> NDArray[np.uint8]:
