@@ -29,8 +29,8 @@ TILE = (216, 384)
 SEEDS = (1, 2, 3)
 OTHER_STRUCTURE, OTHER_LIGHT = 21, 34
 LARGE = {
-    "agate": 266, "aurora": 12, "chambers": 7, "crystals": 316, "glass": 9, "ink": 121, "metal": 32, "neon": 89, "planet": 3,
-    "ribbons": 520, "silk": 395, "threads": 331,
+    "agate": 266, "aurora": 12, "chambers": 7, "crystals": 316, "glass": 9, "ink": 121, "metal": 32, "neon": 89,
+    "planet": 3, "ribbons": 520, "silk": 395, "threads": 331,
 }  # fmt: skip
 """Families of the large pictures -> seed."""
 
