@@ -128,19 +128,19 @@ class Painter:
                 [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
             )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
-        room = _Room()
+        buffers = _Buffers()
         for k in range(len(ws)):
-            light = self._light(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], room)
+            light = self._light(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], buffers)
             if self._samples == 1:
                 self._kernels.finish(*light, pictures[k])
                 continue
-            large = room.take("large", 3, *self._raster.size)
+            large = buffers.take("large", 3, *self._raster.size)
             self._kernels.finish(*light, large)
             pictures[k] = functional.avg_pool2d(large, self._samples)
         return pictures
 
     def _yuv(
-        self, compiled: CpuKernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, room: _Room
+        self, compiled: CpuKernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, buffers: _Buffers
     ) -> torch.Tensor:
         """Paint pictures as pixels in the layout yuv420p, without a copy in RGB."""
         shares, coarse = self._structure(ws)
@@ -148,7 +148,7 @@ class Painter:
         height, width = self.img_size
         pixels = torch.empty(len(ws), height * width * 3 // 2, dtype=torch.uint8)
         for k in range(len(ws)):
-            light = self._light(compiled, ws[k : k + 1], shares[k], coarse[k], tables[k], room)
+            light = self._light(compiled, ws[k : k + 1], shares[k], coarse[k], tables[k], buffers)
             compiled.finish_yuv(*light, pixels[k], self.img_size)
         return pixels
 
@@ -218,14 +218,14 @@ class Painter:
 
     def _light(
         self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
-        room: _Room,
+        buffers: _Buffers,
     ) -> tuple[Native, torch.Tensor, torch.Tensor]:  # fmt: skip
         """Paint one picture's linear light; also its parameters and its bloom."""
         shown, share = self._shown(shares)
         raster = self._raster
         made = [self._parameters(ws, coarse[k]).native(0) for k in shown]
-        glow = room.take("glow", 3, *(side // 4 for side in raster.sides))
-        painted = [room.take(f"colour {k}", 3, *raster.sides) for k in range(len(shown))]
+        glow = buffers.take("glow", 3, *(side // 4 for side in raster.sides))
+        painted = [buffers.take(f"colour {k}", 3, *raster.sides) for k in range(len(shown))]
         for k, parameters, colour in zip(shown, made, painted, strict=True):
             compiled.paint(self.families[k], parameters, table, colour, glow, raster.size)
         if len(shown) == 2:
@@ -277,8 +277,8 @@ class Painter:
         return (NOISE_STRENGTH * total[:, 0]).expand(count, -1, -1).contiguous()
 
 
-class _Room:
-    """Memory for planes of float32 that is used again for each picture, because fresh memory takes time."""
+class _Buffers:
+    """Planes of float32 that are used again for each picture, because fresh memory takes time."""
 
     def __init__(self) -> None:
         self._kept: dict[str, torch.Tensor] = {}
@@ -295,17 +295,17 @@ class _Frames:
 
     def __init__(self, painter: Painter, layout: Layout) -> None:
         self._painter, self._layout = painter, layout
-        self._room = _Room()
+        self._buffers = _Buffers()
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
         compiled = self._painter._kernels
         if self._layout == "yuv420p" and isinstance(compiled, CpuKernels) and self._painter._samples == 1:
-            return self._painter._yuv(compiled, ws, noise, self._room)
+            return self._painter._yuv(compiled, ws, noise, self._buffers)
         return to_pixels(self._painter.synthesis(ws, noise), self._layout)
 
     def release(self) -> None:
         """Free the memory that is kept."""
-        self._room = _Room()
+        self._buffers = _Buffers()
 
 
 def bloomed(glow: torch.Tensor) -> torch.Tensor:
