@@ -57,11 +57,12 @@ def song_of(minutes: float | None, folder: Path) -> Path:
     return song
 
 
-def frames_a_second(case: Case, device: str) -> tuple[int, float, float]:
+def frames_a_second(case: Case, device: str, seconds: float | None) -> tuple[int, float, float]:
     """Frames, wall seconds of the whole command, and frames a second."""
     with tempfile.TemporaryDirectory() as folder:
         video, song = Path(folder) / "out.mp4", song_of(case.minutes, Path(folder))
         command = ["render", song, "-o", video, "--quiet", "--device", device, *case.options]
+        command += [] if seconds is None else ["--duration", seconds]
         start = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "audioreactive", *map(str, command)],
@@ -92,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", default=",".join(case.name for case in CASES))
+    parser.add_argument("--seconds", type=float, help="of each song, less than usual")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -100,7 +102,7 @@ def main() -> None:
     for case in CASES:
         if case.name not in options.cases.split(","):
             continue
-        runs = [frames_a_second(case, options.device) for _ in range(options.rounds)]
+        runs = [frames_a_second(case, options.device, options.seconds) for _ in range(options.rounds)]
         frames, wall, rate = sorted(runs, key=lambda run: run[2])[len(runs) // 2]
         rows.append(
             {
