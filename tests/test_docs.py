@@ -119,7 +119,10 @@ def test_every_change_that_is_shown_works_for_every_preset(change: str) -> None:
         if change.startswith("sections."):
             parts = (Section(start=0, name="A"), Section(start=8, name="B"))
             preset = preset.model_copy(update={"sections": parts, "schema_version": 2})
-        assert override(preset, [change]) != preset or change in ("palette.truncation = 0.7",)
+        assert override(preset, [change]) != preset or change in (
+            "palette.truncation = 0.7",
+            'palette.family = "metal"',
+        )
 
 
 def test_there_are_changes_to_show() -> None:

@@ -155,11 +155,11 @@ def test_the_shortest_pieces_and_other_delays_leave_no_seam(tmp_path: Path, leng
 
 
 def test_an_hour_later_the_time_is_as_exact(tmp_path: Path) -> None:
-    """Pieces of a length that is no whole number of microseconds, each rounded: nothing adds up."""
-    slow = Fraction(7000, 1001)
-    encoding, pieces = make_pieces(tmp_path, ".mp4", slow, [290, 9])
-    check_times(join(encoding, tmp_path, pieces * 86), slow, 299 * 86)
-    assert 299 * 86 / slow > 3600
+    """Pieces of a length that is no whole number of milliseconds or microseconds: no rounding adds up."""
+    slow = Fraction(24000, 2003)
+    encoding, pieces = make_pieces(tmp_path, ".mp4", slow, [492, 10])
+    check_times(join(encoding, tmp_path, pieces * 86), slow, 502 * 86)
+    assert 502 * 86 / slow > 3600
 
 
 @pytest.fixture(scope="module")

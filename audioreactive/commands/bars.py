@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ class Bars:
             miniters=1,
             bar_format=_SHARE if unit == "%" else _UNITS,
             file=sys.stderr,
+            ncols=_columns(),
+            nrows=24,  # there is one bar at a time, for which every terminal has room
             mininterval=0.1 if sys.stderr.isatty() else 10,  # a log gets a line now and then
         ) as bar:
 
@@ -48,6 +51,15 @@ class Bars:
                 bar.update(count)
 
             yield advance
+
+
+def _columns() -> int | None:
+    """A usual width where a terminal does not know its own, as in some containers; None where it does, or is none."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return None
+    return None if known > 1 else 80
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from audioreactive.errors import did_you_mean
 from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
 from audioreactive.generators.sources import PainterSource
 from audioreactive.pipeline.listening import (
@@ -120,6 +121,9 @@ def plan_render(
         start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
     for name in recipe.knobs.idle(preset.patch):
         progress.say(f"--{name} changes nothing: {IDLE.get(name, 'nothing in this preset moves in that way')}")
+    for name in _families_not_there(preset, loaded.generator):
+        close = did_you_mean(name, loaded.generator.families)
+        progress.say(f"the painter has no family {name!r}{close or ';'} the preset's seeds choose one instead")
     return Plan(
         song=song,
         features=features,
@@ -181,6 +185,12 @@ def _drawn_for(recipe: Recipe, features: Features, generator: Generator) -> Reci
     from audioreactive.pipeline.choose import chosen_seed
 
     return replace(recipe, seed=chosen_seed(recipe, features, generator))
+
+
+def _families_not_there(preset: Preset, generator: Generator) -> list[str]:
+    """Families of a preset that the generator lacks although it has several; with one, the user has chosen."""
+    wanted = dict.fromkeys(palette.family for palette in preset.palettes())
+    return [name for name in wanted if name and len(generator.families) > 1 and name not in generator.families]
 
 
 def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:

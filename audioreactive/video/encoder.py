@@ -198,15 +198,16 @@ def frames_reported(report: bytes) -> int:
 def failure(said: str, code: int, folder: Path) -> VideoError:
     """Make the error for an ffmpeg that failed, with its last lines; `folder` is the folder of the output."""
     otherwise = f"ffmpeg stopped before the video was whole ({ending(code)})"
-    return VideoError(explained(f"ffmpeg's last lines:\n{said or '(nothing)'}", otherwise, folder))
+    return VideoError(explained(said and f"ffmpeg says {said}", otherwise, folder))
 
 
 def explained(said: str, otherwise: str, folder: Path) -> str:
-    """The cause, where the words of a program or of the system tell of a full disk, and then those words."""
+    """A full disk, where the words of a program or of the system tell of one; else these words, in one line."""
     if re.search(_FULL, said):
         free = shutil.disk_usage(folder).free // 10**6
-        return f"the disk of {folder} is full ({free} MB free); make room, or choose another with -o\n{said}"
-    return f"{otherwise}\n{said}"
+        return f"the disk of {folder} is full ({free} MB free); make room, or choose another with -o"
+    words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
+    return f"{otherwise}: {words or 'nothing was said'}"
 
 
 def widen(pipe: Any) -> None:

@@ -50,6 +50,15 @@ def test_a_family_that_is_not_there_is_a_sentence_and_a_file_of_that_name_is_a_f
     assert result.code == 2 and "there is no" in result.err
 
 
+def test_a_family_of_a_preset_that_is_not_there_is_told(call, song) -> None:
+    words = ("render", song, "--preset", "pulse", "--dry-run", "--set")
+    told = call(*words, 'palette.family = "sylk"')
+    assert told.code == 0
+    assert "the painter has no family 'sylk': did you mean 'silk'? the preset's seeds choose one instead" in told.err
+    assert "no family" not in call(*words, 'palette.family = "silk"').err
+    assert "no family" not in call(*words, 'palette.family = "sylk"', "--model", "painter:ink").err
+
+
 @pytest.mark.skipif(len(FAMILIES) < 2, reason="there is one family")
 def test_sections_may_be_of_several_families(call, song, tmp_path) -> None:
     first, second = list(FAMILIES)[:2]
