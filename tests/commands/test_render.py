@@ -153,7 +153,7 @@ def test_set_palette_truncation_and_presets_meet(call, song, model, tmp_path) ->
     assert preset.patch.palette.truncation == 0.5
     assert preset.patch.noise.strength == 0.5
     assert preset.patch.latents.sequences[0].intensity == 0.25
-    assert "hears    chroma, hits, percussive.rms, sections of mfcc\n" in result.out
+    assert "hears    chroma, hits, percussive.rms, rms, spectral_contrast, sections of mfcc\n" in result.out
 
 
 def test_without_motion_every_frame_is_the_same_picture(call, song, model, tmp_path) -> None:
@@ -181,7 +181,7 @@ def test_the_painter_has_thirty_frames_a_second_however_it_is_asked_for(call, so
 
 def test_a_stem_is_a_source(call, song, model, tmp_path) -> None:
     arguments = ("--model", model, "--preset", "pulse", "--duration", 0.5, "-q")
-    stem = ("--set", "latents.sequences.0.modulator.feature = drums.onsets")
+    stem = ("--set", "latents.sequences.1.modulator.feature = drums.onsets")
     refused = call("render", song, *arguments, *stem, "-o", tmp_path / "no.mp4")
     assert refused.code == 2
     assert "--stem drums=FILE" in refused.err
