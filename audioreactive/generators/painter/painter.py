@@ -301,7 +301,8 @@ class _Frames:
         compiled = self._painter._kernels
         if self._layout == "yuv420p" and isinstance(compiled, CpuKernels) and self._painter._samples == 1:
             return self._painter._yuv(compiled, ws, noise, self._buffers)
-        return to_pixels(self._painter.synthesis(ws, noise), self._layout)
+        pictures = self._painter.synthesis(ws, noise)
+        return to_pixels(pictures, self._layout, compiled=None if compiled is not None else False)
 
     def release(self) -> None:
         """Free the memory that is kept."""
