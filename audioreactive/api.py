@@ -188,7 +188,7 @@ def render(
         colour: factor on changes of light and colour.
         speed: factor on the speed of motion that follows the clock instead of the music.
         fps: frames per second; None: the preset's, else 30 for the painter and 24 for models.
-        size: size of the picture; None: the preset's, else 1280x720 for the painter and the model's own for models.
+        size: size of the picture; None: the preset's, else 1920x1080 for the painter and the model's own for models.
         fit: widen, crop, pad or stretch: how another aspect ratio is filled.
         start: seconds into the song.
         duration: seconds; None: to the end.

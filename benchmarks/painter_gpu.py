@@ -33,7 +33,7 @@ RUNS = 20
 
 @dataclass(frozen=True)
 class Row:
-    """What was found of a family."""
+    """Speed of a family on the device, and how its frames compare with the plain form."""
 
     family: str
     fps: float

@@ -59,7 +59,7 @@ STRONG = 0.5
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one recipe on one song."""
+    """Score, lag, flashes and motion at strokes of one recipe on one song."""
 
     song: str
     recipe: str

@@ -93,7 +93,7 @@ SECTIONS = {
     "--size",
     type=Size(),
     metavar="NAME|WxH",
-    help="1080p, 720p, 4k, square, vertical, or 1920x1080. [default: the preset's, else 720p; a model file's own]",
+    help="1080p, 720p, 4k, square, vertical, or 1920x1080. [default: the preset's, else 1080p; a model file's own]",
 )
 @click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option("--start", type=Time(), default="0", help="Begin here in the song.")
