@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from support import make_features
 
 from audioreactive.correlation import sound_tables
 from audioreactive.generators.painter import Painter
+from audioreactive.generators.protocol import Cost
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
 from audioreactive.pipeline import choose
@@ -44,6 +45,25 @@ def test_the_motion_that_reacts_most_is_chosen_if_its_picture_moves_and_does_not
     order = np.argsort(scores)[::-1]
     assert choose.chosen_seed(LED, features, PAINTER) == seeds[order[chosen]]
     assert len(set(scores)) == 5, "there is a choice"
+
+
+@dataclass(frozen=True)
+class Slow(Painter):
+    """A generator that takes seconds for a picture of any size."""
+
+    @property
+    def cost(self) -> Cost:
+        """Cost of a network of 512² pixels."""
+        return Cost(bytes=1, multiplications=3 * 10**10)
+
+
+def test_pictures_of_a_slow_generator_are_not_waited_for(monkeypatch) -> None:
+    features = make_features(seconds=24)
+    monkeypatch.setattr(choose, "CANDIDATES", 3)
+    monkeypatch.setattr(choose, "change_at_strokes", lambda *_: pytest.fail("it was looked at"))
+    calm = choose.chosen_seed(LED, features, Slow(("silk",), img_size=(32, 32)))
+    monkeypatch.setattr(choose, "change_at_strokes", lambda *_: MOVING)
+    assert calm == choose.chosen_seed(LED, features, PAINTER)
 
 
 def test_a_blink_of_sound_has_the_first_seed() -> None:

@@ -43,6 +43,9 @@ CANDIDATE_SECONDS = 45
 """Length of the passage in which they are compared."""
 TRIED = 4
 """Number of candidates whose picture is looked at."""
+MOST_LOOKING = 3 * 10**11
+"""Multiplications that looking may take, some two seconds on two cores. A model that takes more for the first candidate
+alone, as one of 512² pixels does, is not looked at: the candidate whose motion reacts most is taken."""
 STROKES = 8
 """Number of strokes at which a candidate's picture is looked at."""
 STROKE_RISE = 0.125
@@ -129,7 +132,7 @@ def choose(
 def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int:
     """Choose the seed of a drawn preset for a song: of a few seeds that follow from the song's content, the one whose
     motion reacts most in a passage in the middle of the song, if its picture moves at strokes and does not flash there.
-    A song too short to tell has the first.
+    A song too short to tell has the first; pictures of a slow generator are not looked at (`MOST_LOOKING`).
     """
     first = song_seed(features.digest)
     seeds = [(first + k) % 2**32 for k in range(CANDIDATES)]
@@ -144,8 +147,12 @@ def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int
             scores.append(score_total(heard, passage, fps=features.fps).z)
         except ScoreError:  # nothing changes, or the song is too short
             return first
+    order = np.argsort(scores)[::-1]
+    looks = MOST_LOOKING // (2 * STROKES * _small(generator).cost.multiplications)
+    if looks < 1:
+        return seeds[int(order[0])]
     flashing = {}
-    for index in np.argsort(scores)[::-1][:TRIED]:
+    for index in order[: min(TRIED, looks)]:
         change, flashing[index] = change_at_strokes(motions[index], features, generator)
         if change >= LEAST_CHANGE and flashing[index] <= MOST_FLASHING:
             return seeds[int(index)]
@@ -220,9 +227,7 @@ def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], bat
     from audioreactive.generators import to_uint8
     from audioreactive.rendering.previews import shrink
 
-    height, width = generator.img_size
-    small = generator.widened((PREVIEW_HEIGHT, max(PREVIEW_HEIGHT * width // height, 1)))
-    generator = generator.resized(small)
+    generator = _small(generator)
     inputs = motion.on(generator)
     for first in range(0, len(shown), batch):
         fed = [inputs.frames(int(i), int(i) + 1) for i in shown[first : first + batch]]
@@ -231,3 +236,9 @@ def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], bat
             maps = [torch.cat(one) for one in zip(*(frame.noise for frame in fed), strict=True)]
             images = generator.synthesis(ws, maps).float().clamp(-1, 1)
             yield from to_uint8(shrink(images, PREVIEW_HEIGHT)).cpu().numpy()
+
+
+def _small(generator: Generator) -> Generator:
+    """The generator of previews: one without a resolution of its own makes small pictures."""
+    height, width = generator.img_size
+    return generator.resized(generator.widened((PREVIEW_HEIGHT, max(PREVIEW_HEIGHT * width // height, 1))))
