@@ -128,15 +128,10 @@ class Painter:
                 [self._plain(ws[k : k + 1], shares[k], coarse[k], tables[k : k + 1]) for k in range(len(ws))]
             )
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
-        buffers = _Buffers()
+        buffers = _Buffers(ws.device)
         for k in range(len(ws)):
             light = self._light(self._kernels, ws[k : k + 1], shares[k], coarse[k], tables[k], buffers)
-            if self._samples == 1:
-                self._kernels.finish(*light, pictures[k])
-                continue
-            large = buffers.take("large", 3, *self._raster.size)
-            self._kernels.finish(*light, large)
-            pictures[k] = functional.avg_pool2d(large, self._samples)
+            self._finish(self._kernels, light, pictures[k], buffers)
         return pictures
 
     def _yuv(
@@ -252,15 +247,22 @@ class Painter:
                 second, other = next(made), torch.empty_like(colour[k])
                 compiled.paint(self.families[families[1]], second, tables[k], other, glow[k], raster.size)
                 compiled.reveal(second, share, colour[k], other, glow[k], raster.size)
-        bloom = bloomed(glow)
+        bloom, buffers = bloomed(glow), _Buffers(pictures.device)
         for k, parameters in enumerate(first):
-            if self._samples == 1:
-                compiled.finish(parameters, colour[k], bloom[k], pictures[k])
-                continue
-            large = pictures.new_empty(3, *raster.size)
-            compiled.finish(parameters, colour[k], bloom[k], large)
-            pictures[k] = functional.avg_pool2d(large, self._samples)
+            self._finish(compiled, (parameters, colour[k], bloom[k]), pictures[k], buffers)
         return pictures
+
+    def _finish(
+        self, compiled: Kernels, light: tuple[Native, torch.Tensor, torch.Tensor], picture: torch.Tensor,
+        buffers: _Buffers,
+    ) -> None:  # fmt: skip
+        """Make a picture of what `_light` returns; a small one is made large and shrunk."""
+        if self._samples == 1:
+            compiled.finish(*light, picture)
+            return
+        large = buffers.take("large", 3, *self._raster.size)
+        compiled.finish(*light, large)
+        picture.copy_(functional.avg_pool2d(large, self._samples))
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""
@@ -280,13 +282,14 @@ class Painter:
 class _Buffers:
     """Planes of float32 that are used again for each picture, because fresh memory takes time."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._kept: dict[str, torch.Tensor] = {}
 
     def take(self, name: str, *shape: int) -> torch.Tensor:
         """Return the planes of this name, with whatever they hold."""
         if name not in self._kept:
-            self._kept[name] = torch.empty(shape)
+            self._kept[name] = torch.empty(shape, device=self._device)
         return self._kept[name]
 
 
@@ -295,7 +298,7 @@ class _Frames:
 
     def __init__(self, painter: Painter, layout: Layout) -> None:
         self._painter, self._layout = painter, layout
-        self._buffers = _Buffers()
+        self._buffers = _Buffers(self._painter.device)
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
         compiled = self._painter._kernels
@@ -306,7 +309,7 @@ class _Frames:
 
     def release(self) -> None:
         """Free the memory that is kept."""
-        self._buffers = _Buffers()
+        self._buffers = _Buffers(self._painter.device)
 
 
 def bloomed(glow: torch.Tensor) -> torch.Tensor:
