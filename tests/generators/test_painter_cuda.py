@@ -67,8 +67,8 @@ class EmulatedKernels(CudaKernels):
         for tensor in (*read, *written):
             allow(library, tensor, write=any(tensor is other for other in written))
 
-    def _launch(self, unit: build.Unit, *arguments: object) -> None:
-        name = unit.name.removeprefix("family_")
+    def _call(self, name: str, *arguments: object) -> None:
+        unit = unit_of(name) if name in FAMILIES else next(one for one in SHARED if one.name == name)
         error = getattr(self.library(unit), f"paint_{name}")(*arguments, self.number, None)
         if error is not None:
             raise RenderError(error.decode())

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from audioreactive.errors import RenderError
-from audioreactive.generators.painter.families import SHADERS
-from audioreactive.generators.painter.kernels import COST, Table, check, included, pointers, sides, table_of
+from audioreactive.generators.painter.families import FAMILIES, SHADERS
+from audioreactive.generators.painter.kernels import COST, Calls, Table, check, included, pointers, sides
 from audioreactive.generators.painter.parameters import Native
 from stylegan_ops import build
 
@@ -38,46 +38,19 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class CudaKernels:
+class CudaKernels(Calls):
     """Functions of the compiled libraries. All tensors are contiguous float32 on one GPU."""
 
     device: torch.device
     side_by_side: bool = True
-
-    def paint(
-        self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
-        size: tuple[int, int],
-    ) -> None:  # fmt: skip
-        """Paint a family: linear light into colour (3, r, c), means of what glows into glow (3, r / 4, c / 4).
-
-        Raises:
-            RenderError: the family cannot be compiled here, although the rest could be.
-        """
-        check(colour, glow, size)
-        self._launch(
-            unit_of(family), ctypes.byref(parameters), ctypes.byref(self._table(table)),
-            *self._pointers(colour, glow), *sides(colour, size),
-        )  # fmt: skip
-
-    def reveal(
-        self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
-        size: tuple[int, int],
-    ) -> None:  # fmt: skip
-        """Let `other` grow through `colour`, in place; share from 0 to 1 says how far."""
-        check(colour, glow, size)
-        check(other, glow, size)
-        self._launch(
-            SHARED[1], ctypes.byref(parameters), ctypes.c_float(share), *self._pointers(colour, other, glow),
-            *sides(colour, size),
-        )  # fmt: skip
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         size = (picture.shape[1], picture.shape[2])
         check(colour, None, size)
         tables = (Table * 3)(*(self._table(plane) for plane in bloom))
-        self._launch(
-            SHARED[0], ctypes.byref(parameters), *self._pointers(colour), tables, *self._pointers(picture),
+        self._call(
+            "finish", ctypes.byref(parameters), *self._pointers(colour), tables, *self._pointers(picture),
             *sides(colour, size),
         )  # fmt: skip
 
@@ -86,17 +59,14 @@ class CudaKernels:
             raise ValueError("tensors on one GPU are expected")
         return pointers(*tensors, kind=self.device.type)
 
-    def _table(self, values: torch.Tensor) -> Table:
-        return table_of(values, self.device.type)
-
-    def _launch(self, unit: build.Unit, *arguments: object) -> None:
+    def _call(self, name: str, *arguments: object) -> None:
         """Queue a kernel on the current stream.
 
         Raises:
             RenderError: it cannot be compiled, or CUDA refuses it.
         """
-        name = unit.name.removeprefix("family_")
-        library = _library("painter_cuda", SHARED) if unit in SHARED else _library(f"painter_cuda_{name}", (unit,))
+        own = name in FAMILIES
+        library = _library(f"painter_cuda_{name}", (unit_of(name),)) if own else _library("painter_cuda", SHARED)
         if isinstance(library, str):
             raise RenderError(f"the painter's {name} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none")
         with torch.cuda.device(self.device):

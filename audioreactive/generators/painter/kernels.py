@@ -7,6 +7,7 @@ import functools
 import os
 import platform
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -65,13 +66,8 @@ class Kernels(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class CpuKernels:
-    """Functions of the compiled libraries. All tensors are contiguous float32 on the CPU."""
-
-    library: ctypes.CDLL
-    """What all families share."""
-    side_by_side: bool = False
+class Calls(ABC):
+    """Checks and arguments of the compiled functions that are the same on every kind of device."""
 
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
@@ -85,16 +81,10 @@ class CpuKernels:
             RenderError: the family cannot be compiled here, although the rest could be.
         """
         check(colour, glow, size)
-        unit = build.Unit(
-            SHADERS / "family.cpp", f"family_{family}", (f"FAMILY={family}", f'FAMILY_TEXT="{family}.glsl"')
-        )
-        library = _library(f"painter_{family}", (unit,))
-        if isinstance(library, str):
-            raise RenderError(
-                f"the painter's {family} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none"
-            )
-        function = getattr(library, f"paint_{family}")
-        function(ctypes.byref(parameters), ctypes.byref(table_of(table)), *pointers(colour, glow), *sides(colour, size))
+        self._call(
+            family, ctypes.byref(parameters), ctypes.byref(self._table(table)), *self._pointers(colour, glow),
+            *sides(colour, size),
+        )  # fmt: skip
 
     def reveal(
         self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
@@ -103,14 +93,53 @@ class CpuKernels:
         """Let `other` grow through `colour`, in place; share from 0 to 1 says how far."""
         check(colour, glow, size)
         check(other, glow, size)
-        self.library.paint_reveal(
-            ctypes.byref(parameters), ctypes.c_float(share), *pointers(colour, other, glow), *sides(colour, size)
-        )
+        self._call(
+            "reveal", ctypes.byref(parameters), ctypes.c_float(share), *self._pointers(colour, other, glow),
+            *sides(colour, size),
+        )  # fmt: skip
+
+    def _table(self, values: torch.Tensor) -> Table:
+        """Describe a table (rows, columns) to the kernels."""
+        self._pointers(values)
+        return Table(values.data_ptr(), *values.shape)
+
+    @abstractmethod
+    def _pointers(self, *tensors: torch.Tensor) -> list[ctypes.c_void_p]:
+        """Addresses of tensors; raises ValueError unless they lie where the kernels run."""
+
+    @abstractmethod
+    def _call(self, name: str, *arguments: object) -> None:
+        """Call the function of a family, or one that all families share.
+
+        Raises:
+            RenderError: it cannot be compiled.
+        """
+
+
+@dataclass(frozen=True)
+class CpuKernels(Calls):
+    """Functions of the compiled libraries. All tensors are contiguous float32 on the CPU."""
+
+    library: ctypes.CDLL
+    """What all families share."""
+    side_by_side: bool = False
+
+    def _pointers(self, *tensors: torch.Tensor) -> list[ctypes.c_void_p]:
+        return pointers(*tensors)
+
+    def _call(self, name: str, *arguments: object) -> None:
+        library: ctypes.CDLL | str = self.library
+        if name in FAMILIES:
+            macros = (f"FAMILY={name}", f'FAMILY_TEXT="{name}.glsl"')
+            library = _library(f"painter_{name}", (build.Unit(SHADERS / "family.cpp", f"family_{name}", macros),))
+        if isinstance(library, str):
+            raise RenderError(f"the painter's {name} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none")
+        getattr(library, f"paint_{name}")(*arguments)
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         size = (picture.shape[1], picture.shape[2])
-        self._finish(parameters, colour, bloom, pointers(picture)[0], None, size)
+        self._finish(parameters, colour, bloom, self._pointers(picture)[0], None, size)
 
     def finish_yuv(
         self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
@@ -128,8 +157,8 @@ class CpuKernels:
         check(colour, None, size)
         rows, columns, height, width = sides(colour, size)
         wide = torch.empty(3, bloom.shape[1], colour.shape[2])
-        self.library.paint_finish(
-            ctypes.byref(parameters), *pointers(colour, bloom, wide), picture, yuv, rows, columns,
+        self._call(
+            "finish", ctypes.byref(parameters), *self._pointers(colour, bloom, wide), picture, yuv, rows, columns,
             ctypes.c_int32(bloom.shape[1]), ctypes.c_int32(bloom.shape[2]), height, width,
         )  # fmt: skip
 
@@ -197,12 +226,6 @@ def included(units: Sequence[build.Unit], texts: Sequence[Path]) -> list[Path]:
     """The texts on which units may depend: all but the families of others."""
     own = {unit.name.removeprefix("family_") for unit in units}
     return [path for path in texts if path.stem in own or path.stem not in FAMILIES]
-
-
-def table_of(values: torch.Tensor, kind: str = "cpu") -> Table:
-    """Describe a table (rows, columns) to the kernels."""
-    pointers(values, kind=kind)
-    return Table(values.data_ptr(), *values.shape)
 
 
 def check(colour: torch.Tensor, glow: torch.Tensor | None, size: tuple[int, int]) -> None:
