@@ -14,8 +14,9 @@ import soundfile
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.features import analyze_file
 from audioreactive.media.audio import ANALYSIS_RATE, Audio, from_samples, load
-from audioreactive.media.containers import MOST_PARTS, cut_off, unfinished
+from audioreactive.media.containers import MOST_PARTS, cut_off
 from audioreactive.media.ffmpeg import ffmpeg_path
+from audioreactive.media.heads import unfinished
 from audioreactive.video import VideoSettings, VideoWriter, output_format, sound
 from audioreactive.video.sound import SoundTrack
 

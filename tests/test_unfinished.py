@@ -13,7 +13,7 @@ import soundfile
 
 from audioreactive.errors import AudioError
 from audioreactive.media.audio import load
-from audioreactive.media.containers import LONGEST_HEAD, mended_head
+from audioreactive.media.heads import LONGEST_HEAD, mended_head
 
 if TYPE_CHECKING:
     from pathlib import Path

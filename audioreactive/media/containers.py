@@ -4,7 +4,7 @@ Conventions: only chunk headers are read, at most `MOST_CHUNKS` of them; no allo
 An unknown or inconsistent container gives no answer (None, or an empty result).
 
 A recorder that crashes leaves a header whose lengths were never filled in: 0, the largest number, or the length of the
-empty file with which it began. `mended_head` makes the header that it would have written; the file is not touched.
+empty file with which it began. `Lengths.edits` says what it would have written; module `heads` makes that header.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from __future__ import annotations
 import mmap
 import os
 import re
-import struct
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, BinaryIO, Final
-
-from audioreactive.errors import AudioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +23,11 @@ if TYPE_CHECKING:
 MOST_CHUNKS: Final = 10_000
 MOST_PARTS: Final = 200
 """Most joined files within one file that are decoded one by one."""
-_UNKNOWN_32: Final = 0x7FFF_0000
+UNKNOWN_32: Final = 0x7FFF_0000
 """Bytes from which a 32-bit length means "unknown": a program that writes to a pipe puts the largest number there, or
 nearly."""
 _UNKNOWN_64: Final = 1 << 48
 """Bytes from which a 64-bit length means "unknown"; no file is as long, and sums of such numbers cannot overflow."""
-LONGEST_HEAD: Final = 1 << 24
-"""Most bytes before the samples of a file whose header is mended."""
 _LARGEST_32: Final = b"\xff" * 4
 """32-bit length that every reader takes for "to the end of the file"."""
 _LARGEST_AIFF: Final = 0xFFFF_FF00
@@ -61,7 +56,7 @@ class CutOff:
 
 
 @dataclass(frozen=True)
-class _Lengths:
+class Lengths:
     """Lengths that a container states."""
 
     end: int | None = None
@@ -74,119 +69,13 @@ class _Lengths:
     """(first byte, bytes) to write over a header that was never finished, so that it states what is there."""
 
 
-@dataclass(frozen=True)
-class MendedHead:
-    """Header that ffmpeg can read, instead of a file's own; the samples follow in the file itself."""
-
-    content: bytes
-    """What replaces the bytes before the samples."""
-    demuxer: str
-    """Name of ffmpeg's reader for this kind of file."""
-    replaced: int
-    """Number of bytes of the file that it stands for; the samples follow."""
-
-
 def cut_off(path: Path) -> CutOff | None:
     """Find out how much is missing at the end of a file; None if nothing is, or if its length is not stated."""
-    lengths, there = _lengths(path)
+    lengths, there = lengths_of(path)
     # A missing byte is no loss: chunks of odd length should be padded, and some programs forget it.
     if lengths.end is not None and lengths.end - 1 > there:
         return CutOff(there, lengths.end)
     return None
-
-
-def unfinished(path: Path) -> bool:
-    """Whether samples follow a header that does not state them, because the program that wrote it never finished."""
-    return mended_head(path) is not None
-
-
-def mended_head(path: Path) -> MendedHead | None:
-    """Make the header that a file should have which was never finished; None if it needs none."""
-    lengths, there = _lengths(path)
-    if not lengths.edits:
-        return None
-    least = max(first + len(content) for first, content in lengths.edits)  # a hostile header may end before its lengths
-    if not least <= lengths.sound_at < min(there, LONGEST_HEAD):
-        return None
-    with path.open("rb") as file:
-        head = bytearray(file.read(lengths.sound_at))
-    if len(head) < lengths.sound_at:
-        return None
-    kind = bytes(head[:4])
-    for first, content in lengths.edits:
-        head[first : first + len(content)] = content
-    return MendedHead(bytes(head), _DEMUXERS[kind], len(head))
-
-
-_DEMUXERS: Final = {
-    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), "wav"),
-    b"FORM": "aiff",
-    b"riff": "w64",
-    b".snd": "au",
-    b"caff": "caf",
-}
-
-
-def readable_head(path: Path) -> MendedHead | None:
-    """Make the header with which ffmpeg reads a file rightly; None if it does so as it is.
-
-    It is the mended one of a file that was never finished, and that of a Core Audio file for RIFX, the WAV whose
-    numbers have their highest byte first: ffmpeg takes them for such that have their lowest byte first, which is noise.
-
-    Raises:
-        AudioError: the file is RIFX in an unknown coding.
-    """
-    with path.open("rb") as file:
-        is_rifx = file.read(4) == b"RIFX" and _read(file, 8, 4) == b"WAVE"
-        other = _as_core_audio(file, path) if is_rifx else None
-    return other or mended_head(path)
-
-
-_CODINGS: Final = {(1, 2): b"lpcm", (1, 3): b"lpcm", (1, 4): b"lpcm", (3, 4): b"lpcm", (3, 8): b"lpcm",
-                   (6, 1): b"alaw", (7, 1): b"ulaw"}  # fmt: skip
-"""(number of the coding in WAV, bytes of a sample) -> its name in Core Audio files."""
-_EXTENSIBLE: Final = 0xFFFE
-"""Number that stands for a coding further behind, after the places of the loudspeakers."""
-
-
-def _as_core_audio(file: BinaryIO, path: Path) -> MendedHead | None:
-    """Make the header of a Core Audio file for a RIFX file; None if it has no samples, or such of one byte.
-
-    Raises:
-        AudioError: ffmpeg would make noise of it.
-    """
-    there, form = os.fstat(file.fileno()).st_size, b""
-    for kind, length, at in _chunks(file, 12, order="big"):
-        if kind == b"fmt ":
-            form = _read(file, at, min(length, 40))
-        if kind == b"data":
-            break
-    else:
-        return None
-    if not at < min(there, LONGEST_HEAD) or (length == 0 and mended_head(path) is None):
-        return None
-    coding, channels, rate, _, block, _ = struct.unpack(">HHIIHH", form[:16].ljust(16, b"\0"))
-    places = 0
-    if coding == _EXTENSIBLE:
-        places, name = int.from_bytes(form[20:24], "big"), form[24:28]
-        coding = int.from_bytes(name, "big" if name[:1] == b"\0" else "little")
-    width = block // channels if channels else 0
-    if (coding, width) == (1, 1):
-        return None
-    if (coding, width) not in _CODINGS or block % channels:
-        raise AudioError(
-            f"{str(path)!r} is RIFX, a WAV with the highest byte first, in a coding ({coding}, {width} bytes a sample) "
-            "that is not known here: convert it to WAV or FLAC"
-        )
-    described = struct.pack(">d4sIIIII", rate, _CODINGS[coding, width], int(coding == 3), block, 1, channels, 8 * width)
-    layout = struct.pack(">4sqIII", b"chan", 12, _BY_BITS, places, 0) if places else b""
-    size = length + 4 if 0 < length < _UNKNOWN_32 else -1
-    head = struct.pack(">4sHH4sq", b"caff", 1, 0, b"desc", len(described)) + described + layout
-    return MendedHead(head + struct.pack(">4sqI", b"data", size, 0), "caf", at)
-
-
-_BY_BITS: Final = 1 << 16
-"""Kind of a layout of channels in Core Audio files that has a bit for each place, as in WAV."""
 
 
 def parts(path: Path) -> tuple[tuple[int, int], ...]:
@@ -220,7 +109,7 @@ def _is_mp3(head: bytes) -> bool:
     return head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4, 0xE6))
 
 
-def _lengths(path: Path) -> tuple[_Lengths, int]:
+def lengths_of(path: Path) -> tuple[Lengths, int]:
     with path.open("rb") as file:
         there = os.fstat(file.fileno()).st_size
         head = file.read(16)
@@ -235,15 +124,15 @@ def _lengths(path: Path) -> tuple[_Lengths, int]:
         if head[:4] == b"caff":
             return _caf(file, there), there
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-            return _Lengths(_isobmff(file, there)), there
+            return Lengths(_isobmff(file, there)), there
         if head[:4] == b"\x1a\x45\xdf\xa3":
-            return _Lengths(_matroska(file)), there
+            return Lengths(_matroska(file)), there
         if head[:4] == b"OggS":
-            return _Lengths(_ogg_end(file, there)), there
-    return _Lengths(), there
+            return Lengths(_ogg_end(file, there)), there
+    return Lengths(), there
 
 
-def _read(file: BinaryIO, at: int, count: int) -> bytes:
+def read_at(file: BinaryIO, at: int, count: int) -> bytes:
     """Read bytes at an offset that the file states; b"" beyond its end, where some file systems refuse to seek."""
     if at >= os.fstat(file.fileno()).st_size:
         return b""
@@ -251,10 +140,10 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _chunks(file: BinaryIO, at: int, *, order: str, pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
+def chunks_of(file: BinaryIO, at: int, *, order: str, pad: int = 2) -> Iterator[tuple[bytes, int, int]]:
     """Iterate over chunks with 32-bit sizes: (kind, stated size, first byte of the body)."""
     for _ in range(MOST_CHUNKS):
-        head = _read(file, at, 8)
+        head = read_at(file, at, 8)
         if len(head) < 8:
             return
         size = int.from_bytes(head[4:], "little" if order == "little" else "big")
@@ -272,50 +161,50 @@ def _are_chunks(chunks: Iterator[tuple[bytes, int, int]], there: int) -> bool:
     return end is not None and there - 1 <= end <= there + 1
 
 
-def _riff(file: BinaryIO, head: bytes, there: int) -> _Lengths:
+def _riff(file: BinaryIO, head: bytes, there: int) -> Lengths:
     order = "big" if head[:4] == b"RIFX" else "little"
     size = int.from_bytes(head[4:8], "big" if order == "big" else "little")
-    end = size + 8 if 0 < size < _UNKNOWN_32 and head[:4] in (b"RIFF", b"RIFX") else None
+    end = size + 8 if 0 < size < UNKNOWN_32 and head[:4] in (b"RIFF", b"RIFX") else None
     told: int | None = None
     is_long = head[:4] in (b"RF64", b"BW64")
-    for kind, length, at in _chunks(file, 12, order=order):
+    for kind, length, at in chunks_of(file, 12, order=order):
         if kind == b"ds64":
-            sizes = _read(file, at, 16).ljust(16, b"\0")
+            sizes = read_at(file, at, 16).ljust(16, b"\0")
             whole, told = int.from_bytes(sizes[:8], "little"), int.from_bytes(sizes[8:], "little")
             end = whole + 8 if 0 < whole < _UNKNOWN_64 else None
         elif kind == b"data" and head[8:12] == b"WAVE":
             sound = length if told is None else told
             # As plain WAV, whose length of 0xFFFFFFFF means "to the end", it may be longer than 4 GB, too.
             edits = ((0, head[:4] if order == "big" else b"RIFF"), (at - 4, _LARGEST_32))
-            if sound >= (_UNKNOWN_32 if told is None else _UNKNOWN_64):
-                return _Lengths(end, None, at, edits if is_long else ())
+            if sound >= (UNKNOWN_32 if told is None else _UNKNOWN_64):
+                return Lengths(end, None, at, edits if is_long else ())
             if sound == 0:
-                is_empty = _are_chunks(_chunks(file, at, order=order), there)
-                return _Lengths(None, 0, at, () if is_empty else edits)
-            return _Lengths(max(end or 0, at + sound), sound, at)
-    return _Lengths(end)
+                is_empty = _are_chunks(chunks_of(file, at, order=order), there)
+                return Lengths(None, 0, at, () if is_empty else edits)
+            return Lengths(max(end or 0, at + sound), sound, at)
+    return Lengths(end)
 
 
-def _form(file: BinaryIO, head: bytes, there: int) -> _Lengths:
+def _form(file: BinaryIO, head: bytes, there: int) -> Lengths:
     size = int.from_bytes(head[4:8], "big")
-    end = size + 8 if 0 < size < _UNKNOWN_32 else None
+    end = size + 8 if 0 < size < UNKNOWN_32 else None
     whole = (4, min(there - 8, _LARGEST_AIFF).to_bytes(4))
     frames: tuple[tuple[int, bytes], ...] = ()
-    for kind, length, at in _chunks(file, 12, order="big"):
-        if kind == b"COMM" and int.from_bytes(_read(file, at + 2, 4)) > there:
+    for kind, length, at in chunks_of(file, 12, order="big"):
+        if kind == b"COMM" and int.from_bytes(read_at(file, at + 2, 4)) > there:
             frames = ((at + 2, bytes(4)),)  # 0 lets ffmpeg read all of the samples
         elif kind == b"SSND":
-            is_empty = length <= 8 and _are_chunks(_chunks(file, at + length, order="big"), there)
-            if length >= _UNKNOWN_32 or (length <= 8 and not is_empty):
+            is_empty = length <= 8 and _are_chunks(chunks_of(file, at + length, order="big"), there)
+            if length >= UNKNOWN_32 or (length <= 8 and not is_empty):
                 edits = (whole, *frames, (at - 4, min(there - at, _LARGEST_AIFF - at).to_bytes(4)))
-                return _Lengths(None, None if length > 8 else 0, at + 8, edits)
+                return Lengths(None, None if length > 8 else 0, at + 8, edits)
             # The sound has its length, but ffmpeg does not read a file that states none, or one that ends before it.
             needed = (whole, *frames) if length > 8 and ((end or 0) < at or frames) else ()
-            return _Lengths(max(end or 0, at + length) if length > 8 else None, max(length - 8, 0), at + 8, needed)
-    return _Lengths(end)
+            return Lengths(max(end or 0, at + length) if length > 8 else None, max(length - 8, 0), at + 8, needed)
+    return Lengths(end)
 
 
-def _wave64(file: BinaryIO, there: int) -> _Lengths:
+def _wave64(file: BinaryIO, there: int) -> Lengths:
     """Read Sony Wave64: chunks with 16-byte names and 8-byte sizes that include this header, aligned to 8 bytes."""
     file.seek(16)
     stated = int.from_bytes(file.read(8), "little")
@@ -326,16 +215,16 @@ def _wave64(file: BinaryIO, there: int) -> _Lengths:
             is_empty = size == 0 and _are_chunks(_wave64_chunks(file, at), there)
             if (size <= 0 and not is_empty) or size >= _UNKNOWN_64:
                 edits = (whole, (at - 8, (there - at + 24).to_bytes(8, "little")))
-                return _Lengths(None, None if size > 0 else 0, at, edits)
+                return Lengths(None, None if size > 0 else 0, at, edits)
             needed = (whole,) if size > 0 and (end or 0) < at else ()
-            return _Lengths(max(end or 0, at + size) if size > 0 else None, max(size, 0), at, needed)
-    return _Lengths(end)
+            return Lengths(max(end or 0, at + size) if size > 0 else None, max(size, 0), at, needed)
+    return Lengths(end)
 
 
 def _wave64_chunks(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Iterate over chunks: (first 4 bytes of the name, stated size of the body, first byte of the body)."""
     for _ in range(MOST_CHUNKS):
-        head = _read(file, at, 24)
+        head = read_at(file, at, 24)
         size = int.from_bytes(head[16:], "little") - 24
         if len(head) < 24:
             return
@@ -345,16 +234,16 @@ def _wave64_chunks(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int, int]]:
         at += 24 + size + -size % 8
 
 
-def _au(head: bytes, there: int) -> _Lengths:
+def _au(head: bytes, there: int) -> Lengths:
     at, size = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
     if size == 0xFFFFFFFF:
-        return _Lengths()
-    if size == 0 or (size >= _UNKNOWN_32 and at + size > there):
-        return _Lengths(None, size or None, at, ((8, _LARGEST_32),))
-    return _Lengths(at + size, size, at)
+        return Lengths()
+    if size == 0 or (size >= UNKNOWN_32 and at + size > there):
+        return Lengths(None, size or None, at, ((8, _LARGEST_32),))
+    return Lengths(at + size, size, at)
 
 
-def _caf(file: BinaryIO, there: int) -> _Lengths:
+def _caf(file: BinaryIO, there: int) -> Lengths:
     end, has_sound = 8, False
     for kind, size, at in _caf_chunks(file, 8):
         if kind == b"data" and not has_sound and size != -1:  # -1: the samples go on to the end
@@ -362,17 +251,17 @@ def _caf(file: BinaryIO, there: int) -> _Lengths:
             is_empty = 0 <= size <= 4 and _are_chunks(_caf_chunks(file, at + size), there)
             if (size <= 4 and not is_empty) or size >= _UNKNOWN_64:
                 body = at + 4  # after the edit count
-                return _Lengths(None, None if size > 4 else 0, body, ((at - 8, b"\xff" * 8),))
+                return Lengths(None, None if size > 4 else 0, body, ((at - 8, b"\xff" * 8),))
         if size < 0 or size >= _UNKNOWN_64:
-            return _Lengths()
+            return Lengths()
         end = at + size
-    return _Lengths(end)
+    return Lengths(end)
 
 
 def _caf_chunks(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Iterate over chunks with 64-bit sizes: (kind, stated size, first byte of the body)."""
     for _ in range(MOST_CHUNKS):
-        head = _read(file, at, 12)
+        head = read_at(file, at, 12)
         if len(head) < 12:
             return
         size = int.from_bytes(head[4:], "big", signed=True)
@@ -388,7 +277,7 @@ def _isobmff(file: BinaryIO, there: int) -> int | None:
     for _ in range(MOST_CHUNKS):
         if at >= there:
             return at
-        head = _read(file, at, 16)
+        head = read_at(file, at, 16)
         size = int.from_bytes(head[:4], "big")
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")

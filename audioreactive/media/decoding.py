@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from audioreactive.errors import AudioError, printable
-from audioreactive.media.containers import cut_off, joints, parts, readable_head, unfinished
+from audioreactive.media.containers import cut_off, joints, parts
 from audioreactive.media.ffmpeg import SOUND_DEMUXERS, behind_head, file_url, plain_cause, reading, stranger
+from audioreactive.media.heads import readable_head, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

@@ -20,9 +20,9 @@ import numpy as np
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.media import ffmpeg
 from audioreactive.media.audio import load
-from audioreactive.media.containers import unfinished
 from audioreactive.media.decoding import Decoder, contents, recording_of
 from audioreactive.media.ffmpeg import QUIET, SOUND_DEMUXERS, await_end, run, spawn, stranger
+from audioreactive.media.heads import unfinished
 from audioreactive.video.encoder import failure
 from audioreactive.video.outline import Outline, difference
 from audioreactive.video.reader import SOUND_FILE
