@@ -75,12 +75,19 @@ def load_generator(
     ).generator
 
 
-def motion(recipe: Patch | Preset, features: Features, *, progress: ProgressLike | None = None) -> Motion:
-    """Compute the motion of a recipe for a song, independent of any model.
+def motion(
+    recipe: Patch | Preset,
+    features: Features,
+    *,
+    generator: Generator | None = None,
+    progress: ProgressLike | None = None,
+) -> Motion:
+    """Compute the motion of a recipe for a song. It can be used with any generator.
 
     Args:
         recipe: a patch, or a preset with its sections. Its synthesizers are fitted or run, which may take a minute.
         features: features of the song; the motion has their frame rate.
+        generator: the generator whose pictures a synthesizer is fitted to; needed by `hippo` only.
         progress: receives the progress.
 
     Raises:
@@ -88,7 +95,7 @@ def motion(recipe: Patch | Preset, features: Features, *, progress: ProgressLike
         SynthesizerError: a synthesizer cannot be fitted to the song.
         FeatureError: the recipe uses a feature that was not analysed.
     """
-    return make_motion(recipe, features, as_progress(progress))
+    return make_motion(recipe, features, generator, as_progress(progress))
 
 
 def iter_frames(

@@ -91,7 +91,9 @@ def command(
     features = listen(song, fps=fps, progress=progress, names=names)
     first, stop = frame_range(features, features.duration / 3 if start is None else start, duration)
     generator = open_generator(model, device=device).generator
-    previews = [Preview(label, make_motion(patch, features, progress).on(generator)) for label, patch in patches]
+    previews = [
+        Preview(label, make_motion(patch, features, generator, progress).on(generator)) for label, patch in patches
+    ]
     batch = default_batch(generator.device)
     keep_freed_memory()
     if still:

@@ -39,9 +39,9 @@ def choose_synthesizer(
 def synthesizer_path(name: str | None) -> Path | None:
     """Path of a trained synthesizer; None if there is none."""
     from audioreactive._support.files import as_path
-    from audioreactive.learn.named import HIPPO
+    from audioreactive.learn.named import HIPPO, THESIS
 
-    return None if name is None or name == HIPPO else as_path(name)
+    return None if name is None or name in (HIPPO, THESIS) else as_path(name)
 
 
 def motion_overrides(

@@ -133,3 +133,10 @@ class Generator(Mapper, Protocol):
     def resized(self, size: tuple[int, int]) -> Self:
         """Return the same generator with pictures of a size from `widened`; a wider picture shows more."""
         ...
+
+    def sketching(self) -> Self:
+        """Return the same generator with small pictures that take less time, where it can make any; else itself.
+
+        They are measured, not shown: large forms, colours and their motion are those of its pictures.
+        """
+        ...

@@ -126,6 +126,10 @@ class StyleGAN2:
         const_size = (size[0] // self._step, size[1] // self._step)
         return type(self)(self.network.enlarged(const_size=const_size))
 
+    def sketching(self) -> Self:
+        """Return itself: a network makes pictures of its own resolution only."""
+        return self
+
     @property
     def _step(self) -> int:
         """Pixels of the picture per pixel of the constant input."""

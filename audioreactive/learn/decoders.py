@@ -35,7 +35,7 @@ GLIDE: dict[Depth, float] = {"coarse": 0.05, "middle": 0.05, "fine": 0.1}
 halves the amplitude at 3.7 Hz, above which they tremble. For colours it halves it at 1.9 Hz and leaves a hundredth at
 4.8 Hz, above which they flash."""
 NEWTON_STEPS = 8
-"""Steps of Newton's method in `_gain`."""
+"""Steps of Newton's method in `filling_gain`."""
 _LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
 
 
@@ -52,17 +52,17 @@ def residual_motion(envelopes: Tensor, *, filled: bool) -> Tensor:
         part = envelopes[..., list(columns)]
         part = part - part.mean(-2, keepdim=True)
         if columns[0] < _LATENTS:
-            part = _gliding(part, GLIDE[DEPTHS[columns[0] // VECTORS_PER_DEPTH]])
+            part = gliding(part, GLIDE[DEPTHS[columns[0] // VECTORS_PER_DEPTH]])
             size = part.square().sum(-1, keepdim=True).mean(-2, keepdim=True)
             part = part / size.clamp_min(1e-12).sqrt()
-            motion[..., list(columns)] = _bounded(_gain(part.square().sum(-1)) * part if filled else part)
+            motion[..., list(columns)] = bounded(filling_gain(part.square().sum(-1)) * part if filled else part)
         else:
             size = part.square().mean(-2, keepdim=True)
-            motion[..., list(columns)] = _bounded((SWING * part / size.clamp_min(1e-12).sqrt())[..., None])[..., 0]
+            motion[..., list(columns)] = bounded((SWING * part / size.clamp_min(1e-12).sqrt())[..., None])[..., 0]
     return motion
 
 
-def _gliding(part: Tensor, seconds: float) -> Tensor:
+def gliding(part: Tensor, seconds: float) -> Tensor:
     """Smooth (..., T, C) over time by a Gaussian of this standard deviation; end values are repeated."""
     deviation = seconds * float(RATE)
     reach = math.ceil(3 * deviation)
@@ -73,7 +73,7 @@ def _gliding(part: Tensor, seconds: float) -> Tensor:
     return smooth.view(columns.shape).mT
 
 
-def _gain(squares: Tensor) -> Tensor:
+def filling_gain(squares: Tensor) -> Tensor:
     """Factor (..., 1, 1) that scales a motion of root mean square 1 to FILL, from its squared lengths (..., T).
 
     It is found by Newton's method in the logarithm of its square.
@@ -88,7 +88,8 @@ def _gain(squares: Tensor) -> Tensor:
     return (0.5 * doubled).exp()[..., None]
 
 
-def _bounded(part: Tensor) -> Tensor:
+def bounded(part: Tensor) -> Tensor:
+    """Limit the lengths of the rows of (..., T, C) to REACH: x becomes REACH · x / sqrt(1 + |x|²)."""
     return REACH * part / (1 + part.square().sum(-1, keepdim=True)).sqrt()
 
 

@@ -1,15 +1,13 @@
-"""Envelopes fitted to one song: the HiPPO synthesizer (section 4.3).
+"""Envelopes whose own correlation with the sound is as high as possible: the HiPPO synthesizer of section 4.3.
 
 Envelopes E = BC, with Legendre polynomials B and coefficients C, are optimised to fit the song's features F (`losses`).
 The thesis optimises C and compares E with F frame by frame in every step. Here the problem is reduced first, so that
-the cost of a step does not depend on the number of frames or coefficients:
+the cost of a step does not depend on the number of frames or coefficients: with mixtures Y of the features, projected
+onto the span of the polynomials (`projection`), the correlation |FᵀBC|* / (|F| |BC|) is |PY|* / (|F| |Y|). The
+differences from frame to frame, of which `losses.variation` is the mean size, are linear in Y. They are computed at
+some thousand frames spread over the song.
 
-- The correlation |FᵀBC|* / (|F| |BC|) needs only G = BᵀF and S = BᵀB, which are computed once.
-- The gradient in C is a sum of a product with G and a product with S. So every optimum has the form C = S⁻¹GM with a
-  small M: the envelopes are mixtures of the features, projected onto the span of the polynomials. With H = GᵀS⁻¹G =
-  PPᵀ and M = P⁻ᵀY, the correlation is |PY|* / (|F| |Y|). Y has one number for each feature and envelope.
-- The differences from frame to frame, of which `losses.variation` is the mean size, are linear in Y. They are computed
-  at some thousand frames spread over the song.
+What the envelopes do to a picture does not count here; it does in `sight`.
 
 All is float64, so that the same song and seed give the same motion on every machine.
 
@@ -22,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -39,9 +37,10 @@ from audioreactive.learn.losses import (
     nuclear_norm,
     step_lengths,
 )
+from audioreactive.learn.projection import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -57,13 +56,8 @@ SHIFTS = 4
 """Number of shifts of the sound by which the correction for chance is estimated."""
 PATIENCE, FLAT = 128, 1e-4
 """The fit ends when the loss has fallen by less than FLAT in PATIENCE steps."""
-RIDGE = 1e-6
-"""Value added to the diagonal of S. Where windows overlap, both can express the same motion, and without it large
-coefficients would cancel each other."""
 PLACES = 4096
 """Most frames at which the changes from frame to frame are computed."""
-SPAN = 1e-6
-"""Ratio to the largest eigenvalue of H below which a direction is dropped, because no feature reaches it."""
 
 
 @dataclass(frozen=True)
@@ -120,100 +114,28 @@ class Problem:
         return total / max(sum(self.weights), NOTHING)
 
 
-@dataclass(frozen=True)
-class Projection:
-    """Features projected onto the span of the polynomials in all windows."""
-
-    problem: Problem
-    solutions: Double
-    """The matrix S⁻¹GP⁻ᵀ from mixtures to coefficients, shape (K · R, D)."""
-
-    @classmethod
-    def of(
-        cls,
-        tables: Mapping[str, Double],
-        windows: Windows,
-        basis: Double,
-        weights: Mapping[str, float],
-        correction: float,
-        calm: float,
-    ) -> Projection:
-        """Project features (T, C), centred and of norm 1, onto an orthonormal basis (length, R) in every window."""
-        sound = np.concatenate(list(tables.values()), axis=1)
-        shifts = [0, *_shifts(windows.frames, SHIFTS if correction > 0 else 0)]
-        faded = _faded(windows, basis)
-        # G: [K, R, (s + 1) A]
-        heard = np.stack([part.T @ _window(sound, shifts, windows, index) for index, part in enumerate(faded)])
-        solved = _solve(faded, windows, heard)
-        gram = heard.reshape(-1, heard.shape[2]).T @ solved.reshape(-1, heard.shape[2])
-        values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-        kept = values > SPAN * values[-1]
-        root = vectors[:, kept] * np.sqrt(values[kept])
-        edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
-        solutions = solved.reshape(-1, gram.shape[0]) @ (vectors[:, kept] / np.sqrt(values[kept]))
-        changes = _changes(faded, windows, solutions.reshape(windows.count, -1, solutions.shape[1]))
-        problem = Problem(
-            cross=torch.from_numpy(root.reshape(len(shifts), sound.shape[1], -1)),
-            blocks=tuple(slice(int(a), int(b)) for a, b in pairwise(edges)),
-            weights=tuple(weights.get(name, 1.0) for name in tables) if weights else (),
-            correction=correction,
-            changes=torch.from_numpy(math.sqrt(windows.frames) * changes),
-            calm=calm,
-        )
-        return cls(problem, solutions)
-
-
-def _faded(windows: Windows, basis: Double) -> list[Double]:
-    """K times (length, R): each window's basis, faded; rows past the song's end are 0. Inner ones are one array."""
-    position = np.arange(windows.length, dtype=np.float64)
-    last = windows.count - 1
-    first, inner, end = (basis * windows.share(index, position)[:, None] for index in (0, min(1, last), last))
-    end[windows.frames - last * windows.hop :] = 0
-    return [first if index == 0 and last else end if index == last else inner for index in range(windows.count)]
-
-
-def _window(table: Double, shifts: Sequence[int], windows: Windows, index: int) -> Double:
-    """(T, C) -> (length, shifts · C): a window's rows of the shifted tables, any values past the end."""
-    rows = index * windows.hop + np.arange(windows.length)
-    return np.concatenate([table[(rows - shift) % len(table)] for shift in shifts], axis=1)
-
-
-def _solve(faded: Sequence[Double], windows: Windows, heard: Double) -> Double:
-    """S⁻¹G, (K, R, x): S is block-tridiagonal, as windows meet only their neighbours; by block elimination."""
-    from scipy.linalg import cho_factor, cho_solve
-
-    ridge = RIDGE * np.eye(faded[0].shape[1])
-    factors: list[Any] = []
-    right: list[Double] = []
-    for index, part in enumerate(faded):
-        own, rest = part.T @ part + ridge, heard[index]
-        if index:
-            above = faded[index - 1][windows.hop :].T @ part[: windows.fade]  # [R, R]
-            own = own - above.T @ cho_solve(factors[-1], above)
-            rest = rest - above.T @ cho_solve(factors[-1], right[-1])
-        factors.append(cho_factor(own))
-        right.append(rest)
-    solved = np.empty_like(heard)
-    for index in reversed(range(len(faded))):
-        rest = right[index]
-        if index + 1 < len(faded):
-            above = faded[index][windows.hop :].T @ faded[index + 1][: windows.fade]
-            rest = rest - above @ solved[index + 1]
-        solved[index] = cho_solve(factors[index], rest)
-    return solved
-
-
-def _changes(faded: Sequence[Double], windows: Windows, solutions: Double) -> Double:
-    """Differences between successive frames of the solutions (K, R, D), at up to PLACES frames: (frames, D)."""
-    count = min(windows.frames - 1, PLACES)
-    before = np.linspace(0, windows.frames - 2, count).round().astype(np.int64)
-    changes = np.zeros((count, solutions.shape[2]))
-    for index, part in enumerate(faded):
-        for sign, frames in ((-1.0, before), (1.0, before + 1)):
-            rows = frames - index * windows.hop
-            here = (rows >= 0) & (rows < windows.length)
-            changes[here] += sign * part[rows[here]] @ solutions[index]
-    return changes
+def problem_of(
+    tables: Mapping[str, Double],
+    windows: Windows,
+    basis: Double,
+    weights: Mapping[str, float],
+    correction: float,
+    calm: float,
+) -> tuple[Problem, Span]:
+    """Set up the loss of features (T, C), centred and of norm 1, for polynomials with an orthonormal basis (length, R)
+    in every window.
+    """
+    span = Span.of(tables, windows, basis, shifts=_shifts(windows.frames, SHIFTS if correction > 0 else 0))
+    edges = np.cumsum([0, *(table.shape[1] for table in tables.values())])
+    problem = Problem(
+        cross=torch.from_numpy(span.cross),
+        blocks=tuple(slice(int(a), int(b)) for a, b in pairwise(edges)),
+        weights=tuple(weights.get(name, 1.0) for name in tables) if weights else (),
+        correction=correction,
+        changes=torch.from_numpy(math.sqrt(windows.frames) * span.changes(PLACES)),
+        calm=calm,
+    )
+    return problem, span
 
 
 def _shifts(frames: int, count: int) -> list[int]:
@@ -253,14 +175,14 @@ def fit(
     """
     windows = Windows.over(len(next(iter(tables.values()))), rate)
     basis, legendre = windows.orthonormal(coefficients)
-    projection = Projection.of(tables, windows, basis, weights, correction, calm)
-    mixture = first_mixture(projection.problem.cross.shape[2], seed).requires_grad_()
+    problem, span = problem_of(tables, windows, basis, weights, correction, calm)
+    mixture = first_mixture(problem.cross.shape[2], seed).requires_grad_()
     optimiser = torch.optim.Adam([mixture], lr=LEARNING_RATES[0])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, LEARNING_RATES[1])
     losses: list[float] = []
     for step in range(steps):
         optimiser.zero_grad()
-        loss = projection.problem.loss(mixture)
+        loss = problem.loss(mixture)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
@@ -271,5 +193,5 @@ def fit(
             if advance is not None:
                 advance(steps - step - 1)
             break
-    learned = (projection.solutions @ mixture.detach().numpy()).reshape(windows.count, -1, ENVELOPES)
+    learned = span.solutions @ mixture.detach().numpy()
     return Fit(legendre @ learned, tuple(losses), windows)

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from audioreactive.patches.schema import Synthesizer
 
 HIPPO: Final = "hippo"
-"""Name of the synthesizer that is fitted to the song."""
+"""Name of the synthesizer that is fitted to the song, by what is seen."""
+THESIS: Final = "hippo-inputs"
+"""Name of the same with the loss of the thesis, which does not look at pictures."""
+SEEN_STEPS: Final = 600
+"""Steps of a fit to what is seen."""
 
 
 def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, float] | None = None) -> Synthesizer:
-    """The synthesizer with this name: hippo, or the file of a trained one.
+    """The synthesizer with this name: hippo, hippo-inputs, or the file of a trained one.
 
     Args:
-        name: hippo, or a path.
+        name: hippo, hippo-inputs, or a path.
         motion_seed: seed of the motion; each seed gives another motion for the same song.
         weights: weight of each feature, 1 if not given; for hippo only.
 
@@ -29,7 +33,12 @@ def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, 
         SynthesizerError: the file is no trained synthesizer, or weights are given for a trained one.
     """
     if name == HIPPO:
-        return Hippo(kind="hippo", name=HIPPO, motion_seed=motion_seed, weights=dict(weights or {}))
+        return Hippo(
+            kind="hippo", name=HIPPO, aim="seen", motion_seed=motion_seed, steps=SEEN_STEPS, correction=1.0,
+            weights=dict(weights or {}),
+        )  # fmt: skip
+    if name == THESIS:
+        return Hippo(kind="hippo", name=HIPPO, aim="inputs", motion_seed=motion_seed, weights=dict(weights or {}))
     if weights:
         raise SynthesizerError("--weight is for hippo; a trained synthesizer learned its weights in training")
     from audioreactive.learn.model_file import embeddable

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
+    from audioreactive.generators import Generator
     from audioreactive.patches.schema import Patch, Trained
     from audioreactive.progress import Advance
 
@@ -27,21 +28,62 @@ SHORTEST = 1.0
 """Shortest song, in seconds, to which a motion can be fitted."""
 
 
-def synthesize(patch: Patch, features: Features, progress: Progress | None = None) -> dict[str, FloatArray]:
+def synthesize(
+    patch: Patch, features: Features, generator: Generator | None = None, progress: Progress | None = None
+) -> dict[str, FloatArray]:
     """Name of each of the patch's synthesizers -> its envelopes, as `patches.motion.Synthesize` describes them.
 
+    Args:
+        patch: the recipe that calls them.
+        features: features of the song.
+        generator: the generator whose pictures a motion is fitted to; needed by `hippo` with `aim = "seen"` only.
+        progress: receives the progress.
+
     Raises:
-        SynthesizerError: the song is too short or constant, or a trained synthesizer is damaged.
+        SynthesizerError: the song is too short or constant, a generator is needed, or a trained synthesizer is damaged.
     """
     progress = progress or Silent()
     made = {}
     for synthesizer in patch.synthesizers:
         if isinstance(synthesizer, Hippo):
-            motion = _fitted(synthesizer, features, progress)
+            _check_fit(synthesizer, features)
+            if synthesizer.aim == "seen":
+                motion = _fitted_to_pictures(synthesizer, patch, features, generator, progress)
+            else:
+                motion = _fitted(synthesizer, features, progress)
         else:
             motion = _inferred(synthesizer, features)
         made[synthesizer.name] = np.clip(0.5 + 0.5 * motion, 0, 1).astype(np.float32)
     return made
+
+
+def _check_fit(hippo: Hippo, features: Features) -> None:
+    """Raise SynthesizerError if a motion cannot be fitted to the song."""
+    if features.duration < SHORTEST:
+        raise SynthesizerError(
+            f"the song lasts {float(features.duration):.2f} s, and hippo needs at least {SHORTEST:g} s to fit its "
+            f"motion: render it without --synthesizer"
+        )
+    if not any(hippo.weights.get(name, 1.0) > 0 for name in centred_targets(target_tables(features))):
+        raise SynthesizerError(
+            "nothing changes in the song, or all that changes has weight 0, so there is nothing to fit a motion to: "
+            "check the sound file and --weight"
+        )
+
+
+def _fitted_to_pictures(
+    hippo: Hippo, patch: Patch, features: Features, generator: Generator | None, progress: Progress
+) -> FloatArray:
+    """Motion (F, 17) on the video's frames."""
+    from audioreactive.learn.sight import Stage, fit
+
+    if generator is None:
+        raise SynthesizerError(
+            f"the motion of the synthesizer {hippo.name!r} is fitted to what is seen, so it needs the generator whose "
+            'pictures it moves: audioreactive.motion(..., generator=...); aim = "inputs" does without'
+        )
+    alone = patch.model_copy(update={"tempo_factor": 1.0})  # the features are at that tempo already
+    return interpolated(fit(Stage.of(alone, features, generator), hippo, progress).motion, float(RATE), features.times)
 
 
 def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
@@ -51,20 +93,9 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
     from audioreactive.learn.decoders import residual_motion
     from audioreactive.learn.hippo import fit
 
-    if features.duration < SHORTEST:
-        raise SynthesizerError(
-            f"the song lasts {float(features.duration):.2f} s, and hippo needs at least {SHORTEST:g} s to fit its "
-            f"motion: render it without --synthesizer"
-        )
-    tables = centred_targets(target_tables(features))
-    if not any(hippo.weights.get(name, 1.0) > 0 for name in tables):
-        raise SynthesizerError(
-            "nothing changes in the song, or all that changes has weight 0, so there is nothing to fit a motion to: "
-            "check the sound file and --weight"
-        )
     with progress.track("fitting", hippo.steps, "step") as advance:
         result = fit(
-            tables,
+            centred_targets(target_tables(features)),
             rate=float(RATE),
             coefficients=hippo.coefficients,
             steps=hippo.steps,

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from audioreactive.correlation import sound_tables
 from audioreactive.correlation.sides import WINDOW
 from audioreactive.features.names import DEFAULT_FEATURES, split_name
+from audioreactive.patches.tables import hold_and_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,10 @@ RATE = Fraction(24)
 """Frames a second of all tables, as in the thesis (section 5.2)."""
 INPUTS = sum(split_name(name)[1].channels for name in DEFAULT_FEATURES)
 """Number of input channels of a synthesizer."""
+SLOW = 0.5
+"""Standard deviation in seconds of the Gaussian filter that leaves the slow course of a feature."""
+RINGING, RING = ("onsets", "rms"), (0.15, 0.5)
+"""Features that ring on after a peak, and the seconds in which they decay to 1/e."""
 STILL = 1e-6
 """Norm of a centred table, relative to its size before, below which the table counts as constant."""
 
@@ -65,6 +71,21 @@ def target_tables(features: Features) -> dict[str, FloatArray]:
     """Features that the motion is compared with: name in `patches.schema.SCORED` -> (T, C) in [0, 1]."""
     heard, _ = sound_tables(features)
     return {name: to_rate(table, features) for name, table in heard.items()}
+
+
+def at_several_scales(tables: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Add to features (T, C), by new names, what else an eye can follow of them: each one's slow course; how fast a
+    single envelope rises and falls; how strokes and loudness ring on.
+    """
+    made = dict(tables)
+    for name, table in tables.items():
+        made[f"{name}, slow"] = gaussian_filter1d(table, SLOW * float(RATE), axis=0)
+        if table.shape[1] == 1 and len(table) > 1:
+            made[f"{name}, rising"] = np.gradient(table, axis=0).astype(np.float32)
+    for name in RINGING:
+        for seconds in RING if name in tables else ():
+            made[f"{name}, ringing for {seconds} s"] = hold_and_release(tables[name], seconds * float(RATE))
+    return made
 
 
 def centred(table: FloatArray) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from audioreactive.features import Features
     from audioreactive.generators import Fit, Generator
@@ -102,9 +103,9 @@ class Motion:
 
         return torch.cat([make_palette(palette, generator) for palette in self.palettes])
 
-    def every(self, step: int) -> Motion:
-        """Return the motion at a lower frame rate: frames 0, step, 2 · step, ..."""
-        return replace(self, latents=np.ascontiguousarray(self.latents[::step]), noise=self.noise.every(step))
+    def at(self, frames: NDArray[np.int64] | slice) -> Motion:
+        """Return the motion of some frames, in any order: at these indices, or in a slice."""
+        return replace(self, latents=np.ascontiguousarray(self.latents[frames]), noise=self.noise.at(frames))
 
     def tables(self) -> dict[str, FloatArray]:
         """Return tables, name -> (T, C), that represent the generator's inputs, to compare them with the features.

@@ -114,14 +114,14 @@ class NoiseMotion:
             tables["levels"] = np.concatenate([self.levels.mean, self.levels.deviation], axis=1)
         return tables
 
-    def every(self, step: int) -> NoiseMotion:
-        """Return the motion at a lower frame rate: frames 0, step, 2 · step, ..."""
-        loops = [replace(loop, phase=loop.phase[::step], share=loop.share[::step].copy()) for loop in self.loops]
+    def at(self, frames: NDArray[np.int64] | slice) -> NoiseMotion:
+        """Return the motion of some frames, in any order: at these indices, or in a slice."""
+        loops = [replace(loop, phase=loop.phase[frames], share=loop.share[frames].copy()) for loop in self.loops]
         levels = self.levels
         if levels is not None:
-            levels = LevelMotion(levels.mean[::step].copy(), levels.deviation[::step].copy())
-        weights = np.ascontiguousarray(self.weights[::step])
-        return replace(self, weights=weights, loops=tuple(loops), gain=self.gain[::step].copy(), levels=levels)
+            levels = LevelMotion(levels.mean[frames].copy(), levels.deviation[frames].copy())
+        weights = np.ascontiguousarray(self.weights[frames])
+        return replace(self, weights=weights, loops=tuple(loops), gain=self.gain[frames].copy(), levels=levels)
 
 
 def noise_motion(

@@ -343,12 +343,15 @@ class Palette(Part):
 
 
 class Hippo(Part):
-    """Synthesizer that is fitted to the song itself (section 4.3 of the thesis)."""
+    """Synthesizer that is fitted to the song itself (sections 4.3 and 6.2 of the thesis)."""
 
     kind: Literal["hippo"]
     name: SynthesizerName
     motion_seed: Seed = 0
     """Seed of the starting point; another seed gives another motion for the same song."""
+    aim: Literal["seen", "inputs"] = "inputs"
+    """What is held against the sound: seen, what the picture shows; inputs, the envelopes themselves, as in the
+    thesis."""
     coefficients: Annotated[int, Field(ge=2, le=512)] = 256
     """Number of Legendre coefficients of each envelope, in each window of some seconds; fewer are smoother."""
     steps: Annotated[int, Field(ge=1, le=65_536)] = 2048
@@ -357,7 +360,8 @@ class Hippo(Part):
     """Weight of the penalty on the correlation that chance alone would give, measured on the same sound shifted in
     time; 0 as in the thesis."""
     calm: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Weight of the penalty on the total length of the motion; 0 as in the thesis."""
+    """Weight of the penalty on motion that tires the eye: on the total length of the envelopes, or on fast changes of
+    the picture; 0 as in the thesis."""
     weights: Annotated[dict[ScoredName, Annotated[float, Field(ge=0, le=1000)]], BeforeValidator(_few_weights)] = Field(
         default_factory=dict
     )

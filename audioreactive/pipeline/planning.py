@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from audioreactive.features import Features
     from audioreactive.generators import Canvas, Fit, Generator
     from audioreactive.patches.motion import Motion
@@ -38,14 +41,23 @@ if TYPE_CHECKING:
     from audioreactive.video.chunks import Encoding
 
 
-def make_motion(recipe: Patch | Preset, features: Features, progress: Progress | None = None) -> Motion:
-    """Motion of a recipe for a song, including its sections and synthesizers; see `patches.motion.motion`."""
+def make_motion(
+    recipe: Patch | Preset, features: Features, generator: Generator | None = None, progress: Progress | None = None
+) -> Motion:
+    """Motion of a recipe for a song, including its sections and synthesizers; see `patches.motion.motion`.
+
+    A synthesizer that is fitted to what is seen needs the generator, with pictures of its own size.
+    """
     from audioreactive.learn.synthesize import synthesize
     from audioreactive.patches.motion import motion
     from audioreactive.patches.schema import Patch
 
     patch, sections = (recipe, ()) if isinstance(recipe, Patch) else (recipe.patch, recipe.sections)
-    return motion(patch, features, lambda patch, features: synthesize(patch, features, progress), sections=sections)
+
+    def made(patch: Patch, features: Features) -> dict[str, NDArray[np.float32]]:
+        return synthesize(patch, features, generator, progress)
+
+    return motion(patch, features, made, sections=sections)
 
 
 @dataclass(frozen=True)
@@ -153,15 +165,15 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     progress = progress or Silent()
     features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
     preset, chosen = decide(plan, progress)
+    moving = make_motion(preset, features, generator, progress)
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
-    moving = make_motion(preset, features, progress)
     return Production(
         song=plan.song,
         features=features,
         preset=preset,
         generator=generator,
         scene=make_scene(
-            moving.every(DRAFT_STEP) if plan.settings.draft else moving,
+            moving.at(slice(None, None, DRAFT_STEP)) if plan.settings.draft else moving,
             plan.loaded.source,
             generator,
             plan.encoding,

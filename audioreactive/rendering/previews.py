@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.generators import Generator
+    from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Palette
     from audioreactive.rendering.renderer import InputSource
+
+LOOK_HEIGHT = 64
+"""Height in pixels to which pictures that are only measured are shrunk."""
+MOST_AT_ONCE, QUICK = 32, 10**9
+"""Pictures that are measured are made in batches of up to so many, while a batch takes no more multiplications."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,23 @@ def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Repeat a row or column if needed, so that a picture has even sides, as video requires."""
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def pictures_at(
+    motion: Motion, generator: Generator, shown: NDArray[np.int64], *, batch: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Render small pictures (h, w, 3) uint8 of these frames, in any order; large ones are shrunk to `LOOK_HEIGHT`."""
+    import torch
+
+    from audioreactive.generators import to_uint8
+    from audioreactive.generators.devices import default_batch
+
+    if batch is None:
+        batch = default_batch(generator.device, generator.cost)
+        while batch < MOST_AT_ONCE and batch * generator.cost.multiplications < QUICK:
+            batch *= 2
+    inputs = motion.at(shown).on(generator)
+    for first in range(0, len(shown), batch):
+        with torch.inference_mode():
+            images = generator.synthesis(*inputs.frames(first, first + batch)).float().clamp(-1, 1)
+            yield from to_uint8(shrink(images, LOOK_HEIGHT)).cpu().numpy()[: len(shown) - first]

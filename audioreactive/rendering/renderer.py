@@ -10,6 +10,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
+from audioreactive._support.threads import at_most_threads
 from audioreactive.errors import RenderError
 from audioreactive.generators.devices import default_batch, useful_threads
 from audioreactive.rendering.delivery import Delivery, delivery_for
@@ -93,7 +94,7 @@ class Renderer:
             RenderError: not even one frame fits into memory.
         """
         under_way: deque[tuple[int, Callable[[], NDArray[np.uint8]]]] = deque()
-        with contextlib.nullcontext() if self.on_gpu else _at_most_threads(self._threads):
+        with contextlib.nullcontext() if self.on_gpu else at_most_threads(self._threads):
             for first in firsts:
                 under_way.append((first, self._delivery.send(self._pixels(first))))
                 while len(under_way) > self._delivery.lookahead:
@@ -154,19 +155,6 @@ def iter_frames(
     renderer = Renderer(generator, inputs, batch=batch)
     for first, frames in renderer.batches(range(start - start % batch, stop, batch)):
         yield frames[max(start - first, 0) : stop - first]
-
-
-@contextlib.contextmanager
-def _at_most_threads(count: int) -> Iterator[None]:
-    """Limit PyTorch to `count` threads while the context lasts; a lower limit stays."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

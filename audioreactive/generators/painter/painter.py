@@ -57,6 +57,14 @@ LEAST_SHARE: Final = 0.02
 FINEST_ROWS: Final = 720
 """Smaller pictures are painted larger and shrunk, with up to `MOST_SAMPLES`² samples a pixel."""
 MOST_SAMPLES: Final = 4
+ROUGH_ROWS: Final = 36
+"""Rows of a rough picture: enough to measure how the picture moves."""
+ROUGH_SAMPLES: Final = 2
+"""Most samples of a pixel in each direction in a rough picture."""
+ROUGH_NOISE: Final = 64
+"""Rows of the finest noise map of a rough picture."""
+ROUGH_BLOOM: Final = 2
+"""Levels of the bloom that a rough picture does not compute: at its size they look like the next coarser one."""
 WORK: Final = 3000
 """Multiplications per pixel."""
 
@@ -71,6 +79,9 @@ class Painter:
     dtype: torch.dtype = torch.float32
     z_dim: int = Z_DIM
     num_ws: int = 3
+    rough: bool = False
+    """Whether pictures are made in a fraction of the time, to be measured rather than shown: with fewer samples a
+    pixel, a coarser bloom and without the finest noise."""
 
     @property
     def c_dim(self) -> int:
@@ -87,7 +98,8 @@ class Painter:
         """Sizes (h, w) of the noise maps, coarse to fine, with the aspect ratio of the picture."""
         height, width = self.img_size
         unit = _unit_side(self.img_size)
-        return tuple((max(round(rows * height / unit), 2), max(round(rows * width / unit), 2)) for rows in NOISE_ROWS)
+        wanted = [rows if rows <= ROUGH_NOISE or not self.rough else NOISE_ROWS[0] for rows in NOISE_ROWS]
+        return tuple((max(round(rows * height / unit), 2), max(round(rows * width / unit), 2)) for rows in wanted)
 
     @property
     def cost(self) -> Cost:
@@ -119,7 +131,7 @@ class Painter:
 
     def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Paint pictures (B, 3, h, w) float32 from latents (B, 3, W) and noise maps; None: constant maps."""
-        if self._kernels is not None and self._kernels.side_by_side:
+        if self._kernels is not None and (self._kernels.side_by_side or self.rough):
             return self._together(self._kernels, ws, noise)
         shares, coarse = self._structure(ws)
         tables = self._noise_tables(noise, len(ws))
@@ -161,6 +173,11 @@ class Painter:
             raise RenderError(f"pictures of {size[1]}x{size[0]} cannot be painted")
         return self if size == self.img_size else replace(self, img_size=size)
 
+    def sketching(self) -> Self:
+        """Return the painter of rough pictures with `ROUGH_ROWS` rows."""
+        height, width = self.img_size
+        return replace(self, img_size=(ROUGH_ROWS, max(round(ROUGH_ROWS * width / height), 1)), rough=True)
+
     def _structure(self, ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Shares (B, F) and coarse latents (B, F, 8) of the families."""
         slots = ws[:, 0, : len(self.families) * (1 + LATENTS)].reshape(len(ws), -1, 1 + LATENTS)
@@ -186,7 +203,7 @@ class Painter:
     @property
     def _samples(self) -> int:
         """Samples of a pixel in each direction."""
-        return min(-(-FINEST_ROWS // min(self.img_size)), MOST_SAMPLES)
+        return min(-(-FINEST_ROWS // min(self.img_size)), ROUGH_SAMPLES if self.rough else MOST_SAMPLES)
 
     @property
     def _raster(self) -> Raster:
@@ -208,7 +225,9 @@ class Painter:
         colour = painted[0]
         if len(shown) == 2:
             colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], raster)
-        picture = plain.finish(made[0], colour, bloomed(plain.glowing(colour)), raster.size)
+        picture = plain.finish(
+            made[0], colour, bloomed(plain.glowing(colour), ROUGH_BLOOM if self.rough else 0), raster.size
+        )
         return functional.avg_pool2d(picture, self._samples)
 
     def _light(
@@ -247,7 +266,7 @@ class Painter:
                 second, other = next(made), torch.empty_like(colour[k])
                 compiled.paint(self.families[families[1]], second, tables[k], other, glow[k], raster.size)
                 compiled.reveal(second, share, colour[k], other, glow[k], raster.size)
-        bloom, buffers = bloomed(glow), _Buffers(pictures.device)
+        bloom, buffers = bloomed(glow, ROUGH_BLOOM if self.rough else 0), _Buffers(pictures.device)
         for k, parameters in enumerate(first):
             self._finish(compiled, (parameters, colour[k], bloom[k]), pictures[k], buffers)
         return pictures
@@ -268,12 +287,15 @@ class Painter:
         """One table (B, rows, columns) of all noise maps together."""
         if noise is None:
             noise = _constant_noise(self.noise_sizes, self.device)
-        size = self.noise_sizes[-1]
+        sizes = self.noise_sizes
+        if self.rough:  # the finest have a size in name only
+            sizes = sizes[: sum(rows <= ROUGH_NOISE for rows in NOISE_ROWS)]
+        size = sizes[-1]
         total = sum(
             functional.interpolate(one.float(), size, mode="bicubic", align_corners=False)
             if one.shape[2:] != size
             else one
-            for one in noise
+            for one in noise[: len(sizes)]
         )
         assert isinstance(total, torch.Tensor)
         return (NOISE_STRENGTH * total[:, 0]).expand(count, -1, -1).contiguous()
@@ -312,13 +334,16 @@ class _Frames:
         self._buffers = _Buffers(self._painter.device)
 
 
-def bloomed(glow: torch.Tensor) -> torch.Tensor:
-    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has half of `BLOOM_ROWS` pixels."""
-    unit = _unit_side((glow.shape[2], glow.shape[3]))
-    size = [max(round(side * BLOOM_ROWS / unit), 2) for side in glow.shape[2:]]
+def bloomed(glow: torch.Tensor, left_out: int = 0) -> torch.Tensor:
+    """Spread light (B, 3, r, c) over its surroundings, on a map whose shorter side has half of `BLOOM_ROWS` pixels.
+
+    left_out: number of the finest levels that are not computed; each is replaced by the coarsest of them.
+    """
+    unit, rows = _unit_side((glow.shape[2], glow.shape[3])), BLOOM_ROWS >> left_out
+    size = [max(round(side * rows / unit), 2) for side in glow.shape[2:]]
     level = glow.clamp(max=30)
-    level = functional.interpolate(level, size, mode="area") if unit >= BLOOM_ROWS else _enlarged(level, size)
-    levels = []
+    level = functional.interpolate(level, size, mode="area") if unit >= rows else _enlarged(level, size)
+    levels = [level] * left_out
     while min(level.shape[2:]) > 6:
         level = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 4, 2, ceil_mode=True)
         levels.append(level)

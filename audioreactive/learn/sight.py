@@ -1,0 +1,296 @@
+"""Envelopes fitted to what is seen: the motion of one song, optimised through a generator's pictures (section 6.2).
+
+Section 4.3 compares the song with the envelopes, but a viewer sees pictures. Here the loss looks at them:
+
+1. Random motions of the song are rendered small, and the generator's `Response` to a motion is learnt from them.
+2. Envelopes, mixtures of what is heard (`projection`), are optimised so that the predicted features of the picture fit
+   the song better than the same song at other times (`aim`). Pictures that change faster than `LIVELY` are penalised.
+3. Some frames of the fitted motion are rendered, the response is trained further with them, and the fit goes on.
+
+All random draws are named by the motion's seed, and all arithmetic runs on one thread, so that the result does not
+depend on the number of threads.
+
+Conventions: T frames at RATE, F frames of the video, E = 17 envelopes, D dimensions of what is heard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audioreactive._support.streams import named_stream
+from audioreactive._support.threads import at_most_threads
+from audioreactive.learn.aim import Aim
+from audioreactive.learn.decoders import GLIDE, SWING, bounded, filling_gain, gliding
+from audioreactive.learn.legendre import Windows
+from audioreactive.learn.losses import ENVELOPES, SEQUENCES
+from audioreactive.learn.projection import Span
+from audioreactive.learn.response import Response, Sample
+from audioreactive.learn.tables import (
+    RATE,
+    at_several_scales,
+    centred_targets,
+    interpolated,
+    target_tables,
+    to_rate,
+)
+from audioreactive.patches.motion import motion as motion_of
+from audioreactive.patches.schema import DEPTHS, VECTORS_PER_DEPTH
+from audioreactive.rendering.previews import pictures_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.generators import Generator
+    from audioreactive.patches.motion import Motion
+    from audioreactive.patches.schema import Hippo, Patch
+    from audioreactive.progress import Progress
+
+    FloatArray = NDArray[np.float32]
+
+MIXTURES = 8
+"""Number of random motions from which the response is learnt first."""
+MOST_PAIRS, FEWEST_PAIRS = 1200, 60
+"""Pairs of neighbouring frames that are rendered for that: as many as MOST_RENDERING allows."""
+MOST_RENDERING = 5 * 10**12
+"""Multiplications that these renders may take; half a minute on two cores."""
+MORE = 4
+"""A quarter as many pairs are rendered later, of the motion that was fitted so far."""
+ROUNDS = 2
+"""Rounds of the fit; between them the response is trained further."""
+RATE_OF_LEARNING = 0.05
+"""First learning rate of each round; it falls along a cosine."""
+PASSAGE = 60
+"""Seconds of the song that are compared in a step; each step takes another passage."""
+SHIFTS = 12
+"""Number of shifts of the sound in each step."""
+NEAREST = 2
+"""Seconds of the smallest shift; the sound is similar to itself at smaller ones."""
+LIVELY = 0.014
+"""Mean change of a pixel from frame to frame, of its range, above which the picture tires the eye; and of the change of
+this change, which is large where a picture trembles."""
+CALM = 2.0
+"""Weight of the penalty on larger changes."""
+SURE = 0.01
+"""Weight of the corrected score in standard deviations of chance, against 1 for the distance of the correlation from
+chance."""
+FITTING = 0.3
+"""Further weight of the correlation itself."""
+LEAST_SPREAD = 0.003
+"""Value that is added to the standard deviation of chance, which few shifts estimate badly."""
+STILLEST = 0.25
+"""Smallest amplitude of a part of the motion; 1 is the largest."""
+REST = 8
+"""Most principal directions of what moves besides the synthesizer."""
+LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything around the envelopes that decides about the picture: the patch, the song and the generator."""
+
+    patch: Patch
+    features: Features
+    generator: Generator
+    rest: FloatArray
+    """(F, k) what moves besides: principal directions of the latents with the synthesizer at rest."""
+
+    @classmethod
+    def of(cls, patch: Patch, features: Features, generator: Generator) -> Stage:
+        """Set up the stage; small pictures are rendered."""
+        still = np.zeros((features.frames, ENVELOPES), np.float32)
+        at_rest = motion_of(patch, features, lambda patch, _: dict.fromkeys(_names(patch), 0.5 + still))
+        return cls(patch, features, generator.sketching(), _principal(at_rest.latents))
+
+    @property
+    def groups(self) -> tuple[slice, ...]:
+        """Columns of the state that act on the picture alike: each depth group, noise, the rest."""
+        depths = [slice(k * VECTORS_PER_DEPTH, (k + 1) * VECTORS_PER_DEPTH) for k in range(len(DEPTHS))]
+        end = ENVELOPES + self.rest.shape[1]
+        return (*depths, slice(LATENTS, ENVELOPES), *([slice(ENVELOPES, end)] if end > ENVELOPES else []))
+
+    def states(self, motion: Tensor) -> Tensor:
+        """States (T, 17 + k) of a motion (T, 17) at RATE."""
+        rest = torch.from_numpy(to_rate(self.rest, self.features))
+        return torch.cat([motion, rest[: len(motion)]], 1)
+
+    def motion(self, envelopes: FloatArray) -> Motion:
+        """The video's motion with these envelopes (F, 17) in [-1, 1]."""
+        made = np.clip(0.5 + 0.5 * envelopes, 0, 1)
+        return motion_of(self.patch, self.features, lambda patch, _: dict.fromkeys(_names(patch), made))
+
+    def sample(self, motion: Tensor, pairs: int, stream: np.random.RandomState) -> Sample:
+        """Render pairs of successive frames of a motion (T, 17) at random times."""
+        envelopes = interpolated(motion.numpy(), float(RATE), self.features.times)
+        first = stream.randint(0, max(self.features.frames - 1, 1), pairs)
+        frames = np.minimum(np.stack([first, first + 1], 1).ravel(), self.features.frames - 1)
+        pictures = np.stack(list(pictures_at(self.motion(envelopes), self.generator, frames)))
+        return Sample.measured(np.concatenate([envelopes, self.rest], 1)[frames], pictures)
+
+
+def _names(patch: Patch) -> list[str]:
+    return [synthesizer.name for synthesizer in patch.synthesizers]
+
+
+def _principal(table: FloatArray) -> FloatArray:
+    """Coordinates (F, k) of the rows of a table (F, ...) along its principal directions, in units of the first's."""
+    rows = table.reshape(len(table), -1)
+    some = rows[:: max(len(rows) // 4096, 1)].astype(np.float64)
+    middle = some.mean(0)
+    _, values, directions = np.linalg.svd(some - middle, full_matrices=False)
+    size = values[0] / np.sqrt(len(some))
+    kept = directions[: int((values[:REST] > 1e-2 * values[0]).sum())] if size > 1e-4 else directions[:0]
+    along: FloatArray = ((rows - middle) @ kept.T / max(size, 1e-4)).astype(np.float32)
+    return along
+
+
+class Mixing:
+    """Motions of a song as mixtures of what is heard in it, at several time scales."""
+
+    def __init__(self, features: Features, hippo: Hippo) -> None:
+        """Project what is heard onto smooth curves.
+
+        Features of weight 0 are left out; at least one other must change.
+        """
+        heard = {name: table for name, table in target_tables(features).items() if hippo.weights.get(name, 1.0) > 0}
+        tables = centred_targets(at_several_scales(heard))
+        windows = Windows.over(len(next(iter(tables.values()))), float(RATE))
+        basis, _ = windows.orthonormal(hippo.coefficients)
+        curves = torch.from_numpy(Span.of(tables, windows, basis).curves()) * windows.frames**0.5
+        self._smooth = {seconds: gliding(curves, seconds).float() for seconds in set(GLIDE.values())}
+        self._smooth[0.0] = curves.float()
+        self.size = curves.shape[1]
+        self.frames = windows.frames
+
+    def motion(self, mixture: Tensor, amplitudes: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Motion of frames start to stop - 1, (stop - start, 17).
+
+        Args:
+            mixture: weights (D, 17) of what is heard in each envelope; their size does not matter.
+            amplitudes: (7,) of each part of the motion, from -inf (`STILLEST`) to inf (1).
+            start: first frame.
+            stop: one past the last frame; None: to the end.
+        """
+        shares = STILLEST + (1 - STILLEST) * torch.sigmoid(amplitudes)
+        made = []
+        for columns, share in zip(SEQUENCES, shares, strict=True):
+            weights = mixture[:, list(columns)]
+            depth = columns[0] // VECTORS_PER_DEPTH if columns[0] < LATENTS else None
+            curves = self._smooth[0.0 if depth is None else GLIDE[DEPTHS[depth]]]
+            # Sizes are those of the whole song; some thousand frames tell them.
+            some = curves[:: max(len(curves) // 4096, 1)] @ weights
+            here = curves[start:stop] @ weights
+            if depth is None:
+                size = some.square().mean(0).clamp_min(1e-12).sqrt()
+                made.append(share * bounded((SWING * here / size)[..., None])[..., 0])
+            else:
+                size = some.square().sum(1).mean().clamp_min(1e-12).sqrt()
+                gain = filling_gain((some / size).detach().square().sum(1))[0]
+                made.append(share * bounded(gain * here / size))
+        order = np.argsort([column for columns in SEQUENCES for column in columns])
+        return torch.cat(made, 1)[:, torch.from_numpy(order)]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Result of a fit."""
+
+    motion: FloatArray
+    """(T, 17) in [-1, 1] at RATE."""
+    losses: tuple[float, ...]
+    """Loss of each step."""
+
+
+def fit(stage: Stage, hippo: Hippo, progress: Progress) -> Fitted:
+    """Fit a motion to what is seen of it."""
+    seed = f"sight {hippo.motion_seed}"
+    mixing = Mixing(stage.features, hippo)
+    aim = Aim(target_tables(stage.features), hippo.weights)
+    pairs = _pairs(stage.generator)
+    with at_most_threads(1):
+        response = _response(stage, mixing, pairs, seed, progress)
+        mixture = torch.from_numpy(named_stream(f"{seed} start").randn(mixing.size, ENVELOPES)).float().requires_grad_()
+        amplitudes = torch.ones(len(SEQUENCES), requires_grad=True)
+        stream = named_stream(f"{seed} steps")
+        losses: list[float] = []
+        with progress.track("fitting", hippo.steps, "step") as advance:
+            for number in range(ROUNDS):
+                if number:
+                    with torch.no_grad():
+                        motion = mixing.motion(mixture, amplitudes)
+                    response.add(stage.sample(motion, max(pairs // MORE, 1), named_stream(f"{seed} round {number}")))
+                steps = hippo.steps // ROUNDS + (hippo.steps % ROUNDS if number == 0 else 0)
+                for loss in _round(stage, hippo, mixing, aim, response, (mixture, amplitudes), steps, stream):
+                    losses.append(loss)
+                    advance(1)
+        with torch.no_grad():
+            motion = mixing.motion(mixture, amplitudes)
+    return Fitted(motion.numpy(), tuple(losses))
+
+
+def _pairs(generator: Generator) -> int:
+    """Number of pairs of frames from which the response is learnt."""
+    return int(np.clip(MOST_RENDERING // (2 * generator.cost.multiplications), FEWEST_PAIRS, MOST_PAIRS))
+
+
+def _response(stage: Stage, mixing: Mixing, pairs: int, seed: str, progress: Progress) -> Response:
+    """Learn the generator's response from random motions of the song."""
+    samples = []
+    amplitudes = torch.full((len(SEQUENCES),), np.inf)
+    with progress.track("looking", 2 * pairs, "picture") as advance:
+        for number in range(MIXTURES):
+            stream = named_stream(f"{seed} mixture {number}")
+            mixture = torch.from_numpy(stream.randn(mixing.size, ENVELOPES)).float()
+            count = max(pairs // MIXTURES, 1)
+            samples.append(stage.sample(mixing.motion(mixture, amplitudes), count, stream))
+            advance(2 * count)
+        advance(2 * max(pairs - count * MIXTURES, 0))
+    return Response(Sample.joined(samples), stage.groups, seed)
+
+
+def _round(
+    stage: Stage,
+    hippo: Hippo,
+    mixing: Mixing,
+    aim: Aim,
+    response: Response,
+    fitted: tuple[Tensor, Tensor],
+    steps: int,
+    stream: np.random.RandomState,
+) -> Iterator[float]:
+    """Optimise mixture and amplitudes in place, and yield the loss of each step."""
+    if not steps:
+        return
+    optimiser = torch.optim.Adam(fitted, lr=RATE_OF_LEARNING)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    length = min(round(PASSAGE * RATE), mixing.frames)
+    rest = stage.states(torch.zeros(mixing.frames, ENVELOPES))[:, ENVELOPES:]
+    whole = aim.passage(0, length) if length == mixing.frames else None
+    for _ in range(steps):
+        start = int(stream.randint(0, mixing.frames - length + 1))
+        motion = mixing.motion(*fitted, start, start + length)
+        seen = response.features(torch.cat([motion, rest[start : start + length]], 1))
+        passage = whole or aim.passage(start, start + length)
+        raw, others = passage.fits(seen.tables, _shifts(length, stream))
+        sure = (raw - others.mean()) / (others.std() + LEAST_SPREAD)
+        hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
+        loss = hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure
+        loss = loss + hippo.calm * CALM * (hurry - 1).clamp_min(0).square().sum()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        yield float(loss.detach())
+
+
+def _shifts(length: int, stream: np.random.RandomState) -> list[int]:
+    """Random circular shifts in frames, none near 0."""
+    nearest = max(min(round(NEAREST * RATE), length // 4), 1)
+    return [int(shift) for shift in stream.randint(nearest, max(length - nearest, nearest + 1), SHIFTS)]
