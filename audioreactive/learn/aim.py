@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from audioreactive.learn.tables import FloatArray
 
+STROKES = "onsets"
+"""Feature of the sound whose peaks are strokes."""
 NOTHING = 1e-12
 """Squared norm below which a feature of the picture counts as constant."""
 
@@ -43,7 +45,7 @@ class Aim:
 
     def __init__(self, heard: Mapping[str, FloatArray], weights: Mapping[str, float]) -> None:
         """Prepare features (T, C) of the sound; weights of features, 1 if not given."""
-        self._tables = {name: torch.from_numpy(table) for name, table in heard.items()}
+        self._tables = {name: torch.tensor(table) for name, table in heard.items()}
         self._weights = {name: float(weights.get(name, 1.0)) for name in heard}
 
     def passage(self, start: int, stop: int) -> Passage:
@@ -56,24 +58,33 @@ class Aim:
             if weight > 0 and norm > STILL * part.abs().max() * part.numel() ** 0.5:
                 columns.append(weight * (part - part.mean(0)) / norm)
                 squares += weight**2
-        return Passage(torch.cat(columns, 1) if columns else None, math.sqrt(squares), edges)
+        strokes = self._weights.get(STROKES, 0) > 0 and self._tables[STROKES][start:stop]
+        return Passage(
+            sound=torch.cat(columns, 1) if columns else None,
+            norm=math.sqrt(squares),
+            edges=edges,
+            strokes=_unit(centred(strokes, edges)) if isinstance(strokes, Tensor) else None,
+        )
 
 
 class Passage:
     """The sound of a passage."""
 
-    def __init__(self, sound: Tensor | None, norm: float, edges: Sequence[int]) -> None:
-        self._sound, self._norm, self._edges = sound, norm, edges
+    def __init__(self, sound: Tensor | None, norm: float, edges: Sequence[int], strokes: Tensor | None) -> None:
+        self._sound, self._norm, self._edges, self._strokes = sound, norm, edges, strokes
+
+    def at_strokes(self, change: Tensor) -> Tensor:
+        """Correlation () of the picture's change (T, 1) with the strokes of the sound; 0 without any."""
+        if self._strokes is None:
+            return 0 * change.sum()
+        return (self._strokes * _unit(centred(change, self._edges))).sum()
 
     def fits(self, seen: Mapping[str, Tensor], shifts: Sequence[int]) -> Fits:
         """Compare the sound with features (T, C) of the picture, and with the sound shifted by so many frames.
 
         Where nothing is heard, or seen, all correlations are 0.
         """
-        parts = []
-        for table in seen.values():
-            part = centred(table, self._edges)
-            parts.append(part / (part.square().sum() + NOTHING).sqrt())
+        parts = [_unit(centred(table, self._edges)) for table in seen.values()]
         picture = torch.cat(parts, 1)
         if self._sound is None:
             return Fits(0 * picture.sum(), picture.new_zeros(len(shifts)))
@@ -81,6 +92,11 @@ class Passage:
         cross = (sound.T @ picture).view(len(shifts) + 1, -1, picture.shape[1])
         values = nuclear_norm(cross) / (self._norm * math.sqrt(len(parts)))
         return Fits(values[0], values[1:])
+
+
+def _unit(table: Tensor) -> Tensor:
+    """Scale a table (T, C) to norm 1; one that is constant becomes 0."""
+    return table / (table.square().sum() + NOTHING).sqrt()
 
 
 def centred(table: Tensor, edges: Sequence[int]) -> Tensor:

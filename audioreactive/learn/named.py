@@ -17,7 +17,9 @@ HIPPO: Final = "hippo"
 """Name of the synthesizer that is fitted to the song, by what is seen."""
 THESIS: Final = "hippo-inputs"
 """Name of the same with the loss of the thesis, which does not look at pictures."""
-SEEN_STEPS: Final = 600
+SEEN_COEFFICIENTS: Final = 512
+"""Coefficients of an envelope that is fitted to what is seen: enough for the rise before a stroke."""
+SEEN_STEPS: Final = 900
 """Steps of a fit to what is seen."""
 
 
@@ -34,9 +36,15 @@ def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, 
     """
     if name == HIPPO:
         return Hippo(
-            kind="hippo", name=HIPPO, aim="seen", motion_seed=motion_seed, steps=SEEN_STEPS, correction=1.0,
+            kind="hippo",
+            name=HIPPO,
+            aim="seen",
+            motion_seed=motion_seed,
+            coefficients=SEEN_COEFFICIENTS,
+            steps=SEEN_STEPS,
+            correction=1.0,
             weights=dict(weights or {}),
-        )  # fmt: skip
+        )
     if name == THESIS:
         return Hippo(kind="hippo", name=HIPPO, aim="inputs", motion_seed=motion_seed, weights=dict(weights or {}))
     if weights:

@@ -47,7 +47,7 @@ class Span:
 
     @classmethod
     def of(cls, tables: Mapping[str, Double], windows: Windows, basis: Double, *, shifts: Sequence[int] = ()) -> Span:
-        """Project features (T, C), and the same shifted in time, onto an orthonormal basis (length, R) of each window."""
+        """Project features (T, C), also shifted in time, onto an orthonormal basis (length, R) of every window."""
         sound = np.concatenate(list(tables.values()), axis=1)
         shifts = [0, *shifts]
         faded = _faded(windows, basis)

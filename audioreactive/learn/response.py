@@ -249,7 +249,15 @@ class Response:
             "spectral_onsets": _gains((spectrum + self._floor).log()),
             "flow_onsets": _gains(flow),
         }
-        return Seen(tables, bend=_root(bends @ self._shares["absolute_difference"]).mean())
+        return Seen(
+            tables, bend=_root(bends @ self._shares["absolute_difference"]).mean(), light=self._light(parts["look"])
+        )
+
+    def _light(self, looks: Tensor) -> Tensor:
+        """Relative luminance (T, pixels) of thumbnails, from their coordinates (T, k)."""
+        directions = self._directions["look"]
+        colours = (looks @ directions.rows + directions.mean).clamp(1e-3, 1).unflatten(1, (-1, 3))
+        return colours.pow(2.2) @ colours.new_tensor([0.2126, 0.7152, 0.0722])
 
 
 @dataclass(frozen=True)
@@ -260,6 +268,8 @@ class Seen:
     """Name of each of `correlation.VIDEO_FEATURES` -> (T, columns), up to a rotation of the columns."""
     bend: Tensor
     """Mean change () of the change of a pixel from frame to frame, in units of the pixel's range."""
+    light: Tensor
+    """Relative luminance (T, pixels) of thumbnails, in [0, 1]."""
 
 
 def _root(squares: Tensor) -> Tensor:

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from audioreactive._support.streams import named_stream
 from audioreactive._support.threads import at_most_threads
+from audioreactive.flashes.definition import CHANGE
 from audioreactive.learn.aim import Aim
-from audioreactive.learn.decoders import GLIDE, SWING, bounded, filling_gain, gliding
+from audioreactive.learn.decoders import SWING, bounded, filling_gain, gliding
 from audioreactive.learn.legendre import Windows
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
 from audioreactive.learn.projection import Span
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.generators import Generator
     from audioreactive.patches.motion import Motion
-    from audioreactive.patches.schema import Hippo, Patch
+    from audioreactive.patches.schema import Depth, Hippo, Patch
     from audioreactive.progress import Progress
 
     FloatArray = NDArray[np.float32]
@@ -63,6 +64,9 @@ MOST_RENDERING = 5 * 10**12
 """Multiplications that these renders may take; half a minute on two cores."""
 MORE = 4
 """A quarter as many pairs are rendered later, of the motion that was fitted so far."""
+GLIDE: dict[Depth, float] = {"coarse": 0.03, "middle": 0.03, "fine": 0.06}
+"""Standard deviation in seconds of the Gaussian filter on the motion of each depth group. It may be shorter than for
+motion that is not fitted to what is seen: here the loss keeps the picture calm."""
 ROUNDS = 2
 """Rounds of the fit; between them the response is trained further."""
 RATE_OF_LEARNING = 0.05
@@ -73,16 +77,21 @@ SHIFTS = 12
 """Number of shifts of the sound in each step."""
 NEAREST = 2
 """Seconds of the smallest shift; the sound is similar to itself at smaller ones."""
-LIVELY = 0.014
+LIVELY = 0.016
 """Mean change of a pixel from frame to frame, of its range, above which the picture tires the eye; and of the change of
 this change, which is large where a picture trembles."""
+FLASH, SAFE, DIMMED = 0.33, 0.8, 5000.0
+"""Seconds in which luminance goes there and back in the fastest flashes that are allowed; the share of a flash's change
+that it may have; and the weight of the penalty on what goes beyond."""
 CALM = 2.0
 """Weight of the penalty on larger changes."""
-SURE = 0.01
+SURE = 0.015
 """Weight of the corrected score in standard deviations of chance, against 1 for the distance of the correlation from
 chance."""
 FITTING = 0.3
 """Further weight of the correlation itself."""
+STRIKING = 0.3
+"""Weight of the correlation of the picture's change with the strokes of the sound: they are what is missed first."""
 LEAST_SPREAD = 0.003
 """Value that is added to the standard deviation of chance, which few shifts estimate badly."""
 STILLEST = 0.25
@@ -160,7 +169,7 @@ class Mixing:
         Features of weight 0 are left out; at least one other must change.
         """
         heard = {name: table for name, table in target_tables(features).items() if hippo.weights.get(name, 1.0) > 0}
-        tables = centred_targets(at_several_scales(heard))
+        tables = centred_targets(at_several_scales(heard, features))
         windows = Windows.over(len(next(iter(tables.values()))), float(RATE))
         basis, _ = windows.orthonormal(hippo.coefficients)
         curves = torch.from_numpy(Span.of(tables, windows, basis).curves()) * windows.frames**0.5
@@ -280,14 +289,27 @@ def _round(
         passage = whole or aim.passage(start, start + length)
         raw, others = passage.fits(seen.tables, _shifts(length, stream))
         sure = (raw - others.mean()) / (others.std() + LEAST_SPREAD)
+        stroked = passage.at_strokes(seen.tables["absolute_difference"])
         hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
-        loss = hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure
+        loss = hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure - STRIKING * stroked
         loss = loss + hippo.calm * CALM * (hurry - 1).clamp_min(0).square().sum()
+        loss = loss + hippo.calm * DIMMED * _flashing(seen.light)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         yield float(loss.detach())
+
+
+def _flashing(light: Tensor) -> Tensor:
+    """Mean excess () of the luminance (T, pixels) over what it is before and after, where it goes there and back as
+    quickly and as far as a flash does.
+    """
+    reach = max(round(FLASH / 2 * RATE), 1)
+    if len(light) <= 2 * reach:
+        return 0 * light.sum()
+    there_and_back = light[reach:-reach] - (light[: -2 * reach] + light[2 * reach :]) / 2
+    return (there_and_back.abs() - SAFE * CHANGE).clamp_min(0).mean()
 
 
 def _shifts(length: int, stream: np.random.RandomState) -> list[int]:

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 from audioreactive.correlation import sound_tables
 from audioreactive.correlation.sides import WINDOW
 from audioreactive.features.names import DEFAULT_FEATURES, split_name
-from audioreactive.patches.tables import hold_and_release
+from audioreactive.patches.tables import approach, hold_and_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,8 @@ INPUTS = sum(split_name(name)[1].channels for name in DEFAULT_FEATURES)
 """Number of input channels of a synthesizer."""
 SLOW = 0.5
 """Standard deviation in seconds of the Gaussian filter that leaves the slow course of a feature."""
-RINGING, RING = ("onsets", "rms"), (0.15, 0.5)
-"""Features that ring on after a peak, and the seconds in which they decay to 1/e."""
+RINGING, RING, RISE = ("hits", "bass.onsets", "mid.onsets", "high.onsets"), (0.12, 0.4), 0.07
+"""Strokes that ring on, the seconds in which they decay to 1/e, and those of the rise before a stroke."""
 STILL = 1e-6
 """Norm of a centred table, relative to its size before, below which the table counts as constant."""
 
@@ -73,18 +73,19 @@ def target_tables(features: Features) -> dict[str, FloatArray]:
     return {name: to_rate(table, features) for name, table in heard.items()}
 
 
-def at_several_scales(tables: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Add to features (T, C), by new names, what else an eye can follow of them: each one's slow course; how fast a
-    single envelope rises and falls; how strokes and loudness ring on.
+def at_several_scales(tables: Mapping[str, FloatArray], features: Features) -> dict[str, FloatArray]:
+    """Add to features (T, C), by new names, what else an eye can follow of a song: each one's slow course; how fast a
+    single envelope rises and falls; how loudness and the strokes of each range ring on.
     """
     made = dict(tables)
     for name, table in tables.items():
         made[f"{name}, slow"] = gaussian_filter1d(table, SLOW * float(RATE), axis=0)
         if table.shape[1] == 1 and len(table) > 1:
             made[f"{name}, rising"] = np.gradient(table, axis=0).astype(np.float32)
-    for name in RINGING:
-        for seconds in RING if name in tables else ():
-            made[f"{name}, ringing for {seconds} s"] = hold_and_release(tables[name], seconds * float(RATE))
+    for name in RINGING if "onsets" in tables else ():
+        for seconds in RING if name in features else ():
+            ringing = hold_and_release(to_rate(features[name], features), seconds * float(RATE))
+            made[f"{name}, ringing for {seconds} s"] = approach(ringing, RISE * float(RATE))
     return made
 
 
