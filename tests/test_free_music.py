@@ -45,19 +45,19 @@ def test_songs_are_taken_out_of_a_package(tmp_path: Path, monkeypatch: pytest.Mo
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     shutil.make_archive(str(music / "base"), "zip", music, "deep")
-    (music / "base.zip").rename(music / "base.pk3")
+    (music / "base.zip").rename(music / "base.love")
     (music / "flat" / "gone.ogg").symlink_to("/etc/hostname")
     subprocess.run(["dpkg-deb", "--build", "-Znone", tree, tmp_path / "x_1.deb"], check=True, capture_output=True)
     monkeypatch.setattr(free_music, "download", lambda name, folder: tmp_path / "x_1.deb")
 
     kept = tmp_path / "kept"
-    fetch(Package("x", "", "", train="Song", test="flat/song|base.pk3/deep/song"), kept)
+    fetch(Package("x", "", "", train="Song", test="flat/song|base.love/deep/song"), kept)
     contents = {path.relative_to(kept).as_posix(): path.read_text() for path in kept.rglob("*") if path.is_file()}
     assert contents == {
         "licences/x": "copyright",
         "train/x/Song.ogg": "A - Song.ogg",
         "test/x/flat song.ogg": "flat/song.ogg",
-        "test/x/base.pk3 deep song.ogg": "deep/song.ogg",
+        "test/x/base.love deep song.ogg": "deep/song.ogg",
     }
     for end, words in (("flat/gone", "holds no flat/gone.ogg"), ("song", "name 'song.ogg' in full")):
         with pytest.raises(FreeMusicError, match=words):

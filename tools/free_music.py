@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PARTS: Final = ("train", "validation", "test")
 LARGEST_SONG: Final = 64 << 20
 """Bytes of a song; none is half as long."""
-ARCHIVE: Final = ".pk3"
+ARCHIVES: Final = (".pk3", ".love")
 """End of the names of ZIP archives in which some games keep their music."""
 
 
@@ -184,7 +184,7 @@ PACKAGES: Final = (
     Package(
         "supertux-data",
         "chiptune, big band, rock, dance",
-        "CC BY-SA 3.0 or GPL 2+",
+        "GPL 2+",
         train="airship_remix|arctic_breeze|bossattack|chipdisko|salcon|darkforestkeep|fortress"
         "|clavelian_march|forest-sprint|ghostforest|shallow-green|christmas_theme"
         "|saharan_penguin",
@@ -218,7 +218,7 @@ PACKAGES: Final = (
     Package(
         "wesnoth-1.16-music",
         "romantic orchestra",
-        "GPL 2+ and CC BY-SA 4.0",
+        "GPL 2+",
         train="breaking_the_chains|elvish-theme|heroes_rite|knolls|love_theme|loyalists"
         "|northern_mountains|siege_of_laurelmor|suspense|the_dangerous_symphony|traveling_minstrels|underground",
         validation="northerners",
@@ -254,7 +254,7 @@ def package_files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 content = files.extractfile(member) if member.isfile() else None
                 if content is None:
                     continue
-                if not member.name.endswith(ARCHIVE):
+                if not member.name.endswith(ARCHIVES):
                     yield member.name, content
                     continue
                 with tempfile.TemporaryFile() as copy:
