@@ -40,7 +40,7 @@ def test_songs_are_taken_out_of_a_package(tmp_path: Path, monkeypatch: pytest.Mo
     (tree / "DEBIAN" / "control").write_text(
         "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b>\nDescription: x\n"
     )
-    for name in ("copyright", "A - Song.ogg", "My Song.ogg.txt", "deep/song.ogg", "flat/song.ogg"):
+    for name in ("copyright", "A - Song.ogg", "LoveSong.ogg", "Song.ogg.txt", "deep/song.ogg", "flat/song.ogg"):
         path = (tree / "usr" / "share" / "doc" / "x" if name == "copyright" else music) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)

@@ -34,7 +34,7 @@ def write_song(path: Path, seconds: float = SECONDS, delay: float = 0.0) -> None
 
 
 def write_video(path: Path, frames: np.ndarray, sound: Path | None) -> None:
-    settings = VideoSettings(fps=FPS, size=(32, 32), crf=1, speed="ultrafast")
+    settings = VideoSettings(fps=FPS, size=(32, 32), crf=1)
     duration = len(frames) / FPS if sound else None
     with VideoWriter(path, settings, frame_size=(32, 32), sound=sound, duration=duration, overwrite=True) as writer:
         writer.write(frames)
