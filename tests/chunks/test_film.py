@@ -200,30 +200,30 @@ def whole_chunks(film) -> int:
 
 
 def said_of(kept: int) -> list[str]:
-    return [f"{kept} of 5 chunks are there from before"]
+    return [f"{kept} of 4 chunks are there from before"]
 
 
 @pytest.mark.parametrize("extension", [".mp4", ".mkv", ""])
 def test_a_film_goes_on_where_it_was_cut(tmp_path: Path, song: Path, extension: str) -> None:
-    film, other = (make_film_of(tmp_path / f"{name}{extension}", song, frames=50) for name in ("a", "b"))
+    film, other = (make_film_of(tmp_path / f"{name}{extension}", song, frames=38) for name in ("a", "b"))
     cut_short(film, 28)
     assert not film.output.exists()
     assert (kept := whole_chunks(film)) == 2, "the third was being rendered"
     rest = Painter()
     assert make(film, alone(film, rest)) == said_of(kept)
-    assert rest.rendered == (4 - kept) * 12 + 4, "and two frames in a batch of four"
+    assert rest.rendered == (3 - kept) * 12 + 4, "and two frames in a batch of four"
     make(other)
     np.testing.assert_array_equal(frames_of(film.output), frames_of(other.output))
     assert {item.name for item in tmp_path.iterdir()} == {film.output.name, other.output.name}
 
 
 def test_what_is_cut_before_a_chunk_is_whole_leaves_nothing(tmp_path: Path, song: Path) -> None:
-    cut_short(make_film_of(tmp_path / "out.mp4", song, frames=50), 8)
+    cut_short(make_film_of(tmp_path / "out.mp4", song, frames=38), 8)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_while_a_chunk_is_written_down_loses_no_other(tmp_path: Path, song: Path, monkeypatch) -> None:
-    film, fsync = make_film_of(tmp_path / "out.mkv", song, frames=50), os.fsync
+    film, fsync = make_film_of(tmp_path / "out.mkv", song, frames=38), os.fsync
 
     def interrupted(descriptor: int) -> None:
         fsync(descriptor)
@@ -237,21 +237,21 @@ def test_an_interrupt_while_a_chunk_is_written_down_loses_no_other(tmp_path: Pat
 
 
 def test_a_torn_line_does_not_cost_the_next(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film, 28)
     journal = work_folder(film.output) / "chunks.jsonl"
     journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0] + b'{"index": 1, "fra')
     with pytest.raises(KeyboardInterrupt):
-        make(film, alone(film, Painter(fail_at=40)))
+        make(film, alone(film, Painter(fail_at=36)))
     assert (kept := whole_chunks(film)) in (2, 3) and make(film) == said_of(kept)
 
 
 def test_the_person_is_told_how_to_go_on(tmp_path: Path, song: Path) -> None:
-    film, ears = make_film_of(tmp_path / "out.mkv", song, frames=50), Ears()
+    film, ears = make_film_of(tmp_path / "out.mkv", song, frames=38), Ears()
     with pytest.raises(KeyboardInterrupt) as interrupt:
         make_film(film, alone(film, Painter(fail_at=28)), overwrite=False, fresh=False, progress=ears)
     (note,) = interrupt.value.__notes__
-    assert f"{whole_chunks(film)} of 5 chunks are kept" in note and "the same command again" in note
+    assert f"{whole_chunks(film)} of 4 chunks are kept" in note and "the same command again" in note
     assert not ears.said, "whoever ends the program says it, once"
 
 
@@ -266,7 +266,7 @@ def damage(path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["damaged", "cut", "gone", "torn journal", "foreign journal", "stray files"])
 def test_whatever_happened_between_two_runs_is_mended(tmp_path: Path, song: Path, fault: str) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film, 36)
     work = work_folder(film.output)
     first, journal = work / "chunk_000000.mov", work / "chunks.jsonl"
@@ -297,7 +297,7 @@ def test_whatever_happened_between_two_runs_is_mended(tmp_path: Path, song: Path
             (work / "joined").mkdir()
             (work / "chunk_000009.mov").write_bytes(b"of another plan")
     assert kept and make(film) == said_of(kept)
-    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(38)])
     assert list(tmp_path.iterdir()) == [film.output]
 
 
@@ -315,7 +315,7 @@ def test_a_work_folder_that_points_elsewhere_is_left_alone(tmp_path: Path, song:
 
 def test_a_folder_that_cannot_be_cleared_up_is_let_go(tmp_path: Path, song: Path, monkeypatch) -> None:
     """The next song, or the next call, may have it."""
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     sweep, swept = WorkFolder._sweep, []
 
     def fail_at_the_end(self) -> None:
@@ -332,7 +332,7 @@ def test_a_folder_that_cannot_be_cleared_up_is_let_go(tmp_path: Path, song: Path
 
 
 def test_another_job_is_told_and_begun_on_request(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film)
     kept = whole_chunks(film)
     changed = with_changes(film, job={"song": "other", "model": "b", "kernels": "new"})
@@ -351,18 +351,18 @@ def with_changes(film, **changes):
 
 
 def test_a_job_that_cannot_be_read_is_another(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film)
     for job in ("", "[1]", "\x00\xff", '{"song": 7}'):
         (work_folder(film.output) / "job.json").write_text(job)
         with pytest.raises(VideoError, match="--fresh"):
             make(film)
     make(film, fresh=True)
-    assert probe(film.output).frames == 50
+    assert probe(film.output).frames == 38
 
 
 def test_two_renders_of_one_output_do_not_meet(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     with (
         WorkFolder(film.output, film.job),
         pytest.raises(VideoError, match=r"another render is making .*out\.mkv at this moment"),
@@ -373,16 +373,16 @@ def test_two_renders_of_one_output_do_not_meet(tmp_path: Path, song: Path) -> No
 
 
 def test_a_clock_that_goes_backwards_changes_nothing(tmp_path: Path, song: Path, monkeypatch) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film)
     now, kept = iter(range(10**9, 0, -3600)), whole_chunks(film)
     monkeypatch.setattr(time, "time", lambda: next(now))
     assert make(film) == said_of(kept)
-    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(38)])
 
 
 def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
 
     alive = []
 
@@ -401,12 +401,12 @@ def test_an_encoder_that_is_killed_costs_its_chunk(tmp_path: Path, song: Path) -
     with pytest.raises(VideoError, match="killed by SIGKILL"):
         make(film, Murderous(Painter, film.encoding))
     # Of the encoders before it, some had come to their ends.
-    assert 1 <= (kept := whole_chunks(film)) < 5 and make(film) == said_of(kept)
-    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(50)])
+    assert 1 <= (kept := whole_chunks(film)) < 4 and make(film) == said_of(kept)
+    np.testing.assert_array_equal(frames_of(film.output), [picture(index) for index in range(38)])
 
 
 def test_an_interrupt_while_an_encoder_starts_leaves_no_encoder(tmp_path: Path, song: Path, monkeypatch) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
 
     opened, encoders = Encoding.open, []
 
@@ -485,7 +485,7 @@ def test_a_disk_that_is_full_of_arrays_is_called_full(tiny_disk: Path) -> None:
 
 
 def test_the_disk_is_full_in_a_chunk_and_in_the_join(tmp_path: Path, song: Path, monkeypatch) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     full = OSError(28, "No space left on device")
 
     def fail(*arguments: object, **options: object) -> None:
@@ -496,7 +496,7 @@ def test_the_disk_is_full_in_a_chunk_and_in_the_join(tmp_path: Path, song: Path,
             patch.setattr(place, name, fail)
             with pytest.raises(VideoError, match="is full"):
                 make(film)
-    assert make(film) == said_of(5), "the room made, all is there but the join"
+    assert make(film) == said_of(4), "the room made, all is there but the join"
     assert list(tmp_path.iterdir()) == [film.output]
 
 
@@ -516,7 +516,7 @@ def test_the_work_folder_of_a_long_name_fits(tmp_path: Path, song: Path) -> None
 
 
 def test_the_journal_is_read_by_people_too(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film)
     lines = (work_folder(film.output) / "chunks.jsonl").read_text().splitlines()
     assert next(json.loads(line)["name"] for line in lines) == "chunk_000000.mov"
@@ -612,7 +612,7 @@ def test_nobody_else_can_write_to_a_work_folder(tmp_path: Path, song: Path) -> N
 
 
 def test_a_work_folder_that_was_put_in_place_of_ours_is_noticed(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     work = work_folder(film.output)
 
     class Moved(LocalExecutor):
@@ -635,10 +635,11 @@ def sparse(path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("name", ["job.json", "chunks.jsonl", "chunk_000000.mov", "tags.txt"])
 def test_endless_files_are_not_read(tmp_path: Path, song: Path, name: str, monkeypatch) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film)
     work = work_folder(film.output)
     sparse(work / name, 1 << 42)
+    monkeypatch.setattr("audioreactive.chunks.folder._MOST_LINES", 1 << 10)
     if name.startswith("chunk_"):
         line = {"index": 0, "frames": 12, "name": name, "bytes": 1 << 42, "sha256": "0" * 64}
         (work / "chunks.jsonl").write_text(json.dumps(line) + "\n")
@@ -647,19 +648,19 @@ def test_endless_files_are_not_read(tmp_path: Path, song: Path, name: str, monke
         make(film, fresh=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert probe(film.output).frames == 50 and list(tmp_path.iterdir()) == [film.output]
+    assert probe(film.output).frames == 38 and list(tmp_path.iterdir()) == [film.output]
 
 
 def test_a_journal_of_endless_lines_states_nothing(tmp_path: Path, song: Path) -> None:
-    film = make_film_of(tmp_path / "out.mkv", song, frames=50)
+    film = make_film_of(tmp_path / "out.mkv", song, frames=38)
     cut_short(film)
     journal = work_folder(film.output) / "chunks.jsonl"
     first = journal.read_bytes().splitlines(keepends=True)[0]
-    journal.write_bytes(b"[" * 5_000_000 + b"\n" + b'{"index":' + b"9" * 5_000_000 + b"}\n" + first)
+    journal.write_bytes(b"[" * 500_000 + b"\n" + b'{"index":' + b"9" * 500_000 + b"}\n" + first)
     assert make(film) == said_of(1)
 
 
-@pytest.mark.parametrize("content", [b"\n" * 3_000_000, b"\0" * 3_000_000], ids=["empty lines", "one line"])
+@pytest.mark.parametrize("content", [b"\n" * 30_000, b"\0" * 300_000], ids=["empty lines", "one line"])
 def test_a_long_journal_does_not_fill_the_memory(tmp_path: Path, content: bytes) -> None:
     folder = WorkFolder(tmp_path / "out.mkv", {})
     folder.path.mkdir(mode=0o700)
@@ -667,7 +668,7 @@ def test_a_long_journal_does_not_fill_the_memory(tmp_path: Path, content: bytes)
     tracemalloc.start()
     try:
         assert folder.kept == 0
-        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:
         tracemalloc.stop()
 
