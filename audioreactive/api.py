@@ -137,6 +137,7 @@ def render(
     patch: Patch | None = None,
     seed: int | None = None,
     best_of: int | None = None,
+    evolve: int | None = None,
     synthesizer: Synthesizer | Path | str | None = None,
     palette: Sequence[int] | None = None,
     truncation: float | None = None,
@@ -184,6 +185,7 @@ def render(
         patch: a patch, instead of a preset.
         seed: seed from which a random patch is drawn.
         best_of: number of random patches to draw, from `seed` upwards; the most audio-reactive one is kept.
+        evolve: number of patches to score while the most audio-reactive ones of the drawn are changed further.
         synthesizer: "hippo", a trained file, or a `Synthesizer`: makes the motion of a random patch.
         palette: seeds of the pictures to move between.
         truncation: 1 for the model's whole variety, 0 for its average picture.
@@ -255,6 +257,7 @@ def render(
         label=label,
         overrides=tuple(overrides),
         best_of=best_of,
+        evolve=evolve,
         synthesizer=_synthesizer(synthesizer),
         knobs=Knobs(
             motion=_number("motion", motion),

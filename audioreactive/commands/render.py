@@ -64,7 +64,7 @@ SECTIONS = {
     "What is rendered": ("demo", "start", "duration", "track", "stems", "beats", "tempo", "tempo_range"),
     "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe"),
     "How it moves": (
-        "motion", "beat", "speed", "best_of", "synthesizer", "motion_seed", "weights", "overrides",
+        "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
     ),
     "Output": ("fps", "crf", "encoder", "overwrite", "fresh", "save_preset", "quiet"),
     "Speed": ("draft", "dry_run", "device", "precision", "batch"),
@@ -132,6 +132,12 @@ SECTIONS = {
     metavar="N",
     help="Draw N presets, from the seed upwards, and render the most audio-reactive one.",
 )
+@click.option(
+    "--evolve",
+    type=WholeNumber(8, 4096),
+    metavar="N",
+    help="Let presets evolve: of N that are drawn and then changed step by step, render the one that reacts most.",
+)
 @synthesizer_option
 @motion_seed_option
 @weight_option
@@ -179,7 +185,7 @@ SECTIONS = {
 )
 def command(
     songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | str | None, preset: str | None,
-    seed: int | None, best_of: int | None, synthesizer: str | None, motion_seed: int | None,
+    seed: int | None, best_of: int | None, evolve: int | None, synthesizer: str | None, motion_seed: int | None,
     weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
@@ -197,6 +203,8 @@ def command(
     render song.mp3 --draft                  a quick, small look at it first
     render song.mp3 --motion 0.5 --beat 2    calmer, but for the hits
     render song.mp3 --best-of 32             the most audio-reactive one of 32
+    render song.mp3 --evolve 64              the best of 64 that evolve for this song
+    render song.mp3 --synthesizer hippo      the motion fitted to this song
     render song.mp3 --duration 6 -o song.gif
     render other.flac --preset out.mp4       a video carries its preset inside
     render album/*.flac -o videos            many songs; a bad one stops nothing
@@ -245,6 +253,7 @@ def command(
             label=label,
             overrides=(*motion_overrides(preset, motion_seed, weights), *overrides),
             best_of=best_of,
+            evolve=evolve,
             synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
             knobs=Knobs(**knobs),
         ),
@@ -426,6 +435,8 @@ def describe(plan: Plan, output: Path) -> str:
     drawn = "given" if seed is None else f"seed {seed}"
     if plan.recipe.best_of is not None:
         drawn = f"the most audio-reactive of {plan.recipe.best_of} from {drawn} upwards, which begins with"
+    if plan.recipe.evolve is not None:
+        drawn = f"what evolves over {plan.recipe.evolve} presets from {drawn}, which begins with"
     height, width = plan.loaded.generator.img_size
     fps = plan.encoding.settings.fps
     rows = {

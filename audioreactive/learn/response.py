@@ -256,8 +256,9 @@ class Response:
     def _light(self, looks: Tensor) -> Tensor:
         """Relative luminance (T, pixels) of thumbnails, from their coordinates (T, k)."""
         directions = self._directions["look"]
-        colours = (looks @ directions.rows + directions.mean).clamp(1e-3, 1).unflatten(1, (-1, 3))
-        return colours.pow(2.2) @ colours.new_tensor([0.2126, 0.7152, 0.0722])
+        colours = (looks @ directions.rows + directions.mean).clamp(1e-3, 1).view(len(looks), -1, 3)
+        light: Tensor = colours.pow(2.2) @ colours.new_tensor([0.2126, 0.7152, 0.0722])
+        return light
 
 
 @dataclass(frozen=True)

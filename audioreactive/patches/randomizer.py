@@ -227,11 +227,12 @@ def _latents(seed: int) -> dict[str, Any]:
     return {
         "base": draws.some(PALETTE_SIZE, draws.integer(4, 12)),
         "vividness": VIVIDNESS,
-        "sequences": [_latent_sequence(Draws.named(seed, f"latents {i}")) for i in range(count)],
+        "sequences": [latent_sequence(Draws.named(seed, f"latents {i}")) for i in range(count)],
     }
 
 
-def _latent_sequence(draws: Draws) -> dict[str, Any]:
+def latent_sequence(draws: Draws) -> dict[str, Any]:
+    """Draw a sub-sequence of latents."""
     common = _common(draws)
     match draws.one_of(LATENT_STRATEGIES):
         case "segmentation":
@@ -260,11 +261,12 @@ def _noise(seed: int) -> dict[str, Any]:
     return {
         "seeds": tuple(draws.integer(0, 99_999) for _ in range(NOISE_FIELDS)),
         "base": draws.some(NOISE_FIELDS, draws.integer(3, 8)),
-        "sequences": [_noise_sequence(Draws.named(seed, f"noise {i}")) for i in range(count)],
+        "sequences": [noise_sequence(Draws.named(seed, f"noise {i}")) for i in range(count)],
     }
 
 
-def _noise_sequence(draws: Draws) -> dict[str, Any]:
+def noise_sequence(draws: Draws) -> dict[str, Any]:
+    """Draw a sub-sequence of noise."""
     common = _common(draws)
     match draws.one_of(NOISE_STRATEGIES):
         case "feature":

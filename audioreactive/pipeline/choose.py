@@ -1,8 +1,8 @@
 """Choice of the most audio-reactive of many presets for a song.
 
-First the motion of every candidate is scored, that is the weights of its latents and noise, without rendering
-(section 4.2.2 of the thesis). Then the best few are compared by short rendered previews, because the effect of a weight
-on the picture depends on the model.
+The motion of every candidate is scored, that is the weights of its latents and noise, without rendering (section 4.2.2
+of the thesis). But the effect of a weight on the picture depends on the model, so candidates are compared by short
+rendered previews: all of them where previews take no time, else those whose motions are best.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
 from audioreactive.pipeline.recipe import song_seed
 from audioreactive.progress import Progress, Silent, in_words
+from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -61,8 +62,12 @@ PREVIEW_STEP = 2
 """Step between rendered frames of a preview, for a longer passage at the same cost."""
 PREVIEW_FRAMES = FEWEST_FRAMES
 """Number of rendered frames of a preview, the fewest that can be scored."""
-PREVIEW_HEIGHT = 64
-"""Height of a preview in pixels."""
+LONG_PREVIEW = (420, 3)
+"""Frames of a preview and the step between them for a generator whose pictures take no time."""
+QUICK = 10**8
+"""Most multiplications for a picture of such a generator."""
+MOST_PREVIEWING = 2 * 10**12
+"""Multiplications up to which the previews of all candidates are rendered, not only of the best `PREVIEWS`."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,10 @@ def choose(
         )
     heard, _ = sound_tables(features)
     motions = []
+    sketch = generator.sketching()
+    frames, _ = preview_frames(sketch, features)
+    all_of_them = len(patches) * frames * sketch.cost.multiplications <= MOST_PREVIEWING
+    count = len(patches) if all_of_them else min(len(patches), PREVIEWS)
     with progress.track("choosing", len(patches), "preset") as advance:
         for patch in patches:
             begun = time.perf_counter()
@@ -115,48 +124,63 @@ def choose(
             motions.append(motion_score(moving, heard, features.fps))
             if len(motions) == min(len(patches), 2):  # the first also loads what all of them need
                 each = time.perf_counter() - begun
-                preview = _preview_seconds(moving, generator, batch or default_batch(generator.device, generator.cost))
-                left = (len(patches) - 1) * each + min(len(patches), PREVIEWS) * preview
+                preview = _preview_seconds(moving, generator, batch)
+                left = (len(patches) - 1) * each + count * preview
                 progress.say(f"choosing the best of {len(patches)} presets takes {in_words(left)}")
             advance(1)
-    best = sorted(range(len(patches)), key=lambda i: -motions[i])[:PREVIEWS]
+    best = sorted(range(len(patches)), key=lambda i: -motions[i])[:count]
     previews = {}
-    with progress.track("previewing", len(best) * PREVIEW_FRAMES, "frame") as advance:
+    with progress.track("previewing", len(best) * frames, "frame") as advance:
         for index in best:
             moving = motion(patches[index], features)
             previews[index] = preview_score(moving, features, heard, generator, batch=batch)
-            advance(PREVIEW_FRAMES)
+            advance(frames)
     return Choice(max(best, key=lambda i: previews[i]), tuple(motions), previews)
 
 
 def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int:
     """Choose the seed of a drawn preset for a song: of a few seeds that follow from the song's content, the one whose
-    motion reacts most in a passage in the middle of the song, if its picture moves at strokes and does not flash there.
-    A song too short to tell has the first; pictures of a slow generator are not looked at (`MOST_LOOKING`).
+    picture reacts most in a passage in the middle of the song, if it moves at strokes and does not flash there.
+
+    Of a slow generator no or few pictures are looked at (`MOST_LOOKING`), and the motion is scored instead. A song too
+    short to tell has the first seed.
     """
     first = song_seed(features.digest)
     seeds = [(first + k) % 2**32 for k in range(CANDIDATES)]
-    length = min(round(CANDIDATE_SECONDS * features.fps), features.frames)
-    start = (features.frames - length) // 2
-    heard = {name: table[start : start + length] for name, table in sound_tables(features)[0].items()}
     motions = [motion(replace(recipe, seed=seed).make().patch, features) for seed in seeds]
-    scores = []
-    for moving in motions:
-        passage = {name: table[start : start + length] for name, table in moving.tables().items()}
-        try:
-            scores.append(score_total(heard, passage, fps=features.fps).z)
-        except ScoreError:  # nothing changes, or the song is too short
-            return first
-    order = np.argsort(scores)[::-1]
-    looks = MOST_LOOKING // (2 * STROKES * _small(generator).cost.multiplications)
+    heard, _ = sound_tables(features)
+    sketch = generator.sketching()
+    if features.frames < PREVIEW_FRAMES:
+        return first
+    quick = CANDIDATES * LONG_PREVIEW[0] * sketch.cost.multiplications <= MOST_LOOKING
+    scores = [
+        preview_score(moving, features, heard, generator) if quick else _passage_score(moving, features, heard)
+        for moving in motions
+    ]
+    if not any(scores):  # nothing changes
+        return first
+    order = np.argsort(-np.array(scores), kind="stable")
+    looks = MOST_LOOKING // (2 * STROKES * sketch.cost.multiplications)
     if looks < 1:
         return seeds[int(order[0])]
     flashing = {}
-    for index in order[: min(TRIED, looks)]:
+    for index in order[: CANDIDATES if quick else min(TRIED, looks)]:
         change, flashing[index] = change_at_strokes(motions[index], features, generator)
         if change >= LEAST_CHANGE and flashing[index] <= MOST_FLASHING:
             return seeds[int(index)]
     return seeds[int(min(flashing, key=lambda index: flashing[index]))]
+
+
+def _passage_score(moving: Motion, features: Features, heard: dict[str, FloatArray]) -> float:
+    """Corrected score of a motion in a passage in the middle of the song."""
+    length = min(round(CANDIDATE_SECONDS * features.fps), features.frames)
+    start = (features.frames - length) // 2
+    sound = {name: table[start : start + length] for name, table in heard.items()}
+    passage = {name: table[start : start + length] for name, table in moving.tables().items()}
+    try:
+        return score_total(sound, passage, fps=features.fps).z
+    except ScoreError:
+        return 0.0
 
 
 def stroke_frames(features: Features) -> NDArray[np.int64]:
@@ -179,7 +203,7 @@ def change_at_strokes(motion: Motion, features: Features, generator: Generator) 
         return 0.0, 0.0
     rise = max(round(STROKE_RISE * features.fps), 1)
     shown = np.stack([np.maximum(frames - rise, 0), frames], 1).ravel()
-    pictures = np.stack(list(_preview(motion, generator, shown, default_batch(generator.device, generator.cost))))
+    pictures = np.stack(list(pictures_at(motion, generator.sketching(), shown)))
     light = luminance(to_light(pictures))
     flashing = np.abs(light[1::2] - light[::2]) >= CHANGE
     return float(np.abs(pictures[1::2].astype(np.float32) - pictures[::2]).mean()), float(flashing.mean())
@@ -194,51 +218,38 @@ def preview_score(
     batch: int | None = None,
     place: float = 0.5,
 ) -> float:
-    """Corrected score of a passage, rendered small with every second frame; 0 if picture or sound do not change there.
-    `place` is its position in the song, from 0 (beginning) to 1 (end).
+    """Corrected score of a passage, rendered small with every second or third frame; 0 if picture or sound do not
+    change there. `place` is its position in the song, from 0 (beginning) to 1 (end).
     """
-    length = (PREVIEW_FRAMES - 1) * PREVIEW_STEP + 1
-    start = round((features.frames - length) * place)
-    shown = np.arange(start, start + length, PREVIEW_STEP)
+    sketch = generator.sketching()
+    frames, step = preview_frames(sketch, features)
+    start = round((features.frames - ((frames - 1) * step + 1)) * place)
+    shown = start + step * np.arange(frames)
     # A frame reacts to all sound since the frame before.
-    since = np.maximum(shown[:, None] - np.arange(PREVIEW_STEP), 0)
+    since = np.maximum(shown[:, None] - np.arange(step), 0)
     passage = {name: table[since].max(axis=1) for name, table in heard.items()}
-    seen = watch(_preview(motion, generator, shown, batch or default_batch(generator.device, generator.cost)))
+    seen = watch(pictures_at(motion, sketch, shown, batch=batch), expected=frames)
     try:
-        return score_total(passage, seen, fps=features.fps / PREVIEW_STEP).z
+        return score_total(passage, seen, fps=features.fps / step).z
     except ScoreError:
         return 0.0
 
 
-def _preview_seconds(motion: Motion, generator: Generator, batch: int) -> float:
+def preview_frames(sketch: Generator, features: Features) -> tuple[int, int]:
+    """Number of frames of a preview, and the step between them: more where they are made in no time."""
+    if sketch.cost.multiplications > QUICK:
+        return PREVIEW_FRAMES, PREVIEW_STEP
+    step = min(LONG_PREVIEW[1], max((features.frames - 1) // (PREVIEW_FRAMES - 1), 1))
+    return min(LONG_PREVIEW[0], (features.frames - 1) // step + 1), step
+
+
+def _preview_seconds(motion: Motion, generator: Generator, batch: int | None) -> float:
     """Estimated duration of a preview in seconds, from its first two batches."""
-    frames = _preview(motion, generator, np.arange(PREVIEW_FRAMES) * PREVIEW_STEP, batch)
+    sketch = generator.sketching()
+    batch = batch or default_batch(sketch.device, sketch.cost)
+    frames = pictures_at(motion, sketch, np.arange(PREVIEW_FRAMES) * PREVIEW_STEP, batch=batch)
     times = [time.perf_counter()]
     for _ in range(2):  # the first one also makes the palette and the noise
         next(islice(frames, batch - 1, None), None)
         times.append(time.perf_counter())
     return times[1] - times[0] + (math.ceil(PREVIEW_FRAMES / batch) - 1) * (times[2] - times[1])
-
-
-def _preview(motion: Motion, generator: Generator, shown: NDArray[np.int64], batch: int) -> Iterator[NDArray[np.uint8]]:
-    """Small pictures (h, w, 3) uint8 of these frames."""
-    import torch
-
-    from audioreactive.generators import to_uint8
-    from audioreactive.rendering.previews import shrink
-
-    generator = _small(generator)
-    inputs = motion.on(generator)
-    for first in range(0, len(shown), batch):
-        fed = [inputs.frames(int(i), int(i) + 1) for i in shown[first : first + batch]]
-        with torch.inference_mode():
-            ws = torch.cat([frame.ws for frame in fed])
-            maps = [torch.cat(one) for one in zip(*(frame.noise for frame in fed), strict=True)]
-            images = generator.synthesis(ws, maps).float().clamp(-1, 1)
-            yield from to_uint8(shrink(images, PREVIEW_HEIGHT)).cpu().numpy()
-
-
-def _small(generator: Generator) -> Generator:
-    """The generator of previews: one without a resolution of its own makes small pictures."""
-    height, width = generator.img_size
-    return generator.resized(generator.widened((PREVIEW_HEIGHT, max(PREVIEW_HEIGHT * width // height, 1))))

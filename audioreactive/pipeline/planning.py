@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from audioreactive.errors import did_you_mean
 from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
 from audioreactive.generators.sources import PainterSource
+from audioreactive.patches.knobs import Knobs
 from audioreactive.pipeline.listening import (
     DEFAULT_FPS,
     PAINTER_FPS,
@@ -151,9 +152,12 @@ def plan_render(
 
 
 def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | None]:
-    """The preset to render, with the settings to embed in it; with `best_of` the most audio-reactive candidate, and a
-    sentence about the choice.
+    """The preset to render, with the settings to embed in it; with `best_of` the most audio-reactive candidate, with
+    `evolve` what evolved, and a sentence about the choice.
     """
+    if plan.recipe.evolve is not None:
+        preset, sentence = _evolved(plan, plan.recipe.evolve, progress or Silent())
+        return _signed(preset, plan), sentence
     if plan.recipe.best_of is None:
         return _signed(plan.preset, plan), None
     preset, sentence = _most_reactive(plan, progress or Silent())
@@ -192,7 +196,7 @@ def _drawn_for(recipe: Recipe, features: Features, generator: Generator) -> Reci
     if recipe.synthesizer is not None:
         return replace(recipe, seed=song_seed(features.digest))
     recipe = replace(recipe, leads=True)
-    if recipe.best_of is not None:
+    if recipe.best_of is not None or recipe.evolve is not None:
         return replace(recipe, seed=song_seed(features.digest))
     from audioreactive.pipeline.choose import chosen_seed
 
@@ -281,6 +285,19 @@ def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
     progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
     score = f"{choice.previews[choice.index]:+.1f} deviations above chance"
     return presets[choice.index], f"the best of {len(seeds)} was seed {seeds[choice.index]}, with a score of {score}"
+
+
+def _evolved(plan: Plan, count: int, progress: Progress) -> tuple[Preset, str]:
+    """The preset that evolved, and a sentence about it."""
+    from audioreactive.pipeline.evolve import evolve
+
+    recipe, seed = plan.recipe, plan.recipe.seed or 0
+    drawn = replace(recipe, overrides=(), knobs=Knobs()).make()
+    result = evolve(drawn.patch, plan.features, plan.loaded.generator, count=count, seed=seed, progress=progress)
+    progress.say(f"{result.sentence}; they began with seed {seed}")
+    evolved = drawn.model_copy(update={"patch": result.patch})
+    preset = replace(recipe, preset=evolved, seed=None, evolve=None, leads=False).make()
+    return preset, f"the best of {count} that evolved has a score of {result.score:+.1f} deviations above chance"
 
 
 def _frame_rate(settings: RenderSettings, preset: Preset, usual: Fraction) -> Fraction:

@@ -32,6 +32,8 @@ class Recipe:
     """Whether hits move forms and sections change colours in a drawn preset, in addition to what is drawn."""
     best_of: int | None = None
     """Number of presets to draw, with seeds counting up from `seed`; the most audio-reactive one is used."""
+    evolve: int | None = None
+    """Number of presets to score while they evolve, from those that are drawn with `seed`."""
     synthesizer: Synthesizer | None = None
     """Synthesizer of the motion of a drawn preset; None: the sub-sequences of the Randomizer."""
     knobs: Knobs = field(default_factory=Knobs)
@@ -43,12 +45,23 @@ class Recipe:
         return self.preset is None and self.seed is None
 
     def __post_init__(self) -> None:
-        drawn_by = {"--seed": self.seed, "--best-of": self.best_of, "--synthesizer": self.synthesizer}
+        drawn_by = {
+            "--seed": self.seed,
+            "--best-of": self.best_of,
+            "--evolve": self.evolve,
+            "--synthesizer": self.synthesizer,
+        }
         for name, value in drawn_by.items():
             if self.preset is not None and value is not None:
                 raise AudioReactiveError(
                     f"a preset says how everything moves, and {name} draws that: leave one of them out"
                 )
+        if self.evolve is not None and (self.best_of is not None or self.synthesizer is not None):
+            other = "--best-of" if self.best_of is not None else "--synthesizer"
+            raise AudioReactiveError(
+                f"--evolve changes the Randomizer's presets until they react, and {other} makes the motion in another "
+                "way: leave one of them out"
+            )
         if self.best_of is not None and self.synthesizer is not None:
             raise AudioReactiveError(
                 "--best-of draws the Randomizer's presets, and --synthesizer makes the motion: leave one of them out"

@@ -1,0 +1,139 @@
+"""Evolution of a random preset for a song (section 6.2 of the thesis).
+
+Patches over one palette are a population. The first generation is drawn; then the best are mutated in their
+sub-sequences, and what reacts more takes the place of what reacts less. A patch is scored by a small preview, or, where
+the generator takes long for pictures, by its response (`learn.foresight`). The result is an ordinary preset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive._support.streams import named_stream
+from audioreactive.correlation import sound_tables
+from audioreactive.errors import ScoreError
+from audioreactive.learn.foresight import Foresight
+from audioreactive.patches.motion import motion
+from audioreactive.patches.mutation import mutated
+from audioreactive.patches.randomizer import random_patch, with_lead
+from audioreactive.pipeline.choose import (
+    LEAST_CHANGE,
+    MOST_FLASHING,
+    PREVIEW_FRAMES,
+    QUICK,
+    change_at_strokes,
+    preview_score,
+)
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from audioreactive.features import Features
+    from audioreactive.generators import Generator
+    from audioreactive.patches.motion import Motion
+    from audioreactive.patches.schema import Patch
+
+FOUNDERS = 16
+"""Most patches of the first generation; of few patches, a third."""
+PARENTS = 5
+"""Number of the best that are mutated."""
+PAIRS = 240
+"""Pairs of frames from which a slow generator's response is learnt."""
+UNSEEN = 3.0
+"""Deviations that are taken off the score of a patch that hardly moves at strokes, or flashes there."""
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Result of an evolution."""
+
+    patch: Patch
+    score: float
+    """Corrected score of its preview."""
+    founders: float
+    """Median of the scores of the first generation."""
+    scored: int
+    """Number of patches that were scored."""
+
+    @property
+    def sentence(self) -> str:
+        """Sentence for the user about the result."""
+        return (
+            f"of {self.scored} presets that evolved, the best reacts {self.score:+.1f} deviations above chance; "
+            f"the median of those that were drawn {self.founders:+.1f}"
+        )
+
+
+def evolve(
+    patch: Patch,
+    features: Features,
+    generator: Generator,
+    *,
+    count: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Evolution:
+    """Evolve a patch for a song.
+
+    Args:
+        patch: the drawn patch with whose palette all are drawn; it is one of the first.
+        features: features of the song.
+        generator: the generator.
+        count: number of patches that are scored.
+        seed: seed of the drawn patches and of all changes.
+        progress: receives the progress.
+
+    Raises:
+        ScoreError: the song is too short to tell a reaction from chance.
+    """
+    progress = progress or Silent()
+    if features.frames < PREVIEW_FRAMES:
+        raise ScoreError(
+            f"the song has {features.frames} frames; to let presets evolve, at least {PREVIEW_FRAMES} are needed "
+            f"({float(PREVIEW_FRAMES / features.fps):.1f} s): choose one with --seed instead"
+        )
+    drawn = [patch, *(_founder(patch, seed, number) for number in range(1, max(min(FOUNDERS, count // 3), 1)))]
+    motions = [motion(one, features) for one in drawn]
+    scored = _scorer(motions, features, generator, seed, progress)
+    with progress.track("evolving", count, "preset") as advance:
+        population: list[tuple[float, Patch]] = []
+        for one, moving in zip(drawn, motions, strict=True):
+            population.append((scored(moving), one))
+            advance(1)
+        founders = float(np.median([score for score, _ in population]))
+        for number in range(len(drawn), count):
+            population.sort(key=lambda member: -member[0])
+            chosen = named_stream(f"audioreactive evolution {seed} {number}").randint(min(PARENTS, len(population)))
+            child = mutated(population[chosen][1], f"audioreactive evolution {seed} {number} changes")
+            population = [*population[: FOUNDERS - 1], (scored(motion(child, features)), child)]
+            advance(1)
+    score, best = max(population, key=lambda member: member[0])
+    return Evolution(best, score, founders, count)
+
+
+def _founder(patch: Patch, seed: int, number: int) -> Patch:
+    """Draw another patch over the same palette."""
+    own = int(named_stream(f"audioreactive evolution {seed} founder {number}").randint(2**32))
+    return with_lead(random_patch(own), own).model_copy(update={"palette": patch.palette})
+
+
+def _scorer(
+    motions: list[Motion], features: Features, generator: Generator, seed: int, progress: Progress
+) -> Callable[[Motion], float]:
+    """Make the function that scores a motion."""
+    heard, _ = sound_tables(features)
+    sketch = generator.sketching()
+    if sketch.cost.multiplications <= QUICK:
+
+        def previewed(moving: Motion) -> float:
+            change, flashing = change_at_strokes(moving, features, generator)
+            fine = change >= LEAST_CHANGE and flashing <= MOST_FLASHING
+            return preview_score(moving, features, heard, generator) - (0 if fine else UNSEEN)
+
+        return previewed
+    foresight = Foresight.learnt(motions, sketch, PAIRS, f"evolution {seed}", progress)
+    return lambda moving: foresight.score(moving, heard, features.fps)
