@@ -1,12 +1,14 @@
 """Does what is heard move what is seen? The score of drawn recipes and presets on songs, with lags and flashes.
 
 For a passage of each song and each recipe, frames are rendered small, and measured: the corrected score, the lag, the
-most flashes in a second, and how far a hit moves the picture: the mean change of a frame at the onsets of the bass and
-of the highs, in units of the mean change of all frames.
+most flashes in a second, how much the picture changes from frame to frame, and how much this change changes (in levels
+of 255), and how far a hit moves the picture: the mean change of a frame at the onsets of the bass and of the highs, in
+units of the mean change of all frames.
 
     python benchmarks/reactivity.py SONG...                                 the recipe that is drawn for each song
     python benchmarks/reactivity.py SONG... --presets pulse mine.toml       presets
     python benchmarks/reactivity.py SONG... --presets all --model stylegan2
+    python benchmarks/reactivity.py SONG... --presets random drawn evolve hippo hippo-inputs all
     python benchmarks/reactivity.py SONG... --command                       by the real command, at its own size
 """
 
@@ -32,10 +34,13 @@ from audioreactive.flashes import find_flashes
 from audioreactive.flashes.definition import Geometry, to_light
 from audioreactive.flashes.detect import FlashMeter
 from audioreactive.flashes.measure import measure as shrunk
+from audioreactive.learn.named import named_synthesizer
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.presets import shipped_presets
 from audioreactive.pipeline.choose import chosen_seed
-from audioreactive.pipeline.recipe import Recipe
+from audioreactive.pipeline.evolve import evolve
+from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.rendering.previews import pictures_at
 from audioreactive.video import read_frames
 
 if TYPE_CHECKING:
@@ -50,9 +55,15 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 FPS = 24
-SIZE = "96x54"
-"""Size of the small frames of the painter."""
+EVOLVED = 64
+"""Number of presets that are scored while they evolve."""
+MADE = ("random", "drawn", "evolve", "hippo", "hippo-inputs")
+"""Names of recipes that are made for a song."""
 HITS = {"bass": "bass.onsets", "high": "high.onsets"}
+HEAD = (
+    f"{'song':>22} {'recipe':>12} {'score':>6} {'raw':>6} {'lag':>4} {'flash':>5} {'bass':>6} {'high':>5} "
+    f"{'change':>6} {'bend':>5}"
+)
 STRONG = 0.5
 """Height of an onset's envelope, of 1, from which it counts as a hit."""
 
@@ -70,13 +81,16 @@ class Row:
     flashes: float
     bass: float
     high: float
+    change: float
+    bend: float
     seed: int | None = None
 
     def __str__(self) -> str:
         lag = f"{self.lag:3d}{' ' if self.p < 0.01 else '?'}"
+        seed = f"   seed {self.seed}" if self.seed is not None else ""
         return (
             f"{self.song[:22]:>22} {self.recipe:>12} {self.z:+6.1f} {self.raw:6.3f} {lag} {self.flashes:5.1f} "
-            f"{self.bass:6.2f} {self.high:5.2f}" + (f"   seed {self.seed}" if self.seed is not None else "")
+            f"{self.bass:6.2f} {self.high:5.2f} {self.change:6.2f} {self.bend:5.2f}{seed}"
         )
 
 
@@ -105,23 +119,33 @@ def passage(features: Features, start: float, seconds: float) -> range:
     return range(first, first + length)
 
 
-def drawn(features: Features, generator: Generator) -> tuple[Preset, int]:
-    """The preset that `render` draws for a song, and its seed."""
-    recipe = Recipe(leads=True)
-    seed = chosen_seed(recipe, features, generator)
-    return recipe.make(seed), seed
+def made(name: str, features: Features, generator: Generator) -> tuple[Preset, int | None]:
+    """Make the preset of a name in `MADE` for a song, and its seed; or load a preset."""
+    if name not in MADE:
+        return ar.load_preset(name), None
+    first = song_seed(features.digest)
+    if name == "random":
+        return Recipe(seed=first).make(), first
+    if name == "drawn":
+        recipe = Recipe(leads=True)
+        seed = chosen_seed(recipe, features, generator)
+        return recipe.make(seed), seed
+    if name == "evolve":
+        preset = Recipe(seed=first, leads=True).make()
+        evolved = evolve(preset.patch, features, generator, count=EVOLVED, seed=first)
+        return preset.model_copy(update={"patch": evolved.patch}), first
+    return Recipe(seed=first, synthesizer=named_synthesizer(name)).make(), first
 
 
 def measure(
     song: str, features: Features, shown: range, name: str, preset: Preset, generator: Generator, seed: int | None
 ) -> Row:
     """Render a passage small, and measure."""
-    size = SIZE if generator.num_ws == 3 else None
-    inputs = ar.motion(preset, features).on(generator, size=size)
-    frames = (frame for batch in ar.iter_frames(generator, inputs, shown.start, shown.stop) for frame in batch)
-    flashes, kept = Flashes(FPS), Kept(4)
+    moving = ar.motion(preset, features, generator=generator)
+    frames = pictures_at(moving, generator.sketching(), np.arange(shown.start, shown.stop))
+    flashes, kept = Flashes(FPS), Kept(1)
     seen = watch(kept.passing(flashes.passing(frames)))
-    return row_of(song, features, shown, name, seen, flashes.most, kept.changes(), seed)
+    return row_of(song, features, shown, name, seen, flashes.most, kept, seed)
 
 
 def by_command(song: Path, features: Features, shown: range, name: str, preset: str | None, folder: Path) -> Row:
@@ -135,7 +159,7 @@ def by_command(song: Path, features: Features, shown: range, name: str, preset: 
     seen = watch(kept.passing(read_frames(video)))
     report = find_flashes(video)
     most = max(report.most("general"), report.most("red"))
-    return row_of(song.stem, features, shown, name, seen, most, kept.changes(), None)
+    return row_of(song.stem, features, shown, name, seen, most, kept, None)
 
 
 @dataclass
@@ -156,13 +180,18 @@ class Kept:
         frames = np.stack(self.grey).astype(np.float32)
         return np.concatenate([[0], np.abs(np.diff(frames, axis=0)).mean((1, 2))]).astype(np.float32)
 
+    def bend(self) -> float:
+        """Mean change of the change of a pixel from frame to frame."""
+        return float(np.abs(np.diff(np.stack(self.grey).astype(np.float32), 2, axis=0)).mean())
+
 
 def row_of(
     song: str, features: Features, shown: range, name: str, seen: dict[str, NDArray[np.float32]], flashes: float,
-    change: NDArray[np.float32], seed: int | None,
+    kept: Kept, seed: int | None,
 ) -> Row:  # fmt: skip
     """Compare what is seen with what is heard."""
     tables, more = sound_tables(features)
+    change = kept.changes()
     frames = min(len(change), len(shown))
     heard = slice(shown.start, shown.start + frames)
     cut = [{key: table[part] for key, table in some.items()} for some, part in (
@@ -180,33 +209,35 @@ def row_of(
         found = (card.total.z, card.total.raw, card.lag, card.lag_p)
     except ScoreError:
         found = (0.0, 0.0, 0, 1.0)
-    return Row(song, name, *found, flashes, reach["bass"], reach["high"], seed)
+    return Row(song, name, *found, flashes, reach["bass"], reach["high"], float(change[1:].mean()), kept.bend(), seed)
 
 
 def main() -> None:
     """Measure, print a table, write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, nargs="+", metavar="SONG", help="sound files, or demo")
-    parser.add_argument("--presets", nargs="+", default=[], help="names or files, or all; else what is drawn")
+    parser.add_argument(
+        "--presets", nargs="+", default=[], help=f"names or files, all, or {', '.join(MADE)}; else what is drawn"
+    )
     parser.add_argument("--model", default="painter")
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--command", type=Path, metavar="FOLDER", help="render by the real command, into this folder")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    names = [*shipped_presets()] if options.presets == ["all"] else options.presets
+    names = [name for one in options.presets for name in (shipped_presets() if one == "all" else [one])]
     generator = None if options.command else ar.load_generator(options.model)
     rows: list[Row] = []
-    print(f"{'song':>22} {'recipe':>12} {'score':>6} {'raw':>6} {'lag':>4} {'flash':>5} {'bass':>6} {'high':>5}")
+    print(HEAD)
     for song in [DEMO_SONG if str(song) == "demo" else song for song in options.songs]:
         features = ar.analyze_file(song, fps=FPS, names=[*USUAL_FEATURES, *HITS.values()])
         shown = passage(features, options.start, options.seconds)
-        for name in names or [None]:
-            label = Path(name).stem if name else "drawn"
+        for name in names or ["drawn"]:
+            label = Path(name).stem
             if generator is None:
-                row = by_command(song, features, shown, label, name, options.command)
+                row = by_command(song, features, shown, label, None if name == "drawn" else name, options.command)
             else:
-                preset, seed = (ar.load_preset(name), None) if name else drawn(features, generator)
+                preset, seed = made(name, features, generator)
                 row = measure(song.stem, features, shown, label, preset, generator, seed)
             rows.append(row)
             print(row, flush=True)
@@ -225,6 +256,7 @@ def summary(rows: list[Row]) -> str:
         calm = sum(row.flashes <= 3 for row in own)
         lines.append(
             f"{recipe:>12}: median {statistics.median(scores):+.1f}, least {min(scores):+.1f}, "
+            f"median raw {statistics.median(row.raw for row in own):.3f}, "
             f"{sum(z >= 5 for z in scores)} of {len(own)} at least +5; lag 0 ± 1 in {steady}; "
             f"at most 3 flashes in {calm}"
         )

@@ -61,6 +61,9 @@ class Discs:
     def resized(self, size: tuple[int, int]) -> Self:
         return replace(self, img_size=size)
 
+    def sketching(self) -> Self:
+        return self
+
 
 @dataclass(frozen=True)
 class DiscFrames:

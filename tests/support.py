@@ -52,6 +52,20 @@ def make_features(
     )
 
 
+def smooth_features(seconds: float = 12) -> Features:
+    """Features that change slowly enough to be followed, with a stroke every half second."""
+    features = make_features(seconds)
+    stream, frames = np.random.RandomState(5), features.frames
+    made = {}
+    for name, table in features.items():
+        noise = stream.randn(frames + 11, table.shape[1])
+        smooth = np.stack([np.convolve(column, np.ones(12) / 12, "valid") for column in noise.T], 1)
+        made[name] = (0.5 + 1.2 * smooth).clip(0, 1).astype(np.float32)
+    made["onsets"] = np.zeros((frames, 1), np.float32)
+    made["onsets"][6::12] = 1
+    return make_features(seconds, **{name.replace(".", "_"): table for name, table in made.items() if "." not in name})
+
+
 def make_song(name: str, seconds: float = 10, seed: int = 0) -> Song:
     """A song to learn from, of random features."""
     features = make_features(seconds)

@@ -26,14 +26,12 @@ MOVING, STILL, GLARING = (10.0, 0.05), (0.5, 0.0), (30.0, 0.4)
 @pytest.mark.parametrize(
     ("pictures", "chosen"),
     [
-        ((MOVING, MOVING, MOVING, MOVING), 0),
-        ((STILL, GLARING, MOVING, MOVING), 2),
-        ((GLARING, (20.0, 0.2), GLARING, GLARING), 1),  # none is calm: the calmest of those that were looked at
+        ((MOVING, MOVING, MOVING, MOVING, MOVING), 0),
+        ((STILL, GLARING, MOVING, MOVING, MOVING), 2),
+        ((GLARING, (20.0, 0.2), GLARING, GLARING, GLARING), 1),  # none is calm: the calmest
     ],
 )
-def test_the_motion_that_reacts_most_is_chosen_if_its_picture_moves_and_does_not_flash(
-    monkeypatch, pictures, chosen
-) -> None:
+def test_the_picture_that_reacts_most_is_chosen_if_it_moves_and_does_not_flash(monkeypatch, pictures, chosen) -> None:
     features = make_features(seconds=24)
     monkeypatch.setattr(choose, "CANDIDATES", 5)
     looked_at = iter(pictures)
@@ -41,7 +39,10 @@ def test_the_motion_that_reacts_most_is_chosen_if_its_picture_moves_and_does_not
     heard = sound_tables(features)[0]
     first = song_seed(features.digest)
     seeds = [first + k for k in range(5)]
-    scores = [motion_score(motion(replace(LED, seed=s).make().patch, features), heard, features.fps) for s in seeds]
+    scores = [
+        choose.preview_score(motion(replace(LED, seed=seed).make().patch, features), features, heard, PAINTER)
+        for seed in seeds
+    ]
     order = np.argsort(scores)[::-1]
     assert choose.chosen_seed(LED, features, PAINTER) == seeds[order[chosen]]
     assert len(set(scores)) == 5, "there is a choice"
@@ -60,10 +61,13 @@ class Slow(Painter):
 def test_pictures_of_a_slow_generator_are_not_waited_for(monkeypatch) -> None:
     features = make_features(seconds=24)
     monkeypatch.setattr(choose, "CANDIDATES", 3)
-    monkeypatch.setattr(choose, "change_at_strokes", lambda *_: pytest.fail("it was looked at"))
-    calm = choose.chosen_seed(LED, features, Slow(("silk",), img_size=(32, 32)))
-    monkeypatch.setattr(choose, "change_at_strokes", lambda *_: MOVING)
-    assert calm == choose.chosen_seed(LED, features, PAINTER)
+    for name in ("change_at_strokes", "preview_score"):
+        monkeypatch.setattr(choose, name, lambda *_: pytest.fail("it was looked at"))
+    heard, first = sound_tables(features)[0], song_seed(features.digest)
+    motions = [motion(replace(LED, seed=first + k).make().patch, features) for k in range(3)]
+    scores = [motion_score(moving, heard, features.fps) for moving in motions]
+    chosen = choose.chosen_seed(LED, features, Slow(("silk",), img_size=(32, 32)))
+    assert chosen == first + int(np.argmax(scores))
 
 
 def test_a_blink_of_sound_has_the_first_seed() -> None:

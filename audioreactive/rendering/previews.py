@@ -107,4 +107,5 @@ def pictures_at(
     for first in range(0, len(shown), batch):
         with torch.inference_mode():
             images = generator.synthesis(*inputs.frames(first, first + batch)).float().clamp(-1, 1)
-            yield from to_uint8(shrink(images, LOOK_HEIGHT)).cpu().numpy()[: len(shown) - first]
+            pictures = to_uint8(shrink(images, LOOK_HEIGHT)).cpu().numpy()
+        yield from pictures[: len(shown) - first]
