@@ -4,7 +4,12 @@ tables           Features -> inputs of synthesizers, and the features that their
 losses           supervised and self-supervised losses, and penalties
 decoders         envelopes -> motion: parameter-free, or learned
 legendre         envelopes as sums of Legendre polynomials, in windows
-hippo            envelopes fitted to one song
+projection       what is heard in a song, projected onto their span
+sight            envelopes fitted to one song by what is seen of them
+response         how a generator's picture answers its inputs, learnt from small renders
+aim              the corrected score of what is foretold, differentiable
+foresight        the score of any patch on a slow generator, foretold
+hippo            envelopes fitted to one song by themselves, as in the thesis
 generators, s4   sequence models from features to envelopes
 wavefront        a faster GRU for training, all layers at once
 dataset          folders of music -> clips

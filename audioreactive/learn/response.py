@@ -165,9 +165,13 @@ class Response:
         self._train(STEPS, RATES[0])
 
     def add(self, sample: Sample) -> None:
-        """Train further with more samples, those before included."""
+        """Train further with more samples, those before included. The mean change of pictures becomes theirs."""
         self._samples = [Sample.joined([*self._samples, sample])]
         self._train(STEPS_MORE, RATES[1])
+        squares = self._pair_squares(sample)
+        for name, change in sample.changes.items():
+            foretold = float(_root(squares @ self._shares[name]).mean())
+            self._shares[name] = self._shares[name] * (float(change.mean()) / max(foretold, 1e-9)) ** 2
 
     def _train(self, steps: int, rate: float) -> None:
         (sample,) = self._samples
@@ -194,17 +198,21 @@ class Response:
         """Name in CHANGING -> shares (groups + 1,) of the squared changes of the state's groups and of the look."""
         from scipy.optimize import nnls
 
-        states = torch.from_numpy(sample.states)
-        with torch.no_grad():
-            looks = self._parts(states)["look"]
-        first, second = slice(0, None, 2), slice(1, None, 2)
-        squares = self._squares(states[second] - states[first], looks[second] - looks[first]).double().numpy()
+        squares = self._pair_squares(sample).double().numpy()
         shares = {}
         for name, change in sample.changes.items():
             target = np.square(change)
             weight = 1 / (target + FAINT * target.mean() + 1e-12)
             shares[name] = torch.from_numpy(nnls(squares * weight[:, None], target * weight)[0]).float()
         return shares
+
+    def _pair_squares(self, sample: Sample) -> Tensor:
+        """Squared changes (n, groups + 1) between the frames of n pairs, as `_squares` has them."""
+        states = torch.from_numpy(sample.states)
+        with torch.no_grad():
+            looks = self._parts(states)["look"]
+        first, second = slice(0, None, 2), slice(1, None, 2)
+        return self._squares(states[second] - states[first], looks[second] - looks[first])
 
     def _network(self, states: Tensor) -> Tensor:
         values = (states - self._middle) / self._spread

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from audioreactive._support.streams import named_stream
 from audioreactive._support.threads import at_most_threads
+from audioreactive.correlation.files import SECTION_COUNT, SECTIONS
 from audioreactive.flashes.definition import CHANGE
 from audioreactive.learn.aim import Aim
 from audioreactive.learn.decoders import SWING, bounded, filling_gain, gliding
@@ -41,18 +42,21 @@ from audioreactive.learn.tables import (
 )
 from audioreactive.patches.motion import motion as motion_of
 from audioreactive.patches.schema import DEPTHS, VECTORS_PER_DEPTH
+from audioreactive.patches.tables import smooth
 from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
     from audioreactive.generators import Generator
+    from audioreactive.learn.aim import Passage
+    from audioreactive.learn.response import Seen
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Depth, Hippo, Patch
-    from audioreactive.progress import Progress
+    from audioreactive.progress import Advance, Progress
 
     FloatArray = NDArray[np.float32]
 
@@ -63,16 +67,16 @@ MOST_PAIRS, FEWEST_PAIRS = 1200, 60
 MOST_RENDERING = 5 * 10**12
 """Multiplications that these renders may take; half a minute on two cores."""
 MORE = 4
-"""A quarter as many pairs are rendered later, of the motion that was fitted so far."""
+"""A quarter as many pairs are rendered before each further round, of the motion that was fitted so far."""
 GLIDE: dict[Depth, float] = {"coarse": 0.03, "middle": 0.03, "fine": 0.06}
 """Standard deviation in seconds of the Gaussian filter on the motion of each depth group. It may be shorter than for
 motion that is not fitted to what is seen: here the loss keeps the picture calm."""
-ROUNDS = 2
-"""Rounds of the fit; between them the response is trained further."""
 RATE_OF_LEARNING = 0.05
 """First learning rate of each round; it falls along a cosine."""
 PASSAGE = 60
 """Seconds of the song that are compared in a step; each step takes another passage."""
+ROUNDS = 3
+"""Rounds of the fit; between them the response is trained further."""
 SHIFTS = 12
 """Number of shifts of the sound in each step."""
 NEAREST = 2
@@ -85,15 +89,17 @@ FLASH, SAFE, DIMMED = 0.33, 0.8, 5000.0
 that it may have; and the weight of the penalty on what goes beyond."""
 CALM = 2.0
 """Weight of the penalty on larger changes."""
-SURE = 0.015
+SURE = 0.04
 """Weight of the corrected score in standard deviations of chance, against 1 for the distance of the correlation from
 chance."""
 FITTING = 0.3
 """Further weight of the correlation itself."""
-STRIKING = 0.3
+STRIKING = 0.2
 """Weight of the correlation of the picture's change with the strokes of the sound: they are what is missed first."""
 LEAST_SPREAD = 0.003
 """Value that is added to the standard deviation of chance, which few shifts estimate badly."""
+BORDER = 0.5
+"""Standard deviation in seconds of the Gaussian filter on the change from one kind of section to another."""
 STILLEST = 0.25
 """Smallest amplitude of a part of the motion; 1 is the largest."""
 REST = 8
@@ -161,7 +167,7 @@ def _principal(table: FloatArray) -> FloatArray:
 
 
 class Mixing:
-    """Motions of a song as mixtures of what is heard in it, at several time scales."""
+    """Motions of a song as mixtures of what is heard in it: at several time scales, in all sections and each kind."""
 
     def __init__(self, features: Features, hippo: Hippo) -> None:
         """Project what is heard onto smooth curves.
@@ -173,6 +179,7 @@ class Mixing:
         windows = Windows.over(len(next(iter(tables.values()))), float(RATE))
         basis, _ = windows.orthonormal(hippo.coefficients)
         curves = torch.from_numpy(Span.of(tables, windows, basis).curves()) * windows.frames**0.5
+        curves = torch.cat([curves, *(curves * gate[:, None] for gate in _kinds(features, windows.frames).T)], 1)
         self._smooth = {seconds: gliding(curves, seconds).float() for seconds in set(GLIDE.values())}
         self._smooth[0.0] = curves.float()
         self.size = curves.shape[1]
@@ -207,6 +214,12 @@ class Mixing:
         return torch.cat(made, 1)[:, torch.from_numpy(order)]
 
 
+def _kinds(features: Features, frames: int) -> Tensor:
+    """Shares (T, k) float64 of the kinds of sections: where a section returns, its mixture returns."""
+    kinds = np.eye(SECTION_COUNT, dtype=np.float32)[features.segmentation(SECTIONS, SECTION_COUNT)]
+    return torch.from_numpy(smooth(to_rate(kinds, features), BORDER * float(RATE))[:frames]).double()
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Result of a fit."""
@@ -222,26 +235,79 @@ def fit(stage: Stage, hippo: Hippo, progress: Progress) -> Fitted:
     seed = f"sight {hippo.motion_seed}"
     mixing = Mixing(stage.features, hippo)
     aim = Aim(target_tables(stage.features), hippo.weights)
-    pairs = _pairs(stage.generator)
+    length = min(round(PASSAGE * RATE), mixing.frames)
+    losses: list[float] = []
     with at_most_threads(1):
-        response = _response(stage, mixing, pairs, seed, progress)
-        mixture = torch.from_numpy(named_stream(f"{seed} start").randn(mixing.size, ENVELOPES)).float().requires_grad_()
-        amplitudes = torch.ones(len(SEQUENCES), requires_grad=True)
+        pairs = _pairs(stage.generator)
+        fitting = Fitting(stage, hippo, mixing, aim, _response(stage, mixing, pairs, seed, progress))
+        first = torch.from_numpy(named_stream(f"{seed} start").randn(mixing.size, ENVELOPES)).float()
+        found = first, torch.ones(len(SEQUENCES))
         stream = named_stream(f"{seed} steps")
-        losses: list[float] = []
         with progress.track("fitting", hippo.steps, "step") as advance:
             for number in range(ROUNDS):
                 if number:
-                    with torch.no_grad():
-                        motion = mixing.motion(mixture, amplitudes)
-                    response.add(stage.sample(motion, max(pairs // MORE, 1), named_stream(f"{seed} round {number}")))
-                steps = hippo.steps // ROUNDS + (hippo.steps % ROUNDS if number == 0 else 0)
-                for loss in _round(stage, hippo, mixing, aim, response, (mixture, amplitudes), steps, stream):
-                    losses.append(loss)
-                    advance(1)
-        with torch.no_grad():
-            motion = mixing.motion(mixture, amplitudes)
-    return Fitted(motion.numpy(), tuple(losses))
+                    more = named_stream(f"{seed} round {number}")
+                    fitting.response.add(stage.sample(mixing.motion(*found), max(pairs // MORE, 1), more))
+                steps = hippo.steps * (number + 1) // ROUNDS - hippo.steps * number // ROUNDS
+                starts = stream.randint(0, mixing.frames - length + 1, steps)
+                found = fitting.improved(
+                    found, [range(at, at + length) for at in starts.tolist()], stream, losses, advance
+                )
+        return Fitted(mixing.motion(*found).numpy(), tuple(losses))
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Optimisation of mixtures for passages of a song."""
+
+    stage: Stage
+    hippo: Hippo
+    mixing: Mixing
+    aim: Aim
+    response: Response
+
+    def improved(
+        self,
+        found: tuple[Tensor, Tensor],
+        passages: Sequence[range],
+        stream: np.random.RandomState,
+        losses: list[float],
+        advance: Advance,
+    ) -> tuple[Tensor, Tensor]:
+        """Improve mixture (D, 17) and amplitudes (7,), one step for each passage in turn.
+
+        The loss of each step is appended to `losses`.
+        """
+        if not passages:
+            return found
+        fitted = tuple(part.clone().requires_grad_() for part in found)
+        optimiser = torch.optim.Adam(fitted, lr=RATE_OF_LEARNING)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(passages))
+        rest = self.stage.states(torch.zeros(self.mixing.frames, ENVELOPES))[:, ENVELOPES:]
+        heard: dict[range, Passage] = {}
+        for frames in passages:
+            if frames not in heard:
+                heard = {frames: self.aim.passage(frames.start, frames.stop)}
+            motion = self.mixing.motion(fitted[0], fitted[1], frames.start, frames.stop)
+            seen = self.response.features(torch.cat([motion, rest[frames.start : frames.stop]], 1))
+            loss = self._loss(heard[frames], seen, _shifts(len(frames), stream))
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            advance(1)
+        return fitted[0].detach(), fitted[1].detach()
+
+    def _loss(self, passage: Passage, seen: Seen, shifts: Sequence[int]) -> Tensor:
+        """Loss () of what is seen in a passage."""
+        raw, others = passage.fits(seen.tables, shifts)
+        sure = (raw - others.mean()) / (others.std() + LEAST_SPREAD)
+        stroked = passage.at_strokes(seen.tables["absolute_difference"])
+        hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
+        unrest = CALM * (hurry - 1).clamp_min(0).square().sum() + DIMMED * _flashing(seen.light)
+        loss = self.hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure - STRIKING * stroked
+        return loss + self.hippo.calm * unrest
 
 
 def _pairs(generator: Generator) -> int:
@@ -262,43 +328,6 @@ def _response(stage: Stage, mixing: Mixing, pairs: int, seed: str, progress: Pro
             advance(2 * count)
         advance(2 * max(pairs - count * MIXTURES, 0))
     return Response(Sample.joined(samples), stage.groups, seed)
-
-
-def _round(
-    stage: Stage,
-    hippo: Hippo,
-    mixing: Mixing,
-    aim: Aim,
-    response: Response,
-    fitted: tuple[Tensor, Tensor],
-    steps: int,
-    stream: np.random.RandomState,
-) -> Iterator[float]:
-    """Optimise mixture and amplitudes in place, and yield the loss of each step."""
-    if not steps:
-        return
-    optimiser = torch.optim.Adam(fitted, lr=RATE_OF_LEARNING)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    length = min(round(PASSAGE * RATE), mixing.frames)
-    rest = stage.states(torch.zeros(mixing.frames, ENVELOPES))[:, ENVELOPES:]
-    whole = aim.passage(0, length) if length == mixing.frames else None
-    for _ in range(steps):
-        start = int(stream.randint(0, mixing.frames - length + 1))
-        motion = mixing.motion(*fitted, start, start + length)
-        seen = response.features(torch.cat([motion, rest[start : start + length]], 1))
-        passage = whole or aim.passage(start, start + length)
-        raw, others = passage.fits(seen.tables, _shifts(length, stream))
-        sure = (raw - others.mean()) / (others.std() + LEAST_SPREAD)
-        stroked = passage.at_strokes(seen.tables["absolute_difference"])
-        hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
-        loss = hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure - STRIKING * stroked
-        loss = loss + hippo.calm * CALM * (hurry - 1).clamp_min(0).square().sum()
-        loss = loss + hippo.calm * DIMMED * _flashing(seen.light)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        yield float(loss.detach())
 
 
 def _flashing(light: Tensor) -> Tensor:

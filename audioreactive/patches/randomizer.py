@@ -49,7 +49,8 @@ LEAD_COLOURS = 1.2
 LEAD_FAMILIES = (
     "aurora", "coral", "crystals", "glass", "ink", "metal", "nebula", "neon", "ribbons", "scales", "silk", "threads",
 )  # fmt: skip
-"""Families of the painter that a patch with a lead may have: those with forms that are seen to move, and calm light."""
+"""Families of the painter that a patch with a lead or a synthesizer has: those with forms that are seen to move, and
+calm light."""
 LEAD_REACH = (0.25, 0.45, 0.75)
 """Reach of coarse, middle and fine latents in a patch with a lead. Forms that swing from one palette vector to another
 with every stroke flash: more than three times a second on most songs. At a quarter they do not, and score higher."""
@@ -207,7 +208,7 @@ def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
     }
     return Patch.model_validate(
         {
-            "palette": _palette(seed),
+            "palette": {**_palette(seed), "family": draws.one_of(LEAD_FAMILIES)},
             "latents": {"base": pictures[:1], "vividness": VIVIDNESS, "sequences": [sections, motion]},
             "noise": noise,
             "synthesizers": [synthesizer.model_dump()],
