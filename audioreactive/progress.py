@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from audioreactive.errors import Cancelled
+
+MEASURED_STEPS = 16
+"""Steps from which the duration of all is estimated."""
 
 Advance = Callable[[int], None]
 """Function that is called with the number of units finished since the last call."""
@@ -117,3 +121,18 @@ def track_share(progress: Progress, stage: str) -> Iterator[ReportShare]:
             done = max(round(100 * share), done)
 
         yield report
+
+
+def foretelling(advance: Advance, steps: int, progress: Progress, what: str) -> Advance:
+    """Wrap `advance` to say how long all steps take once the first ones are measured; `what` begins the sentence."""
+    times: list[float] = []
+
+    def step(count: int) -> None:
+        advance(count)
+        if len(times) <= MEASURED_STEPS:
+            times.append(time.perf_counter())
+            if len(times) == MEASURED_STEPS + 1:
+                each = (times[-1] - times[0]) / MEASURED_STEPS
+                progress.say(f"{what} takes {in_words(each * steps)}, or less")
+
+    return step

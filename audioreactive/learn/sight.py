@@ -43,6 +43,7 @@ from audioreactive.learn.tables import (
 from audioreactive.patches.motion import motion as motion_of
 from audioreactive.patches.schema import DEPTHS, VECTORS_PER_DEPTH
 from audioreactive.patches.tables import smooth
+from audioreactive.progress import foretelling
 from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
@@ -243,7 +244,8 @@ def fit(stage: Stage, hippo: Hippo, progress: Progress) -> Fitted:
         first = torch.from_numpy(named_stream(f"{seed} start").randn(mixing.size, ENVELOPES)).float()
         found = first, torch.ones(len(SEQUENCES))
         stream = named_stream(f"{seed} steps")
-        with progress.track("fitting", hippo.steps, "step") as advance:
+        with progress.track("fitting", hippo.steps, "step") as each:
+            advance = foretelling(each, hippo.steps, progress, "fitting the motion to the song")
             for number in range(ROUNDS):
                 if number:
                     more = named_stream(f"{seed} round {number}")

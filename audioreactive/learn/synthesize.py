@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from audioreactive.errors import SynthesizerError
 from audioreactive.learn.tables import RATE, centred_targets, frames_at_rate, input_table, interpolated, target_tables
 from audioreactive.patches.schema import Hippo
-from audioreactive.progress import Progress, Silent, in_words
+from audioreactive.progress import Progress, Silent, foretelling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,12 +17,9 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.generators import Generator
     from audioreactive.patches.schema import Patch, Trained
-    from audioreactive.progress import Advance
 
     FloatArray = NDArray[np.float32]
 
-MEASURED_STEPS = 16
-"""Steps of a fit from which its duration is estimated."""
 SHORTEST = 1.0
 """Shortest song, in seconds, to which a motion can be fitted."""
 
@@ -103,27 +99,12 @@ def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
             correction=hippo.correction,
             calm=hippo.calm,
             seed=hippo.motion_seed,
-            advance=_foretelling(advance, hippo.steps, progress),
+            advance=foretelling(advance, hippo.steps, progress, "fitting the motion to the song"),
         )
     # Evaluated at the fitted frames only, because 512 polynomials may have any values between them.
     envelopes = result.windows.reconstruct(result.coefficients, np.arange(result.windows.frames, dtype=np.float64))
     motion: FloatArray = residual_motion(torch.from_numpy(envelopes), filled=True).numpy()
     return interpolated(motion, float(RATE), features.times)
-
-
-def _foretelling(advance: Advance, steps: int, progress: Progress) -> Advance:
-    """Wrap `advance` to announce the duration of all steps once the first ones are measured."""
-    times: list[float] = []
-
-    def step(count: int) -> None:
-        advance(count)
-        if len(times) <= MEASURED_STEPS:
-            times.append(time.perf_counter())
-            if len(times) == MEASURED_STEPS + 1:
-                each = (times[-1] - times[0]) / MEASURED_STEPS
-                progress.say(f"fitting the motion to the song takes {in_words(each * steps)}, or less")
-
-    return step
 
 
 def _inferred(trained: Trained, features: Features) -> FloatArray:
