@@ -203,7 +203,7 @@ def command(
     render song.mp3 --draft                  a quick, small look at it first
     render song.mp3 --motion 0.5 --beat 2    calmer, but for the hits
     render song.mp3 --best-of 32             the most audio-reactive one of 32
-    render song.mp3 --evolve 64              the best of 64 that evolve for this song
+    render song.mp3 --evolve 64              the best of 64 that evolve for it
     render song.mp3 --synthesizer hippo      the motion fitted to this song
     render song.mp3 --duration 6 -o song.gif
     render other.flac --preset out.mp4       a video carries its preset inside
