@@ -1,0 +1,390 @@
+"""The sync of a video file: what its container says, and what its sound and its picture say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive._support.files import as_path
+from audioreactive._support.memory import give_back
+from audioreactive.errors import AudioError, AudioReactiveError, SyncError
+from audioreactive.media.audio import ANALYSIS_RATE, check_file, load
+from audioreactive.progress import Progress, Silent
+from audioreactive.sync.container import PictureClock, picture_clock
+from audioreactive.sync.estimate import Estimate, Segment, estimate
+from audioreactive.sync.evidence import REACH, Evidence, find_evidence
+from audioreactive.sync.foretell import cells, foretold_evidence, passages_of
+from audioreactive.sync.heard import heard_changes
+from audioreactive.sync.recordings import same_sound
+from audioreactive.sync.report import R37, Basis, Passage, SyncReport, Tolerance, in_words, judge
+from audioreactive.sync.seen import SIDE, STILL, ChangeMeter, seen_changes
+from audioreactive.video import frame_times, probe, read_frames
+from audioreactive.video.reader import SOUND_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.media.audio import Audio
+    from audioreactive.sync.foretell import RecipeForetold
+    from audioreactive.video import VideoInfo, VideoTimes
+
+    FloatArray = NDArray[np.float32]
+
+FEWEST_FRAMES: Final = 24
+"""Fewest frames that can be compared."""
+LEAST_CERTAIN: Final = 1e-3
+"""Largest probability of chance with which an offset is told."""
+CLOSEST_RIVAL: Final = 0.93
+"""Highest second peak, relative to the first, with which an offset is told: a beat fits as well a beat later."""
+READING: Final = 0.29
+"""Uncertainty, in frames, of where a picture without a recipe shows an event: a frame's width over the root of 12."""
+CLOSE_ENOUGH: Final = 0.001
+"""Seconds that the sound is still moved, at most, when its recipe has been computed for the last time."""
+_PIECE: Final = 1 << 20
+MOST_PASSES: Final = 3
+"""Most times that a recipe is computed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """A video's picture as far as its sync needs it."""
+
+    path: Path
+    info: VideoInfo
+    times: VideoTimes
+    clock: PictureClock
+    changes: FloatArray
+    """(T, 7) measurements; see `seen.ChangeMeter`."""
+    cells: NDArray[np.uint8]
+    """(T, C) mean colour of each cell, for recipes."""
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing moves in the picture."""
+        return bool(np.sort(self.changes[1:, 3])[-3:].mean() < STILL) if len(self.changes) > 3 else True
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An estimate with where it comes from."""
+
+    estimate: Estimate
+    evidence: Evidence
+    basis: Basis
+    reading: float
+    """Systematic uncertainty in seconds."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether chance is ruled out, and every other lag as well."""
+        return self.estimate.chance <= LEAST_CERTAIN and self.estimate.rival <= CLOSEST_RIVAL
+
+
+def watch(video: Path, progress: Progress | None = None) -> Watched:
+    """Read a video's picture, small.
+
+    Raises:
+        VideoError: the video does not exist, cannot be read, or has too few frames.
+    """
+    progress = progress or Silent()
+    info, times = probe(video), frame_times(video)
+    if info.frames < FEWEST_FRAMES:
+        raise SyncError(f"{video.name} has {info.frames} frames; the sync of at least {FEWEST_FRAMES} can be measured")
+    meter = ChangeMeter()
+    table = bytearray()
+    with progress.track("watching", info.frames, "frame") as advance:
+        for frame in read_frames(video, largest_side=SIDE):
+            meter.add(frame)
+            table += np.rint(cells(frame) * 255).astype(np.uint8).tobytes()
+            advance(1)
+    changes = meter.finish()
+    if len(changes) < FEWEST_FRAMES:
+        raise SyncError(f"only {len(changes)} frames of {video.name} can be decoded; {FEWEST_FRAMES} are needed")
+    clock = picture_clock(times, info.fps, len(changes))
+    return Watched(video, info, times, clock, changes, np.frombuffer(table, np.uint8).reshape(len(changes), -1))
+
+
+def own_sound(watched: Watched) -> Path | None:
+    """File with the video's own sound; None if it has none."""
+    if watched.info.audio_codec is None:
+        return None
+    return watched.path / SOUND_FILE if watched.path.is_dir() else watched.path
+
+
+def measure(
+    video: Path | str,
+    audio: Path | str | None = None,
+    *,
+    tolerance: Tolerance = R37,
+    recipe: RecipeForetold | None = None,
+    progress: Progress | None = None,
+) -> SyncReport:
+    """Measure the sync of a video.
+
+    Args:
+        video: a file, or a folder of frames that this program wrote.
+        audio: the sound that it should have, which begins with the first picture; None: its own.
+        tolerance: offsets that count as in sync.
+        recipe: what the video's recipe foretells, if it carries one.
+        progress: receives the progress, and remarks.
+
+    Raises:
+        VideoError: the video does not exist or cannot be read.
+        AudioError: the sound cannot be used.
+        SyncError: the video has no sound, or too few frames.
+    """
+    progress, video = progress or Silent(), as_path(video)
+    if audio is not None:
+        check_file(as_path(audio))
+    watched = watch(video, progress)
+    own = own_sound(watched)
+    if audio is None and own is None:
+        raise SyncError(f"{video.name} has no sound of its own; give the sound that it should have with --audio FILE")
+    sound = load(as_path(audio)) if audio is not None else load(own) if own is not None else None
+    assert sound is not None
+    start = watched.times.sound_start if audio is None else 0.0
+    return _reported(watched, sound, start, tolerance, recipe, progress, with_master=audio is not None)
+
+
+def _reported(
+    watched: Watched,
+    sound: Audio,
+    start: float,
+    tolerance: Tolerance,
+    recipe: RecipeForetold | None,
+    progress: Progress,
+    *,
+    with_master: bool,
+) -> SyncReport:
+    """The report on a picture and a sound."""
+    container = -watched.times.sound_start if watched.info.audio_codec is not None else 0.0
+    notes: list[str] = list(sound.notes)
+
+    def nothing(reason: str, chance: float = 1.0, curve: NDArray[np.float64] | None = None) -> SyncReport:
+        return SyncReport(
+            "cannot tell", tolerance, reason, None, None, None, None, None, None, chance, container,
+            curve=np.zeros((0, 2)) if curve is None else curve, notes=tuple(notes),
+        )  # fmt: skip
+
+    if not sound.samples.any():
+        return nothing("the sound is silent: silence has no offset")
+    if watched.is_still:
+        return nothing("the picture stands still: nothing in it could be early or late")
+    found = _by_recipe(watched, sound, start, recipe, progress, notes) if recipe is not None else None
+    if found is None or not found.is_clear:
+        found = by_picture(watched, sound, start)
+    if with_master and (own := own_sound(watched)) is not None:
+        found = _with_own_sound(found, watched, load(own), sound, notes)
+    give_back()
+    curve = np.stack([-found.evidence.lags[::-1], found.evidence.whole[::-1]], axis=1)
+    if not found.is_clear:
+        return nothing(_why_not(found), found.estimate.chance, curve)
+    return _told(found, tolerance, container, curve, notes)
+
+
+def _told(
+    found: Found,
+    tolerance: Tolerance,
+    container: float,
+    curve: NDArray[np.float64],
+    notes: Sequence[str],
+) -> SyncReport:
+    told = found.estimate
+    deviation = float(np.hypot(told.deviation, found.reading))
+    offsets = -told.path
+    verdict = judge(offsets, deviation, tolerance)
+    passages = tuple(
+        Passage(part.start, part.stop, -part.lag, float(np.hypot(part.deviation, found.reading)))
+        for part in told.segments
+    )
+    how = {
+        "recipe": "by the pictures that its recipe foretells",
+        "motion": "by the motion that its recipe foretells",
+        "picture": "by the changes of the picture",
+        "own sound": "by its own sound",
+    }[found.basis]
+    return SyncReport(
+        verdict=verdict,
+        tolerance=tolerance,
+        reason=f"{in_words(-told.lag)}, {how}",
+        basis=found.basis,
+        offset=-told.lag,
+        deviation=deviation,
+        drift=-told.slope,
+        drift_deviation=told.slope_deviation if np.isfinite(told.slope_deviation) else None,
+        jitter=told.jitter,
+        chance=told.chance,
+        container=container,
+        passages=passages,
+        times=told.times,
+        offsets=offsets,
+        measured=-told.blocks,
+        curve=curve,
+        notes=tuple(notes),
+    )
+
+
+def _why_not(found: Found) -> str:
+    if found.estimate.chance > LEAST_CERTAIN:
+        return (
+            f"nothing in the picture follows the sound within {REACH:g} seconds: the best fit is one that chance gives as well "
+            f"(p = {found.estimate.chance:.2g})"
+        )
+    return (
+        f"two offsets fit nearly as well (the second with {found.estimate.rival:.0%} of the evidence), as in music whose beats "
+        "are all alike"
+    )
+
+
+def by_picture(watched: Watched, sound: Audio, start: float) -> Found:
+    """The lag of a sound behind a picture, by the changes of both."""
+    seen, heard = seen_changes(watched.changes), heard_changes(sound.samples)
+    evidence = find_evidence(seen, watched.clock.middles, heard, heard_start=start)
+    return Found(estimate(evidence), evidence, "picture", READING * watched.clock.last)
+
+
+def _by_recipe(
+    watched: Watched,
+    sound: Audio,
+    start: float,
+    recipe: RecipeForetold,
+    progress: Progress,
+    notes: list[str],
+) -> Found | None:
+    """The lag by the video's recipe; None where it cannot be computed.
+
+    The recipe is computed again for the sound moved by what was found, until nothing is left to move: then both pictures
+    show the same moments, and their changes agree to a fraction of a frame.
+    """
+    fps = watched.info.fps
+    if not watched.times.is_even(fps) or not 1 <= fps <= 240:
+        return None
+    table = watched.cells.astype(np.float32) / 255
+    passages = passages_of(len(table), fps)
+    lags = round(REACH * fps)
+    wider = [range(passage.start - lags, passage.stop + lags) for passage in passages]
+    moved, slope, best = 0.0, 0.0, None
+    middle = float(np.mean([(passage.start + passage.stop) / 2 / fps for passage in passages]))
+    with progress.track("foretelling", MOST_PASSES, "pass") as advance:
+        for _ in range(MOST_PASSES):
+            try:
+                features = _features(_moved(sound, start, moved, slope, middle), fps * recipe.step, recipe)
+                foretold = recipe(features, wider)
+            except AudioReactiveError as error:
+                notes.append(f"the video's recipe cannot be used: {error}")
+                return best
+            evidence = foretold_evidence([table[p.start : p.stop] for p in passages], foretold, passages, fps)
+            told = estimate(evidence)
+            basis: Basis = "recipe" if recipe.shows_pictures else "motion"
+            reading = 0.0 if recipe.shows_pictures else READING * watched.clock.last
+            lag, drift = told.lag + moved, told.slope + slope
+            shift = lag - told.lag + slope * (evidence.times - evidence.times.mean())
+            whole = replace(
+                told,
+                lag=lag,
+                slope=drift,
+                path=told.path + shift,
+                blocks=told.blocks + shift,
+                segments=tuple(replace(part, lag=part.lag + moved) for part in told.segments),
+            )
+            best = Found(whole, replace(evidence, lags=evidence.lags + moved), basis, reading)
+            advance(1)
+            if not best.is_clear or len(told.segments) > 1 or (abs(told.lag) < CLOSE_ENOUGH and abs(told.slope) < 2e-6):
+                break
+            moved, slope = lag, drift
+    return best
+
+
+def _features(sound: Audio, rate: Fraction, recipe: RecipeForetold) -> Features:
+    from audioreactive.features import analyze
+    from audioreactive.features.names import USUAL_FEATURES
+
+    names = tuple(dict.fromkeys((*USUAL_FEATURES, *recipe.preset.feature_names())))
+    stems = [name for name in names if _is_of_stem(name)]
+    if stems:
+        raise AudioError(f"it follows the stem {stems[0].partition('.')[0]!r}, which the video does not carry")
+    return analyze(sound, fps=rate, names=names)
+
+
+def _is_of_stem(name: str) -> bool:
+    from audioreactive.features.names import SOURCES, split_name
+
+    source = split_name(name)[0]
+    return bool(source) and source not in SOURCES
+
+
+def _moved(sound: Audio, start: float, lag: float, slope: float, middle: float) -> Audio:
+    """The sound as it would be if it were in step: what is played at t + lag + slope · (t - middle) comes at t.
+
+    `start` is the second at which the sound's first sample is played.
+    """
+    samples = sound.samples
+    if slope:
+        at = lag - start - slope * middle  # second of the samples that comes at 0
+        count = max(round((len(samples) / ANALYSIS_RATE - at) / (1 + slope) * ANALYSIS_RATE), 1)
+        moved = np.empty(count, np.float32)
+        for first in range(0, count, _PIECE):
+            rows = np.arange(first, min(first + _PIECE, count)) * (1 + slope) + at * ANALYSIS_RATE
+            low, high = max(int(rows[0]) - 1, 0), max(int(rows[-1]) + 2, 0)
+            piece = samples[low:high]
+            # Linear interpolation is enough: the speed changes by parts per million, and features look below 10 kHz.
+            moved[first : first + len(rows)] = (
+                np.interp(rows, np.arange(low, low + len(piece)), piece, left=0, right=0) if len(piece) else 0
+            )
+        return replace(sound, samples=moved)
+    shift = round((start - lag) * ANALYSIS_RATE)
+    if shift > 0:
+        samples = np.concatenate([np.zeros(shift, np.float32), samples])
+    elif shift < 0:
+        samples = samples[-shift:]
+    return replace(sound, samples=samples)
+
+
+def _with_own_sound(found: Found, watched: Watched, own: Audio, master: Audio, notes: list[str]) -> Found:
+    """What the video's own sound adds, if it is the same sound as the master: its place is exact to a sample.
+
+    It counts if the picture agrees with it, or cannot tell. If the picture contradicts it, the video's own sound is the one
+    that is out of step, and the picture counts.
+    """
+    same = same_sound(master.samples, own.samples)
+    if same is None:
+        if own.samples.any():
+            notes.append("the video's own sound is not the one that it should have, or too different to be compared")
+        return found
+    # Second t of the master belongs to t + lag in the own sound, which is played `sound_start` later.
+    times = watched.clock.frames[[0, -1]]
+    middle = float(times.mean())
+    # The lag of the master behind the picture, if the own sound is in step with it.
+    lag = -(same.lag + same.slope * middle + watched.times.sound_start)
+    if found.is_clear:
+        apart = abs(found.estimate.lag - lag)
+        if apart > 3 * np.hypot(found.estimate.deviation, found.reading) + 0.005:
+            notes.append(
+                f"the video's own sound lies {1e3 * (lag - found.estimate.lag):+.0f} ms from where the picture has it: "
+                "the picture counts"
+            )
+            return found
+        if found.basis == "recipe":
+            return found
+    told = Estimate(
+        lag=lag,
+        deviation=same.lag_deviation,
+        slope=-same.slope,
+        slope_deviation=same.slope_deviation,
+        jitter=same.jitter,
+        height=found.estimate.height,
+        chance=0.0,
+        rival=0.0,
+        segments=(Segment(float(times[0]), float(times[1]), lag, same.lag_deviation),),
+        times=same.times,
+        path=-(same.lag + same.slope * same.times + watched.times.sound_start),
+        blocks=np.where(same.agree, -(same.lags + watched.times.sound_start), np.nan),
+    )
+    return Found(told, found.evidence, "own sound", 0.0)
