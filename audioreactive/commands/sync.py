@@ -45,8 +45,8 @@ class ToleranceOption(click.ParamType):
         limits = [float(number or found[1]) for number in found.groups()] if found else []
         if not limits or not all(0 < limit <= LARGEST_TOLERANCE for limit in limits):
             self.fail(
-                f"{shown(value)} is no tolerance: give r37, bt1359, milliseconds such as 40, or early/late such as 40/60, "
-                f"up to {LARGEST_TOLERANCE:g}",
+                f"{shown(value)} is no tolerance: give r37, bt1359, milliseconds such as 40, "
+                f"or early/late such as 40/60, up to {LARGEST_TOLERANCE:g}",
                 param,
                 ctx,
             )
@@ -71,8 +71,8 @@ class ToleranceOption(click.ParamType):
     type=ToleranceOption(),
     default="r37",
     show_default=True,
-    help="Offsets that count as in sync: r37 (EBU: 40 ms early to 60 ms late), bt1359 (ITU-R: what viewers detect, 45 to "
-    "125 ms), or milliseconds, as early/late.",
+    help="Offsets that count as in sync: r37 (EBU: 40 ms early to 60 ms late), bt1359 (ITU-R: what viewers detect, "
+    "45 to 125 ms), or milliseconds, as early/late.",
 )
 @plot_option("the fit at each offset, and the offset over time")
 @json_option
@@ -131,9 +131,7 @@ def _recipe(video: Path, progress: Progress) -> RecipeForetold | None:
     from audioreactive.learn.synthesize import synthesize
     from audioreactive.sync.foretell import recipe_of
 
-    return recipe_of(
-        video, synthesize=lambda patch, features: synthesize(patch, features, progress), say=progress.say
-    )
+    return recipe_of(video, synthesize=lambda patch, features: synthesize(patch, features, progress), say=progress.say)
 
 
 def _repair(
@@ -164,9 +162,8 @@ def describe(report: SyncReport, name: str) -> str:
     lines = [f"{name}: {report.verdict}; {report.reason}"]
     container = -report.container
     if abs(container) >= 0.001:
-        lines.append(
-            f"container  the sound begins {abs(container) * 1e3:.0f} ms {'after' if container > 0 else 'before'} the picture"
-        )
+        when = "after" if container > 0 else "before"
+        lines.append(f"container  the sound begins {abs(container) * 1e3:.0f} ms {when} the picture")
     else:
         lines.append("container  sound and picture begin together")
     if report.offset is not None and report.deviation is not None:
@@ -178,7 +175,8 @@ def describe(report: SyncReport, name: str) -> str:
         if len(report.passages) > 1:
             lines.append("passages")
             lines += [
-                f"  {_clock(part.start)} to {_clock(part.stop)}   {part.offset * 1e3:+.0f} ± {part.deviation * 1e3:.0f} ms"
+                f"  {_clock(part.start)} to {_clock(part.stop)}   "
+                f"{part.offset * 1e3:+.0f} ± {part.deviation * 1e3:.0f} ms"
                 for part in report.passages
             ]
         words = {True: "kept", False: "broken", None: "not known"}
@@ -208,11 +206,11 @@ def _compare_takes(
 def describe_takes(report: TakesReport, first: str, second: str) -> str:
     """Text for the user about two takes."""
     lines = [f"{first} and {second}: {report.verdict}; {report.reason}"]
-    for part in report.parts:
-        lines.append(
-            f"  {_clock(part.start)} to {_clock(part.stop)} of {first} are {_clock(part.other_start)} to "
-            f"{_clock(part.other_stop)} of {second}, {part.speed:.4g} times as fast"
-        )
+    lines += [
+        f"  {_clock(part.start)} to {_clock(part.stop)} of {first} are {_clock(part.other_start)} to "
+        f"{_clock(part.other_stop)} of {second}, {part.speed:.4g} times as fast"
+        for part in report.parts
+    ]
     return "\n".join(lines)
 
 

@@ -1,9 +1,10 @@
 """Offset, drift, jumps and jitter from evidence: one path of the lag through time.
 
-The path of most evidence is sought block by block by dynamic programming (Viterbi): from block to block the lag stays, moves
+The path of most evidence is sought block by block by dynamic programming (Viterbi): from block to block the lag stays,
+moves
 a little, or jumps. A jump costs as much as it takes to be believed, so that a path with jumps is found where a film was
-cut and the sound was not, and a straight one everywhere else. Then the simplest description that loses no evidence is taken:
-one offset, a line (drift), several segments.
+cut and the sound was not, and a straight one everywhere else. Then the simplest description that loses no evidence is
+taken: one offset, a line (drift), several segments.
 
 The uncertainty of a peak is that of a maximum of a noisy curve: the deviation of the curve's slope by chance over its
 curvature at the peak. Conventions: as in `evidence`; lags in seconds, positive where the sound comes late.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 JUMP: Final = 0.04
 """Change of the lag between two blocks, in seconds, that is a jump: more than a frame at 30 a second."""
 JUMP_COST: Final = 14.0
-"""Evidence that a jump must bring, in units of log likelihood: for each, any of 1000 lags at any of 30 blocks, and odds of
+"""Evidence that a jump must bring, in units of log likelihood: for each, any of 1000 lags at any of 30 blocks, and odds
 thirty to one against a cut."""
 SLOPE_COST: Final = 7.0
 """Evidence that a drift must bring: the slopes that are tried, and odds of ten to one against it."""
@@ -35,8 +37,12 @@ STEEPEST: Final = 3000e-6
 """Largest drift that is tried: 3000 ppm. PAL against film is 4.2 %, which is a wrong speed and no clock's drift."""
 LEAST_SPREAD: Final = 0.0005
 """Least uncertainty of an offset in seconds: half a row of the sound's grid, over the root of some events."""
-HUBER: Final = 1.5
-"""Standard deviations from which on a block counts less in the line."""
+TUKEY: Final = 4.685
+"""Standard deviations from which on a block counts for nothing in the line."""
+MOST_POINTS: Final = 1000
+"""Most blocks that a line is fitted to."""
+LEAST_SCALE: Final = 2e-4
+"""Least deviation of a block's lag, in seconds: a twentieth of a row."""
 CLEAR_SLOPE: Final = 3.0
 """Standard deviations from 0 from which on a drift counts for the path."""
 VALLEY: Final = 0.8
@@ -111,9 +117,10 @@ def estimate(evidence: Evidence) -> Estimate:
     longest = max(range(len(segments)), key=lambda i: segments[i].stop - segments[i].start)
     a, b = borders[longest]
     along = _sheared(curves, times, lines[longest][1], step).sum(0) if len(borders) == 1 else whole
-    told = max(np.count_nonzero(evidence.curves.any(1)), 1)
+    told = max(int(np.count_nonzero(evidence.curves.any(1))), 1)
     height = float(_along(evidence.curves, evidence.lags, path).sum() / told**0.5)
-    _, bend, slope_deviation = _fitted_line(times[a:b], (blocks - path)[a:b])
+    line = fitted_line(times[a:b], (blocks - path)[a:b])
+    bend, slope_deviation = (line.slope, line.slope_deviation) if line else (0.0, math.inf)
     slope, lag, deviation = lines[longest][1], segments[longest].lag, segments[longest].deviation
     if math.isfinite(slope_deviation):
         slope += bend
@@ -151,7 +158,7 @@ def _smoothed(curves: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 
 def _amplitude(curves: NDArray[np.float64]) -> float:
     """Height of the peak in one block, in deviations, if it is the same in all."""
-    told = max(np.count_nonzero(curves.any(1)), 1)
+    told = max(int(np.count_nonzero(curves.any(1))), 1)
     return float(np.clip(float(curves.sum(0).max()) / told, 0.3, MOST_HEIGHT))
 
 
@@ -170,7 +177,7 @@ def _describe(
     jumps = len(cuts) - 2
     simple = max(gain_constant, gain_line - SLOPE_COST)
     if jumps and gain_walk > simple:
-        borders = list(zip(cuts, cuts[1:], strict=False))
+        borders = list(pairwise(cuts))
         lines = []
         for a, b in borders:
             total = curves[a:b].sum(0)
@@ -209,7 +216,9 @@ def _sheared(curves: NDArray[np.float64], times: Curve, slope: float, step: floa
         return curves
     shifts = slope * (times - times.mean()) / step
     at = np.arange(curves.shape[1])
-    return np.stack([np.interp(at + shift, at, curve, left=0, right=0) for curve, shift in zip(curves, shifts, strict=True)])
+    return np.stack(
+        [np.interp(at + shift, at, curve, left=0, right=0) for curve, shift in zip(curves, shifts, strict=True)]
+    )
 
 
 def _walk(gains: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
@@ -258,11 +267,11 @@ def _peak(total: Curve, lags: Curve, near: float) -> tuple[float, float]:
 def _own_peak(curve: Curve, lags: Curve, near: float) -> float:
     """Lag at which a block has its own peak near the path; not a number without one."""
     inside = np.flatnonzero(np.abs(lags - near) <= SPREAD_PEAK * 2)
-    if not len(inside) or not curve[inside].max() > 2:
+    if len(inside) < 3:
         return math.nan
     at = int(inside[curve[inside].argmax()])
-    if not 0 < at < len(curve) - 1:
-        return math.nan
+    if at in (inside[0], inside[-1]) or not curve[at] > 2:
+        return math.nan  # what rises to the border of the search belongs to another peak
     return float(lags[at]) + _vertex(*curve[at - 1 : at + 2]) * float(lags[1] - lags[0])
 
 
@@ -295,25 +304,43 @@ def _rival(total: Curve, lags: Curve, lag: float) -> float:
     return max(float(left), float(right), 0.0) / own
 
 
-def _fitted_line(times: Curve, residual: Curve) -> tuple[float, float, float]:
-    """(value in the middle, slope, deviation of the slope) of a line through what the blocks say beyond the path.
+@dataclass(frozen=True)
+class Line:
+    """A line through lags over time."""
 
-    Huber's weights: blocks further than a standard deviation and a half count less, and do not bend the line.
+    level: float
+    """Lag in the middle, in seconds."""
+    level_deviation: float
+    slope: float
+    slope_deviation: float
+    spread: float
+    """Standard deviation of the lags around it, without those that count for nothing."""
+
+
+def fitted_line(times: Curve, lags: Curve) -> Line | None:
+    """The line through the lags (B,), some not a number, at these times; None with less than four.
+
+    The median of the slopes of all pairs (Theil and Sen), then Tukey's weights: a lag far from the line counts for
+    nothing.
     """
-    known = np.isfinite(residual)
-    if known.sum() < 4 or np.ptp(times[known]) <= 0:
-        return 0.0, 0.0, math.inf
-    x, y = times[known] - times.mean(), residual[known]
-    weights = np.ones(len(x))
-    slope = level = 0.0
-    for _ in range(20):
+    known = np.flatnonzero(np.isfinite(lags))
+    known = known[:: -(-len(known) // MOST_POINTS)] if len(known) else known
+    if len(known) < 4 or np.ptp(times[known]) <= 0:
+        return None
+    x, y = times[known] - times.mean(), lags[known]
+    i, j = np.triu_indices(len(x), 1)
+    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))
+    level = float(np.median(y - slope * x))
+    for _ in range(10):
+        rest = y - level - slope * x
+        scale = max(1.4826 * float(np.median(np.abs(rest))), LEAST_SCALE)
+        weights = np.square(np.clip(1 - np.square(rest / (TUKEY * scale)), 0, 1))
         centre = float(np.average(x, weights=weights))
-        spread = float(weights @ np.square(x - centre))
-        slope = float(weights @ ((x - centre) * y)) / max(spread, 1e-12)
+        square = float(weights @ np.square(x - centre))
+        slope = float(weights @ ((x - centre) * y)) / max(square, 1e-12)
         level = float(np.average(y, weights=weights)) - slope * centre
-        rest = np.abs(y - level - slope * x)
-        scale = max(1.4826 * float(np.median(rest)), 1e-5)
-        weights = np.minimum(1, HUBER * scale / np.maximum(rest, 1e-12))
-    # The median understates the spread of what is left where few blocks are left.
-    spread = max(scale, float(np.sqrt(weights @ np.square(rest) / max(weights.sum() - 2, 1))))
-    return level, slope, spread / math.sqrt(float(weights @ np.square(x - np.average(x, weights=weights))))
+    rest = y - level - slope * x
+    count = float(weights.sum())
+    noise = math.sqrt(float(weights @ np.square(rest)) / max(count - 2, 1))
+    noise = max(noise, LEAST_SCALE)
+    return Line(level, noise / math.sqrt(count), slope, noise / math.sqrt(max(square, 1e-12)), noise)

@@ -1,9 +1,10 @@
 """How well a sound fits a picture at each lag, in blocks of a few seconds, and how well chance does.
 
 Each of the picture's changes is correlated with each of the sound's, at every lag on the sound's fine grid. The pairs
-are then added with weights: those that hold for films in general (`PRIOR`), and, the longer the video the more, those that
-this one shows at its own peak. Chance is measured by the same procedure on the picture played backwards and shifted in a
-circle: that keeps its rhythm and its smoothness, and what the pairs share, and nothing of the reaction.
+are then added with weights: those that hold for films in general (`PRIOR`), and, the longer the video the more, those
+that
+this one shows at its own peak. Chance is measured by the same procedure on the picture played backwards and shifted in
+a circle: that keeps its rhythm and its smoothness, and what the pairs share, and nothing of the reaction.
 
 Conventions: T frames with M changes, N rows of sound at HEARD_RATE with K changes, B blocks, P = M · K pairs, L lags.
 Lag l is positive where the sound comes l rows later than the picture that it fits. Curves have mean 0 and deviation 1
@@ -13,6 +14,7 @@ under chance in each block.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -69,7 +71,7 @@ class Evidence:
     @property
     def whole(self) -> NDArray[np.float64]:
         """Fit of all blocks together at each lag, (L,), in deviations above chance."""
-        told = np.count_nonzero(self.curves.any(1))
+        told = int(np.count_nonzero(self.curves.any(1)))
         total: NDArray[np.float64] = self.curves.sum(0, dtype=np.float64) / max(told, 1) ** 0.5
         return total
 
@@ -108,7 +110,7 @@ def find_evidence(
     covariance = _covariance(backwards or [true], scale)
     curves = _weighted(true * scale[..., None], prior, covariance, seconds)
     found = [_weighted(null * scale[..., None], prior, covariance, seconds) for null in backwards]
-    unit = _deviation(np.stack(found)[:, :, None])[:, 0] if found else np.ones(len(curves))
+    unit = np.sqrt(np.mean(np.square(np.stack(found or [curves])), axis=(0, 2)))
     unit = np.where(unit > 1e-9, unit, np.inf)[:, None]
     lags = np.arange(-pair.reach, pair.reach + 1) / HEARD_RATE
     times = np.array([seen_times[block].mean() for block in blocks])
@@ -125,8 +127,9 @@ def _exposed(heard: FloatArray, seen_times: NDArray[np.float64]) -> FloatArray:
     kernel = np.convolve(np.ones(width) / width, np.hanning(7) / np.hanning(7).sum())
     if len(kernel) % 2 == 0:
         kernel = np.convolve(kernel, [0.5, 0.5])
-    columns = [np.convolve(column, kernel, mode="same") for column in heard.T] if len(heard) > len(kernel) else heard.T
-    table = np.stack(columns, axis=1).astype(np.float32)
+    if len(heard) <= len(kernel):
+        return heard
+    table = np.stack([np.convolve(column, kernel, mode="same") for column in heard.T], axis=1).astype(np.float32)
     deviation = table.std(0)
     return np.asarray(table / np.where(deviation > 1e-7, deviation, np.inf), np.float32)
 
@@ -139,7 +142,7 @@ def _blocks(times: NDArray[np.float64], seconds: float) -> list[slice]:
     count = max(int(length / seconds), 1)
     edges = np.searchsorted(times, times[0] + np.arange(1, count) * length / count)
     borders = [0, *edges.tolist(), len(times)]
-    return [slice(a, b) for a, b in zip(borders, borders[1:], strict=False) if b > a]
+    return [slice(a, b) for a, b in pairwise(borders) if b > a]
 
 
 def _backwards(seen: FloatArray, shift: float) -> FloatArray:
@@ -160,7 +163,8 @@ class _Pair:
     def products(self, seen: FloatArray) -> FloatArray:
         """Sum over each block of the products of every pair at every lag, (B, P, L) float32."""
         made = [self._block(seen[block], self._rows[block]) for block in self._blocks]
-        return np.stack(made) if made else np.zeros((0, seen.shape[1] * self._heard.shape[1], 2 * self.reach + 1))
+        empty = np.zeros((0, seen.shape[1] * self._heard.shape[1], 2 * self.reach + 1), np.float32)
+        return np.asarray(np.stack(made) if made else empty, np.float32)
 
     def _block(self, seen: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
         width, heard = 2 * self.reach + 1, self._heard

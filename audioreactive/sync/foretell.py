@@ -1,16 +1,19 @@
 """The picture that a recipe foretells for a sound, held against the picture that is there.
 
-A video of this program carries its preset. From it and the sound, small pictures are made again, and the changes of their
-cells are compared with those of the video: not whether something happened, but what. So the lag is told to a few
+A video of this program carries its preset. From it and the sound, small pictures are made again, and the changes of
+their cells are compared with those of the video: not whether something happened, but what. So the lag is told to a few
 milliseconds, in calm videos too. Where the generator is not at hand (a model file), the motion itself stands for the
 pictures: how much the weights over the palette change.
 
-Conventions: T frames of the video; foretold frame i is the picture for the sound at i / fps seconds. Lags as in `evidence`.
+Conventions: T frames of the video; foretold frame i is the picture for the sound at i / fps seconds. Lags as in
+`evidence`.
 """
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -37,8 +40,14 @@ GRID: Final = (9, 16)
 """Rows and columns of cells in which pictures are compared."""
 LONGEST_SIDE: Final = 64
 """Pixels of the longer side of foretold pictures."""
-MOST_FRAMES: Final = 6000
-"""Most frames that are foretold: 200 s at 30 a second, in passages spread over a longer video."""
+MOST_FRAMES: Final = 1800
+"""Most frames that are foretold: 60 s at 30 a second, in passages spread over a longer video."""
+NULLS: Final = 7
+"""Shifts of the recipe backwards that represent chance."""
+LEAST_EXPLAINED: Final = 0.05
+"""Least share of a passage's changes that its recipe must explain to tell where it lies."""
+RETIMED: Final = 0.002
+"""Share by which a video's frame rate may differ from its recipe's, as after a repair of its drift."""
 PASSAGE_SECONDS: Final = 5.0
 """Length of a passage, which is one block of the evidence."""
 
@@ -48,7 +57,7 @@ def passages_of(frames: int, fps: Fraction, *, most: int = MOST_FRAMES) -> list[
     length = max(round(PASSAGE_SECONDS * fps), 2)
     count = max(frames // length, 1)
     edges = [round(frames * i / count) for i in range(count + 1)]
-    every = [range(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    every = [range(a, b) for a, b in pairwise(edges)]
     kept = max(most // length, 2)
     if count <= kept:
         return every
@@ -60,7 +69,7 @@ def cells(frame: NDArray[np.uint8]) -> FloatArray:
     import cv2
 
     small = cv2.resize(frame, GRID[::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32).reshape(-1) / 255
+    return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
 
 class RecipeForetold:
@@ -106,9 +115,7 @@ class RecipeForetold:
             return list(_motion_tables(moving, passages))
         return list(self._pictures(moving, self._generator, passages))
 
-    def _pictures(
-        self, moving: Motion, generator: Generator, passages: Sequence[range]
-    ) -> Iterator[FloatArray]:
+    def _pictures(self, moving: Motion, generator: Generator, passages: Sequence[range]) -> Iterator[FloatArray]:
         from audioreactive.rendering.renderer import iter_frames
 
         inputs = moving.on(generator, size=self._size, fit=self.preset.render.fit or "widen")
@@ -169,7 +176,7 @@ def foretold_evidence(
     backwards, _ = _finer(nulls / spread, fps, lags)
     middles = np.array([(passage.start + passage.stop) / 2 / fps for passage in passages], np.float64)
     shape = Evidence(fine.astype(np.float32), grid, middles, np.zeros(0))
-    rolled = [np.roll(backwards, round(i * backwards.shape[1] / 7), axis=1) for i in range(7)]
+    rolled = [np.roll(backwards, round(i * backwards.shape[1] / NULLS), axis=1) for i in range(NULLS)]
     signs = np.random.RandomState(0).choice([-1.0, 1.0], size=(len(rolled), len(fine), 1))
     chance = [
         float(Evidence((null * sign).astype(np.float32), grid, middles, np.zeros(0)).whole.max())
@@ -197,6 +204,33 @@ def _block(seen: FloatArray, foretold: FloatArray, lags: int) -> NDArray[np.floa
     return found
 
 
+def between(seen: FloatArray, earlier: FloatArray, later: FloatArray, apart: float) -> float:
+    """Where a passage of the video lies between the recipe's pictures for two moments, in seconds from their middle.
+
+    The changes (frames, C) of the video are explained by those of both, by least squares; a picture that is made of as
+    much of
+    both lies in the middle. Unlike the peak of a correlation at whole frames, that is not drawn to whole frames. Not a
+    number where the recipe explains little of the video, or its pictures hardly differ.
+
+    Args:
+        seen: the video's table.
+        earlier: the recipe's, for sound that comes `apart` / 2 earlier.
+        later: the same for as much later.
+        apart: seconds between the two.
+    """
+    mine, first, second = (np.diff(table, axis=0).ravel().astype(np.float64) for table in (seen, earlier, later))
+    mean, half = (first + second) / 2, (second - first) / 2
+    a, b, c = mean @ mean, mean @ half, half @ half
+    determinant = a * c - b * b
+    if not determinant > 1e-9 * a * c or a <= 0:
+        return np.nan
+    p, q = mean @ mine, half @ mine
+    size, shift = (c * p - b * q) / determinant, (a * q - b * p) / determinant
+    explained = (size * p + shift * q) / max(float(mine @ mine), 1e-12)
+    place = float(shift / size * apart / 2) if size > 0 else math.nan
+    return place if explained > LEAST_EXPLAINED and abs(place) < 2 * apart else math.nan
+
+
 def _finer(curves: NDArray[np.float64], fps: Fraction, lags: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Curves (B, 2 · lags + 1) at whole frames -> on the grid of HEARD_RATE, by cubic splines; and its lags."""
     from scipy.interpolate import CubicSpline
@@ -210,7 +244,7 @@ def _finer(curves: NDArray[np.float64], fps: Fraction, lags: int) -> tuple[NDArr
 def recipe_of(
     video: Path, *, synthesize: Synthesize | None = None, say: Callable[[str], None] = lambda sentence: None
 ) -> RecipeForetold | None:
-    """The recipe that a video carries, with the generator that it was made with if it is at hand; None without a recipe.
+    """The recipe that a video carries, with its generator if that is at hand; None without a recipe.
 
     A file that carries text that is no recipe has none; `say` is told so.
 
@@ -233,9 +267,7 @@ def recipe_of(
     if step is None:
         say(f"{video.name} has {info.fps} frames a second and its recipe {preset.render.fps}: it is not used")
         return None
-    return RecipeForetold(
-        preset, generator, step=step, aspect=info.width / info.height, synthesize=synthesize
-    )
+    return RecipeForetold(preset, generator, step=step, aspect=info.width / info.height, synthesize=synthesize)
 
 
 def _step(preset: Preset, fps: Fraction) -> int | None:
@@ -243,7 +275,8 @@ def _step(preset: Preset, fps: Fraction) -> int | None:
     if preset.render.fps is None:
         return 1
     ratio = Fraction(preset.render.fps) / fps
-    return int(ratio) if ratio in (1, 2) else None
+    step = round(ratio)
+    return step if step in (1, 2) and abs(ratio / step - 1) < RETIMED else None
 
 
 def _generator(preset: Preset) -> Generator | None:

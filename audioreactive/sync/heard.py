@@ -73,7 +73,7 @@ def _levels(samples: NDArray[np.float32]) -> FloatArray:
         energy[first : first + count] = (spectrum.real**2 + spectrum.imag**2) @ gather
         let_go(samples)
     floor = np.maximum(FLOOR * energy.mean(0, dtype=np.float64), 1e-9).astype(np.float32)
-    return np.log1p(energy / floor, out=energy)
+    return np.asarray(np.log1p(energy / floor), np.float32)
 
 
 def _changes(levels: FloatArray) -> FloatArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,9 +13,9 @@ from audioreactive.errors import AudioError, AudioReactiveError, SyncError
 from audioreactive.media.audio import ANALYSIS_RATE, check_file, load
 from audioreactive.progress import Progress, Silent
 from audioreactive.sync.container import PictureClock, picture_clock
-from audioreactive.sync.estimate import Estimate, Segment, estimate
+from audioreactive.sync.estimate import CLEAR_SLOPE, LEAST_SPREAD, Estimate, Line, Segment, estimate, fitted_line
 from audioreactive.sync.evidence import REACH, Evidence, find_evidence
-from audioreactive.sync.foretell import cells, foretold_evidence, passages_of
+from audioreactive.sync.foretell import MOST_FRAMES, between, cells, foretold_evidence, passages_of
 from audioreactive.sync.heard import heard_changes
 from audioreactive.sync.recordings import same_sound
 from audioreactive.sync.report import R37, Basis, Passage, SyncReport, Tolerance, in_words, judge
@@ -26,12 +25,14 @@ from audioreactive.video.reader import SOUND_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
     from audioreactive.media.audio import Audio
+    from audioreactive.progress import Advance
     from audioreactive.sync.foretell import RecipeForetold
     from audioreactive.video import VideoInfo, VideoTimes
 
@@ -48,6 +49,10 @@ READING: Final = 0.29
 CLOSE_ENOUGH: Final = 0.001
 """Seconds that the sound is still moved, at most, when its recipe has been computed for the last time."""
 _PIECE: Final = 1 << 20
+APART: Final = 0.016
+"""Seconds between the two sounds between which a video is placed: half a frame at 30 a second."""
+WORSE: Final = 1.5
+"""Growth of the spread of the passages' lags from which on a pass is not believed."""
 MOST_PASSES: Final = 3
 """Most times that a recipe is computed."""
 
@@ -234,12 +239,12 @@ def _told(
 def _why_not(found: Found) -> str:
     if found.estimate.chance > LEAST_CERTAIN:
         return (
-            f"nothing in the picture follows the sound within {REACH:g} seconds: the best fit is one that chance gives as well "
-            f"(p = {found.estimate.chance:.2g})"
+            f"nothing in the picture follows the sound within {REACH:g} seconds: the best fit is one that chance "
+            f"gives as well (p = {found.estimate.chance:.2g})"
         )
     return (
-        f"two offsets fit nearly as well (the second with {found.estimate.rival:.0%} of the evidence), as in music whose beats "
-        "are all alike"
+        f"two offsets fit nearly as well (the second with {found.estimate.rival:.0%} of the evidence), as in music "
+        "whose beats are all alike"
     )
 
 
@@ -260,46 +265,108 @@ def _by_recipe(
 ) -> Found | None:
     """The lag by the video's recipe; None where it cannot be computed.
 
-    The recipe is computed again for the sound moved by what was found, until nothing is left to move: then both pictures
-    show the same moments, and their changes agree to a fraction of a frame.
+    The recipe is computed again for the sound moved by what was found, until nothing is left to move: then both
+    pictures show the same moments, and their changes agree to a fraction of a frame.
     """
-    fps = watched.info.fps
-    if not watched.times.is_even(fps) or not 1 <= fps <= 240:
+    fps = watched.info.fps.limit_denominator(10_000)
+    if not watched.times.is_even(watched.info.fps) or not 1 <= fps <= 240:
         return None
-    table = watched.cells.astype(np.float32) / 255
-    passages = passages_of(len(table), fps)
+    with progress.track("foretelling", 1 + 2 * MOST_PASSES, "pass") as advance:
+        try:
+            evidence = _foretold(watched, sound, start, recipe, fps)
+            advance(1)
+            told = estimate(evidence)
+            rough = Found(told, evidence, "recipe" if recipe.shows_pictures else "motion", READING * watched.clock.last)
+            if not rough.is_clear or len(told.segments) > 1 or not recipe.shows_pictures:
+                return rough
+            return _refined(rough, watched, sound, start, recipe, fps, advance)
+        except AudioReactiveError as error:
+            notes.append(f"the video's recipe cannot be used: {error}")
+            return None
+
+
+def _foretold(watched: Watched, sound: Audio, start: float, recipe: RecipeForetold, fps: Fraction) -> Evidence:
+    """Evidence for the lags of a sound behind the picture, by what the recipe makes of the sound."""
+    passages = passages_of(len(watched.cells), fps, most=MOST_FRAMES // 2)
     lags = round(REACH * fps)
     wider = [range(passage.start - lags, passage.stop + lags) for passage in passages]
-    moved, slope, best = 0.0, 0.0, None
-    middle = float(np.mean([(passage.start + passage.stop) / 2 / fps for passage in passages]))
-    with progress.track("foretelling", MOST_PASSES, "pass") as advance:
-        for _ in range(MOST_PASSES):
-            try:
-                features = _features(_moved(sound, start, moved, slope, middle), fps * recipe.step, recipe)
-                foretold = recipe(features, wider)
-            except AudioReactiveError as error:
-                notes.append(f"the video's recipe cannot be used: {error}")
-                return best
-            evidence = foretold_evidence([table[p.start : p.stop] for p in passages], foretold, passages, fps)
-            told = estimate(evidence)
-            basis: Basis = "recipe" if recipe.shows_pictures else "motion"
-            reading = 0.0 if recipe.shows_pictures else READING * watched.clock.last
-            lag, drift = told.lag + moved, told.slope + slope
-            shift = lag - told.lag + slope * (evidence.times - evidence.times.mean())
-            whole = replace(
-                told,
-                lag=lag,
-                slope=drift,
-                path=told.path + shift,
-                blocks=told.blocks + shift,
-                segments=tuple(replace(part, lag=part.lag + moved) for part in told.segments),
-            )
-            best = Found(whole, replace(evidence, lags=evidence.lags + moved), basis, reading)
+    foretold = recipe(_features(_moved(sound, start, 0.0, 0.0, 0.0), fps * recipe.step, recipe), wider)
+    return foretold_evidence(_passages(watched, passages), foretold, passages, fps)
+
+
+def _passages(watched: Watched, passages: Sequence[range]) -> list[FloatArray]:
+    """The cells of the video in each passage."""
+    return [watched.cells[passage.start : passage.stop].astype(np.float32) / np.float32(255) for passage in passages]
+
+
+def _refined(
+    rough: Found,
+    watched: Watched,
+    sound: Audio,
+    start: float,
+    recipe: RecipeForetold,
+    fps: Fraction,
+    advance: Advance,
+) -> Found:
+    """A lag that is known to a frame, to a part of a millisecond; and the drift.
+
+    The recipe is computed for the sound moved a little less and a little more than what is known, until the video lies
+    in the middle.
+    """
+    told = rough.estimate
+    passages = passages_of(len(watched.cells), fps)
+    seen = _passages(watched, passages)
+    times = np.array([(passage.start + passage.stop) / 2 / fps for passage in passages], np.float64)
+    middle = float(times.mean())
+    lag = float(np.interp(middle, told.times, told.path))
+    bends = abs(told.slope) > CLEAR_SLOPE * told.slope_deviation and abs(told.slope) * times[-1] > APART
+    slope = told.slope if bends else 0.0
+    found = None
+    for _ in range(MOST_PASSES):
+        tables = []
+        for side in (-1, 1):
+            moved = _moved(sound, start, lag + side * APART / 2, slope, middle)
+            tables.append(recipe(_features(moved, fps * recipe.step, recipe), passages))
             advance(1)
-            if not best.is_clear or len(told.segments) > 1 or (abs(told.lag) < CLOSE_ENOUGH and abs(told.slope) < 2e-6):
+        places = np.array(
+            [between(mine, first, second, APART) for mine, first, second in zip(seen, *tables, strict=True)]
+        )
+        blocks = lag + slope * (times - middle) + places
+        line = fitted_line(times, blocks)
+        if line is None:
+            known = places[np.isfinite(places)]
+            if not len(known):
                 break
-            moved, slope = lag, drift
-    return best
+            spread = float(known.std() / len(known) ** 0.5) if len(known) > 1 else CLOSE_ENOUGH
+            line = Line(lag + float(np.median(known)), spread, slope, np.inf, float(known.std()))
+        if found is not None and line.spread > WORSE * found[0].spread:
+            break  # the stretched sound has its beats elsewhere: what was found before counts
+        found = line, blocks
+        change = abs(line.level - lag), abs(line.slope - slope)
+        lag = line.level
+        if change[1] > CLEAR_SLOPE * line.slope_deviation:
+            slope = line.slope
+        elif change[0] < CLOSE_ENOUGH:
+            break
+    if found is None:
+        return rough
+    line, blocks = found
+    drifts = abs(line.slope) > CLEAR_SLOPE * line.slope_deviation
+    path = line.level + (line.slope if drifts else 0.0) * (times - middle)
+    deviation = max(line.level_deviation, LEAST_SPREAD)
+    refined = replace(
+        told,
+        lag=line.level,
+        deviation=deviation,
+        slope=line.slope,
+        slope_deviation=line.slope_deviation,
+        jitter=line.spread,
+        segments=(Segment(0.0, float(watched.clock.frames[-1]), line.level, deviation),),
+        times=times,
+        path=path,
+        blocks=blocks,
+    )
+    return replace(rough, estimate=refined, reading=0.0)
 
 
 def _features(sound: Audio, rate: Fraction, recipe: RecipeForetold) -> Features:
@@ -327,31 +394,29 @@ def _moved(sound: Audio, start: float, lag: float, slope: float, middle: float) 
     """
     samples = sound.samples
     if slope:
-        at = lag - start - slope * middle  # second of the samples that comes at 0
-        count = max(round((len(samples) / ANALYSIS_RATE - at) / (1 + slope) * ANALYSIS_RATE), 1)
-        moved = np.empty(count, np.float32)
-        for first in range(0, count, _PIECE):
-            rows = np.arange(first, min(first + _PIECE, count)) * (1 + slope) + at * ANALYSIS_RATE
-            low, high = max(int(rows[0]) - 1, 0), max(int(rows[-1]) + 2, 0)
-            piece = samples[low:high]
-            # Linear interpolation is enough: the speed changes by parts per million, and features look below 10 kHz.
-            moved[first : first + len(rows)] = (
-                np.interp(rows, np.arange(low, low + len(piece)), piece, left=0, right=0) if len(piece) else 0
-            )
-        return replace(sound, samples=moved)
-    shift = round((start - lag) * ANALYSIS_RATE)
-    if shift > 0:
-        samples = np.concatenate([np.zeros(shift, np.float32), samples])
-    elif shift < 0:
-        samples = samples[-shift:]
+        samples = _stretched(samples, 1 / (1 + slope))
+    first = round((lag - start - slope * middle) / (1 + slope) * ANALYSIS_RATE)
+    if first < 0:
+        samples = np.concatenate([np.zeros(-first, np.float32), samples])
+    elif first > 0:
+        samples = samples[first:]
     return replace(sound, samples=samples)
+
+
+def _stretched(samples: FloatArray, factor: float) -> FloatArray:
+    """The sound `factor` times as long, nearly 1, at the same rate."""
+    import soxr
+
+    stream = soxr.ResampleStream(ANALYSIS_RATE, ANALYSIS_RATE * factor, 1, dtype="float32")
+    pieces = [stream.resample_chunk(samples[i : i + _PIECE]) for i in range(0, len(samples), _PIECE)]
+    return np.concatenate([*pieces, stream.resample_chunk(np.zeros(0, np.float32), last=True)])
 
 
 def _with_own_sound(found: Found, watched: Watched, own: Audio, master: Audio, notes: list[str]) -> Found:
     """What the video's own sound adds, if it is the same sound as the master: its place is exact to a sample.
 
-    It counts if the picture agrees with it, or cannot tell. If the picture contradicts it, the video's own sound is the one
-    that is out of step, and the picture counts.
+    It counts if the picture agrees with it, or cannot tell. If the picture contradicts it, the video's own sound is
+    the one that is out of step, and the picture counts.
     """
     same = same_sound(master.samples, own.samples)
     if same is None:

@@ -1,8 +1,11 @@
 """Offset and drift between two recordings of the same sound: a camera's and the master, or two encodings of one mix.
 
-First the onsets of both, over all positions, tell roughly where one begins in the other. Then windows of the waveforms are
-correlated with their spectra whitened (PHAT: Knapp and Carter, "The generalized correlation method for estimation of time
-delay", 1976): the peak is a sample wide, and reverberation or another microphone do not move it. Windows that agree on a line
+First the onsets of both, over all positions, tell roughly where one begins in the other. Then windows of the waveforms
+are
+correlated with their spectra whitened (PHAT: Knapp and Carter, "The generalized correlation method for estimation of
+time
+delay", 1976): the peak is a sample wide, and reverberation or another microphone do not move it. Windows that agree on
+a line
 are kept, the others rejected: a recorder's clock drifts by some parts per million, and its sound may fail in places.
 
 Conventions: `a` is the reference. Second t of `a` is heard at t + lag(t) in `b`.
@@ -29,7 +32,7 @@ MOST_WINDOWS: Final = 120
 SEARCH_SECONDS: Final = 0.25
 """Time around the rough offset in which the peak of a window is sought."""
 LEAST_PEAK: Final = 8.0
-"""Height of a window's peak, in deviations of its correlation, from which on it counts. Chance gives 5 in 12,000 lags."""
+"""Height of a window's peak, in deviations of its correlation, from which on it counts: chance gives 5 in 12,000."""
 AGREES: Final = 0.002
 """Seconds from the line within which a window agrees with it."""
 LEAST_SHARE: Final = 0.5

@@ -1,7 +1,9 @@
 """A video with its offset and its drift taken out.
 
-An offset alone is a matter of time stamps: the packets of picture and sound are copied as they are, and the sound's begin
-earlier or later. In mp4 and mov what comes before the picture is hidden by an edit list, which players honour. Drift is a
+An offset alone is a matter of time stamps: the packets of picture and sound are copied as they are, and the sound's
+begin
+earlier or later. In mp4 and mov what comes before the picture is hidden by an edit list, which players honour. Drift
+is a
 matter of speed: the sound is resampled, or the picture's time stamps are stretched. Another sound is decoded, moved to
 the sample, and coded in the way that this program codes for that kind of file.
 
@@ -16,7 +18,6 @@ import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,6 +32,7 @@ from audioreactive.video import frame_times, output_format
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -93,9 +95,7 @@ def correction_of(report: SyncReport, seconds: float) -> Correction:
         raise SyncError(f"nothing can be repaired: {report.reason}")
     if len(report.passages) > 1:
         where = ", ".join(f"{part.start:.1f} s" for part in report.passages[1:])
-        raise SyncError(
-            f"the offset jumps at {where}: cut the video there, and repair the parts one by one"
-        )
+        raise SyncError(f"the offset jumps at {where}: cut the video there, and repair the parts one by one")
     slope, start = 0.0, float(report.offset)
     drift, deviation = report.drift or 0.0, report.drift_deviation
     clear = deviation is not None and abs(drift) > CLEAR_DRIFT * deviation and abs(drift) * seconds > LEAST_DRIFT
@@ -157,7 +157,12 @@ def repair(
 
 def _output(kind: str) -> list[str]:
     """Arguments of the copy: nothing is lost before the start, and tags stay."""
-    options = ["-map_metadata", "0", "-avoid_negative_ts", "disabled" if kind in (".mp4", ".mov") else "make_non_negative"]
+    options = [
+        "-map_metadata",
+        "0",
+        "-avoid_negative_ts",
+        "disabled" if kind in (".mp4", ".mov") else "make_non_negative",
+    ]
     return [*options, "-movflags", "+faststart"] if kind in (".mp4", ".mov") else options
 
 
@@ -168,7 +173,8 @@ def _restamp(video: Path, partial: Path, *, later: float, stretch: float) -> Non
     _run(
         [
             *QUIET, "-y", *scale, *again, "-itsoffset", f"{later:.6f}", *again,
-            "-map", "0:v:0", "-map", "1:a:0", "-c", "copy", *_output(video.suffix.lower()), f"file:{partial.absolute()}",
+            "-map", "0:v:0", "-map", "1:a:0", "-c", "copy", *_output(video.suffix.lower()),
+            f"file:{partial.absolute()}",
         ],
     )  # fmt: skip
 

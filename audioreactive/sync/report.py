@@ -103,7 +103,9 @@ class SyncReport:
         return {
             "verdict": self.verdict,
             "reason": self.reason,
-            "tolerance": {"name": self.tolerance.name, "early_ms": ms(self.tolerance.early), "late_ms": ms(self.tolerance.late)},
+            "tolerance": {
+                "name": self.tolerance.name, "early_ms": ms(self.tolerance.early), "late_ms": ms(self.tolerance.late),
+            },
             "standards": {standard.name: self.within(standard) for standard in STANDARDS},
             "basis": self.basis,
             "offset_ms": ms(self.offset),
@@ -114,11 +116,17 @@ class SyncReport:
             "chance": self.chance,
             "container_offset_ms": ms(self.container),
             "passages": [
-                {"start": round(p.start, 3), "stop": round(p.stop, 3), "offset_ms": ms(p.offset), "offset_sd_ms": ms(p.deviation)}
+                {
+                    "start": round(p.start, 3), "stop": round(p.stop, 3),
+                    "offset_ms": ms(p.offset), "offset_sd_ms": ms(p.deviation),
+                }
                 for p in self.passages
             ],
             "blocks": [
-                {"time": round(float(t), 3), "offset_ms": ms(float(o)), "own_offset_ms": ms(float(m)) if np.isfinite(m) else None}
+                {
+                    "time": round(float(t), 3), "offset_ms": ms(float(o)),
+                    "own_offset_ms": ms(float(m)) if np.isfinite(m) else None,
+                }
                 for t, o, m in zip(self.times, self.offsets, self.measured, strict=True)
             ],
             "notes": list(self.notes),

@@ -24,7 +24,7 @@ SIDE: Final = 64
 CELLS: Final = 8
 """Pixels of a cell's side: the strongest change of any cell finds a hit in a corner of a busy picture."""
 SEEN: Final = ("gain", "loss", "colour", "motion", "local", "surge", "stop", "jerk", "light")
-"""Names of the columns: pixels that brighten; that darken; change of colour; any change; the strongest change of a cell;
+"""Names of the columns: pixels that brighten; that darken; change of colour; any change; the largest one of a cell;
 motion that begins; that ends; second differences, as of a bounce; change of the mean brightness."""
 STILL: Final = 4e-4
 """Mean change of a pixel below which a picture counts as still: a tenth of a level of 255."""
@@ -41,13 +41,13 @@ class ChangeMeter:
 
     def add(self, frame: NDArray[np.uint8]) -> None:
         """Measure the next frame."""
-        picture = frame.astype(np.float32) / 255
+        picture: FloatArray = frame.astype(np.float32) / np.float32(255)
         if self._last is None:
             self._last = picture
             self._rows.append((0.0,) * 7)
             return
-        difference = picture - self._last
-        light = difference @ _WEIGHTS
+        difference: FloatArray = picture - self._last
+        light: FloatArray = np.asarray(difference @ _WEIGHTS, np.float32)
         tint = difference - light[..., None]
         jerk = 0.0 if self._difference is None else float(np.abs(light - self._difference).mean())
         self._rows.append(
@@ -111,4 +111,5 @@ def _cells(change: FloatArray) -> FloatArray:
     """Mean of each cell of CELLS² pixels; what is left at the edges counts with the last cell that is whole."""
     height, width = (max(side // CELLS, 1) for side in change.shape)
     rows = np.add.reduceat(change, np.arange(height) * (change.shape[0] // height), axis=0)
-    return np.add.reduceat(rows, np.arange(width) * (change.shape[1] // width), axis=1) / CELLS**2
+    sums = np.add.reduceat(rows, np.arange(width) * (change.shape[1] // width), axis=1)
+    return np.asarray(sums / CELLS**2, np.float32)

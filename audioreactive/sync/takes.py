@@ -2,8 +2,8 @@
 
 Two recordings of the same sound are told first, to the sample (`recordings`). What was played twice is compared by its
 harmonies and its strokes: chroma says where, onsets say when (Ewert, Müller and Grosche, "High resolution audio
-synchronization using chroma onset features", 2009). A rough ratio of the tempos is estimated before, because a path of steps of a
-half to two cannot follow a take at half the speed.
+synchronization using chroma onset features", 2009). A rough ratio of the tempos is estimated before, because a path of
+steps of a half to two cannot follow a take at half the speed.
 
 Conventions: seconds of the first take, seconds of the second. An hour against an hour takes less than 2 GB.
 """
@@ -81,7 +81,7 @@ class Way:
     """(n, 2) seconds of both takes, for each part without a leap."""
 
     def to_second(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Moments of the second take for moments of the first; beyond the ends at the same speed, in leaps in between."""
+        """Moments of the second take for moments of the first; beyond the ends at the same speed."""
         return self._mapped(seconds, 0)
 
     def to_first(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,7 +93,8 @@ class Way:
         x, y = joined[:, side], joined[:, 1 - side]
         at = np.asarray(seconds, np.float64)
         found = np.interp(at, x, y)
-        return found + np.minimum(at - x[0], 0) + np.maximum(at - x[-1], 0)
+        moved: NDArray[np.float64] = found + np.minimum(at - x[0], 0) + np.maximum(at - x[-1], 0)
+        return moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,9 @@ def compare_takes(
             for note in audio.notes:
                 progress.say(note)
             if audio.duration < SHORTEST:
-                raise SyncError(f"{path.name} lasts {float(audio.duration):.2f} s; takes of {SHORTEST:g} s or more are compared")
+                raise SyncError(
+                    f"{path.name} lasts {float(audio.duration):.2f} s; takes of {SHORTEST:g} s or more are compared"
+                )
         report("comparing", 0.3)
         return compare_sounds(a.samples, b.samples, tolerance=tolerance)
 
@@ -186,7 +189,9 @@ def compare_sounds(a: FloatArray, b: FloatArray, *, tolerance: Tolerance = R37) 
     similarity = warp.gain / max(backwards.gain, 1e-9)
     way = _way(warp, ratio)
     if similarity < LEAST_GAIN or not way.paths:
-        return nothing("they have no passage in common that is told from chance: they seem to be different songs", similarity)
+        return nothing(
+            "they have no passage in common that is told from chance: they seem to be different songs", similarity
+        )
     return _judged(way, tolerance, durations, is_same=False, similarity=similarity)
 
 
@@ -241,7 +246,7 @@ def _chroma(samples: FloatArray) -> FloatArray:
         strength = np.abs(np.fft.rfft(frames * window, axis=1)[:, used]).astype(np.float32)
         table[first : first + count] = strength @ gather
         let_go(samples)
-    return np.log1p(table / max(float(table.mean()), 1e-9), out=table)
+    return np.asarray(np.log1p(table / max(float(table.mean()), 1e-9)), np.float32)
 
 
 def _strokes(samples: FloatArray) -> FloatArray:
@@ -291,7 +296,9 @@ def _way(warp: Warp, ratio: float) -> Way:
             continue
         first = np.arange(piece[0, 0], piece[-1, 0] + 1)
         behind = np.interp(first, piece[:, 0], piece[:, 1] - piece[:, 0])
-        smooth = np.convolve(np.pad(behind, SMOOTH_ROWS // 2, mode="reflect", reflect_type="odd"), _KERNEL, mode="valid")
+        smooth = np.convolve(
+            np.pad(behind, SMOOTH_ROWS // 2, mode="reflect", reflect_type="odd"), _KERNEL, mode="valid"
+        )
         second = np.maximum.accumulate(first + smooth)
         paths.append(np.stack([first / ROW_RATE, second * ratio / ROW_RATE], axis=1))
     return Way(tuple(paths))

@@ -1,13 +1,15 @@
 """Dynamic time warping at several scales, in memory that grows with the length and not with its square.
 
-The coarsest scale has at most `COARSEST` rows a side and is searched as a whole: any beginning, any end, and leaps where one
+The coarsest scale has at most `COARSEST` rows a side and is searched as a whole: any beginning, any end, and leaps
+where one
 side has something that the other lacks. Each finer scale is searched in a band around the path of the one before
 (multi-scale DTW: Müller, Mattes and Kurth, "An efficient multiscale approach to audio synchronization", 2006; its
 memory is bounded as in Prätzlich, Driedger and Müller, "Memory-restricted multiscale dynamic time warping", 2016).
 
-Conventions: features (N, C) float32 whose products are similarities: 1 for equal rows. A step goes (1, 1), (1, 2) or (2, 1): so no
-path stands still, and its slope lies between a half and two. Costs are 1 - similarity - LEVEL: a path gains by every row that
-fits better than chance, and needs no ends that were told.
+Conventions: features (N, C) float32 whose products are similarities: 1 for equal rows. A step goes (1, 1), (1, 2) or
+(2, 1): so no
+path stands still, and its slope lies between a half and two. Costs are 1 - similarity - LEVEL: a path gains by every
+row that fits better than chance, and needs no ends that were told.
 """
 
 from __future__ import annotations
@@ -161,9 +163,7 @@ def _traced(way: NDArray[np.int8], origin: NDArray[np.int32], i: int, j: int, ga
             breaks.append(len(rows))
         rows.append((i, j))
     count = len(rows)
-    return Path(
-        np.array(rows[::-1], np.int64), np.array(sorted(count - 1 - b for b in breaks), np.int64), gain
-    )
+    return Path(np.array(rows[::-1], np.int64), np.array(sorted(count - 1 - b for b in breaks), np.int64), gain)
 
 
 def _banded(x: FloatArray, y: FloatArray, coarse: NDArray[np.int64], level: float, ratio: int) -> Path:
@@ -194,7 +194,9 @@ def _banded(x: FloatArray, y: FloatArray, coarse: NDArray[np.int64], level: floa
             options[_WIDE] = _shifted(before, step - 2) + _shifted(cost, -1) + cost
         if i >= 2:
             two = int(centre[i] - centre[i - 2])
-            options[_HIGH] = _shifted(two_before, two - 1) + _shifted(cost_before, int(centre[i] - centre[i - 1])) + cost
+            options[_HIGH] = (
+                _shifted(two_before, two - 1) + _shifted(cost_before, int(centre[i] - centre[i - 1])) + cost
+            )
         if i < ratio or i == 0:
             options[_BEGIN] = cost
         choice = options.argmin(0)
