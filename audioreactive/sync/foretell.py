@@ -46,6 +46,8 @@ NULLS: Final = 7
 """Shifts of the recipe backwards that represent chance."""
 LEAST_EXPLAINED: Final = 0.05
 """Least share of a passage's changes that its recipe must explain to tell where it lies."""
+STEADY: Final = 7
+"""Frames over which steady changes are averaged: a quarter of a second at 30 a second."""
 RETIMED: Final = 0.002
 """Share by which a video's frame rate may differ from its recipe's, as after a repair of its drift."""
 PASSAGE_SECONDS: Final = 5.0
@@ -70,6 +72,27 @@ def cells(frame: NDArray[np.uint8]) -> FloatArray:
 
     small = cv2.resize(frame, GRID[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
+
+
+def steps(table: FloatArray) -> FloatArray:
+    """Changes from frame to frame (frames - 1, C)."""
+    return np.diff(table, axis=0)
+
+
+def sharp_changes(table: FloatArray) -> FloatArray:
+    """Changes from frame to frame (frames - 1, C), less what changes steadily: their differences from their mean
+    over `STEADY` frames.
+
+    Loops run by the tempo, and a tempo that is estimated a little otherwise in another coding of a song makes them
+    drift; what a stroke moves comes with the stroke.
+    """
+    changes = np.diff(table, axis=0)
+    if len(changes) <= STEADY:
+        return np.asarray(changes - changes.mean(0), np.float32)
+    half = STEADY // 2
+    padded = np.concatenate([changes[:1].repeat(half, 0), changes, changes[-1:].repeat(half, 0)])
+    total = np.concatenate([np.zeros((1, table.shape[1])), np.cumsum(padded, axis=0, dtype=np.float64)])
+    return np.asarray(changes - (total[STEADY:] - total[:-STEADY]) / STEADY, np.float32)
 
 
 class RecipeForetold:
@@ -204,7 +227,7 @@ def _block(seen: FloatArray, foretold: FloatArray, lags: int) -> NDArray[np.floa
     return found
 
 
-def between(seen: FloatArray, earlier: FloatArray, later: FloatArray, apart: float) -> float:
+def between(seen: FloatArray, earlier: FloatArray, later: FloatArray, apart: float, *, sharp: bool) -> float:
     """Where a passage of the video lies between the recipe's pictures for two moments, in seconds from their middle.
 
     The changes (frames, C) of the video are explained by those of both, by least squares; a picture that is made of as
@@ -217,8 +240,10 @@ def between(seen: FloatArray, earlier: FloatArray, later: FloatArray, apart: flo
         earlier: the recipe's, for sound that comes `apart` / 2 earlier.
         later: the same for as much later.
         apart: seconds between the two.
+        sharp: compare only what changes suddenly.
     """
-    mine, first, second = (np.diff(table, axis=0).ravel().astype(np.float64) for table in (seen, earlier, later))
+    changes = sharp_changes if sharp else steps
+    mine, first, second = (changes(table).ravel().astype(np.float64) for table in (seen, earlier, later))
     mean, half = (first + second) / 2, (second - first) / 2
     a, b, c = mean @ mean, mean @ half, half @ half
     determinant = a * c - b * b

@@ -51,6 +51,11 @@ CLOSE_ENOUGH: Final = 0.001
 _PIECE: Final = 1 << 20
 APART: Final = 0.016
 """Seconds between the two sounds between which a video is placed: half a frame at 30 a second."""
+FEWEST_SHARP: Final = 3
+"""Fewest passages with sudden changes that tell an offset; where there are fewer, steady ones are asked, and a drift is
+not told: loops run at the tempo, which is estimated anew."""
+ROUGH: Final = 0.008
+"""Uncertainty in seconds of an offset by steady changes."""
 WORSE: Final = 1.5
 """Growth of the spread of the passages' lags from which on a pass is not believed."""
 MOST_PASSES: Final = 3
@@ -321,7 +326,7 @@ def _refined(
     lag = float(np.interp(middle, told.times, told.path))
     bends = abs(told.slope) > CLEAR_SLOPE * told.slope_deviation and abs(told.slope) * times[-1] > APART
     slope = told.slope if bends else 0.0
-    found = None
+    found, sharp = None, True
     for _ in range(MOST_PASSES):
         tables = []
         for side in (-1, 1):
@@ -351,22 +356,27 @@ def _refined(
     if found is None:
         return rough
     line, blocks = found
-    drifts = abs(line.slope) > CLEAR_SLOPE * line.slope_deviation
+    drifts = sharp and abs(line.slope) > CLEAR_SLOPE * line.slope_deviation
     path = line.level + (line.slope if drifts else 0.0) * (times - middle)
     deviation = max(line.level_deviation, LEAST_SPREAD)
     refined = replace(
         told,
         lag=line.level,
         deviation=deviation,
-        slope=line.slope,
-        slope_deviation=line.slope_deviation,
+        slope=line.slope if sharp else 0.0,
+        slope_deviation=line.slope_deviation if sharp else np.inf,
         jitter=line.spread,
         segments=(Segment(0.0, float(watched.clock.frames[-1]), line.level, deviation),),
         times=times,
         path=path,
         blocks=blocks,
     )
-    return replace(rough, estimate=refined, reading=0.0)
+    return replace(rough, estimate=refined, reading=0.0 if sharp else ROUGH)
+
+
+def _places(seen: list[FloatArray], tables: list[list[FloatArray]], *, sharp: bool) -> NDArray[np.float64]:
+    """Where each passage of the video lies between two tables of the recipe, in seconds."""
+    return np.array([between(*three, APART, sharp=sharp) for three in zip(seen, *tables, strict=True)])
 
 
 def _features(sound: Audio, rate: Fraction, recipe: RecipeForetold) -> Features:
