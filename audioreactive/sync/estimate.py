@@ -51,6 +51,8 @@ MOST_GAIN: Final = 9.0
 """Most evidence of one block, less than a jump costs: no block alone makes one, however clear it is."""
 MOST_HEIGHT: Final = 6.0
 """Height at which the evidence of a block is cut: beyond it, blocks are equally sure."""
+FAR_COST: Final = 0.1
+"""Share of its height that a peak loses for each second from lag 0."""
 SPREAD_PEAK: Final = 0.025
 """Time in seconds around a block's expected lag in which its own peak is sought."""
 
@@ -100,7 +102,11 @@ def estimate(evidence: Evidence) -> Estimate:
     """The lag that the evidence shows, with its drift and its jumps."""
     whole = evidence.whole
     step = float(evidence.lags[1] - evidence.lags[0])
+    # Offsets near 0 are more likely: where a beat fits as well as the next, the nearer one is meant.
+    likely = 1 - FAR_COST * np.abs(evidence.lags)
     curves = _smoothed(evidence.curves.astype(np.float64), step)
+    curves = np.where(curves > 0, curves * likely, curves)
+    whole = whole * likely
     constant = int(curves.sum(0).argmax())
     borders, lines = _describe(curves, evidence, constant, step)
     times = evidence.times
@@ -118,7 +124,7 @@ def estimate(evidence: Evidence) -> Estimate:
     a, b = borders[longest]
     along = _sheared(curves, times, lines[longest][1], step).sum(0) if len(borders) == 1 else whole
     told = max(int(np.count_nonzero(evidence.curves.any(1))), 1)
-    height = float(_along(evidence.curves, evidence.lags, path).sum() / told**0.5)
+    height = float(_along(evidence.curves * likely, evidence.lags, path).sum() / told**0.5)
     line = fitted_line(times[a:b], (blocks - path)[a:b])
     bend, slope_deviation = (line.slope, line.slope_deviation) if line else (0.0, math.inf)
     slope, lag, deviation = lines[longest][1], segments[longest].lag, segments[longest].deviation

@@ -14,6 +14,8 @@ under chance in each block.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -33,26 +35,12 @@ BLOCK_SECONDS: Final = 2.0
 """Length of a block. Shorter ones hold no event; in longer ones a jump cut is lost."""
 NULLS: Final = 12
 """Backward pictures, each shifted otherwise, that represent chance."""
-SETTLED: Final = 60.0
-"""Seconds of video after which its own pairs count as much as those of films in general."""
-SHRINKAGE: Final = 0.5
-"""Share of the covariance of the pairs under chance that is taken as independent: a short video tells little of it."""
-PRIOR: Final = np.array(
-    #    low  middle high onsets offsets swell
-    [
-        [1.0, 1.0, 1.0, 1.6, 0.2, 0.6],  # gain
-        [0.3, 0.3, 0.3, 0.5, 0.2, 0.0],  # loss
-        [0.8, 0.8, 0.8, 1.2, 0.2, 0.2],  # colour
-        [1.0, 1.0, 1.0, 1.6, 0.2, 0.4],  # motion
-        [1.2, 1.2, 1.2, 2.0, 0.2, 0.4],  # local
-        [1.2, 1.2, 1.2, 2.0, 0.0, 0.4],  # surge
-        [0.3, 0.3, 0.3, 0.5, 0.5, 0.0],  # stop
-        [0.8, 0.8, 0.8, 1.2, 0.2, 0.2],  # jerk
-        [0.4, 0.4, 0.4, 0.6, -0.4, 1.0],  # light
-    ]
-)
-"""Expected correlation of each pair (seen, heard) at the true lag, up to a factor: what strikes brightens and moves."""
-assert PRIOR.shape == (len(SEEN), len(HEARD))
+TAPS: Final = 11
+"""Lags at which a template weighs each pair: whether the pair's peak comes before or after the event, and how broad it is."""
+TAP_ROWS: Final = 4
+"""Rows between them, 16 ms: they reach 78 ms to both sides."""
+MOST_NULL_BLOCKS: Final = 60
+"""Most blocks from which chance is estimated; chance in two minutes tells that in an hour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +73,7 @@ def find_evidence(
     reach: float = REACH,
     block_seconds: float = BLOCK_SECONDS,
     nulls: int = NULLS,
+    templates: FloatArray | None = None,
 ) -> Evidence:
     """Compare changes of a picture with those of a sound.
 
@@ -96,29 +85,59 @@ def find_evidence(
         reach: largest lag in seconds.
         block_seconds: length of a block.
         nulls: number of backward pictures that represent chance.
+        templates: weights of the pairs, (K, P, TAPS); None: those that ship.
     """
-    smooth = _exposed(heard, seen_times)
+    smooth = exposed(heard, seen_times)
     blocks = _blocks(seen_times, block_seconds)
-    pair = _Pair(smooth, seen_times, heard_start, round(reach * HEARD_RATE), blocks)
-    true = pair.products(seen)
-    backwards = [pair.products(_backwards(seen, i / max(nulls, 1))) for i in range(nulls)]
-    spread = _deviation(np.stack(backwards) if backwards else true[None])
-    told = spread > 1e-9
-    scale = np.where(told, 1 / np.maximum(spread, 1e-9), 0.0).astype(np.float32)
-    prior = np.resize(PRIOR, (seen.shape[1], heard.shape[1])).ravel() if seen.shape[1] != len(SEEN) else PRIOR.ravel()
-    seconds = float(seen_times[-1] - seen_times[0]) if len(seen_times) else 0.0
-    covariance = _covariance(backwards or [true], scale)
-    curves = _weighted(true * scale[..., None], prior, covariance, seconds)
-    found = [_weighted(null * scale[..., None], prior, covariance, seconds) for null in backwards]
-    unit = np.sqrt(np.mean(np.square(np.stack(found or [curves])), axis=(0, 2)))
-    unit = np.where(unit > 1e-9, unit, np.inf)[:, None]
+    pair = Pair(smooth, seen_times, heard_start, round(reach * HEARD_RATE), blocks)
+    every = max(-(-len(blocks) // MOST_NULL_BLOCKS), 1)
+    few = Pair(smooth, seen_times, heard_start, pair.reach, blocks[::every])
+    backwards = [few.products(_backwards(seen, i / max(nulls, 1))) for i in range(nulls)]
+    scale = np.array([1 / max(block.stop - block.start, 1) ** 0.5 for block in blocks])
+    templates = load_templates() if templates is None else templates
+    curves = matched(pair.products(seen) * scale[:, None, None], templates)  # [templates, B, L]
+    found = np.stack([matched(null * scale[::every, None, None], templates) for null in backwards])  # [nulls, templates, n, L]
+    unit = np.sqrt(np.mean(np.square(found), axis=(0, 2, 3)))[:, None, None]
+    unit = np.where(unit > 1e-9, unit, np.inf)
+    best = int((_together(curves / unit)).max(1).argmax())
+    peaks = np.array([_together(null / unit).max() for null in found])
     lags = np.arange(-pair.reach, pair.reach + 1) / HEARD_RATE
     times = np.array([seen_times[block].mean() for block in blocks])
-    peaks = [float(Evidence((null / unit).astype(np.float32), lags, times, np.zeros(0)).whole.max()) for null in found]
-    return Evidence((curves / unit).astype(np.float32), lags, times, np.array(peaks))
+    return Evidence(np.asarray(curves[best] / unit[best], np.float32), lags, times, peaks)
 
 
-def _exposed(heard: FloatArray, seen_times: NDArray[np.float64]) -> FloatArray:
+def _together(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Curves (templates, B, L) of all blocks together, (templates, L), in deviations."""
+    told = max(int(np.count_nonzero(curves.any((0, 2)))), 1)
+    total: NDArray[np.float64] = curves.sum(1) / told**0.5
+    return total
+
+
+def matched(scaled: NDArray[np.floating], templates: FloatArray) -> NDArray[np.float64]:
+    """Products (B, P, L) weighed by templates (K, P, TAPS): (K, B, L) float64."""
+    blocks, _, lags = scaled.shape
+    total = np.zeros((len(templates), blocks, lags))
+    half = TAPS // 2
+    for tap in range(TAPS):
+        part = np.einsum("kp,bpl->kbl", templates[:, :, tap], scaled, optimize=True)
+        shift = (tap - half) * TAP_ROWS
+        if shift >= 0:
+            total[:, :, : lags - shift] += part[:, :, shift:]
+        else:
+            total[:, :, -shift:] += part[:, :, :shift]
+    return total
+
+
+@cache
+def load_templates() -> FloatArray:
+    """Weights (K, P, TAPS) of the pairs, for kinds of events; fitted by `benchmarks/sync_templates.py`."""
+    text = (files("audioreactive") / "assets" / "sync.csv").read_text("utf-8")
+    rows = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
+    values = np.array([[float(value) for value in row[1:]] for row in rows], np.float32)
+    return values.reshape(-1, len(SEEN) * len(HEARD), TAPS)
+
+
+def exposed(heard: FloatArray, seen_times: NDArray[np.float64]) -> FloatArray:
     """The sound's changes averaged over the time between two frames, as a change of the picture is, and a little more:
     few reactions are exact to a row.
     """
@@ -150,7 +169,7 @@ def _backwards(seen: FloatArray, shift: float) -> FloatArray:
     return np.roll(seen[::-1], round(shift * len(seen)), axis=0)
 
 
-class _Pair:
+class Pair:
     """Products of one sound with pictures of the same frames."""
 
     def __init__(
@@ -176,41 +195,3 @@ class _Pair:
         windows = np.lib.stride_tricks.sliding_window_view(piece, width, axis=0)  # [rows, K, L]
         chosen = windows[rows - rows.min()].reshape(len(rows), -1)  # [T, K L]
         return np.asarray((seen.T @ chosen).reshape(-1, width), np.float32)
-
-
-def _deviation(values: FloatArray) -> FloatArray:
-    """Deviation (B, P) of nulls (n, B, P, L) around 0, over the nulls and the lags."""
-    return np.asarray(np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=(0, 3))), np.float32)
-
-
-def _covariance(nulls: list[FloatArray], scale: FloatArray) -> NDArray[np.float64]:
-    """Covariance (P, P) of the pairs under chance, shrunk towards independence."""
-    total = np.zeros((scale.shape[1],) * 2)
-    count = 0
-    for null in nulls:
-        for block, factor in zip(null, scale, strict=True):
-            scaled = (block * factor[:, None])[:, ::4]
-            total += scaled @ scaled.T
-            count += scaled.shape[1]
-    mean = total / max(count, 1)
-    return (1 - SHRINKAGE) * mean + SHRINKAGE * np.eye(len(mean))
-
-
-def _weighted(
-    scaled: FloatArray, prior: NDArray[np.float64], covariance: NDArray[np.float64], seconds: float
-) -> NDArray[np.float64]:
-    """Curves (B, L) of blocks (B, P, L): the pairs by their prior, then by what they show at the peak as well."""
-    if not len(scaled):
-        return np.zeros(scaled.shape[::2])
-    weights = np.linalg.solve(covariance, prior)
-    curves = np.einsum("p,bpl->bl", weights, scaled, optimize=True)
-    own = seconds / (seconds + SETTLED)
-    for _ in range(2):
-        peak = int(curves.sum(0).argmax())
-        near = slice(max(peak - 2, 0), peak + 3)
-        shown = scaled[:, :, near].mean(2, dtype=np.float64).sum(0)
-        size = np.linalg.norm(shown)
-        mixed = (1 - own) * prior / np.linalg.norm(prior) + own * (shown / size if size > 0 else 0)
-        weights = np.linalg.solve(covariance, mixed)
-        curves = np.einsum("p,bpl->bl", weights, scaled, optimize=True)
-    return np.asarray(curves)

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 FEWEST_FRAMES: Final = 24
 """Fewest frames that can be compared."""
-LEAST_CERTAIN: Final = 1e-3
+LEAST_CERTAIN: Final = 3e-3
 """Largest probability of chance with which an offset is told."""
-CLOSEST_RIVAL: Final = 0.93
+CLOSEST_RIVAL: Final = 0.92
 """Highest second peak, relative to the first, with which an offset is told: a beat fits as well a beat later."""
 READING: Final = 0.29
 """Uncertainty, in frames, of where a picture without a recipe shows an event: a frame's width over the root of 12."""
@@ -333,9 +333,10 @@ def _refined(
             moved = _moved(sound, start, lag + side * APART / 2, slope, middle)
             tables.append(recipe(_features(moved, fps * recipe.step, recipe), passages))
             advance(1)
-        places = np.array(
-            [between(mine, first, second, APART) for mine, first, second in zip(seen, *tables, strict=True)]
-        )
+        places = _places(seen, tables, sharp=sharp)
+        if sharp and np.isfinite(places).sum() < max(FEWEST_SHARP, len(places) / 3):
+            sharp = False
+            places = _places(seen, tables, sharp=False)
         blocks = lag + slope * (times - middle) + places
         line = fitted_line(times, blocks)
         if line is None:
@@ -376,7 +377,9 @@ def _refined(
 
 def _places(seen: list[FloatArray], tables: list[list[FloatArray]], *, sharp: bool) -> NDArray[np.float64]:
     """Where each passage of the video lies between two tables of the recipe, in seconds."""
-    return np.array([between(*three, APART, sharp=sharp) for three in zip(seen, *tables, strict=True)])
+    return np.array(
+        [between(mine, first, second, APART, sharp=sharp) for mine, first, second in zip(seen, *tables, strict=True)]
+    )
 
 
 def _features(sound: Audio, rate: Fraction, recipe: RecipeForetold) -> Features:

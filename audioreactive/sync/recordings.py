@@ -35,8 +35,10 @@ LEAST_PEAK: Final = 8.0
 """Height of a window's peak, in deviations of its correlation, from which on it counts: chance gives 5 in 12,000."""
 AGREES: Final = 0.002
 """Seconds from the line within which a window agrees with it."""
-LEAST_SHARE: Final = 0.5
-"""Share of the windows with something to tell that must agree on one line."""
+LEAST_SHARE: Final = 0.6
+"""Share of the windows that must agree on one line."""
+STEEPEST: Final = 0.003
+"""Largest drift between two recordings of one sound: 3000 ppm. More is another speed, and a matter for `takes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +71,16 @@ def same_sound(a: Samples, b: Samples) -> SameSound | None:
     rough = _rough_lag(a, b)
     if rough is None:
         return None
-    times, lags = _window_lags(a, b, rough)
+    times, lags, tried = _window_lags(a, b, rough)
     if len(times) < 2:
         return None
     line = _robust_line(times, lags)
     if line is None:
         return None
     lag, slope, agree = line
+    # Songs that are made of the same samples agree in strokes, and not throughout.
+    if agree.sum() < LEAST_SHARE * tried or abs(slope) > STEEPEST:
+        return None
     rest = (lags - lag - slope * times)[agree]
     count = int(agree.sum())
     noise = max(float(np.sqrt(np.square(rest).sum() / max(count - 2, 1))), 0.5 / ANALYSIS_RATE)
@@ -97,13 +102,13 @@ def _rough_lag(a: Samples, b: Samples) -> float | None:
     return (at if at <= len(second) else at - size) / HEARD_RATE
 
 
-def _window_lags(a: Samples, b: Samples, rough: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Middle (seconds of `a`) and lag of each window whose peak is clear."""
+def _window_lags(a: Samples, b: Samples, rough: float) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Middle (seconds of `a`) and lag of each window whose peak is clear, and the number of windows that were tried."""
     size = round(WINDOW_SECONDS * ANALYSIS_RATE)
     first, last = max(0.0, -rough), min(len(a) / ANALYSIS_RATE, len(b) / ANALYSIS_RATE - rough)
     shared = last - first
     if shared <= 0.5:
-        return np.zeros(0), np.zeros(0)
+        return np.zeros(0), np.zeros(0), 0
     size = min(size, int(shared * ANALYSIS_RATE / 2))
     count = int(min(max(shared / (size / ANALYSIS_RATE), 2), MOST_WINDOWS))
     starts = np.linspace(first, last - size / ANALYSIS_RATE, count)
@@ -118,7 +123,7 @@ def _window_lags(a: Samples, b: Samples, rough: float) -> tuple[NDArray[np.float
         times.append(start + size / 2 / ANALYSIS_RATE)
         lags.append(lag)
         guess = lag  # drift accumulates: the next window is looked for where this one was
-    return np.array(times), np.array(lags)
+    return np.array(times), np.array(lags), len(starts)
 
 
 def _phat(x: Samples, y: Samples) -> float | None:

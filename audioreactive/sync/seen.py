@@ -100,11 +100,10 @@ def seen_changes(measured: FloatArray) -> FloatArray:
 
 
 def _around(values: FloatArray, reach: int = 45) -> FloatArray:
-    """Mean of the values within `reach` frames on both sides."""
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
-    return np.asarray((total[high] - total[low]) / (high - low), np.float32)
+    """Median of the values within `reach` frames on both sides: a cut or something that passes the lens does not move it."""
+    from scipy.ndimage import median_filter
+
+    return np.asarray(median_filter(values, 2 * reach + 1, mode="nearest"), np.float32)
 
 
 def _cells(change: FloatArray) -> FloatArray:
