@@ -1,8 +1,9 @@
 """Fits the weights by which changes of sound and picture are matched, from made scenes and from renders.
 
-For each kind of event, the mean of all pairs of changes around the true lag is taken over the training scenes, and divided by
-their covariance at all other lags (linear discriminant analysis, with a ridge). Scenes of odd seeds train, even ones test; of
-renders, the folder given is all for training.
+For each kind of event, the mean of all pairs of changes around the true lag is taken over the training scenes, and
+divided by
+their covariance at all other lags (linear discriminant analysis, with a ridge). Scenes of odd seeds train, even ones
+test; of renders, the folder given is all for training.
 
     python benchmarks/sync_templates.py [--seeds 12] [--renders FOLDER] --write audioreactive/assets/sync.csv
 """
@@ -68,13 +69,19 @@ def main() -> None:
     options = parser.parse_args()
     means: dict[str, list[NDArray[np.float64]]] = {}
     covariance, count = np.zeros((54 * TAPS, 54 * TAPS)), 0
-    films = [(kind, c, 2 * seed + 1) for kind in KINDS if kind != "silence" for c in (1, 2, 3, 4) for seed in range(options.seeds)]
+    films = [
+        (kind, c, 2 * seed + 1)
+        for kind in KINDS
+        if kind != "silence"
+        for c in (1, 2, 3, 4)
+        for seed in range(options.seeds)
+    ]
     for kind, complexity, seed in films:
         scene = make_scene(kind, complexity, seed)
         seen = seen_changes(measure_changes(scene.frames))
         times = scene.times + 0.5 / 30
         true, other = samples(seen, times, heard_changes(scene.sound), -scene.truth)
-        means.setdefault(kind, []).append(true)
+        means.setdefault(str(kind), []).append(true)
         covariance += other.T @ other
         count += len(other)
     for path in sorted(options.renders.glob("*.mp4")) if options.renders else []:
@@ -88,11 +95,11 @@ def main() -> None:
     covariance /= max(count, 1)
     covariance += RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     lines = ["# Weights of the pairs (picture, sound) at lags around an event; written by benchmarks/sync_templates.py"]
-    for kind, found in means.items():
+    for name, found in means.items():
         weights = np.linalg.solve(covariance, np.mean(found, 0))
         weights /= np.sqrt(weights @ covariance @ weights)
         for pair, taps in enumerate(weights.reshape(54, TAPS)):
-            lines.append(",".join([f"{kind} {pair}", *(f"{value:.4f}" for value in taps)]))
+            lines.append(",".join([f"{name} {pair}", *(f"{value:.4f}" for value in taps)]))
     options.write.write_text("\n".join(lines) + "\n", "utf-8")
     print(f"{len(films)} scenes, {len(means.get('render', []))} renders, {len(means)} templates")
 

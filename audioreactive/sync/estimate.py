@@ -49,6 +49,11 @@ VALLEY: Final = 0.8
 """Share of a peak's height to which a curve must fall for what follows to be another peak."""
 MOST_GAIN: Final = 9.0
 """Most evidence of one block, less than a jump costs: no block alone makes one, however clear it is."""
+LEAST_HEIGHT: Final = 2.0
+"""Height of a block's peak that is assumed at least where paths are compared: that of all blocks at one lag says little
+of a video whose lag jumps."""
+JUMP_CHANCES: Final = 30
+"""Factor of the probability of chance for each jump: chance may jump as well."""
 MOST_HEIGHT: Final = 6.0
 """Height at which the evidence of a block is cut: beyond it, blocks are equally sure."""
 FAR_COST: Final = 0.1
@@ -100,13 +105,11 @@ class Estimate:
 
 def estimate(evidence: Evidence) -> Estimate:
     """The lag that the evidence shows, with its drift and its jumps."""
-    whole = evidence.whole
     step = float(evidence.lags[1] - evidence.lags[0])
     # Offsets near 0 are more likely: where a beat fits as well as the next, the nearer one is meant.
     likely = 1 - FAR_COST * np.abs(evidence.lags)
     curves = _smoothed(evidence.curves.astype(np.float64), step)
     curves = np.where(curves > 0, curves * likely, curves)
-    whole = whole * likely
     constant = int(curves.sum(0).argmax())
     borders, lines = _describe(curves, evidence, constant, step)
     times = evidence.times
@@ -122,7 +125,7 @@ def estimate(evidence: Evidence) -> Estimate:
         path[a:b] += fine - lag
     longest = max(range(len(segments)), key=lambda i: segments[i].stop - segments[i].start)
     a, b = borders[longest]
-    along = _sheared(curves, times, lines[longest][1], step).sum(0) if len(borders) == 1 else whole
+    along = _sheared(curves[a:b], times[a:b], lines[longest][1], step).sum(0)
     told = max(int(np.count_nonzero(evidence.curves.any(1))), 1)
     height = float(_along(evidence.curves * likely, evidence.lags, path).sum() / told**0.5)
     line = fitted_line(times[a:b], (blocks - path)[a:b])
@@ -145,7 +148,7 @@ def estimate(evidence: Evidence) -> Estimate:
         slope_deviation=slope_deviation,
         jitter=float(np.sqrt(np.mean(np.square(residual[known])))) if known.any() else 0.0,
         height=height,
-        chance=_chance(height, evidence.chance),
+        chance=min(_chance(height, evidence.chance) * JUMP_CHANCES ** (len(segments) - 1), 1.0),
         rival=_rival(along, evidence.lags, segments[longest].lag),
         segments=tuple(segments),
         times=times,
@@ -165,7 +168,7 @@ def _smoothed(curves: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 def _amplitude(curves: NDArray[np.float64]) -> float:
     """Height of the peak in one block, in deviations, if it is the same in all."""
     told = max(int(np.count_nonzero(curves.any(1))), 1)
-    return float(np.clip(float(curves.sum(0).max()) / told, 0.3, MOST_HEIGHT))
+    return float(np.clip(float(curves.sum(0).max()) / told, LEAST_HEIGHT, MOST_HEIGHT))
 
 
 def _describe(

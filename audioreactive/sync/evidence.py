@@ -36,7 +36,7 @@ BLOCK_SECONDS: Final = 2.0
 NULLS: Final = 12
 """Backward pictures, each shifted otherwise, that represent chance."""
 TAPS: Final = 11
-"""Lags at which a template weighs each pair: whether the pair's peak comes before or after the event, and how broad it is."""
+"""Lags at which a template weighs each pair: where its peak lies around the event, and how broad it is."""
 TAP_ROWS: Final = 4
 """Rows between them, 16 ms: they reach 78 ms to both sides."""
 MOST_NULL_BLOCKS: Final = 60
@@ -96,7 +96,9 @@ def find_evidence(
     scale = np.array([1 / max(block.stop - block.start, 1) ** 0.5 for block in blocks])
     templates = load_templates() if templates is None else templates
     curves = matched(pair.products(seen) * scale[:, None, None], templates)  # [templates, B, L]
-    found = np.stack([matched(null * scale[::every, None, None], templates) for null in backwards])  # [nulls, templates, n, L]
+    found = np.stack(
+        [matched(null * scale[::every, None, None], templates) for null in backwards]
+    )  # [nulls, templates, n, L]
     unit = np.sqrt(np.mean(np.square(found), axis=(0, 2, 3)))[:, None, None]
     unit = np.where(unit > 1e-9, unit, np.inf)
     best = int((_together(curves / unit)).max(1).argmax())

@@ -42,7 +42,7 @@ FEWEST_FRAMES: Final = 24
 """Fewest frames that can be compared."""
 LEAST_CERTAIN: Final = 3e-3
 """Largest probability of chance with which an offset is told."""
-CLOSEST_RIVAL: Final = 0.92
+CLOSEST_RIVAL: Final = 0.9
 """Highest second peak, relative to the first, with which an offset is told: a beat fits as well a beat later."""
 READING: Final = 0.29
 """Uncertainty, in frames, of where a picture without a recipe shows an event: a frame's width over the root of 12."""

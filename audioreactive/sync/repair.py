@@ -206,8 +206,7 @@ def _replace(
         *_output(kind.extension), f"file:{partial.absolute()}",
     ]  # fmt: skip
     with tempfile.TemporaryFile() as said, contextlib.ExitStack() as stack:
-        process = spawn(arguments, stdin=subprocess.PIPE, stderr=said, most_memory=MOST_MEMORY)
-        stack.callback(process.wait)
+        process = stack.enter_context(spawn(arguments, stdin=subprocess.PIPE, stderr=said, most_memory=MOST_MEMORY))
         stack.callback(process.kill)
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its log has the reason

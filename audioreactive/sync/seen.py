@@ -100,7 +100,7 @@ def seen_changes(measured: FloatArray) -> FloatArray:
 
 
 def _around(values: FloatArray, reach: int = 45) -> FloatArray:
-    """Median of the values within `reach` frames on both sides: a cut or something that passes the lens does not move it."""
+    """Median of the values within `reach` frames on both sides, which a cut does not move."""
     from scipy.ndimage import median_filter
 
     return np.asarray(median_filter(values, 2 * reach + 1, mode="nearest"), np.float32)

@@ -1,4 +1,4 @@
-"""Small films with sound whose offset is known exactly: the events of MathAV-Net's data set, as far as shapes can draw them.
+"""Small films with sound whose offset is known: the events of MathAV-Net's data set, as far as shapes can draw them.
 
 A scene is a list of events in time; the same list draws the pictures and makes the sound. Complexity adds, from 1 to 5:
 
@@ -9,7 +9,8 @@ A scene is a list of events in time; the same list draws the pictures and makes 
 5. a jump cut in the picture of 0.15 to 0.5 s, and cuts that sound does not follow
 
 Conventions: T frames at `FPS`, (T, HEIGHT, WIDTH, 3) uint8; a frame shows what happens during all of the time for which
-it is shown, as a camera with an open shutter does. Sound at `ANALYSIS_RATE`. The truth is the offset of each frame: positive, the sound is early.
+it is shown, as a camera with an open shutter does. Sound at `ANALYSIS_RATE`. The truth is the offset of each frame:
+positive, the sound is early.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Scene:
         return np.arange(len(self.frames)) / float(FPS)
 
 
-def make_scene(kind: Kind, complexity: int, seed: int, *, seconds: float = SECONDS, offset: float | None = None) -> Scene:
+def make_scene(
+    kind: Kind, complexity: int, seed: int, *, seconds: float = SECONDS, offset: float | None = None
+) -> Scene:
     """A scene; equal arguments make equal scenes.
 
     Args:
@@ -112,16 +115,15 @@ def _events(kind: Kind, seconds: float, stream: np.random.RandomState) -> NDArra
     moments = moments[moments < seconds]
     if not len(moments):
         moments = np.array([seconds / 2])
-    return np.stack(
-        [moments, stream.uniform(0.4, 1, len(moments)), stream.random_sample(len(moments))], axis=1
-    )
+    return np.stack([moments, stream.uniform(0.4, 1, len(moments)), stream.random_sample(len(moments))], axis=1)
 
 
 def _burst(kind: Kind, strength: float, stream: np.random.RandomState) -> FloatArray:
     """Sound of one event."""
     seconds, decay, low = {
         "impact": (0.12, 0.02, 0.5), "footstep": (0.08, 0.012, 0.8), "speech": (0.22, 0.08, 0.0),
-        "explosion": (1.2, 0.3, 0.9), "applause": (0.02, 0.004, 0.0), "rain": (0.012, 0.003, 0.0), "music": (0.5, 0.15, 0.0),
+        "explosion": (1.2, 0.3, 0.9), "applause": (0.02, 0.004, 0.0), "rain": (0.012, 0.003, 0.0),
+        "music": (0.5, 0.15, 0.0),
     }[kind]  # fmt: skip
     count = round(seconds * ANALYSIS_RATE)
     time = np.arange(count) / ANALYSIS_RATE
@@ -201,7 +203,9 @@ class _Painting:
         self._kind, self._events, self._complexity = kind, events, complexity
         self._y, self._x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
         coarse = stream.random_sample((2, 6, 10, 3)).astype(np.float32)
-        self._grounds = [0.25 + 0.3 * np.kron(c, np.ones((6, 7, 1), np.float32))[:HEIGHT, :WIDTH] for c in coarse]
+        self._grounds: list[FloatArray] = [
+            0.25 + 0.3 * np.kron(c, np.ones((6, 7, 1), np.float32))[:HEIGHT, :WIDTH] for c in coarse
+        ]
         self._colour = stream.uniform(0.5, 1, 3).astype(np.float32)
         self._shake = stream.uniform(0, 2 * np.pi, 6)
         self._walker = stream.uniform(0.1, 0.3), stream.uniform(0, 6)
@@ -213,23 +217,25 @@ class _Painting:
     def at(self, moment: float, shown: float) -> FloatArray:
         """The picture (HEIGHT, WIDTH, 3) of a moment that is shown at a second."""
         ground = self._grounds[int(np.searchsorted(self._cuts, shown)) % 2]
-        picture = ground.copy()
+        picture: FloatArray = np.array(ground, np.float32)
         if self._kind != "silence":
             self._draw(picture, moment)
         level = self._complexity if self._kind != "silence" else 1
         if level >= 3:
             speed, phase = self._walker
-            self._disc(picture, (0.5 + 0.45 * np.sin(2 * np.pi * speed * moment + phase)) * WIDTH, 7, 4, self._colour[::-1])
+            self._disc(
+                picture, (0.5 + 0.45 * np.sin(2 * np.pi * speed * moment + phase)) * WIDTH, 7, 4, self._colour[::-1]
+            )
         if level >= 4:
             rate, phase = self._light
-            picture *= 1 + 0.15 * np.sin(2 * np.pi * rate * shown + phase)
+            picture *= np.float32(1) + np.float32(0.15) * np.sin(2 * np.pi * rate * shown + phase)
             if self._hidden <= shown < self._hidden + self._hidden_for:
                 picture[:, WIDTH // 8 :] = 0.2
         if level >= 2:
             a = self._shake
             shift = round(0.8 * np.sin(9 * shown + a[0]) + 0.5 * np.sin(23 * shown + a[1]))
             picture = np.roll(picture, shift, axis=1)
-        return picture
+        return np.asarray(picture, np.float32)
 
     def _disc(self, picture: FloatArray, x: float, y: float, radius: float, colour: FloatArray) -> None:
         inside = np.clip(radius + 0.5 - np.hypot(self._x - x, self._y - y), 0, 1)[..., None]
