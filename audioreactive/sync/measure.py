@@ -56,6 +56,8 @@ FEWEST_SHARP: Final = 3
 not told: loops run at the tempo, which is estimated anew."""
 ROUGH: Final = 0.008
 """Uncertainty in seconds of an offset by steady changes."""
+BEATS_APART: Final = 0.003
+"""Uncertainty in seconds of the beats of a sound that was coded again or moved, which a drift is measured against."""
 WORSE: Final = 1.5
 """Growth of the spread of the passages' lags from which on a pass is not believed."""
 MOST_PASSES: Final = 3
@@ -357,15 +359,17 @@ def _refined(
     if found is None:
         return rough
     line, blocks = found
-    drifts = sharp and abs(line.slope) > CLEAR_SLOPE * line.slope_deviation
-    path = line.level + (line.slope if drifts else 0.0) * (times - middle)
     deviation = max(line.level_deviation, LEAST_SPREAD)
+    beats = BEATS_APART * 12**0.5 / max(float(times[-1] - times[0]), 1e-3)
+    slope_deviation = float(np.hypot(line.slope_deviation, beats)) if sharp else np.inf
+    drifts = abs(line.slope) > CLEAR_SLOPE * slope_deviation
+    path = line.level + (line.slope if drifts else 0.0) * (times - middle)
     refined = replace(
         told,
         lag=line.level,
         deviation=deviation,
         slope=line.slope if sharp else 0.0,
-        slope_deviation=line.slope_deviation if sharp else np.inf,
+        slope_deviation=slope_deviation,
         jitter=line.spread,
         segments=(Segment(0.0, float(watched.clock.frames[-1]), line.level, deviation),),
         times=times,

@@ -203,9 +203,8 @@ class _Painting:
         self._kind, self._events, self._complexity = kind, events, complexity
         self._y, self._x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
         coarse = stream.random_sample((2, 6, 10, 3)).astype(np.float32)
-        self._grounds: list[FloatArray] = [
-            0.25 + 0.3 * np.kron(c, np.ones((6, 7, 1), np.float32))[:HEIGHT, :WIDTH] for c in coarse
-        ]
+        tiles = [np.kron(c, np.ones((6, 7, 1), np.float32))[:HEIGHT, :WIDTH] for c in coarse]
+        self._grounds: list[FloatArray] = [np.asarray(0.25 + 0.3 * tile, np.float32) for tile in tiles]
         self._colour = stream.uniform(0.5, 1, 3).astype(np.float32)
         self._shake = stream.uniform(0, 2 * np.pi, 6)
         self._walker = stream.uniform(0.1, 0.3), stream.uniform(0, 6)
