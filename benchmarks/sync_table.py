@@ -96,13 +96,15 @@ def main() -> None:
 
     print("accuracy in % (jitter in ms of the clips that are found at all)")
     print("| |", " | ".join(methods), "|")
-    keys: list[tuple[str, object]] = [("complexity", c) for c in COMPLEXITIES] + [("kind", k) for k in KINDS] +
-    [("all", "")] for key, value in keys:
+    keys: list[tuple[str, object]] = [("complexity", c) for c in COMPLEXITIES]
+    keys += [("kind", kind) for kind in KINDS]
+    for key, value in [*keys, ("all", "")]:
         print(f"| {key} {value} |", " | ".join(cell(method, key, value) for method in methods), "|")
     told_rows = [row for row in rows if row["method"] == "ours" and row["kind"] != "silence"]
     sure = [row for row in told_rows if row["told"]]
-    print(f"told: {len(sure)} of {len(told_rows)}; of these accuracy {100 * np.mean([float(str(r['accuracy'])) for r in
-    sure]):.1f} %") wrong = [row for row in sure if float(str(row["rms_ms"])) > 60]
+    accuracy = 100 * np.mean([float(str(row["accuracy"])) for row in sure])
+    print(f"told: {len(sure)} of {len(told_rows)}; of these accuracy {accuracy:.1f} %")
+    wrong = [row for row in sure if float(str(row["rms_ms"])) > 60]
     print(f"told and wrong by more than 60 ms: {len(wrong)}")
     print(f"{1e3 * np.median(seconds):.0f} ms a clip of 10 s")
     if options.json:

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 JUMP: Final = 0.04
 """Change of the lag between two blocks, in seconds, that is a jump: more than a frame at 30 a second."""
-JUMP_COST: Final = 14.0
-"""Evidence that a jump must bring, in units of log likelihood: for each, any of 1000 lags at any of 30 blocks, and odds
-thirty to one against a cut."""
+JUMP_COST: Final = 10.5
+"""Evidence that a jump must bring, in units of log likelihood: for each, any of 1000 lags at any of 30 blocks."""
 SLOPE_COST: Final = 7.0
 """Evidence that a drift must bring: the slopes that are tried, and odds of ten to one against it."""
 STEEPEST: Final = 3000e-6
