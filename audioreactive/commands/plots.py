@@ -151,7 +151,8 @@ def plot_sync(report: SyncReport, path: Path, *, title: str) -> None:
             over.plot(times, offsets * 1e3, color=ACCENT, linewidth=1.8, solid_capstyle="round")
             if len(times) == 1:
                 over.plot(times, offsets * 1e3, "_", color=ACCENT, markersize=14, markeredgewidth=1.8)
-        low, high = float(report.offsets.min()) * 1e3, float(report.offsets.max()) * 1e3
+        shown = np.concatenate([report.offsets, report.measured[np.isfinite(report.measured)]]) * 1e3
+        low, high = float(shown.min()), float(shown.max())
         over.set_ylim(min(low, -late) - 40, max(high, early) + 40)
         over.set_xlabel("seconds; points: each passage by itself; line: offset, drift and jumps", color=INK)
     figure.suptitle(f"{title}: {report.verdict}\n{report.reason}", color=INK, fontsize=11, wrap=True)

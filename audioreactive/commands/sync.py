@@ -95,7 +95,7 @@ def command(
     \b
     audioreactive sync video.mp4 --plot sync.png
     audioreactive sync video.mp4 --audio master.wav --repair fixed.mp4
-    audioreactive sync first.wav second.wav       two takes, masters or edits of one song
+    audioreactive sync first.wav second.wav       two takes or edits of one song
 
     Ends with exit code 0 in sync, 1 out of sync, 3 if it cannot be told: silence and a still picture have no offset.
     """

@@ -287,10 +287,10 @@ def recipe_of(
         step = _step(preset, info.fps)
         generator = _generator(preset)
     except AudioReactiveError as error:
-        say(f"the recipe in {video.name} is not used: {error}")
+        say(f"the preset in {video.name} is not used: {error}")
         return None
     if step is None:
-        say(f"{video.name} has {info.fps} frames a second and its recipe {preset.render.fps}: it is not used")
+        say(f"{video.name} has {info.fps} frames a second and its preset {preset.render.fps}: it is not used")
         return None
     return RecipeForetold(preset, generator, step=step, aspect=info.width / info.height, synthesize=synthesize)
 

@@ -60,7 +60,7 @@ BEATS_APART: Final = 0.003
 """Uncertainty in seconds of the beats of a sound that was coded again or moved, which a drift is measured against."""
 WORSE: Final = 1.5
 """Growth of the spread of the passages' lags from which on a pass is not believed."""
-MOST_PASSES: Final = 3
+MOST_PASSES: Final = 2
 """Most times that a recipe is computed."""
 
 
@@ -217,8 +217,8 @@ def _told(
         for part in told.segments
     )
     how = {
-        "recipe": "by the pictures that its recipe foretells",
-        "motion": "by the motion that its recipe foretells",
+        "recipe": "by the pictures that its preset foretells",
+        "motion": "by the motion that its preset foretells",
         "picture": "by the changes of the picture",
         "own sound": "by its own sound",
     }[found.basis]
@@ -288,7 +288,7 @@ def _by_recipe(
                 return rough
             return _refined(rough, watched, sound, start, recipe, fps, advance)
         except AudioReactiveError as error:
-            notes.append(f"the video's recipe cannot be used: {error}")
+            notes.append(f"the video's preset cannot be used: {error}")
             return None
 
 
@@ -388,13 +388,15 @@ def _places(seen: list[FloatArray], tables: list[list[FloatArray]], *, sharp: bo
 
 def _features(sound: Audio, rate: Fraction, recipe: RecipeForetold) -> Features:
     from audioreactive.features import analyze
-    from audioreactive.features.names import USUAL_FEATURES
+    from audioreactive.features.names import SEGMENTABLE, USUAL_FEATURES
 
     names = tuple(dict.fromkeys((*USUAL_FEATURES, *recipe.preset.feature_names())))
     stems = [name for name in names if _is_of_stem(name)]
     if stems:
         raise AudioError(f"it follows the stem {stems[0].partition('.')[0]!r}, which the video does not carry")
-    return analyze(sound, fps=rate, names=names)
+    by_form = any(section.follows_form for section in recipe.preset.sections)
+    segmentations = SEGMENTABLE if by_form else recipe.preset.segmentation_names()
+    return analyze(sound, fps=rate, names=names, segmentations=segmentations)
 
 
 def _is_of_stem(name: str) -> bool:
