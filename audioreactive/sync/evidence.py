@@ -95,7 +95,7 @@ def find_evidence(
     backwards = [few.products(_backwards(seen, i / max(nulls, 1))) for i in range(nulls)]
     scale = np.array([1 / max(block.stop - block.start, 1) ** 0.5 for block in blocks])
     templates = load_templates() if templates is None else templates
-    curves = matched(pair.products(seen) * scale[:, None, None], templates)  # [templates, B, L]
+    curves = _in_batches(pair, seen, scale, templates)  # [templates, B, L]
     found = np.stack(
         [matched(null * scale[::every, None, None], templates) for null in backwards]
     )  # [nulls, templates, n, L]
@@ -106,6 +106,16 @@ def find_evidence(
     lags = np.arange(-pair.reach, pair.reach + 1) / HEARD_RATE
     times = np.array([seen_times[block].mean() for block in blocks])
     return Evidence(np.asarray(curves[best] / unit[best], np.float32), lags, times, peaks)
+
+
+def _in_batches(pair: Pair, seen: FloatArray, scale: NDArray[np.float64], templates: FloatArray) -> NDArray[np.float64]:
+    """Curves (templates, B, L) of all blocks; the products of a few at a time, as those of an hour take 400 MB."""
+    width = 2 * pair.reach + 1
+    curves = np.zeros((len(templates), len(scale), width), np.float32)
+    for first in range(0, len(scale), MOST_NULL_BLOCKS):
+        some = slice(first, first + MOST_NULL_BLOCKS)
+        curves[:, some] = matched(pair.products(seen, some) * scale[some, None, None], templates)
+    return curves
 
 
 def _together(curves: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -181,9 +191,9 @@ class Pair:
         self._rows = np.rint((times - start) * HEARD_RATE).astype(np.int64)
         self._heard = heard
 
-    def products(self, seen: FloatArray) -> FloatArray:
-        """Sum over each block of the products of every pair at every lag, (B, P, L) float32."""
-        made = [self._block(seen[block], self._rows[block]) for block in self._blocks]
+    def products(self, seen: FloatArray, some: slice = slice(None)) -> FloatArray:
+        """Sum over each block (or some) of the products of every pair at every lag, (B, P, L) float32."""
+        made = [self._block(seen[block], self._rows[block]) for block in self._blocks[some]]
         empty = np.zeros((0, seen.shape[1] * self._heard.shape[1], 2 * self.reach + 1), np.float32)
         return np.asarray(np.stack(made) if made else empty, np.float32)
 

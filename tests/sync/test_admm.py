@@ -15,7 +15,8 @@ def truth(target: np.ndarray, rows: np.ndarray, most: np.ndarray, low: float, hi
     solver = osqp.OSQP()
     solver.setup(
         sparse.eye(count, format="csc"), -target, sparse.csc_matrix(np.vstack([rows, np.eye(count)])),
-        np.concatenate([np.full(len(most), -np.inf), np.full(count, low)]), np.concatenate([most, np.full(count, high)]),
+        np.concatenate([np.full(len(most), -np.inf), np.full(count, low)]),
+        np.concatenate([most, np.full(count, high)]),
         verbose=False, eps_abs=1e-9, eps_rel=1e-9, max_iter=100_000,
     )  # fmt: skip
     return np.asarray(solver.solve(raise_error=True).x)
