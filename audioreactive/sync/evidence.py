@@ -108,7 +108,7 @@ def find_evidence(
     return Evidence(np.asarray(curves[best] / unit[best], np.float32), lags, times, peaks)
 
 
-def _in_batches(pair: Pair, seen: FloatArray, scale: NDArray[np.float64], templates: FloatArray) -> NDArray[np.float64]:
+def _in_batches(pair: Pair, seen: FloatArray, scale: NDArray[np.float64], templates: FloatArray) -> FloatArray:
     """Curves (templates, B, L) of all blocks; the products of a few at a time, as those of an hour take 400 MB."""
     width = 2 * pair.reach + 1
     curves = np.zeros((len(templates), len(scale), width), np.float32)
@@ -118,7 +118,7 @@ def _in_batches(pair: Pair, seen: FloatArray, scale: NDArray[np.float64], templa
     return curves
 
 
-def _together(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+def _together(curves: NDArray[np.floating]) -> NDArray[np.float64]:
     """Curves (templates, B, L) of all blocks together, (templates, L), in deviations."""
     told = max(int(np.count_nonzero(curves.any((0, 2)))), 1)
     total: NDArray[np.float64] = curves.sum(1) / told**0.5
