@@ -83,3 +83,7 @@ class ScoreError(AudioReactiveError):
 
 class SynthesizerError(AudioReactiveError):
     """A synthesizer cannot be trained or used: no music to learn from, not a synthesizer file, a constant song."""
+
+
+class SyncError(AudioReactiveError):
+    """The sync of a video or of two sounds cannot be measured or repaired: no sound, too short, nothing in common."""

@@ -23,6 +23,7 @@ FLOORS = (
     ("video",),
     ("patches",),
     ("rendering", "correlation", "flashes"),
+    ("sync",),
     ("chunks", "learn"),
     ("pipeline",),
     ("api", "commands"),

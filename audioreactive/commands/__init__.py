@@ -28,6 +28,7 @@ COMMANDS = {
     "render": "Render a song to an audio-reactive video.",
     "sheet": "Preview many seeds or presets in one grid.",
     "score": "Measure how audio-reactive a video is.",
+    "sync": "Measure and repair the sync of a video, or find one take in another.",
     "flashes": "Check a video for flashes that can hurt photosensitive viewers.",
     "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",

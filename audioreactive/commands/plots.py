@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from audioreactive.correlation import ScoreCard
     from audioreactive.features import Features
     from audioreactive.flashes import FlashReport
+    from audioreactive.sync import SyncReport
+    from audioreactive.sync.takes import TakesReport
 
 SECTION_COLOURS = "tab20"
 NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
@@ -112,6 +114,71 @@ def plot_flashes(report: FlashReport, path: Path, *, title: str) -> None:
     rows[-1].set_xlim(float(report.times[0]), float(report.times[-1]))
     rows[-1].set_xlabel("seconds; the dashed line is the limit, a shaded stretch is beyond it", color=INK)
     figure.suptitle(sentence(report, title), color=INK)
+    with write_aside(path) as partial:
+        figure.savefig(partial, dpi=110, facecolor=PAPER)
+
+
+def plot_sync(report: SyncReport, path: Path, *, title: str) -> None:
+    """Plot the fit at each offset, with the tolerance, and below it the offset of each passage over time."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    told = report.offset is not None and len(report.times) > 0
+    figure = Figure(figsize=(12, 7 if told else 4), facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    fit, *below = figure.subplots(2 if told else 1, 1, squeeze=False)[:, 0]
+    early, late = report.tolerance.early * 1e3, report.tolerance.late * 1e3
+    _style(fit, "fit")
+    fit.axvspan(-late, early, color=FAINT, linewidth=0)
+    fit.axvline(0, color=INK, linewidth=0.5)
+    if len(report.curve):
+        fit.plot(report.curve[:, 0] * 1e3, report.curve[:, 1], color=ACCENT, linewidth=1.2)
+        fit.set_xlim(report.curve[0, 0] * 1e3, report.curve[-1, 0] * 1e3)
+    else:
+        fit.set_yticks([])
+    fit.set_xlabel(
+        f"offset in ms, positive: the sound is early; shaded: {report.tolerance.name}. Fit in deviations above chance",
+        color=INK,
+    )
+    if told:
+        (over,) = below
+        _style(over, "offset\nin ms")
+        over.axhspan(-late, early, color=FAINT, linewidth=0)
+        over.axhline(0, color=INK, linewidth=0.5)
+        over.plot(report.times, report.measured * 1e3, "o", color=INK, markersize=3, alpha=0.7)
+        parts = np.flatnonzero(np.abs(np.diff(report.offsets)) > 0.02) + 1
+        for times, offsets in zip(np.split(report.times, parts), np.split(report.offsets, parts), strict=True):
+            over.plot(times, offsets * 1e3, color=ACCENT, linewidth=1.8, solid_capstyle="round")
+            if len(times) == 1:
+                over.plot(times, offsets * 1e3, "_", color=ACCENT, markersize=14, markeredgewidth=1.8)
+        shown = np.concatenate([report.offsets, report.measured[np.isfinite(report.measured)]]) * 1e3
+        low, high = float(shown.min()), float(shown.max())
+        over.set_ylim(min(low, -late) - 40, max(high, early) + 40)
+        over.set_xlabel("seconds; points: each passage by itself; line: offset, drift and jumps", color=INK)
+    figure.suptitle(f"{title}: {report.verdict}\n{report.reason}", color=INK, fontsize=11, wrap=True)
+    with write_aside(path) as partial:
+        figure.savefig(partial, dpi=110, facecolor=PAPER)
+
+
+def plot_takes(report: TakesReport, path: Path, *, title: str) -> None:
+    """Plot the path between two takes, and below it how far the second one is behind the first."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 9), facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    way, behind = figure.subplots(2, 1, height_ratios=[2.4, 1], sharex=True)
+    _style(way, "second\ntake\nin s")
+    _style(behind, "behind\nin s")
+    way.plot([0, report.durations[0]], [0, report.durations[0]], color=FAINT, linewidth=1, linestyle="--")
+    for part in report.paths:
+        way.plot(part[:, 0], part[:, 1], color=ACCENT, linewidth=1.8)
+        behind.plot(part[:, 0], part[:, 1] - part[:, 0], color=ACCENT, linewidth=1.5)
+    way.set_xlim(0, report.durations[0])
+    way.set_ylim(0, report.durations[1])
+    behind.axhline(0, color=INK, linewidth=0.5)
+    behind.set_xlabel("seconds of the first take; dashed: both at the same speed", color=INK)
+    figure.suptitle(f"{title}: {report.verdict}\n{report.reason}", color=INK, fontsize=11, wrap=True)
     with write_aside(path) as partial:
         figure.savefig(partial, dpi=110, facecolor=PAPER)
 

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "What most people need": ("output", "model", "preset", "seed", "size"),
-    "What is rendered": ("demo", "start", "duration", "track", "stems", "beats", "tempo", "tempo_range"),
+    "What is rendered": ("demo", "start", "duration", "follow", "track", "stems", "beats", "tempo", "tempo_range"),
     "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe"),
     "How it moves": (
         "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
@@ -98,6 +98,12 @@ SECTIONS = {
 @click.option("--demo", is_flag=True, help="Render the song that ships with the program, to demo.mp4.")
 @click.option("--start", type=Time(), default="0", help="Begin here in the song.")
 @click.option("--duration", type=Time(), help="Render so much. [default: to the end]")
+@click.option(
+    "--follow",
+    type=PATH,
+    metavar="FILE",
+    help="Another take of the song, for which the preset was made: its sections, bars and beats are moved along.",
+)
 @track_option
 @click.option(
     "--stem",
@@ -191,8 +197,8 @@ def command(
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
-    workers: int | None, cluster: str | None, flash_safe: bool, draft: bool, overwrite: bool, fresh: bool,
-    save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
+    workers: int | None, cluster: str | None, flash_safe: bool, follow: Path | None, draft: bool, overwrite: bool,
+    fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -207,6 +213,7 @@ def command(
     render song.mp3 --synthesizer hippo      the motion fitted to this song
     render song.mp3 --duration 6 -o song.gif
     render other.flac --preset out.mp4       a video carries its preset inside
+    render live.wav --preset out.mp4 --follow song.mp3    the same on another take
     render album/*.flac -o videos            many songs; a bad one stops nothing
 
     A render that was cut short goes on when the same command is given again.
@@ -232,7 +239,7 @@ def command(
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
     table = stem_table(stems)
     files = (model_file(model), preset_path(preset), synthesizer_path(synthesizer))
-    inputs = (*(song for song, _ in jobs), *table.values(), *files)
+    inputs = (*(song for song, _ in jobs), *table.values(), *files, follow)
     for _, video in jobs:
         keep_apart(video, inputs, cleared=(work_folder(video),))
     if len(jobs) == 1 and not dry_run:
@@ -260,7 +267,7 @@ def command(
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
-            tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, draft=draft,
+            tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, draft=draft, follow=follow,
         ),
         stems=table,
         workers=workers,

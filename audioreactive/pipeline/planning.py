@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from audioreactive.errors import did_you_mean
+from audioreactive.errors import RenderError, did_you_mean
 from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
 from audioreactive.generators.sources import PainterSource
 from audioreactive.patches.knobs import Knobs
@@ -124,6 +124,8 @@ def plan_render(
         preset = recipe.make()
         if not set(preset.feature_names()) <= set(features):  # the preset needs further features
             features = hear(preset.feature_names())
+    if settings.follow is not None:
+        features, preset = _following(song, features, preset, settings, progress)
     start, stop = frame_range(features, settings.start, settings.duration)
     if model is None:
         progress.say("pictures are painted by the program itself; --model FILE takes a StyleGAN instead")
@@ -189,6 +191,33 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
         settings=plan.settings,
         chosen=chosen,
     )
+
+
+def _following(
+    song: Path, features: Features, preset: Preset, settings: RenderSettings, progress: Progress
+) -> tuple[Features, Preset]:
+    """Features and preset with all that has a place in the music moved along from the take that is followed.
+
+    Raises:
+        RenderError: the two have nothing in common.
+    """
+    from audioreactive.sync.follow import follow_features, follow_preset
+    from audioreactive.sync.takes import compare_takes
+
+    reference = settings.follow
+    assert reference is not None
+    report = compare_takes(reference, song, progress=progress)
+    if report.way is None:
+        raise RenderError(f"{song.name} cannot follow {reference.name}: {report.reason}")
+    progress.say(f"{song.name} follows {reference.name}: {report.reason}")
+    first = listen(
+        reference,
+        fps=features.fps,
+        settings=replace(settings, track=None),
+        progress=progress,
+        names=preset.feature_names(),
+    )
+    return follow_features(features, first, report.way), follow_preset(preset, first, report.way)
 
 
 def _drawn_for(recipe: Recipe, features: Features, generator: Generator) -> Recipe:

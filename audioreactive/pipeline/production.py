@@ -70,6 +70,8 @@ class RenderSettings:
     """Tempo in beats per minute, if known; None: estimated from the song."""
     tempo_range: tuple[float, float] | None = None
     """Range in beats per minute in which the tempo is searched."""
+    follow: Path | None = None
+    """Take of the song that the preset was made for: sections, bars and beats are moved along to the take rendered."""
     flash_safe: bool = False
     """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
 

@@ -152,8 +152,10 @@ def read_preset(path: Path) -> str | None:
     return tags.preset_in(bytes(metadata))
 
 
-def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+def read_frames(path: Path, *, largest_side: int | None = None) -> Iterator[NDArray[np.uint8]]:
     """Decode a video or a folder of frames, one (H, W, 3) uint8 RGB frame after the other.
+
+    With `largest_side`, pictures with a longer side are shrunk to it by ffmpeg, each pixel the mean of an area.
 
     Raises:
         VideoError: the file is missing, or cannot be decoded.
@@ -162,12 +164,15 @@ def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     source = ["-f", "image2", "-start_number", "0", "-i", FRAME_PATTERN]
     if not path.is_dir():
         source = stranger(path, VIDEO_DEMUXERS)
-    accurate = "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24"
+    width, height, how = info.width, info.height, "bicubic"
+    if largest_side is not None and (shrink := largest_side / max(width, height)) < 1:
+        width, height, how = max(round(width * shrink), 1), max(round(height * shrink), 1), "area"
+    accurate = f"scale={width}:{height}:flags={how}+accurate_rnd+full_chroma_int,format=rgb24"
     raw = ["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", accurate, "-f", "rawvideo", "-"]
-    size = info.width * info.height * 3
+    size = width * height * 3
     with _output_of([*QUIET, *source, *raw], path) as output:
         while output.read_into(frame := bytearray(size)) == size:
-            yield np.frombuffer(frame, np.uint8).reshape(info.height, info.width, 3)
+            yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
 
 
 def is_frame_folder(path: Path) -> bool:

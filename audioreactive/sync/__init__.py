@@ -1,0 +1,17 @@
+"""Measures, repairs and follows: whether sound and picture are together, and where one take lies in another.
+
+container   what a container says of the offset, exact to its clock
+heard       changes in a sound
+seen        changes in a picture
+evidence    how well both fit at each lag, against chance
+estimate    offset, drift, jumps and jitter
+foretell    the same by the pictures that a video's recipe foretells
+recordings  two recordings of the same sound
+measure     a video file -> a report
+report      what was found out, and what it means
+"""
+
+from audioreactive.sync.measure import measure
+from audioreactive.sync.report import BT1359, R37, SyncReport, Tolerance
+
+__all__ = ["BT1359", "R37", "SyncReport", "Tolerance", "measure"]

@@ -1,0 +1,115 @@
+"""Sync of made scenes by complexity and by event: ours, and the baselines, on the same features.
+
+Scenes of even seeds, which no method was fitted to. A frame counts as aligned within half a frame (16.7 ms); jitter is
+the root
+mean square error of the clips that are told within 100 ms, and over all clips beside it. `told` is the share of clips
+for which `audioreactive sync` would name an offset; scenes of silence count as right where it says "cannot tell".
+
+    python benchmarks/sync_table.py [--seeds 4] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioreactive.sync.estimate import estimate
+from audioreactive.sync.evidence import find_evidence
+from audioreactive.sync.heard import heard_changes
+from audioreactive.sync.measure import CLOSEST_RIVAL, LEAST_CERTAIN
+from audioreactive.sync.research.baselines import Cca, cross_correlation, on_frames, ridge_lag, svd_pca
+from audioreactive.sync.research.scenes import FPS, KINDS, Kind, Scene, make_scene
+from audioreactive.sync.seen import measure_changes, seen_changes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HALF = 0.5 / float(FPS)
+COMPLEXITIES = (1, 2, 3, 4, 5)
+
+
+def ours(scene: Scene, seen: NDArray[np.float32], heard: NDArray[np.float32]) -> tuple[NDArray[np.float64], bool]:
+    """(offset of each frame, whether the command would tell it)."""
+    told = estimate(find_evidence(seen, scene.times + HALF, heard))
+    parts = np.searchsorted([part.start for part in told.segments[1:]], scene.times, side="right")
+    offsets = np.array([-told.segments[part].lag for part in parts])
+    if len(told.segments) == 1:
+        offsets = -np.interp(scene.times, told.times, told.path)
+    return offsets, told.chance <= LEAST_CERTAIN and told.rival <= CLOSEST_RIVAL
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--json", type=Path, default=None)
+    options = parser.parse_args()
+    kinds: list[Kind] = [kind for kind in KINDS if kind != "silence"]
+    train = [make_scene(kind, c, 2 * seed + 1, offset=0.0) for kind in kinds for c in (1, 2) for seed in range(3)]
+    clips = []
+    for scene in train:
+        table = on_frames(heard_changes(scene.sound), len(scene.frames), FPS)
+        clips.append((seen_changes(measure_changes(scene.frames)), table))
+    cca = Cca.fitted(clips)
+    rows: list[dict[str, object]] = []
+    seconds: list[float] = []
+    for kind in KINDS:
+        for complexity in COMPLEXITIES:
+            for seed in range(options.seeds):
+                scene = make_scene(kind, complexity, 2 * seed)
+                seen, heard = seen_changes(measure_changes(scene.frames)), heard_changes(scene.sound)
+                frames = on_frames(heard, len(seen), FPS)
+                began = time.perf_counter()
+                offsets, told = ours(scene, seen, heard)
+                seconds.append(time.perf_counter() - began)
+                found: dict[str, NDArray[np.float64]] = {"ours": offsets}
+                if kind != "silence":
+                    for name, method in (
+                        ("cross-correlation", cross_correlation), ("correlation.lag", ridge_lag),
+                        ("CCA", cca.lag), ("SVD + PCA", svd_pca),
+                    ):  # fmt: skip
+                        found[name] = np.full(len(seen), -method(seen, frames, FPS))
+                for name, guess in found.items():
+                    error = guess - scene.truth
+                    right = np.abs(error) < HALF if kind != "silence" else np.full(len(seen), not told)
+                    rows.append(
+                        {
+                            "kind": kind, "complexity": complexity, "seed": seed, "method": name, "told": told,
+                            "accuracy": float(right.mean()), "rms_ms": float(1e3 * np.sqrt(np.mean(error**2))),
+                        }
+                    )  # fmt: skip
+    methods = list(dict.fromkeys(str(row["method"]) for row in rows))
+
+    def cell(method: str, key: str, value: object) -> str:
+        some = [row for row in rows if row["method"] == method and (key == "all" or row[key] == value)]
+        some = [row for row in some if row["kind"] != "silence"] if key != "kind" else some
+        if not some:
+            return "-"
+        accuracy = 100 * np.mean([float(str(row["accuracy"])) for row in some])
+        near = [float(str(row["rms_ms"])) for row in some if float(str(row["rms_ms"])) < 100]
+        return f"{accuracy:.1f} ({np.sqrt(np.mean(np.square(near))):.1f})" if near else f"{accuracy:.1f}"
+
+    print("accuracy in % (jitter in ms of the clips that are found at all)")
+    print("| |", " | ".join(methods), "|")
+    keys: list[tuple[str, object]] = [("complexity", c) for c in COMPLEXITIES]
+    keys += [("kind", kind) for kind in KINDS]
+    for key, value in [*keys, ("all", "")]:
+        print(f"| {key} {value} |", " | ".join(cell(method, key, value) for method in methods), "|")
+    told_rows = [row for row in rows if row["method"] == "ours" and row["kind"] != "silence"]
+    sure = [row for row in told_rows if row["told"]]
+    accuracy = 100 * np.mean([float(str(row["accuracy"])) for row in sure])
+    print(f"told: {len(sure)} of {len(told_rows)}; of these accuracy {accuracy:.1f} %")
+    wrong = [row for row in sure if float(str(row["rms_ms"])) > 60]
+    print(f"told and wrong by more than 60 ms: {len(wrong)}")
+    print(f"{1e3 * np.median(seconds):.0f} ms a clip of 10 s")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

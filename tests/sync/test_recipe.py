@@ -1,0 +1,108 @@
+"""Videos of this program: their recipe foretells what they show, and moves along to another take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from film_files import ffmpeg, write_sound
+from sounds import noise
+
+import audioreactive
+from audioreactive.learn.synthesize import synthesize
+from audioreactive.media.audio import ANALYSIS_RATE
+from audioreactive.patches.preset import preset_of
+from audioreactive.patches.presets import load_preset
+from audioreactive.patches.sections import Section
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.production import RenderSettings
+from audioreactive.pipeline.recipe import Recipe
+from audioreactive.sync import measure
+from audioreactive.sync.foretell import between, passages_of, recipe_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def strokes(seconds: float, stretch: float = 1.0, lead: float = 0.0) -> np.ndarray:
+    """Drums at uneven times over chords, played slower and later."""
+    stream = np.random.RandomState(5)
+    sound = np.zeros(round((seconds * stretch + lead) * ANALYSIS_RATE), np.float32)
+    for time in np.cumsum(stream.uniform(0.3, 0.7, 60)):
+        first = round((time * stretch + lead) * ANALYSIS_RATE)
+        t = np.arange(round(0.6 * ANALYSIS_RATE)) / ANALYSIS_RATE
+        hz = 110 * 2 ** (stream.randint(0, 24) / 12)
+        chord = sum(np.sin(2 * np.pi * hz * ratio * h * t) / h for ratio in (1, 1.26, 1.5) for h in (1, 2, 3))
+        burst = 0.06 * chord * np.exp(-5 * t) + 0.3 * stream.standard_normal(len(t)) * np.exp(-60 * t)
+        sound[first : first + len(t)] += burst[: max(len(sound) - first, 0)].astype(np.float32)
+    return sound + noise(len(sound) / ANALYSIS_RATE, 1e-3)[: len(sound)]
+
+
+@pytest.fixture(scope="module")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("render")
+    song = write_sound(folder / "song.wav", strokes(8))
+    audioreactive.render(song, folder / "song.mp4", preset="pulse", size=(64, 36), fps=20)
+    return folder / "song.mp4"
+
+
+def test_the_recipe_tells_the_offset_to_milliseconds(render: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(render, synthesize=synthesize)
+    assert recipe is not None and recipe.shows_pictures
+    late = tmp_path / "late.mp4"
+    ffmpeg("-i", render, "-itsoffset", 0.137, "-i", render, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
+    report = measure(late, recipe=recipe)
+    assert report.basis == "recipe" and report.verdict == "out of sync"
+    assert report.offset == pytest.approx(-0.137, abs=0.005)
+
+
+def test_other_text_in_a_video_is_no_recipe(render: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    path = tmp_path / "odd.mp4"
+    ffmpeg("-i", render, "-c", "copy", "-metadata", "comment=# audioreactive preset\nschema = [", path)
+    assert recipe_of(path, say=told.append) is None and "not used" in told[0]
+    ffmpeg("-i", render, "-c", "copy", "-metadata", "comment=made in a hurry", path)
+    assert recipe_of(path) is None
+
+
+def test_a_picture_between_two_is_placed_between_them() -> None:
+    """Also where it is sharp: a correlation at whole frames would be drawn to the nearest one."""
+    rng = np.random.default_rng(0)
+    motion = np.cumsum(rng.standard_normal((200, 20)) ** 3, axis=0).astype(np.float32)
+    for share in (0.0, 0.2, 0.5, 0.8):
+        shown = (1 - share) * motion[:-1] + share * motion[1:]
+        place = between(3 * shown + 1, motion[:-1], motion[1:], 0.016, sharp=False)
+        assert place == pytest.approx(0.016 * (share - 0.5), abs=1e-6)
+    other = rng.standard_normal((199, 20)).astype(np.float32)
+    assert np.isnan(between(other, motion[:-1], motion[1:], 0.016, sharp=True))
+
+
+def test_passages_of_a_long_video_are_spread_and_few() -> None:
+    fps = Fraction(30)
+    short, long = passages_of(600, fps), passages_of(200_000, fps)
+    assert [part.start for part in short] == [0, 150, 300, 450] and short[-1].stop == 600
+    assert sum(map(len, long)) <= 1900 and long[0].start == 0 and long[-1].stop == 200_000
+
+
+def test_sections_and_bars_follow_another_take(tmp_path: Path) -> None:
+    song, live = tmp_path / "song.wav", tmp_path / "live.wav"
+    write_sound(song, strokes(16)), write_sound(live, strokes(16, 1.15, 1.0))
+    patch = load_preset("pulse").patch
+    preset = preset_of(patch).model_copy(update={"sections": (Section(start=8.0, label="A"),)})
+    settings = RenderSettings(fps=Fraction(24), size=(64, 36))
+    recipe = Recipe(preset=preset)
+    alone = plan_render(live, tmp_path / "a.mp4", recipe=recipe, settings=settings)
+    follows = plan_render(live, tmp_path / "a.mp4", recipe=recipe, settings=replace(settings, follow=song))
+    reference = plan_render(song, tmp_path / "a.mp4", recipe=recipe, settings=settings).features
+    assert alone.preset.sections[0].start == 8.0
+    (section,) = follows.preset.sections
+    assert section.start == pytest.approx(8.0 * 1.15 + 1.0, abs=0.05)
+    wanted = reference.beats[2:-2] * 1.15 + 1.0
+    nearest = np.abs(follows.features.beats[:, None] - wanted).min(0)
+    assert nearest.max() < 0.05
+    with pytest.raises(audioreactive.errors.RenderError, match=r"cannot follow hiss\.wav"):
+        hiss = write_sound(tmp_path / "hiss.wav", noise(16, 0.1))
+        plan_render(live, tmp_path / "a.mp4", recipe=recipe, settings=replace(settings, follow=hiss))
