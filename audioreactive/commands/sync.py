@@ -16,6 +16,12 @@ from audioreactive.errors import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from audioreactive.features import Features
+    from audioreactive.generators import Generator
+    from audioreactive.patches.schema import Patch
     from audioreactive.progress import Progress
     from audioreactive.sync import SyncReport, Tolerance
     from audioreactive.sync.foretell import RecipeForetold
@@ -131,7 +137,10 @@ def _recipe(video: Path, progress: Progress) -> RecipeForetold | None:
     from audioreactive.learn.synthesize import synthesize
     from audioreactive.sync.foretell import recipe_of
 
-    return recipe_of(video, synthesize=lambda patch, features: synthesize(patch, features, progress), say=progress.say)
+    def made(patch: Patch, features: Features, generator: Generator | None) -> dict[str, NDArray[np.float32]]:
+        return synthesize(patch, features, generator, progress)
+
+    return recipe_of(video, synthesize=made, say=progress.say)
 
 
 def _repair(

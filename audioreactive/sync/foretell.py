@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -24,15 +24,16 @@ from audioreactive.sync.heard import HEARD_RATE
 from audioreactive.video import probe, read_preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
     from audioreactive.generators import Generator
-    from audioreactive.patches.motion import Motion, Synthesize
+    from audioreactive.patches.motion import Motion
     from audioreactive.patches.preset import Preset
+    from audioreactive.patches.schema import Patch
 
     FloatArray = NDArray[np.float32]
 
@@ -95,6 +96,16 @@ def sharp_changes(table: FloatArray) -> FloatArray:
     return np.asarray(changes - (total[STEADY:] - total[:-STEADY]) / STEADY, np.float32)
 
 
+class Synthesizing(Protocol):
+    """Function that makes the envelopes of a patch's synthesizers, by name, with the generator that they may need."""
+
+    def __call__(
+        self, patch: Patch, features: Features, generator: Generator | None
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Make the envelopes (T, 17) of each."""
+        ...
+
+
 class RecipeForetold:
     """What a preset makes of a sound, as small pictures or, without a generator, as motion.
 
@@ -103,7 +114,7 @@ class RecipeForetold:
         generator: makes the pictures; None: the motion is compared.
         step: frames of the recipe for each frame of the video; 2 for a draft.
         aspect: width over height of the video's pictures.
-        synthesize: makes the envelopes of the preset's synthesizers; see `patches.motion.motion`.
+        synthesize: makes the envelopes of the preset's synthesizers; `learn.synthesize` is the program's.
     """
 
     def __init__(
@@ -113,7 +124,7 @@ class RecipeForetold:
         *,
         step: int = 1,
         aspect: float = 16 / 9,
-        synthesize: Synthesize | None = None,
+        synthesize: Synthesizing | None = None,
     ) -> None:
         self.preset, self.step, self._synthesize = preset, step, synthesize
         self._size = (
@@ -132,8 +143,14 @@ class RecipeForetold:
         """Tables (frames, C) of each passage."""
         from audioreactive.patches.motion import motion
 
-        moving = motion(self.preset.patch, features, self._synthesize, sections=self.preset.sections)
-        moving = moving.every(self.step) if self.step > 1 else moving
+        def made(patch: Patch, features: Features) -> Mapping[str, FloatArray]:
+            assert self._synthesize is not None
+            return self._synthesize(patch, features, self._generator)
+
+        moving = motion(
+            self.preset.patch, features, None if self._synthesize is None else made, sections=self.preset.sections
+        )
+        moving = moving.at(slice(None, None, self.step)) if self.step > 1 else moving
         if self._generator is None:
             return list(_motion_tables(moving, passages))
         return list(self._pictures(moving, self._generator, passages))
@@ -267,7 +284,7 @@ def _finer(curves: NDArray[np.float64], fps: Fraction, lags: int) -> tuple[NDArr
 
 
 def recipe_of(
-    video: Path, *, synthesize: Synthesize | None = None, say: Callable[[str], None] = lambda sentence: None
+    video: Path, *, synthesize: Synthesizing | None = None, say: Callable[[str], None] = lambda sentence: None
 ) -> RecipeForetold | None:
     """The recipe that a video carries, with its generator if that is at hand; None without a recipe.
 
@@ -288,6 +305,9 @@ def recipe_of(
         generator = _generator(preset)
     except AudioReactiveError as error:
         say(f"the preset in {video.name} is not used: {error}")
+        return None
+    if generator is None and any(getattr(one, "aim", None) == "seen" for one in preset.patch.synthesizers):
+        say(f"the motion in {video.name} was fitted to pictures of a model that is not at hand: its preset is not used")
         return None
     if step is None:
         say(f"{video.name} has {info.fps} frames a second and its preset {preset.render.fps}: it is not used")
