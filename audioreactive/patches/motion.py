@@ -22,7 +22,7 @@ from audioreactive.patches.sections import spans
 from audioreactive.patches.tables import NO_ENVELOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     import torch
 
@@ -152,58 +152,123 @@ def motion(
         RenderError: the patch has synthesizers but `synthesize` is None, or its tables would not fit in memory.
         SynthesizerError: a synthesizer cannot be fitted to the song.
     """
+    return passage(spans(patch, sections, features), features, range(features.frames), synthesize)
 
-    def heard(patch: Patch) -> Features:
-        return at_tempo_factor(features, patch.tempo_factor)
 
-    made: list[tuple[tuple[Synthesizer, ...], Mapping[str, FloatArray]]] = []
+def passage(
+    seen: Sequence[Span],
+    features: Features,
+    frames: range,
+    synthesize: Synthesize | None = None,
+    *,
+    memory: MutableMapping[PartKey, PartMotion] | None = None,
+) -> Motion:
+    """Compute the motion of some frames of a song; frame 0 of the result is `frames.start`.
 
-    def envelopes(patch: Patch) -> Mapping[str, FloatArray]:
-        if not patch.synthesizers:
-            return NO_ENVELOPES
-        if synthesize is None:
-            names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
-            raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
-        for synthesizers, found in made:
-            if synthesizers == patch.synthesizers:  # sections share fitted synthesizers
-                return found
-        made.append((patch.synthesizers, synthesize(patch, heard(patch))))
-        return made[-1][1]
+    Args:
+        seen: the spans of the whole song, from `sections.spans`.
+        features: features of the song.
+        frames: the frames; only spans that are visible in them are computed.
+        synthesize: makes the envelopes of the patches' synthesizers.
+        memory: motion of spans that was computed before, to which new ones are added; for one song.
 
-    seen = spans(patch, sections, features)
+    Raises:
+        RenderError: as `motion`.
+        SynthesizerError: as `motion`.
+    """
+    seen = [span for span in seen if span.start < frames.stop and span.stop > frames.start]
     palettes = tuple(dict.fromkeys(span.patch.palette for span in seen))
-    check_table(features.frames, sum(len(palette.seeds) for palette in palettes))
-    if len(seen) == 1:
-        whole = seen[0].patch
-        return Motion(
-            latents=latent_weights(whole.latents, heard(whole), len(whole.palette.seeds), envelopes(whole)),
-            noise=noise_motion(whole.noise, heard(whole), envelopes(whole)),
-            palettes=palettes,
-        )
+    check_table(len(frames), sum(len(palette.seeds) for palette in palettes))
+    envelopes = _Envelopes(features, synthesize)
+    parts = [_part(span, envelopes, {} if memory is None else memory) for span in seen]
+    if len(seen) == 1 and (seen[0].start, seen[0].stop) == (frames.start, frames.stop):
+        return Motion(parts[0].latents, parts[0].noise, palettes)
+    cuts = [range(max(span.start, frames.start), min(span.stop, frames.stop)) for span in seen]
+    latents, noises, windows = [], [], []
+    for span, part, cut in zip(seen, parts, cuts, strict=True):
+        here = slice(cut.start - span.start, cut.stop - span.start)
+        latents.append(part.latents[here])
+        noises.append(part.noise.cut(here.start, here.stop))
+        windows.append(Window(cut.start - frames.start, span.share[here]))
     return Motion(
-        latents=_faded_latents(seen, palettes, heard, envelopes),
-        noise=faded(
-            [noise_motion(s.patch.noise, heard(s.patch), envelopes(s.patch), slice(s.start, s.stop)) for s in seen],
-            [Window(s.start, s.share) for s in seen],
-            features.frames,
-        ),
+        latents=_faded_latents([span.patch.palette for span in seen], palettes, latents, windows, len(frames)),
+        noise=faded(noises, windows, len(frames)),
         palettes=palettes,
     )
 
 
+class PartMotion(NamedTuple):
+    """Motion of one span, before it is faded."""
+
+    latents: FloatArray
+    """(t, G, p) weights over the span's own palette."""
+    noise: NoiseMotion
+
+
+PartKey = tuple[str, int, int]
+"""Patch of a span as text, its first frame, and one past its last."""
+
+
+def _part(span: Span, envelopes: _Envelopes, memory: MutableMapping[PartKey, PartMotion]) -> PartMotion:
+    """Compute the motion of a span, or take it from the memory."""
+    patch, frames = span.patch, slice(span.start, span.stop)
+    key = (patch.model_dump_json(), span.start, span.stop)
+    if (known := memory.get(key)) is not None:
+        return known
+    heard, made = envelopes.heard(patch), envelopes.of(patch)
+    part = PartMotion(
+        latent_weights(patch.latents, heard, len(patch.palette.seeds), made, frames),
+        noise_motion(patch.noise, heard, made, frames),
+    )
+    memory[key] = part
+    return part
+
+
+class _Envelopes:
+    """Envelopes of the synthesizers of patches for one song; patches with equal synthesizers share them."""
+
+    def __init__(self, features: Features, synthesize: Synthesize | None) -> None:
+        self._features, self._synthesize = features, synthesize
+        self._made: list[tuple[tuple[Synthesizer, ...], Mapping[str, FloatArray]]] = []
+
+    def heard(self, patch: Patch) -> Features:
+        """Return the features as the patch hears them."""
+        return at_tempo_factor(self._features, patch.tempo_factor)
+
+    def of(self, patch: Patch) -> Mapping[str, FloatArray]:
+        """Return the envelopes of a patch's synthesizers by name; raises RenderError if nothing makes them."""
+        if not patch.synthesizers:
+            return NO_ENVELOPES
+        if self._synthesize is None:
+            names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
+            raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
+        for synthesizers, found in self._made:
+            if synthesizers == patch.synthesizers:
+                return found
+        self._made.append((patch.synthesizers, self._synthesize(patch, self.heard(patch))))
+        return self._made[-1][1]
+
+
 def _faded_latents(
-    seen: Sequence[Span],
+    owners: Sequence[Palette],
     palettes: Sequence[Palette],
-    heard: Callable[[Patch], Features],
-    envelopes: Callable[[Patch], Mapping[str, FloatArray]],
+    parts: Sequence[FloatArray],
+    windows: Sequence[Window],
+    frames: int,
 ) -> FloatArray:
-    """Compute cross-faded weights (T, G, P) over the concatenated palettes; each row sums to one."""
+    """Compute cross-faded weights (T, G, P) over the concatenated palettes; each row sums to one.
+
+    Args:
+        owners: the palette of each part.
+        palettes: the distinct palettes, in order.
+        parts: weights (t, G, p) of each part over its own palette.
+        windows: place and share of each part.
+        frames: T.
+    """
     sizes = [len(palette.seeds) for palette in palettes]
     ends = dict(zip(palettes, accumulate(sizes), strict=True))
-    table = np.zeros((max(span.stop for span in seen), len(DEPTHS), sum(sizes)), np.float32)
-    for span in seen:
-        patch, frames = span.patch, slice(span.start, span.stop)
-        stop, size = ends[patch.palette], len(patch.palette.seeds)
-        part = latent_weights(patch.latents, heard(patch), size, envelopes(patch), frames)
-        table[span.start : span.stop, :, stop - size : stop] += span.share[:, None, None] * part
+    table = np.zeros((frames, len(DEPTHS), sum(sizes)), np.float32)
+    for palette, part, (start, share) in zip(owners, parts, windows, strict=True):
+        stop, size = ends[palette], len(palette.seeds)
+        table[start : start + len(share), :, stop - size : stop] += share[:, None, None] * part
     return table

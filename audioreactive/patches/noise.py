@@ -114,6 +114,17 @@ class NoiseMotion:
             tables["levels"] = np.concatenate([self.levels.mean, self.levels.deviation], axis=1)
         return tables
 
+    def cut(self, start: int, stop: int) -> NoiseMotion:
+        """Return the motion of frames start to stop - 1."""
+        levels = self.levels
+        return replace(
+            self,
+            weights=self.weights[start:stop],
+            loops=tuple(replace(p, phase=p.phase[start:stop], share=p.share[start:stop]) for p in self.loops),
+            gain=self.gain[start:stop],
+            levels=None if levels is None else LevelMotion(levels.mean[start:stop], levels.deviation[start:stop]),
+        )
+
     def every(self, step: int) -> NoiseMotion:
         """Return the motion at a lower frame rate: frames 0, step, 2 · step, ..."""
         loops = [replace(loop, phase=loop.phase[::step], share=loop.share[::step].copy()) for loop in self.loops]
