@@ -25,6 +25,7 @@ FLOORS = (
     ("rendering", "correlation", "flashes"),
     ("chunks", "learn"),
     ("pipeline",),
+    ("studio",),
     ("api", "commands"),
 )
 """Rooms, the lowest floor first: a room may import what lies below it, and nothing beside it."""
