@@ -16,7 +16,7 @@ from audioreactive.errors import RenderError
 from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.generators import Canvas, parse_size, plan_canvas
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
-from audioreactive.patches.noise import NoiseSequence, Window, faded, noise_motion
+from audioreactive.patches.noise import NoiseSequence, Window, draw_field, faded, noise_motion
 from audioreactive.patches.schema import DEPTHS
 from audioreactive.patches.sections import spans
 from audioreactive.patches.tables import NO_ENVELOPES
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.generators import Fit, Generator
     from audioreactive.generators.protocol import Mapper
-    from audioreactive.patches.noise import NoiseMotion
+    from audioreactive.patches.noise import DrawField, NoiseMotion
     from audioreactive.patches.schema import Palette, Patch, Synthesizer
     from audioreactive.patches.sections import Section, Span
     from audioreactive.patches.tables import FloatArray
@@ -77,6 +77,7 @@ class Motion:
         *,
         size: str | tuple[int, int] | None = None,
         fit: Fit = "widen",
+        draw: DrawField = draw_field,
     ) -> Inputs:
         """Make the inputs of a generator for this motion.
 
@@ -85,6 +86,7 @@ class Motion:
             palette: vectors (P, L, W) to move between; None: mapped from the palettes' seeds.
             size: (width, height) of the pictures, or text such as "1280x720" or "1080p"; None: the generator's own.
             fit: how another aspect ratio is filled.
+            draw: draws the fixed fields of the noise.
 
         Raises:
             RenderError: the generator lacks the palette's class, or cannot make pictures of this size.
@@ -93,7 +95,7 @@ class Motion:
         wanted = parse_size(size) if isinstance(size, str) else size
         canvas = plan_canvas(generator, size=wanted, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
-        noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device)
+        noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device, draw)
         return Inputs(Latents(self.latents, vectors), noise, canvas)
 
     def vectors(self, generator: Mapper) -> torch.Tensor:

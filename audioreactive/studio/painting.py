@@ -13,20 +13,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 from audioreactive.errors import AudioReactiveError
 from audioreactive.generators.devices import useful_threads
+from audioreactive.patches.latents import make_palette
+from audioreactive.patches.noise import draw_field
 from audioreactive.rendering.previews import shrink, sketching
 from audioreactive.studio.clips import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from numpy.typing import NDArray
 
     from audioreactive.generators import Generator
     from audioreactive.patches.motion import Inputs
+    from audioreactive.patches.schema import Palette
     from audioreactive.studio.clips import Clip
 
     Sink = Callable[[str, int, int, bytes], None]
@@ -45,6 +48,11 @@ TILE_HEIGHT: Final = 144
 BUSY: Final = 0.75
 """Share of the time that painting may take, so that it is done in time."""
 MOST_THREADS: Final = 4
+MOST_READY: Final = 16
+"""Most clips whose noise and palette are kept ready."""
+MOST_PALETTES: Final = 256
+FIELD_BYTES: Final = 128 << 20
+"""Most bytes of the noise's fields that are kept."""
 AHEAD_SECONDS: Final = 12.0
 """How far ahead of the playhead a long clip is painted."""
 LONG_SECONDS: Final = 90.0
@@ -129,6 +137,11 @@ class Easel:
         self.fps = fps
         self._views: dict[str, View] = {}
         self._cache: Recent[tuple[str, int], bytes] = Recent(CACHE_BYTES, len)
+        self._ready: Recent[tuple[str, tuple[int, int]], Inputs] = Recent(MOST_READY)
+        self._palettes: Recent[str, torch.Tensor] = Recent(MOST_PALETTES)
+        self._fields: Recent[tuple[int, int, tuple[int, int]], NDArray[np.float32]] = Recent(
+            FIELD_BYTES, lambda f: f.nbytes
+        )
         self._cost = {height: _expected(self._generator, height) for height in HEIGHTS}
         self._changed = threading.Condition()
         self._stopped = False
@@ -221,8 +234,6 @@ class Easel:
         return self._pixels(inputs, frame - clip.frames.start, size)
 
     def _work(self) -> None:
-        import torch
-
         torch.set_num_threads(max(torch.get_num_threads() // len(self._threads), 1))  # of this thread alone
         while True:
             with self._changed:
@@ -285,12 +296,40 @@ class Easel:
         return picture
 
     def _inputs(self, clip: Clip, size: tuple[int, int]) -> Inputs:
-        width, height = self._generator.widened((size[1], size[0]))[::-1]
-        return clip.motion.on(self._generator, size=(width, height))
+        key = (clip.key, size)
+        with self._changed:
+            known: Inputs | None = self._ready.get(key)
+        if known is None:
+            width, height = self._generator.widened((size[1], size[0]))[::-1]
+            vectors = torch.cat([self._vectors(palette) for palette in clip.motion.palettes])
+            known = clip.motion.on(self._generator, vectors, size=(width, height), draw=self._field)
+            with self._changed:
+                self._ready[key] = known
+        return known
+
+    def _vectors(self, palette: Palette) -> torch.Tensor:
+        """Map a palette, or take what was mapped before."""
+        key = palette.model_dump_json()
+        with self._changed:
+            known: torch.Tensor | None = self._palettes.get(key)
+        if known is None:
+            known = make_palette(palette, self._generator)
+            with self._changed:
+                self._palettes[key] = known
+        return known
+
+    def _field(self, seed: int, layer: int, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Draw a field of the noise, or take what was drawn before."""
+        key = (seed, layer, size)
+        with self._changed:
+            known: NDArray[np.float32] | None = self._fields.get(key)
+        if known is None:
+            known = draw_field(seed, layer, size)
+            with self._changed:
+                self._fields[key] = known
+        return known
 
     def _pixels(self, inputs: Inputs, place: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        import torch
-
         from audioreactive.generators import to_uint8
 
         width, height = inputs.canvas.frame_size
@@ -313,8 +352,6 @@ def jpeg(picture: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
 
 
 def _threads(generator: Generator) -> int:
-    import torch
-
     if generator.device.type != "cpu" or useful_threads(_small(generator, HEIGHTS[0]).cost) > 1:
         return 1
     return min(max(torch.get_num_threads(), 1), MOST_THREADS)

@@ -205,6 +205,7 @@ def listening_socket(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(("127.0.0.1", port))
+        found.listen(64)  # a browser that is opened at once waits until the song was listened to
     except OSError as error:
         found.close()
         raise RenderError(f"the port {port} cannot be used ({error.strerror}): choose another with --port") from error
@@ -217,7 +218,7 @@ def serve(app: App, listening: socket.socket) -> None:
         app.app,
         log_level="warning",
         access_log=False,
-        ws="websockets",
+        ws="auto",
         ws_max_size=LONGEST_MESSAGE,
         ws_per_message_deflate=False,
         ws_ping_interval=20,

@@ -212,7 +212,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve the page until it goes."""
-        self._say({"type": "song", "song": self._studio.song.described()})
+        self._say({"type": "song", "song": self._studio.heard()})
         self._tell_state()
         self.tell_renders()
         writer = asyncio.create_task(self._write())
@@ -237,7 +237,7 @@ class Session:
 
     def refresh(self) -> None:
         """Tell the page about the song and the document anew."""
-        self._say({"type": "song", "song": self._studio.song.described()})
+        self._say({"type": "song", "song": self._studio.heard()})
         self._after_edit()
 
     async def _read(self) -> None:
@@ -341,6 +341,9 @@ class Session:
         if message.section is None:
             return studio.clips.of_preset(studio.preset_after(None), studio.window(message.at))
         frames = studio.frames_of(message.section)
+        if message.still:
+            at = min(max(message.at, frames.start), frames.stop - 1)
+            frames = range(at, at + 1)
         if message.solo:
             return studio.clips.of_preset(studio.soloed(message.section, frozenset(message.solo)), frames)
         if message.edit is None:

@@ -189,6 +189,11 @@ class Studio:
             self._envelopes[key] = synthesize(patch, features, progress)
         return self._envelopes[key]
 
+    def heard(self) -> dict[str, Any]:
+        """Return what the page needs to know about song and generator."""
+        families = list(self.loaded.generator.families)
+        return {**self.song.described(), "families": families if len(families) > 1 else []}
+
     def described(self) -> dict[str, Any]:
         """Return the document as the page needs it."""
         with self._lock:
