@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 CACHE_BYTES: Final = 192 << 20
 """Most bytes of finished frames that are kept: a quarter of an hour at a small size."""
+SOON: Final = 36
+"""Frames after the playhead that come before everything in the tiles."""
 STEP: Final = 8
 """Distance of the frames that are painted first, so that a loop moves before it is whole."""
 QUALITY: Final = 84
@@ -271,11 +273,14 @@ class Easel:
 
     @staticmethod
     def _rank(view: View, place: int) -> tuple[int, float]:
-        """Rank a task: first frames under playheads, then views with the smallest share painted."""
+        """Rank a task: frames under playheads, what the picture needs soon, then views of which least is painted."""
+        is_main = view.name == "main"
         if place == view.at:
-            return (0, 0.0 if view.name == "main" else 1.0)
+            return (0, 0.0 if is_main else 1.0)
+        if is_main and view.playing and place - view.at < SOON:
+            return (1, 0.0)
         share = view.asked.count(1) / len(view.asked)
-        return (1, share / 2 if view.name == "main" else share)
+        return (2, share / 2 if is_main else share)
 
     def _picture(self, view: View, place: int) -> bytes:
         key = (view.key, view.clip.frames.start + place)

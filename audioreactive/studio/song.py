@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from audioreactive.errors import AudioError
 from audioreactive.media.audio import load
 from audioreactive.media.playback import PEAKS_PER_SECOND, Playback
 from audioreactive.pipeline.listening import listen
@@ -38,7 +38,13 @@ class Song:
     track: int | None
     stems: dict[str, Path]
     features: Features
-    playback: Playback
+    decoded: Future[Playback]
+    """The sound, which is decoded while the rest is made ready."""
+
+    @property
+    def playback(self) -> Playback:
+        """The sound to play; raises AudioError if it cannot be decoded."""
+        return self.decoded.result()
 
     def described(self) -> dict[str, Any]:
         """Return what the page needs to know about the song."""
@@ -89,10 +95,16 @@ def hear(
         AudioError: the song or a stem cannot be used.
     """
     features = listen_again(path, fps, names=names, stems=stems, track=track, progress=progress)
+    pool = ThreadPoolExecutor(1, "decoding")
+    decoded = pool.submit(_decoded, path, track)
+    pool.shutdown(wait=False)
+    return Song(path, track, dict(stems or {}), features, decoded)
+
+
+def _decoded(path: Path, track: int | None) -> Playback:
     recording = load(path, track=track).recording
-    if recording is None:
-        raise AudioError(f"{path} is not a file of sound")
-    return Song(path, track, dict(stems or {}), features, Playback(recording))
+    assert recording is not None
+    return Playback(recording)
 
 
 def listen_again(

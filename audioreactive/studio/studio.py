@@ -85,6 +85,7 @@ class Studio:
                 document = self.project.document
                 self.project.journal.record("opened a preset", replace(document, preset=opening.preset))
             self._take_over()
+            self.song.playback  # noqa: B018  # raises if the sound cannot be decoded
         except BaseException:
             self.project.close()
             raise

@@ -4,7 +4,7 @@ import { address } from "./connection.js";
 import { $, bytes, h, icon, left, random, slider, toast } from "./ui.js";
 
 const DEPTHS = ["coarse", "middle", "fine"];
-const DEPTH_WORDS = { coarse: "forms", middle: "matter", fine: "colours" };
+const DEPTH_WORDS = { coarse: "form", middle: "matter", fine: "colour" };
 export const FAMILIES = ["agate", "aurora", "blocks", "bubbles", "caustics", "chambers", "contours", "coral", "crystals", "dunes", "fronds", "glass", "ink", "mandala", "metal", "nebula", "neon", "opart", "paper", "planet", "ribbons", "scales", "silk", "threads"];
 const times = (value) => `× ${value.toFixed(2)}`;
 const percent = (value) => `${Math.round(100 * value)} %`;
@@ -80,12 +80,12 @@ export function desk(app) {
       ? h("select", { class: "plain", "data-key": `${key}f`, "aria-label": `What ${key} listens to`, onchange: (event) => set("envelope.feature", event.target.value, "feature") }, ...features.map((name) => h("option", { value: name, selected: name === hears }, name)))
       : h("span", { class: "plain" }, found?.hears.split(",")[0] ?? sequence.strategy);
     const depths = h("div", { class: "depths", role: "group", "aria-label": `Depth of ${key}` }, ...DEPTHS.map((depth) => h("button", {
-      class: "mini", "data-key": key + depth, "aria-pressed": String(sequence.depth.includes(depth)), title: `${depth}: ${DEPTH_WORDS[depth]}`, "aria-label": depth,
+      class: "mini", "data-key": key + depth, "aria-pressed": String(sequence.depth.includes(depth)), title: `${depth}: ${DEPTH_WORDS[depth]}`, "aria-label": `${DEPTH_WORDS[depth]} (${depth})`,
       onclick: () => {
         const chosen = DEPTHS.filter((other) => (other === depth) !== sequence.depth.includes(other));
         if (chosen.length) set("depth", chosen, "depth"); else toast("A sub-sequence acts on at least one depth");
       },
-    }, depth[0].toUpperCase())));
+    }, DEPTH_WORDS[depth])));
     const merge = h("select", {
       class: "plain", "data-key": `${key}m`, "aria-label": `Merge of ${key}`,
       onchange: (event) => {
@@ -100,18 +100,17 @@ export function desk(app) {
       ...features.filter((name) => !/(mfcc|spectral_contrast|chroma|tonnetz)$/.test(name)).map((name) => h("option", { value: name, selected: sequence.modulator?.feature === name }, `by ${name}`)));
     return h("li", { class: `strip${sequence.muted ? " muted" : ""}${solo ? " solo" : ""}`, onpointerenter: show(true), onpointerleave: show(false), onfocusin: show(true), onfocusout: show(false) },
       h("div", { class: "strip-head" },
-        h("button", { class: "mini", "data-key": `${key}on`, "aria-pressed": String(!sequence.muted), "aria-label": `${key} on`, title: "On or off", onclick: () => set("muted", !sequence.muted, sequence.muted ? "on" : "off") }, "M"),
+        h("button", { class: "mini", "data-key": `${key}on`, "aria-pressed": String(Boolean(sequence.muted)), "aria-label": `Mute ${key}`, title: "Mute", onclick: () => set("muted", !sequence.muted, sequence.muted ? "on" : "off") }, "M"),
         h("button", { class: "mini", "data-key": `${key}s`, "aria-pressed": String(solo), "aria-label": `Solo ${key}`, title: "Hear with the eyes: this one alone", onclick: () => app.toggleSolo(key) }, "S"),
         h("button", { class: "mini", "data-key": `${key}l`, "aria-pressed": String(locked), "aria-label": `Keep ${key} when drawing anew`, title: "Keep when drawing anew", onclick: () => app.toggleLock(key) }, icon("M8 11V8a4 4 0 0 1 8 0v3M6.500 11h11v8h-11z")),
-        what, depths),
+        what, h("button", { class: "mini remove", "data-key": `${key}x`, "aria-label": `Remove ${key}`, title: "Remove", onclick: () => app.edit({ kind: "sequence", section, half, remove: index }) }, "×")),
       h("div", { class: "strip-body" }, curve,
         keyed(slider({
           label: h("span", { class: "hidden" }, `Strength of ${key}`), min: 0, max: 2, step: 0.01, value: sequence.intensity, format: (v) => v.toFixed(2),
           live: (to) => app.attempt({ kind: "set", section, path: `${path}.intensity`, value: to }),
           done: (to) => set("intensity", to, "strength"),
         }), `${key}i`)),
-      h("div", { class: "strip-foot" }, merge,
-        h("button", { class: "quiet small", "data-key": `${key}x`, "aria-label": `Remove ${key}`, onclick: () => app.edit({ kind: "sequence", section, half, remove: index }) }, "Remove")));
+      h("div", { class: "strip-foot" }, merge, depths));
   };
   const group = (half, title, hint) => [
     h("h3", {}, title, h("span", { class: "soft" }, ` ${patch[half].sequences.length}`)), h("p", { class: "soft small" }, hint),

@@ -270,6 +270,8 @@ export class Timeline {
     }
     // the waveform, in the colours of its sections
     let index = 0;
+    const light = Number(colour("--wave-light"));
+    const tints = this.sections.map((section, i) => tint(section.label, i === this.selected ? light : light - 14, i === this.selected ? 0.1 : 0.05));
     for (let x = 0; x < width; x++) {
       const time = start + x * perPixel;
       const from = Math.floor(time * this.song.peaksPerSecond);
@@ -282,9 +284,7 @@ export class Timeline {
       }
       if (low > high) continue;
       while (index + 1 < this.sections.length && time >= this.sections[index + 1].start) index++;
-      const section = this.sections[index];
-      const light = colour("--wave-light");
-      context.fillStyle = section ? tint(section.label, index === this.selected ? Number(light) : Number(light) - 14, index === this.selected ? 0.1 : 0.05) : colour("--soft");
+      if (tints[index]) context.fillStyle = tints[index];
       const y = middle - (high / 127) * half;
       context.fillRect(x, y, 1, Math.max(((high - low) / 127) * half, 1));
     }
@@ -331,20 +331,38 @@ export class Timeline {
   paintCurves(colour, perPixel, top, bottom) {
     const { context, width } = this;
     const rate = this.song.curvesPerSecond;
-    ["--loudness", "--onsets"].forEach((name, channel) => {
-      context.beginPath();
-      for (let x = 0; x <= width; x += 1) {
-        const time = this.view[0] + x * perPixel;
-        const from = Math.floor(time * rate), to = Math.max(Math.floor((time + perPixel) * rate), from + 1);
-        let value = 0;
-        for (let i = from; i < to; i++) value = Math.max(value, this.curve[2 * i + channel] ?? 0);
-        const y = bottom - (value / 255) * (bottom - top);
-        if (x) context.lineTo(x, y); else context.moveTo(x, y);
+    const column = (x, channel) => {
+      const time = this.view[0] + x * perPixel;
+      const from = Math.max(Math.floor(time * rate), 0), to = Math.max(Math.floor((time + perPixel) * rate), from + 1);
+      let sum = 0, most = 0;
+      for (let i = from; i < to; i++) {
+        const value = this.curve[2 * i + channel] ?? 0;
+        sum += value;
+        most = Math.max(most, value);
       }
-      context.strokeStyle = colour(name);
-      context.lineWidth = 1;
-      context.stroke();
+      return [sum / (to - from), most];
+    };
+    // onsets: ticks at the bottom, as high as they are strong
+    context.fillStyle = colour("--onsets");
+    const room = Math.min((bottom - top) * 0.3, 26);
+    for (let x = 0; x < width; x += 2) {
+      const most = Math.max(column(x, 1)[1], column(x + 1, 1)[1]);
+      const tall = (most / 255) ** 1.5 * room;
+      if (tall > 1.5) context.fillRect(x, bottom - tall, 1, tall);
+    }
+    // loudness: a calm line, averaged over some pixels
+    context.beginPath();
+    const reach = Math.max(Math.round(3 / Math.max(perPixel * rate, 0.3)), 1);
+    const values = Array.from({ length: Math.ceil(width / 2) + 1 }, (_, i) => column(2 * i, 0)[0]);
+    let held = values[0];
+    values.forEach((value, i) => {
+      held += (value - held) / (1 + Math.min(reach, 6));
+      const y = bottom - (held / 255) * (bottom - top);
+      if (i) context.lineTo(2 * i, y); else context.moveTo(0, y);
     });
+    context.strokeStyle = colour("--loudness");
+    context.lineWidth = 1.5;
+    context.stroke();
   }
 
   paintOverlay(colour, top, bottom) {
