@@ -26,6 +26,8 @@ SHORTEST_BARS: Final = 4
 """Fewest bars of a section: shorter ones are fills and breaks."""
 SHORTEST_SECONDS: Final = 4.0
 """Fewest seconds of a section, if bars are short or none were found."""
+SHORTEST_WANTED: Final = (1, 1.0)
+"""Fewest bars and seconds of a section where a number of sections is asked for."""
 COST_OF_A_BORDER: Final = 0.02
 """Share of the song's variance that each border must explain to be kept."""
 _DESCRIBED_BY: Final = ("rms", "mfcc", "chroma", "spectral_contrast")
@@ -109,7 +111,8 @@ def _without_short_sections(
         edges = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1, [len(labels)]])
         lengths = np.diff(edges)
         seconds = np.diff(borders[edges]) / float(features.fps)
-        short = (lengths < SHORTEST_BARS) | (seconds < SHORTEST_SECONDS)
+        shortest = (SHORTEST_BARS, SHORTEST_SECONDS) if most is None else SHORTEST_WANTED
+        short = (lengths < shortest[0]) | (seconds < shortest[1])
         many = most is not None and len(lengths) > most
         if len(lengths) == 1 or not (short.any() or many):
             return labels
