@@ -73,7 +73,8 @@ class Guard:
                 return False
         if scope["type"] == "websocket" and b"origin" not in headers:
             return False
-        if headers.get(b"sec-fetch-site", ["same-origin"])[0] not in ("same-origin", "none"):
+        asked_by = headers.get(b"sec-fetch-site", ["same-origin"])[0]
+        if asked_by not in ("same-origin", "none") and scope["path"] != "/":  # a link may lead to the page itself
             return False
         if scope["type"] == "http" and scope["path"].startswith(OPEN_PATHS):
             return scope["method"] in ("GET", "HEAD")

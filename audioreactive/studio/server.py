@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -212,8 +213,8 @@ def listening_socket(port: int) -> socket.socket:
     return found
 
 
-def serve(app: App, listening: socket.socket) -> None:
-    """Serve until an interrupt."""
+def server_of(app: App) -> uvicorn.Server:
+    """Make the server of an application."""
     config = uvicorn.Config(
         app.app,
         log_level="warning",
@@ -225,4 +226,10 @@ def serve(app: App, listening: socket.socket) -> None:
         timeout_graceful_shutdown=2,
         server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
+
+
+def serve(app: App, listening: socket.socket) -> None:
+    """Serve until an interrupt."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it warns of each frame to a page that was closed
+    server_of(app).run(sockets=[listening])

@@ -11,7 +11,7 @@ from support import make_features
 
 from audioreactive.errors import PresetError
 from audioreactive.features.form import FormSection, song_form
-from audioreactive.patches.arrangement import Arrangement, ArrangedPart, arranged
+from audioreactive.patches.arrangement import ArrangedPart, Arrangement, arranged
 from audioreactive.patches.preset import Preset, preset_of
 from audioreactive.patches.presets import parse_preset, preset_text
 from audioreactive.patches.randomizer import random_patch, with_lead
@@ -102,19 +102,14 @@ def test_presets_of_every_kind_are_arranged() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["move", "split", "merge", "unlink", "link"]), st.integers(0, 6),
+@given(st.lists(st.tuples(st.sampled_from(["moved", "split", "merged", "unlinked", "linked"]), st.integers(0, 6),
                           st.floats(0, 20)), max_size=12))  # fmt: skip
 def test_any_edits_leave_sections_in_order_without_gaps(edits: list[tuple[str, int, float]]) -> None:
     now = SONG
     for kind, index, at in edits:
+        edit = getattr(now, kind)
         try:
-            now = {
-                "move": lambda: now.moved(index, at),
-                "split": lambda: now.split(index, at),
-                "merge": lambda: now.merged(index),
-                "unlink": lambda: now.unlinked(index),
-                "link": lambda: now.linked(index, "A"),
-            }[kind]()
+            now = edit(index) if kind in ("merged", "unlinked") else edit(index, "A" if kind == "linked" else at)
         except PresetError:
             continue
     starts = [part.start for part in now.parts]

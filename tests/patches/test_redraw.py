@@ -76,7 +76,9 @@ def test_reaction_and_speed_read_back_what_was_set() -> None:
     assert with_reaction(with_reaction(PATCH, 0), 0.5) != PATCH
     loops = [s for s in PATCH.latents.sequences if s.strategy == "loop"]
     assert tempo_of_loops(PATCH) == pytest.approx(
-        np.exp(np.mean([np.log(8 / s.bars) for s in (*loops, *(n for n in PATCH.noise.sequences if n.strategy == "loop"))]))
+        np.exp(
+            np.mean([np.log(8 / s.bars) for s in (*loops, *(n for n in PATCH.noise.sequences if n.strategy == "loop"))])
+        )
     )
 
 
@@ -100,7 +102,12 @@ def test_a_passage_moves_as_the_whole_does() -> None:
 def test_values_are_set_where_there_is_a_place_for_them() -> None:
     assert with_value(PATCH, "noise.strength", 2).noise.strength == 2
     assert with_value(PATCH, "palette.family", None).palette.family is None
-    for path, value in (("noise.nothing.x", 1), ("latents.sequences.99.intensity", 1), ("noise.strength", "loud"), ("", 1)):
+    for path, value in (
+        ("noise.nothing.x", 1),
+        ("latents.sequences.99.intensity", 1),
+        ("noise.strength", "loud"),
+        ("", 1),
+    ):
         with pytest.raises(PresetError):
             with_value(PATCH, path, value)
 

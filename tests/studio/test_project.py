@@ -10,8 +10,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -26,6 +25,9 @@ from audioreactive.studio.deltas import changed, difference
 from audioreactive.studio.document import Document, Take, document_of
 from audioreactive.studio.journal import Journal, read_history
 from audioreactive.studio.project import GENERATIONS, Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATCH = random_patch(3)
 FIRST = Document(preset_of(PATCH))
