@@ -14,7 +14,7 @@ import soundfile
 from sounds import music
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from audioreactive.studio.studio import Studio
@@ -32,6 +32,8 @@ class Running:
     port: int
     token: str
     song: Path
+    stop: Callable[[], None]
+    """Ends the server and closes the project; harmless the second time."""
 
     @property
     def address(self) -> str:

@@ -38,14 +38,19 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
 
+        stopped = threading.Event()
+
         def stop() -> None:
+            if stopped.is_set():
+                return
+            stopped.set()
             server.should_exit = True
             thread.join()
             listening.close()
             studio.close()
 
         stack.callback(stop)
-        return Running(studio, app, port, "secret", song)
+        return Running(studio, app, port, "secret", song, stop)
 
     with stack:
         yield run

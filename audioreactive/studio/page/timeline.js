@@ -162,7 +162,7 @@ export class Timeline {
           "aria-label": `Border before section ${name}`,
           "aria-valuemin": this.sections[index - 1].start.toFixed(2), "aria-valuemax": section.end.toFixed(2),
           "aria-valuenow": section.start.toFixed(2), "aria-valuetext": clock(section.start),
-          title: "Drag, or arrow keys; it snaps to bars",
+          title: "Drag, or arrow keys; it snaps to bars, with Alt it does not",
           onkeydown: (event) => {
             const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
             if (!step) return;
@@ -189,7 +189,7 @@ export class Timeline {
     handle.classList.add("dragged");
     const move = (moved) => {
       const time = this.timeAt(moved.clientX);
-      const to = clamp(moved.altKey ? time : this.snapped(time, 14), before.start + 0.5, section.end - 0.5);
+      const to = clamp(moved.altKey ? time : this.snapped(time, Infinity), before.start + 0.5, section.end - 0.5);
       section.start = to;
       before.end = to;
       this.changed();
