@@ -30,7 +30,10 @@ SHORTEST_PART: Final = 0.5
 LONGEST_NAME: Final = 100
 FADE_BARS: Final = 0.5
 """Bars of the cross-fade into a section that is split off or found in the song."""
-LABELS: Final = (*string.ascii_uppercase, *(f"{a}{b}" for a in string.ascii_uppercase for b in string.ascii_uppercase))
+LABELS: Final[tuple[str, ...]] = (
+    *string.ascii_uppercase,
+    *(f"{a}{b}" for a in string.ascii_uppercase for b in string.ascii_uppercase),
+)
 _OPTIONAL: Final = (("palette", ("label", "family", "coarse", "middle", "fine")), ("noise", ("amplitude", "levels")))
 """Keys that a patch may lack. Changes of a section cannot remove them, so the preset's own patch must not have them."""
 

@@ -108,6 +108,26 @@ class Motion:
         """Return the motion at a lower frame rate: frames 0, step, 2 · step, ..."""
         return replace(self, latents=np.ascontiguousarray(self.latents[::step]), noise=self.noise.every(step))
 
+    def closed(self, start: int, stop: int, fade: int) -> Motion:
+        """Return the motion in which frames start to stop - 1 are a loop without a seam.
+
+        The last `fade` frames turn into those before `start`, so that the last one leads on to the first; where the
+        song has none, they come to rest at its first frame. Other frames stay as they are.
+        """
+        fade = min(fade, stop - start - 1)
+        if fade < 1:
+            return self
+        rise = np.arange(1, fade + 1, dtype=np.float64) / (fade + 1)
+        share = np.zeros(len(self), np.float32)
+        share[stop - fade : stop] = 0.5 - 0.5 * np.cos(np.pi * rise)
+        before = np.clip(np.arange(len(self)) - (stop - start), 0, None)
+        mixed = share[:, None, None]
+        return replace(
+            self,
+            latents=np.ascontiguousarray((1 - mixed) * self.latents + mixed * self.latents[before], np.float32),
+            noise=faded([self.noise, self.noise.at(before)], [Window(0, 1 - share), Window(0, share)], len(self)),
+        )
+
     def tables(self) -> dict[str, FloatArray]:
         """Return tables, name -> (T, C), that represent the generator's inputs, to compare them with the features.
 

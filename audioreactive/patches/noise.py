@@ -117,13 +117,17 @@ class NoiseMotion:
 
     def cut(self, start: int, stop: int) -> NoiseMotion:
         """Return the motion of frames start to stop - 1."""
+        return self.at(slice(start, stop))
+
+    def at(self, frames: slice | NDArray[np.int64]) -> NoiseMotion:
+        """Return the motion of these frames, in this order."""
         levels = self.levels
         return replace(
             self,
-            weights=self.weights[start:stop],
-            loops=tuple(replace(p, phase=p.phase[start:stop], share=p.share[start:stop]) for p in self.loops),
-            gain=self.gain[start:stop],
-            levels=None if levels is None else LevelMotion(levels.mean[start:stop], levels.deviation[start:stop]),
+            weights=self.weights[frames],
+            loops=tuple(replace(loop, phase=loop.phase[frames], share=loop.share[frames]) for loop in self.loops),
+            gain=self.gain[frames],
+            levels=None if levels is None else LevelMotion(levels.mean[frames], levels.deviation[frames]),
         )
 
     def every(self, step: int) -> NoiseMotion:

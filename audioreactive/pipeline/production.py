@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from audioreactive.video.chunks import Encoding
 
 
+LOOP_SECONDS: Final = 2.0
+"""Seconds at the end of a loop in which it turns into what comes before its beginning."""
 DRAFT_STEP: Final = 2
 """Step between the frames that a draft shows."""
 DRAFT_CRF: Final = 26
@@ -70,6 +72,8 @@ class RenderSettings:
     """Tempo in beats per minute, if known; None: estimated from the song."""
     tempo_range: tuple[float, float] | None = None
     """Range in beats per minute in which the tempo is searched."""
+    loop: bool = False
+    """Whether the end of the video leads on to its beginning."""
     flash_safe: bool = False
     """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
 

@@ -81,7 +81,7 @@ def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> 
 def sketching(generator: Generator) -> Generator:
     """Return a generator for quick previews: rougher where it can be, the same otherwise."""
     sketched = getattr(generator, "sketched", None)
-    return generator if sketched is None else sketched()  # type: ignore[no-any-return]
+    return generator if sketched is None else sketched()
 
 
 def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

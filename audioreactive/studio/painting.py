@@ -50,6 +50,9 @@ TILE_HEIGHT: Final = 144
 BUSY: Final = 0.75
 """Share of the time that painting may take, so that it is done in time."""
 MOST_THREADS: Final = 4
+FINE: Final = 2
+"""Factor on the size of a picture that is painted while the playhead rests."""
+FINE_QUALITY: Final = 92
 MOST_READY: Final = 16
 """Most clips whose noise and palette are kept ready."""
 MOST_PALETTES: Final = 256
@@ -136,6 +139,7 @@ class Easel:
         threads: int | None = None,
     ) -> None:
         self._generator, self._sink, self._complain = sketching(generator), sink, complain
+        self._whole = generator
         self.fps = fps
         self._views: dict[str, View] = {}
         self._cache: Recent[tuple[str, int], bytes] = Recent(CACHE_BYTES, len)
@@ -210,6 +214,26 @@ class Easel:
                     if 0 <= frame - view.clip.frames.start < len(view.clip):
                         view.asked[frame - view.clip.frames.start] = 0
                 self._changed.notify_all()
+
+    def refine(self, name: str, number: int, place: int) -> None:
+        """Paint one frame of a view again, without the roughness of a sketch, and send it; in the calling thread."""
+        with self._changed:
+            view = self._views.get(name)
+            if view is None or view.number != number or not 0 <= place < len(view.clip):
+                return
+        width, height = view.size
+        size = (width * FINE, height * FINE) if self._whole.families else (width, height)
+        key = (f"{view.clip.key} fine {size}", view.clip.frames.start + place)
+        with self._changed:
+            known: bytes | None = self._cache.get(key)
+        if known is None:
+            known = jpeg(self._pixels(self._inputs(view.clip, size), place, size, self._whole), FINE_QUALITY)
+            with self._changed:
+                self._cache[key] = known
+        with self._changed:
+            current = self._views.get(name) is view
+        if current:
+            self._sink(name, number, view.clip.frames.start + place, known)
 
     def idle(self) -> bool:
         """Whether nothing is wanted at the moment."""
@@ -334,11 +358,13 @@ class Easel:
                 self._fields[key] = known
         return known
 
-    def _pixels(self, inputs: Inputs, place: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _pixels(
+        self, inputs: Inputs, place: int, size: tuple[int, int], generator: Generator | None = None
+    ) -> NDArray[np.uint8]:
         from audioreactive.generators import to_uint8
 
         width, height = inputs.canvas.frame_size
-        generator = self._generator.resized((height, width))
+        generator = (generator or self._generator).resized((height, width))
         with torch.inference_mode():
             images: torch.Tensor = generator.synthesis(*inputs.frames(place, place + 1)).float().clamp(-1, 1)
             pixels = to_uint8(shrink(images, size[1]))[0]

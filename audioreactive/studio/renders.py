@@ -42,6 +42,7 @@ class Delivery(Part):
     size: Annotated[str, Field(max_length=20)] = "1080p"
     fit: Literal["widen", "crop", "pad", "stretch"] | None = None
     flash_safe: bool = False
+    loop: bool = False
     draft: bool = False
     start: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     duration: Annotated[float, Field(gt=0, le=86_400)] | None = None
@@ -203,6 +204,7 @@ class Renders:
                 duration=None if wanted.duration is None else Fraction(wanted.duration).limit_denominator(1000),
                 track=track,
                 flash_safe=wanted.flash_safe,
+                loop=wanted.loop,
                 draft=wanted.draft,
             ),
             stems=stems,

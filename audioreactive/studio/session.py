@@ -69,6 +69,14 @@ class Show(Part):
     playing: bool = False
 
 
+class Refine(Part):
+    """Paints a frame in full quality, because the playhead rests on it."""
+
+    type: Literal["refine"]
+    clip: Frame
+    frame: Frame
+
+
 class Hide(Part):
     """Stops painting for a view."""
 
@@ -154,7 +162,7 @@ class Ping(Part):
 
 
 Message = Annotated[
-    Show | Hide | MoreCredit | At | Lost | Edit | Step | Ask | Fit | Render | JobCommand | Ping,
+    Show | Refine | Hide | MoreCredit | At | Lost | Edit | Step | Ask | Fit | Render | JobCommand | Ping,
     Field(discriminator="type"),
 ]
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)
@@ -304,6 +312,11 @@ class Session:
             case Step():
                 await self._plan(self._studio.undo if message.type == "undo" else self._studio.redo)
                 self._after_edit()
+            case Refine():
+                shown = self._clips.get("main")
+                if shown is not None and shown[0] == message.clip:
+                    place = message.frame - shown[1].frames.start
+                    self._spawn(self._think(lambda: self._easel.refine("main", message.clip, place)))
             case Ask():
                 self._spawn(self._answer(message))
             case Fit():

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from audioreactive.features import Features
     from audioreactive.generators import LoadedGenerator
     from audioreactive.patches.preset import Preset
@@ -78,6 +80,8 @@ class Studio:
             opening.song, fps, names=names, stems=opening.stems, track=opening.track, progress=progress
         )
         self._lock = threading.RLock()
+        self.clips = self._maker()
+        self.state: State
         self._envelopes: dict[str, Mapping[str, FloatArray]] = {}
         self.project = Project(self.path, lambda: self._first(opening.preset))
         try:
@@ -298,8 +302,8 @@ class Studio:
         """Take the document of the journal as the state."""
         self._need(self.project.document.preset)
         self.state = State.of(self.project.document, self.features)
-        if not hasattr(self, "clips") or self.clips.features is not self.features:
-            self.clips = ClipMaker(self.features, lambda patch, features: self.synthesize(patch, features))
+        if self.clips.features is not self.features:
+            self.clips = self._maker()
 
     def _need(self, preset: Preset) -> None:
         """Listen for features that a preset uses and that were not analysed yet.
@@ -316,7 +320,10 @@ class Studio:
                 stems=self.song.stems,
                 track=self.song.track,
             )
-            self.clips = ClipMaker(self.features, lambda patch, features: self.synthesize(patch, features))
+            self.clips = self._maker()
+
+    def _maker(self) -> ClipMaker:
+        return ClipMaker(self.features, lambda patch, features: self.synthesize(patch, features))
 
     def _first(self, given: Preset | None) -> Preset:
         """Make the preset of a new project: the given one, or what `render` would draw, divided into sections."""
@@ -339,6 +346,7 @@ class Studio:
     def _curve(self, sequence: LatentSequence | NoiseSequence, frames: range) -> list[int]:
         features, rows = self.features, slice(frames.start, frames.stop)
         envelope = getattr(sequence, "envelope", None)
+        values: NDArray[Any]
         if sequence.modulator is not None:
             values = merge_amount(sequence.model_copy(update={"muted": False}), features)[rows, 0]
         elif envelope is not None:

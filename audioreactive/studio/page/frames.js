@@ -65,6 +65,12 @@ export class Frames {
   }
 
   take(frame, jpeg) {
+    if (this.blobs.has(frame)) { // the same frame in full quality
+      this.blobs.set(frame, jpeg);
+      this.bitmaps.delete(frame);
+      if (this.shown === frame) this.shown = -1;
+      return;
+    }
     this.blobs.set(frame, jpeg);
     if (this.blobs.size > MOST_FRAMES) {
       const oldest = this.blobs.keys().next().value;
@@ -91,6 +97,11 @@ export class Frames {
     if (best < 0 || best === this.shown) return -1;
     if (best !== frame) this.missed++;
     const bitmap = this.bitmaps.get(best);
+    if (bitmap.width > this.canvas.width || (playing && this.canvas.width !== this.clip.width)) {
+      this.canvas.width = playing ? this.clip.width : bitmap.width;
+      this.canvas.height = playing ? this.clip.height : bitmap.height;
+    }
+    this.context.imageSmoothingQuality = "high";
     this.context.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
     if (this.last && this.last !== bitmap && ![...this.bitmaps.values()].includes(this.last)) this.last.close();
     this.last = bitmap;

@@ -285,7 +285,7 @@ class App {
     const stamp = performance.now();
     if (stamp - (this.slow ?? 0) > 100) {
       this.slow = stamp;
-      this.slowTick(time, frame, playing);
+      this.slowTick(time, frame, playing, stamp);
     }
   }
 
@@ -294,7 +294,7 @@ class App {
     return tile.clip.start + (frame % (tile.clip.stop - tile.clip.start));
   }
 
-  slowTick(time, frame, playing) {
+  slowTick(time, frame, playing, stamp) {
     $("clock-time").textContent = clock(time);
     const bar = this.song.bars.findLastIndex((start) => start <= time + 1e-3);
     if (bar >= 0) {
@@ -309,6 +309,12 @@ class App {
       const index = this.state.sections.findLastIndex((section) => section.frames[0] <= frame);
       if (index >= 0 && index !== this.section) { this.section = index; this.timeline.setSections(this.timeline.sections, index); this.showSection(); }
     }
+    const { clip } = this.picture;
+    if (!playing && clip && !this.comparing && this.picture.shown === frame) {
+      const key = `${clip.clip} ${frame}`;
+      if (this.resting !== key) { this.resting = key; this.restingSince = stamp; }
+      else if (this.refined !== key && stamp - this.restingSince > 350) { this.refined = key; this.send({ type: "refine", clip: clip.clip, frame }); }
+    } else this.resting = null;
     const ambient = $("ambient");
     if (this.ambientFrame !== this.picture.shown || this.comparing) {
       this.ambientFrame = this.picture.shown;
@@ -497,7 +503,7 @@ class App {
       type: "render",
       deliveries: sizes.map((size) => ({
         name: `${name}${ending}${size === "1080p" ? "" : ` ${size}`}`, format: form.get("format"), size,
-        flash_safe: form.has("flash_safe"), draft: form.has("draft"), ...part,
+        flash_safe: form.has("flash_safe"), loop: form.has("loop"), draft: form.has("draft"), ...part,
       })),
     });
   }
