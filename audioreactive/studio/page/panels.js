@@ -205,7 +205,7 @@ export function render(app) {
       h("label", { class: "row" }, h("span", {}, "Format"), h("select", { name: "format" }, ...[".mp4", ".webm", ".mov", ".mkv", ".gif"].map((format) => h("option", {}, format)))),
       h("label", { class: "row" }, h("span", {}, "Part"), h("select", { name: "part" }, h("option", { value: "song" }, "whole song"), h("option", { value: "section" }, "this section"))),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "flash_safe" }), h("span", {}, "Keep to three flashes a second")),
-      h("label", { class: "check" }, h("input", { type: "checkbox", name: "loop" }), h("span", {}, "Seamless loop"), h("span", { class: "soft" }, "the end leads on to the beginning")),
+      h("label", { class: "check" }, h("input", { type: "checkbox", name: "loop" }), h("span", {}, "Seamless loop"), h("span", { class: "soft" }, "ends as it begins")),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "draft" }), h("span", {}, "Draft"), h("span", { class: "soft" }, "small and quick")),
       h("button", { class: "primary" }, "Render"));
     panel.append(form, h("h3", {}, "Queue"), h("ul", { class: "list jobs", id: "jobs" }));

@@ -270,8 +270,8 @@ export class Timeline {
     }
     // the waveform, in the colours of its sections
     let index = 0;
-    const light = Number(colour("--wave-light"));
-    const tints = this.sections.map((section, i) => tint(section.label, i === this.selected ? light : light - 14, i === this.selected ? 0.1 : 0.05));
+    const light = Number(colour("--wave-light")), rest = Number(colour("--wave-rest"));
+    const tints = this.sections.map((section, i) => tint(section.label, i === this.selected ? light : rest, i === this.selected ? 0.1 : 0.05));
     for (let x = 0; x < width; x++) {
       const time = start + x * perPixel;
       const from = Math.floor(time * this.song.peaksPerSecond);
