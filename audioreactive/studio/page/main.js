@@ -610,7 +610,7 @@ class App {
     const linked = this.state.sections.filter((section) => section.label === this.place.label).length;
     if (linked > 1) { this.edit({ kind: "link", section: this.section }); return; }
     const labels = [...new Set(this.state.sections.map((section) => section.label))].filter((label) => label !== this.place.label);
-    dialog("Link this section to", h("p", { class: "soft" }, "It takes their patch, and changes with them."),
+    dialog("Link this section to", h("p", { class: "soft" }, "It takes their look, and changes with them."),
       h("div", { class: "buttons" }, ...labels.map((label) => h("button", { onclick: () => { $("dialog").close(); this.edit({ kind: "link", section: this.section, label }); } }, label))));
   }
 

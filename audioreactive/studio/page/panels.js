@@ -59,7 +59,7 @@ export function shape(app) {
     h("div", { class: "buttons", role: "group", "aria-label": "Draw the palette anew" }, ...DEPTHS.map(anew), anew(null)),
     h("p", { class: "soft small" }, "coarse: forms · middle: matter · fine: colours"),
     app.state.sections.length > 1 ? h("label", { class: "row" }, h("span", {}, "Copy from"),
-      h("select", { "data-key": "copy", "aria-label": "Copy the patch of another section", onchange: (event) => { if (event.target.value) app.edit({ kind: "copy", section, source: Number(event.target.value) }); } },
+      h("select", { "data-key": "copy", "aria-label": "Copy the look of another section", onchange: (event) => { if (event.target.value) app.edit({ kind: "copy", section, source: Number(event.target.value) }); } },
         h("option", { value: "" }, "another section…"), ...app.state.sections.map((other, i) => (i === section ? null : h("option", { value: String(i) }, `${i + 1} · ${other.name || other.label}`))))) : null,
   );
 }
@@ -181,7 +181,7 @@ export function takes(app) {
   const { section, state } = app;
   const name = h("input", { name: "name", maxlength: "100", placeholder: `take ${state.takes.length + 1}`, "aria-label": "Name of the take", "data-key": "take-name" });
   fill($("panel-takes"),
-    h("p", { class: "soft small" }, "A take keeps this section's patch under a name. Use it in any section, or hold it against what you have with A / B."),
+    h("p", { class: "soft small" }, "A take keeps this section's look under a name. Use it in any section, or hold it against what you have with A / B."),
     h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); app.edit({ kind: "keep", section, name: name.value.trim() || name.placeholder }); } }, name, h("button", {}, "Keep")),
     state.takes.length ? h("ul", { class: "list" }, ...state.takes.map((take, i) => h("li", { class: "row" },
       h("label", { class: "take" }, h("input", { type: "radio", name: "b", "data-key": `b${i}`, checked: app.other === take.name, onchange: () => app.chooseOther(take.name) }), h("span", {}, take.name), h("span", { class: "soft" }, take.section ? ` from ${take.section}` : "")),
