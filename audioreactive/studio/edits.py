@@ -13,6 +13,7 @@ from audioreactive.generators import parse_size
 from audioreactive.patches.arrangement import Arrangement, arranged
 from audioreactive.patches.knobs import Knobs, tempo_of_loops, with_reaction
 from audioreactive.patches.overrides import with_value
+from audioreactive.patches.presets import load_preset, shipped_presets
 from audioreactive.patches.randomizer import random_patch, with_lead
 from audioreactive.patches.redraw import redrawn, with_new_palette
 from audioreactive.patches.schema import DEPTHS, Depth, Part, Seed
@@ -105,6 +106,13 @@ class DropTake(Part):
     name: Name
 
 
+class UsePreset(_InSection):
+    """Uses the patch of a preset that ships with the program."""
+
+    kind: Literal["preset"]
+    name: Name
+
+
 class CopyPatch(_InSection):
     """Uses another section's patch."""
 
@@ -178,8 +186,8 @@ class Settings(Part):
 
 
 AnyEdit = Annotated[
-    SetValue | Turn | NewPalette | Redraw | Sequences | KeepTake | UseTake | DropTake | CopyPatch | MoveBorder | Split
-    | Merge | Rename | Link | Fade | Count | Favourite | Settings,
+    SetValue | Turn | NewPalette | Redraw | Sequences | KeepTake | UseTake | UsePreset | DropTake | CopyPatch
+    | MoveBorder | Split | Merge | Rename | Link | Fade | Count | Favourite | Settings,
     Field(discriminator="kind"),
 ]  # fmt: skip
 _EDIT: Final[TypeAdapter[AnyEdit]] = TypeAdapter(AnyEdit)
@@ -269,6 +277,8 @@ def patched(state: State, edit: AnyEdit) -> tuple[str, Patch]:
             return _with_sequences(patch, edit)
         case UseTake():
             return f"take {edit.name}", _take(state.document, edit.name).patch
+        case UsePreset():
+            return f"preset {edit.name}", _shipped(edit.name)
         case CopyPatch():
             state.arrangement.span(edit.source)
             return "copy of a section", state.arrangement.parts[edit.source].patch
@@ -340,6 +350,13 @@ def _beside(
             others_ = tuple(seed for seed in document.favourites if seed != edit.seed)
             kept = (*others_, edit.seed)[-1024:] if edit.on else others_
             return f"favourite {edit.seed}", replace(document, favourites=kept)
+
+
+def _shipped(name: str) -> Patch:
+    known = shipped_presets()
+    if name not in known:
+        raise PresetError(f"no preset {name[:60]!r} ships with the program; there are {', '.join(known)}")
+    return load_preset(str(known[name])).patch
 
 
 def _take(document: Document, name: str) -> Take:

@@ -7,11 +7,13 @@ the preset, and what was dropped into the page. The folder is locked while a stu
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
-from audioreactive._support.files import PrivateFolder, described, read_regular, shortened, write_aside
+from audioreactive._support.files import PrivateFolder, described, is_plain, read_regular, shortened, write_aside
 from audioreactive.errors import AudioReactiveError, PresetError
 from audioreactive.patches.presets import LARGEST_PRESET, parse_preset, preset_text
 from audioreactive.studio.document import Document
@@ -19,12 +21,13 @@ from audioreactive.studio.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from audioreactive.patches.preset import Preset
 
 GENERATIONS: Final = 5
 """Earlier versions of the preset file that are kept."""
+STEMS: Final = "stems.json"
+MOST_STEMS_BYTES: Final = 1 << 16
 _LONGEST_NAME: Final = 200
 """Bytes of the song's name that the project's names repeat."""
 
@@ -32,6 +35,31 @@ _LONGEST_NAME: Final = 200
 def project_file(song: Path) -> Path:
     """Return the path of a song's project: the preset file beside it."""
     return song.with_name(f"{shortened(song.stem, _LONGEST_NAME)}.studio.toml")
+
+
+def project_folder(path: Path) -> Path:
+    """Return the folder beside a project's preset file."""
+    return path.with_name(f".{path.name.removesuffix('.toml')}")
+
+
+def kept_stems(folder: Path) -> dict[str, Path]:
+    """Return the stems that were dropped into the page before, name -> file; what cannot be read is left out."""
+    try:
+        told = json.loads(read_regular(folder / STEMS, MOST_STEMS_BYTES, follow=False))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    found = {}
+    for name, file in told.items() if isinstance(told, dict) else ():
+        if name.isidentifier() and isinstance(file, str) and file == Path(file).name and is_plain(folder / file):
+            found[name] = folder / file
+    return found
+
+
+def keep_stem(folder: Path, name: str, path: Path) -> None:
+    """Remember a stem that lies in the project's folder."""
+    told = {**{known: file.name for known, file in kept_stems(folder).items()}, name: path.name}
+    with write_aside(folder / STEMS) as partial:
+        partial.write_text(json.dumps(told) + "\n", "utf-8")
 
 
 class Project:
@@ -48,7 +76,7 @@ class Project:
 
     def __init__(self, path: Path, first: Callable[[], Preset]) -> None:
         self.path = path
-        self.folder = path.with_name(f".{path.name.removesuffix('.toml')}")
+        self.folder = project_folder(path)
         try:
             self._folder = PrivateFolder(self.folder)
         except OSError as error:

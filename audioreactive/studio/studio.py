@@ -12,6 +12,7 @@ from audioreactive.errors import PresetError
 from audioreactive.features.names import EVERY_FEATURE, SOURCES
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.patches.knobs import reaction, tempo_of_loops
+from audioreactive.patches.presets import load_preset, shipped_presets
 from audioreactive.patches.randomizer import with_synthesizer
 from audioreactive.patches.schema import LatentLoop, LatentSegmentation, LatentSynthesizer, NoiseLoop
 from audioreactive.patches.tables import loop_phase, merge_amount, shape_envelope
@@ -22,7 +23,7 @@ from audioreactive.progress import Progress, Silent, as_progress
 from audioreactive.studio.clips import ClipMaker
 from audioreactive.studio.document import Document
 from audioreactive.studio.edits import AnyEdit, Edited, State, edited, first_arrangement, patched
-from audioreactive.studio.project import Project, project_file
+from audioreactive.studio.project import Project, keep_stem, kept_stems, project_file, project_folder
 from audioreactive.studio.song import Song, hear, listen_again
 
 if TYPE_CHECKING:
@@ -76,9 +77,8 @@ class Studio:
         known = _known(self.path) or opening.preset
         fps = opening.fps or (parse_frame_rate(known.render.fps) if known and known.render.fps else DEFAULT_FPS)
         names = known.feature_names() if known else ()
-        self.song: Song = hear(
-            opening.song, fps, names=names, stems=opening.stems, track=opening.track, progress=progress
-        )
+        stems = {**kept_stems(project_folder(self.path)), **(opening.stems or {})}
+        self.song: Song = hear(opening.song, fps, names=names, stems=stems, track=opening.track, progress=progress)
         self._lock = threading.RLock()
         self.clips = self._maker()
         self.state: State
@@ -197,7 +197,8 @@ class Studio:
     def heard(self) -> dict[str, Any]:
         """Return what the page needs to know about song and generator."""
         families = list(self.loaded.generator.families)
-        return {**self.song.described(), "families": families if len(families) > 1 else []}
+        return {**self.song.described(), "families": families if len(families) > 1 else [],
+                "presets": list(shipped_presets())}  # fmt: skip
 
     def described(self) -> dict[str, Any]:
         """Return the document as the page needs it."""
@@ -257,8 +258,6 @@ class Studio:
         Raises:
             PresetError: the file has none.
         """
-        from audioreactive.patches.presets import load_preset
-
         preset = load_preset(str(path))
         render = preset.render.model_copy(update={"fps": str(self.fps)})
         arrangement = State.of(Document(preset), self.features).arrangement
@@ -272,7 +271,9 @@ class Studio:
             AudioError: it is no sound.
             FeatureError: a source of the program has this name.
         """
-        self.listen_again({stem_name(name, self.song.stems): path})
+        word = stem_name(name, self.song.stems)
+        self.listen_again({word: path})
+        keep_stem(self.project.folder, word, path)
 
     def fit_hippo(self, section: int, seed: int, progress: Callable[[Step], bool]) -> None:
         """Fit a synthesizer to the song and add it to a section's patch as a sub-sequence.
@@ -379,8 +380,6 @@ def stem_name(file: str, taken: Collection[str]) -> str:
 
 def _known(path: Path) -> Preset | None:
     """Read the project's preset, for its frame rate; errors are told when the project is opened."""
-    from audioreactive.patches.presets import load_preset
-
     try:
         return load_preset(str(path)) if path.exists() else None
     except PresetError:

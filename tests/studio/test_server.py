@@ -22,6 +22,7 @@ from audioreactive.patches.randomizer import random_patch
 from audioreactive.rendering.previews import sketching
 from audioreactive.studio import answers
 from audioreactive.studio import server as server_module
+from audioreactive.studio.project import kept_stems
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,6 +181,11 @@ def test_proposals_with_locks_and_solo_are_clips(page: Page, running: Running, m
     page.send(type="ask", what="best", section=0, seeds=[2])
     order = page.until("best", done=1)["order"]
     assert {entry["seed"] for entry in order} == {2}
+    page.send(type="edit", edit={"kind": "preset", "section": 0, "name": "../song"})
+    assert "ships with the program" in page.until("error")["message"]
+    page.send(type="edit", edit={"kind": "preset", "section": 0, "name": "tides"})
+    assert page.until("state")["state"]["undo"] == "preset tides"
+    page.send(type="undo")
     page.send(type="ask", what="palette", section=0, seeds=[3])
     assert page.until("swatch")["seed"] == 3
     page.send(type="ask", what="flashes", section=0)
@@ -292,6 +298,9 @@ def test_uploads_are_bounded_and_read_as_what_they_are(
     song = page.until("song")["song"]
     assert song["stems"] == ["bass_2"] and "bass_2.onsets" in song["features"], "bass is a source of the program's"
     assert post("/stem", "x.wav", b"no sound")[0] == 400
+    assert list(kept_stems(folder)) == ["bass_2"], "it is there when the project is opened again"
+    (folder / "stems.json").write_text(json.dumps({"a": "../song.wav", "b": "/etc/passwd", "bass_2": 3, "c": "none"}))
+    assert kept_stems(folder) == {}
 
 
 def test_a_video_of_the_queue_is_the_one_of_the_command_line(running: Running, page: Page, tmp_path: Path) -> None:
