@@ -8,9 +8,12 @@ edits        what the page may ask for -> the next document
 song         what is heard: samples, peaks, beats, curves, features
 clips        some frames of a document -> their motion, and what decides about them
 painting     clips -> JPEG frames, the wanted ones first
+envelopes    what moves each sub-sequence, as curves
 answers      slower questions: scores, flashes, the most reactive of many
 renders      the queue of finished videos
+messages     what the page may say
 session      one page's connection: edits in, frames out by credit
-safety       who may ask: token, Host, Origin, sizes
+studio       one open project over all of these
+safety       who may ask: token, Host, Origin
 server       all of it behind HTTP and a WebSocket
 """

@@ -21,9 +21,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from audioreactive.errors import AudioReactiveError, RenderError, printable
 from audioreactive.patches.presets import preset_text
+from audioreactive.studio.messages import LONGEST_MESSAGE
 from audioreactive.studio.renders import Renders
 from audioreactive.studio.safety import Guard
-from audioreactive.studio.session import LONGEST_MESSAGE, Session
+from audioreactive.studio.session import Session
 from audioreactive.studio.song import LONGEST_PASSAGE
 
 if TYPE_CHECKING:

@@ -6,16 +6,12 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from audioreactive.errors import PresetError
 from audioreactive.features.names import EVERY_FEATURE, SOURCES
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.patches.knobs import reaction, tempo_of_loops
 from audioreactive.patches.presets import load_preset, shipped_presets
 from audioreactive.patches.randomizer import with_synthesizer
-from audioreactive.patches.schema import LatentLoop, LatentSegmentation, LatentSynthesizer, NoiseLoop
-from audioreactive.patches.tables import loop_phase, merge_amount, shape_envelope
 from audioreactive.pipeline.choose import chosen_seed
 from audioreactive.pipeline.listening import DEFAULT_FPS, parse_frame_rate
 from audioreactive.pipeline.recipe import Recipe
@@ -23,6 +19,7 @@ from audioreactive.progress import Progress, Silent, as_progress
 from audioreactive.studio.clips import ClipMaker
 from audioreactive.studio.document import Document
 from audioreactive.studio.edits import AnyEdit, Edited, State, edited, first_arrangement, patched
+from audioreactive.studio.envelopes import envelopes_of
 from audioreactive.studio.project import Project, keep_stem, kept_stems, project_file, project_folder
 from audioreactive.studio.song import Song, hear, listen_again
 
@@ -31,17 +28,13 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from audioreactive.features import Features
     from audioreactive.generators import LoadedGenerator
     from audioreactive.patches.preset import Preset
-    from audioreactive.patches.schema import LatentSequence, NoiseSequence, Patch
+    from audioreactive.patches.schema import Patch
     from audioreactive.patches.tables import FloatArray
     from audioreactive.progress import Step
 
-ENVELOPE_COLUMNS: Final = 480
-"""Most values of a sub-sequence's envelope that are drawn."""
 USUAL_SIZE: Final = "1920x1080"
 WINDOW_SECONDS: Final = 60
 """Length of the windows in which the whole song is shown."""
@@ -232,12 +225,7 @@ class Studio:
         """Return what moves each sub-sequence of a section, as curves to draw over its waveform."""
         frames = self.frames_of(section)
         patch = self.state.arrangement.parts[section].patch
-        found = []
-        for half in ("latents", "noise"):
-            for index, sequence in enumerate(getattr(patch, half).sequences):
-                curve = self._curve(sequence, frames)
-                found.append({"key": f"{half}.{index}", "hears": _hears(sequence), "curve": curve})
-        return found
+        return envelopes_of(patch, self.features, frames, self.synthesize)
 
     def listen_again(self, stems: Mapping[str, Path]) -> None:
         """Analyse the song again with further stems as sources.
@@ -344,31 +332,6 @@ class Studio:
         made = arrangement.preset(given.model_copy(update={"render": render}))
         return made
 
-    def _curve(self, sequence: LatentSequence | NoiseSequence, frames: range) -> list[int]:
-        features, rows = self.features, slice(frames.start, frames.stop)
-        envelope = getattr(sequence, "envelope", None)
-        values: NDArray[Any]
-        if sequence.modulator is not None:
-            values = merge_amount(sequence.model_copy(update={"muted": False}), features)[rows, 0]
-        elif envelope is not None:
-            values = shape_envelope(envelope, features)[rows].max(axis=1)
-        elif isinstance(sequence, LatentLoop | NoiseLoop):
-            values = 0.5 - 0.5 * np.cos(2 * np.pi * loop_phase(sequence, features)[rows])
-        elif isinstance(sequence, LatentSegmentation):
-            labels = features.segmentation(sequence.feature, sequence.k)[rows]
-            values = labels / max(sequence.k - 1, 1)
-        elif isinstance(sequence, LatentSynthesizer):
-            patch = next(p.patch for p in self.state.arrangement.parts if sequence in p.patch.latents.sequences)
-            made = self.synthesize(patch, features)[sequence.synthesizer]
-            values = np.abs(2 * made[rows, :9] - 1).max(axis=1)
-        else:
-            raise PresetError("this sub-sequence has no curve")
-        values = np.clip(np.asarray(values, np.float32), 0, 1)
-        count = min(len(values), ENVELOPE_COLUMNS)
-        starts = np.arange(count) * len(values) // count
-        curve: list[int] = np.round(255 * np.maximum.reduceat(values, starts)).astype(int).tolist()
-        return curve
-
 
 def stem_name(file: str, taken: Collection[str]) -> str:
     """Make the name of a stem from its file's: a word that is no source or feature, and not taken."""
@@ -393,18 +356,3 @@ def _described(patch: Patch) -> dict[str, Any]:
     for synthesizer in data.get("synthesizers", ()):
         synthesizer.pop("model", None)
     return data
-
-
-def _hears(sequence: LatentSequence | NoiseSequence) -> str:
-    """Say in words what moves a sub-sequence."""
-    envelope = getattr(sequence, "envelope", None)
-    if isinstance(sequence, LatentLoop | NoiseLoop):
-        what = f"loop of {sequence.bars:g} bars" if sequence.bars is not None else f"loop of {sequence.seconds:g} s"
-    elif isinstance(sequence, LatentSegmentation):
-        what = f"sections of {sequence.feature}"
-    elif isinstance(sequence, LatentSynthesizer):
-        what = f"synthesizer {sequence.synthesizer}"
-    else:
-        assert envelope is not None
-        what = str(envelope.feature)
-    return what if sequence.modulator is None else f"{what}, by {sequence.modulator.feature}"
