@@ -65,13 +65,14 @@ export class Frames {
   }
 
   take(frame, jpeg) {
-    if (this.blobs.has(frame)) { // the same frame in full quality
+    const known = this.blobs.get(frame);
+    if (known && known.size !== jpeg.size) { // the same frame in full quality
       this.blobs.set(frame, jpeg);
       this.bitmaps.delete(frame);
       if (this.shown === frame) this.shown = -1;
       return;
     }
-    this.blobs.set(frame, jpeg);
+    if (!known) this.blobs.set(frame, jpeg);
     if (this.blobs.size > MOST_FRAMES) {
       const oldest = this.blobs.keys().next().value;
       this.blobs.delete(oldest);

@@ -134,7 +134,8 @@ class App {
       this.show();
       this.propose();
     } else {
-      this.show();
+      const seen = (one) => JSON.stringify([one?.patches, one?.sections, one?.size]);
+      if (seen(before) !== seen(state) || this.picture.clip?.still) this.show();
       if (before && JSON.stringify(before.patches) !== JSON.stringify(state.patches) && this.locks.size) this.propose();
     }
   }
