@@ -154,6 +154,7 @@ def render(
     start: Number = 0,
     duration: Number | None = None,
     flash_safe: bool = False,
+    loop: bool = False,
     draft: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
@@ -202,6 +203,7 @@ def render(
         start: seconds into the song.
         duration: seconds; None: to the end.
         flash_safe: limit the video to three flashes per second.
+        loop: let the end lead on to the beginning, for a video that is repeated.
         draft: quick preview: small, at half the frame rate.
         device: auto, cpu, cuda, ...
         precision: auto, fp32, bf16 or fp16.
@@ -282,6 +284,7 @@ def render(
         tempo=tempo,
         tempo_range=tempo_range,
         flash_safe=flash_safe,
+        loop=loop,
         draft=draft,
     )
     settings = settings if crf is None else replace(settings, crf=crf)

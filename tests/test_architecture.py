@@ -26,6 +26,7 @@ FLOORS = (
     ("sync",),
     ("chunks", "learn"),
     ("pipeline",),
+    ("studio",),
     ("api", "commands"),
 )
 """Rooms, the lowest floor first: a room may import what lies below it, and nothing beside it."""

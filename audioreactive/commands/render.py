@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 SECTIONS = {
     "What most people need": ("output", "model", "preset", "seed", "size"),
     "What is rendered": ("demo", "start", "duration", "follow", "track", "stems", "beats", "tempo", "tempo_range"),
-    "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe"),
+    "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe", "loop"),
     "How it moves": (
         "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
     ),
@@ -131,6 +131,7 @@ SECTIONS = {
 @click.option(
     "--flash-safe", is_flag=True, help="Limit flashes to three a second, for photosensitive viewers; say what changed."
 )
+@click.option("--loop", is_flag=True, help="Let the end lead on to the beginning, for a video that is repeated.")
 @knob_options
 @click.option(
     "--best-of",
@@ -197,8 +198,8 @@ def command(
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
-    workers: int | None, cluster: str | None, flash_safe: bool, follow: Path | None, draft: bool, overwrite: bool,
-    fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
+    workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
+    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -267,7 +268,7 @@ def command(
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
-            tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, draft=draft, follow=follow,
+            tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
         ),
         stems=table,
         workers=workers,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.features.names import SEGMENTABLE
+from audioreactive.features.names import SEGMENT_COUNTS, SEGMENTABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ SHORTEST_BARS: Final = 4
 """Fewest bars of a section: shorter ones are fills and breaks."""
 SHORTEST_SECONDS: Final = 4.0
 """Fewest seconds of a section, if bars are short or none were found."""
+SHORTEST_WANTED: Final = (1, 1.0)
+"""Fewest bars and seconds of a section where a number of sections is asked for."""
 COST_OF_A_BORDER: Final = 0.02
 """Share of the song's variance that each border must explain to be kept."""
 _DESCRIBED_BY: Final = ("rms", "mfcc", "chroma", "spectral_contrast")
@@ -43,23 +45,30 @@ class FormSection:
     """One past the last frame."""
 
 
-def song_form(features: Features) -> tuple[FormSection, ...]:
+def song_form(features: Features, count: int | None = None) -> tuple[FormSection, ...]:
     """Divide a song into sections, in order and without gaps; one section, A, if nothing repeats or changes.
 
     Among all cleaned-up segmentations, the one is chosen that explains most of the variance between bars, less a cost
     for each border.
+
+    Args:
+        features: features of the song.
+        count: wanted number of sections; where no segmentation has so many, the one with most. None: as found.
     """
     if features.frames == 0:
         return ()
     borders = _possible_borders(features)
     table = _mean_features(features, borders)
-    best, best_worth = np.zeros(len(borders) - 1, np.int64), 0.0
+    best, best_worth = np.zeros(len(borders) - 1, np.int64), (0, 0.0)
     for name in SEGMENTABLE:
         if name not in features.segmentations:
             continue
-        for k in KINDS:
-            labels = _without_short_sections(_label_per_bar(features.segmentation(name, k), borders), borders, features)
-            worth = _explained(table, labels) - COST_OF_A_BORDER * np.count_nonzero(np.diff(labels))
+        for k in KINDS if count is None else SEGMENT_COUNTS:
+            labels = _without_short_sections(
+                _label_per_bar(features.segmentation(name, k), borders), borders, features, most=count
+            )
+            found = int(np.count_nonzero(np.diff(labels)))
+            worth = (0 if count is None else found, _explained(table, labels) - COST_OF_A_BORDER * found)
             if worth > best_worth:
                 best, best_worth = labels, worth
     return _sections(best, borders)
@@ -94,18 +103,20 @@ def _label_per_bar(labels: NDArray[np.uint8], borders: NDArray[np.int64]) -> NDA
 
 
 def _without_short_sections(
-    labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features
+    labels: NDArray[np.int64], borders: NDArray[np.int64], features: Features, most: int | None = None
 ) -> NDArray[np.int64]:
-    """Merge the shortest section into its longer neighbour, until all sections are long enough."""
+    """Merge the shortest section into its longer neighbour, until all are long enough, and there are at most `most`."""
     labels = labels.copy()
     while True:
         edges = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1, [len(labels)]])
         lengths = np.diff(edges)
         seconds = np.diff(borders[edges]) / float(features.fps)
-        short = (lengths < SHORTEST_BARS) | (seconds < SHORTEST_SECONDS)
-        if len(lengths) == 1 or not short.any():
+        shortest = (SHORTEST_BARS, SHORTEST_SECONDS) if most is None else SHORTEST_WANTED
+        short = (lengths < shortest[0]) | (seconds < shortest[1])
+        many = most is not None and len(lengths) > most
+        if len(lengths) == 1 or not (short.any() or many):
             return labels
-        at = int(np.argmin(np.where(short, seconds, np.inf)))
+        at = int(np.argmin(np.where(short | many, seconds, np.inf)))
         neighbours = [i for i in (at - 1, at + 1) if 0 <= i < len(lengths)]
         to = max(neighbours, key=lambda i: seconds[i])
         labels[edges[at] : edges[at + 1]] = labels[edges[to]]

@@ -17,7 +17,7 @@ from audioreactive.progress import Progress, Silent
 from audioreactive.video import frame_times, probe, read_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,33 +74,72 @@ def find_flashes(video: Path | str, *, progress: Progress | None = None) -> Flas
     info, stated = probe(video), frame_times(video).frames
     if info.frames < 2:
         raise VideoError(f"{video} has {info.frames} frame; a flash takes at least two")
-    meter = FlashMeter(Geometry.of(info.width, info.height))
     times: list[float] = []
-    brightness: list[float] = []
-    counts: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
-    excesses: dict[Kind, list[tuple[int, int, int]]] = {kind: [] for kind in KINDS}
+    watched = _Watched((info.width, info.height))
     with (progress or Silent()).track("watching", info.frames, "frame") as advance:
         for thumbnails in _thumbnails(video):
-            first = len(times)
-            for i in range(first, first + len(thumbnails)):
+            for i in range(len(times), len(times) + len(thumbnails)):
                 # A damaged file may have more pictures than time stamps.
                 times.append(float(stated[i]) if i < len(stated) else times[-1] + float(1 / info.fps))
-            light = to_light(thumbnails)
-            brightness += luminance(light).mean(axis=(1, 2)).tolist()
-            for i, moment in enumerate(meter.push(light, times[first:]), start=first):
-                for kind in KINDS:
-                    count = moment.general if kind == "general" else moment.red
-                    counts[kind].append(count.transitions)
-                    if count.excess is not None:
-                        excesses[kind].append((i, count.excess.since, count.excess.until))
+            watched.push(thumbnails, times)
             advance(len(thumbnails))
-    if len(times) < 2:
-        raise VideoError(f"{video} has {len(times)} frames that can be decoded; a flash takes at least two")
-    shown = np.array(times)
-    halves = {kind: np.array([count / 2 for count in values], np.float32) for kind, values in counts.items()}
-    stretches = [stretch for kind in KINDS for stretch in _stretches(kind, excesses[kind], halves[kind], shown)]
-    stretches.sort(key=lambda stretch: (stretch.start, stretch.kind))
-    return FlashReport(shown, np.array(brightness, np.float32), halves, tuple(stretches))
+    if len(watched) < 2:
+        raise VideoError(f"{video} has {len(watched)} frames that can be decoded; a flash takes at least two")
+    return watched.report(times[: len(watched)])
+
+
+def flashes_of(
+    thumbnails: Iterable[NDArray[np.uint8]], times: Sequence[float], size: tuple[int, int]
+) -> tuple[Stretch, ...]:
+    """Find the stretches with too many flashes in thumbnails of frames; none if there are fewer than two frames.
+
+    Args:
+        thumbnails: results of `measure` for successive frames, in blocks (n, rows, columns, 3).
+        times: time in seconds of each frame.
+        size: (width, height) of the frames.
+    """
+    watched = _Watched(size)
+    for block in thumbnails:
+        watched.push(block, times)
+    return watched.report(times[: len(watched)]).stretches if len(watched) > 1 else ()
+
+
+class _Watched:
+    """Counts the flashes of successive thumbnails.
+
+    Args:
+        size: (width, height) of the frames.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._meter = FlashMeter(Geometry.of(*size))
+        self._brightness: list[float] = []
+        self._counts: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
+        self._excesses: dict[Kind, list[tuple[int, int, int]]] = {kind: [] for kind in KINDS}
+
+    def __len__(self) -> int:
+        """Number of frames so far."""
+        return len(self._brightness)
+
+    def push(self, thumbnails: NDArray[np.uint8], times: Sequence[float]) -> None:
+        """Add thumbnails (n, rows, columns, 3); `times` are those of all frames, from the first on."""
+        first = len(self)
+        light = to_light(thumbnails)
+        self._brightness += luminance(light).mean(axis=(1, 2)).tolist()
+        for i, moment in enumerate(self._meter.push(light, list(times[first : len(self)])), start=first):
+            for kind in KINDS:
+                count = moment.general if kind == "general" else moment.red
+                self._counts[kind].append(count.transitions)
+                if count.excess is not None:
+                    self._excesses[kind].append((i, count.excess.since, count.excess.until))
+
+    def report(self, times: Sequence[float]) -> FlashReport:
+        """Sum up."""
+        shown = np.array(times)
+        halves = {kind: np.array([n / 2 for n in values], np.float32) for kind, values in self._counts.items()}
+        found = [stretch for kind in KINDS for stretch in _stretches(kind, self._excesses[kind], halves[kind], shown)]
+        found.sort(key=lambda stretch: (stretch.start, stretch.kind))
+        return FlashReport(shown, np.array(self._brightness, np.float32), halves, tuple(found))
 
 
 def _thumbnails(video: Path) -> Iterator[NDArray[np.uint8]]:

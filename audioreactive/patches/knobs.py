@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import numpy as np
 from pydantic import BaseModel
 
 from audioreactive.errors import PresetError
@@ -28,6 +29,10 @@ SPEEDS: Final = (0.1, 10.0)
 
 STRUCK: Final = ("onsets", "hits", "pulse", "drop_moment")
 """Features that tell of a moment."""
+
+USUAL_BARS: Final = 8.0
+USUAL_SECONDS: Final = 16.0
+"""Lengths of a loop whose speed is called 1."""
 
 MOST_REACH: Final = 4.0
 MOST_INTENSITY: Final = 2.0
@@ -117,6 +122,37 @@ def turn_beat(patch: Patch, factor: float) -> Patch:
         noise = _with(noise, amplitude=_with(amplitude, high=min(max(high, 0.0), MOST_NOISE)))
     latents = _with(patch.latents, sequences=tuple(map(stronger, patch.latents.sequences)))
     return _with(patch, latents=latents, noise=noise)
+
+
+def reaction(patch: Patch) -> float | None:
+    """Compute the mean intensity of the sequences that an envelope moves; None if there is none."""
+    strengths = [s.intensity for s in (*patch.latents.sequences, *patch.noise.sequences) if _envelopes(s)]
+    return sum(strengths) / len(strengths) if strengths else None
+
+
+def with_reaction(patch: Patch, strength: float) -> Patch:
+    """Scale the intensities of the sequences that an envelope moves, so that their mean is `strength`."""
+    mean = reaction(patch)
+    if mean is None:
+        return patch
+
+    def scaled(sequence: Any) -> Any:
+        if not _envelopes(sequence):
+            return sequence
+        wanted = sequence.intensity * strength / mean if mean > 0 else strength
+        return _with(sequence, intensity=round(_within(wanted, (0.0, MOST_INTENSITY)), 4))
+
+    latents, noise = (
+        _with(half, sequences=tuple(map(scaled, half.sequences))) for half in (patch.latents, patch.noise)
+    )
+    return _with(patch, latents=latents, noise=noise)
+
+
+def tempo_of_loops(patch: Patch) -> float | None:
+    """Compute how fast loops turn: the geometric mean of 8 bars, or 16 s, over their lengths; None without loops."""
+    loops = [s for s in (*patch.latents.sequences, *patch.noise.sequences) if isinstance(s, LatentLoop | NoiseLoop)]
+    speeds = [USUAL_BARS / s.bars if s.bars is not None else USUAL_SECONDS / (s.seconds or 1.0) for s in loops]
+    return float(np.exp(np.mean(np.log(speeds)))) if speeds else None
 
 
 def turn_speed(patch: Patch, factor: float) -> Patch:

@@ -39,7 +39,7 @@ from audioreactive.patches.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -98,15 +98,24 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
     Raises:
         RenderError: the model lacks the palette's class.
     """
+    check_label(palette, generator)
+    vectors = _mapped(palette, palette.seeds, generator)
+    for depth, layers in zip(DEPTHS, depth_slices(vectors.shape[1]), strict=True):
+        if (seeds := palette.of_depth(depth)) != palette.seeds:
+            vectors[:, layers] = _mapped(palette, seeds, generator)[:, layers]
+    return vectors
+
+
+def _mapped(palette: Palette, seeds: Sequence[int], generator: Mapper) -> torch.Tensor:
+    """Map seeds to latents (P, L, W) float32, each in the class of the palette's seed at the same position."""
     import torch
 
-    check_label(palette, generator)
     vectors = []
-    for seed in palette.seeds:
+    for seed, main in zip(seeds, palette.seeds, strict=True):
         z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float().to(generator.device)
         c = None
         if generator.c_dim:
-            label = torch.tensor([_class_of(palette, seed, generator)])
+            label = torch.tensor([_class_of(palette, main, generator)])
             c = torch.nn.functional.one_hot(label, generator.c_dim).float().to(generator.device)
         vectors.append(generator.mapping(z, c, truncation_psi=palette.truncation))
     return torch.cat(vectors).float()

@@ -16,13 +16,13 @@ from audioreactive.errors import RenderError
 from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.generators import Canvas, parse_size, plan_canvas
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
-from audioreactive.patches.noise import NoiseSequence, Window, faded, noise_motion
+from audioreactive.patches.noise import NoiseSequence, Window, draw_field, faded, noise_motion
 from audioreactive.patches.schema import DEPTHS
 from audioreactive.patches.sections import spans
 from audioreactive.patches.tables import NO_ENVELOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.generators import Fit, Generator
     from audioreactive.generators.protocol import Mapper
-    from audioreactive.patches.noise import NoiseMotion
+    from audioreactive.patches.noise import DrawField, NoiseMotion
     from audioreactive.patches.schema import Palette, Patch, Synthesizer
     from audioreactive.patches.sections import Section, Span
     from audioreactive.patches.tables import FloatArray
@@ -78,6 +78,7 @@ class Motion:
         *,
         size: str | tuple[int, int] | None = None,
         fit: Fit = "widen",
+        draw: DrawField = draw_field,
     ) -> Inputs:
         """Make the inputs of a generator for this motion.
 
@@ -86,6 +87,7 @@ class Motion:
             palette: vectors (P, L, W) to move between; None: mapped from the palettes' seeds.
             size: (width, height) of the pictures, or text such as "1280x720" or "1080p"; None: the generator's own.
             fit: how another aspect ratio is filled.
+            draw: draws the fixed fields of the noise.
 
         Raises:
             RenderError: the generator lacks the palette's class, or cannot make pictures of this size.
@@ -94,7 +96,7 @@ class Motion:
         wanted = parse_size(size) if isinstance(size, str) else size
         canvas = plan_canvas(generator, size=wanted, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
-        noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device)
+        noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device, draw)
         return Inputs(Latents(self.latents, vectors), noise, canvas)
 
     def vectors(self, generator: Mapper) -> torch.Tensor:
@@ -106,6 +108,26 @@ class Motion:
     def at(self, frames: NDArray[np.int64] | slice) -> Motion:
         """Return the motion of some frames, in any order: at these indices, or in a slice."""
         return replace(self, latents=np.ascontiguousarray(self.latents[frames]), noise=self.noise.at(frames))
+
+    def closed(self, start: int, stop: int, fade: int) -> Motion:
+        """Return the motion in which frames start to stop - 1 are a loop without a seam.
+
+        The last `fade` frames turn into those before `start`, so that the last one leads on to the first; where the
+        song has none, they come to rest at its first frame. Other frames stay as they are.
+        """
+        fade = min(fade, stop - start - 1)
+        if fade < 1:
+            return self
+        rise = np.arange(1, fade + 1, dtype=np.float64) / (fade + 1)
+        share = np.zeros(len(self), np.float32)
+        share[stop - fade : stop] = 0.5 - 0.5 * np.cos(np.pi * rise)
+        before = np.clip(np.arange(len(self)) - (stop - start), 0, None)
+        mixed = share[:, None, None]
+        return replace(
+            self,
+            latents=np.ascontiguousarray((1 - mixed) * self.latents + mixed * self.latents[before], np.float32),
+            noise=faded([self.noise, self.noise.at(before)], [Window(0, 1 - share), Window(0, share)], len(self)),
+        )
 
     def tables(self) -> dict[str, FloatArray]:
         """Return tables, name -> (T, C), that represent the generator's inputs, to compare them with the features.
@@ -153,58 +175,123 @@ def motion(
         RenderError: the patch has synthesizers but `synthesize` is None, or its tables would not fit in memory.
         SynthesizerError: a synthesizer cannot be fitted to the song.
     """
+    return passage(spans(patch, sections, features), features, range(features.frames), synthesize)
 
-    def heard(patch: Patch) -> Features:
-        return at_tempo_factor(features, patch.tempo_factor)
 
-    made: list[tuple[tuple[Synthesizer, ...], Mapping[str, FloatArray]]] = []
+def passage(
+    seen: Sequence[Span],
+    features: Features,
+    frames: range,
+    synthesize: Synthesize | None = None,
+    *,
+    memory: MutableMapping[PartKey, PartMotion] | None = None,
+) -> Motion:
+    """Compute the motion of some frames of a song; frame 0 of the result is `frames.start`.
 
-    def envelopes(patch: Patch) -> Mapping[str, FloatArray]:
-        if not patch.synthesizers:
-            return NO_ENVELOPES
-        if synthesize is None:
-            names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
-            raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
-        for synthesizers, found in made:
-            if synthesizers == patch.synthesizers:  # sections share fitted synthesizers
-                return found
-        made.append((patch.synthesizers, synthesize(patch, heard(patch))))
-        return made[-1][1]
+    Args:
+        seen: the spans of the whole song, from `sections.spans`.
+        features: features of the song.
+        frames: the frames; only spans that are visible in them are computed.
+        synthesize: makes the envelopes of the patches' synthesizers.
+        memory: motion of spans that was computed before, to which new ones are added; for one song.
 
-    seen = spans(patch, sections, features)
+    Raises:
+        RenderError: as `motion`.
+        SynthesizerError: as `motion`.
+    """
+    seen = [span for span in seen if span.start < frames.stop and span.stop > frames.start]
     palettes = tuple(dict.fromkeys(span.patch.palette for span in seen))
-    check_table(features.frames, sum(len(palette.seeds) for palette in palettes))
-    if len(seen) == 1:
-        whole = seen[0].patch
-        return Motion(
-            latents=latent_weights(whole.latents, heard(whole), len(whole.palette.seeds), envelopes(whole)),
-            noise=noise_motion(whole.noise, heard(whole), envelopes(whole)),
-            palettes=palettes,
-        )
+    check_table(len(frames), sum(len(palette.seeds) for palette in palettes))
+    envelopes = _Envelopes(features, synthesize)
+    parts = [_part(span, envelopes, {} if memory is None else memory) for span in seen]
+    if len(seen) == 1 and (seen[0].start, seen[0].stop) == (frames.start, frames.stop):
+        return Motion(parts[0].latents, parts[0].noise, palettes)
+    cuts = [range(max(span.start, frames.start), min(span.stop, frames.stop)) for span in seen]
+    latents, noises, windows = [], [], []
+    for span, part, cut in zip(seen, parts, cuts, strict=True):
+        here = slice(cut.start - span.start, cut.stop - span.start)
+        latents.append(part.latents[here])
+        noises.append(part.noise.cut(here.start, here.stop))
+        windows.append(Window(cut.start - frames.start, span.share[here]))
     return Motion(
-        latents=_faded_latents(seen, palettes, heard, envelopes),
-        noise=faded(
-            [noise_motion(s.patch.noise, heard(s.patch), envelopes(s.patch), slice(s.start, s.stop)) for s in seen],
-            [Window(s.start, s.share) for s in seen],
-            features.frames,
-        ),
+        latents=_faded_latents([span.patch.palette for span in seen], palettes, latents, windows, len(frames)),
+        noise=faded(noises, windows, len(frames)),
         palettes=palettes,
     )
 
 
+class PartMotion(NamedTuple):
+    """Motion of one span, before it is faded."""
+
+    latents: FloatArray
+    """(t, G, p) weights over the span's own palette."""
+    noise: NoiseMotion
+
+
+PartKey = tuple[str, int, int]
+"""Patch of a span as text, its first frame, and one past its last."""
+
+
+def _part(span: Span, envelopes: _Envelopes, memory: MutableMapping[PartKey, PartMotion]) -> PartMotion:
+    """Compute the motion of a span, or take it from the memory."""
+    patch, frames = span.patch, slice(span.start, span.stop)
+    key = (patch.model_dump_json(), span.start, span.stop)
+    if (known := memory.get(key)) is not None:
+        return known
+    heard, made = envelopes.heard(patch), envelopes.of(patch)
+    part = PartMotion(
+        latent_weights(patch.latents, heard, len(patch.palette.seeds), made, frames),
+        noise_motion(patch.noise, heard, made, frames),
+    )
+    memory[key] = part
+    return part
+
+
+class _Envelopes:
+    """Envelopes of the synthesizers of patches for one song; patches with equal synthesizers share them."""
+
+    def __init__(self, features: Features, synthesize: Synthesize | None) -> None:
+        self._features, self._synthesize = features, synthesize
+        self._made: list[tuple[tuple[Synthesizer, ...], Mapping[str, FloatArray]]] = []
+
+    def heard(self, patch: Patch) -> Features:
+        """Return the features as the patch hears them."""
+        return at_tempo_factor(self._features, patch.tempo_factor)
+
+    def of(self, patch: Patch) -> Mapping[str, FloatArray]:
+        """Return the envelopes of a patch's synthesizers by name; raises RenderError if nothing makes them."""
+        if not patch.synthesizers:
+            return NO_ENVELOPES
+        if self._synthesize is None:
+            names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
+            raise RenderError(f"the motion of the synthesizers {names} must be made first: use audioreactive.motion")
+        for synthesizers, found in self._made:
+            if synthesizers == patch.synthesizers:
+                return found
+        self._made.append((patch.synthesizers, self._synthesize(patch, self.heard(patch))))
+        return self._made[-1][1]
+
+
 def _faded_latents(
-    seen: Sequence[Span],
+    owners: Sequence[Palette],
     palettes: Sequence[Palette],
-    heard: Callable[[Patch], Features],
-    envelopes: Callable[[Patch], Mapping[str, FloatArray]],
+    parts: Sequence[FloatArray],
+    windows: Sequence[Window],
+    frames: int,
 ) -> FloatArray:
-    """Compute cross-faded weights (T, G, P) over the concatenated palettes; each row sums to one."""
+    """Compute cross-faded weights (T, G, P) over the concatenated palettes; each row sums to one.
+
+    Args:
+        owners: the palette of each part.
+        palettes: the distinct palettes, in order.
+        parts: weights (t, G, p) of each part over its own palette.
+        windows: place and share of each part.
+        frames: T.
+    """
     sizes = [len(palette.seeds) for palette in palettes]
     ends = dict(zip(palettes, accumulate(sizes), strict=True))
-    table = np.zeros((max(span.stop for span in seen), len(DEPTHS), sum(sizes)), np.float32)
-    for span in seen:
-        patch, frames = span.patch, slice(span.start, span.stop)
-        stop, size = ends[patch.palette], len(patch.palette.seeds)
-        part = latent_weights(patch.latents, heard(patch), size, envelopes(patch), frames)
-        table[span.start : span.stop, :, stop - size : stop] += span.share[:, None, None] * part
+    table = np.zeros((frames, len(DEPTHS), sum(sizes)), np.float32)
+    for palette, part, (start, share) in zip(owners, parts, windows, strict=True):
+        stop, size = ends[palette], len(palette.seeds)
+        table[start : start + len(share), :, stop - size : stop] += share[:, None, None] * part
     return table

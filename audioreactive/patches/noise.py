@@ -11,6 +11,7 @@ is the norm of its weights). Each finished frame has exactly the wanted deviatio
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,6 +114,10 @@ class NoiseMotion:
         if self.levels is not None:
             tables["levels"] = np.concatenate([self.levels.mean, self.levels.deviation], axis=1)
         return tables
+
+    def cut(self, start: int, stop: int) -> NoiseMotion:
+        """Return the motion of frames start to stop - 1."""
+        return self.at(slice(start, stop))
 
     def at(self, frames: NDArray[np.int64] | slice) -> NoiseMotion:
         """Return the motion of some frames, in any order: at these indices, or in a slice."""
@@ -275,6 +280,10 @@ def draw_field(seed: int, layer: int, size: tuple[int, int]) -> FloatArray:
     return named_stream(f"noise field {seed} layer {layer}").randn(*size).astype(np.float32)
 
 
+DrawField = Callable[[int, int, tuple[int, int]], FloatArray]
+"""Function from a seed, the number of a noise map and its size (h, w) to a fixed field; `draw_field` is one."""
+
+
 @dataclass(frozen=True)
 class NoiseSequence:
     """Noise of a whole video for one model; the maps are computed on request."""
@@ -283,6 +292,8 @@ class NoiseSequence:
     sizes: tuple[tuple[int, int], ...]
     """Sizes (h, w) of the noise maps, in layer order."""
     device: torch.device
+    draw: DrawField = draw_field
+    """Draws the fixed fields; one that remembers them saves time where many motions share seeds."""
     _fields: tuple[torch.Tensor, ...] = field(init=False, repr=False)
     """Fixed fields (F, h · w) for each map."""
 
@@ -290,7 +301,7 @@ class NoiseSequence:
         import torch
 
         fields = [
-            torch.from_numpy(np.stack([draw_field(s, layer, size).ravel() for s in self.motion.seeds])).to(self.device)
+            torch.from_numpy(np.stack([self.draw(s, layer, size).ravel() for s in self.motion.seeds])).to(self.device)
             for layer, size in enumerate(self.sizes)
         ]
         object.__setattr__(self, "_fields", tuple(fields))

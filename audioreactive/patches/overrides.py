@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from audioreactive.patches.preset import Preset
+    from audioreactive.patches.schema import Patch
 
 LARGEST_NUMBER = 1e100
 """Limit of the numbers with which `*=` and `+=` compute."""
@@ -176,3 +177,27 @@ def _flatten(node: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
             yield from _flatten(item, f"{prefix}.{index}")
     else:
         yield prefix, node
+
+
+def with_value(patch: Patch, path: str, value: Any) -> Patch:
+    """Set one value of a patch, such as `noise.strength` or `latents.sequences.3.intensity`; None removes a key.
+
+    Raises:
+        PresetError: there is no such place, or a patch does not allow the value.
+    """
+    data = patch.model_dump(mode="json", exclude_none=True)
+    *places, last = path.split(".")
+    node: Any = data
+    for key in places:
+        found = _place(node, key, may_be_new=False)
+        if found is None:
+            raise PresetError(f"a patch has no {shown(path)}{_listed(node, key)}")
+        node = node[found]
+    found = _place(node, last, may_be_new=True)
+    if found is None:
+        raise PresetError(f"a patch has no {shown(path)}{_listed(node, last)}")
+    if value is None and isinstance(node, dict):
+        node.pop(found, None)
+    else:
+        node[found] = value
+    return validated({**data, "schema": 1}, f"{path} = {shown(value)}").patch

@@ -216,7 +216,7 @@ def preset_text(preset: Preset) -> str:
     if preset.patch.noise.reach == 1:
         data["noise"].pop("reach")
     for sequence in (*data["latents"]["sequences"], *data["noise"]["sequences"]):
-        for key in ("depth", "merge", "modulator", "intensity"):  # move the keys of merging to the end
+        for key in ("depth", "merge", "modulator", "intensity", "muted"):  # move the keys of merging to the end
             if key in sequence:
                 sequence[key] = sequence.pop(key)
     text = _ONE_ITEM_PER_LINE.sub(_on_one_line, tomli_w.dumps({"schema": data.pop("schema"), **data}))

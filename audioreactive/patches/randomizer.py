@@ -216,6 +216,21 @@ def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
     )
 
 
+def with_synthesizer(patch: Patch, seed: int, name: str = "hippo") -> Patch:
+    """Add a HiPPO synthesizer, fitted to the song with this motion seed, as the last latent sequence of a patch.
+
+    An earlier one of the same name is replaced.
+    """
+    data = patch.model_dump(mode="json", exclude_none=True)
+    others = [one for one in data.get("synthesizers", ()) if one["name"] != name]
+    data["synthesizers"] = [*others, {"kind": "hippo", "name": name, "motion_seed": seed}]
+    kept = [one for one in data["latents"]["sequences"] if one.get("synthesizer") != name]
+    vectors = Draws.named(seed, "added synthesizer").some(len(patch.palette.seeds), len(DEPTHS) * VECTORS_PER_DEPTH)
+    motion = {"strategy": "synthesizer", "synthesizer": name, "vectors": vectors, "intensity": 1.0}
+    data["latents"]["sequences"] = [*kept, motion]
+    return Patch.model_validate(data)
+
+
 def _palette(seed: int) -> dict[str, Any]:
     draws = Draws.named(seed, "palette")
     seeds = tuple(draws.integer(0, 99_999) for _ in range(PALETTE_SIZE))

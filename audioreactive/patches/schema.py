@@ -11,9 +11,18 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from audioreactive.errors import FeatureError, shown
 from audioreactive.features.names import (
@@ -175,6 +184,16 @@ class _Sequence(Part):
     intensity: Intensity = 1.0
     """Strength of the merge: 1 as in the thesis; 0 switches the sequence off; 2 replaces the main sequence (average) or
     overshoots (modulate)."""
+    muted: bool = False
+    """Whether the sequence is switched off, for a while: its intensity stays as it is."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_says_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write `muted` only where it is true."""
+        data: dict[str, Any] = write(self)
+        if not self.muted:
+            data.pop("muted", None)
+        return data
 
     @model_validator(mode="after")
     def _modulator_belongs_to_modulate(self) -> _Sequence:
@@ -329,10 +348,13 @@ class NoisePatch(Part):
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
 
 
+PaletteSeeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
+
+
 class Palette(Part):
     """Content of the pictures: the latents of the model between which the motion moves."""
 
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
+    seeds: PaletteSeeds
     truncation: Annotated[float, Field(ge=-2, le=2)] = 1.0
     """Truncation psi: 1 for the model's whole variety, 0 for its average picture."""
     label: Annotated[int, Field(ge=0, le=2**31)] | None = None
@@ -340,6 +362,25 @@ class Palette(Part):
     family: Annotated[str, Field(pattern=r"^[a-z]{1,32}$")] | None = None
     """Family of pictures, for a generator that has it, such as the painter; others ignore it. None: the first seed
     chooses."""
+    coarse: PaletteSeeds | None = None
+    """Seeds of the vectors' coarse layers, as many as `seeds`; None: those of `seeds`."""
+    middle: PaletteSeeds | None = None
+    """Seeds of the vectors' middle layers."""
+    fine: PaletteSeeds | None = None
+    """Seeds of the vectors' fine layers: other colours for the same forms."""
+
+    @model_validator(mode="after")
+    def _as_many_in_each_depth(self) -> Palette:
+        for depth in DEPTHS:
+            seeds = self.of_depth(depth)
+            if len(seeds) != len(self.seeds):
+                raise ValueError(f"{depth} has {len(seeds)} seeds, and the palette {len(self.seeds)}: give as many")
+        return self
+
+    def of_depth(self, depth: Depth) -> tuple[int, ...]:
+        """Return the seeds of a depth group."""
+        own: dict[Depth, tuple[int, ...] | None] = {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}
+        return own[depth] or self.seeds
 
 
 class Hippo(Part):

@@ -207,7 +207,7 @@ def _starts(patch: Patch, sections: Sequence[Section], features: Features) -> li
         if section.follows_form:
             by_label[str(section.label)] = (section, own)
             continue
-        frame = section.start * fps if section.start is not None else _bar_frame(features, section.start_bar or 1)
+        frame = section.start * fps if section.start is not None else bar_frame(features, section.start_bar or 1)
         if frame < features.frames:
             begins.append(_Start(frame, own, _fade_frames(section, features)))
     if by_label:
@@ -221,7 +221,7 @@ def _starts(patch: Patch, sections: Sequence[Section], features: Features) -> li
     return begins
 
 
-def _bar_frame(features: Features, bar: float) -> float:
+def bar_frame(features: Features, bar: float) -> float:
     """Compute the frame at which a bar begins; 0 if it begins before the song."""
     position = bar_position(features)  # rises with time
     frames = np.arange(features.frames, dtype=np.float64)

@@ -164,6 +164,8 @@ def gather(weights: FloatArray, positions: Sequence[int], size: int) -> FloatArr
 
 def merge_amount(sequence: LatentSequence | NoiseSequence, features: Features) -> FloatArray:
     """Compute the share (T, 1) of a sub-sequence in the main sequence, for the merges of section 4.1.1."""
+    if sequence.muted:
+        return np.zeros((features.frames, 1), np.float32)
     if sequence.modulator is None:
         return np.full((features.frames, 1), sequence.intensity / 2, np.float32)
     return np.float32(sequence.intensity) * shape_envelope(sequence.modulator, features)

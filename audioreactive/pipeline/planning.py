@@ -22,7 +22,14 @@ from audioreactive.pipeline.listening import (
     listen,
     parse_frame_rate,
 )
-from audioreactive.pipeline.production import DRAFT_STEP, Production, RenderSettings, make_encoding, make_scene
+from audioreactive.pipeline.production import (
+    DRAFT_STEP,
+    LOOP_SECONDS,
+    Production,
+    RenderSettings,
+    make_encoding,
+    make_scene,
+)
 from audioreactive.pipeline.recipe import Recipe, song_seed
 from audioreactive.progress import Progress, Silent
 
@@ -173,13 +180,16 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     preset, chosen = decide(plan, progress)
     moving = make_motion(preset, features, generator, progress)
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
+    moving = moving.at(slice(None, None, DRAFT_STEP)) if plan.settings.draft else moving
+    if plan.settings.loop:
+        moving = moving.closed(plan.start, plan.stop, round(LOOP_SECONDS * plan.encoding.settings.fps))
     return Production(
         song=plan.song,
         features=features,
         preset=preset,
         generator=generator,
         scene=make_scene(
-            moving.at(slice(None, None, DRAFT_STEP)) if plan.settings.draft else moving,
+            moving,
             plan.loaded.source,
             generator,
             plan.encoding,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from audioreactive.video.chunks import Encoding
 
 
+LOOP_SECONDS: Final = 2.0
+"""Seconds at the end of a loop in which it turns into what comes before its beginning."""
 DRAFT_STEP: Final = 2
 """Step between the frames that a draft shows."""
 DRAFT_CRF: Final = 26
@@ -72,6 +74,8 @@ class RenderSettings:
     """Range in beats per minute in which the tempo is searched."""
     follow: Path | None = None
     """Take of the song that the preset was made for: sections, bars and beats are moved along to the take rendered."""
+    loop: bool = False
+    """Whether the end of the video leads on to its beginning."""
     flash_safe: bool = False
     """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
 

@@ -131,3 +131,20 @@ def test_the_picture_decides_about_the_noise_and_nothing_else(features) -> None:
     torch.testing.assert_close(wide.frames(0, 2).ws, own.frames(0, 2).ws, rtol=0, atol=0)
     cropped = made.on(generator, size=(100, 60), fit="crop")
     assert cropped.noise.sizes == own.noise.sizes and cropped.canvas.size == (100, 60)
+
+
+def test_a_closed_motion_ends_where_it_begins() -> None:
+    features = make_features(10)
+    whole = motion(random_patch(7), features)
+    for start, stop in ((60, 180), (0, 240)):
+        loop = whole.closed(start, stop, 24)
+        np.testing.assert_array_equal(loop.latents[: stop - 24], whole.latents[: stop - 24])
+        np.testing.assert_allclose(loop.latents.sum(axis=2), 1, atol=1e-5)
+        # The step over the seam is as small as steps within the song.
+        step = np.abs(loop.latents[stop - 1] - loop.latents[start]).max()
+        usual = np.abs(np.diff(whole.latents[max(start - 1, 0) : start + 2], axis=0)).max()
+        assert step < usual + 0.02, (start, step, usual)
+        seam = np.abs(loop.noise.weights[stop - 1] - loop.noise.weights[start]).max()
+        assert seam < np.abs(np.diff(whole.noise.weights[max(start - 1, 0) : start + 2], axis=0)).max() + 0.02
+        assert abs(loop.noise.gain[stop - 1] - whole.noise.gain[max(start - 1, 0)]) < 0.05
+    assert whole.closed(5, 6, 24) is whole

@@ -17,7 +17,7 @@ def test_a_seed_draws_the_same_patch_for_ever() -> None:
         "synthesizers": True,
         "tempo_factor": True,
         "noise": {"levels": True, "reach": True},
-        "palette": {"family": True},
+        "palette": {"family": True, "coarse": True, "middle": True, "fine": True},
         "latents": {"reach": True},
     }  # keys that the Randomizer leaves alone
     text = random_patch(42).model_dump_json(exclude=later).replace(',"attack":0.0', "")

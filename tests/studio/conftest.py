@@ -1,0 +1,69 @@
+"""A studio that is running, with a short song."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from studio_pages import Page, Running, connected, write_song
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytest.importorskip("starlette", reason="the studio's packages are not installed")
+pytest.importorskip("uvicorn", reason="the studio's packages are not installed")
+
+
+@pytest.fixture(scope="session")
+def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
+    """`run_studio(song)` opens a project and serves it."""
+    from audioreactive.generators import open_generator
+    from audioreactive.studio.server import App, listening_socket, server_of
+    from audioreactive.studio.studio import Opening, Studio
+
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    stack = contextlib.ExitStack()
+    loaded = open_generator(None, device="cpu")
+
+    def run(song: Path) -> Running:
+        studio = Studio(Opening(song), loaded)
+        listening = listening_socket(0)
+        port = listening.getsockname()[1]
+        app = App(studio, "secret", port)
+        server = server_of(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+
+        stopped = threading.Event()
+
+        def stop() -> None:
+            if stopped.is_set():
+                return
+            stopped.set()
+            server.should_exit = True
+            thread.join()
+            listening.close()
+            studio.close()
+
+        stack.callback(stop)
+        return Running(studio, app, port, "secret", song, stop)
+
+    with stack:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def running(run_studio: Callable[..., Running], tmp_path_factory: pytest.TempPathFactory) -> Running:
+    """A studio that this process' tests share."""
+    return run_studio(write_song(tmp_path_factory.mktemp("studio") / "song.wav"))
+
+
+@pytest.fixture
+def page(running: Running) -> Iterator[Page]:
+    """A page that is connected."""
+    with connected(running) as page:
+        yield page
