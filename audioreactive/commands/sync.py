@@ -14,8 +14,12 @@ from audioreactive.commands.reports import check_reports, json_option, plot_opti
 from audioreactive.errors import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from audioreactive.features import Features
+    from audioreactive.features.types import FloatArray
+    from audioreactive.patches.schema import Patch
     from audioreactive.progress import Progress
     from audioreactive.sync import SyncReport, Tolerance
     from audioreactive.sync.foretell import RecipeForetold
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"in sync": 0, "out of sync": 1, "cannot tell": 3}
 """Verdict -> exit code, for scripts; 2 is bad input, as everywhere."""
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif")
+"""Endings of files that have no picture but, perhaps, a cover."""
 LARGEST_TOLERANCE = 5000.0
 """Milliseconds."""
 
@@ -105,6 +111,8 @@ def command(
         if audio is not None or repair is not None:
             raise click.UsageError("two sounds are compared as they are: --audio and --repair are for a video")
         return _compare_takes(file, other, tolerance, plot, numbers, progress)
+    if file.suffix.lower() in SOUNDS:
+        raise click.UsageError(f"{shown(str(file))} is a sound: give a video, or a second sound to compare it with")
     if repair is not None:
         from audioreactive.sync.repair import check_repair
 
@@ -128,10 +136,14 @@ def command(
 
 def _recipe(video: Path, progress: Progress) -> RecipeForetold | None:
     """The recipe that the video carries."""
-    from audioreactive.learn.synthesize import synthesize
     from audioreactive.sync.foretell import recipe_of
 
-    return recipe_of(video, synthesize=lambda patch, features: synthesize(patch, features, progress), say=progress.say)
+    def made(patch: Patch, features: Features) -> Mapping[str, FloatArray]:
+        from audioreactive.learn.synthesize import synthesize  # with PyTorch, which most videos do without
+
+        return synthesize(patch, features, progress)
+
+    return recipe_of(video, synthesize=made, say=progress.say)
 
 
 def _repair(
