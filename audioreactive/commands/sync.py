@@ -14,12 +14,11 @@ from audioreactive.commands.reports import check_reports, json_option, plot_opti
 from audioreactive.errors import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from audioreactive.features import Features
+    from audioreactive.features.types import FloatArray
     from audioreactive.generators import Generator
     from audioreactive.patches.schema import Patch
     from audioreactive.progress import Progress
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"in sync": 0, "out of sync": 1, "cannot tell": 3}
 """Verdict -> exit code, for scripts; 2 is bad input, as everywhere."""
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif")
+"""Endings of files that have no picture but, perhaps, a cover."""
 LARGEST_TOLERANCE = 5000.0
 """Milliseconds."""
 
@@ -111,6 +112,8 @@ def command(
         if audio is not None or repair is not None:
             raise click.UsageError("two sounds are compared as they are: --audio and --repair are for a video")
         return _compare_takes(file, other, tolerance, plot, numbers, progress)
+    if file.suffix.lower() in SOUNDS:
+        raise click.UsageError(f"{shown(str(file))} is a sound: give a video, or a second sound to compare it with")
     if repair is not None:
         from audioreactive.sync.repair import check_repair
 
@@ -134,10 +137,11 @@ def command(
 
 def _recipe(video: Path, progress: Progress) -> RecipeForetold | None:
     """The recipe that the video carries."""
-    from audioreactive.learn.synthesize import synthesize
     from audioreactive.sync.foretell import recipe_of
 
-    def made(patch: Patch, features: Features, generator: Generator | None) -> dict[str, NDArray[np.float32]]:
+    def made(patch: Patch, features: Features, generator: Generator | None) -> Mapping[str, FloatArray]:
+        from audioreactive.learn.synthesize import synthesize  # with PyTorch, which most videos do without
+
         return synthesize(patch, features, generator, progress)
 
     return recipe_of(video, synthesize=made, say=progress.say)

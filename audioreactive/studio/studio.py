@@ -12,6 +12,7 @@ from audioreactive.learn.synthesize import synthesize
 from audioreactive.patches.knobs import reaction, tempo_of_loops
 from audioreactive.patches.presets import load_preset, shipped_presets
 from audioreactive.patches.randomizer import with_synthesizer
+from audioreactive.patches.schema import Hippo, Patch
 from audioreactive.pipeline.choose import chosen_seed
 from audioreactive.pipeline.listening import DEFAULT_FPS, parse_frame_rate
 from audioreactive.pipeline.recipe import Recipe
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.generators import LoadedGenerator
     from audioreactive.patches.preset import Preset
-    from audioreactive.patches.schema import Patch
     from audioreactive.patches.tables import FloatArray
     from audioreactive.progress import Step
 
@@ -182,9 +182,11 @@ class Studio:
         self, patch: Patch, features: Features, progress: Progress | None = None
     ) -> Mapping[str, FloatArray]:
         """Make the envelopes of a patch's synthesizers, or take those that were made before."""
-        key = f"{features.fps} {[s.model_dump_json() for s in patch.synthesizers]}"
+        fitted = any(isinstance(s, Hippo) and s.aim == "seen" for s in patch.synthesizers)
+        decides = patch.model_dump_json() if fitted else [s.model_dump_json() for s in patch.synthesizers]
+        key = f"{features.fps} {decides}"
         if key not in self._envelopes:
-            self._envelopes[key] = synthesize(patch, features, progress)
+            self._envelopes[key] = synthesize(patch, features, self.loaded.generator, progress)
         return self._envelopes[key]
 
     def heard(self) -> dict[str, Any]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 COARSEST: Final = 2400
 """Most rows a side of the coarsest scale: 6 million cells of 9 bytes."""
+LARGE_SCALE, COARSEST_LONG = 36, 6000
+"""Rows that are pooled (0.7 s of a take's features) from which on the coarsest scale may have more rows, 36 million cells in
+180 MB: in means over more seconds, an hour of music is all alike."""
 BAND: Final = 24
 """Cells on both sides of the path that a finer scale searches."""
 REFINEMENT: Final = 6
@@ -90,7 +93,7 @@ def align(a: FloatArray, b: FloatArray, *, leaps: bool = True) -> Path:
 def _scales(rows: int) -> list[int]:
     """Rows that are pooled at each scale, the coarsest first, down to 1."""
     scales = [1]
-    while rows / scales[-1] > COARSEST:
+    while rows / scales[-1] > (COARSEST if scales[-1] < LARGE_SCALE else COARSEST_LONG):
         scales.append(scales[-1] * REFINEMENT)
     return scales[::-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import click
 import numpy as np
 import pytest
 import soxr
@@ -168,6 +169,11 @@ def test_files_of_strangers_are_refused_in_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(Exception, match=name) as refused:
             run(path)
         assert "\n" not in str(refused.value)
+
+
+def test_a_sound_alone_is_no_video(film: Path) -> None:
+    with pytest.raises(click.UsageError, match="is a sound: give a video, or a second sound"):
+        run(film.with_suffix(".wav"))
 
 
 def test_short_videos_are_refused(bounces: Scene, tmp_path: Path) -> None:
