@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 COARSEST: Final = 2400
 """Most rows a side of the coarsest scale: 6 million cells of 9 bytes."""
 LARGE_SCALE, COARSEST_LONG = 36, 6000
-"""Rows that are pooled (0.7 s of a take's features) from which on the coarsest scale may have more rows, 36 million cells in
-180 MB: in means over more seconds, an hour of music is all alike."""
+"""Rows that are pooled (0.7 s of a take's features) from which on the coarsest scale may have more rows: 36 million
+cells take 180 MB, and in means over more seconds an hour of music is all alike."""
 BAND: Final = 24
 """Cells on both sides of the path that a finer scale searches."""
 REFINEMENT: Final = 6
