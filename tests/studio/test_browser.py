@@ -17,7 +17,8 @@ playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright i
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 """Debian's: the browser that Playwright brings has no H.264."""
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
-PATIENCE = 60_000
+PATIENCE = 240_000
+"""Milliseconds after which a page is given up; a busy machine takes its time."""
 
 
 @pytest.fixture(scope="module")
