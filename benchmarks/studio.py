@@ -116,7 +116,7 @@ def main() -> None:
         song = options.song or click_song(Path(folder) / "clicks.wav")
         command = [sys.executable, "-m", "audioreactive", "studio", str(song), "--no-browser", "-q", "--fps", str(FPS)]
         studio = subprocess.Popen(
-            command + (["--model", options.model] if options.model else []), stdout=subprocess.PIPE, text=True
+            command + (["--model", options.model] if options.model else []), stdout=subprocess.PIPE, encoding="utf-8"
         )
         assert studio.stdout is not None
         address = studio.stdout.readline().strip()

@@ -40,11 +40,11 @@ def calls_without_encoding(source: str) -> Iterator[int]:
 
 
 def _opens_a_file(node: ast.Call, is_method: bool) -> bool:
-    """Not `os.open`, and not `encoding.open(folder, name)` of ours."""
+    """Not `os.open` or `tarfile.open`, and not `encoding.open(folder, name)` of ours."""
     if is_method and node.func.attr == "open":  # type: ignore[union-attr]
         owner = node.func.value  # type: ignore[union-attr]
         is_path = not node.args or (isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str))
-        return is_path and not (isinstance(owner, ast.Name) and owner.id in ("os", "Image", "webbrowser"))
+        return is_path and not (isinstance(owner, ast.Name) and owner.id in ("os", "Image", "tarfile", "webbrowser"))
     return True
 
 

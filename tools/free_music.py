@@ -278,7 +278,7 @@ def download(name: str, folder: Path) -> Path:
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             raise FreeMusicError(f"there is no {program} here; run this on Debian, or on a system made from it")
-    done = subprocess.run(["apt-get", "download", name], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(["apt-get", "download", name], cwd=folder, capture_output=True, encoding="utf-8", check=False)
     found = sorted(folder.glob(f"{name}_*.deb"))
     if done.returncode or not found:
         lines = done.stderr.strip().splitlines() or ["it says nothing"]

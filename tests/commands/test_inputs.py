@@ -13,8 +13,8 @@ from audioreactive._support.files import keep_apart
 from audioreactive.commands import COMMANDS, group
 
 READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
-        "first", "second"}  # fmt: skip
-WRITTEN = {"output", "plot", "numbers", "save_preset"}
+        "first", "second", "file", "other", "follow"}  # fmt: skip
+WRITTEN = {"output", "plot", "numbers", "save_preset", "repair"}
 """Parameters of the commands that are files, or may be."""
 
 # The file `x.…` is an input, and the output has its name.
@@ -36,6 +36,10 @@ CASES = {
     "score numbers": "score {x.json} --json {X.json}",
     "flashes plot": "flashes {x.png} --plot {X.png}",
     "flashes numbers": "flashes {x.json} --json {X.json}",
+    "sync repair": "sync {x.mp4} --repair {X.mp4}",
+    "sync plot": "sync {x.png} --plot {X.png}",
+    "sync plot of a take": "sync {song.wav} {x.png} --plot {X.png}",
+    "sync numbers": "sync {x.json} --json {X.json}",
     "analyze plot": "analyze {x.png} --plot {X.png}",
     "analyze plot of a stem": "analyze {song.wav} --stem drums={x.png} --plot {X.png}",
     "model convert output": "model convert {x.safetensors} {X.safetensors}",

@@ -135,7 +135,7 @@ def test_frames_are_those_of_the_video_and_come_by_credit(page: Page, running: R
     picture = generator.frame_function("rgb24")(*inputs.frames(frame, frame + 1))[0].numpy()
     shown = np.asarray(Image.open(io.BytesIO(data)))
     assert number == clip["clip"] and shown.shape == picture.shape
-    assert np.abs(shown.astype(int) - picture).mean() < 4, "JPEG's loss alone"
+    assert np.abs(shown.astype(int) - picture).mean() < 8, "JPEG's loss alone"
 
 
 def test_edits_are_recorded_saved_and_undone(page: Page, running: Running) -> None:
