@@ -47,7 +47,7 @@ from audioreactive.progress import foretelling
 from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from audioreactive.learn.aim import Passage
     from audioreactive.learn.response import Seen
     from audioreactive.patches.motion import Motion
-    from audioreactive.patches.schema import Depth, Hippo, Patch
+    from audioreactive.patches.schema import Hippo, Patch
     from audioreactive.progress import Advance, Progress
 
     FloatArray = NDArray[np.float32]
@@ -69,9 +69,9 @@ MOST_RENDERING = 5 * 10**12
 """Multiplications that these renders may take; half a minute on two cores."""
 MORE = 4
 """A quarter as many pairs are rendered before each further round, of the motion that was fitted so far."""
-GLIDE: dict[Depth, float] = {"coarse": 0.03, "middle": 0.03, "fine": 0.06}
-"""Standard deviation in seconds of the Gaussian filter on the motion of each depth group. It may be shorter than for
-motion that is not fitted to what is seen: here the loss keeps the picture calm."""
+GLIDE_OF_FORMS, GLIDE_OF_LIGHT = 0.03, 0.06
+"""Standard deviation in seconds of the Gaussian filter on the motion of forms and matter, and of light. It may be
+shorter than for motion that is not fitted to what is seen: here the loss keeps the picture calm."""
 RATE_OF_LEARNING = 0.05
 """First learning rate of each round; it falls along a cosine."""
 PASSAGE = 60
@@ -99,6 +99,8 @@ STRIKING = 0.2
 """Weight of the correlation of the picture's change with the strokes of the sound: they are what is missed first."""
 LEAST_SPREAD = 0.003
 """Value that is added to the standard deviation of chance, which few shifts estimate badly."""
+PLACES = 1024
+"""Frames all over the song from which the size of a motion is told, about."""
 BORDER = 0.5
 """Standard deviation in seconds of the Gaussian filter on the change from one kind of section to another."""
 STILLEST = 0.25
@@ -106,6 +108,12 @@ STILLEST = 0.25
 REST = 8
 """Most principal directions of what moves besides the synthesizer."""
 LATENTS = len(DEPTHS) * VECTORS_PER_DEPTH
+GLIDING = (
+    (GLIDE_OF_FORMS, slice(0, 2 * VECTORS_PER_DEPTH)),
+    (GLIDE_OF_LIGHT, slice(2 * VECTORS_PER_DEPTH, LATENTS)),
+    (0.0, slice(LATENTS, ENVELOPES)),
+)
+"""Glide in seconds, and the envelopes that have it: forms and matter alike, light, noise."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +189,10 @@ class Mixing:
         basis, _ = windows.orthonormal(hippo.coefficients)
         curves = torch.from_numpy(Span.of(tables, windows, basis).curves()) * windows.frames**0.5
         curves = torch.cat([curves, *(curves * gate[:, None] for gate in _kinds(features, windows.frames).T)], 1)
-        self._smooth = {seconds: gliding(curves, seconds).float() for seconds in set(GLIDE.values())}
+        self._smooth = {seconds: gliding(curves, seconds).float() for seconds in (GLIDE_OF_FORMS, GLIDE_OF_LIGHT)}
         self._smooth[0.0] = curves.float()
+        step = max(len(curves) // PLACES, 1)
+        self._some = {seconds: smooth[::step].contiguous() for seconds, smooth in self._smooth.items()}
         self.size = curves.shape[1]
         self.frames = windows.frames
 
@@ -196,15 +206,11 @@ class Mixing:
             stop: one past the last frame; None: to the end.
         """
         shares = STILLEST + (1 - STILLEST) * torch.sigmoid(amplitudes)
+        everywhere, within = self._mixed(self._some, mixture), self._mixed(self._smooth, mixture, slice(start, stop))
         made = []
         for columns, share in zip(SEQUENCES, shares, strict=True):
-            weights = mixture[:, list(columns)]
-            depth = columns[0] // VECTORS_PER_DEPTH if columns[0] < LATENTS else None
-            curves = self._smooth[0.0 if depth is None else GLIDE[DEPTHS[depth]]]
-            # Sizes are those of the whole song; some thousand frames tell them.
-            some = curves[:: max(len(curves) // 4096, 1)] @ weights
-            here = curves[start:stop] @ weights
-            if depth is None:
+            some, here = everywhere[:, list(columns)], within[:, list(columns)]
+            if columns[0] >= LATENTS:
                 size = some.square().mean(0).clamp_min(1e-12).sqrt()
                 made.append(share * bounded((SWING * here / size)[..., None])[..., 0])
             else:
@@ -213,6 +219,12 @@ class Mixing:
                 made.append(share * bounded(gain * here / size))
         order = np.argsort([column for columns in SEQUENCES for column in columns])
         return torch.cat(made, 1)[:, torch.from_numpy(order)]
+
+    @staticmethod
+    def _mixed(curves: Mapping[float, Tensor], mixture: Tensor, frames: slice = slice(None)) -> Tensor:
+        """Envelopes (frames, 17) of a mixture, each of curves that glide as long as its part of the motion does."""
+        parts = [curves[seconds][frames] @ mixture[:, columns] for seconds, columns in GLIDING]
+        return torch.cat(parts, 1)
 
 
 def _kinds(features: Features, frames: int) -> Tensor:

@@ -391,7 +391,7 @@ class Hippo(Part):
     motion_seed: Seed = 0
     """Seed of the starting point; another seed gives another motion for the same song."""
     aim: Literal["seen", "inputs"] = "inputs"
-    """What is held against the sound: seen, what the picture shows; inputs, the envelopes themselves, as in the
+    """Side that is compared with the sound: seen, the features of the picture; inputs, the envelopes, as in the
     thesis."""
     coefficients: Annotated[int, Field(ge=2, le=512)] = 256
     """Number of Legendre coefficients of each envelope, in each window of some seconds; fewer are smoother."""

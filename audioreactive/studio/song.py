@@ -1,4 +1,4 @@
-"""What is heard: the samples to play, the features on the frames of the video, and curves to look at."""
+"""Song of a project: the samples to play, the features on the frames of the video, and curves to look at."""
 
 from __future__ import annotations
 

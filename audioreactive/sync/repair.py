@@ -55,7 +55,7 @@ _MOST_LOG: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Correction:
-    """What is done to a video."""
+    """Movement of the sound that repairs a video: a line through time."""
 
     start: float
     """Seconds by which the sound is moved at second 0; positive: later."""

@@ -1,4 +1,4 @@
-"""What was found out about the sync of a video, and what it means.
+"""Report on the sync of a video: offset, drift, jitter, and the verdict by a tolerance.
 
 Conventions: offsets in seconds, positive where the sound is early, as ITU-R BT.1359 and EBU R37 count them.
 """
