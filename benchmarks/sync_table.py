@@ -20,8 +20,8 @@ import numpy as np
 
 from audioreactive.sync.estimate import estimate
 from audioreactive.sync.evidence import find_evidence
+from audioreactive.sync.found import CLOSEST_RIVAL, LEAST_CERTAIN
 from audioreactive.sync.heard import heard_changes
-from audioreactive.sync.measure import CLOSEST_RIVAL, LEAST_CERTAIN
 from audioreactive.sync.research.baselines import Cca, cross_correlation, on_frames, ridge_lag, svd_pca
 from audioreactive.sync.research.scenes import FPS, KINDS, Kind, Scene, make_scene
 from audioreactive.sync.seen import measure_changes, seen_changes

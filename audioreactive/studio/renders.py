@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from audioreactive.progress import Advance
 
 MOST_JOBS: Final = 64
+"""Most videos in the queue, finished ones included."""
+TOLD_EVERY: Final = 0.2
+"""Seconds between two reports of the progress, at least."""
 FORMATS: Final = (".mp4", ".webm", ".mov", ".mkv", ".gif", ".webp")
 _NAME: Final = re.compile(r"[^/\\\x00-\x1f]{1,120}")
 
@@ -189,7 +192,7 @@ class Renders:
     def _render(self, job: Job) -> None:
         assert self._open is not None
         song, track, stems, loaded, fps = self._open()
-        progress = _Told(job, self._tell)
+        progress = ToldProgress(job, self._tell)
         wanted = job.delivery
         plan = plan_render(
             song,
@@ -213,20 +216,20 @@ class Renders:
         produce(prepare(plan, progress), job.output, overwrite=True, fresh=True, progress=progress)
 
 
-class _Told:
+class ToldProgress:
     """Progress of a job; raises `Cancelled` at the next step after the job was cancelled."""
 
     def __init__(self, job: Job, tell: Callable[[], None]) -> None:
-        self._job, self._tell, self._last = job, tell, 0.0
+        self.job, self._tell, self._last = job, tell, 0.0
 
     def say(self, message: str) -> None:
         """Keep the last remark for the page."""
-        self._job.message = message[:500]
+        self.job.message = message[:500]
 
     @contextlib.contextmanager
     def track(self, stage: str, total: int, unit: str) -> Iterator[Advance]:
         """Track a stage."""
-        job = self._job
+        job = self.job
         job.stage, job.total, job.done = stage, total, 0
         job.begun, job.at_begin = time.monotonic(), 0
 
@@ -236,7 +239,7 @@ class _Told:
             if job.done == 0:
                 job.at_begin = count  # finished chunks from before come first, all at once
             job.done += count
-            if time.monotonic() - self._last > 0.2:
+            if time.monotonic() - self._last > TOLD_EVERY:
                 self._last = time.monotonic()
                 self._tell()
 

@@ -108,8 +108,11 @@ class Session:
 
     def tell_renders(self) -> None:
         """Tell the page about the queue; may be called from any thread."""
-        jobs = [job.described() for job in list(self._renders.jobs)]
-        self._loop.call_soon_threadsafe(self._say, {"type": "renders", "jobs": jobs})
+        self._loop.call_soon_threadsafe(self._say_renders)
+
+    def _say_renders(self) -> None:
+        # Described here, in one thread: what two threads describe might arrive in the wrong order.
+        self._say({"type": "renders", "jobs": [job.described() for job in list(self._renders.jobs)]})
 
     def refresh(self) -> None:
         """Tell the page about the song and the document anew."""

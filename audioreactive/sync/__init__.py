@@ -7,6 +7,9 @@ evidence    how well both fit at each lag, against chance
 estimate    offset, drift, jumps and jitter
 foretell    the same by the pictures that a video's recipe foretells
 recordings  two recordings of the same sound
+watching    a video's picture, read once and kept small
+found       an offset as one way of measuring found it
+by_recipe   the offset of a video that carries its recipe
 measure     a video file -> a report
 report      what was found out, and what it means
 """

@@ -244,6 +244,24 @@ def _block(seen: FloatArray, foretold: FloatArray, lags: int) -> NDArray[np.floa
     return found
 
 
+def likeness(seen: Sequence[FloatArray], foretold: Sequence[FloatArray]) -> float:
+    """Correlation of the changes of a video with those that its recipe foretells, at the best of a few lags.
+
+    Args:
+        seen: (frames, C) tables of the video in each passage.
+        foretold: (frames + 2 n, C) tables of the recipe, whose ranges reach n frames further on both sides.
+    """
+    mine = np.concatenate([steps(table) for table in seen]).ravel()
+    best = -1.0
+    for first in range(len(foretold[0]) - len(seen[0]) + 1):
+        other = np.concatenate([
+            steps(table[first : first + len(part)]) for table, part in zip(foretold, seen, strict=True)
+        ]).ravel()  # fmt: skip
+        size = float(np.linalg.norm(mine)) * float(np.linalg.norm(other))
+        best = max(best, float(mine @ other) / size if size > 0 else 0.0)
+    return best
+
+
 def between(seen: FloatArray, earlier: FloatArray, later: FloatArray, apart: float, *, sharp: bool) -> float:
     """Where a passage of the video lies between the recipe's pictures for two moments, in seconds from their middle.
 

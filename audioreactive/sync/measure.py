@@ -2,132 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audioreactive._support.files import as_path
 from audioreactive._support.memory import give_back
-from audioreactive.errors import AudioError, AudioReactiveError, SyncError
-from audioreactive.media.audio import ANALYSIS_RATE, check_file, load
+from audioreactive.errors import SyncError
+from audioreactive.media.audio import check_file, load
 from audioreactive.progress import Progress, Silent
-from audioreactive.sync.container import PictureClock, picture_clock
-from audioreactive.sync.estimate import CLEAR_SLOPE, LEAST_SPREAD, Estimate, Line, Segment, estimate, fitted_line
-from audioreactive.sync.evidence import REACH, Evidence, find_evidence
-from audioreactive.sync.foretell import MOST_FRAMES, between, cells, foretold_evidence, passages_of
+from audioreactive.sync.by_recipe import by_recipe
+from audioreactive.sync.estimate import Estimate, Segment, estimate
+from audioreactive.sync.evidence import REACH, find_evidence
+from audioreactive.sync.found import LEAST_CERTAIN, READING, Found
 from audioreactive.sync.heard import heard_changes
 from audioreactive.sync.recordings import same_sound
-from audioreactive.sync.report import R37, Basis, Passage, SyncReport, Tolerance, in_words, judge
-from audioreactive.sync.seen import SIDE, STILL, ChangeMeter, seen_changes
-from audioreactive.video import frame_times, probe, read_frames
-from audioreactive.video.reader import SOUND_FILE
+from audioreactive.sync.report import R37, Passage, SyncReport, Tolerance, in_words, judge
+from audioreactive.sync.seen import seen_changes
+from audioreactive.sync.watching import Watched, own_sound, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from fractions import Fraction
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from audioreactive.features import Features
     from audioreactive.media.audio import Audio
-    from audioreactive.progress import Advance
     from audioreactive.sync.foretell import RecipeForetold
-    from audioreactive.video import VideoInfo, VideoTimes
-
-    FloatArray = NDArray[np.float32]
-
-FEWEST_FRAMES: Final = 24
-"""Fewest frames that can be compared."""
-LEAST_CERTAIN: Final = 3e-3
-"""Largest probability of chance with which an offset is told."""
-CLOSEST_RIVAL: Final = 0.9
-"""Highest second peak, relative to the first, with which an offset is told: a beat fits as well a beat later."""
-READING: Final = 0.29
-"""Uncertainty, in frames, of where a picture without a recipe shows an event: a frame's width over the root of 12."""
-CLOSE_ENOUGH: Final = 0.001
-"""Seconds that the sound is still moved, at most, when its recipe has been computed for the last time."""
-_PIECE: Final = 1 << 20
-APART: Final = 0.016
-"""Seconds between the two sounds between which a video is placed: half a frame at 30 a second."""
-FEWEST_SHARP: Final = 3
-"""Fewest passages with sudden changes that tell an offset; where there are fewer, steady ones are asked, and a drift is
-not told: loops run at the tempo, which is estimated anew."""
-ROUGH: Final = 0.008
-"""Uncertainty in seconds of an offset by steady changes."""
-BEATS_APART: Final = 0.003
-"""Uncertainty in seconds of the beats of a sound that was coded again or moved, which a drift is measured against."""
-WORSE: Final = 1.5
-"""Growth of the spread of the passages' lags from which on a pass is not believed."""
-MOST_PASSES: Final = 2
-"""Most times that a recipe is computed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Watched:
-    """A video's picture as far as its sync needs it."""
-
-    path: Path
-    info: VideoInfo
-    times: VideoTimes
-    clock: PictureClock
-    changes: FloatArray
-    """(T, 7) measurements; see `seen.ChangeMeter`."""
-    cells: NDArray[np.uint8]
-    """(T, C) mean colour of each cell, for recipes."""
-
-    @property
-    def is_still(self) -> bool:
-        """Whether nothing moves in the picture."""
-        return bool(np.sort(self.changes[1:, 3])[-3:].mean() < STILL) if len(self.changes) > 3 else True
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """An estimate with where it comes from."""
-
-    estimate: Estimate
-    evidence: Evidence
-    basis: Basis
-    reading: float
-    """Systematic uncertainty in seconds."""
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether chance is ruled out, and every other lag as well."""
-        return self.estimate.chance <= LEAST_CERTAIN and self.estimate.rival <= CLOSEST_RIVAL
-
-
-def watch(video: Path, progress: Progress | None = None) -> Watched:
-    """Read a video's picture, small.
-
-    Raises:
-        VideoError: the video does not exist, cannot be read, or has too few frames.
-    """
-    progress = progress or Silent()
-    info, times = probe(video), frame_times(video)
-    if info.frames < FEWEST_FRAMES:
-        raise SyncError(f"{video.name} has {info.frames} frames; the sync of at least {FEWEST_FRAMES} can be measured")
-    meter = ChangeMeter()
-    table = bytearray()
-    with progress.track("watching", info.frames, "frame") as advance:
-        for frame in read_frames(video, largest_side=SIDE):
-            meter.add(frame)
-            table += np.rint(cells(frame) * 255).astype(np.uint8).tobytes()
-            advance(1)
-    changes = meter.finish()
-    if len(changes) < FEWEST_FRAMES:
-        raise SyncError(f"only {len(changes)} frames of {video.name} can be decoded; {FEWEST_FRAMES} are needed")
-    clock = picture_clock(times, info.fps, len(changes))
-    return Watched(video, info, times, clock, changes, np.frombuffer(table, np.uint8).reshape(len(changes), -1))
-
-
-def own_sound(watched: Watched) -> Path | None:
-    """File with the video's own sound; None if it has none."""
-    if watched.info.audio_codec is None:
-        return None
-    return watched.path / SOUND_FILE if watched.path.is_dir() else watched.path
 
 
 def measure(
@@ -189,7 +90,7 @@ def _reported(
         return nothing("the sound is silent: silence has no offset")
     if watched.is_still:
         return nothing("the picture stands still: nothing in it could be early or late")
-    found = _by_recipe(watched, sound, start, recipe, progress, notes) if recipe is not None else None
+    found = by_recipe(watched, sound, start, recipe, progress, notes) if recipe is not None else None
     if found is None or not found.is_clear:
         found = by_picture(watched, sound, start)
     if with_master and (own := own_sound(watched)) is not None:
@@ -260,175 +161,6 @@ def by_picture(watched: Watched, sound: Audio, start: float) -> Found:
     seen, heard = seen_changes(watched.changes), heard_changes(sound.samples)
     evidence = find_evidence(seen, watched.clock.middles, heard, heard_start=start)
     return Found(estimate(evidence), evidence, "picture", READING * watched.clock.last)
-
-
-def _by_recipe(
-    watched: Watched,
-    sound: Audio,
-    start: float,
-    recipe: RecipeForetold,
-    progress: Progress,
-    notes: list[str],
-) -> Found | None:
-    """The lag by the video's recipe; None where it cannot be computed.
-
-    The recipe is computed again for the sound moved by what was found, until nothing is left to move: then both
-    pictures show the same moments, and their changes agree to a fraction of a frame.
-    """
-    fps = watched.info.fps.limit_denominator(10_000)
-    if not watched.times.is_even(watched.info.fps) or not 1 <= fps <= 240:
-        return None
-    with progress.track("foretelling", 1 + 2 * MOST_PASSES, "pass") as advance:
-        try:
-            evidence = _foretold(watched, sound, start, recipe, fps)
-            advance(1)
-            told = estimate(evidence)
-            rough = Found(told, evidence, "recipe" if recipe.shows_pictures else "motion", READING * watched.clock.last)
-            if not rough.is_clear or len(told.segments) > 1 or not recipe.shows_pictures:
-                return rough
-            return _refined(rough, watched, sound, start, recipe, fps, advance)
-        except AudioReactiveError as error:
-            notes.append(f"the video's preset cannot be used: {error}")
-            return None
-
-
-def _foretold(watched: Watched, sound: Audio, start: float, recipe: RecipeForetold, fps: Fraction) -> Evidence:
-    """Evidence for the lags of a sound behind the picture, by what the recipe makes of the sound."""
-    passages = passages_of(len(watched.cells), fps, most=MOST_FRAMES // 2)
-    lags = round(REACH * fps)
-    wider = [range(passage.start - lags, passage.stop + lags) for passage in passages]
-    foretold = recipe(_features(_moved(sound, start, 0.0, 0.0, 0.0), fps * recipe.step, recipe), wider)
-    return foretold_evidence(_passages(watched, passages), foretold, passages, fps)
-
-
-def _passages(watched: Watched, passages: Sequence[range]) -> list[FloatArray]:
-    """The cells of the video in each passage."""
-    return [watched.cells[passage.start : passage.stop].astype(np.float32) / np.float32(255) for passage in passages]
-
-
-def _refined(
-    rough: Found,
-    watched: Watched,
-    sound: Audio,
-    start: float,
-    recipe: RecipeForetold,
-    fps: Fraction,
-    advance: Advance,
-) -> Found:
-    """A lag that is known to a frame, to a part of a millisecond; and the drift.
-
-    The recipe is computed for the sound moved a little less and a little more than what is known, until the video lies
-    in the middle.
-    """
-    told = rough.estimate
-    passages = passages_of(len(watched.cells), fps)
-    seen = _passages(watched, passages)
-    times = np.array([(passage.start + passage.stop) / 2 / fps for passage in passages], np.float64)
-    middle = float(times.mean())
-    lag = float(np.interp(middle, told.times, told.path))
-    bends = abs(told.slope) > CLEAR_SLOPE * told.slope_deviation and abs(told.slope) * times[-1] > APART
-    slope = told.slope if bends else 0.0
-    found, sharp = None, True
-    for _ in range(MOST_PASSES):
-        tables = []
-        for side in (-1, 1):
-            moved = _moved(sound, start, lag + side * APART / 2, slope, middle)
-            tables.append(recipe(_features(moved, fps * recipe.step, recipe), passages))
-            advance(1)
-        places = _places(seen, tables, sharp=sharp)
-        if sharp and np.isfinite(places).sum() < max(FEWEST_SHARP, len(places) / 3):
-            sharp = False
-            places = _places(seen, tables, sharp=False)
-        blocks = lag + slope * (times - middle) + places
-        line = fitted_line(times, blocks)
-        if line is None:
-            known = places[np.isfinite(places)]
-            if not len(known):
-                break
-            spread = float(known.std() / len(known) ** 0.5) if len(known) > 1 else CLOSE_ENOUGH
-            line = Line(lag + float(np.median(known)), spread, slope, np.inf, float(known.std()))
-        if found is not None and line.spread > WORSE * found[0].spread:
-            break  # the stretched sound has its beats elsewhere: what was found before counts
-        found = line, blocks
-        change = abs(line.level - lag), abs(line.slope - slope)
-        lag = line.level
-        if change[1] > CLEAR_SLOPE * line.slope_deviation:
-            slope = line.slope
-        elif change[0] < CLOSE_ENOUGH:
-            break
-    if found is None:
-        return rough
-    line, blocks = found
-    deviation = max(line.level_deviation, LEAST_SPREAD)
-    beats = BEATS_APART * 12**0.5 / max(float(times[-1] - times[0]), 1e-3)
-    slope_deviation = float(np.hypot(line.slope_deviation, beats)) if sharp else np.inf
-    drifts = abs(line.slope) > CLEAR_SLOPE * slope_deviation
-    path = line.level + (line.slope if drifts else 0.0) * (times - middle)
-    refined = replace(
-        told,
-        lag=line.level,
-        deviation=deviation,
-        slope=line.slope if sharp else 0.0,
-        slope_deviation=slope_deviation,
-        jitter=line.spread,
-        segments=(Segment(0.0, float(watched.clock.frames[-1]), line.level, deviation),),
-        times=times,
-        path=path,
-        blocks=blocks,
-    )
-    return replace(rough, estimate=refined, reading=0.0 if sharp else ROUGH)
-
-
-def _places(seen: list[FloatArray], tables: list[list[FloatArray]], *, sharp: bool) -> NDArray[np.float64]:
-    """Where each passage of the video lies between two tables of the recipe, in seconds."""
-    return np.array(
-        [between(mine, first, second, APART, sharp=sharp) for mine, first, second in zip(seen, *tables, strict=True)]
-    )
-
-
-def _features(sound: Audio, rate: Fraction, recipe: RecipeForetold) -> Features:
-    from audioreactive.features import analyze
-    from audioreactive.features.names import SEGMENTABLE, USUAL_FEATURES
-
-    names = tuple(dict.fromkeys((*USUAL_FEATURES, *recipe.preset.feature_names())))
-    stems = [name for name in names if _is_of_stem(name)]
-    if stems:
-        raise AudioError(f"it follows the stem {stems[0].partition('.')[0]!r}, which the video does not carry")
-    by_form = any(section.follows_form for section in recipe.preset.sections)
-    segmentations = SEGMENTABLE if by_form else recipe.preset.segmentation_names()
-    return analyze(sound, fps=rate, names=names, segmentations=segmentations)
-
-
-def _is_of_stem(name: str) -> bool:
-    from audioreactive.features.names import SOURCES, split_name
-
-    source = split_name(name)[0]
-    return bool(source) and source not in SOURCES
-
-
-def _moved(sound: Audio, start: float, lag: float, slope: float, middle: float) -> Audio:
-    """The sound as it would be if it were in step: what is played at t + lag + slope · (t - middle) comes at t.
-
-    `start` is the second at which the sound's first sample is played.
-    """
-    samples = sound.samples
-    if slope:
-        samples = _stretched(samples, 1 / (1 + slope))
-    first = round((lag - start - slope * middle) / (1 + slope) * ANALYSIS_RATE)
-    if first < 0:
-        samples = np.concatenate([np.zeros(-first, np.float32), samples])
-    elif first > 0:
-        samples = samples[first:]
-    return replace(sound, samples=samples)
-
-
-def _stretched(samples: FloatArray, factor: float) -> FloatArray:
-    """The sound `factor` times as long, nearly 1, at the same rate."""
-    import soxr
-
-    stream = soxr.ResampleStream(ANALYSIS_RATE, ANALYSIS_RATE * factor, 1, dtype="float32")
-    pieces = [stream.resample_chunk(samples[i : i + _PIECE]) for i in range(0, len(samples), _PIECE)]
-    return np.concatenate([*pieces, stream.resample_chunk(np.zeros(0, np.float32), last=True)])
 
 
 def _with_own_sound(found: Found, watched: Watched, own: Audio, master: Audio, notes: list[str]) -> Found:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -13,18 +14,22 @@ from sounds import noise
 
 import audioreactive
 from audioreactive.learn.synthesize import synthesize
-from audioreactive.media.audio import ANALYSIS_RATE
+from audioreactive.media.audio import ANALYSIS_RATE, Audio
 from audioreactive.patches.preset import preset_of
 from audioreactive.patches.presets import load_preset
 from audioreactive.patches.sections import Section
 from audioreactive.pipeline.planning import plan_render
 from audioreactive.pipeline.production import RenderSettings
 from audioreactive.pipeline.recipe import Recipe
-from audioreactive.sync import measure
+from audioreactive.progress import Silent
+from audioreactive.sync import by_recipe, measure
 from audioreactive.sync.foretell import between, passages_of, recipe_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from audioreactive.sync.foretell import RecipeForetold
+    from audioreactive.sync.watching import Watched
 
 
 def strokes(seconds: float, stretch: float = 1.0, lead: float = 0.0) -> np.ndarray:
@@ -106,3 +111,46 @@ def test_sections_and_bars_follow_another_take(tmp_path: Path) -> None:
     with pytest.raises(audioreactive.errors.RenderError, match=r"cannot follow hiss\.wav"):
         hiss = write_sound(tmp_path / "hiss.wav", noise(16, 0.1))
         plan_render(live, tmp_path / "a.mp4", recipe=recipe, settings=replace(settings, follow=hiss))
+
+
+def test_of_lags_that_fit_alike_the_one_whose_pictures_are_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops run by bars, and a sound that begins later may have its bars elsewhere."""
+    rng, fps, late = np.random.default_rng(3), Fraction(20), 0.1
+    strokes_moved = np.cumsum(rng.standard_normal((600, 40)) ** 3, axis=0)
+    loop = 3 * np.tile(np.cumsum(rng.standard_normal((40, 40)), axis=0), (15, 1))
+
+    class Bars:
+        step, shows_pictures = 1, True
+
+        def __call__(self, sound: Audio, passages: list[range]) -> list[np.ndarray]:
+            begin = np.flatnonzero(sound.samples)[0] / ANALYSIS_RATE - 1.0  # of the song when the video was made: 1 s
+            elsewhere = 0.0 if abs(begin) < 0.01 else 0.7
+            at = [np.clip(np.arange(part.start, part.stop) + 100, 0, 599) for part in passages]
+            return [
+                (moved(strokes_moved, rows - 20 * begin) + moved(loop, rows - 20 * (begin + elsewhere))).astype("f4")
+                for rows in at
+            ]
+
+    def moved(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.stack([np.interp(rows, np.arange(600), column) for column in table.T], axis=1)
+
+    monkeypatch.setattr(by_recipe, "_features", lambda sound, *_: sound)
+    samples = np.zeros(25 * ANALYSIS_RATE, np.float32)
+    samples[round((1 + late) * ANALYSIS_RATE) :] = 0.5
+    cells = moved(strokes_moved, np.arange(100, 500)) + moved(loop, np.arange(100, 500))
+    times = SimpleNamespace(is_even=lambda fps: True)
+    clock = SimpleNamespace(last=0.05, frames=np.arange(400) / 20)
+    low, high = cells.min(), cells.max()
+    watched = SimpleNamespace(
+        info=SimpleNamespace(fps=fps), times=times, clock=clock, cells=np.rint((cells - low) / (high - low) * 255)
+    )
+    found = by_recipe.by_recipe(
+        cast("Watched", watched),
+        Audio(samples, ANALYSIS_RATE, "x", ""),
+        0.0,
+        cast("RecipeForetold", Bars()),
+        Silent(),
+        [],
+    )
+    assert found is not None and found.is_clear
+    assert found.estimate.lag == pytest.approx(late, abs=0.01)
