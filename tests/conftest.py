@@ -134,6 +134,18 @@ def features() -> Features:
     return make_features()
 
 
+@pytest.fixture
+def little_learning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits of motion that are short: enough to react, and the whole way through rendering, learning and fitting."""
+    from audioreactive.learn import named, response, sight
+
+    monkeypatch.setattr(response, "STEPS", 200)
+    monkeypatch.setattr(response, "STEPS_MORE", 80)
+    monkeypatch.setattr(sight, "MOST_PAIRS", 120)
+    monkeypatch.setattr(named, "SEEN_STEPS", 40)
+    monkeypatch.setattr(named, "SEEN_COEFFICIENTS", 64)
+
+
 ALWAYS = os.environ.get("XDG_CACHE_HOME")
 """Cache folder of whoever runs the tests, which has the compiled kernels."""
 

@@ -64,6 +64,7 @@ def test_the_names_are_there() -> None:
         _ = ar.rendr
 
 
+@pytest.mark.usefixtures("little_learning")
 def test_what_people_write_is_taken(home: Path, tmp_path: Path) -> None:
     song, model = str(home / "song.mp3"), str(home / "small.safetensors")
     made = ar.render(song, str(tmp_path / "a.mkv"), model=model, preset="tides", fps=29.97, size=(48, 32),

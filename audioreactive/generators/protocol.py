@@ -137,6 +137,7 @@ class Generator(Mapper, Protocol):
     def sketching(self) -> Self:
         """Return the same generator with small pictures that take less time, where it can make any; else itself.
 
-        They are measured, not shown: large forms, colours and their motion are those of its pictures.
+        They are measured, or shown while somebody tries things out: forms, colours and their motion are those of its
+        pictures, without the finest detail. `resized` makes them larger.
         """
         ...

@@ -84,12 +84,6 @@ def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> 
     return np.concatenate(pictures)
 
 
-def sketching(generator: Generator) -> Generator:
-    """Return a generator for quick previews: rougher where it can be, the same otherwise."""
-    sketched = getattr(generator, "sketched", None)
-    return generator if sketched is None else sketched()
-
-
 def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Repeat a row or column if needed, so that a picture has even sides, as video requires."""
     height, width, _ = picture.shape

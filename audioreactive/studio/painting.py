@@ -19,7 +19,7 @@ from audioreactive.errors import AudioReactiveError
 from audioreactive.generators.devices import useful_threads
 from audioreactive.patches.latents import make_palette
 from audioreactive.patches.noise import draw_field
-from audioreactive.rendering.previews import shrink, sketching
+from audioreactive.rendering.previews import shrink
 from audioreactive.studio.clips import Recent
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Easel:
         *,
         threads: int | None = None,
     ) -> None:
-        self._generator, self._sink, self._complain = sketching(generator), sink, complain
+        self._generator, self._sink, self._complain = generator.sketching(), sink, complain
         self._whole = generator
         self.fps = fps
         self._views: dict[str, View] = {}

@@ -321,12 +321,12 @@ class Session:
         """Paint the pictures of seeds, for the palette's grid."""
         import base64
 
-        from audioreactive.rendering.previews import palette_pictures, sketching
+        from audioreactive.rendering.previews import palette_pictures
         from audioreactive.studio.painting import jpeg
 
         studio = self._studio
         part = studio.state.arrangement.parts[min(message.section, len(studio.state.arrangement) - 1)]
-        generator = sketching(studio.loaded.generator)
+        generator = studio.loaded.generator.sketching()
         small = generator.resized(generator.widened((96, 96 if not generator.families else 170)))
         family = part.patch.palette.family
         if family is None and generator.families:

@@ -178,6 +178,7 @@ def test_best_of_foretells_and_names_the_winner_at_the_end(call, model, tmp_path
     assert done.err.rindex("rendering") < done.err.rindex(last)
 
 
+@pytest.mark.usefixtures("little_learning")
 def test_hippo_foretells_from_its_first_steps(call, song, model, tmp_path) -> None:
     words = ["--synthesizer", "hippo", "--duration", 0.2, "-o", tmp_path / "h.mkv"]
     done = call("render", song, "--model", model, *words)

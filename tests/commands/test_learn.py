@@ -33,6 +33,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("little_learning")
 def test_hippo_ends_in_a_preset_that_gives_the_same_video(call, song, model, tmp_path) -> None:
     out, again, other = (tmp_path / f"{name}.mkv" for name in ("out", "again", "other"))
     common = ("--model", model, "--quiet", "--set", "synthesizers.*.steps = 40")

@@ -21,7 +21,6 @@ from audioreactive.patches.overrides import with_value
 from audioreactive.patches.preset import preset_of
 from audioreactive.patches.presets import load_preset, preset_text
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.rendering.previews import sketching
 from audioreactive.studio import answers, renders
 from audioreactive.studio import server as server_module
 from audioreactive.studio.project import kept_stems
@@ -134,7 +133,7 @@ def test_frames_are_those_of_the_video_and_come_by_credit(page: Page, running: R
     from audioreactive.pipeline.planning import make_motion
 
     motion = make_motion(studio.state.document.preset, studio.features)
-    generator = sketching(studio.loaded.generator).resized((clip["height"], clip["width"]))
+    generator = studio.loaded.generator.sketching().resized((clip["height"], clip["width"]))
     inputs = motion.on(generator)
     number, frame, data = page.frames[0]
     picture = generator.frame_function("rgb24")(*inputs.frames(frame, frame + 1))[0].numpy()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
@@ -48,6 +49,8 @@ NOISE_STRENGTH: Final = 0.35
 """Factor of each noise map: all together have a standard deviation of about 0.85."""
 BLOOM_ROWS: Final = 180
 """Shorter side of the map on which light blooms: the same at every size, so that pictures look the same."""
+COARSEST_BLOOM: Final = 3
+"""Most levels of the bloom that rough pictures leave out."""
 LONGEST: Final = 8
 """Aspect ratio beyond which maps have fewer rows, or columns, across the shorter side."""
 BLOOM_DECAY: Final = 0.75
@@ -55,16 +58,12 @@ BLOOM_DECAY: Final = 0.75
 LEAST_SHARE: Final = 0.02
 """Share of a family below which it is not painted."""
 FINEST_ROWS: Final = 720
-"""Smaller pictures are painted larger and shrunk, with up to `MOST_SAMPLES`² samples a pixel; sketches are not."""
+"""Smaller pictures are painted larger and shrunk, with up to `MOST_SAMPLES`² samples a pixel."""
 MOST_SAMPLES: Final = 4
+ROUGH_FINEST_ROWS: Final = 72
+"""The same for rough pictures."""
 ROUGH_ROWS: Final = 36
-"""Rows of a rough picture: enough to measure how the picture moves."""
-ROUGH_SAMPLES: Final = 2
-"""Most samples of a pixel in each direction in a rough picture."""
-ROUGH_NOISE: Final = 64
-"""Rows of the finest noise map of a rough picture."""
-ROUGH_BLOOM: Final = 2
-"""Levels of the bloom that a rough picture does not compute: at its size they look like the next coarser one."""
+"""Rows of a sketch: enough to measure how the picture moves."""
 WORK: Final = 3000
 """Multiplications per pixel."""
 
@@ -80,10 +79,8 @@ class Painter:
     z_dim: int = Z_DIM
     num_ws: int = 3
     rough: bool = False
-    """Whether pictures are made in a fraction of the time, to be measured rather than shown: with fewer samples a
-    pixel, a coarser bloom and without the finest noise."""
-    finest_rows: int = FINEST_ROWS
-    """Rows below which a picture is painted larger and shrunk."""
+    """Whether small pictures are made in a fraction of the time: with fewer samples a pixel, and without the noise and
+    the bloom that are finer than these."""
 
     @property
     def c_dim(self) -> int:
@@ -100,7 +97,7 @@ class Painter:
         """Sizes (h, w) of the noise maps, coarse to fine, with the aspect ratio of the picture."""
         height, width = self.img_size
         unit = _unit_side(self.img_size)
-        wanted = [rows if rows <= ROUGH_NOISE or not self.rough else NOISE_ROWS[0] for rows in NOISE_ROWS]
+        wanted = NOISE_ROWS[: self._noise_maps] + NOISE_ROWS[:1] * (len(NOISE_ROWS) - self._noise_maps)
         return tuple((max(round(rows * height / unit), 2), max(round(rows * width / unit), 2)) for rows in wanted)
 
     @property
@@ -176,13 +173,9 @@ class Painter:
         return self if size == self.img_size else replace(self, img_size=size)
 
     def sketching(self) -> Self:
-        """Return the painter of rough pictures with `ROUGH_ROWS` rows."""
+        """Return the painter of rough pictures, with `ROUGH_ROWS` rows unless it is resized."""
         height, width = self.img_size
         return replace(self, img_size=(ROUGH_ROWS, max(round(ROUGH_ROWS * width / height), 1)), rough=True)
-
-    def sketched(self) -> Self:
-        """Return the painter with one sample a pixel: rougher edges, and small pictures several times as fast."""
-        return replace(self, finest_rows=0)
 
     def _structure(self, ws: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Shares (B, F) and coarse latents (B, F, 8) of the families."""
@@ -209,8 +202,17 @@ class Painter:
     @property
     def _samples(self) -> int:
         """Samples of a pixel in each direction."""
-        most = ROUGH_SAMPLES if self.rough else MOST_SAMPLES
-        return min(max(-(-self.finest_rows // min(self.img_size)), 1), most)
+        finest = ROUGH_FINEST_ROWS if self.rough else FINEST_ROWS
+        return min(max(-(-finest // min(self.img_size)), 1), MOST_SAMPLES)
+
+    @property
+    def _noise_maps(self) -> int:
+        """Number of noise maps that are painted with; the others have a size in name only."""
+        return sum(rows <= min(self._raster.size) or not self.rough for rows in NOISE_ROWS) or 1
+
+    def _bloomed(self, glow: torch.Tensor) -> torch.Tensor:
+        finest = 0 if not self.rough else int(math.log2(max(2 * BLOOM_ROWS / min(self._raster.size), 1)))
+        return bloomed(glow, min(finest, COARSEST_BLOOM))
 
     @property
     def _raster(self) -> Raster:
@@ -232,9 +234,7 @@ class Painter:
         colour = painted[0]
         if len(shown) == 2:
             colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], raster)
-        picture = plain.finish(
-            made[0], colour, bloomed(plain.glowing(colour), ROUGH_BLOOM if self.rough else 0), raster.size
-        )
+        picture = plain.finish(made[0], colour, self._bloomed(plain.glowing(colour)), raster.size)
         return functional.avg_pool2d(picture, self._samples)
 
     def _light(
@@ -251,7 +251,7 @@ class Painter:
             compiled.paint(self.families[k], parameters, table, colour, glow, raster.size)
         if len(shown) == 2:
             compiled.reveal(made[1], share, painted[0], painted[1], glow, raster.size)
-        return made[0], painted[0], bloomed(glow[None])[0]
+        return made[0], painted[0], self._bloomed(glow[None])[0]
 
     def _together(self, compiled: Kernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
         """`synthesis` on a device that works on its own: all is queued there, and the latents alone are waited for."""
@@ -273,7 +273,7 @@ class Painter:
                 second, other = next(made), torch.empty_like(colour[k])
                 compiled.paint(self.families[families[1]], second, tables[k], other, glow[k], raster.size)
                 compiled.reveal(second, share, colour[k], other, glow[k], raster.size)
-        bloom, buffers = bloomed(glow, ROUGH_BLOOM if self.rough else 0), _Buffers(pictures.device)
+        bloom, buffers = self._bloomed(glow), _Buffers(pictures.device)
         for k, parameters in enumerate(first):
             self._finish(compiled, (parameters, colour[k], bloom[k]), pictures[k], buffers)
         return pictures
@@ -294,9 +294,7 @@ class Painter:
         """One table (B, rows, columns) of all noise maps together."""
         if noise is None:
             noise = _constant_noise(self.noise_sizes, self.device)
-        sizes = self.noise_sizes
-        if self.rough:  # the finest have a size in name only
-            sizes = sizes[: sum(rows <= ROUGH_NOISE for rows in NOISE_ROWS)]
+        sizes = self.noise_sizes[: self._noise_maps]
         size = sizes[-1]
         total = sum(
             functional.interpolate(one.float(), size, mode="bicubic", align_corners=False)
