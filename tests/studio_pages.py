@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from audioreactive.studio.studio import Studio
 
 SECONDS = 12
+PATIENCE = 900
+"""Seconds for which what must come is waited for: a busy machine may take its time."""
 RATE = 24_576
 
 
@@ -50,7 +52,7 @@ class Page:
     def send(self, **message: Any) -> None:
         self.socket.send(json.dumps(message))
 
-    def until(self, kind: str, seconds: float = 60, **values: Any) -> dict[str, Any]:
+    def until(self, kind: str, seconds: float = PATIENCE, **values: Any) -> dict[str, Any]:
         """Take messages until one of a kind, with these values, arrives; frames are collected."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:

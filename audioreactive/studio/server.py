@@ -179,7 +179,8 @@ class App:
         except WebSocketDisconnect:
             pass
         finally:
-            self._session = None
+            if self._session is session:  # the next page may be there already
+                self._session = None
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(TAKEN_OVER, "another page has taken over")
 

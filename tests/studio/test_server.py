@@ -8,14 +8,13 @@ import io
 import json
 import random
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from studio_pages import Page, Running, connected
+from studio_pages import PATIENCE, Page, Running, connected
 
 from audioreactive.patches.overrides import with_value
 from audioreactive.patches.preset import preset_of
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 def ask(
     running: Running, path: str, method: str = "GET", headers: dict[str, str] | None = None, body: Any = None
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)
     try:
         connection.putrequest(method, path, skip_host=bool(headers and "Host" in headers))
         for name, value in (headers or {}).items():
@@ -307,14 +306,29 @@ def test_uploads_are_bounded_and_read_as_what_they_are(
     assert kept_stems(folder) == {}
 
 
+def test_a_page_is_told_what_happens_though_the_one_before_ended_later(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects, save = threading.Event(), running.studio.save
+    monkeypatch.setattr(running.studio, "save", lambda: (connects.wait(PATIENCE), save()))
+    with connected(running):
+        pass
+    with connected(running) as page:
+        connects.set()
+        given = preset_text(preset_of(random_patch(5))).encode()
+        assert ask(running, "/open?token=secret&name=x.toml", "POST", body=given)[0] == 200
+        assert page.until("state", 60)["state"]["undo"] == "open x.toml"
+        page.send(type="undo")
+        page.until("state")
+
+
 def test_a_video_of_the_queue_is_the_one_of_the_command_line(running: Running, page: Page, tmp_path: Path) -> None:
     from audioreactive import render
 
     page.send(type="render", deliveries=[{"name": "made here", "size": "64x36", "duration": 2.0}])
-    end = time.monotonic() + 120
     jobs: list[dict[str, Any]] = []
     while not jobs or jobs[0]["state"] not in ("done", "failed"):
-        jobs = page.until("renders", end - time.monotonic())["jobs"]
+        jobs = page.until("renders")["jobs"]
     assert jobs[0]["state"] == "done", jobs
     made = running.song.parent / "made here.mp4"
     status, headers, body = ask(running, f"/video/{jobs[0]['number']}?token=secret", headers={"Range": "bytes=0-99"})
@@ -346,21 +360,21 @@ def test_a_cancelled_video_goes_on_where_it_stopped(
                     counts.append(more)
                     if sum(counts) >= 250 and len(begins) == 1:
                         reached.set()
-                        self.job.cancelled.wait(120)
+                        self.job.cancelled.wait(PATIENCE)
                 advance(more)
 
             yield held_back
 
     monkeypatch.setattr(renders.ToldProgress, "track", held)
     page.send(type="render", deliveries=[{"name": "long", "size": "64x36"}])
-    job = page.until("renders", 120)["jobs"][-1]
-    assert reached.wait(120)
+    job = page.until("renders")["jobs"][-1]
+    assert reached.wait(PATIENCE)
     page.send(type="cancel", job=job["number"])
     while job["state"] != "cancelled":
-        job = page.until("renders", 120)["jobs"][-1]
+        job = page.until("renders")["jobs"][-1]
     assert not (running.song.parent / "long.mp4").exists()
     page.send(type="resume", job=job["number"])
     while job["state"] != "done":
-        job = page.until("renders", 120)["jobs"][-1]
+        job = page.until("renders")["jobs"][-1]
     assert begins[0] == 0 and begins[1] >= 120, "chunks of five seconds are kept"
     assert (running.song.parent / "long.mp4").stat().st_size > 1000
