@@ -34,6 +34,7 @@ MOVING, STILL, GLARING = (10.0, 0.05), (0.5, 0.0), (30.0, 0.4)
 def test_the_picture_that_reacts_most_is_chosen_if_it_moves_and_does_not_flash(monkeypatch, pictures, chosen) -> None:
     features = make_features(seconds=24)
     monkeypatch.setattr(choose, "CANDIDATES", 5)
+    monkeypatch.setattr(choose, "LONG_PREVIEW", (choose.PREVIEW_FRAMES, 3))
     looked_at = iter(pictures)
     monkeypatch.setattr(choose, "change_at_strokes", lambda *_: next(looked_at))
     heard = sound_tables(features)[0]

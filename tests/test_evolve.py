@@ -20,13 +20,13 @@ from audioreactive.pipeline.evolve import evolve
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent
 
-FEATURES = smooth_features(seconds=20)
+FEATURES = smooth_features(seconds=12)
 PATCH = with_lead(random_patch(4), 4)
 PAINTER = Painter(("silk",))
 
 
 def test_what_evolves_reacts_more_than_what_is_drawn() -> None:
-    result, again = (evolve(PATCH, FEATURES, PAINTER, count=10, seed=4) for _ in range(2))
+    result, again = (evolve(PATCH, FEATURES, PAINTER, count=8, seed=4) for _ in range(2))
     assert result.patch == again.patch and result.score == again.score
     assert result.patch.palette == PATCH.palette
     heard = sound_tables(FEATURES)[0]
@@ -41,7 +41,7 @@ def test_a_slow_generator_is_foretold(monkeypatch) -> None:
     monkeypatch.setattr(response, "STEPS", 500)
     motions = [
         motion(with_lead(random_patch(seed), seed).model_copy(update={"palette": PATCH.palette}), FEATURES)
-        for seed in range(12)
+        for seed in range(10)
     ]
     foresight = Foresight.learnt(motions, PAINTER.sketching(), 160, "test", Silent())
     heard = sound_tables(FEATURES)[0]

@@ -173,12 +173,12 @@ def test_aac_that_tells_its_delay_in_other_ways(tmp_path: Path, songs: dict[str,
     assert packets(video) != packets(silent), "coded anew, with a delay that is told"
 
 
-QUARTER, HOUR = 900, 3600
+MINUTES, QUARTER, HALF_HOUR = 300, 900, 1800
 
 
 @pytest.mark.parametrize(
     ("fps", "source", "seconds"),
-    [(24, ".wav", QUARTER), (NTSC, ".wav", HOUR), (60, ".wav", QUARTER), (NTSC, ".mp3", QUARTER)],
+    [(24, ".wav", MINUTES), (NTSC, ".wav", HALF_HOUR), (60, ".wav", MINUTES), (NTSC, ".mp3", QUARTER)],
     ids=str,
 )
 def test_a_click_is_seen_in_the_frame_in_which_it_is_heard(
@@ -200,7 +200,7 @@ def last_clicks(seconds: int) -> tuple[float, ...]:
 
 
 WAV_RATE = SAMPLE_RATE // 4
-"""An hour in as few samples as carry the bursts."""
+"""A long song in as few samples as carry the bursts."""
 LONG_RATE = SAMPLE_RATE // 2
 PACKET = 576
 """Samples in a packet of mp3 at this rate. It lasts as long as at twice the rate: no whole number of milliseconds."""

@@ -22,6 +22,7 @@ pytest.importorskip("uvicorn", reason="the studio's packages are not installed")
 def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
     """`run_studio(song)` opens a project and serves it."""
     from audioreactive.generators import open_generator
+    from audioreactive.pipeline import choose
     from audioreactive.studio.server import App, listening_socket, server_of
     from audioreactive.studio.studio import Opening, Studio
 
@@ -30,7 +31,9 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     loaded = open_generator(None, device="cpu")
 
     def run(song: Path) -> Running:
-        studio = Studio(Opening(song), loaded)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(choose, "CANDIDATES", 2)  # of the first recipe, which the tests replace
+            studio = Studio(Opening(song), loaded)
         listening = listening_socket(0)
         port = listening.getsockname()[1]
         app = App(studio, "secret", port)
