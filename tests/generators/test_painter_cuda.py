@@ -84,7 +84,7 @@ def emulation(tmp_path_factory: pytest.TempPathFactory) -> EmulatedKernels:
         units = SHARED if unit in SHARED else (unit,)
         if units[0].name not in made:
             path = folder / f"{units[0].name}.so"
-            emulated([one.source for one in units], path, *FOLDERS, *(f"-D{macro}" for macro in unit.macros))
+            emulated([one.source for one in units], path, "-O0", *FOLDERS, *(f"-D{macro}" for macro in unit.macros))
             made[units[0].name] = load(path, units)
         return made[units[0].name]
 
