@@ -31,9 +31,7 @@ from audioreactive.correlation import score_features, sound_tables, watch
 from audioreactive.errors import ScoreError
 from audioreactive.features.names import USUAL_FEATURES
 from audioreactive.flashes import find_flashes
-from audioreactive.flashes.definition import Geometry, to_light
-from audioreactive.flashes.detect import FlashMeter
-from audioreactive.flashes.measure import measure as shrunk
+from audioreactive.flashes.detect import most_flashes
 from audioreactive.learn.named import named_synthesizer
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.presets import shipped_presets
@@ -94,24 +92,6 @@ class Row:
         )
 
 
-class Flashes:
-    """Counts flashes of frames while they pass."""
-
-    def __init__(self, fps: int) -> None:
-        self.most, self._fps, self._seen = 0.0, fps, 0
-        self._meter: FlashMeter | None = None
-
-    def passing(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Yield the frames, one by one."""
-        for frame in frames:
-            if self._meter is None:
-                self._meter = FlashMeter(Geometry.of(frame.shape[1], frame.shape[0]))
-            for moment in self._meter.push(to_light(shrunk(frame[None])[0][None]), [self._seen / self._fps]):
-                self.most = max(self.most, moment.general.transitions / 2, moment.red.transitions / 2)
-            self._seen += 1
-            yield frame
-
-
 def passage(features: Features, start: float, seconds: float) -> range:
     """Frames of a passage of a song, moved to the front where the song ends before it does."""
     length = min(round(seconds * FPS), features.frames)
@@ -142,10 +122,10 @@ def measure(
 ) -> Row:
     """Render a passage small, and measure."""
     moving = ar.motion(preset, features, generator=generator)
-    frames = pictures_at(moving, generator.sketching(), np.arange(shown.start, shown.stop))
-    flashes, kept = Flashes(FPS), Kept(1)
-    seen = watch(kept.passing(flashes.passing(frames)))
-    return row_of(song, features, shown, name, seen, flashes.most, kept, seed)
+    frames = list(pictures_at(moving, generator.sketching(), np.arange(shown.start, shown.stop)))
+    kept = Kept(1)
+    seen = watch(kept.passing(frames))
+    return row_of(song, features, shown, name, seen, most_flashes(frames, FPS), kept, seed)
 
 
 def by_command(song: Path, features: Features, shown: range, name: str, preset: str | None, folder: Path) -> Row:

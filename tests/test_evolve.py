@@ -9,6 +9,7 @@ from support import make_features, smooth_features
 
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import AudioReactiveError, ScoreError
+from audioreactive.flashes.detect import most_flashes
 from audioreactive.generators.painter import Painter
 from audioreactive.learn import response
 from audioreactive.learn.foresight import Foresight
@@ -52,6 +53,23 @@ def test_a_slow_generator_is_foretold(monkeypatch) -> None:
     monkeypatch.setattr(module, "PAIRS", 60)
     monkeypatch.setattr(module, "preview_score", lambda *_: pytest.fail("it was rendered"))
     assert np.isfinite(evolve(PATCH, FEATURES, PAINTER, count=9, seed=4).score)
+
+
+def test_the_best_that_keeps_the_rule_for_flashes_is_taken(monkeypatch) -> None:
+    population = [(float(9 - k), random_patch(k)) for k in range(4)]
+    for counts, place in (([2.0], 0), ([4.0, 3.5, 3.0], 2), ([4.0, 3.5, 6.0, 5.0], 1)):
+        told = iter(counts)
+        monkeypatch.setattr(module, "most_flashes", lambda frames, fps, told=told: next(told))
+        monkeypatch.setattr(module, "WATCHED", 1)
+        assert module._safest(population, FEATURES, PAINTER) == population[place]
+    monkeypatch.setattr(module, "QUICK", 0)
+    assert module._safest(population, FEATURES, PAINTER) == population[0]
+
+
+def test_flashes_of_a_film_are_counted() -> None:
+    dark, bright = np.zeros((36, 64, 3), np.uint8), np.full((36, 64, 3), 255, np.uint8)
+    strobe = [bright if frame // 3 % 2 else dark for frame in range(48)]
+    assert most_flashes(strobe, 24) == 4 and most_flashes([dark] * 30, 24) == 0
 
 
 def test_what_cannot_evolve() -> None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.flashes.definition import AREA, FLASHES, ROUNDING, SECOND, TRANSITIONS, Geometry, luminance
+from audioreactive.flashes.definition import AREA, FLASHES, ROUNDING, SECOND, TRANSITIONS, Geometry, luminance, to_light
+from audioreactive.flashes.measure import measure
 from audioreactive.flashes.transitions import RedSwings, Swings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,6 +100,21 @@ class FlashMeter:
     def _turns(self, light: Light) -> tuple[Mask, Mask]:
         cells = light.reshape(len(light), -1, 3)
         return self._brightness.push(luminance(cells)), self._redness.push(cells)
+
+
+def most_flashes(frames: Iterable[NDArray[np.uint8]], fps: float) -> float:
+    """Count the most flashes in any second of a film, general or red.
+
+    Args:
+        frames: pictures (H, W, 3) uint8 of one size.
+        fps: frames per second.
+    """
+    most, meter = 0.0, None
+    for index, frame in enumerate(frames):
+        meter = meter or FlashMeter(Geometry.of(frame.shape[1], frame.shape[0]))
+        for moment in meter.push(to_light(measure(frame[None])[0][None]), [index / fps]):
+            most = max(most, moment.general.transitions / 2, moment.red.transitions / 2)
+    return most
 
 
 class _Tally:

@@ -15,6 +15,8 @@ import numpy as np
 from audioreactive._support.streams import named_stream
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import ScoreError
+from audioreactive.flashes import FLASHES
+from audioreactive.flashes.detect import most_flashes
 from audioreactive.learn.foresight import Foresight
 from audioreactive.patches.motion import motion
 from audioreactive.patches.mutation import mutated
@@ -28,6 +30,7 @@ from audioreactive.pipeline.choose import (
     preview_score,
 )
 from audioreactive.progress import Progress, Silent
+from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +45,15 @@ FOUNDERS = 16
 PARENTS = 5
 """Number of the best that are mutated."""
 PAIRS = 240
-"""Pairs of frames from which a slow generator's response is learnt."""
+"""Most pairs of frames from which a slow generator's response is learnt."""
+FEWEST_PAIRS = 60
+"""Fewest of them, whatever they cost."""
+MOST_LEARNING = 2 * 10**12
+"""Multiplications that the pictures of a response may take, beyond the fewest."""
 UNSEEN = 3.0
 """Deviations that are taken off the score of a patch that hardly moves at strokes, or flashes there."""
+WATCHED, WATCHED_AT_ONCE = 6000, 240
+"""Frames in which the best patch is watched for flashes, in passages of so many spread over the song."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +120,34 @@ def evolve(
             child = mutated(population[chosen][1], f"audioreactive evolution {seed} {number} changes")
             population = [*population[: FOUNDERS - 1], (scored(motion(child, features)), child)]
             advance(1)
-    score, best = max(population, key=lambda member: member[0])
+    score, best = _safest(sorted(population, key=lambda member: -member[0]), features, generator)
     return Evolution(best, score, founders, count)
+
+
+def _safest(population: list[tuple[float, Patch]], features: Features, generator: Generator) -> tuple[float, Patch]:
+    """The best of the population (best first) that keeps the rule for flashes, or of the best few the one that comes
+    nearest to it; of a slow generator, the best.
+    """
+    sketch = generator.sketching()
+    if sketch.cost.multiplications > QUICK:
+        return population[0]
+    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
+    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
+    worst = []
+    for member in population[:PARENTS]:
+        moving = motion(member[1], features)
+        worst.append(
+            max(
+                most_flashes(
+                    pictures_at(moving, sketch, np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))),
+                    float(features.fps),
+                )
+                for start in starts
+            )
+        )
+        if worst[-1] <= FLASHES:
+            return member
+    return population[int(np.argmin(worst))]
 
 
 def _founder(patch: Patch, seed: int, number: int) -> Patch:
@@ -135,5 +170,6 @@ def _scorer(
             return preview_score(moving, features, heard, generator) - (0 if fine else UNSEEN)
 
         return previewed
-    foresight = Foresight.learnt(motions, sketch, PAIRS, f"evolution {seed}", progress)
+    pairs = int(np.clip(MOST_LEARNING // (2 * sketch.cost.multiplications), FEWEST_PAIRS, PAIRS))
+    foresight = Foresight.learnt(motions, sketch, pairs, f"evolution {seed}", progress)
     return lambda moving: foresight.score(moving, heard, features.fps)
