@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from audioreactive.errors import AudioReactiveError, Cancelled, RenderError
+from audioreactive.errors import AudioReactiveError, Cancelled, OutputError, RenderError
 from audioreactive.generators import parse_size
 from audioreactive.patches.schema import Part
 from audioreactive.pipeline.planning import plan_render, prepare
@@ -21,7 +21,7 @@ from audioreactive.pipeline.recipe import Recipe
 from stylegan_ops import StyleGANError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from audioreactive.generators import LoadedGenerator
@@ -49,6 +49,17 @@ class Delivery(Part):
     draft: bool = False
     start: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     duration: Annotated[float, Field(gt=0, le=86_400)] | None = None
+
+    def output(self, folder: Path) -> Path:
+        """Return the path of the video.
+
+        Raises:
+            RenderError: the name cannot be used.
+        """
+        name = self.name.strip()
+        if _NAME.fullmatch(name) is None or name.startswith("."):
+            raise RenderError(f"a video cannot be called {name[:60]!r}: give a name without slashes and dots in front")
+        return folder / f"{name}{self.format}"
 
 
 @dataclass
@@ -89,11 +100,20 @@ class Renders:
     Args:
         folder: folder of all videos.
         tell: called whenever something has changed, from the rendering thread.
+        jobs: the queue as it was left.
+        keep: called with all jobs whenever one has come, ended or been cancelled, one call at a time.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[], None]) -> None:
-        self._folder, self._tell = folder, tell
-        self.jobs: list[Job] = []
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[], None],
+        *,
+        jobs: Sequence[Job] = (),
+        keep: Callable[[Sequence[Job]], None] = lambda jobs: None,
+    ) -> None:
+        self._folder, self._tell, self._keep = folder, tell, keep
+        self.jobs: list[Job] = list(jobs)
         self._changed = threading.Condition()
         self._stopped = False
         self._open: Callable[[], tuple[Path, int | None, dict[str, Path], LoadedGenerator, Fraction]] | None = None
@@ -110,11 +130,8 @@ class Renders:
         Raises:
             RenderError: the name or the size cannot be used, or another job has the name.
         """
-        name = delivery.name.strip()
-        if _NAME.fullmatch(name) is None or name.startswith("."):
-            raise RenderError(f"a video cannot be called {name[:60]!r}: give a name without slashes and dots in front")
+        output = delivery.output(self._folder)
         parse_size(delivery.size)
-        output = self._folder / f"{name}{delivery.format}"
         with self._changed:
             if any(job.output == output and job.state in ("waiting", "rendering") for job in self.jobs):
                 raise RenderError(f"{output.name} is in the queue already: choose another name")
@@ -123,6 +140,7 @@ class Renders:
             job = Job(self._next_number(), delivery, output, preset)
             self.jobs = [other for other in self.jobs if other.output != output]
             self.jobs.append(job)
+            self._kept()
             self._changed.notify_all()
         self._tell()
         return job
@@ -135,6 +153,7 @@ class Renders:
                     job.cancelled.set()
                     if job.state == "waiting":
                         job.state = "cancelled"
+            self._kept()
         self._tell()
 
     def resume(self, number: int) -> None:
@@ -144,6 +163,7 @@ class Renders:
                 if job.number == number and job.state in ("cancelled", "failed"):
                     job.cancelled.clear()
                     job.state, job.message = "waiting", ""
+            self._kept()
             self._changed.notify_all()
         self._tell()
 
@@ -184,7 +204,14 @@ class Renders:
                 job.state = "cancelled"
             except (AudioReactiveError, StyleGANError, OSError) as error:
                 job.state, job.message = "failed", str(error)
+            with self._changed:
+                self._kept()
             self._tell()
+
+    def _kept(self) -> None:
+        """Keep the queue; a disk that is full takes nothing from what is rendered."""
+        with contextlib.suppress(OutputError):
+            self._keep(self.jobs)
 
     def _waiting(self) -> Job | None:
         return next((job for job in self.jobs if job.state == "waiting"), None)

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocketDisconnect
 from audioreactive.errors import AudioReactiveError, RenderError, printable
 from audioreactive.patches.presets import preset_text
 from audioreactive.studio.messages import LONGEST_MESSAGE
+from audioreactive.studio.queue_file import keep_jobs, kept_jobs
 from audioreactive.studio.renders import Renders
 from audioreactive.studio.safety import Guard
 from audioreactive.studio.session import Session
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 PAGE: Final = Path(str(files("audioreactive"))) / "studio" / "page"
 MOST_UPLOAD: Final = 512 << 20
 """Most bytes of an uploaded file."""
+QUEUE: Final = "queue.json"
 BUSY: Final = 4409
 """Code with which a second page is refused."""
 TAKEN_OVER: Final = 4410
@@ -58,7 +60,13 @@ class App:
         self._session: Session | None = None
         self._planner = ThreadPoolExecutor(1, "planner")
         self._thinker = ThreadPoolExecutor(1, "thinker")
-        self.renders = Renders(studio.path.parent, self._tell_renders)
+        queue = studio.project.folder / QUEUE
+        self.renders = Renders(
+            studio.path.parent,
+            self._tell_renders,
+            jobs=kept_jobs(queue, studio.path.parent),
+            keep=lambda jobs: keep_jobs(queue, jobs),
+        )
         self.renders.use(lambda: (studio.song.path, studio.song.track, studio.song.stems, studio.loaded, studio.fps))
         routes = [
             Route("/", self._page),

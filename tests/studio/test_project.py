@@ -25,6 +25,8 @@ from audioreactive.studio.deltas import changed, difference
 from audioreactive.studio.document import Document, Take, document_of
 from audioreactive.studio.journal import Journal, read_history
 from audioreactive.studio.project import GENERATIONS, Project
+from audioreactive.studio.queue_file import keep_jobs, kept_jobs
+from audioreactive.studio.renders import Delivery, Job, Renders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,3 +217,39 @@ def test_kill_at_any_moment_loses_at_most_the_last_edit(tmp_path: Path) -> None:
                 assert round(10 * found) in (round(10 * told[-1]), round(10 * told[-1] + 1) % 100)
             if path.exists():
                 assert preset_text(load_preset(str(path))), "whole, whichever it is"
+
+
+def job(folder: Path, name: str, state: str) -> Job:
+    delivery = Delivery(name=name, size="64x36")
+    return Job(9, delivery, delivery.output(folder), preset_of(PATCH), state=state)
+
+
+def test_the_queue_is_there_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "queue.json"
+    states = {"made": "done", "gone": "done", "half": "rendering", "next": "waiting", "broken": "failed"}
+    keep_jobs(file, [job(tmp_path, name, state) for name, state in states.items()])
+    (tmp_path / "made.mp4").write_bytes(b"video")
+    found = kept_jobs(file, tmp_path)
+    assert [(one.number, one.output.name, one.state) for one in found] == [
+        (1, "made.mp4", "done"), (2, "half.mp4", "cancelled"), (3, "next.mp4", "cancelled"), (4, "broken.mp4", "failed")
+    ]  # fmt: skip
+    assert found[0].preset == preset_of(PATCH) and "goes on where it stopped" in found[1].message
+
+    written: list[list[str]] = []
+    renders = Renders(tmp_path, lambda: None, jobs=found, keep=lambda jobs: written.append([one.state for one in jobs]))
+    renders.cancel(1)
+    renders.stop()
+    assert written and renders.video(1) == tmp_path / "made.mp4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "{}", "[1]", "[" * 100_000, '[{"delivery": {"name": "x"}, "preset": "schema = [", "state": "waiting"}]',
+     '[{"delivery": {"name": "../x"}, "preset": "PRESET", "state": "waiting"}]',
+     '[{"delivery": {"name": "x", "size": "1080p"}, "preset": "PRESET", "state": "happy"}]'],
+)  # fmt: skip
+def test_a_queue_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> None:
+    preset = json.dumps(preset_text(preset_of(PATCH)))
+    (tmp_path / "queue.json").write_text(text.replace('"PRESET"', preset), "utf-8")
+    assert kept_jobs(tmp_path / "queue.json", tmp_path) == []
+    assert kept_jobs(tmp_path / "none.json", tmp_path) == []
