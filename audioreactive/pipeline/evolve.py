@@ -52,7 +52,7 @@ MOST_LEARNING = 2 * 10**12
 """Multiplications that the pictures of a response may take, beyond the fewest."""
 UNSEEN = 3.0
 """Deviations that are taken off the score of a patch that hardly moves at strokes, or flashes there."""
-WATCHED, WATCHED_AT_ONCE = 6000, 240
+WATCHED, WATCHED_AT_ONCE = 2400, 240
 """Frames in which the best patch is watched for flashes, in passages of so many spread over the song."""
 
 
@@ -131,23 +131,25 @@ def _safest(population: list[tuple[float, Patch]], features: Features, generator
     sketch = generator.sketching()
     if sketch.cost.multiplications > QUICK:
         return population[0]
-    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
-    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
     worst = []
     for member in population[:PARENTS]:
-        moving = motion(member[1], features)
-        worst.append(
-            max(
-                most_flashes(
-                    pictures_at(moving, sketch, np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))),
-                    float(features.fps),
-                )
-                for start in starts
-            )
-        )
+        worst.append(_most_flashes(motion(member[1], features), features, sketch))
         if worst[-1] <= FLASHES:
             return member
     return population[int(np.argmin(worst))]
+
+
+def _most_flashes(moving: Motion, features: Features, sketch: Generator) -> float:
+    """The most flashes in a second, in sketches of some passages; those after one that breaks the rule are not seen."""
+    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
+    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
+    most = 0.0
+    for start in starts:
+        shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
+        most = max(most, most_flashes(pictures_at(moving, sketch, shown), float(features.fps)))
+        if most > FLASHES:
+            break
+    return most
 
 
 def _founder(patch: Patch, seed: int, number: int) -> Patch:
