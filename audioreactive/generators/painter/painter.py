@@ -297,7 +297,11 @@ class Painter:
         sizes = self.noise_sizes[: self._noise_maps]
         size = sizes[-1]
         total = sum(
-            functional.interpolate(one.float(), size, mode="bicubic", align_corners=False)
+            (
+                _quickly_enlarged(one.float(), size, "bicubic")
+                if self.rough
+                else functional.interpolate(one.float(), size, mode="bicubic", align_corners=False)
+            )
             if one.shape[2:] != size
             else one
             for one in noise[: len(sizes)]
@@ -347,14 +351,15 @@ def bloomed(glow: torch.Tensor, left_out: int = 0) -> torch.Tensor:
     unit, rows = _unit_side((glow.shape[2], glow.shape[3])), BLOOM_ROWS >> left_out
     size = [max(round(side * rows / unit), 2) for side in glow.shape[2:]]
     level = glow.clamp(max=30)
-    level = functional.interpolate(level, size, mode="area") if unit >= rows else _enlarged(level, size)
+    enlarged = _enlarged if not left_out else lambda maps, size: _quickly_enlarged(maps, size, "bilinear")
+    level = functional.interpolate(level, size, mode="area") if unit >= rows else enlarged(level, size)
     levels = [level] * left_out
     while min(level.shape[2:]) > 6:
         level = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 4, 2, ceil_mode=True)
         levels.append(level)
     bloom = torch.zeros_like(level)
     for level in reversed(levels):
-        bloom = BLOOM_DECAY * (level + _enlarged(bloom, level.shape[2:]))
+        bloom = BLOOM_DECAY * (level + enlarged(bloom, level.shape[2:]))
     return bloom.contiguous()
 
 
@@ -376,6 +381,23 @@ def _enlarged(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         first, second = maps.index_select(dim, below), maps.index_select(dim, (below + 1).clamp(max=last))
         maps = first + (second - first) * share
     return maps
+
+
+def _quickly_enlarged(maps: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:
+    """Enlarge small maps (B, C, r, c) to a size (h, w) by two products with matrices.
+
+    It takes a seventh of the time of PyTorch's `interpolate`, whose values it has but for the last bits.
+    """
+    rows, columns = (_weights(old, new, mode, maps.device) for old, new in zip(maps.shape[2:], size, strict=True))
+    return rows @ (maps @ columns.T)
+
+
+@functools.lru_cache(64)
+def _weights(old: int, new: int, mode: str, device: torch.device) -> torch.Tensor:
+    """Matrix (new, old) that enlarges a column."""
+    with torch.inference_mode(False):  # it is kept, and may be used in computing gradients
+        unit = torch.eye(old)[None, None]
+        return functional.interpolate(unit, (new, old), mode=mode, align_corners=False)[0, 0].to(device)
 
 
 def _chosen(scores: torch.Tensor) -> torch.Tensor:
