@@ -1,25 +1,16 @@
-"""Cache of analyses on disk, keyed by the content of the sound file and the settings.
-
-Conventions: an entry is one file: a magic word, the SHA-256 of the rest, and an uncompressed .npz without pickles. A
-bad entry (damaged, of another version or user, a link, a pipe) counts as missing. If the folder cannot be written,
-results are silently not cached.
-"""
+"""Cache of analyses on disk, keyed by the content of the sound file and the settings; see `_support.entries`."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import os
-import zipfile
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive._support.files import is_ours, open_regular, write_aside
-from audioreactive.errors import OutputError
+from audioreactive._support.entries import BAD_ENTRY, read_entry, write_entry
+from audioreactive._support.files import open_regular
 from audioreactive.features.analysis import Analysis
 from audioreactive.features.names import EVERY_FEATURE, SEGMENT_COUNTS
 from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
@@ -55,30 +46,16 @@ def entry_path(
 
 def read(path: Path) -> Analysis | None:
     """Read an entry; None if it is missing, damaged or of another version."""
+    arrays = read_entry(path, _MAGIC, _LARGEST)
     try:
-        with open_regular(path, follow=False) as file:
-            status = os.fstat(file.fileno())
-            if not is_ours(status, path.parent) or status.st_size > _LARGEST or file.read(len(_MAGIC)) != _MAGIC:
-                return None
-            digest, body = file.read(32), file.read()
-        if digest != hashlib.sha256(body).digest():
-            return None
-        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-            return _unpacked({name: arrays[name] for name in arrays.files})
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, EOFError, zipfile.BadZipFile):
+        return None if arrays is None else _unpacked(arrays)
+    except BAD_ENTRY:
         return None
 
 
 def write(path: Path, analysis: Analysis) -> None:
     """Write an entry, if the folder can be written."""
-    body = io.BytesIO()
-    # NumPy's stub takes the arrays for its other options.
-    np.savez(body, **_packed(analysis))  # type: ignore[arg-type]
-    with contextlib.suppress(OSError, OutputError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with write_aside(path) as partial, partial.open("wb") as file:
-            file.write(_MAGIC + hashlib.sha256(body.getbuffer()).digest())
-            file.write(body.getbuffer())
+    write_entry(path, _MAGIC, _packed(analysis))
 
 
 def _packed(analysis: Analysis) -> dict[str, np.ndarray]:

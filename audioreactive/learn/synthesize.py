@@ -71,6 +71,7 @@ def _fitted_to_pictures(
     hippo: Hippo, patch: Patch, features: Features, generator: Generator | None, progress: Progress
 ) -> FloatArray:
     """Motion (F, 17) on the video's frames."""
+    from audioreactive.learn.fits import kept_or_made
     from audioreactive.learn.sight import Stage, fit
 
     if generator is None:
@@ -79,7 +80,10 @@ def _fitted_to_pictures(
             'pictures it moves: audioreactive.motion(..., generator=...); aim = "inputs" does without'
         )
     alone = patch.model_copy(update={"tempo_factor": 1.0})  # the features are at that tempo already
-    return interpolated(fit(Stage.of(alone, features, generator), hippo, progress).motion, float(RATE), features.times)
+    motion = kept_or_made(
+        alone, hippo, features, generator, lambda: fit(Stage.of(alone, features, generator), hippo, progress).motion
+    )
+    return interpolated(motion, float(RATE), features.times)
 
 
 def _fitted(hippo: Hippo, features: Features, progress: Progress) -> FloatArray:
