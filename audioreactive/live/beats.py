@@ -1,0 +1,216 @@
+"""Beats foretold: where the next one will be, and how sure that is.
+
+A bar-pointer model (Whiteley, Cemgil & Godsill 2006, in the state space of Krebs, Böck & Widmer 2015): a state is a
+period, in steps, and how many steps of it have passed; the tempo may change at a beat. After each step, the forward
+algorithm gives the probability of every state from the sound so far. The state moves on by itself between two strokes,
+so the phase for *now*, and for any moment to come, is known without waiting for its sound.
+
+How likely a rise of the bass, the middle and the high bands is at each phase of a beat was counted in songs
+(`benchmarks/live_beats_table.py` writes the table).
+
+Conventions: time is in steps of 1 / STEP_RATE seconds; a rise is noted LATE steps after its stroke.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive.features import separation, spectra
+from audioreactive.features.beats import BEATS_PER_BAR
+from audioreactive.features.rhythm import ONSET_MELS
+from audioreactive.live.hearing import STEP_RATE
+from audioreactive.media.audio import ANALYSIS_RATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+    Doubles = NDArray[np.float64]
+
+SLOWEST, FASTEST = 60.0, 190.0
+"""Beats a minute that are considered."""
+USUAL_BPM, USUAL_OCTAVES = 120.0, 0.6
+"""Mean and standard deviation of the tempo, on a logarithmic scale."""
+STEADINESS: Final = 90.0
+"""Strictness of the tempo: it changes at a beat by a ratio r with probability exp(-90 · |r - 1|)."""
+EVIDENCE: Final = 0.25
+"""Share of a step's evidence that counts: neighbouring steps tell nearly the same."""
+LEAK: Final = 2e-4
+"""Probability that everything begins anew with a step: a break, another song."""
+LATE: Final = 2.0
+PEAK_MEMORY: Final = 8.0
+"""Seconds in which the strongest rise of a band is forgotten to 1/e."""
+LEAST_PEAK: Final = 1.0
+"""Decibels of rise below which nothing is a stroke."""
+LEVELS: Final = (0.02, 0.06, 0.12, 0.22, 0.35, 0.5, 0.75)
+"""Edges of the levels of a rise, as shares of the strongest."""
+PHASES: Final = 24
+"""Bins of the phase in the table."""
+NEAR: Final = 2
+"""Periods next to the likeliest that are one tempo with it."""
+CATCHING_UP: Final = 0.5
+"""Seconds in which the position in bars catches up with the beat; it runs faster or slower, never back."""
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What is known of the beat now."""
+
+    phase: float
+    """Share of the present beat that has passed, in [0, 1)."""
+    period: float
+    """Seconds from beat to beat."""
+    confidence: float
+    """Probability of this phase and tempo, in [0, 1]."""
+    bars: float
+    """Position in bars; it never goes back."""
+
+    @property
+    def tempo(self) -> float:
+        """Beats a minute."""
+        return 60 / self.period
+
+    @property
+    def next_beat(self) -> float:
+        """Seconds until the next beat."""
+        return (1 - self.phase) * self.period
+
+
+class BeatTracker:
+    """Foretells the beats of a sound, step by step."""
+
+    def __init__(self) -> None:
+        self._model = _model()
+        self._belief = self._model.prior.copy()
+        self._peaks = np.full(len(separation.BANDS), LEAST_PEAK)
+        self._bars = 0.0
+        self._beats = 0
+        self._accents = np.zeros(BEATS_PER_BAR)
+        self._bass = 0.0
+        self._phase = 0.0
+        self._silent = 0
+        self.now = Foretold(0.0, 60 / USUAL_BPM, 0.0, 0.0)
+
+    def follow(self, flux: FloatArray) -> list[Foretold]:
+        """Hear the rises (n, mels) of the next steps, in decibels; return what is known after each."""
+        rises = flux @ _band_means()
+        return [self._step(rise) for rise in rises]
+
+    def _step(self, rise: Doubles) -> Foretold:
+        model = self._model
+        self._peaks = np.maximum(np.maximum(self._peaks * model.fall, rise), LEAST_PEAK)
+        levels = np.searchsorted(LEVELS, rise / self._peaks)
+        self._silent = 0 if rise.any() else self._silent + 1
+        belief = np.empty_like(self._belief)
+        belief[1:] = self._belief[:-1]
+        belief[model.first] = self._belief[model.last] @ model.change
+        if self._silent < STEP_RATE:  # silence says nothing of the beat: it goes on as it was
+            belief *= model.weights(levels)[model.bins]
+        belief /= belief.sum()
+        belief += LEAK * (model.prior - belief)
+        self._belief = belief
+        return self._tell(rise)
+
+    def _tell(self, rise: Doubles) -> Foretold:
+        """Read the likeliest tempo and its mean phase from the belief."""
+        model, belief = self._model, self._belief
+        mass = np.add.reduceat(belief, model.first)
+        likely = int(np.convolve(mass, model.kernel, "same").argmax())
+        low, high = max(likely - NEAR, 0), min(likely + NEAR, len(model.periods) - 1)
+        states = slice(model.first[low], model.last[high] + 1)
+        share = belief[states]
+        total = float(share.sum())
+        turn = complex(share @ model.circle[states])
+        period = float(share @ model.period_of[states]) / total
+        phase = (np.angle(turn) / (2 * np.pi) + LATE / period) % 1
+        sure = abs(turn) * (self._silent < 2 * STEP_RATE)
+        self._count_bars(float(phase), period, float(rise[0] / self._peaks[0]))
+        self.now = Foretold(float(phase), period / STEP_RATE, float(min(sure, 1.0)), self._bars)
+        return self.now
+
+    def _count_bars(self, phase: float, period: float, bass: float) -> None:
+        """Move the position in bars on, towards the phase, and its first beat to where the bass is strongest."""
+        if self._phase > 0.5 > phase and (phase - self._phase) % 1 < 0.5:
+            self._accents *= 0.95
+            self._accents[self._beats % BEATS_PER_BAR] += self._bass
+            self._beats += 1
+            self._bass = 0.0
+        self._bass = max(self._bass, bass * (phase < 0.2 or phase > 0.9))
+        self._phase = phase
+        position = self._bars * BEATS_PER_BAR
+        gap = (phase - position + 0.5) % 1 - 0.5
+        pace = 1 / period
+        self._bars += max(pace + gap / (CATCHING_UP * STEP_RATE), 0.0) / BEATS_PER_BAR
+
+
+@dataclass(frozen=True)
+class _Model:
+    """States of the tracker and what moves between them; S states, P periods."""
+
+    periods: NDArray[np.int64]
+    """(P,) steps from beat to beat."""
+    first: NDArray[np.int64]
+    """(P,) number of each period's first state."""
+    last: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    """(S,) bin of the table."""
+    circle: NDArray[np.complex128]
+    """(S,) phase as a point on the unit circle."""
+    period_of: Doubles
+    """(S,) period of each state."""
+    change: Doubles
+    """(P, P) probability of the next period."""
+    prior: Doubles
+    """(S,) probability without any sound."""
+    table: Doubles
+    """(bands, levels, PHASES) logarithm of how much likelier a level is at a phase than anywhere."""
+    kernel: Doubles
+    fall: float
+
+    def weights(self, levels: NDArray[np.int64]) -> Doubles:
+        """Factors (PHASES,) on the probability of a state, from the levels of the bands."""
+        total = self.table[np.arange(len(levels)), levels].sum(axis=0)
+        weights: Doubles = np.exp(EVIDENCE * total)
+        return weights
+
+
+@cache
+def _model() -> _Model:
+    periods = np.arange(round(60 * STEP_RATE / FASTEST), round(60 * STEP_RATE / SLOWEST) + 1)
+    first = np.concatenate(([0], np.cumsum(periods)[:-1]))
+    phase = np.concatenate([np.arange(period) / period for period in periods])
+    ratio = periods[None, :] / periods[:, None]
+    change = np.exp(-STEADINESS * np.abs(ratio - 1))
+    usual = np.exp(-0.5 * np.square(np.log2(60 * STEP_RATE / periods / USUAL_BPM) / USUAL_OCTAVES))
+    prior = np.repeat(usual / periods, periods)
+    return _Model(
+        periods=periods,
+        first=first,
+        last=first + periods - 1,
+        bins=np.round(phase * PHASES).astype(np.int64) % PHASES,
+        circle=np.exp(2j * np.pi * phase),
+        period_of=np.repeat(periods, periods).astype(np.float64),
+        change=change / change.sum(axis=1, keepdims=True),
+        prior=prior / prior.sum(),
+        table=np.array(json.loads(TABLE.read_text("utf-8"))["table"], np.float64),
+        kernel=np.array([0.5, 1, 1, 1, 0.5]),
+        fall=float(np.exp(-1 / (PEAK_MEMORY * STEP_RATE))),
+    )
+
+
+TABLE: Final = Path(__file__).resolve().parent.parent / "assets" / "live_beats.json"
+"""File of the table."""
+
+
+@cache
+def _band_means() -> Doubles:
+    """Matrix (mels, bands) that averages the mel bands within each frequency band."""
+    centres = spectra.mel_edges(ANALYSIS_RATE, ONSET_MELS)[1:-1]
+    inside = np.stack([(centres >= b.low) & (centres < b.high) for b in separation.BANDS.values()], axis=1)
+    return inside / inside.sum(axis=0)
