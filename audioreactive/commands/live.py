@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,24 +27,40 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=CONTEXT)
 @click.option(
-    "--input", "source", metavar="NAME|FILE|-",
+    "--input",
+    "source",
+    metavar="NAME|FILE|-",
     help="A device by (part of) its name, a sound file, loopback (what the computer plays), or - for raw PCM. "
     "[default: the system's input]",
 )
 @click.option("--list-devices", is_flag=True, help="List the inputs of this computer, and end.")
 @model_option
-@click.option("--preset", "presets", multiple=True, metavar="NAME|FILE",
-              help="Presets for the keys 1 to 9; the first is played. Can be repeated. [default: pulse and others]")
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Presets for the keys 1 to 9; the first is played. Can be repeated. [default: pulse and others]",
+)
 @set_option
 @click.option("--size", type=Size(), metavar="WxH", help="Size of the picture. [default: 1280x720]")
 @click.option("--fps", type=FrameRate(), metavar="N", help="Most pictures a second. [default: 60]")
 @click.option("--fullscreen", is_flag=True, help="Begin full screen (F changes it).")
 @click.option("--display", type=WholeNumber(0, 15), metavar="N", help="Show on this display; 0 is the main one.")
 @click.option("--headless", is_flag=True, help="Open no window.")
-@click.option("--clock", type=click.Choice(["real", "simulated"]), default="real", show_default=True,
-              help="simulated: hear a file with exact delays, as fast as this machine can.")
-@click.option("--frame-cost", type=RealNumber(0, 10_000), metavar="MS",
-              help="With --clock simulated: take this for a picture's work, not what was measured.")
+@click.option(
+    "--clock",
+    type=click.Choice(["real", "simulated"]),
+    default="real",
+    show_default=True,
+    help="simulated: hear a file with exact delays, as fast as this machine can.",
+)
+@click.option(
+    "--frame-cost",
+    type=RealNumber(0, 10_000),
+    metavar="MS",
+    help="With --clock simulated: take this for a picture's work, not what was measured.",
+)
 @click.option("--seconds", type=RealNumber(0.1, 86_400), metavar="S", help="End after so many seconds.")
 @click.option("--report", type=PATH, metavar="FILE", help="Write delays and counts as JSON.")
 @click.option("--record", type=PATH, metavar="FILE", help="Record what is seen and heard, such as out.mp4.")
@@ -53,9 +69,15 @@ if TYPE_CHECKING:
 @click.option("--osc-to", metavar="HOST:PORT", help="Send features and beats as OSC to this address.")
 @click.option("--midi", metavar="NAME", help="Listen to this MIDI controller (L learns).")
 @click.option("--mapping", type=PATH, metavar="FILE", help="Mapping of controls, in TOML; learned ones are added.")
-@click.option("--serve", type=WholeNumber(0, 65535), metavar="PORT",
-              help="Show the picture in a page on this computer, for OBS; 0 takes a free port.")
-@click.option("--rate", type=WholeNumber(8000, 192_000), default=44_100, metavar="HZ", help="Rate of raw PCM. [default: 44100]")
+@click.option(
+    "--serve",
+    type=WholeNumber(0, 65535),
+    metavar="PORT",
+    help="Show the picture in a page on this computer, for OBS; 0 takes a free port.",
+)
+@click.option(
+    "--rate", type=WholeNumber(8000, 192_000), default=44_100, metavar="HZ", help="Rate of raw PCM. [default: 44100]"
+)
 @click.option("--channels", type=WholeNumber(1, 32), default=2, metavar="N", help="Channels of raw PCM. [default: 2]")
 @click.option("--flashes", is_flag=True, help="Show flashes as they come: a danger for photosensitive viewers.")
 @device_option

@@ -37,9 +37,9 @@ SLOWEST, FASTEST = 60.0, 190.0
 """Beats a minute that are considered."""
 USUAL_BPM, USUAL_OCTAVES = 120.0, 0.6
 """Mean and standard deviation of the tempo, on a logarithmic scale."""
-STEADINESS: Final = 90.0
-"""Strictness of the tempo: it changes at a beat by a ratio r with probability exp(-90 · |r - 1|)."""
-EVIDENCE: Final = 0.25
+STEADINESS: Final = 60.0
+"""Strictness of the tempo: it changes at a beat by a ratio r with probability exp(-60 · |r - 1|)."""
+EVIDENCE: Final = 0.5
 """Share of a step's evidence that counts: neighbouring steps tell nearly the same."""
 LEAK: Final = 2e-4
 """Probability that everything begins anew with a step: a break, another song."""
@@ -213,4 +213,5 @@ def _band_means() -> Doubles:
     """Matrix (mels, bands) that averages the mel bands within each frequency band."""
     centres = spectra.mel_edges(ANALYSIS_RATE, ONSET_MELS)[1:-1]
     inside = np.stack([(centres >= b.low) & (centres < b.high) for b in separation.BANDS.values()], axis=1)
-    return inside / inside.sum(axis=0)
+    means: Doubles = inside / inside.sum(axis=0)
+    return means

@@ -121,9 +121,7 @@ class Scale:
         self._count(measured)
         if not self._reach.any():
             self.settle()
-        relative = np.divide(
-            measured - self._low, self._reach, out=np.zeros(measured.shape), where=self._reach > 1e-9
-        )
+        relative = np.divide(measured - self._low, self._reach, out=np.zeros(measured.shape), where=self._reach > 1e-9)
         if self.kind == "tonnetz":
             relative = np.where(self._reach > 1e-9, 0.5 + 0.5 * np.divide(values, np.maximum(self._reach, 1e-9)), 0)
         if self.kind == "spectral_flatness":

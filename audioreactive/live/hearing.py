@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import scipy.fft
 
-from audioreactive.features import pitch, rhythm, separation, spectra, timbre
+from audioreactive.features import rhythm, separation, spectra, timbre
 from audioreactive.features.analysis import MIX, song_key
 from audioreactive.features.blocks import COARSE_FFT, COARSE_HOP, FINE_HOP, LOUDEST_SILENCE
 from audioreactive.features.names import FEATURES, split_name
@@ -92,7 +92,9 @@ class Ear:
     def __init__(self, names: Collection[str]) -> None:
         self.keys = tuple(sorted({song_key(name) for name in names}))
         self._parts = sorted({key.partition(".")[0] for key in self.keys})
-        self._wanted = {part: {k.partition(".")[2] for k in self.keys if k.startswith(f"{part}.")} for part in self._parts}
+        self._wanted = {
+            part: {k.partition(".")[2] for k in self.keys if k.startswith(f"{part}.")} for part in self._parts
+        }
         self.step = 0
         """Number of steps so far."""
         self._rest = np.zeros(0, np.float32)
@@ -166,16 +168,16 @@ class Ear:
             notes_now = notes.follow(sound, first)
             raw |= {f"{part}.{name}": notes_now[name] for name in self._wanted[part] & {"chroma", "tonnetz"}}
         values = {
-            key: self.scales[key].scaled(raw[key]) if key in raw else np.zeros((count, self.scales[key].channels), np.float32)
+            key: self.scales[key].scaled(raw[key])
+            if key in raw
+            else np.zeros((count, self.scales[key].channels), np.float32)
             for key in self.keys
         }
         level = np.sqrt(np.square(sound.reshape(count, FINE_HOP)).mean(axis=1))
         return Heard(first, values, flux, level)
 
-    def _powers(
-        self, line: FloatArray, first: int, count: int
-    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-        """Power spectra of the mix and its two parts: of each step's newest 42 ms, and of every fourth's newest 83 ms."""
+    def _powers(self, line: FloatArray, first: int, count: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Power spectra of the mix and its parts: of each step's newest 42 ms, and of every fourth's newest 83 ms."""
         separated = "harmonic" in self._parts or "percussive" in self._parts
         ends = np.flatnonzero((first + 1 + np.arange(count)) % COARSE_STEPS == 0)
         fine = {MIX: _power(line, rhythm.ONSET_FFT, np.arange(count))}
@@ -191,7 +193,9 @@ class Ear:
     def _flux(self, part: str, power: FloatArray) -> FloatArray:
         """Increase (n, mels) of each mel band in decibels."""
         n_fft = rhythm.ONSET_FFT
-        decibels = spectra.power_to_db(power @ spectra.mel_filters(ANALYSIS_RATE, n_fft, rhythm.ONSET_MELS).T, top_db=None)
+        decibels = spectra.power_to_db(
+            power @ spectra.mel_filters(ANALYSIS_RATE, n_fft, rhythm.ONSET_MELS).T, top_db=None
+        )
         loudest = np.concatenate(([self._floors.get(part, -100.0)], decibels.max(axis=1)))
         ramp = np.arange(len(loudest)) * (FLOOR_FALL / STEP_RATE)
         loudest = np.maximum.accumulate(loudest + ramp) - ramp
@@ -220,23 +224,26 @@ class Ear:
         return raw
 
     def _onsets(self, part: str, rises: FloatArray) -> FloatArray:
-        """Onsets (n, 1) from the mean rises; of a separated part, whose masks are restless, averaged over some steps."""
+        """Onsets (n, 1) from the mean rises; of a separated part, whose masks are restless, over some steps."""
         if part not in ("harmonic", "percussive"):
             return rises[:, None]
         rows = np.concatenate((self._strokes.get(part, np.zeros(ONSET_STEPS - 1, np.float32)), rises))
         self._strokes[part] = rows[len(rows) - ONSET_STEPS + 1 :]
-        return np.lib.stride_tricks.sliding_window_view(rows, ONSET_STEPS).mean(axis=1, keepdims=True)
+        mean: FloatArray = np.lib.stride_tricks.sliding_window_view(rows, ONSET_STEPS).mean(axis=1, keepdims=True)
+        return mean
 
     def _loudness(self, part: str, power: FloatArray) -> FloatArray:
         """RMS (n,) by Parseval's theorem; of the mix and its parts over some steps more."""
         n_fft = rhythm.ONSET_FFT
         parseval = np.float32(2 / (n_fft * np.square(spectra.hann(n_fft)).sum()))
         if part in separation.BANDS:
-            return np.sqrt(power @ separation.band_weights(part, ANALYSIS_RATE, n_fft) * parseval)
+            energy = power @ separation.band_weights(part, ANALYSIS_RATE, n_fft)
+            return np.asarray(np.sqrt(energy * parseval), np.float32)
         now = power.sum(axis=1) * parseval
         rows = np.concatenate((self._energy.get(part, np.zeros(LOUDNESS_STEPS - 1, np.float32)), now))
         self._energy[part] = rows[len(rows) - LOUDNESS_STEPS + 1 :]
-        return np.sqrt(np.lib.stride_tricks.sliding_window_view(rows, LOUDNESS_STEPS).mean(axis=1))
+        windows = np.lib.stride_tricks.sliding_window_view(rows, LOUDNESS_STEPS)
+        return np.asarray(np.sqrt(windows.mean(axis=1)), np.float32)
 
     def _coarse_values(
         self, part: str, coarse: Mapping[str, FloatArray], count: int, first: int
@@ -259,7 +266,9 @@ class Ear:
             if "spectral_contrast" in wanted:
                 hz = spectra.bin_frequencies(ANALYSIS_RATE, COARSE_FFT)
                 valleys, peaks = timbre.contrast_extremes(np.sqrt(power), hz)
-                found["spectral_contrast"] = self._cut_off(f"{part} peaks", peaks) - self._cut_off(f"{part} valleys", valleys)
+                found["spectral_contrast"] = self._cut_off(f"{part} peaks", peaks) - self._cut_off(
+                    f"{part} valleys", valleys
+                )
         held = {}
         for name in wanted:
             key = f"{part}.{name}"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from fractions import Fraction
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -19,6 +17,9 @@ from audioreactive.features.blocks import FINE_HOP
 from audioreactive.media.audio import ANALYSIS_RATE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
@@ -58,6 +59,11 @@ class SoundInput(Protocol):
         """Word for the screen about what is wrong now; empty if nothing is."""
         ...
 
+    @property
+    def lost(self) -> int:
+        """Samples that came in, and that nobody fetched in time."""
+        ...
+
     def read(self, now: float) -> FloatArray:
         """Return the sound that came in since the last call, until `now`."""
         ...
@@ -81,6 +87,8 @@ class FileInput:
         self.path = path
         self.audio = load(path)
         self._position, self._again = 0, again
+
+    lost = 0
 
     @property
     def name(self) -> str:
@@ -139,7 +147,8 @@ class Ring:
             self._resampler = soxr.ResampleStream(rate, ANALYSIS_RATE, 1, dtype="float32", quality="LQ")
         self._lock = threading.Lock()
         self._blocks: list[FloatArray] = []
-        self._waiting = 0
+        self.waiting = 0
+        """Number of samples that wait."""
         self.lost = 0
         """Number of samples that were dropped."""
         self.total = 0
@@ -152,17 +161,17 @@ class Ring:
             sound = self._resampler.resample_chunk(sound)
         with self._lock:
             self._blocks.append(sound)
-            self._waiting += len(sound)
+            self.waiting += len(sound)
             self.total += len(sound)
-            while self._waiting > RING_SECONDS * ANALYSIS_RATE and len(self._blocks) > 1:
+            while self.waiting > RING_SECONDS * ANALYSIS_RATE and len(self._blocks) > 1:
                 oldest = self._blocks.pop(0)
-                self._waiting -= len(oldest)
+                self.waiting -= len(oldest)
                 self.lost += len(oldest)
 
     def take(self) -> FloatArray:
         """Return all that waits."""
         with self._lock:
-            blocks, self._blocks, self._waiting = self._blocks, [], 0
+            blocks, self._blocks, self.waiting = self._blocks, [], 0
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
@@ -189,6 +198,9 @@ class RawInput:
         if not 1 <= channels <= MOST_CHANNELS:
             raise LiveError(f"{channels} channels were given; there are from 1 to {MOST_CHANNELS}")
         self.ring = Ring(rate)
+        self.rate, self.channels = rate, channels
+        self.tap: Callable[[FloatArray], None] | None = None
+        """Function that is given all samples (n, channels) as they come in."""
         self._stream = sys.stdin.buffer if stream is None else stream
         self._type, self._channels = np.dtype("<f4" if float32 else "<i2"), channels
         self._block = max(rate // 96, 1) * channels * self._type.itemsize
@@ -199,7 +211,12 @@ class RawInput:
     @property
     def ended(self) -> bool:
         """Whether the stream has ended and all of it was read."""
-        return self._over and not self.ring._waiting
+        return self._over and not self.ring.waiting
+
+    @property
+    def lost(self) -> int:
+        """Samples that nobody fetched in time."""
+        return self.ring.lost
 
     def read(self, now: float) -> FloatArray:
         """Return what came in."""
@@ -210,11 +227,9 @@ class RawInput:
 
     def _work(self) -> None:
         while len(data := self._stream.read(self._block)) == self._block:
-            sound = np.frombuffer(data, self._type).reshape(-1, self._channels).astype(np.float32).mean(axis=1)
-            self.ring.put(sound / 32768 if self._type.kind == "i" else sound)
+            sound = np.frombuffer(data, self._type).reshape(-1, self._channels).astype(np.float32)
+            sound = sound / np.float32(32768) if self._type.kind == "i" else sound
+            self.ring.put(sound.mean(axis=1))
+            if self.tap is not None:
+                self.tap(sound)
         self._over = True
-
-
-def seconds_of(audio_input: SoundInput) -> Fraction | None:
-    """Length of an input, if it has one."""
-    return audio_input.audio.duration if isinstance(audio_input, FileInput) and not audio_input._again else None

@@ -80,9 +80,7 @@ class Measured:
     """Seconds from the oldest sample of the newest capture block to the picture that shows it."""
     waits: deque[float] = field(default_factory=lambda: deque(maxlen=MEASURED))
     """Seconds from the oldest sound that a picture is the first to show, to that picture."""
-    parts: dict[str, deque[float]] = field(
-        default_factory=lambda: {name: deque(maxlen=MEASURED) for name in PARTS}
-    )
+    parts: dict[str, deque[float]] = field(default_factory=lambda: {name: deque(maxlen=MEASURED) for name in PARTS})
 
     def report(self, **more: Any) -> dict[str, Any]:
         """Return what a program may want to read."""

@@ -43,6 +43,10 @@ MEMORY: Final = 45.0
 """Seconds in which running averages of the motion forget to 1/e."""
 
 
+Sequence = LatentFeature | LatentLoop | LatentSegmentation | NoiseFeature | NoiseBlend | NoiseLoop
+"""Sub-sequences that can be live."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """What is known now."""
@@ -89,7 +93,8 @@ class LiveMotion:
 
     def __init__(self, patch: Patch) -> None:
         self.patch = patch
-        self._shapers: dict[int, Shaper] = {}
+        """The patch; one with other numbers may take its place while it plays."""
+        self._shapers: dict[str, Shaper] = {}
         self._lows: dict[int, Low] = {}
         self._spreads = [Running() for _ in DEPTHS]
         self._means = [Running() for _ in DEPTHS]
@@ -126,19 +131,22 @@ class LiveMotion:
                 kind = np.eye(sequence.k, dtype=np.float32)[label]
                 return self._lows.setdefault(number, Low(sequence.smooth)).step(kind, now.dt)[None]
             case LatentFeature():
-                return averaged(self._shaped(sequence.envelope, now))
+                return averaged(self._shaped(f"{number} envelope", sequence.envelope, now))
             case LatentLoop():
                 return on_circle(_turns(sequence, now, self.patch.tempo_factor), len(sequence.vectors))
 
-    def _amount(self, number: int, sequence: LatentFeature | LatentLoop | LatentSegmentation | NoiseFeature | NoiseBlend | NoiseLoop, now: Moment) -> np.float32:
+    def _amount(self, number: int, sequence: Sequence, now: Moment) -> np.float32:
         if sequence.muted:
             return np.float32(0)
         if sequence.modulator is None:
             return np.float32(sequence.intensity / 2)
-        return np.float32(sequence.intensity * float(self._shaped(sequence.modulator, now)[0]))
+        return np.float32(sequence.intensity * float(self._shaped(f"{number} modulator", sequence.modulator, now)[0]))
 
-    def _shaped(self, envelope: Envelope, now: Moment) -> FloatArray:
-        shaper = self._shapers.setdefault(id(envelope), Shaper(envelope))
+    def _shaped(self, place: str, envelope: Envelope, now: Moment) -> FloatArray:
+        shaper = self._shapers.get(place)
+        if shaper is None:
+            shaper = self._shapers[place] = Shaper(envelope)
+        shaper.follow(envelope)
         return shaper.step(now.features[envelope.feature], now.dt)
 
     @staticmethod
@@ -163,7 +171,7 @@ class LiveMotion:
                 loops.append((sequence, np.zeros(len(DEPTHS), np.float32)))
                 weights: FloatArray | float = 0.0
             else:
-                weights = self._fields(sequence, now, size)
+                weights = self._fields(number, sequence, now, size)
             for group in groups:
                 main[group] += amount * (weights - main[group])
                 for _, share in loops:
@@ -172,7 +180,7 @@ class LiveMotion:
                     loops[-1][1][group] = amount
         gain = np.full(1, patch.strength, np.float32)
         if patch.amplitude is not None:
-            shaped = self._shaped(patch.amplitude.envelope, now)[0]
+            shaped = self._shaped("amplitude", patch.amplitude.envelope, now)[0]
             gain *= np.float32(patch.amplitude.low + (patch.amplitude.high - patch.amplitude.low) * shaped)
         return self._reached(patch, now, main, loops, gain)
 
@@ -202,8 +210,8 @@ class LiveMotion:
             seeds=patch.seeds,
         )
 
-    def _fields(self, sequence: NoiseFeature | NoiseBlend, now: Moment, size: int) -> FloatArray:
-        shaped = self._shaped(sequence.envelope, now)
+    def _fields(self, number: int, sequence: NoiseFeature | NoiseBlend, now: Moment, size: int) -> FloatArray:
+        shaped = self._shaped(f"{number} envelope", sequence.envelope, now)
         if isinstance(sequence, NoiseFeature):
             return _unit(scattered(averaged(shaped), sequence.fields, size))
         knots = len(sequence.fields)
@@ -219,7 +227,7 @@ def what_waits(preset: Preset) -> tuple[str, ...]:
     told = []
     patch = preset.patch
     if preset.sections:
-        told.append(f"the preset's {len(preset.sections)} sections belong to one song: the whole evening has its main patch")
+        told.append(f"the preset's {len(preset.sections)} sections belong to one song: here its main patch is played")
     if patch.synthesizers:
         names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
         told.append(f"the synthesizers {names} are made for a whole song, and rest")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,7 +49,7 @@ class Performance:
     """Seconds that a picture takes under the simulated clock; None: as measured."""
     flashes: bool = False
     """Whether flashes are shown as they come."""
-    extras: Extras = Extras()
+    extras: Extras = field(default_factory=Extras)
 
 
 def open_input(text: str | None, *, simulated: bool, rate: int, channels: int, again: bool = False) -> SoundInput:
@@ -88,7 +88,7 @@ def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> d
     limiter = None if asked.flashes else FlashLimiter(size)
     silent = NoScreen()
     loop = Loop(show, sound, [silent], clock, fps=asked.fps, limiter=limiter)
-    with staged(asked.extras, loop, asked.presets or (asked.preset,), sound):
+    with staged(asked.extras, loop, asked.presets or (asked.preset,), size, asked.fps):
         clock.begin()
         measured = loop.run(asked.seconds)
         seconds = clock.now()

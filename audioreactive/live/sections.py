@@ -74,7 +74,9 @@ class AllSections:
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], Sections] = {}
 
-    def step(self, wanted: set[tuple[str, int]], features: Mapping[str, FloatArray], dt: float) -> dict[tuple[str, int], int]:
+    def step(
+        self, wanted: set[tuple[str, int]], features: Mapping[str, FloatArray], dt: float
+    ) -> dict[tuple[str, int], int]:
         """Hear the next values; return the label of each."""
         return {
             (name, k): self._known.setdefault((name, k), Sections(k)).step(features[name], dt) for name, k in wanted

@@ -32,16 +32,17 @@ class Low:
     """Low-pass of two equal poles, the one-sided form of a Gaussian with a standard deviation of `sigma` seconds."""
 
     def __init__(self, sigma: float) -> None:
-        self._time = SMOOTH_DELAY * sigma / 2
+        self.sigma = sigma
         self._poles: tuple[FloatArray, FloatArray] | None = None
 
     def step(self, value: FloatArray, dt: float) -> FloatArray:
         """Filter the next value."""
-        if self._time <= 0:
+        time = SMOOTH_DELAY * self.sigma / 2
+        if time <= 0:
             return value
         if self._poles is None:
             self._poles = (value.copy(), value.copy())
-        share = np.float32(1 - math.exp(-dt / self._time))
+        share = np.float32(1 - math.exp(-dt / time))
         first = self._poles[0] + share * (value - self._poles[0])
         second = self._poles[1] + share * (first - self._poles[1])
         self._poles = (first, second)
@@ -56,6 +57,14 @@ class Shaper:
         self._low = Low(envelope.smooth)
         self._released: FloatArray | None = None
         self._risen: FloatArray | None = None
+
+    def follow(self, envelope: Envelope) -> None:
+        """Go on with other settings; of another feature, from rest."""
+        if envelope.feature != self._envelope.feature:
+            self._released = self._risen = None
+            self._low = Low(envelope.smooth)
+        self._low.sigma = envelope.smooth
+        self._envelope = envelope
 
     def step(self, value: FloatArray, dt: float) -> FloatArray:
         """Shape the next value of the feature."""
@@ -77,7 +86,7 @@ class Shaper:
 @cache
 def _spline(knots: int) -> FloatArray:
     """Table (1024, knots) of the weights of a closed spline over one turn."""
-    return spline_weights(np.arange(1024) * (knots / 1024), knots, closed=True)
+    return spline_weights(np.arange(1024, dtype=np.float64) * (knots / 1024), knots, closed=True)
 
 
 def on_circle(turns: float, knots: int) -> FloatArray:
@@ -88,7 +97,8 @@ def on_circle(turns: float, knots: int) -> FloatArray:
     place = (turns % 1.0) * len(table)
     before = int(place) % len(table)
     share = np.float32(place - int(place))
-    return (table[before] + share * (table[(before + 1) % len(table)] - table[before]))[None]
+    between: FloatArray = table[before] + share * (table[(before + 1) % len(table)] - table[before])
+    return between[None]
 
 
 def averaged(value: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.schema import LatentSegmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 STROKES: Final = ("onsets", "hits", "drop_moment")
 """Features of which a picture gets the highest value since the one before it."""
-FADE: Final = 0.5
-"""Seconds in which one preset turns into the next."""
 
 
 @dataclass
@@ -71,12 +69,10 @@ class Show:
         names: features beyond those of the preset that any later preset may need.
     """
 
-    def __init__(
-        self, generator: Generator, canvas: Canvas, preset: Preset, names: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, generator: Generator, canvas: Canvas, preset: Preset, names: tuple[str, ...] = ()) -> None:
         self._generator, self._canvas = generator, canvas
         self._make = generator.frame_function("rgb24")
-        wanted = {name for name in (*preset.patch.feature_names(), *preset.patch.segmentation_names(), *names)}
+        wanted = {*preset.patch.feature_names(), *preset.patch.segmentation_names(), *names}
         self.names = tuple(sorted(name for name in wanted if _can_be_heard(name)))
         self.ear = Ear([name for name in self.names if split_name(name)[1].name != "pulse"])
         self.beats = BeatTracker()
@@ -85,7 +81,6 @@ class Show:
         self._peaks: dict[str, FloatArray] = {}
         self._seconds = 0.0
         self.parts = Parts()
-        self.change: Callable[[Preset], Preset] | None = None
         self._stage = self._staged(preset)
 
     @property
@@ -110,7 +105,15 @@ class Show:
 
     def play(self, preset: Preset) -> tuple[str, ...]:
         """Go on with another preset; return sentences about what in it cannot be live."""
-        self._stage = self._staged(preset)
+        before = self._stage
+        patch, old = preset.patch, before.preset.patch
+        if _same_but_for_numbers(patch, old):
+            before.motion.patch = patch
+            noise = before.noise if patch.noise.seeds == old.noise.seeds else None
+            palette = before.palette if patch.palette == old.palette else make_palette(patch.palette, self._generator)
+            self._stage = _Stage(preset, before.motion, palette, noise, before.labels)
+        else:
+            self._stage = self._staged(preset)
         missing = set(preset.patch.feature_names()) - set(self.names)
         if missing:
             self._hear_more(missing)
@@ -181,6 +184,16 @@ class Show:
         self.ear = Ear([name for name in self.names if split_name(name)[1].name != "pulse"])
 
 
+def _same_but_for_numbers(patch: Patch, other: Patch) -> bool:
+    """Whether two patches have the same sequences in the same order, so that one can go on where the other was."""
+
+    def shape(of: Patch) -> list[object]:
+        sequences = [(s.strategy, s.muted) for s in (*of.latents.sequences, *of.noise.sequences)]
+        return [*sequences, of.segmentation_names(), len(of.palette.seeds), len(of.noise.seeds)]
+
+    return shape(patch) == shape(other)
+
+
 def _pulse(now: Foretold) -> float:
     """Positive half of a cosine that peaks on each beat, as high as the beat is sure."""
     return float(max(np.cos(2 * np.pi * now.phase), 0.0) * now.confidence)
@@ -205,6 +218,6 @@ def check_patch(patch: Patch) -> None:
         if not _can_be_heard(name):
             source = name.rpartition(".")[0]
             raise LiveError(
-                f"the preset listens to the stem {source!r} ({name}), and live sound has no stems: take another preset, "
-                f"or change it with --set"
+                f"the preset listens to the stem {source!r} ({name}), and live sound has no stems: take another "
+                "preset, or change it with --set"
             )
