@@ -82,13 +82,27 @@ class Foretold:
         return (1 - self.phase) * self.period
 
 
+class Strokes:
+    """Rises of the bands as levels of the strongest ones lately."""
+
+    def __init__(self) -> None:
+        self._peaks = np.full(len(separation.BANDS), LEAST_PEAK)
+        self._fall = float(np.exp(-1 / (PEAK_MEMORY * STEP_RATE)))
+
+    def shares(self, rise: Doubles) -> Doubles:
+        """Shares (bands,) of the strongest rises, from the mean rises of the bands in one step."""
+        self._peaks = np.maximum(np.maximum(self._peaks * self._fall, rise), LEAST_PEAK)
+        shares: Doubles = rise / self._peaks
+        return shares
+
+
 class BeatTracker:
     """Foretells the beats of a sound, step by step."""
 
     def __init__(self) -> None:
         self._model = _model()
         self._belief = self._model.prior.copy()
-        self._peaks = np.full(len(separation.BANDS), LEAST_PEAK)
+        self._strokes = Strokes()
         self._bars = 0.0
         self._beats = 0
         self._accents = np.zeros(BEATS_PER_BAR)
@@ -99,13 +113,13 @@ class BeatTracker:
 
     def follow(self, flux: FloatArray) -> list[Foretold]:
         """Hear the rises (n, mels) of the next steps, in decibels; return what is known after each."""
-        rises = flux @ _band_means()
+        rises = band_rises(flux)
         return [self._step(rise) for rise in rises]
 
     def _step(self, rise: Doubles) -> Foretold:
         model = self._model
-        self._peaks = np.maximum(np.maximum(self._peaks * model.fall, rise), LEAST_PEAK)
-        levels = np.searchsorted(LEVELS, rise / self._peaks)
+        shares = self._strokes.shares(rise)
+        levels = np.searchsorted(LEVELS, shares)
         self._silent = 0 if rise.any() else self._silent + 1
         belief = np.empty_like(self._belief)
         belief[1:] = self._belief[:-1]
@@ -115,9 +129,9 @@ class BeatTracker:
         belief /= belief.sum()
         belief += LEAK * (model.prior - belief)
         self._belief = belief
-        return self._tell(rise)
+        return self._tell(float(shares[0]))
 
-    def _tell(self, rise: Doubles) -> Foretold:
+    def _tell(self, bass: float) -> Foretold:
         """Read the likeliest tempo and its mean phase from the belief."""
         model, belief = self._model, self._belief
         mass = np.add.reduceat(belief, model.first)
@@ -130,7 +144,7 @@ class BeatTracker:
         period = float(share @ model.period_of[states]) / total
         phase = (np.angle(turn) / (2 * np.pi) + LATE / period) % 1
         sure = abs(turn) * (self._silent < 2 * STEP_RATE)
-        self._count_bars(float(phase), period, float(rise[0] / self._peaks[0]))
+        self._count_bars(float(phase), period, bass)
         self.now = Foretold(float(phase), period / STEP_RATE, float(min(sure, 1.0)), self._bars)
         return self.now
 
@@ -171,7 +185,6 @@ class _Model:
     table: Doubles
     """(bands, levels, PHASES) logarithm of how much likelier a level is at a phase than anywhere."""
     kernel: Doubles
-    fall: float
 
     def weights(self, levels: NDArray[np.int64]) -> Doubles:
         """Factors (PHASES,) on the probability of a state, from the levels of the bands."""
@@ -200,12 +213,17 @@ def _model() -> _Model:
         prior=prior / prior.sum(),
         table=np.array(json.loads(TABLE.read_text("utf-8"))["table"], np.float64),
         kernel=np.array([0.5, 1, 1, 1, 0.5]),
-        fall=float(np.exp(-1 / (PEAK_MEMORY * STEP_RATE))),
     )
 
 
 TABLE: Final = Path(__file__).resolve().parent.parent / "assets" / "live_beats.json"
 """File of the table."""
+
+
+def band_rises(flux: FloatArray) -> Doubles:
+    """Mean rises (n, bands) of the frequency bands, from those of the mel bands (n, mels)."""
+    rises: Doubles = flux @ _band_means()
+    return rises
 
 
 @cache

@@ -103,14 +103,14 @@ class Scale:
     _before: Doubles = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._low, self._reach = np.zeros(self.channels), np.zeros(self.channels)
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget what was counted; the scale stays until it settles anew."""
         low, high = _RANGES.get(self.kind, (0.0, 1.0))
         self._seen = RunningHistogram(self.channels, low, high)
         self._seconds = 0.0
-        self._low, self._reach = np.zeros(self.channels), np.zeros(self.channels)
         self._before = np.zeros((2, self.channels))
 
     def scaled(self, values: FloatArray) -> FloatArray:
@@ -119,8 +119,6 @@ class Scale:
             return np.clip(values, 0, 1).astype(np.float32)
         measured = _MEASURED.get(self.kind, _as_it_is)(values)
         self._count(measured)
-        if not self._reach.any():
-            self.settle()
         relative = np.divide(measured - self._low, self._reach, out=np.zeros(measured.shape), where=self._reach > 1e-9)
         if self.kind == "tonnetz":
             relative = np.where(self._reach > 1e-9, 0.5 + 0.5 * np.divide(values, np.maximum(self._reach, 1e-9)), 0)

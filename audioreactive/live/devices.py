@@ -104,6 +104,10 @@ class DeviceInput:
                 self._watch.start()
         return self.ring.take()
 
+    def begin(self) -> None:
+        """Drop what came in before."""
+        self.ring.take()
+
     def close(self) -> None:
         """Stop listening."""
         self._closed.set()

@@ -68,6 +68,10 @@ class SoundInput(Protocol):
         """Return the sound that came in since the last call, until `now`."""
         ...
 
+    def begin(self) -> None:
+        """Forget what came in before: the performance begins now."""
+        ...
+
     def close(self) -> None:
         """Let go of it."""
         ...
@@ -127,6 +131,9 @@ class FileInput:
         heard = np.asarray(self.audio.samples[self._position : stop], np.float32)
         self._position = max(stop, self._position)
         return heard
+
+    def begin(self) -> None:
+        """Nothing to do: a file begins when it is read."""
 
     def close(self) -> None:
         """Nothing to do."""
@@ -221,6 +228,9 @@ class RawInput:
     def read(self, now: float) -> FloatArray:
         """Return what came in."""
         return self.ring.take()
+
+    def begin(self) -> None:
+        """Nothing to do: all of a stream is heard."""
 
     def close(self) -> None:
         """Stop listening; the thread ends with the stream."""

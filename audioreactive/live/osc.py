@@ -7,6 +7,7 @@ bars`, `/audioreactive/feature/NAME values...` with each picture, and each numbe
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,19 +70,25 @@ class OscOut:
 
     def __init__(self, where: str, loop: Loop, deck: Deck) -> None:
         try:
-            from pythonosc.udp_client import SimpleUDPClient
+            from pythonosc.osc_message_builder import build_msg
         except ModuleNotFoundError:
             raise LiveError(LACKING) from None
         host, _, port = where.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise LiveError(f"{shown(where)} is no address for OSC: give HOST:PORT, such as 127.0.0.1:9001")
         try:
-            self._client = SimpleUDPClient(host, int(port))
+            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
         except OSError as error:
             raise LiveError(f"{shown(where)} cannot be reached for OSC ({error.strerror or error})") from error
+        self._build, self._where = build_msg, found[4]
+        self._socket = socket.socket(found[0], socket.SOCK_DGRAM)
         self._loop = loop
         loop.before_frame.append(self._tell)
         deck.changed.append(lambda address, value: self._send(f"/set/{address.replace('.', '/')}", [value]))
+
+    def close(self) -> None:
+        """Stop sending."""
+        self._socket.close()
 
     def _tell(self, now: float) -> None:
         show = self._loop.show
@@ -92,6 +99,6 @@ class OscOut:
 
     def _send(self, address: str, values: list[float]) -> None:
         try:
-            self._client.send_message(ROOT + address, values)
+            self._socket.sendto(self._build(ROOT + address, values).dgram, self._where)
         except OSError:
             return  # nobody listens there now; the next message may be heard

@@ -87,6 +87,7 @@ def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> d
     clock = SimulatedClock(asked.cost) if asked.simulated else RealClock()
     limiter = None if asked.flashes else FlashLimiter(size)
     silent = NoScreen()
+    sound.begin()
     loop = Loop(show, sound, [silent], clock, fps=asked.fps, limiter=limiter)
     with staged(asked.extras, loop, asked.presets or (asked.preset,), size, asked.fps):
         clock.begin()
@@ -131,7 +132,3 @@ def write_report(report: dict[str, Any], path: Path) -> None:
         partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def next_of(presets: Sequence[Preset], playing: Preset) -> Preset:
-    """Return the preset after the one that is played."""
-    position = next((k for k, preset in enumerate(presets) if preset == playing), -1)
-    return presets[(position + 1) % len(presets)]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
 
+SHORT: Final = 1.0
+"""Seconds of a shorter average: a sound is settled once both agree."""
 RECENT: Final = 3.0
 """Seconds in which the recent sound is averaged: about the delay of a border."""
 STEADY: Final = 20.0
@@ -25,6 +27,8 @@ FAR: Final = 2.2
 """Distance from the nearest section, in units of the usual distance, from which a sound is a new one."""
 NEARER: Final = 0.8
 """Ratio of distances below which an earlier section is taken for the present one."""
+SETTLED: Final = 0.2
+"""Largest distance between the two averages, as a share of that from the present section, of a settled sound."""
 SHORTEST: Final = 4.0
 """Fewest seconds of a section."""
 
@@ -36,6 +40,7 @@ class Sections:
         self._k = k
         self._means: list[FloatArray] = []
         self._recent: FloatArray | None = None
+        self._short: FloatArray | None = None
         self._usual = 0.0
         self._since = 0.0
         self._age = 0.0
@@ -46,22 +51,26 @@ class Sections:
         """Hear the next value (C,) of the feature; return the label."""
         self._since += dt
         self._age += dt
-        if self._recent is None:
-            self._recent, self._means = value.copy(), [value.copy()]
+        if self._recent is None or self._short is None:
+            self._recent, self._short, self._means = value.copy(), value.copy(), [value.copy()]
             return 0
+        self._short = self._short + np.float32(1 - np.exp(-dt / SHORT)) * (value - self._short)
         self._recent = self._recent + np.float32(1 - np.exp(-dt / RECENT)) * (value - self._recent)
         distances = [float(np.linalg.norm(self._recent - mean)) for mean in self._means]
         here = distances[self.label]
         self._usual += (1 - np.exp(-dt / STEADY)) * (float(np.linalg.norm(value - self._recent)) / 3 - self._usual)
+        limit = FAR * max(self._usual, 1e-3)
         if self._since > SHORTEST and self._age > 2 * SHORTEST:
             nearest = int(np.argmin(distances))
+            settled = float(np.linalg.norm(self._short - self._recent)) < SETTLED * here
             if nearest != self.label and distances[nearest] < NEARER * here:
                 self._enter(nearest)
-            elif min(distances) > FAR * max(self._usual, 1e-3) and len(self._means) < self._k:
-                self._means.append(self._recent.copy())
+            elif settled and min(distances) > limit and len(self._means) < self._k:
+                self._means.append(self._short.copy())
                 self._enter(len(self._means) - 1)
-        mean = self._means[self.label]
-        mean += np.float32(min(1 - np.exp(-dt / STEADY), 1)) * (self._recent - mean)
+        if here < limit or self._age < 2 * SHORTEST:  # what does not belong to the section does not move it
+            mean = self._means[self.label]
+            mean += np.float32(1 - np.exp(-dt / STEADY)) * (self._recent - mean)
         return self.label
 
     def _enter(self, label: int) -> None:

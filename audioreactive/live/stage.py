@@ -67,7 +67,7 @@ def staged(
         if extras.osc is not None:
             stack.callback(OscIn(extras.osc, deck).close)
         if extras.osc_to is not None:
-            OscOut(extras.osc_to, loop, deck)
+            stack.callback(OscOut(extras.osc_to, loop, deck).close)
         if extras.serve is not None:
             served = Served(extras.serve, deck)
             stack.callback(served.close)
@@ -106,6 +106,7 @@ def _recorded(extras: Extras, loop: Loop, size: tuple[int, int], fps: Fraction) 
     sound = loop.sound
     if isinstance(sound, DeviceInput | RawInput):
         kept = SoundFile(recording.folder / "heard.wav", sound.rate, sound.channels)
+        sound.begin()
         sound.tap = kept.add
     screen = _Recorder(recording, loop)
     loop.screens.append(screen)
