@@ -40,8 +40,8 @@ def foretold(samples: NDArray[np.float32]) -> tuple[Times, float]:
     moved = (np.diff(phase) + 0.5) % 1 - 0.5
     passed = np.flatnonzero((phase[:-1] > 0.5) & (phase[1:] < 0.5) & (moved > 0)) + 1
     times = (passed + 1) / STEP_RATE - phase[passed] * period[passed]
-    apart = np.concatenate(([True], np.diff(times) > 0.5 * period[passed][1:])) if len(times) else []
-    return times[np.asarray(apart, bool)], 60 / float(np.median(period))
+    apart = np.diff(times, prepend=-np.inf) > 0.5 * period[passed]
+    return times[apart], 60 / float(np.median(period))
 
 
 def judged(samples: NDArray[np.float32], true: Times) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,7 @@ def correlation(a: Table, b: Table) -> float:
 def held(values: Table, first: float, count: int) -> Table:
     """Highest values (count, C) of pictures at FPS from a table on the fine grid."""
     edges = np.ceil((first + np.arange(count + 1) / FPS) * FINE_RATE - 1e-9).astype(int)
-    return np.stack([values[a:b].max(axis=0) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    return np.stack([values[a:b].max(axis=0) for a, b in pairwise(edges)])
 
 
 def compared(sound: Audio) -> dict[str, float]:

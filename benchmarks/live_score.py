@@ -42,7 +42,7 @@ def main() -> None:
             )  # fmt: skip
             perform(performance, loaded, FileInput(song))
             audioreactive.render(song, offline, preset=asked.preset, size=size, fps=30)
-            scores = [audioreactive.score(video).score for video in (live, offline)]
+            scores = [audioreactive.score(video).total.z for video in (live, offline)]
         shares.append(scores[0] / scores[1])
         print(f"| {path.stem} | {scores[0]:.3f} | {scores[1]:.3f} | {shares[-1]:.2f} |", flush=True)
     print(f"\n{len(shares)} songs: live has {np.mean(shares):.2f} of the offline score, at least {min(shares):.2f}")

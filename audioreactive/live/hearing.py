@@ -48,20 +48,28 @@ CLIPPED: Final = 4.0
 
 DELAYS: Final[Mapping[str, float]] = {
     "rms": 0.036,
-    "onsets": 0.005,
-    "hits": 0.005,
+    "bass.rms": 0.021,
+    "mid.rms": 0.021,
+    "high.rms": 0.021,
+    "harmonic.rms": 0.052,
+    "percussive.rms": 0.052,
+    "onsets": 0.021,
+    "bass.onsets": 0.0,
+    "mid.onsets": 0.0,
+    "high.onsets": 0.0,
+    "hits": 0.0,
     "mfcc": 0.042,
     "spectral_contrast": 0.042,
     "spectral_flatness": 0.042,
     "chroma": 0.42,
     "tonnetz": 0.2,
-    "drop_weight": 1.5,
-    "drop_level": 1.5,
+    "drop_weight": 0.5,
+    "drop_level": 0.5,
     "drop_moment": 0.3,
     "build": 0.5,
     "pulse": 0.0,
 }
-"""Feature -> seconds by which it is later than offline; what is foretold is not late."""
+"""Feature (of the full mix if no source is named) -> seconds by which it is later than offline."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from audioreactive.live.show import Show, check_patch
 from audioreactive.live.stage import Extras, staged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from audioreactive.generators import LoadedGenerator
     from audioreactive.live.inputs import SoundInput
     from audioreactive.patches.preset import Preset
@@ -130,5 +128,3 @@ def write_report(report: dict[str, Any], path: Path) -> None:
     """Write a report as JSON."""
     with write_aside(path) as partial:
         partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-

@@ -29,7 +29,7 @@ def f1(found: np.ndarray, true: np.ndarray, tolerance: float = 0.07) -> float:
     return 2 * hits / (len(found) + len(true))
 
 
-@pytest.mark.parametrize("bpm", [96, 125, 150])
+@pytest.mark.parametrize("bpm", [80, 96, 125, 150])
 def test_a_steady_beat_is_foretold_when_it_comes(bpm: float) -> None:
     true = np.arange(0.4, 20, 60 / bpm)
     known = foretold(clicks(true, 20, 0.6) + noise(20, 0.003))
