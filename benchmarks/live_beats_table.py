@@ -65,7 +65,7 @@ def click_counts(number: int, seconds: float = 30.0) -> Doubles:
 
 def table_of(counts: Doubles) -> Doubles:
     """Logarithm of how much likelier a level is at a phase than anywhere, smoothed over neighbours."""
-    smooth = np.sum([np.roll(counts, shift, axis=2) * weight for shift, weight in SMOOTHING], axis=0)
+    smooth: Doubles = np.sum([np.roll(counts, shift, axis=2) * weight for shift, weight in SMOOTHING], axis=0)
     share = smooth / smooth.sum(axis=1, keepdims=True)
     anywhere = smooth.sum(axis=2, keepdims=True) / smooth.sum(axis=(1, 2))[:, None, None]
     table: Doubles = np.log(share / anywhere)

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=40)
     parser.add_argument("--cost", type=float, default=0.02, help="seconds that a live picture takes")
     asked = parser.parse_args()
-    loaded, size = open_generator("painter"), (160, 90)
+    loaded, size = open_generator("painter"), (96, 54)
     shares = []
     print("| song | live | offline | share |\n|---|---|---|---|")
     for path in asked.songs:
@@ -37,11 +37,11 @@ def main() -> None:
             soundfile.write(song, samples, ANALYSIS_RATE)
             presets = opening_presets([asked.preset])
             performance = Performance(
-                presets[0], presets, size=size, fps=Fraction(30), simulated=True, cost=asked.cost, flashes=True,
+                presets[0], presets, size=size, fps=Fraction(24), simulated=True, cost=asked.cost, flashes=True,
                 extras=Extras(window=False, record=live, say=lambda text: None),
             )  # fmt: skip
             perform(performance, loaded, FileInput(song))
-            audioreactive.render(song, offline, preset=asked.preset, size=size, fps=30)
+            audioreactive.render(song, offline, preset=asked.preset, size=size, fps=24)
             scores = [audioreactive.score(video).total.z for video in (live, offline)]
         shares.append(scores[0] / scores[1])
         print(f"| {path.stem} | {scores[0]:.3f} | {scores[1]:.3f} | {shares[-1]:.2f} |", flush=True)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
     Doubles = NDArray[np.float64]
 
-SLOWEST, FASTEST = 60.0, 190.0
+SLOWEST, FASTEST = 54.0, 190.0
 """Beats a minute that are considered."""
 USUAL_BPM, USUAL_OCTAVES = 110.0, 0.5
 """Mean and standard deviation of the tempo, on a logarithmic scale."""

@@ -61,7 +61,7 @@ DELAYS: Final[Mapping[str, float]] = {
     "mfcc": 0.042,
     "spectral_contrast": 0.042,
     "spectral_flatness": 0.042,
-    "chroma": 0.42,
+    "chroma": 0.31,
     "tonnetz": 0.2,
     "drop_weight": 0.5,
     "drop_level": 0.5,

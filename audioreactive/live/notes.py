@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OCTAVES: Final = ((8192, 0, 36), (4096, 36, 84))
 """(window in samples, first semitone above C1, one past the last): low notes need long windows to be told apart."""
 LONGEST: Final = max(window for window, _, _ in OCTAVES)
-SMOOTHING: Final = 15
+SMOOTHING: Final = 10
 """Coarse steps (1/24 s) over which chroma is averaged."""
 COARSE_STEPS: Final = COARSE_HOP // FINE_HOP
 

@@ -1,7 +1,8 @@
 """A recording of what was seen and heard, in sync, with the recipe in it.
 
-The clock of a recording is its sound: a picture is at the place in the sound that had been heard when it was painted.
-So a device whose rate is a little off, or sound that was late, does not part them. The pictures go through the same
+The clock of a recording is its sound: a frame is the picture that was painted when the sound of that frame had been heard,
+as frames of a render are. So the delay of the machine is not in it, and a device whose rate is a little off, or sound
+that was late, does not part them. The pictures go through the same
 encoder as a render's, and are joined with the sound at the end.
 """
 
@@ -89,7 +90,8 @@ class Recording:
         self._last = pixels
         if self._in_real_time and self._encoder.waiting >= QUEUE:
             return
-        self._fill(before, int(np.ceil(seconds * float(self._fps) - 1e-9)))
+        # The newest sound lies in the frame that ends with it, or that is under way.
+        self._fill(before, max(int(np.ceil(seconds * float(self._fps) - 1e-9)) - 1, 0))
 
     def finish(self, sound: Path | None, seconds: float, preset: str, title: str) -> None:
         """Join pictures and sound, and give the file its name.
