@@ -95,8 +95,7 @@ def command(
     audioreactive live
     audioreactive live --input "USB Audio" --preset pulse --size 1280x720
     audioreactive live --input song.flac --record out.mp4
-    audioreactive live --input song.flac --headless --clock simulated \\
-        --seconds 20 --report live.json
+    audioreactive live --input song.flac --headless --clock simulated
 
     Keys: F full screen, N next preset, R other colours and forms, 1 to 9 presets, B black, L learn MIDI, Esc ends.
     """

@@ -227,7 +227,7 @@ def what_waits(preset: Preset) -> tuple[str, ...]:
     told = []
     patch = preset.patch
     if preset.sections:
-        told.append(f"the preset's {len(preset.sections)} sections belong to one song: here its main patch is played")
+        told.append(f"the preset's {len(preset.sections)} sections belong to one song: it is played without them")
     if patch.synthesizers:
         names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
         told.append(f"the synthesizers {names} are made for a whole song, and rest")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -136,13 +135,17 @@ def test_the_page_shows_pictures_to_those_with_its_address() -> None:
             assert answer.status == 200
         assert deck.asked == [("next",)]
         stream = urllib.request.urlopen(f"{root}/stream?token={served.token}", timeout=10)
-        stop = time.monotonic() + 10
-        shower = threading.Thread(target=lambda: [served.show(np.zeros((36, 64, 3), np.uint8), "") or time.sleep(0.02)
-                                                  for _ in range(200) if time.monotonic() < stop], daemon=True)  # fmt: skip
+        over = threading.Event()
+
+        def show() -> None:
+            while not over.wait(0.02):
+                served.show(np.zeros((36, 64, 3), np.uint8), "")
+
+        shower = threading.Thread(target=show, daemon=True)
         shower.start()
         head = stream.read(120)
         stream.close()
-        stop = 0
+        over.set()
         shower.join()
         assert b"--picture" in head and b"image/jpeg" in head and b"\xff\xd8" in head
     finally:
