@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     "--rate", type=WholeNumber(8000, 192_000), default=44_100, metavar="HZ", help="Rate of raw PCM. [default: 44100]"
 )
 @click.option("--channels", type=WholeNumber(1, 32), default=2, metavar="N", help="Channels of raw PCM. [default: 2]")
+@click.option("--every-pixel", is_flag=True, help="Paint every pixel, even where that takes too long.")
 @click.option("--flashes", is_flag=True, help="Show flashes as they come: a danger for photosensitive viewers.")
 @device_option
 @quiet_option
@@ -87,7 +88,8 @@ def command(
     overrides: tuple[str, ...], size: tuple[int, int] | None, fps: Fraction | None, fullscreen: bool,
     display: int | None, headless: bool, clock: str, frame_cost: float | None, seconds: float | None,
     report: Path | None, record: Path | None, overwrite: bool, osc: int | None, osc_to: str | None, midi: str | None,
-    mapping: Path | None, serve: int | None, rate: int, channels: int, flashes: bool, device: str, quiet: bool,
+    mapping: Path | None, serve: int | None, rate: int, channels: int,
+    every_pixel: bool, flashes: bool, device: str, quiet: bool,
 ) -> None:  # fmt: skip
     """Hear a device or a file, and show the picture as it sounds.
 
@@ -123,6 +125,7 @@ def command(
             seconds=seconds,
             simulated=simulated,
             cost=None if frame_cost is None else frame_cost / 1000,
+            every_pixel=every_pixel,
             flashes=flashes,
             extras=Extras(
                 window=not headless,

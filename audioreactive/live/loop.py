@@ -6,6 +6,7 @@ frame, the next one begins at once with what was heard meanwhile: pictures are l
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -37,7 +38,7 @@ LOUD: Final = 0.999
 CLIPPED_SHARE: Final = 0.01
 """Share of clipped samples from which the screen says so."""
 WORD_SECONDS: Final = 3.0
-PARTS: Final = ("capture block", "features", "motion", "generator", "upload")
+PARTS: Final = ("capture block", "features", "motion", "generator", "flash limiter", "upload")
 MEASURED: Final = 36_000
 """Most pictures of which measurements are kept: the last ones."""
 
@@ -163,23 +164,26 @@ class Loop:
         pixels = self.show.paint(start)
         if self.dark:
             pixels = np.zeros_like(pixels)
+        painted = time.perf_counter()
         if self._limiter is not None:
             pixels = self._limiter.limited(pixels, start)
+        limiting = time.perf_counter() - painted
         self.clock.worked()
         before = self.clock.now()
         word = self._trouble(samples, level, start)
         for screen in self.screens:
             screen.show(pixels, word)
-        self._measure(start, before, self.clock.now(), len(samples))
+        self._measure(start, before, limiting, len(samples))
 
-    def _measure(self, start: float, before: float, finished: float, samples: int) -> None:
-        measured, parts = self.measured, self.show.parts
+    def _measure(self, start: float, before: float, limiting: float, samples: int) -> None:
+        """Note the delays of a picture; `before` is the time at which it went to the screens."""
+        measured, parts, finished = self.measured, self.show.parts, self.clock.now()
         measured.frames += 1
         newest = start if self.sound.position is None else self.sound.position
         measured.latencies.append(finished - newest + self.sound.delay)
         if samples:
             measured.waits.append(finished - newest + samples / ANALYSIS_RATE)
-        spent = (self.sound.delay, parts.features, parts.motion, parts.generator, finished - before)
+        spent = (self.sound.delay, parts.features, parts.motion, parts.generator, limiting, finished - before)
         for name, value in zip(PARTS, spent, strict=True):
             measured.parts[name].append(value)
 

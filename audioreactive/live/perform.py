@@ -45,6 +45,8 @@ class Performance:
     simulated: bool = False
     cost: float | None = None
     """Seconds that a picture takes under the simulated clock; None: as measured."""
+    every_pixel: bool = False
+    """Whether every pixel is painted, however long it takes."""
     flashes: bool = False
     """Whether flashes are shown as they come."""
     extras: Extras = field(default_factory=Extras)
@@ -100,6 +102,7 @@ def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> d
         generator=loaded.source.name,
         preset=show.preset.name,
         size=list(size),
+        painted=list(show.sizing.painted),
         held_back=limiter.held_back if limiter else None,
         tempo=round(show.foretold.tempo, 2),
         tempo_confidence=round(show.foretold.confidence, 3),
@@ -118,7 +121,8 @@ def prepare(asked: Performance, loaded: LoadedGenerator) -> tuple[Show, tuple[in
     canvas = plan_canvas(loaded.generator, size=wanted, fit="widen")
     generator = loaded.generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
     names = tuple(dict.fromkeys(name for preset in asked.presets for name in preset.patch.feature_names()))
-    show = Show(generator, canvas, asked.preset, names)
+    adapts = asked.cost is None and not asked.every_pixel
+    show = Show(generator, canvas, asked.preset, names, adapts=adapts)
     for _ in range(2):
         show.paint(0.0)
     return show, canvas.size

@@ -1,9 +1,9 @@
 """A recording of what was seen and heard, in sync, with the recipe in it.
 
 The clock of a recording is its sound: a frame is the picture that was painted when the sound of that frame had been
-heard, as frames of a render are. So the delay of the machine is not in it, and a device whose rate is a little off, or sound
-that was late, does not part them. The pictures go through the same
-encoder as a render's, and are joined with the sound at the end.
+heard, as frames of a render are. So the delay of the machine is not in it, and a device whose rate is a little off, or
+sound that was late, does not part them. The pictures go through the same encoder as a render's, and are joined with the
+sound at the end.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from audioreactive.live.beats import BeatTracker
 from audioreactive.live.hearing import STEP_RATE, Ear
 from audioreactive.live.motion import LiveMotion, Moment, what_waits
 from audioreactive.live.sections import AllSections
+from audioreactive.live.sizing import Sizing
 from audioreactive.patches.latents import Latents, make_palette
 from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.schema import LatentSegmentation
@@ -67,11 +68,15 @@ class Show:
         canvas: from its pictures to the ones that are shown.
         preset: the first preset.
         names: features beyond those of the preset that any later preset may need.
+        adapts: whether fewer pixels may be painted where a picture takes too long.
     """
 
-    def __init__(self, generator: Generator, canvas: Canvas, preset: Preset, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, generator: Generator, canvas: Canvas, preset: Preset, names: tuple[str, ...] = (), *,
+        adapts: bool = False,
+    ) -> None:  # fmt: skip
         self._generator, self._canvas = generator, canvas
-        self._make = generator.frame_function("rgb24")
+        self.sizing = Sizing(generator, adapts=adapts)
         wanted = {*preset.patch.feature_names(), *preset.patch.segmentation_names(), *names}
         self.names = tuple(sorted(name for name in wanted if _can_be_heard(name)))
         self.ear = Ear([name for name in self.names if split_name(name)[1].name != "pulse"])
@@ -145,6 +150,7 @@ class Show:
         moved = time.perf_counter()
         pixels = self._pixels(stage, weights.latents, weights.noise)
         self.parts.motion, self.parts.generator = moved - start, time.perf_counter() - moved
+        self.sizing.took(self.parts.generator)
         return pixels
 
     def _moment(self, seconds: float) -> Moment:
@@ -169,7 +175,7 @@ class Show:
             if stage.noise is None:
                 stage.noise = NoiseSequence(noise, tuple(self._generator.noise_sizes), self._generator.device)
             ws = Latents(latents, stage.palette).frames(0, 1)
-            frames = self._make(ws, stage.noise.moving(noise).frames(0, 1)).cpu().numpy()
+            frames = self.sizing.paint(ws, stage.noise.moving(noise).frames(0, 1))
         finished: NDArray[np.uint8] = self._canvas.finished(frames)[0]
         return finished
 

@@ -48,7 +48,9 @@ def test_a_report_has_counts_delays_and_parts(song: Path, tmp_path: Path) -> Non
     assert report["frames"] == 60
     assert report["dropped"] == 0
     assert 0 < report["latency_ms_median"] <= report["latency_ms_p95"] < 60
-    assert set(report["parts_ms"]) == {"capture block", "features", "motion", "generator", "upload"}
+    assert set(report["parts_ms"]) == {
+        "capture block", "features", "motion", "generator", "flash limiter", "upload",
+    }  # fmt: skip
     assert report["seconds_heard"] == pytest.approx(2, abs=0.05)
     assert told.output.startswith("60 pictures in 2.0 s")
 

@@ -76,7 +76,9 @@ def test_a_fast_machine_shows_every_picture_and_the_delay_is_block_and_work() ->
     report = loop.run(2).report()
     assert (report["frames"], report["dropped"]) == (60, 0)
     assert 20 + 10.4 <= report["latency_ms_median"] <= 20 + 2 * 10.5
-    assert set(report["parts_ms"]) == {"capture block", "features", "motion", "generator", "upload"}
+    assert set(report["parts_ms"]) == {
+        "capture block", "features", "motion", "generator", "flash limiter", "upload",
+    }  # fmt: skip
     assert len({picture.tobytes() for picture in screen.pictures}) > 50
 
 
