@@ -20,21 +20,30 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--preset", default="pulse")
     parser.add_argument("--song", type=Path, default=DEMO_SONG)
+    parser.add_argument("--every-pixel", action="store_true", help="paint every pixel, however long it takes")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     rows = []
-    print("| generator | size | pictures/s | ms median | ms p95 | block | features | motion | generator | upload |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| generator | size | painted | pictures/s | ms median | ms p95 | block | features | motion | generator | limiter | upload |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for model, size in (("painter", (1280, 720)), ("painter", (640, 360)), ("stylegan2", (256, 256))):
         loaded = open_generator(model)
         presets = opening_presets([asked.preset])
         performance = Performance(
-            presets[0], presets, size=size, fps=Fraction(60), seconds=asked.seconds, simulated=True
+            presets[0],
+            presets,
+            size=size,
+            fps=Fraction(60),
+            seconds=asked.seconds,
+            simulated=True,
+            every_pixel=asked.every_pixel,
         )
         report = perform(performance, loaded, FileInput(asked.song))
         parts = " | ".join(f"{value:.1f}" for value in report["parts_ms"].values())
         print(
-            f"| {model} | {size[0]}x{size[1]} | {report['fps']:.1f} | {report['latency_ms_median']:.1f} | "
+            f"| {model} | {size[0]}x{size[1]} | {report['painted'][0]}x{report['painted'][1]} | {report['fps']:.1f} | {report['latency_ms_median']:.1f} | "
             f"{report['latency_ms_p95']:.1f} | {parts} |"
         )
         rows.append(report)

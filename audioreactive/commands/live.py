@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,6 @@ from audioreactive.errors import LiveError
 
 if TYPE_CHECKING:
     from fractions import Fraction
-    from pathlib import Path
 
 
 @click.command(context_settings=CONTEXT)
@@ -109,11 +109,13 @@ def command(
     simulated = clock == "simulated"
     if frame_cost is not None and not simulated:
         raise LiveError("--frame-cost is for --clock simulated: in real time a picture takes as long as it takes")
+    from audioreactive.commands.reports import check_reports, write_numbers
     from audioreactive.generators import open_generator
-    from audioreactive.live.perform import LIVE_FPS, Performance, open_input, perform, write_report
+    from audioreactive.live.perform import LIVE_FPS, Performance, open_input, perform
     from audioreactive.live.presets import opening_presets
     from audioreactive.live.stage import Extras
 
+    check_reports(None, report, overwrite=True, inputs=(Path(source) if source else None, mapping, record))
     played = opening_presets(presets, overrides)
     sound = open_input(source, simulated=simulated, rate=rate, channels=channels)
     try:
@@ -145,7 +147,7 @@ def command(
     finally:
         sound.close()
     if report is not None:
-        write_report(result, report)
+        write_numbers(result, report)
     if not quiet:
         click.echo(
             f"{result['frames']} pictures in {result['seconds']:.1f} s, {result['dropped']} left out; sound to picture "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from audioreactive._support.files import write_aside
 from audioreactive.errors import LiveError, shown
 from audioreactive.live.clock import RealClock, SimulatedClock
 from audioreactive.live.inputs import FileInput, RawInput
@@ -126,9 +124,3 @@ def prepare(asked: Performance, loaded: LoadedGenerator) -> tuple[Show, tuple[in
     for _ in range(2):
         show.paint(0.0)
     return show, canvas.size
-
-
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write a report as JSON."""
-    with write_aside(path) as partial:
-        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

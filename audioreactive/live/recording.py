@@ -48,6 +48,7 @@ class Recording:
         fps: most pictures a second of the performance.
         overwrite: whether an existing file is replaced.
         in_real_time: whether the performance must not wait for the encoder.
+        inputs: files that are read, and must not be written.
 
     Raises:
         VideoError: the file cannot be written.
@@ -55,9 +56,10 @@ class Recording:
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], fps: Fraction, *, overwrite: bool, in_real_time: bool
-    ) -> None:
-        check_output(path, overwrite)
+        self, path: Path, size: tuple[int, int], fps: Fraction, *, overwrite: bool, in_real_time: bool,
+        inputs: tuple[Path, ...] = (),
+    ) -> None:  # fmt: skip
+        check_output(path, overwrite, inputs=inputs)
         kind = output_format(path)
         if kind.is_folder or kind.animation:
             raise LiveError(f"{str(path)!r} cannot be recorded: give a video with sound, such as out.mp4")
