@@ -9,9 +9,14 @@ from pathlib import Path
 
 from audioreactive.generators import open_generator
 from audioreactive.live.inputs import FileInput
+from audioreactive.live.loop import PARTS
 from audioreactive.live.perform import Performance, perform
 from audioreactive.live.presets import opening_presets
+from audioreactive.live.stage import Extras
 from audioreactive.media.demo import DEMO_SONG
+
+COLUMNS = ("generator", "size", "painted", "pictures/s", "ms median", "ms p95", *PARTS)
+SIZES = (("painter", (1280, 720)), ("painter", (640, 360)), ("stylegan2", (256, 256)))
 
 
 def main() -> None:
@@ -23,14 +28,9 @@ def main() -> None:
     parser.add_argument("--every-pixel", action="store_true", help="paint every pixel, however long it takes")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    rows = []
-    print(
-        "| generator | size | painted | pictures/s | ms median | ms p95 | block | features | motion | generator | limiter | upload |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
-    for model, size in (("painter", (1280, 720)), ("painter", (640, 360)), ("stylegan2", (256, 256))):
-        loaded = open_generator(model)
-        presets = opening_presets([asked.preset])
+    presets, rows = opening_presets([asked.preset]), []
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+    for model, size in SIZES:
         performance = Performance(
             presets[0],
             presets,
@@ -39,13 +39,12 @@ def main() -> None:
             seconds=asked.seconds,
             simulated=True,
             every_pixel=asked.every_pixel,
+            extras=Extras(window=False),
         )
-        report = perform(performance, loaded, FileInput(asked.song))
-        parts = " | ".join(f"{value:.1f}" for value in report["parts_ms"].values())
-        print(
-            f"| {model} | {size[0]}x{size[1]} | {report['painted'][0]}x{report['painted'][1]} | {report['fps']:.1f} | {report['latency_ms_median']:.1f} | "
-            f"{report['latency_ms_p95']:.1f} | {parts} |"
-        )
+        report = perform(performance, open_generator(model), FileInput(asked.song))
+        cells = [model, *(f"{wide}x{high}" for wide, high in (report["size"], report["painted"]))]
+        numbers = (report["fps"], report["latency_ms_median"], report["latency_ms_p95"], *report["parts_ms"].values())
+        print(f"| {' | '.join([*cells, *(f'{number:.1f}' for number in numbers)])} |", flush=True)
         rows.append(report)
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
