@@ -15,6 +15,7 @@ from audioreactive.commands.options import (
     Size,
     WholeNumber,
     device_option,
+    model_file,
     model_option,
     quiet_option,
     set_option,
@@ -114,8 +115,13 @@ def command(
     from audioreactive.live.perform import LIVE_FPS, Performance, open_input, perform
     from audioreactive.live.presets import opening_presets
     from audioreactive.live.stage import Extras
+    from audioreactive.patches.presets import preset_path
+    from audioreactive.video import check_output
 
-    check_reports(None, report, overwrite=True, inputs=(Path(source) if source else None, mapping, record))
+    read = (Path(source) if source else None, model_file(model), *map(preset_path, presets), mapping)
+    check_reports(None, report, overwrite=True, inputs=read)
+    if record is not None:
+        check_output(record, overwrite, inputs=read)
     played = opening_presets(presets, overrides)
     sound = open_input(source, simulated=simulated, rate=rate, channels=channels)
     try:
