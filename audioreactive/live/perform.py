@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -89,8 +90,10 @@ def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> d
     loop = Loop(show, sound, [silent], clock, fps=asked.fps, limiter=limiter)
     with staged(asked.extras, loop, asked.presets or (asked.preset,), size, asked.fps):
         clock.begin()
-        measured = loop.run(asked.seconds)
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end of what has none
+            loop.run(asked.seconds)
         seconds = clock.now()
+    measured = loop.measured
     return measured.report(
         seconds=round(seconds, 3),
         seconds_heard=round(show.seconds, 3),

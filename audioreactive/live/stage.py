@@ -99,7 +99,7 @@ def _keys(deck: Deck, controls: MidiControls) -> dict[str, Callable[[], None]]:
 
 @contextlib.contextmanager
 def _recorded(extras: Extras, loop: Loop, size: tuple[int, int], fps: Fraction) -> Iterator[None]:
-    """Record what is shown; the video is finished at the end, after an interrupt too."""
+    """Record what is shown; the video is finished at the end."""
     assert extras.record is not None
     recording = Recording(extras.record, size, fps, overwrite=extras.overwrite, in_real_time=not loop.clock.simulated)
     kept = None
@@ -111,10 +111,7 @@ def _recorded(extras: Extras, loop: Loop, size: tuple[int, int], fps: Fraction) 
     screen = _Recorder(recording, loop)
     loop.screens.append(screen)
     try:
-        try:
-            yield
-        except KeyboardInterrupt:
-            extras.say("finishing the recording")
+        yield
         heard = sound.path if isinstance(sound, FileInput) else None
         if kept is not None:
             kept.close()

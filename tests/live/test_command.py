@@ -18,6 +18,7 @@ from sounds import music
 from audioreactive.commands.live import command
 from audioreactive.errors import AudioReactiveError
 from audioreactive.live.inputs import RawInput
+from audioreactive.live.show import Show
 from audioreactive.media.audio import ANALYSIS_RATE, load
 from audioreactive.patches.presets import load_preset
 
@@ -66,6 +67,23 @@ def test_a_recording_has_sound_picture_and_recipe(song: Path, tmp_path: Path) ->
     assert abs(int(matched.argmax()) - 200) < ANALYSIS_RATE // 200
     assert load_preset(str(video)).patch == load_preset("ember").patch
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_interrupt_is_the_end_and_the_recording_is_whole(
+    song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint = Show.paint
+
+    def interrupted(self: Show, seconds: float) -> Any:
+        if seconds > 1.99:
+            raise KeyboardInterrupt
+        return paint(self, seconds)
+
+    monkeypatch.setattr(Show, "paint", interrupted)
+    told = live("--input", song, *SIMULATED, "--fps", 30, "--record", tmp_path / "out.mp4")
+    assert told.exit_code == 0
+    assert "60 pictures" in told.output
+    assert len(load(tmp_path / "out.mp4").samples) / ANALYSIS_RATE == pytest.approx(2, abs=0.05)
 
 
 @pytest.mark.parametrize(
