@@ -87,3 +87,7 @@ class SynthesizerError(AudioReactiveError):
 
 class SyncError(AudioReactiveError):
     """The sync of a video or of two sounds cannot be measured or repaired: no sound, too short, nothing in common."""
+
+
+class LiveError(AudioReactiveError):
+    """A live performance cannot begin or go on: no input, no display, a missing package, a wrong address."""

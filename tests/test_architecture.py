@@ -27,6 +27,7 @@ FLOORS = (
     ("chunks", "learn"),
     ("pipeline",),
     ("studio",),
+    ("live",),
     ("api", "commands"),
 )
 """Rooms, the lowest floor first: a room may import what lies below it, and nothing beside it."""

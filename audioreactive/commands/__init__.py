@@ -28,6 +28,7 @@ COMMANDS = {
     "render": "Render a song to an audio-reactive video.",
     "sheet": "Preview many seeds or presets in one grid.",
     "studio": "Shape a video section by section, in a page.",
+    "live": "Show the picture of a sound as it comes in.",
     "score": "Measure how audio-reactive a video is.",
     "sync": "Measure and repair the sync of a video, or find one take in another.",
     "flashes": "Check a video for flashes that can hurt photosensitive viewers.",

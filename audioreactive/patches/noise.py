@@ -10,6 +10,7 @@ is the norm of its weights). Each finished frame has exactly the wanted deviatio
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -309,6 +310,14 @@ class NoiseSequence:
     def __len__(self) -> int:
         """T, the number of frames."""
         return len(self.motion.weights)
+
+    def moving(self, motion: NoiseMotion) -> NoiseSequence:
+        """Return the same fields under another motion that has the same seeds; nothing is drawn."""
+        if motion.seeds != self.motion.seeds:
+            raise ValueError(f"fields of the seeds {self.motion.seeds} cannot move as those of {motion.seeds}")
+        other = copy.copy(self)
+        object.__setattr__(other, "motion", motion)
+        return other
 
     def frames(self, start: int, stop: int) -> list[torch.Tensor]:
         """Compute the noise of frames start to stop - 1: (B, 1, h, w) float32 for each noise map."""

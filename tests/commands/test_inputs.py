@@ -13,8 +13,8 @@ from audioreactive._support.files import keep_apart
 from audioreactive.commands import COMMANDS, group
 
 READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
-        "first", "second", "file", "other", "follow"}  # fmt: skip
-WRITTEN = {"output", "plot", "numbers", "save_preset", "repair"}
+        "first", "second", "file", "other", "follow", "mapping"}  # fmt: skip
+WRITTEN = {"output", "plot", "numbers", "save_preset", "repair", "report", "record"}
 """Parameters of the commands that are files, or may be."""
 
 # The file `x.…` is an input, and the output has its name.
@@ -31,6 +31,11 @@ CASES = {
     "sheet output of the model": "sheet {song.wav} --seeds 1 --model {x.png} -o {X.png}",
     "sheet output of the preset": "sheet {song.wav} --preset {x.png} -o {X.png}",
     "palette output": "palette {x.png} -o {X.png}",
+    "live report": "live --input {x.json} --report {X.json} --headless --clock simulated",
+    "live report of the mapping": "live --input {song.wav} --mapping {x.json} --report {X.json} --headless",
+    "live record": "live --input {x.mp4} --record {X.mp4} --headless --clock simulated",
+    "live record of the model": "live --input {song.wav} --model {x.mp4} --record {X.mp4} --headless",
+    "live record of the preset": "live --input {song.wav} --preset {x.mp4} --record {X.mp4} --headless",
     "score plot": "score {x.png} --plot {X.png}",
     "score plot of the sound": "score {song.wav} --audio {x.png} --plot {X.png}",
     "score numbers": "score {x.json} --json {X.json}",
