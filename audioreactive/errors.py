@@ -87,3 +87,7 @@ class SynthesizerError(AudioReactiveError):
 
 class SyncError(AudioReactiveError):
     """The sync of a video or of two sounds cannot be measured or repaired: no sound, too short, nothing in common."""
+
+
+class CodecError(AudioReactiveError):
+    """A clip cannot be packed or unpacked: too long, no picture, a damaged file, a recipe that lacks its model."""

@@ -1,0 +1,116 @@
+"""`audioreactive pack VIDEO -o CLIP.arc`: sound and picture in one small network, or as a recipe."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import PATH, Choice, RealNumber, WholeNumber, overwrite_option, quiet_option
+from audioreactive.errors import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from audioreactive.codec.packing import Packed
+    from audioreactive.progress import Progress
+
+UNITS = {"": 1, "B": 1, "KB": 1000, "KIB": 1024, "MB": 10**6, "MIB": 1 << 20}
+MOST_BYTES = 1 << 30
+ARC = (".arc",)
+
+
+class Bytes(click.ParamType):
+    """A size in bytes."""
+
+    name = "BYTES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text such as 300KB or 1.5MB -> bytes."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,3})?) ?([KM]?i?B?)", str(value).strip(), re.IGNORECASE)
+        factor = UNITS.get(found[2].upper()) if found else None
+        size = int(float(found[1]) * factor) if found and factor else 0
+        if not 0 < size <= MOST_BYTES:
+            self.fail(f"{shown(value)} is not a size, such as 300KB or 1.5MB", param, ctx)
+        return size
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("video", type=PATH)
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="The .arc file. [default: VIDEO's name in .arc]")
+@click.option("--size", type=Bytes(), metavar="BYTES", help="As good as it gets in so many bytes, such as 300KB.")
+@click.option(
+    "--side", type=WholeNumber(16, 4096), metavar="PIXELS", help="Shrink pictures whose longer side is longer."
+)
+@click.option(
+    "--effort", type=RealNumber(0.02, 20), default=1.0, show_default=True, help="More steps of the fit, or fewer."
+)
+@click.option(
+    "--codec",
+    type=Choice(["grids", "seed"]),
+    default="grids",
+    show_default=True,
+    help="The network: grids with a small decoder, or the sine networks of the thesis (teacher and student).",
+)
+@click.option(
+    "--epochs", type=WholeNumber(1, 100_000), metavar="N", help="Epochs of the thesis' teacher. [default: 7000]"
+)
+@click.option("--bits", type=WholeNumber(1, 32), default=16, show_default=True, help="Bits of the thesis' weights.")
+@overwrite_option
+@quiet_option
+def command(
+    video: Path,
+    output: Path | None,
+    size: int | None,
+    side: int | None,
+    effort: float,
+    codec: str,
+    epochs: int | None,
+    bits: int,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Pack VIDEO, sound and picture, into one small file from which it plays at any size and any rate.
+
+    \b
+    audioreactive pack clip.mp4 -o clip.arc
+    audioreactive pack clip.mp4 --size 300KB
+
+    A network is fitted to loops and teasers of up to a minute. Ctrl-C keeps the best so far, and the same command goes
+    on later.
+    """
+    from audioreactive.codec.packing import begun
+
+    output = output or video.with_suffix(".arc")
+    check_output(output, (video,), overwrite=overwrite or begun(output))
+    progress = progress_for(quiet)
+    click.echo(describe(_network(video, output, size, side, effort, progress)))
+
+
+def check_output(output: Path, inputs: tuple[Path | None, ...], *, overwrite: bool) -> None:
+    """Refuse, before any work, a name that cannot be written."""
+    from audioreactive._support.files import check_name
+
+    check_name(output, ARC, overwrite=overwrite, inputs=inputs)
+
+
+def _network(
+    video: Path, output: Path, size: int | None, side: int | None, effort: float, progress: Progress
+) -> Packed:
+    from audioreactive.codec.clip import read_clip
+    from audioreactive.codec.packing import PackSettings, pack
+
+    return pack(read_clip(video, largest_side=side), output, PackSettings(size=size, effort=effort), progress)
+
+
+def describe(packed: Packed) -> str:
+    """Text for the user: size and quality."""
+    sound = "no sound"
+    if packed.sound_psnr is not None:
+        sound = f"sound {packed.sound_psnr:.1f} dB in {packed.sound_bytes / 1000:.1f} KB of it"
+    return f"{packed.path}: {packed.bytes / 1000:.1f} KB, picture {packed.psnr:.1f} dB, {sound}"

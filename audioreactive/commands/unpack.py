@@ -1,0 +1,48 @@
+"""`audioreactive unpack CLIP.arc -o VIDEO`: a packed clip at any size and rate, or as a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import PATH, FrameRate, OutputPath, Size, overwrite_option, quiet_option
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", type=OutputPath(), metavar="VIDEO", help="The video. [default: FILE's name in .mp4]")
+@click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
+@click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
+@overwrite_option
+@quiet_option
+def command(
+    file: Path,
+    output: Path | None,
+    size: tuple[int, int] | None,
+    fps: Fraction | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Decode FILE, which 'audioreactive pack' made, to a video.
+
+    \b
+    audioreactive unpack clip.arc -o clip.mp4 --size 1920x1080 --fps 60
+    """
+    from audioreactive.codec.container import open_archive
+    from audioreactive.video import check_output
+
+    archive = open_archive(file)
+    output = output or file.with_suffix(".mp4")
+    check_output(output, overwrite, inputs=(file,))
+    progress = progress_for(quiet)
+    from audioreactive.codec.unpacking import unpack_network
+
+    frames = unpack_network(archive, output, size=size, fps=fps, overwrite=overwrite, progress=progress)
+    click.echo(f"{output}: {frames} frames")
