@@ -257,6 +257,14 @@ class Player:
         """Decode the picture (h, w, 3) of a moment."""
         return self.network.picture(float(seconds * self.fps) / max(self.frames - 1, 1), size or self.size).numpy()
 
+    def sound_file(self, folder: Path) -> Path | None:
+        """Write the sound into a folder; None without sound."""
+        if self.sound is None:
+            return None
+        path = folder / f"sound{self.suffix}"
+        path.write_bytes(self.sound)
+        return path
+
     def pictures(self, size: tuple[int, int], fps: Fraction) -> Iterator[NDArray[np.uint8]]:
         """Decode the whole clip at a size and rate."""
         for i in range(max(round(self.seconds * fps), 1)):

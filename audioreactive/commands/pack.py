@@ -60,7 +60,8 @@ class Bytes(click.ParamType):
 @click.option(
     "--epochs", type=WholeNumber(1, 100_000), metavar="N", help="Epochs of the thesis' teacher. [default: 7000]"
 )
-@click.option("--bits", type=WholeNumber(1, 32), default=16, show_default=True, help="Bits of the thesis' weights.")
+@click.option("--batch", type=WholeNumber(1, 1 << 24), metavar="N", help="Samples in each epoch. [default: 65536]")
+@click.option("--bits", type=WholeNumber(1, 32), default=16, show_default=True, help="Bits of the student's weights.")
 @overwrite_option
 @quiet_option
 def command(
@@ -71,6 +72,7 @@ def command(
     effort: float,
     codec: str,
     epochs: int | None,
+    batch: int | None,
     bits: int,
     overwrite: bool,
     quiet: bool,
@@ -89,7 +91,11 @@ def command(
     output = output or video.with_suffix(".arc")
     check_output(output, (video,), overwrite=overwrite or begun(output))
     progress = progress_for(quiet)
-    click.echo(describe(_network(video, output, size, side, effort, progress)))
+    if codec == "seed":
+        packed = _seed(video, output, side, epochs, batch, bits, progress)
+    else:
+        packed = _network(video, output, size, side, effort, progress)
+    click.echo(describe(packed))
 
 
 def check_output(output: Path, inputs: tuple[Path | None, ...], *, overwrite: bool) -> None:
@@ -108,9 +114,21 @@ def _network(
     return pack(read_clip(video, largest_side=side), output, PackSettings(size=size, effort=effort), progress)
 
 
+def _seed(
+    video: Path, output: Path, side: int | None, epochs: int | None, batch: int | None, bits: int, progress: Progress
+) -> Packed:
+    from audioreactive.codec.clip import read_clip
+    from audioreactive.codec.distill import BATCH, TEACHER_EPOCHS
+    from audioreactive.codec.seed import pack_seed
+
+    clip = read_clip(video, largest_side=side)
+    return pack_seed(clip, output, epochs=epochs or TEACHER_EPOCHS, batch=batch or BATCH, bits=bits, progress=progress)
+
+
 def describe(packed: Packed) -> str:
     """Text for the user: size and quality."""
     sound = "no sound"
     if packed.sound_psnr is not None:
-        sound = f"sound {packed.sound_psnr:.1f} dB in {packed.sound_bytes / 1000:.1f} KB of it"
+        share = f" in {packed.sound_bytes / 1000:.1f} KB of it" if packed.sound_bytes else ""
+        sound = f"sound {packed.sound_psnr:.1f} dB{share}"
     return f"{packed.path}: {packed.bytes / 1000:.1f} KB, picture {packed.psnr:.1f} dB, {sound}"

@@ -96,5 +96,5 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     with pytest.raises(CodecError, match="folder"):
         open_archive(tmp_path)
     (tmp_path / "a.arc").write_bytes(b"RIFF0000WAVE")
-    with pytest.raises(CodecError, match="no .arc file"):
+    with pytest.raises(CodecError, match=r"no \.arc file"):
         open_archive(tmp_path / "a.arc")

@@ -87,7 +87,7 @@ def test_more_bytes_look_better(tmp_path: Path) -> None:
 
 
 def test_a_size_that_is_too_small_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CodecError, match="1000 bytes are too few.*give at least"):
+    with pytest.raises(CodecError, match=r"1000 bytes are too few.*give at least"):
         pack(Clip(moving(), Fraction(8), None), tmp_path / "a.arc", PackSettings(size=1000))
 
 
@@ -179,9 +179,9 @@ def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
 
     from audioreactive.codec.clip import check_clip
 
-    with pytest.raises(CodecError, match="lasts 3600 s.*--recipe"):
+    with pytest.raises(CodecError, match=r"lasts 3600 s.*--recipe"):
         check_clip("film.mp4", 86400, Fraction(24), (64, 48))
-    with pytest.raises(CodecError, match="give --side 6.. to shrink"):
+    with pytest.raises(CodecError, match=r"give --side 6.. to shrink"):
         check_clip("film.mp4", 100, Fraction(24), (1920, 1080))
     soundfile.write(tmp_path / "song.wav", np.zeros(1000), 8000)
     with pytest.raises(CodecError, match="cannot be packed"):
