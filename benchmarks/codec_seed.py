@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from codec_clips import KINDS, make_clip
 
 from audioreactive.codec.distill import Samples, train_student, train_teacher
 from audioreactive.codec.metrics import log_spectral_distance, psnr, sound_psnr, sqnr, ssim
 from audioreactive.codec.quantise import compressed, dequantised, packed
 from audioreactive.codec.seed import STUDENT_SHARE, player_of
 from audioreactive.codec.siren import parameter_count, student
-from benchmarks.codec_clips import KINDS, make_clip
 
 if TYPE_CHECKING:
     from audioreactive.codec.clip import Clip
