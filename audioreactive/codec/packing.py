@@ -271,7 +271,7 @@ class Player:
             yield self.picture(float(i / fps), size)
 
 
-SUFFIXES: Final = (".opus", ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".aiff", ".aif", ".mp4")
+SUFFIXES: Final = (".opus", ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".aiff", ".aif", ".mp4", ".mka")
 
 
 def read_player(archive: Archive) -> Player:

@@ -9,10 +9,21 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, Choice, RealNumber, WholeNumber, overwrite_option, quiet_option
+from audioreactive.commands.options import (
+    PATH,
+    Choice,
+    ModelFile,
+    RealNumber,
+    Time,
+    WholeNumber,
+    device_option,
+    overwrite_option,
+    quiet_option,
+)
 from audioreactive.errors import shown
 
 if TYPE_CHECKING:
+    from fractions import Fraction
     from pathlib import Path
 
     from audioreactive.codec.packing import Packed
@@ -44,6 +55,12 @@ class Bytes(click.ParamType):
 @click.argument("video", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="The .arc file. [default: VIDEO's name in .arc]")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="As good as it gets in so many bytes, such as 300KB.")
+@click.option("--recipe", is_flag=True, help="Pack a video of this program as its recipe and its song.")
+@click.option("--song", type=PATH, metavar="FILE", help="With --recipe: the song that the video was rendered from.")
+@click.option("--opus", is_flag=True, help="With --recipe: code the song as Opus instead of taking it as it is.")
+@click.option("--model", type=ModelFile(), metavar="FILE", help="With --recipe: the model that made the video.")
+@click.option("--with-model", is_flag=True, help="With --recipe and --model: put the model into the file.")
+@click.option("--start", type=Time(), help="With --recipe: where in the song the video begins, if not at 0.")
 @click.option(
     "--side", type=WholeNumber(16, 4096), metavar="PIXELS", help="Shrink pictures whose longer side is longer."
 )
@@ -62,18 +79,26 @@ class Bytes(click.ParamType):
 )
 @click.option("--batch", type=WholeNumber(1, 1 << 24), metavar="N", help="Samples in each epoch. [default: 65536]")
 @click.option("--bits", type=WholeNumber(1, 32), default=16, show_default=True, help="Bits of the student's weights.")
+@device_option
 @overwrite_option
 @quiet_option
 def command(
     video: Path,
     output: Path | None,
     size: int | None,
+    recipe: bool,
+    song: Path | None,
+    opus: bool,
+    model: Path | None,
+    with_model: bool,
+    start: Fraction | None,
     side: int | None,
     effort: float,
     codec: str,
     epochs: int | None,
     batch: int | None,
     bits: int,
+    device: str,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -82,6 +107,7 @@ def command(
     \b
     audioreactive pack clip.mp4 -o clip.arc
     audioreactive pack clip.mp4 --size 300KB
+    audioreactive pack video.mp4 --recipe --song song.mp3      a video of this program, rendered again to be played
 
     A network is fitted to loops and teasers of up to a minute. Ctrl-C keeps the best so far, and the same command goes
     on later.
@@ -89,13 +115,38 @@ def command(
     from audioreactive.codec.packing import begun
 
     output = output or video.with_suffix(".arc")
-    check_output(output, (video,), overwrite=overwrite or begun(output))
+    check_output(output, (video, song, model), overwrite=overwrite or (begun(output) and not recipe))
     progress = progress_for(quiet)
+    if not recipe and (song or opus or model or with_model or start is not None):
+        raise click.UsageError("--song, --opus, --model, --with-model and --start are for --recipe")
+    if recipe:
+        if size is not None or side is not None or codec == "seed":
+            raise click.UsageError("a recipe has no --size, --side and --codec: it is rendered again")
+        click.echo(_recipe(video, output, song, model, with_model, opus, start, device, progress))
+        return
     if codec == "seed":
         packed = _seed(video, output, side, epochs, batch, bits, progress)
     else:
         packed = _network(video, output, size, side, effort, progress)
     click.echo(describe(packed))
+
+
+def _recipe(
+    video: Path, output: Path, song: Path | None, model: Path | None, with_model: bool, opus: bool,
+    start: Fraction | None, device: str, progress: Progress,
+) -> str:  # fmt: skip
+    from fractions import Fraction
+
+    from audioreactive.codec.recipe import pack_recipe
+
+    made = pack_recipe(
+        video, output, song=song, model=model, with_model=with_model, as_opus=opus, start=start or Fraction(0),
+        device=device, progress=progress,
+    )  # fmt: skip
+    return (
+        f"{made.path}: {made.bytes / 1000:.1f} KB, {made.song_bytes / 1000:.1f} KB of it the song; the video has "
+        f"{made.video_bytes / 1000:.1f} KB, and its frames are {made.psnr:.1f} dB from those that are rendered again"
+    )
 
 
 def check_output(output: Path, inputs: tuple[Path | None, ...], *, overwrite: bool) -> None:

@@ -8,7 +8,16 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, FrameRate, OutputPath, Size, overwrite_option, quiet_option
+from audioreactive.commands.options import (
+    PATH,
+    FrameRate,
+    ModelFile,
+    OutputPath,
+    Size,
+    device_option,
+    overwrite_option,
+    quiet_option,
+)
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=OutputPath(), metavar="VIDEO", help="The video. [default: FILE's name in .mp4]")
 @click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
 @click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
+@click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a recipe, if it did not travel with it.")
+@device_option
 @overwrite_option
 @quiet_option
 def command(
@@ -27,6 +38,8 @@ def command(
     output: Path | None,
     size: tuple[int, int] | None,
     fps: Fraction | None,
+    model: Path | None,
+    device: str,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -40,8 +53,16 @@ def command(
 
     archive = open_archive(file)
     output = output or file.with_suffix(".mp4")
-    check_output(output, overwrite, inputs=(file,))
+    check_output(output, overwrite, inputs=(file, model))
     progress = progress_for(quiet)
+    if archive.header.get("kind") == "recipe":
+        from audioreactive.codec.recipe import unpack_recipe
+
+        made = unpack_recipe(
+            archive, output, model=model, size=size, fps=fps, device=device, overwrite=overwrite, progress=progress
+        )
+        click.echo(f"{output}: {made.frames} frames; {made.verdict}")
+        return
     from audioreactive.codec.unpacking import unpack_network
 
     frames = unpack_network(archive, output, size=size, fps=fps, overwrite=overwrite, progress=progress)
