@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.command(context_settings=CONTEXT)
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", type=OutputPath(), metavar="VIDEO", help="The video. [default: FILE's name in .mp4]")
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, without a network.")
 @click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
 @click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
 @click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a recipe, if it did not travel with it.")
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 def command(
     file: Path,
     output: Path | None,
+    html: Path | None,
     size: tuple[int, int] | None,
     fps: Fraction | None,
     model: Path | None,
@@ -47,14 +49,25 @@ def command(
 
     \b
     audioreactive unpack clip.arc -o clip.mp4 --size 1920x1080 --fps 60
+    audioreactive unpack clip.arc --html page.html
     """
     from audioreactive.codec.container import open_archive
     from audioreactive.video import check_output
 
     archive = open_archive(file)
+    progress = progress_for(quiet)
+    if html is not None:
+        from audioreactive._support.files import check_name
+        from audioreactive.codec.pages import write_page
+
+        if output is not None:
+            raise click.UsageError("-o writes a video and --html a page: give one of the two")
+        check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file,))
+        count = write_page(archive, html, size=size, fps=fps, progress=progress)
+        click.echo(f"{html}: {count / 1000:.1f} KB")
+        return
     output = output or file.with_suffix(".mp4")
     check_output(output, overwrite, inputs=(file, model))
-    progress = progress_for(quiet)
     if archive.header.get("kind") == "recipe":
         from audioreactive.codec.recipe import unpack_recipe
 
