@@ -38,9 +38,7 @@ def write_page(
 
     kind = archive.header.get("kind")
     if kind != "recipe":
-        raise CodecError(
-            f"a page draws networks of grids and recipes of the painter, and this file holds {shown(kind)}"
-        )
+        raise CodecError(f"a page draws grids and recipes of the painter, and this file holds {shown(kind)}")
     with opened(archive, size=size, fps=fps, progress=progress) as production:
         start = float(production.start / production.encoding.settings.fps)
         made = recipe_page(production, played_song(archive), title=archive.path.stem, start=start)

@@ -17,8 +17,7 @@ from audioreactive.errors import CodecError
 from audioreactive.generators.painter import Painter, painter, webgl
 from audioreactive.generators.painter.parameters import LATENTS
 from audioreactive.generators.painter.schemes import _TO_LMS, _TO_RGB, SCHEMES, STOPS
-from audioreactive.patches.noise import NOISE_OCTAVES
-from audioreactive.patches.schema import depth_slices
+from audioreactive.patches.schema import NOISE_OCTAVES, depth_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +46,7 @@ def recipe_page(production: Production, song: bytes | None, *, title: str, start
     generator = production.generator
     if not isinstance(generator, Painter):
         raise CodecError(
-            f"a page draws recipes of the painter, and this one is of {production.scene.source.name}: unpack it to a video"
+            f"a page draws recipes of the painter, and this one is of {production.scene.source.name}: make a video"
         )
     moving = production.scene.motion.at(slice(production.start, production.stop))
     tables = _tables(moving)
