@@ -1,8 +1,8 @@
 """Pages: one file of HTML that holds its script, its data and its sound, and asks nothing of a network.
 
 Bytes stand in the page as characters of windows-1252. HTML changes a few of them (NUL, carriage return) and reads
-others (less-than); these, and the equals sign that marks them, become two characters. All bytes are shifted by the number that
-makes these rare, so that a song of some megabytes takes about a hundredth more.
+others (less-than); these, and the equals sign that marks them, become two characters. All bytes are shifted by the
+number that makes these rare, so that a song of some megabytes takes about a hundredth more.
 """
 
 from __future__ import annotations

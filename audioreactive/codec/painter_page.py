@@ -7,6 +7,7 @@ the painter's own shaders and a script that does what `Painter` does.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,10 +66,10 @@ def recipe_page(production: Production, song: bytes | None, *, title: str, start
             "toLms": _TO_LMS, "toRgb": _TO_RGB, "stops": STOPS, "leastShare": painter.LEAST_SHARE,
             "finestRows": painter.FINEST_ROWS, "mostSamples": painter.MOST_SAMPLES, "bloomRows": painter.BLOOM_ROWS,
             "longest": painter.LONGEST,
-            "shaders": shaders([generator.families[k] for k in families]),
         },
     }  # fmt: skip
-    blobs = {"tables": deflated(data), **({"song": song} if song is not None else {})}
+    texts = json.dumps(shaders([generator.families[k] for k in families])).encode()
+    blobs = {"tables": deflated(data), "shaders": deflated(texts), **({"song": song} if song is not None else {})}
     return page(title=title, about=about, blobs=blobs, scripts=("player.js", "painter.js"), loop=False)
 
 

@@ -218,13 +218,12 @@ class Noise {
 // --- The renderer ------------------------------------------------------------------------------------------------------
 
 class PainterRenderer {
-    constructor(canvas, tables) {
+    constructor(canvas, tables, shaders) {
         this.canvas = canvas;
         this.graphics = new Graphics(canvas);
         this.tables = tables;
         this.noise = new Noise(tables);
-        const {shaders} = about.painter;
-        this.programs = new Map(Object.entries(shaders).map(([name, text]) => [name, text]));
+        this.programs = new Map(Object.entries(shaders));
         this.most = about.painter.mostSamples;
         this.shrink = 1;
         this.continuous = false;
@@ -360,6 +359,7 @@ function roundHalfEven(x) {
 }
 
 async function makeRenderer(canvas) {
-    return new PainterRenderer(canvas, readTables(await inflated(await embedded("tables"))));
+    const shaders = JSON.parse(new TextDecoder().decode(await inflated(await embedded("shaders"))));
+    return new PainterRenderer(canvas, readTables(await inflated(await embedded("tables"))), shaders);
 }
 start();

@@ -251,7 +251,7 @@ class Player {
     tick() {
         if (this.playing && !this.loop && this.now >= this.seconds) this.pause();
         const frame = this.frame;
-        if (frame !== this.drawn) {
+        if (frame !== this.drawn || (this.renderer.continuous && this.playing)) {
             const before = performance.now();
             this.renderer.draw(this.renderer.continuous && this.playing ? this.now : frame * about.fps[1] / about.fps[0]);
             this.drawn = frame;
