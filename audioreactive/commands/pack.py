@@ -55,6 +55,9 @@ class Bytes(click.ParamType):
 @click.argument("video", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="The .arc file. [default: VIDEO's name in .arc]")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="As good as it gets in so many bytes, such as 300KB.")
+@click.option(
+    "--compare", is_flag=True, help="Print how good H.264, H.265 and AV1 are in as many bytes."
+)
 @click.option("--recipe", is_flag=True, help="Pack a video of this program as its recipe and its song.")
 @click.option("--song", type=PATH, metavar="FILE", help="With --recipe: the song that the video was rendered from.")
 @click.option("--opus", is_flag=True, help="With --recipe: code the song as Opus instead of taking it as it is.")
@@ -86,6 +89,7 @@ def command(
     video: Path,
     output: Path | None,
     size: int | None,
+    compare: bool,
     recipe: bool,
     song: Path | None,
     opus: bool,
@@ -107,6 +111,7 @@ def command(
     \b
     audioreactive pack clip.mp4 -o clip.arc
     audioreactive pack clip.mp4 --size 300KB
+    audioreactive pack --compare clip.mp4
     audioreactive pack video.mp4 --recipe --song song.mp3      a video of this program, rendered again to be played
 
     A network is fitted to loops and teasers of up to a minute. Ctrl-C keeps the best so far, and the same command goes
@@ -114,6 +119,11 @@ def command(
     """
     from audioreactive.codec.packing import begun
 
+    if compare:
+        if recipe or output is not None:
+            raise click.UsageError("--compare packs, prints a table and writes nothing: leave --recipe and -o out")
+        _compare(video, size, side, effort, epochs, progress_for(quiet))
+        return
     output = output or video.with_suffix(".arc")
     check_output(output, (video, song, model), overwrite=overwrite or (begun(output) and not recipe))
     progress = progress_for(quiet)
@@ -129,6 +139,17 @@ def command(
     else:
         packed = _network(video, output, size, side, effort, progress)
     click.echo(describe(packed))
+
+
+def _compare(
+    video: Path, size: int | None, side: int | None, effort: float, epochs: int | None, progress: Progress
+) -> None:
+    from audioreactive.codec.clip import read_clip
+    from audioreactive.codec.compare import compare, table
+    from audioreactive.codec.packing import PackSettings
+
+    clip = read_clip(video, largest_side=side, with_sound=epochs is not None)
+    click.echo(table(compare(clip, PackSettings(size=size, effort=effort), epochs=epochs, progress=progress)))
 
 
 def _recipe(
