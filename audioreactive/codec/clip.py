@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 LONGEST_SECONDS: Final = 60
 """Longest clip that a network is fitted to: longer ones take hours, and are no loops or teasers."""
 MOST_FRAMES: Final = 3600
-MOST_PIXELS: Final = 24 << 20
-"""Most pixels of all frames together: 9 s of 448x256 at 24 frames a second. A fit takes 30 bytes of memory for each."""
+MOST_PIXELS: Final = 16 << 20
+"""Most pixels of all frames together: 6 s of 448x256 at 24 frames a second. A fit takes 60 bytes of memory for each."""
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,19 @@ def opened(
         )  # fmt: skip
 
 
+def read_recipe(archive: Archive) -> Preset:
+    """Read all of a recipe's file but its song and its model.
+
+    Raises:
+        CodecError, PresetError: it is damaged, or was not made by `pack`.
+    """
+    _recipe(archive.header, archive.path)
+    _frame_count(archive.header)
+    read_suffix(archive.header)
+    read_thumbs(archive)
+    return _preset(archive)
+
+
 def read_thumbs(archive: Archive) -> NDArray[np.uint8]:
     """Small pictures (n, h, w, 3) of the frames that are checked.
 

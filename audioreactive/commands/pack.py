@@ -55,9 +55,7 @@ class Bytes(click.ParamType):
 @click.argument("video", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="The .arc file. [default: VIDEO's name in .arc]")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="As good as it gets in so many bytes, such as 300KB.")
-@click.option(
-    "--compare", is_flag=True, help="Print how good H.264, H.265 and AV1 are in as many bytes."
-)
+@click.option("--compare", is_flag=True, help="Print how good H.264, H.265 and AV1 are in as many bytes.")
 @click.option("--recipe", is_flag=True, help="Pack a video of this program as its recipe and its song.")
 @click.option("--song", type=PATH, metavar="FILE", help="With --recipe: the song that the video was rendered from.")
 @click.option("--opus", is_flag=True, help="With --recipe: code the song as Opus instead of taking it as it is.")
