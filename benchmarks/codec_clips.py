@@ -80,10 +80,10 @@ def dance(width: int, height: int, frames: int, fps: Fraction) -> NDArray[np.uin
     for i in range(frames):
         beat = 2 * np.pi * 2 * float(i / fps)
         hip = np.array([0.10 * np.sin(beat / 2), 0.55 + 0.03 * np.cos(beat)])
-        neck = (*hip, 0.05 * np.sin(beat / 2 + 1), -0.24)
+        neck = hip + np.array([0.05 * np.sin(beat / 2 + 1), -0.24])
         limbs: list[tuple[Any, Any, float]] = [(hip, neck, 0.055)]
         for side in (-1, 1):
-            knee = (*hip, side * 0.08 + 0.03 * np.sin(beat), 0.2)
+            knee = hip + np.array([side * 0.08 + 0.03 * np.sin(beat), 0.2])
             limbs += [(hip, knee, 0.035), (knee, np.array([side * 0.12, 0.96]), 0.028)]
             angle = side * (0.9 + 0.8 * np.sin(beat + side))
             elbow = neck + 0.16 * np.array([np.sin(angle), np.cos(angle)])

@@ -1,9 +1,10 @@
 """Grids of whole numbers to bytes and back, with a range coder.
 
 A number is coded with a distribution that depends on the numbers near it that are known already. To know many of them
-while whole arrays are coded at once, a grid is coded in turns: even points of time, then odd ones; in each the four
-classes of cells of a checkerboard of pairs; in each one channel after the other. The weighted mean magnitude of what is
-known (neighbours in the picture and in time, other channels, the next coarser grid) chooses one of `CONTEXTS` tables.
+while many numbers are coded at once, a grid is coded in waves: even points of time, then odd ones; one channel after
+the other; and cells along slanted lines, x + 2 y, so that those above, to the left and to the upper right are known.
+The weighted mean magnitude of what is known (these neighbours, those in time, other channels, the next coarser grid)
+chooses one of `CONTEXTS` tables.
 
 A table has two bytes: the probability of 0, and the scale of a geometric distribution of the magnitudes. They become
 probabilities by multiplications and divisions alone, which every machine rounds in the same way.
@@ -29,29 +30,31 @@ if TYPE_CHECKING:
 
 BOUNDS: Final = np.array([1, 2, 4, 7, 11, 16, 24, 36, 56, 96, 192, 512])
 """Bounds of the contexts, in sixteenths of a step."""
-CONTEXTS: Final = len(BOUNDS) + 2
-"""Classes of what is near; the last is for numbers near which nothing is known."""
-TURNS: Final = tuple((t, y, x) for t in (0, 1) for y, x in ((0, 0), (1, 1), (0, 1), (1, 0)))
-NEAR: Final = (
-    *((0, y, x, 2 if 0 in (y, x) else 1) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)),
-    (-1, 0, 0, 3),
-    (1, 0, 0, 3),
-)
-"""Steps in time and picture to the neighbours, and their weights."""
-OTHER_CHANNEL: Final = 1
+CONTEXTS: Final = len(BOUNDS) + 1
+SLANT: Final = 2
+"""Steps to the right by which a wave is ahead of itself in the next row."""
+BESIDE: Final = ((0, -1, 3), (-1, 0, 3), (-1, -1, 1), (-1, 1, 2), (0, -2, 1), (-2, 0, 1))
+"""Steps (down, right) to the neighbours that are known, and their weights."""
+IN_TIME: Final = ((0, 0, 4), (0, 1, 1), (1, 0, 1), (0, -1, 1), (-1, 0, 1))
+"""The same for both neighbours in time of odd points."""
+OTHER_CHANNEL: Final = 2
 """Weight of each channel of the same place that is known."""
-COARSER: Final = 2
+COARSER: Final = 3
 """Weight of the number of the next coarser grid."""
-TABLE_BYTES: Final = 2
+MARGIN: Final = 2
+"""Rows and columns of zeros around a grid, where its neighbours would be."""
 
 
-@dataclass
-class _Turn:
-    """Numbers that are coded together: a view of them, and the table of each."""
+@dataclass(frozen=True)
+class _Wave:
+    """Numbers that are coded together."""
 
     channel: int
-    where: tuple[slice, slice, slice]
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
     contexts: NDArray[np.intp]
+    """(t, n) table of each."""
+    times: slice
 
 
 def encode(grids: Sequence[Numbers]) -> bytes:
@@ -107,42 +110,51 @@ class _Head:
 def _encode_grid(
     grid: Numbers, coarser: Numbers | None, largest: int, coder: constriction.stream.queue.RangeEncoder, head: bytearray
 ) -> None:
-    turns = [(turn, grid[turn.where[0], turn.channel, turn.where[1], turn.where[2]]) for turn in _turns(grid, coarser)]
+    parts = [
+        (wave, grid[wave.times, wave.channel][:, wave.rows, wave.columns])
+        for wave in _waves(np.abs(_framed(grid)), coarser, grid.shape)
+    ]
     kinds = min(grid.shape[1], 2)
-    counted = [[np.zeros(3) for _ in range(CONTEXTS)] for _ in range(kinds)]
-    for turn, values in turns:
-        size, kind = np.abs(values), min(turn.channel, 1)
-        for context in np.unique(turn.contexts):
-            chosen = size[turn.contexts == context]
-            some = int((chosen > 0).sum())
-            counted[kind][context] += (len(chosen), some, int(chosen.sum()) - some)
+    counted = np.zeros((kinds, CONTEXTS, 3))
+    for wave, values in parts:
+        size, kind = np.abs(values).ravel(), min(wave.channel, 1)
+        places = wave.contexts.ravel()
+        for column, weights in enumerate((None, size > 0, size)):
+            counted[kind, :, column] += np.bincount(places, weights, CONTEXTS)
+    counted[:, :, 2] -= counted[:, :, 1]
     tables: list[list[object]] = []
     for kind in range(kinds):
-        row = [_fitted(*counted[kind][context]) for context in range(CONTEXTS)]
+        row = [_fitted(*counted[kind, context]) for context in range(CONTEXTS)]
         head += bytes(number for table in row for number in table)
         tables.append([_model(table, largest) for table in row])
-    for turn, values in turns:
-        for context in np.unique(turn.contexts):
-            symbols = values[turn.contexts == context].astype(np.int32) + largest
-            coder.encode(symbols, tables[min(turn.channel, 1)][context])
+    for wave, values in parts:
+        for context in np.unique(wave.contexts):
+            symbols = values[wave.contexts == context].astype(np.int32) + largest
+            coder.encode(symbols, tables[min(wave.channel, 1)][context])
 
 
 def _decode_grid(
     grid: Numbers, coarser: Numbers | None, largest: int, coder: constriction.stream.queue.RangeDecoder, head: _Head
 ) -> None:
     kinds = min(grid.shape[1], 2)
-    tables = [
-        [_model((head.number(1), head.number(1)), largest) for _ in range(CONTEXTS)] for _ in range(kinds)
-    ]  # fmt: skip
-    for turn in _turns(grid, coarser):
-        values = grid[turn.where[0], turn.channel, turn.where[1], turn.where[2]]
-        for context in np.unique(turn.contexts):
-            chosen = turn.contexts == context
+    tables = [[_model((head.number(1), head.number(1)), largest) for _ in range(CONTEXTS)] for _ in range(kinds)]
+    size = np.abs(_framed(grid))
+    for wave in _waves(size, coarser, grid.shape):
+        values = np.zeros(wave.contexts.shape, np.int32)
+        for context in np.unique(wave.contexts):
+            chosen = wave.contexts == context
             try:
-                symbols = coder.decode(tables[min(turn.channel, 1)][context], int(chosen.sum()))
+                symbols = coder.decode(tables[min(wave.channel, 1)][context], int(chosen.sum()))
             except (AssertionError, ValueError) as error:
                 raise CodecError("the numbers of the grids are damaged; get the file again") from error
             values[chosen] = np.asarray(symbols, np.int32) - largest
+        _put(grid, size, wave, values)
+
+
+def _put(grid: Numbers, size: Numbers, wave: _Wave, values: Numbers) -> None:
+    """Write a wave's numbers into the grid, and their magnitudes into what later waves see."""
+    grid[wave.times, wave.channel][:, wave.rows, wave.columns] = values
+    size[wave.times, wave.channel][:, wave.rows + MARGIN, wave.columns + MARGIN] = np.abs(values)
 
 
 def _fitted(count: float, some: float, beyond: float) -> tuple[int, int]:
@@ -163,57 +175,63 @@ def _model(table: tuple[int, int], largest: int) -> object:
     return constriction.stream.model.Categorical(weights, perfect=False)
 
 
-def _turns(grid: Numbers, coarser: Numbers | None) -> Iterator[_Turn]:
-    """Yield what is coded together, in order; a turn's contexts see the numbers of `grid` at the time of the yield."""
-    times, channels, rows, columns = grid.shape
-    parent = _parent(coarser, grid.shape)
-    for number, (t, y, x) in enumerate(TURNS):
-        if t >= times or y >= rows or x >= columns:
-            continue
-        where = (slice(t, None, 2), slice(y, None, 2), slice(x, None, 2))
+def _framed(grid: Numbers) -> Numbers:
+    return np.pad(grid, ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
+
+
+def _waves(size: Numbers, coarser: Numbers | None, shape: tuple[int, ...]) -> Iterator[_Wave]:
+    """Yield what is coded together, in order.
+
+    Args:
+        size: magnitudes of the grid within a margin; those of later waves are not looked at.
+        coarser: the next coarser grid.
+        shape: (t, c, r, k) of the grid.
+    """
+    times, channels, rows, columns = shape
+    parent = _parent(coarser, shape)
+    lines = [_line(wave, rows, columns) for wave in range(columns + SLANT * (rows - 1))]
+    for first in range(min(times, 2)):
+        part = slice(first, None, 2)
         for channel in range(channels):
-            contexts = _contexts(grid, parent, number, where, channel)
-            yield _Turn(channel, where, contexts)
+            for down, right in lines:
+                total, weight = _beside(size[part, channel], down, right)
+                if first:
+                    total, weight = _in_time(size[:, channel], total, weight, down, right)
+                for other in range(channel):
+                    total = total + OTHER_CHANNEL * size[part, other][:, down + MARGIN, right + MARGIN]
+                    weight = weight + OTHER_CHANNEL
+                if parent is not None:
+                    total = total + COARSER * parent[part][:, down, right]
+                    weight = weight + COARSER
+                contexts = np.searchsorted(BOUNDS, 16 * total // weight, side="right")
+                yield _Wave(channel, down, right, contexts, part)
 
 
-def _contexts(
-    grid: Numbers, parent: Numbers | None, number: int, where: tuple[slice, slice, slice], channel: int
-) -> NDArray[np.intp]:
-    size = np.abs(grid[:, channel])
-    shape = size[where].shape
-    total, weight = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    before = set(TURNS[:number])
-    t, y, x = TURNS[number]
-    for dt, dy, dx, factor in NEAR:
-        if ((t + dt) % 2, (y + dy) % 2, (x + dx) % 2) not in before:
-            continue
-        theirs, ours = _shifted(size.shape, where, (dt, dy, dx), shape)
-        total[ours] += factor * size[theirs]
-        weight[ours] += factor
-    for other in range(channel):
-        total += OTHER_CHANNEL * np.abs(grid[:, other][where])
-        weight += OTHER_CHANNEL
-    if parent is not None:
-        total += COARSER * parent[where]
-        weight += COARSER
-    mean = 16 * total // np.maximum(weight, 1)
-    return np.where(weight > 0, np.searchsorted(BOUNDS, mean, side="right"), CONTEXTS - 1)
+def _line(wave: int, rows: int, columns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the cells with x + 2 y = `wave`."""
+    down = np.arange(max(-(-(wave - columns + 1) // SLANT), 0), min(wave // SLANT, rows - 1) + 1)
+    return down, wave - SLANT * down
 
 
-def _shifted(
-    whole: tuple[int, ...], where: tuple[slice, slice, slice], by: tuple[int, int, int], shape: tuple[int, ...]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where the neighbours of a turn's cells lie in the grid, and which of its cells have them."""
-    theirs, ours = [], []
-    for side, part, step, count in zip(whole, where, by, shape, strict=True):
-        first = part.start + step
-        skipped = 1 if first < 0 else 0
-        last = part.start + step + 2 * (count - 1)
-        kept = count - skipped - (1 if last >= side else 0)
-        begin = first + 2 * skipped
-        theirs.append(slice(begin, begin + 2 * kept - 1 if kept > 0 else begin, 2))
-        ours.append(slice(skipped, skipped + max(kept, 0)))
-    return tuple(theirs), tuple(ours)
+def _beside(size: Numbers, down: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[Numbers, int]:
+    total = np.zeros((len(size), len(down)), np.int32)
+    for dy, dx, factor in BESIDE:
+        total += factor * size[:, down + (MARGIN + dy), right + (MARGIN + dx)]
+    return total, sum(factor for _, _, factor in BESIDE)
+
+
+def _in_time(
+    size: Numbers, total: Numbers, weight: int, down: NDArray[np.intp], right: NDArray[np.intp]
+) -> tuple[Numbers, int]:
+    """Add the neighbours in time of odd points, which have one before and mostly one behind them."""
+    count = len(total)
+    before, behind = size[0 : 2 * count : 2], size[2 : 2 * count + 1 : 2]
+    if len(behind) < count:
+        behind = np.concatenate([behind, before[len(behind) :]])
+    for dy, dx, factor in IN_TIME:
+        place = down + (MARGIN + dy), right + (MARGIN + dx)
+        total = total + factor * (before[:, *place] + behind[:, *place])
+    return total, weight + 2 * sum(factor for _, _, factor in IN_TIME)
 
 
 def _parent(coarser: Numbers | None, shape: tuple[int, ...]) -> Numbers | None:

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from audioreactive._support.streams import named_stream
 from audioreactive.codec.analysis import analyse
+from audioreactive.codec.entropy import BESIDE, MARGIN, OTHER_CHANNEL
 from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, enlarged, levels, place
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 
 STEP_SQUARED: Final = 8.7
 """Square of the finest grids' step for a weight of 1: 12 / (2 ln 2), by the theory of fine uniform rounding."""
-GRID_RATE: Final = 0.06
+GRID_RATE: Final = 0.03
 """Learning rate of the grids' numbers, whose steps are 1."""
 NET_RATE: Final = 3e-3
 """Learning rate of the decoder and of the scales."""
 LOWEST_RATE: Final = 0.03
 """Share of the learning rate that is left at the end."""
-NOISY: Final = 0.5
+NOISY: Final = 0.8
 """Share of the steps with noise; in the rest, numbers are rounded."""
 BETAS: Final = (0.9, 0.99)
 PIXELS_AT_ONCE: Final = 1 << 17
@@ -220,11 +221,16 @@ def laplace_bits(values: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
 
 
 def nearby(values: torch.Tensor) -> torch.Tensor:
-    """Mean magnitude (t, c, r, k) of the eight cells around each, and of the other channels at its place."""
-    size = values.abs()
-    around = functional.avg_pool2d(size, 3, 1, 1) * 9 - size
-    others = size.sum(1, keepdim=True) - size
-    return (around + others) / (8 + values.shape[1] - 1)
+    """Weighted mean magnitude (t, c, r, k) of what the coder knows of a cell: its neighbours, and channels before."""
+    rows, columns = values.shape[2:]
+    size = functional.pad(values.abs(), (MARGIN, MARGIN, MARGIN, MARGIN))
+    total = torch.zeros_like(values)
+    for down, right, weight in BESIDE:
+        top, left = MARGIN + down, MARGIN + right
+        total += weight * size[:, :, top : top + rows, left : left + columns]
+    before = values.abs().cumsum(1) - values.abs()
+    weights = sum(weight for _, _, weight in BESIDE) + OTHER_CHANNEL * torch.arange(values.shape[1])
+    return (total + OTHER_CHANNEL * before) / weights[:, None, None]
 
 
 def begin(network: GridNetwork, frames: NDArray[np.uint8], weight: float, seed: int) -> None:
