@@ -81,7 +81,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pages") / "clip.arc"
     from fractions import Fraction
 
-    pack(Clip(moving(9), Fraction(8), Sound(tone(9 / 8), RATE)), path, PackSettings(effort=0.1))
+    pack(Clip(moving(9), Fraction(8), Sound(tone(9 / 8), RATE)), path, PackSettings(effort=0.03))
     write_page(open_archive(path), path.with_suffix(".html"))
     return path
 
