@@ -39,14 +39,14 @@ class Encoder:
     name: str
     arguments: tuple[str, ...]
     container: str
-    worst: int
-    """Largest value of its constant quality."""
+    qualities: range
+    """Values of its constant quality, the best first; SVT-AV1 takes 0 for none."""
 
 
 ENCODERS: Final = (
-    Encoder("H.264", ("-c:v", "libx264", "-preset", "medium"), "h264", 51),
-    Encoder("H.265", ("-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=none"), "hevc", 51),
-    Encoder("AV1", ("-c:v", "libsvtav1", "-preset", "6"), "ivf", 63),
+    Encoder("H.264", ("-c:v", "libx264", "-preset", "medium"), "h264", range(52)),
+    Encoder("H.265", ("-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=none"), "hevc", range(52)),
+    Encoder("AV1", ("-c:v", "libsvtav1", "-preset", "6"), "ivf", range(1, 64)),
 )
 
 
@@ -129,7 +129,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def _sought(encoder: Encoder, clip: Clip, size: int, folder: Path) -> Row:
     """The best quality of an encoder that has at most `size` bytes; the worst one if none has."""
-    low, high = 0, encoder.worst
+    low, high = encoder.qualities[0], encoder.qualities[-1]
     best = None
     for _ in range(SEARCHES):
         if low > high:
@@ -140,7 +140,7 @@ def _sought(encoder: Encoder, clip: Clip, size: int, folder: Path) -> Row:
             best, high = found, middle - 1
         else:
             low = middle + 1
-    best = best or coded(encoder, clip, encoder.worst, folder)
+    best = best or coded(encoder, clip, encoder.qualities[-1], folder)
     count, frames, there, back = best
     if len(frames) != len(clip.frames):
         raise CodecError(f"ffmpeg gave {len(frames)} of {len(clip.frames)} frames back from {encoder.name}")

@@ -17,8 +17,8 @@ import torch
 from torch.nn import functional
 
 from audioreactive._support.streams import named_stream
-from audioreactive.codec.analysis import analyse
-from audioreactive.codec.entropy import BESIDE, MARGIN, OTHER_CHANNEL
+from audioreactive.codec.analysis import Pyramid, analyse
+from audioreactive.codec.entropy import BESIDE, MARGIN, OTHER_CHANNEL, encode
 from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, enlarged, levels, place
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ LOWEST_RATE: Final = 0.03
 """Share of the learning rate that is left at the end."""
 NOISY: Final = 0.8
 """Share of the steps with noise; in the rest, numbers are rounded."""
+WEIGHTS: Final = (1e-6, 0.1)
+"""Bounds of the weight."""
+SEARCHES: Final = 7
+"""Weights that are tried."""
+FITTED: Final = 0.75
+"""Bytes that a fit leaves of its beginning, measured on three clips."""
 BETAS: Final = (0.9, 0.99)
 PIXELS_AT_ONCE: Final = 1 << 17
 """Pixels of the frames that are drawn in one step."""
@@ -73,9 +79,12 @@ class Fit:
         steps: steps of the whole fit, which decide about learning rates.
         weight: squared error, in units of the full scale, that one bit a pixel may cost.
         seed: seed of the noise and the order of the frames.
+        pyramid: the frames' pyramid, if it is known already.
     """
 
-    def __init__(self, frames: NDArray[np.uint8], *, steps: int, weight: float, seed: int = 0) -> None:
+    def __init__(
+        self, frames: NDArray[np.uint8], *, steps: int, weight: float, seed: int = 0, pyramid: Pyramid | None = None
+    ) -> None:
         count, height, width, _ = frames.shape
         self.frames, self.steps, self.weight = frames, steps, weight
         self.size = (width, height)
@@ -84,7 +93,7 @@ class Fit:
         self._order = named_stream(f"codec frames {seed}")
         self._queue: list[int] = []
         self.network = GridNetwork(levels(count, self.size))
-        begin(self.network, frames, weight, seed)
+        begin(self.network, pyramid or analyse(frames, self.network.levels), weight, seed)
         self._slices = [_Slices(grid.data) for grid in self.network.grids]
         self.scales = [_scales(grid.data) for grid in self.network.grids]
         """For each grid (2, C, 1, 1): the logarithm of a value's expected magnitude is one plus the other times the
@@ -233,14 +242,32 @@ def nearby(values: torch.Tensor) -> torch.Tensor:
     return (total + OTHER_CHANNEL * before) / weights[:, None, None]
 
 
-def begin(network: GridNetwork, frames: NDArray[np.uint8], weight: float, seed: int) -> None:
+def finest_step(weight: float) -> float:
+    """Step of the finest grids' numbers, in units of the full scale, that suits a weight."""
+    return math.sqrt(STEP_SQUARED * weight)
+
+
+def weight_for(pyramid: Pyramid, size: int) -> float:
+    """Find the weight with which a fit ends with about `size` bytes of numbers."""
+    low, high = WEIGHTS
+    for _ in range(SEARCHES):
+        weight = math.sqrt(low * high)
+        numbers = [part.round().to(torch.int32).numpy() for part in pyramid.numbers(finest_step(weight))]
+        if FITTED * len(encode(numbers)) > size:
+            low = weight
+        else:
+            high = weight
+    return math.sqrt(low * high)
+
+
+def begin(network: GridNetwork, pyramid: Pyramid, weight: float, seed: int) -> None:
     """Give the grids the clip's own pyramid, in steps that suit the weight, and make the decoder add it up."""
-    finest = math.sqrt(STEP_SQUARED * weight)
+    finest = finest_step(weight)
     draw = torch.Generator().manual_seed(seed)
-    pyramid, steps, weights = analyse(frames, network.levels, finest)
-    for grid, found, step in zip(network.grids, pyramid, steps, strict=True):
+    weights = pyramid.weights(finest)
+    for grid, numbers in zip(network.grids, pyramid.numbers(finest), strict=True):
         grid.requires_grad_(False)
-        grid.data.copy_((found / step).clamp(-LARGEST_VALUE, LARGEST_VALUE))
+        grid.data.copy_(numbers)
     with torch.no_grad():
         network.units.copy_(weights.square().sum(0).sqrt())  # what a step of each channel does to the picture
         network.skip.weight.copy_((weights / network.units)[..., None, None])

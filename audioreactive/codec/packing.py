@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive._support.files import shortened, write_aside
+from audioreactive.codec.analysis import analyse
 from audioreactive.codec.container import Archive, archive_bytes
-from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit
+from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
+from audioreactive.codec.grids import levels
 from audioreactive.codec.metrics import psnr
 from audioreactive.codec.network import described, read_network, read_picture, rounded, sections_of
 from audioreactive.codec.sound import good_opus
@@ -47,8 +49,20 @@ SAVED_SECONDS: Final = 60.0
 REPORTS: Final = 8
 SOUND_SHARE: Final = 0.25
 """Most of a file's size that its sound takes if a size is asked for."""
-CORRECTIONS: Final = 8
-"""Most times that a file is made smaller until it has the size that was asked for."""
+NOISY_ROOM: Final = 1.04
+"""Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding lowers
+them."""
+ROUNDED_ROOM: Final = 0.98
+MEASURED: Final = (0.2, 0.4, 0.6, 0.78, 0.84, 0.92)
+"""Shares of the steps after which the numbers are coded, to see how many bytes they take indeed."""
+STEERING: Final = 0.06
+"""Exponent with which the weight follows the bytes that a step expects."""
+SMOOTHING: Final = 0.15
+"""Share of a step in what the last steps expected on average."""
+LARGEST_GAP: Final = 2048.0
+"""Magnitude below which numbers become 0 at most."""
+GAPS: Final = 10
+"""Magnitudes that are tried."""
 LARGEST_SOUND: Final = 64 << 20
 LARGEST_DECODER: Final = 1 << 20
 LARGEST_GRIDS: Final = 1 << 28
@@ -99,9 +113,17 @@ class _Packing:
         self.steps = max(round(settings.effort * max(PASSES * count / drawn, FEWEST_STEPS)), 8)
         told = f"{clip.digest()} {settings.size} {settings.effort} {settings.seed} {self.steps}"
         self.key = hashlib.sha256(told.encode()).hexdigest()
+        self.expected: float | None = None
+        """Bytes that the last steps expected."""
+        self.ratio = 1.0
+        """Bytes of the range coder for each that the fit expects."""
+        self.measured = [math.ceil(self.steps * share) for share in MEASURED]
+        """Steps after which this is measured."""
         self.sound, self.sound_psnr = self._coded_sound()
         self.room = self._room()
-        self.fit = Fit(clip.frames, steps=self.steps, weight=self._first_weight(), seed=settings.seed)
+        pyramid = analyse(clip.frames, levels(count, clip.size))
+        weight = WEIGHT if self.room is None else weight_for(pyramid, self.room)
+        self.fit = Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
 
     def run(self) -> Packed:
         state = state_path(self.output)
@@ -144,13 +166,6 @@ class _Packing:
             )
         return room
 
-    def _first_weight(self) -> float:
-        """Weight whose rounded pyramid has about the bytes that are asked for; a fit makes half of them do."""
-        if self.room is None:
-            return WEIGHT
-        bits = 8 * self.room / self.pixels
-        return float(np.clip(0.02 * 2.0 ** (-2.2 * math.log2(1 + 4 * bits)), 1e-6, 0.1))
-
     def _fit(self) -> None:
         fit, saved, shown = self.fit, time.monotonic(), 0
         errors: list[float] = []
@@ -174,26 +189,35 @@ class _Packing:
     def _steer(self, size: float) -> None:
         """Move the weight so that the grids have the bytes that are asked for when the fit ends."""
         assert self.room is not None
-        factor = (max(size, 1.0) / self.room) ** 0.02
+        self.expected = size if self.expected is None else self.expected + SMOOTHING * (size - self.expected)
+        size = self.expected
+        if self.fit.done in self.measured:
+            self.ratio = len(self._sections()["grids"]) / max(size, 1.0)
+        wanted = self.room * (NOISY_ROOM if self.fit.is_noisy else ROUNDED_ROOM)
+        factor = (max(size * self.ratio, 1.0) / wanted) ** STEERING
         self.fit.weight = float(np.clip(self.fit.weight * factor, 1e-7, 1.0))
 
     def _small_enough(self) -> dict[str, bytes]:
-        """Sections that fit into the size; if need be, after more steps with a larger weight."""
+        """Sections that fit into the size: if need be, small numbers become 0, those first that are nearest to it."""
         made = self._sections()
-        for _ in range(CORRECTIONS):
-            if self.room is None or len(made["grids"]) <= self.room:
-                return made
-            self.fit.weight *= (len(made["grids"]) / self.room) ** 2 * 1.1
-            for _ in range(max(self.steps // 20, 8)):
-                self.fit.step()
+        if self.room is None or len(made["grids"]) <= self.room:
+            return made
+        whole = [grid.data.clone() for grid in self.fit.network.grids]
+        low, high, found = 0.5, LARGEST_GAP, None
+        for _ in range(GAPS):
+            gap = math.sqrt(low * high)
+            for grid, values in zip(self.fit.network.grids, whole, strict=True):
+                grid.data.copy_(values.where(values.abs() >= gap, 0.0))
             made = self._sections()
-        assert self.room is not None
-        while len(made["grids"]) > self.room:  # the smallest numbers go, a few at a time
-            for grid in self.fit.network.grids:
-                grid.data[grid.data.abs() < 1.5] *= 0.8
-                grid.data *= 0.97
-            made = self._sections()
-        return made
+            if len(made["grids"]) <= self.room:
+                found, high = [grid.data.clone() for grid in self.fit.network.grids], gap
+            else:
+                low = gap
+        if found is None:
+            raise CodecError(f"the clip does not fit into {self.settings.size} bytes: give more, or a smaller --side")
+        for grid, values in zip(self.fit.network.grids, found, strict=True):
+            grid.data.copy_(values)
+        return self._sections()
 
     def _sections(self) -> dict[str, bytes]:
         return sections_of(self.fit.network)
