@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from codec_clips import KINDS, make_clip
 
+from audioreactive.codec.clip import Sound
+from audioreactive.codec.denoise import spectral_gate
 from audioreactive.codec.distill import Samples, train_student, train_teacher
 from audioreactive.codec.metrics import log_spectral_distance, psnr, sound_psnr, sqnr, ssim
 from audioreactive.codec.quantise import compressed, dequantised, packed
@@ -110,8 +112,10 @@ def _rounded(name: str, network: SineNetwork, clip: Clip, epochs: int, took: flo
 
 def _row(name: str, kind: str, network: SineNetwork, clip: Clip, epochs: int, spent: float, bits: int = 0) -> Row:
     player = player_of(network, clip)
-    frames, plain, gated = player.frames(), player.sound(denoised=False), player.sound()
-    assert plain is not None and gated is not None and clip.sound is not None
+    frames, (first, second) = player.frames(), player.sounds()
+    gated = Sound(spectral_gate(first, first - second, rate=player.rate)[:, None], player.rate)
+    plain = Sound(first[:, None], player.rate)
+    assert clip.sound is not None
     size = 4 * parameter_count(network) / 1024
     return Row(
         name, kind, bits, epochs, psnr(clip.frames, frames), ssim(clip.frames, frames), sound_psnr(clip.sound, plain),

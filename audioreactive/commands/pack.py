@@ -1,4 +1,4 @@
-"""`audioreactive pack VIDEO -o CLIP.arc`: sound and picture in one small network, or as a recipe."""
+"""`audioreactive pack VIDEO -o CLIP.arc`: sound and picture in one small network, or as a preset."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Bytes(click.ParamType):
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="The .arc file. [default: VIDEO's name in .arc]")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="As good as it gets in so many bytes, such as 300KB.")
 @click.option("--compare", is_flag=True, help="Print how good H.264, H.265 and AV1 are in as many bytes.")
-@click.option("--recipe", is_flag=True, help="Pack a video of this program as its recipe and its song.")
+@click.option("--recipe", is_flag=True, help="Pack a video of this program as its preset and its song.")
 @click.option("--song", type=PATH, metavar="FILE", help="With --recipe: the song that the video was rendered from.")
 @click.option("--opus", is_flag=True, help="With --recipe: code the song as Opus instead of taking it as it is.")
 @click.option("--model", type=ModelFile(), metavar="FILE", help="With --recipe: the model that made the video.")
@@ -110,7 +110,7 @@ def command(
     audioreactive pack clip.mp4 -o clip.arc
     audioreactive pack clip.mp4 --size 300KB
     audioreactive pack --compare clip.mp4
-    audioreactive pack video.mp4 --recipe --song song.mp3      a video of this program, rendered again to be played
+    audioreactive pack video.mp4 --recipe --song song.mp3
 
     A network is fitted to loops and teasers of up to a minute. Ctrl-C keeps the best so far, and the same command goes
     on later.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, without a network.")
 @click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
 @click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
-@click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a recipe, if it did not travel with it.")
+@click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a packed preset, if it is not in FILE.")
 @device_option
 @overwrite_option
 @quiet_option
