@@ -91,3 +91,7 @@ class SyncError(AudioReactiveError):
 
 class LiveError(AudioReactiveError):
     """A live performance cannot begin or go on: no input, no display, a missing package, a wrong address."""
+
+
+class CodecError(AudioReactiveError):
+    """A clip cannot be packed or unpacked: too long, no picture, a damaged file, a recipe that lacks its model."""

@@ -24,6 +24,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import save
 
+from audioreactive.codec.container import archive_bytes
 from audioreactive.features.names import FEATURES, SEGMENTABLE, SOURCES
 from fuzz import seeds
 from fuzz.arguments import mutate_arguments
@@ -405,6 +406,27 @@ def _change_number(data: bytes, draw: Random) -> bytes:
     return data[:place] + number.to_bytes(size, draw.choice(("little", "big"))) + data[place + size :]
 
 
+def mutate_clip(data: bytes, draw: Random, change: Change) -> bytes:
+    """Another header, or other sections, with digests and sizes that fit; now and then any bytes."""
+    if draw.random() < 0.1:
+        return change(data)
+    try:
+        length = int.from_bytes(data[12:16], "little")
+        header, at = json.loads(data[48 : 48 + length]), 48 + length
+        sections = {}
+        for section in header.pop("sections"):
+            sections[section["name"]] = data[at : at + section["bytes"]]
+            at += section["bytes"]
+        if draw.random() < 0.5:
+            header = _change_tree(header, draw)
+        if sections and draw.random() < 0.7:
+            name = draw.choice(list(sections))
+            sections[name] = _change_number(sections[name], draw) if draw.random() < 0.3 else change(sections[name])
+        return archive_bytes(header, sections)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return change(data)  # an earlier change has left no such file
+
+
 def mutate_metadata(data: bytes, draw: Random, change: Change) -> bytes:
     """The folder's two texts, each by its own rules."""
     info, nul, preset = data.partition(b"\0")
@@ -424,6 +446,7 @@ MUTATORS: Final[dict[str, Mutator]] = {
     "synthesizers": mutate_model,
     "audio": mutate_media,
     "videos": mutate_media,
+    "clips": mutate_clip,
     "metadata": mutate_metadata,
     "folders": mutate_folder,
     "arguments": mutate_arguments,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import pickle
 import shutil
 import subprocess
@@ -18,6 +19,12 @@ import numpy as np
 import soundfile
 import torch
 
+from audioreactive.codec.container import write_archive
+from audioreactive.codec.grids import GridNetwork, levels
+from audioreactive.codec.network import described, sections_of
+from audioreactive.codec.quantise import compressed, packed
+from audioreactive.codec.recipe import THUMB
+from audioreactive.codec.siren import student
 from audioreactive.learn.generators import KINDS
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork, embeddable, write_model
 from audioreactive.media.ffmpeg import ffmpeg_path
@@ -293,9 +300,34 @@ def arguments(folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
+def clips(folder: Path) -> None:
+    """Packed clips of each kind; the thesis' network has no weights but 0, which xz makes short."""
+    picture = {"fps": "8", "frames": 10, "height": 6, "width": 9}
+    network = GridNetwork(levels(10, (9, 6)), hidden=4)
+    draw = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data.normal_(0, 1.5, generator=draw)
+    header: dict[str, Any] = {"kind": "network", "network": described(network), "picture": picture}
+    write_archive(folder / "grids.arc", header, sections_of(network))
+    header["sound"] = {"suffix": ".opus"}
+    write_archive(folder / "sounding.arc", header, {**sections_of(network), "sound": b"OggS"})
+    silent = {name: torch.zeros_like(value) for name, value in student(0).state_dict().items()}
+    header = {"kind": "seed", "picture": picture, "seed": {"bits": 8, "network": "student"}}
+    header["sound"] = {"peak": 0.5, "rate": 8000, "samples": 99}
+    write_archive(folder / "seed.arc", header, {"weights": compressed(packed(silent, 8))})
+    told = {"frames": [0, 9], "kernels": "painter", "model": {"name": "painter", "sha256": "00"},
+            "sha256": ["00", "11"], "start": "0"}  # fmt: skip
+    header = {"kind": "recipe", "picture": picture, "recipe": told, "sound": {"suffix": ".wav"}}
+    width, height = THUMB
+    thumbs = bytes(2 * 3 * width * height)
+    write_archive(
+        folder / "recipe.arc", header, {"recipe": lzma.compress(LEAST.encode()), "song": b"", "thumbs": thumbs}
+    )
+
+
 def main() -> None:
     """Write the corpus anew."""
-    for make in (presets, models, synthesizers, audio, videos, metadata, folders, arguments):
+    for make in (presets, models, synthesizers, audio, videos, clips, metadata, folders, arguments):
         with tempfile.TemporaryDirectory() as made:
             make(Path(made))
             shutil.rmtree(CORPUS / make.__name__, ignore_errors=True)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from audioreactive.codec.container import open_archive
+from audioreactive.codec.recipe import read_recipe
+from audioreactive.codec.unpacking import open_player
 from audioreactive.errors import PresetError
 from audioreactive.features import DEFAULT_FEATURES, SEGMENT_COUNTS, SEGMENTABLE, Features, split_name
 from audioreactive.learn.losses import ENVELOPES
@@ -145,6 +148,20 @@ def _videos(data: bytes, scratch: Path) -> None:
     frame_times(path)
 
 
+def _clips(data: bytes, scratch: Path) -> None:
+    """Read a packed clip; a network gives a picture and its page's parts, a recipe its preset and small pictures."""
+    archive = open_archive(_file(scratch / "clip.arc", data))
+    if archive.header.get("kind") == "recipe":
+        read_recipe(archive)
+        return
+    player = open_player(archive)
+    if player.size[0] * player.size[1] * player.fps.numerator > MOST_WORK:
+        return
+    picture = next(iter(player.pictures(player.size, player.fps)))
+    if picture.shape != (player.size[1], player.size[0], 3):
+        raise AssertionError(f"a picture has the shape {picture.shape}")
+
+
 def _metadata(data: bytes, scratch: Path) -> None:
     """What ffmpeg prints of a file's tags, and the two texts in a folder of frames, which a NUL parts."""
     tags.preset_in(data)
@@ -172,6 +189,7 @@ TARGETS: Final = {
         Target("synthesizers", _synthesizers, seconds=2, megabytes=200, longest=24_576),
         Target("audio", _audio, seconds=20, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("videos", _videos, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
+        Target("clips", _clips, seconds=5, megabytes=800, longest=24_576),
         Target("metadata", _metadata, seconds=2, megabytes=200, longest=4096),
         Target("folders", read_folder, seconds=2, megabytes=200, longest=16_384),
         Target("arguments", read_arguments, seconds=5, megabytes=200, longest=4096, is_guarded=False),

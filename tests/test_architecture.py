@@ -26,6 +26,7 @@ FLOORS = (
     ("sync",),
     ("chunks", "learn"),
     ("pipeline",),
+    ("codec",),
     ("studio",),
     ("live",),
     ("api", "commands"),

@@ -31,6 +31,8 @@ COMMANDS = {
     "live": "Show the picture of a sound as it comes in.",
     "score": "Measure how audio-reactive a video is.",
     "sync": "Measure and repair the sync of a video, or find one take in another.",
+    "pack": "Pack a clip, sound and picture, into one small file.",
+    "unpack": "Decode a packed clip at any size, or as a page.",
     "flashes": "Check a video for flashes that can hurt photosensitive viewers.",
     "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",

@@ -1,0 +1,129 @@
+"""A clip in memory: all its frames, and its sound."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audioreactive.errors import AudioError, CodecError, VideoError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LONGEST_SECONDS: Final = 60
+"""Longest clip that a network is fitted to: longer ones take hours, and are no loops or teasers."""
+MOST_FRAMES: Final = 3600
+MOST_PIXELS: Final = 16 << 20
+"""Most pixels of all frames together: 6 s of 448x256 at 24 frames a second. A fit takes 60 bytes of memory for each."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Decoded sound."""
+
+    samples: NDArray[np.float32]
+    """(N, channels); full scale is 1."""
+    rate: int
+    """Samples per second."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames and sound."""
+
+    frames: NDArray[np.uint8]
+    """(T, H, W, 3) sRGB."""
+    fps: Fraction
+    sound: Sound | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length of the picture."""
+        return len(self.frames) / self.fps
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of frames, rate and samples."""
+        digest = hashlib.sha256(f"{self.frames.shape} {self.fps}".encode())
+        digest.update(np.ascontiguousarray(self.frames).data)
+        if self.sound is not None:
+            digest.update(f"{self.sound.samples.shape} {self.sound.rate}".encode())
+            digest.update(np.ascontiguousarray(self.sound.samples, "<f4").data)
+        return digest.hexdigest()
+
+
+def read_clip(path: Path, *, largest_side: int | None = None, with_sound: bool = True) -> Clip:
+    """Read a clip that is short and small enough for a network; larger pictures are shrunk to `largest_side`.
+
+    Raises:
+        CodecError: there is no picture, or too much of it.
+    """
+    from audioreactive.video import probe, read_frames
+
+    try:
+        info = probe(path)
+        width, height = info.width, info.height
+        if largest_side is not None and (shrink := largest_side / max(width, height)) < 1:
+            width, height = max(round(width * shrink), 1), max(round(height * shrink), 1)
+        check_clip(path.name, info.frames, info.fps, (width, height))
+        sound = read_sound(path) if with_sound and info.audio_codec else None
+        frames = np.empty((info.frames, height, width, 3), np.uint8)
+        count = 0
+        for frame in read_frames(path, largest_side=largest_side):
+            if count == len(frames):
+                break
+            frames[count] = frame
+            count += 1
+    except VideoError as error:
+        raise CodecError(f"{str(path)!r} cannot be packed: {error}") from error
+    if not count:
+        raise CodecError(f"{str(path)!r} cannot be packed: it has no picture")
+    return Clip(frames[:count], info.fps, sound)
+
+
+def check_clip(name: str, frames: int, fps: Fraction, size: tuple[int, int]) -> None:
+    """Raise CodecError if a clip is too long or too large for a network."""
+    seconds = float(frames / fps)
+    if seconds > LONGEST_SECONDS or frames > MOST_FRAMES:
+        raise CodecError(
+            f"{name} lasts {seconds:.0f} s ({frames} frames), and a network is fitted to clips of up to "
+            f"{LONGEST_SECONDS} s: cut a loop or a teaser out of it, or pack a video of this program with --recipe"
+        )
+    width, height = size
+    if frames * width * height > MOST_PIXELS:
+        side = int(max(size) * (MOST_PIXELS / (frames * width * height)) ** 0.5)
+        raise CodecError(
+            f"{name} has {frames} frames of {width}x{height}, more than a network is fitted to: give --side {side} to "
+            "shrink them, or cut it"
+        )
+
+
+def read_sound(path: Path) -> Sound:
+    """Decode a file's sound, in one or two channels.
+
+    Raises:
+        CodecError: there is none, or it cannot be decoded.
+    """
+    from audioreactive.media.decoding import Decoder, choose, contents, recording_of
+
+    try:
+        chosen, _ = choose(contents(path), path, None)
+        recording = recording_of(path, chosen)
+        with contextlib.closing(Decoder(recording, is_for_two_ears=True).blocks()) as blocks:
+            pieces = list(blocks)
+    except (AudioError, VideoError) as error:
+        raise CodecError(f"the sound of {str(path)!r} cannot be read: {error}") from error
+    if not pieces:
+        raise CodecError(f"the sound of {str(path)!r} cannot be read: it has no samples")
+    return Sound(np.concatenate(pieces), recording.rate)

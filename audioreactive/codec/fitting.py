@@ -1,0 +1,301 @@
+"""Fit a `GridNetwork` to a clip: small error, and few bits once its numbers are rounded and coded.
+
+A step draws some frames, adds noise of the size of rounding to the grids' numbers (later rounds them), and follows the
+gradient of squared error + weight · bits. The bits are those of a Laplace distribution for each channel of each grid,
+whose scale is learnt. Only the slices of a grid that the drawn frames see are moved.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from audioreactive._support.streams import named_stream
+from audioreactive.codec.analysis import Pyramid, analyse
+from audioreactive.codec.entropy import BESIDE, MARGIN, OTHER_CHANNEL, encode
+from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, enlarged, levels, place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+STEP_SQUARED: Final = 8.7
+"""Square of the finest grids' step for a weight of 1: 12 / (2 ln 2), by the theory of fine uniform rounding."""
+GRID_RATE: Final = 0.03
+"""Learning rate of the grids' numbers, whose steps are 1."""
+NET_RATE: Final = 3e-3
+"""Learning rate of the decoder and of the scales."""
+LOWEST_RATE: Final = 0.03
+"""Share of the learning rate that is left at the end."""
+NOISY: Final = 0.8
+"""Share of the steps with noise; in the rest, numbers are rounded."""
+WEIGHTS: Final = (1e-6, 0.1)
+"""Bounds of the weight."""
+SEARCHES: Final = 7
+"""Weights that are tried."""
+FITTED: Final = 0.75
+"""Bytes that a fit leaves of its beginning, measured on three clips."""
+BETAS: Final = (0.9, 0.99)
+PIXELS_AT_ONCE: Final = 1 << 17
+"""Pixels of the frames that are drawn in one step."""
+
+
+@dataclass
+class _Slices:
+    """Adam for the slices of a grid, each with its own count of steps."""
+
+    grid: torch.Tensor
+    mean: torch.Tensor = field(init=False)
+    square: torch.Tensor = field(init=False)
+    count: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mean, self.square = torch.zeros_like(self.grid), torch.zeros_like(self.grid)
+        self.count = torch.zeros(len(self.grid))
+
+    def move(self, at: torch.Tensor, gradient: torch.Tensor, rate: float) -> None:
+        """Move the slices `at`, which are distinct."""
+        self.count[at] += 1
+        one, two = (1 - beta ** self.count[at].view(-1, 1, 1, 1) for beta in BETAS)
+        mean = self.mean[at].lerp_(gradient, 1 - BETAS[0])
+        square = self.square[at].lerp_(gradient.square(), 1 - BETAS[1])
+        self.mean[at], self.square[at] = mean, square
+        moved = self.grid[at] - rate * (mean / one) / ((square / two).sqrt() + 1e-8)
+        self.grid[at] = moved.clamp_(-LARGEST_VALUE, LARGEST_VALUE)
+
+
+class Fit:
+    """A fit in progress.
+
+    Args:
+        frames: (T, H, W, 3) uint8.
+        steps: steps of the whole fit, which decide about learning rates.
+        weight: squared error, in units of the full scale, that one bit a pixel may cost.
+        seed: seed of the noise and the order of the frames.
+        pyramid: the frames' pyramid, if it is known already.
+    """
+
+    def __init__(
+        self, frames: NDArray[np.uint8], *, steps: int, weight: float, seed: int = 0, pyramid: Pyramid | None = None
+    ) -> None:
+        count, height, width, _ = frames.shape
+        self.frames, self.steps, self.weight = frames, steps, weight
+        self.size = (width, height)
+        self.done = 0
+        self._draw = torch.Generator().manual_seed(seed)
+        self._order = named_stream(f"codec frames {seed}")
+        self._queue: list[int] = []
+        self.network = GridNetwork(levels(count, self.size))
+        begin(self.network, pyramid or analyse(frames, self.network.levels), weight, seed)
+        self._slices = [_Slices(grid.data) for grid in self.network.grids]
+        self.scales = [_scales(grid.data) for grid in self.network.grids]
+        """For each grid (2, C, 1, 1): the logarithm of a value's expected magnitude is one plus the other times the
+        logarithm of those nearby."""
+        small = [p for name, p in self.network.named_parameters() if not name.startswith("grids")]
+        self._adam = torch.optim.Adam([*small, *self.scales], lr=NET_RATE, betas=BETAS, foreach=False)
+        self.network.requires_grad_(False)
+        for parameter in small:
+            parameter.requires_grad_()
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether noise stands for rounding."""
+        return self.done < NOISY * self.steps
+
+    def step(self) -> tuple[float, float]:
+        """Take a step; returns the mean squared error and the bits a pixel."""
+        drawn = self._drawn()
+        last = max(len(self.frames) - 1, 1)
+        times = [i / last for i in drawn]
+        target = torch.from_numpy(self.frames[drawn]).permute(0, 3, 1, 2).float() / 255
+        pieces, bits = [], torch.zeros(())
+        seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for grid, scale in zip(self._slices, self.scales, strict=True):
+            at, found = _seen(times, len(grid.grid) - 1)
+            part = grid.grid[at].requires_grad_()
+            rounded = self._rounded(part)
+            around = (nearby(part.detach()) + 0.05).log()
+            cost = laplace_bits(rounded, scale[:1] + scale[1:] * around)
+            bits = bits + cost.sum() * (len(grid.grid) / (len(self.frames) * len(at)))
+            pieces.append(torch.stack([_mixed(rounded, two) for two in found]))
+            seen.append((at, part))
+        network = self.network
+        shape = (self.size[1], self.size[0])
+        made = network.decode(torch.cat([enlarged(piece, shape) for piece in pieces], 1))
+        error = (made - target).square().mean()
+        rate = bits / (self.size[0] * self.size[1])
+        self._adam.zero_grad(set_to_none=True)
+        (error + self.weight * rate).backward()
+        self._move(seen)
+        self.done += 1
+        return float(error.detach()), float(rate.detach())
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that a fit needs to go on later, as arrays."""
+        made: dict[str, NDArray[Any]] = {"done": np.array(self.done), "queue": np.array(self._queue, np.int64)}
+        made["weight"] = np.array(self.weight)
+        made["draw"] = self._draw.get_state().numpy()
+        made["order"] = np.frombuffer(json.dumps(_plain(self._order.get_state())).encode(), np.uint8)
+        for i, grid in enumerate(self._slices):
+            made |= {f"grid {i}": grid.grid.numpy(), f"mean {i}": grid.mean.numpy()}
+            made |= {f"square {i}": grid.square.numpy(), f"count {i}": grid.count.numpy()}
+        adam = self._adam.state_dict()["state"]
+        for i, parameter in enumerate(self._adam.param_groups[0]["params"]):
+            made[f"parameter {i}"] = parameter.detach().numpy()
+            if i in adam:
+                made |= {f"adam {i} {key}": value.numpy() for key, value in adam[i].items()}
+        return made
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            KeyError, ValueError: it belongs to another fit.
+        """
+        for i, grid in enumerate(self._slices):
+            for name, goal in (
+                ("grid", grid.grid),
+                ("mean", grid.mean),
+                ("square", grid.square),
+                ("count", grid.count),
+            ):
+                goal.copy_(_same_shape(state[f"{name} {i}"], goal))
+        adam: dict[int, dict[str, torch.Tensor]] = {}
+        with torch.no_grad():
+            for i, parameter in enumerate(self._adam.param_groups[0]["params"]):
+                parameter.copy_(_same_shape(state[f"parameter {i}"], parameter))
+                prefix = f"adam {i} "
+                found = {key.removeprefix(prefix): torch.from_numpy(np.array(value))
+                         for key, value in state.items() if key.startswith(prefix)}  # fmt: skip
+                if found:
+                    adam[i] = found
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": adam})
+        self.done, self.weight = int(state["done"]), float(state["weight"])
+        self._queue = state["queue"].tolist()
+        self._draw.set_state(torch.from_numpy(np.array(state["draw"])))
+        kind, keys, *rest = json.loads(state["order"].tobytes())
+        self._order.set_state((kind, np.array(keys, np.uint32), *rest))
+
+    def _drawn(self) -> list[int]:
+        width, height = self.size
+        wanted = min(max(PIXELS_AT_ONCE // (width * height), 1), len(self.frames))
+        if len(self._queue) < wanted:
+            self._queue += self._order.permutation(len(self.frames)).tolist()
+        drawn, self._queue = self._queue[:wanted], self._queue[wanted:]
+        return sorted(drawn)
+
+    def _rounded(self, part: torch.Tensor) -> torch.Tensor:
+        if self.is_noisy:
+            return part + torch.rand(part.shape, generator=self._draw) - 0.5
+        return part + (part.round() - part).detach()
+
+    def _move(self, seen: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        left = self.done / self.steps
+        share = LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * min(left, 1.0)))
+        for group in self._adam.param_groups:
+            group["lr"] = NET_RATE * share
+        self._adam.step()
+        with torch.no_grad():
+            for grid, (at, part) in zip(self._slices, seen, strict=True):
+                assert part.grad is not None
+                grid.move(at, part.grad, GRID_RATE * share)
+
+
+def _plain(state: Any) -> list[Any]:
+    kind, keys, *rest = state
+    return [kind, keys.tolist(), *rest]
+
+
+def _same_shape(values: NDArray[Any], goal: torch.Tensor) -> torch.Tensor:
+    if values.shape != tuple(goal.shape):
+        raise ValueError(f"an array of {values.shape} is no state of {tuple(goal.shape)}")
+    return torch.from_numpy(np.array(values))
+
+
+def laplace_bits(values: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
+    """Bits of values, rounded to whole numbers, under Laplace distributions with these logarithms of their scales."""
+    width, far = log_scale.exp(), values.abs()
+    upper = -torch.expm1(-(far + 0.5) / width)
+    lower = torch.sign(far - 0.5) * -torch.expm1(-(far - 0.5).abs() / width)
+    # Far out, where the difference vanishes in float32, its logarithm is known.
+    inside = (0.5 * (upper - lower)).clamp(min=1e-12)
+    return -torch.log2(inside) + (far / width - 25).clamp(min=0) * 1.4427
+
+
+def nearby(values: torch.Tensor) -> torch.Tensor:
+    """Weighted mean magnitude (t, c, r, k) of what the coder knows of a cell: its neighbours, and channels before."""
+    rows, columns = values.shape[2:]
+    size = functional.pad(values.abs(), (MARGIN, MARGIN, MARGIN, MARGIN))
+    total = torch.zeros_like(values)
+    for down, right, weight in BESIDE:
+        top, left = MARGIN + down, MARGIN + right
+        total += weight * size[:, :, top : top + rows, left : left + columns]
+    before = values.abs().cumsum(1) - values.abs()
+    weights = sum(weight for _, _, weight in BESIDE) + OTHER_CHANNEL * torch.arange(values.shape[1])
+    return (total + OTHER_CHANNEL * before) / weights[:, None, None]
+
+
+def finest_step(weight: float) -> float:
+    """Step of the finest grids' numbers, in units of the full scale, that suits a weight."""
+    return math.sqrt(STEP_SQUARED * weight)
+
+
+def weight_for(pyramid: Pyramid, size: int) -> float:
+    """Find the weight with which a fit ends with about `size` bytes of numbers."""
+    low, high = WEIGHTS
+    for _ in range(SEARCHES):
+        weight = math.sqrt(low * high)
+        numbers = [part.round().to(torch.int32).numpy() for part in pyramid.numbers(finest_step(weight))]
+        if FITTED * len(encode(numbers)) > size:
+            low = weight
+        else:
+            high = weight
+    return math.sqrt(low * high)
+
+
+def begin(network: GridNetwork, pyramid: Pyramid, weight: float, seed: int) -> None:
+    """Give the grids the clip's own pyramid, in steps that suit the weight, and make the decoder add it up."""
+    finest = finest_step(weight)
+    draw = torch.Generator().manual_seed(seed)
+    weights = pyramid.weights(finest)
+    for grid, numbers in zip(network.grids, pyramid.numbers(finest), strict=True):
+        grid.requires_grad_(False)
+        grid.data.copy_(numbers)
+    with torch.no_grad():
+        network.units.copy_(weights.square().sum(0).sqrt())  # what a step of each channel does to the picture
+        network.skip.weight.copy_((weights / network.units)[..., None, None])
+        assert network.skip.bias is not None and network.first.bias is not None and network.second.bias is not None
+        network.skip.bias.fill_(0.5)
+        network.first.bias.zero_()
+        network.second.bias.zero_()
+        network.last.weight.zero_()
+        network.first.weight.copy_(torch.randn(network.first.weight.shape, generator=draw))
+        bound = network.hidden**-0.5
+        network.second.weight.copy_(torch.randn(network.second.weight.shape, generator=draw) * bound)
+
+
+def _scales(grid: torch.Tensor) -> torch.Tensor:
+    size = grid.abs().mean((0, 2, 3)).clamp(min=0.02).log() * 0.5
+    return torch.stack([size, torch.full_like(size, 0.5)])[:, :, None, None].requires_grad_()
+
+
+def _seen(times: Sequence[float], last: int) -> tuple[torch.Tensor, list[tuple[int, int, float]]]:
+    """Distinct slices that some moments see, and for each moment its two among them and the share of the second."""
+    placed = [place(time, last) for time in times]
+    needed = sorted({k for below, share in placed for k in ((below,) if share == 0 else (below, below + 1))})
+    where = {k: i for i, k in enumerate(needed)}
+    return torch.tensor(needed), [
+        (where[below], where[below if share == 0 else below + 1], share) for below, share in placed
+    ]
+
+
+def _mixed(part: torch.Tensor, two: tuple[int, int, float]) -> torch.Tensor:
+    first, second, share = two
+    return part[first] if first == second else torch.lerp(part[first], part[second], share)

@@ -1,0 +1,341 @@
+"""The whole way: a clip to a file that holds a network, and back to a video.
+
+A fit that is cut short goes on: its state lies beside the output in `.NAME.packing` until the file is finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+import zipfile
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from audioreactive._support.files import shortened, write_aside
+from audioreactive.codec.analysis import analyse
+from audioreactive.codec.container import Archive, archive_bytes
+from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
+from audioreactive.codec.grids import levels
+from audioreactive.codec.metrics import psnr
+from audioreactive.codec.network import described, read_network, read_picture, rounded, sections_of
+from audioreactive.codec.sound import good_opus
+from audioreactive.errors import CodecError
+from audioreactive.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from audioreactive.codec.clip import Clip
+    from audioreactive.codec.grids import GridNetwork
+
+KIND: Final = "network"
+WEIGHT: Final = 5e-4
+"""Squared error, in units of the full scale, that a bit a pixel may cost if no size is asked for."""
+PASSES: Final = 50
+"""Times that a fit sees each frame."""
+FEWEST_STEPS: Final = 300
+SMALLEST_SIZE: Final = 4000
+"""Bytes below which no file is asked for: the decoder alone takes 3400."""
+SAVED_SECONDS: Final = 60.0
+"""Seconds between two states that are kept."""
+REPORTS: Final = 8
+SOUND_SHARE: Final = 0.25
+"""Most of a file's size that its sound takes if a size is asked for."""
+NOISY_ROOM: Final = 1.04
+"""Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding lowers
+them."""
+ROUNDED_ROOM: Final = 0.98
+MEASURED: Final = (0.2, 0.4, 0.6, 0.78, 0.84, 0.92)
+"""Shares of the steps after which the numbers are coded, to see how many bytes they take indeed."""
+STEERING: Final = 0.06
+"""Exponent with which the weight follows the bytes that a step expects."""
+SMOOTHING: Final = 0.15
+"""Share of a step in what the last steps expected on average."""
+LARGEST_GAP: Final = 2048.0
+"""Magnitude below which numbers become 0 at most."""
+GAPS: Final = 10
+"""Magnitudes that are tried."""
+LARGEST_SOUND: Final = 64 << 20
+LARGEST_DECODER: Final = 1 << 20
+LARGEST_GRIDS: Final = 1 << 28
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """Settings of a fit."""
+
+    size: int | None = None
+    """Bytes that the file may have; None: as small as `WEIGHT` makes it."""
+    effort: float = 1.0
+    """Factor of the number of steps."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Result of packing."""
+
+    path: Path
+    bytes: int
+    psnr: float
+    """PSNR in dB of the decoded picture."""
+    sound_psnr: float | None
+    sound_bytes: int
+    finished: bool
+    """Whether the fit took all its steps."""
+
+
+def pack(clip: Clip, output: Path, settings: PackSettings = PackSettings(), progress: Progress | None = None) -> Packed:
+    """Fit a network to a clip and write the file; a fit of the same clip and settings that was cut short goes on.
+
+    An interrupt leaves the best so far in the file, and a note on the exception.
+
+    Raises:
+        CodecError: the size that is asked for is too small.
+    """
+    return _Packing(clip, output, settings, progress or Silent()).run()
+
+
+class _Packing:
+    def __init__(self, clip: Clip, output: Path, settings: PackSettings, progress: Progress) -> None:
+        self.clip, self.output, self.settings, self.progress = clip, output, settings, progress
+        count, (width, height) = len(clip.frames), clip.size
+        self.pixels = count * width * height
+        drawn = min(max(PIXELS_AT_ONCE // (width * height), 1), count)
+        self.steps = max(round(settings.effort * max(PASSES * count / drawn, FEWEST_STEPS)), 8)
+        told = f"{clip.digest()} {settings.size} {settings.effort} {settings.seed} {self.steps}"
+        self.key = hashlib.sha256(told.encode()).hexdigest()
+        self.expected: float | None = None
+        """Bytes that the last steps expected."""
+        self.ratio = 1.0
+        """Bytes of the range coder for each that the fit expects."""
+        self.measured = [math.ceil(self.steps * share) for share in MEASURED]
+        """Steps after which this is measured."""
+        self.sound, self.sound_psnr = self._coded_sound()
+        self.room = self._room()
+        pyramid = analyse(clip.frames, levels(count, clip.size))
+        weight = WEIGHT if self.room is None else weight_for(pyramid, self.room)
+        self.fit = Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
+
+    def run(self) -> Packed:
+        state = state_path(self.output)
+        if begun(self.output, self.key):
+            with contextlib.suppress(KeyError, ValueError, OSError, zipfile.BadZipFile, MemoryError):
+                with state.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                    self.fit.restore(dict(kept))
+                self.progress.say(f"going on at step {self.fit.done} of {self.steps}")
+        try:
+            self._fit()
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            self._save()
+            packed = self._write(self._sections(), finished=False)
+            interrupt.add_note(
+                f"{self.output} holds the best so far ({packed.psnr:.1f} dB in {packed.bytes} bytes); the same command "
+                "goes on"
+            )
+            raise
+        packed = self._write(self._small_enough(), finished=True)
+        state.unlink(missing_ok=True)
+        return packed
+
+    def _coded_sound(self) -> tuple[bytes, float | None]:
+        if self.clip.sound is None:
+            return b"", None
+        size = self.settings.size
+        self.progress.say("coding the sound as Opus")
+        return good_opus(self.clip.sound, most_bytes=None if size is None else int(SOUND_SHARE * size))
+
+    def _room(self) -> int | None:
+        """Bytes for the grids."""
+        if self.settings.size is None:
+            return None
+        room = self.settings.size - len(self.sound) - SMALLEST_SIZE
+        if room <= 0:
+            least = len(self.sound) + SMALLEST_SIZE + 1000
+            raise CodecError(
+                f"{self.settings.size} bytes are too few: the sound takes {len(self.sound)} and the decoder "
+                f"{SMALLEST_SIZE}; give at least {least}"
+            )
+        return room
+
+    def _fit(self) -> None:
+        fit, saved, shown = self.fit, time.monotonic(), 0
+        errors: list[float] = []
+        with self.progress.track("fitting", self.steps, "step") as advance:
+            advance(fit.done)
+            while fit.done < self.steps:
+                error, bits = fit.step()
+                errors.append(error)
+                if self.room is not None:
+                    self._steer(bits * self.pixels / 8)
+                advance(1)
+                if fit.done * REPORTS // self.steps > shown:
+                    shown = fit.done * REPORTS // self.steps
+                    decibels = -10 * math.log10(max(float(np.mean(errors[-len(self.clip.frames) :])), 1e-15))
+                    size = len(self.sound) + SMALLEST_SIZE + bits * self.pixels / 8
+                    self.progress.say(f"{decibels:.1f} dB in about {size / 1000:.0f} KB after {fit.done} steps")
+                if time.monotonic() - saved > SAVED_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+
+    def _steer(self, size: float) -> None:
+        """Move the weight so that the grids have the bytes that are asked for when the fit ends."""
+        assert self.room is not None
+        self.expected = size if self.expected is None else self.expected + SMOOTHING * (size - self.expected)
+        size = self.expected
+        if self.fit.done in self.measured:
+            self.ratio = len(self._sections()["grids"]) / max(size, 1.0)
+        wanted = self.room * (NOISY_ROOM if self.fit.is_noisy else ROUNDED_ROOM)
+        factor = (max(size * self.ratio, 1.0) / wanted) ** STEERING
+        self.fit.weight = float(np.clip(self.fit.weight * factor, 1e-7, 1.0))
+
+    def _small_enough(self) -> dict[str, bytes]:
+        """Sections that fit into the size: if need be, small numbers become 0, those first that are nearest to it."""
+        made = self._sections()
+        if self.room is None or len(made["grids"]) <= self.room:
+            return made
+        whole = [grid.data.clone() for grid in self.fit.network.grids]
+        low, high, found = 0.5, LARGEST_GAP, None
+        for _ in range(GAPS):
+            gap = math.sqrt(low * high)
+            for grid, values in zip(self.fit.network.grids, whole, strict=True):
+                grid.data.copy_(values.where(values.abs() >= gap, 0.0))
+            made = self._sections()
+            if len(made["grids"]) <= self.room:
+                found, high = [grid.data.clone() for grid in self.fit.network.grids], gap
+            else:
+                low = gap
+        if found is None:
+            raise CodecError(f"the clip does not fit into {self.settings.size} bytes: give more, or a smaller --side")
+        for grid, values in zip(self.fit.network.grids, found, strict=True):
+            grid.data.copy_(values)
+        return self._sections()
+
+    def _sections(self) -> dict[str, bytes]:
+        return sections_of(self.fit.network)
+
+    def _write(self, sections: Mapping[str, bytes], *, finished: bool) -> Packed:
+        frames, (width, height) = self.clip.frames, self.clip.size
+        header: dict[str, Any] = {
+            "kind": KIND,
+            "picture": {"fps": str(self.clip.fps), "frames": len(frames), "height": height, "width": width},
+            "network": described(self.fit.network),
+        }
+        whole = {**sections, **({"sound": self.sound} if self.sound else {})}
+        if self.sound:
+            header["sound"] = {"suffix": ".opus"}
+        data = archive_bytes(header, whole)
+        with write_aside(self.output) as partial:
+            partial.write_bytes(data)
+        network = rounded(self.fit.network)
+        made = np.stack(
+            [network.picture(i / max(len(frames) - 1, 1), self.clip.size).numpy() for i in range(len(frames))]
+        )
+        return Packed(self.output, len(data), psnr(frames, made), self.sound_psnr, len(self.sound), finished)
+
+    def _save(self) -> None:
+        with write_aside(state_path(self.output)) as partial, partial.open("wb") as file:
+            arrays: dict[str, Any] = {"key": np.frombuffer(self.key.encode(), np.uint8), **self.fit.state()}
+            np.savez(file, **arrays)
+
+
+def state_path(output: Path) -> Path:
+    """Path of the state of a fit that was cut short."""
+    return output.with_name(f".{shortened(output.name, 200)}.packing.npz")
+
+
+def begun(output: Path, key: str | None = None) -> bool:
+    """Whether a fit for this output was cut short, with `key` the fit of that clip with those settings."""
+    try:
+        with state_path(output).open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return key is None or kept["key"].tobytes() == key.encode()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+@dataclass(frozen=True)
+class Player:
+    """A clip that is decoded on request."""
+
+    network: GridNetwork
+    frames: int
+    size: tuple[int, int]
+    fps: Fraction
+    sound: bytes | None
+    suffix: str
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length of the picture."""
+        return self.frames / self.fps
+
+    def picture(self, seconds: float, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Decode the picture (h, w, 3) of a moment."""
+        return self.network.picture(float(seconds * self.fps) / max(self.frames - 1, 1), size or self.size).numpy()
+
+    def sound_file(self, folder: Path) -> Path | None:
+        """Write the sound into a folder; None without sound."""
+        if self.sound is None:
+            return None
+        path = folder / f"sound{self.suffix}"
+        path.write_bytes(self.sound)
+        return path
+
+    def pictures(self, size: tuple[int, int], fps: Fraction) -> Iterator[NDArray[np.uint8]]:
+        """Decode the whole clip at a size and rate."""
+        for i in range(max(round(self.seconds * fps), 1)):
+            yield self.picture(float(i / fps), size)
+
+
+SUFFIXES: Final = (".opus", ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac", ".aiff", ".aif", ".mp4", ".mka")
+
+
+def read_player(archive: Archive) -> Player:
+    """Read a file that holds a network.
+
+    Raises:
+        CodecError: it is damaged or was not made by `pack`.
+    """
+    frames, size = read_picture(archive.header)
+    fps = read_rate(archive.header)
+    network = read_network(
+        archive.header, archive.read("grids", LARGEST_GRIDS), archive.read("decoder", LARGEST_DECODER)
+    )
+    sound = archive.read("sound", LARGEST_SOUND) if archive.has("sound") else None
+    return Player(network, frames, size, fps, sound, read_suffix(archive.header) if sound is not None else "")
+
+
+def read_rate(header: Mapping[str, Any]) -> Fraction:
+    """Frames per second that a header states.
+
+    Raises:
+        CodecError: they are not there, or not from 1/10 to 240.
+    """
+    told = header.get("picture")
+    text = told.get("fps") if isinstance(told, dict) else None
+    if isinstance(text, str) and len(text) < 20:
+        with contextlib.suppress(ValueError, ZeroDivisionError):
+            if Fraction(1, 10) <= (fps := Fraction(text)) <= 240:
+                return fps
+    raise CodecError("the header states no frame rate from 0.1 to 240: get the file again")
+
+
+def read_suffix(header: Mapping[str, Any]) -> str:
+    """Ending of the sound's file that a header states.
+
+    Raises:
+        CodecError: it is not one of a sound.
+    """
+    told = header.get("sound")
+    suffix = told.get("suffix") if isinstance(told, dict) else None
+    if suffix not in SUFFIXES:
+        raise CodecError("the header states no kind of sound that is known: get the file again")
+    return str(suffix)

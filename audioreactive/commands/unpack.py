@@ -1,0 +1,82 @@
+"""`audioreactive unpack CLIP.arc -o VIDEO`: a packed clip at any size and rate, or as a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from audioreactive.commands import CONTEXT
+from audioreactive.commands.bars import progress_for
+from audioreactive.commands.options import (
+    PATH,
+    FrameRate,
+    ModelFile,
+    OutputPath,
+    Size,
+    device_option,
+    overwrite_option,
+    quiet_option,
+)
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", type=OutputPath(), metavar="VIDEO", help="The video. [default: FILE's name in .mp4]")
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, without a network.")
+@click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
+@click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
+@click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a packed preset, if it is not in FILE.")
+@device_option
+@overwrite_option
+@quiet_option
+def command(
+    file: Path,
+    output: Path | None,
+    html: Path | None,
+    size: tuple[int, int] | None,
+    fps: Fraction | None,
+    model: Path | None,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Decode FILE, which 'audioreactive pack' made, to a video.
+
+    \b
+    audioreactive unpack clip.arc -o clip.mp4 --size 1920x1080 --fps 60
+    audioreactive unpack clip.arc --html page.html
+    """
+    from audioreactive.codec.container import open_archive
+    from audioreactive.video import check_output
+
+    archive = open_archive(file)
+    progress = progress_for(quiet)
+    if html is not None:
+        from audioreactive._support.files import check_name
+        from audioreactive.codec.pages import write_page
+
+        if output is not None:
+            raise click.UsageError("-o writes a video and --html a page: give one of the two")
+        check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file,))
+        count = write_page(archive, html, size=size, fps=fps, progress=progress)
+        click.echo(f"{html}: {count / 1000:.1f} KB")
+        return
+    output = output or file.with_suffix(".mp4")
+    check_output(output, overwrite, inputs=(file, model))
+    if archive.header.get("kind") == "recipe":
+        from audioreactive.codec.recipe import unpack_recipe
+
+        made = unpack_recipe(
+            archive, output, model=model, size=size, fps=fps, device=device, overwrite=overwrite, progress=progress
+        )
+        click.echo(f"{output}: {made.frames} frames; {made.verdict}")
+        return
+    from audioreactive.codec.unpacking import unpack_network
+
+    frames = unpack_network(archive, output, size=size, fps=fps, overwrite=overwrite, progress=progress)
+    click.echo(f"{output}: {frames} frames")

@@ -1,0 +1,216 @@
+"""A clip to a file and back: sound and picture, any size and rate, cut short and gone on."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from codec_clips import moving
+
+from audioreactive.codec import packing
+from audioreactive.codec.clip import Clip, read_clip
+from audioreactive.codec.container import archive_bytes, open_archive
+from audioreactive.codec.grids import GridNetwork, enlarged, levels
+from audioreactive.codec.metrics import psnr
+from audioreactive.codec.packing import PackSettings, begun, pack, read_player, state_path
+from audioreactive.errors import CodecError
+from audioreactive.progress import Silent
+from audioreactive.video import probe, read_frames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUICK = PackSettings(effort=0.1)
+
+
+@pytest.fixture(scope="module")
+def packed(clip_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("packed") / "clip.arc"
+    from audioreactive.commands.pack import command
+
+    run = CliRunner().invoke(
+        command, [str(clip_file), "-o", str(output), "--effort", "0.1", "-q"], catch_exceptions=False
+    )
+    assert run.exit_code == 0 and "picture" in run.output
+    return output
+
+
+def test_a_packed_clip_looks_and_sounds_like_the_clip(clip_file: Path, packed: Path, tmp_path: Path) -> None:
+    from audioreactive.commands.unpack import command
+
+    video = tmp_path / "out.mkv"
+    run = CliRunner().invoke(command, [str(packed), "-o", str(video), "-q"], catch_exceptions=False)
+    assert run.exit_code == 0
+    first, second = read_clip(clip_file), read_clip(video)
+    assert psnr(first.frames, second.frames) > 30
+    assert first.sound is not None and second.sound is not None
+    both = np.corrcoef(first.sound.samples[:16000, 0], second.sound.samples[: 3 * 16000 : 3, 0])[0, 1]
+    assert both > 0.95  # Opus is at 48 kHz
+    assert packed.stat().st_size < first.frames.size / 2
+
+
+def test_any_size_and_any_rate(packed: Path, tmp_path: Path) -> None:
+    from audioreactive.codec.unpacking import unpack_network
+
+    video = tmp_path / "large.mkv"
+    unpack_network(open_archive(packed), video, size=(95, 63), fps=Fraction(24))
+    info = probe(video)
+    assert (info.width, info.height, info.fps, info.frames) == (95, 63, 24, 24)
+    small = [frame for i, frame in enumerate(read_frames(video)) if i % 3 == 0]
+    own = list(read_player(open_archive(packed)).pictures((95, 63), Fraction(8)))
+    assert np.array_equal(np.stack(small), np.stack(own))
+
+
+def test_the_same_clip_gives_the_same_bytes(tmp_path: Path) -> None:
+    clip = Clip(moving(4, (16, 12)), Fraction(8), None)
+    files = [tmp_path / name for name in ("a.arc", "b.arc")]
+    for file in files:
+        pack(clip, file, QUICK)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_size_is_kept(tmp_path: Path) -> None:
+    frames = np.random.RandomState(0).randint(0, 256, (2, 18, 30, 3), np.uint8)
+    made = pack(Clip(frames, Fraction(3), None), tmp_path / "a.arc", PackSettings(size=4800, effort=0.04))
+    assert made.bytes == (tmp_path / "a.arc").stat().st_size <= 4800
+
+
+def test_more_bytes_look_better(tmp_path: Path) -> None:
+    clip = Clip(moving(3), Fraction(8), None)
+    sizes = [pack(clip, tmp_path / f"{k}.arc", PackSettings(size=k, effort=0.06)) for k in (4700, 7000)]
+    assert sizes[1].psnr > sizes[0].psnr + 1 and sizes[1].bytes > sizes[0].bytes
+
+
+def test_a_size_that_is_too_small_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CodecError, match=r"1000 bytes are too few.*give at least"):
+        pack(Clip(moving(), Fraction(8), None), tmp_path / "a.arc", PackSettings(size=1000))
+
+
+class _Interrupting(Silent):
+    """Progress that interrupts at a step."""
+
+    def __init__(self, at: int, kind: type[BaseException] = KeyboardInterrupt) -> None:
+        self.at, self.kind, self.said = at, kind, []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def track(self, stage: str, total: int, unit: str):  # type: ignore[no-untyped-def]
+        import contextlib
+
+        @contextlib.contextmanager
+        def tracked():  # type: ignore[no-untyped-def]
+            done = 0
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                if done >= self.at:
+                    raise self.kind
+
+            yield advance
+
+        return tracked()
+
+
+def test_an_interrupt_keeps_the_best_and_the_rest_follows(tmp_path: Path) -> None:
+    clip, whole, cut = Clip(moving(4, (16, 12)), Fraction(8), None), tmp_path / "a.arc", tmp_path / "b.arc"
+    pack(clip, whole, QUICK)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        pack(clip, cut, QUICK, _Interrupting(11))
+    assert "the same command goes on" in caught.value.__notes__[0]
+    assert begun(cut) and read_player(open_archive(cut)).frames == 4
+    on = _Interrupting(10**9)
+    pack(clip, cut, QUICK, on)
+    assert on.said[0] == "going on at step 11 of 30"
+    assert cut.read_bytes() == whole.read_bytes() and not begun(cut)
+
+
+def test_a_killed_fit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "SAVED_SECONDS", 0.0)
+    clip, output = Clip(moving(4, (16, 12)), Fraction(8), None), tmp_path / "a.arc"
+    with pytest.raises(ZeroDivisionError):  # nothing is written after it, as after a kill
+        pack(clip, output, QUICK, _Interrupting(9, ZeroDivisionError))
+    assert not output.exists()
+    on = _Interrupting(10**9)
+    pack(clip, output, QUICK, on)
+    assert on.said[0] == "going on at step 8 of 30"
+
+
+def test_a_state_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
+    clip, output = Clip(moving(4, (16, 12)), Fraction(8), None), tmp_path / "a.arc"
+    state_path(output).write_bytes(b"PK\x03\x04 nothing")
+    assert not begun(output)
+    on = _Interrupting(10**9)
+    pack(clip, output, QUICK, on)
+    assert not any("going on" in said for said in on.said)
+
+
+def test_both_interpolations_are_one() -> None:
+    torch.manual_seed(0)
+    network = GridNetwork(levels(10, (33, 18)))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    with torch.inference_mode():
+        for size in ((33, 18), (70, 50), (9, 5)):
+            made = network.decode(network.features([0.37], size, list(network.grids)))[0]
+            drawn = network.picture(0.37, size)
+            expected = (made.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0)
+            assert int((drawn.int() - expected.int()).abs().max()) <= 1
+    assert enlarged(torch.ones(1, 1, 2, 2), (5, 4)).shape == (1, 1, 5, 4)
+
+
+def test_a_picture_does_not_depend_on_its_bands(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from audioreactive.codec import grids
+
+    player = read_player(open_archive(packed))
+    whole = player.picture(0.3, (100, 80))
+    monkeypatch.setattr(grids, "PIXELS_AT_ONCE", 700)
+    assert np.array_equal(player.picture(0.3, (100, 80)), whole)
+
+
+def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
+    import soundfile
+
+    from audioreactive.codec.clip import check_clip
+
+    with pytest.raises(CodecError, match=r"lasts 3600 s.*--recipe"):
+        check_clip("film.mp4", 86400, Fraction(24), (64, 48))
+    with pytest.raises(CodecError, match=r"give --side 5.. to shrink"):
+        check_clip("film.mp4", 100, Fraction(24), (1920, 1080))
+    soundfile.write(tmp_path / "song.wav", np.zeros(1000), 8000)
+    with pytest.raises(CodecError, match="cannot be packed"):
+        read_clip(tmp_path / "song.wav")
+
+
+def test_a_single_frame(tmp_path: Path) -> None:
+    packed = pack(Clip(moving(1), Fraction(25), None), tmp_path / "a.arc", QUICK)
+    player = read_player(open_archive(packed.path))
+    assert packed.psnr > 25 and len(list(player.pictures((5, 7), Fraction(50)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("picture", {"fps": "8", "frames": 10**9, "height": 32, "width": 48}),
+        ("picture", {"fps": "8", "frames": 9, "height": 32, "width": 48}),
+        ("picture", {"fps": "8/0", "frames": 8, "height": 32, "width": 48}),
+        ("picture", {"fps": "1e9", "frames": 8, "height": 32, "width": 48}),
+        ("picture", None),
+        ("network", {"hidden": 10**6}),
+        ("network", {"hidden": 23}),
+        ("network", None),
+        ("sound", {"suffix": ".sh"}),
+    ],
+)
+def test_headers_that_do_not_fit_their_sections(packed: Path, tmp_path: Path, key: str, value: object) -> None:
+    archive = open_archive(packed)
+    sections = {section.name: archive.read(section.name, 1 << 20) for section in archive.sections}
+    header = {name: told for name, told in archive.header.items() if name != "sections"} | {key: value}
+    (tmp_path / "a.arc").write_bytes(archive_bytes(header, sections))
+    with pytest.raises(CodecError):
+        read_player(open_archive(tmp_path / "a.arc"))
