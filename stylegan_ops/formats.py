@@ -6,8 +6,10 @@ format; it raises `CheckpointError` for relatives that are recognised and not su
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from stylegan_ops.budget import Damaged
+from stylegan_ops.containers import EMBEDDING
 from stylegan_ops.drafts import AS_IT_IS, MAX_TENSORS, Draft, Layout, Number, Row, Source, Stored, clean, shown
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.pickles import Foreign, Record
@@ -46,9 +48,18 @@ def read_nvidia_torch(root: object) -> Draft | None:
         return None
     assert isinstance(generator, Record)
     _refuse_relatives(generator)
+    alias_free = _is_alias_free(generator)
+    if alias_free:
+        draft.network, draft.format = "stylegan3", "StyleGAN3 PyTorch pickle"
     draft.note = draft.note or _source_note(_meta(generator).get("module_src"))
+    foreign: dict[str, None] = {}
     for name, module in _modules(generator):
         _take_module(draft, name, module)
+        if alias_free:
+            draft.attributes[name] = _attributes(module)
+            foreign |= dict.fromkeys(_foreign_names(module))
+    if alias_free:
+        draft.foreign = tuple(foreign)
     attributes = _attributes(generator)
     for key in ("z_dim", "w_dim", "c_dim", "img_resolution"):
         if isinstance(value := attributes.get(key), int):
@@ -66,7 +77,7 @@ def _meta(module: Record) -> dict[str, object]:
 
 
 def _attributes(module: Record) -> dict[str, object]:
-    state = _meta(module).get("state")
+    state = module.state if module.name == EMBEDDING else _meta(module).get("state")
     return state if isinstance(state, dict) else {}
 
 
@@ -86,21 +97,20 @@ def _refuse_relatives(generator: Record) -> None:
         raise CheckpointError(f"the file holds {kind}, not a generator; use the snapshot that has G_ema")
     if isinstance(class_name, str) and class_name in CLASSES:
         raise CheckpointError(f"this is {CLASSES[class_name]}; {UNSUPPORTED}")
-    w_avg = _children(mapping, "_buffers").get("w_avg")
-    of_classes = isinstance(w_avg, TensorRecord) and len(w_avg.shape) == 2
-    parts = _children(mapping, "_modules")
-    if of_classes or "embed_proj" in parts or isinstance(parts.get("embed"), Foreign):
-        raise CheckpointError(f"this is a StyleGAN-XL model, which is another network; {UNSUPPORTED}")
-    layers = _children(synthesis, "_modules")
-    first = next((name for name in layers if re.match(r"L\d+_\d+", name)), None)
-    if "input" in layers or first is not None:
-        kernel = _attributes_of(layers.get(first or "")).get("conv_kernel")
-        kind = {1: "StyleGAN3-R", 3: "StyleGAN3-T"}.get(kernel if isinstance(kernel, int) else 0, "StyleGAN3")
-        raise CheckpointError(f"this is a {kind} model, which is another network; {UNSUPPORTED}")
 
 
-def _attributes_of(value: object) -> dict[str, object]:
-    return _attributes(value) if isinstance(value, Record) else {}
+def _is_alias_free(generator: Record) -> bool:
+    """Whether a generator is a StyleGAN3 or a StyleGAN-XL: it begins with waves instead of a learned constant."""
+    synthesis = _children(generator, "_modules").get("synthesis")
+    return isinstance(synthesis, Record) and "input" in _children(synthesis, "_modules")
+
+
+def _foreign_names(module: Record) -> Iterator[str]:
+    """Names of other libraries that a module holds."""
+    parts = (_children(module, kind).values() for kind in ("_modules", "_parameters", "_buffers"))
+    for value in chain(_attributes(module).values(), *parts):
+        if isinstance(value, Foreign):
+            yield value.name
 
 
 def _modules(generator: Record) -> Iterator[tuple[str, Record]]:

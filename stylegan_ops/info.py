@@ -1,5 +1,6 @@
 """Description of a model file for the user."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -9,14 +10,16 @@ class ModelInfo:
 
     path: str
     format: str
+    network: str
+    """Kind of network: StyleGAN2, StyleGAN3, ..."""
     kind: str
-    """The architecture: skip, resnet or orig."""
+    """The architecture: skip, resnet or orig of a StyleGAN2; StyleGAN3-T, StyleGAN3-R, StyleGAN-XL-T, ..."""
     resolution: int
     """Nominal resolution: the side of a square model's pictures."""
     img_size: tuple[int, int]
     """(H, W) of the pictures."""
-    channels: dict[int, int]
-    """Channels of each block, by its nominal resolution."""
+    channels: Mapping[int, int] | Mapping[str, int]
+    """Channels of each block, by its nominal resolution; of a StyleGAN3 those of each layer, by its name."""
     z_dim: int
     w_dim: int
     c_dim: int
@@ -37,8 +40,8 @@ class ModelInfo:
             ("file", self.path),
             ("format", self.format),
             ("pictures", f"{width} × {height}"),
-            ("architecture", f"StyleGAN2, {self.kind}"),
-            ("channels", "  ".join(f"{resolution}: {count}" for resolution, count in self.channels.items())),
+            ("architecture", f"{self.network}, {self.kind}" if self.network != self.kind else self.kind),
+            ("channels", "  ".join(f"{name}: {count}" for name, count in self.channels.items())),
             ("latents", f"z {self.z_dim}, w {self.w_dim}, {self.mapping_layers} mapping layers, {self.num_ws} inputs"),
             ("classes", str(self.c_dim) if self.c_dim else "none"),
             ("clamp", "none" if self.conv_clamp is None else f"± {self.conv_clamp:g}"),

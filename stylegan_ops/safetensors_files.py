@@ -22,7 +22,7 @@ from stylegan_ops.records import require_floating
 from stylegan_ops.relatives import UNSUPPORTED
 from stylegan_ops.state_dicts import LONGEST_NAME, MAX_NODES, NVIDIA, drafts_of_tensors
 
-METADATA_KEY = "stylegan2"
+METADATA_KEY, ALIAS_FREE_KEY = "stylegan2", "stylegan3"
 LARGEST_HEADER = 1 << 22
 """Most bytes of the header; a large network's has a hundredth of that."""
 
@@ -84,9 +84,25 @@ def opened_safetensors(path: Path, data: memoryview) -> Iterator[Iterator[Draft]
             if NVIDIA in entries:  # our own, or as good as
                 first.format = "safetensors"
                 _describe(first, metadata)
+            elif first.network == "stylegan3" and ALIAS_FREE_KEY in metadata:
+                first.format = "safetensors"
+                _describe_layers(first, metadata[ALIAS_FREE_KEY])
             yield chain((first,), drafts)
     except (SafetensorError, OSError) as error:
         raise Damaged("its header and its tensors do not fit") from error
+
+
+def _describe_layers(draft: Draft, text: str) -> None:
+    """Take the description of a StyleGAN3's layers from our metadata."""
+    described = json.loads(text)
+    modules = described.get("modules") if isinstance(described, dict) else None
+    if not isinstance(modules, dict) or not all(isinstance(values, dict) for values in modules.values()):
+        raise Damaged("its metadata is no description of a network")
+    draft.attributes = modules
+    if isinstance(note := described.get("note"), str):
+        draft.note = clean(note)
+    if isinstance(lr := described.get("mapping_lr"), int | float):
+        draft.mapping_lr = float(lr)
 
 
 def _entries(file: Any) -> dict[str, _Entry]:

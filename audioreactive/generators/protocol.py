@@ -26,6 +26,17 @@ class Cost:
     multiplications: int
 
 
+@dataclass(frozen=True)
+class Moves:
+    """What moves in the frames of a batch besides latents and noise; a generator gets only what it can do."""
+
+    transform: torch.Tensor | None = None
+    """(B, 3, 3) inverse of what happens to the picture's plane, in units of its width; None: nothing."""
+
+
+NO_MOVES = Moves()
+
+
 class FrameFunction(Protocol):
     """Function that makes finished frames batch by batch; only one thread may call it at a time."""
 
