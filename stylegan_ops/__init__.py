@@ -1,4 +1,4 @@
-"""Fast inference of StyleGAN2 and StyleGAN3. Reads all common checkpoint formats without executing anything in them."""
+"""Fast inference of StyleGAN1, 2 and 3. Reads all common checkpoint formats without executing anything in them."""
 
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import AnyGenerator, convert_checkpoint, inspect_checkpoint, load_generator
@@ -8,6 +8,7 @@ from stylegan_ops.graphs import GraphSynthesis
 from stylegan_ops.info import ModelInfo
 from stylegan_ops.memory import keep_freed_memory
 from stylegan_ops.ops import op_status
+from stylegan_ops.stylegan1.generator import StyleGAN1Generator
 from stylegan_ops.stylegan3.generator import AliasFreeGenerator
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Generator",
     "GraphSynthesis",
     "ModelInfo",
+    "StyleGAN1Generator",
     "StyleGANError",
     "convert_checkpoint",
     "inspect_checkpoint",

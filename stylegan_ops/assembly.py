@@ -14,6 +14,9 @@ from stylegan_ops.drafts import Draft, Source, clean, some
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.layers import Preparation
 from stylegan_ops.relatives import UNSUPPORTED
+from stylegan_ops.stylegan1 import reading as stylegan1
+from stylegan_ops.stylegan1.architecture import StyleGAN1Architecture
+from stylegan_ops.stylegan1.generator import StyleGAN1Preparation
 from stylegan_ops.stylegan3 import reading as stylegan3
 from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
 from stylegan_ops.stylegan3.layers import AliasFreePreparation
@@ -31,7 +34,7 @@ MAX_FILTERS = 100
 """Most copies of the resampling filter; a network has one or two for each layer."""
 
 
-AnyArchitecture = Architecture | AliasFreeArchitecture
+AnyArchitecture = Architecture | AliasFreeArchitecture | StyleGAN1Architecture
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Checkpoint:
 
 def family(architecture: AnyArchitecture) -> str:
     """Name of the kind of network."""
+    if isinstance(architecture, StyleGAN1Architecture):
+        return "StyleGAN1"
     return "StyleGAN3" if isinstance(architecture, AliasFreeArchitecture) else "StyleGAN2"
 
 
@@ -79,6 +84,8 @@ def _planned(draft: Draft, budget: Budget) -> AnyArchitecture:
             average = draft.sources.get("mapping.w_avg")
             kind = "StyleGAN-XL" if average is not None and len(average.shape) == 2 else "StyleGAN3"
             raise CheckpointError(f"this is a {kind} model, but {error}") from error
+    elif draft.network == "stylegan1":
+        architecture = stylegan1.infer(draft)
     else:
         architecture = _infer(draft, budget)
     if (fault := architecture.fault()) is not None:
@@ -170,6 +177,8 @@ def _check_names(draft: Draft, architecture: AnyArchitecture) -> None:
     expected, sources = architecture.shapes(), draft.sources
     if isinstance(architecture, AliasFreeArchitecture):
         given = stylegan3.optional(architecture)
+    elif isinstance(architecture, StyleGAN1Architecture):
+        given = stylegan1.optional(sources, architecture)
     else:
         given = _may_be_missing(sources, architecture)
     if missing := [name for name in expected if name not in sources and name not in given]:
@@ -181,6 +190,8 @@ def _check_names(draft: Draft, architecture: AnyArchitecture) -> None:
     extra = [name for name in sources if name not in expected]
     if isinstance(architecture, AliasFreeArchitecture):
         extra = [name for name in extra if not stylegan3.unneeded(name, architecture)]
+    elif isinstance(architecture, StyleGAN1Architecture):
+        extra = [name for name in extra if not stylegan1.unneeded(name)]
     if large := [name for name in extra if any(length > 1 for length in sources[name].shape)]:
         raise CheckpointError(f"it holds {some(large)}, which {family(architecture)} does not have: another network")
     for name in extra:
@@ -213,6 +224,8 @@ def _loaded(draft: Draft, architecture: AnyArchitecture, budget: Budget) -> Chec
     if isinstance(architecture, AliasFreeArchitecture):
         stylegan3.filled(state)
         stylegan3.check_magnitudes(architecture, state)
+    elif isinstance(architecture, StyleGAN1Architecture):
+        stylegan1.filled(draft, state, architecture)
     else:
         _fill_noise(draft, state, architecture)
     if "mapping.w_avg" not in state:
@@ -270,6 +283,8 @@ def _mapping_network(architecture: AnyArchitecture, state: Mapping[str, Tensor])
     device = torch.device("cpu")
     if isinstance(architecture, AliasFreeArchitecture):
         return AliasFreePreparation(architecture, state, device, torch.float32).mapping()
+    if isinstance(architecture, StyleGAN1Architecture):
+        return StyleGAN1Preparation(architecture, state, device, torch.float32).mapping()
     return Preparation(architecture, state, device, torch.float32).mapping()
 
 

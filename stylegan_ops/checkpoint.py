@@ -29,13 +29,21 @@ from stylegan_ops.generator import Generator
 from stylegan_ops.info import ModelInfo
 from stylegan_ops.pickles import is_dangerous, refuse_unknown_names
 from stylegan_ops.relatives import UNSUPPORTED
-from stylegan_ops.safetensors_files import ALIAS_FREE_KEY, METADATA_KEY, is_safetensors, opened_safetensors
+from stylegan_ops.safetensors_files import (
+    ALIAS_FREE_KEY,
+    METADATA_KEY,
+    STYLEGAN1_KEY,
+    is_safetensors,
+    opened_safetensors,
+)
 from stylegan_ops.state_dicts import state_dict_drafts
+from stylegan_ops.stylegan1.architecture import StyleGAN1Architecture
+from stylegan_ops.stylegan1.generator import StyleGAN1Generator
 from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
 from stylegan_ops.stylegan3.generator import AliasFreeGenerator
 from stylegan_ops.stylegan3.reading import described_layers
 
-AnyGenerator = Generator | AliasFreeGenerator
+AnyGenerator = Generator | AliasFreeGenerator | StyleGAN1Generator
 """Generators that model files hold; they share `mapping`, `synthesis` and sizes."""
 
 
@@ -76,6 +84,8 @@ def made_generator(
     architecture, state = checkpoint.architecture, checkpoint.state
     if isinstance(architecture, AliasFreeArchitecture):
         return AliasFreeGenerator(architecture, state, device=device, dtype=dtype, implementation=implementation)
+    if isinstance(architecture, StyleGAN1Architecture):
+        return StyleGAN1Generator(architecture, state, device=device, dtype=dtype, implementation=implementation)
     return Generator(architecture, state, device=device, dtype=dtype, implementation=implementation)
 
 
@@ -137,6 +147,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
     architecture = checkpoint.architecture
     if isinstance(architecture, AliasFreeArchitecture):
         key, described = ALIAS_FREE_KEY, described_layers(architecture)
+    elif isinstance(architecture, StyleGAN1Architecture):
+        key, described = STYLEGAN1_KEY, {"lod": architecture.lod, "mapping_lr": architecture.mapping_lr}
     else:
         key, described = METADATA_KEY, dataclasses.asdict(architecture)
     # One key: safetensors writes several in any order.

@@ -16,6 +16,7 @@ from stylegan_ops.pickles import Foreign, Record
 from stylegan_ops.records import ArrayRecord, TensorRecord
 from stylegan_ops.relatives import CLASSES, UNSUPPORTED
 from stylegan_ops.state_dicts import layer_name, listed, own_note
+from stylegan_ops.stylegan1.reading import take_variables
 
 MAX_NETWORKS = 16
 """Most networks of a TensorFlow file that are read; it has three: generator, discriminator, averaged generator."""
@@ -165,7 +166,13 @@ def read_nvidia_tensorflow(root: object) -> Draft | None:
     variables = _tf_variables(state)
     version = state.get("version")
     if (isinstance(version, int) and version < 4) or any("StyleMod" in name for name in variables):
-        raise CheckpointError(f"this is a StyleGAN1 model, which is another network; {UNSUPPORTED}")
+        draft = Draft(
+            "StyleGAN1 TensorFlow pickle", network="stylegan1", note=_source_note(state.get("build_module_src"))
+        )
+        _take_static(draft, state.get("static_kwargs"))
+        static = state.get("static_kwargs")
+        take_variables(draft, variables, static if isinstance(static, dict) else {})
+        return draft
     if any("ToRGB_lod" in name for name in variables):
         raise CheckpointError("this is a StyleGAN2 of the configurations A to D, which are other networks; "
                               "configurations E and F are supported")  # fmt: skip
@@ -228,7 +235,9 @@ _STATIC_IGNORED = frozenset({
     "style_mixing_prob", "is_training", "is_validation", "return_dlatents", "mapping_func", "synthesis_func", "dtype",
     "fused_modconv", "use_noise", "randomize_noise", "dlatent_broadcast", "is_template_graph", "force_clean_graph",
     "impl", "gpu_impl", "mixing_prob", "w_avg_beta", "name", "func_name", "num_channels", "architecture",
-    "nonlinearity", "act", "mapping_nonlinearity", "normalize_latents", "normalize_z",
+    "nonlinearity", "act", "mapping_nonlinearity", "normalize_latents", "normalize_z", "structure", "fused_scale",
+    "blur_filter", "use_styles", "use_pixel_norm", "use_instance_norm", "use_wscale", "const_input_layer",
+    "mapping_use_wscale",
 })  # fmt: skip
 """Settings that are not needed: they concern training, or follow from the shapes of tensors."""
 

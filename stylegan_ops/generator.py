@@ -189,13 +189,7 @@ class Generator:
         Raises:
             StyleGANError: a shape is wrong, or a label is missing or not wanted.
         """
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {self.z_dim})")
-        if self.c_dim and (c is None or c.shape != (len(z), self.c_dim)):
-            given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
-            raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {self.c_dim}): one row a sample")
-        if not self.c_dim and c is not None and c.numel():
-            raise StyleGANError("a label was given, but this model has no classes; leave it out")
+        check_mapping_inputs(z, c, self.z_dim, self.c_dim)
         x = self._mapping(z.to(self.device, torch.float32), None if c is None else c.to(self.device, torch.float32))
         if truncation_psi != 1.0:
             x = torch.lerp(self._mapping.average, x, truncation_psi)
@@ -373,3 +367,14 @@ class Generator:
         height, width = self.architecture.block_size(resolution)
         elements = CPU_WORKING_SET // self.dtype.itemsize if self.device.type == "cpu" else GPU_ELEMENTS
         return max(1, elements // (channels * height * width))
+
+
+def check_mapping_inputs(z: Tensor, c: Tensor | None, z_dim: int, c_dim: int) -> None:
+    """Raise StyleGANError unless noise vectors and labels have the shapes that a model takes."""
+    if z.ndim != 2 or z.shape[1] != z_dim:
+        raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {z_dim})")
+    if c_dim and (c is None or c.shape != (len(z), c_dim)):
+        given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
+        raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {c_dim}): one row a sample")
+    if not c_dim and c is not None and c.numel():
+        raise StyleGANError("a label was given, but this model has no classes; leave it out")

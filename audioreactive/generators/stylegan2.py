@@ -1,4 +1,4 @@
-"""StyleGAN2 as a `Generator`: wraps the network of `stylegan_ops`, and plans wide pictures."""
+"""StyleGAN2 and StyleGAN1 as a `Generator`: wraps the network of `stylegan_ops`, and plans wide pictures."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ WIDEST = 8
 
 @dataclass(frozen=True)
 class StyleGAN2:
-    """A StyleGAN2 network that fits the generator protocol."""
+    """A StyleGAN2 or StyleGAN1 network that fits the generator protocol."""
 
-    network: stylegan_ops.Generator
+    network: stylegan_ops.Generator | stylegan_ops.StyleGAN1Generator
 
     @property
     def device(self) -> torch.device:

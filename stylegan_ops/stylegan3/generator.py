@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stylegan_ops import choice
 from stylegan_ops.errors import StyleGANError
-from stylegan_ops.generator import CPU_WORKING_SET, GPU_ELEMENTS
+from stylegan_ops.generator import CPU_WORKING_SET, GPU_ELEMENTS, check_mapping_inputs
 from stylegan_ops.layers import styled
 from stylegan_ops.memory import Workspace, moved
 from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
@@ -265,14 +265,3 @@ class AliasFreeGenerator:
             return self._workspaces.pop()
         except IndexError:
             return Workspace(self.device)
-
-
-def check_mapping_inputs(z: Tensor, c: Tensor | None, z_dim: int, c_dim: int) -> None:
-    """Raise StyleGANError unless noise vectors and labels have the shapes that a model takes."""
-    if z.ndim != 2 or z.shape[1] != z_dim:
-        raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {z_dim})")
-    if c_dim and (c is None or c.shape != (len(z), c_dim)):
-        given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
-        raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {c_dim}): one row a sample")
-    if not c_dim and c is not None and c.numel():
-        raise StyleGANError("a label was given, but this model has no classes; leave it out")

@@ -15,9 +15,10 @@ from audioreactive.video import probe
         ("sg3_r32_state.pt", ("--size", "32x50", "--label", 1), (32, 50)),
         ("sg3_human32.pkl", (), (16, 32)),
         ("xl_stem16.pkl", ("--size", "16x16"), (16, 16)),
+        ("sg1_cond32.pkl", ("--size", "56x32"), (56, 32)),
     ],
 )
-def test_a_stylegan3_renders(call, song, tmp_path, name: str, options: tuple[object, ...], size) -> None:
+def test_every_kind_renders(call, song, tmp_path, name: str, options: tuple[object, ...], size) -> None:
     out = tmp_path / "a.mp4"
     result = call("render", song, "--model", GOLDEN / name, "--seed", 1, "--duration", 0.5, "-o", out, *options)
     assert result.code == 0, result.err
@@ -29,5 +30,6 @@ def test_a_stylegan3_is_inspected_and_converted(call, tmp_path) -> None:
     shown = call("model", "inspect", GOLDEN / "sg3_r32.pkl").out
     assert "StyleGAN3-R" in shown and "32 × 32" in shown and "16 inputs" in shown
     assert call("model", "convert", GOLDEN / "xl_super64.pkl", tmp_path / "a.safetensors").code == 0
+    assert "StyleGAN1" in call("model", "inspect", GOLDEN / "sg1_128.pkl").out
     assert "StyleGAN-XL-T" in call("model", "inspect", tmp_path / "a.safetensors").out
     assert call("palette", tmp_path / "a.safetensors", "--seeds", "0-3", "-o", tmp_path / "grid.png").code == 0
