@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from audioreactive.errors import RenderError
+from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
 from audioreactive.generators.pixels import to_pixels
-from audioreactive.generators.protocol import NO_MOVES, Cost, Moves
+from audioreactive.generators.protocol import Cost
 from audioreactive.generators.stylegan2 import WIDEST, sources_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     import torch
 
     from audioreactive.generators.pixels import Layout
+    from stylegan_ops.bending import Bends
     from stylegan_ops.stylegan3.generator import AliasFreeGenerator
 
 ACTIVATIONS: Final = 3
@@ -28,6 +30,10 @@ class StyleGAN3:
     """A StyleGAN3 network that fits the generator protocol."""
 
     network: AliasFreeGenerator
+    abilities: frozenset[Ability] = frozenset({"camera", "bends"})
+    """Ways in which it can be moved."""
+    _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """Choices of channels that bends have made."""
 
     @property
     def device(self) -> torch.device:
@@ -96,7 +102,16 @@ class StyleGAN3:
         self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
     ) -> torch.Tensor:
         """Make pictures (B, 3, h, w) float32 from latents; there is no noise, and `moves` may move the picture."""
-        return self.network.synthesis(ws, transform=moves.transform)
+        transform = moves.transform
+        if transform is not None:
+            transform = self.network.transform @ transform.to(self.device)
+        if not moves.bends:
+            return self.network.synthesis(ws, transform=transform)
+        bends = bends_on(self.network, moves, self._bent, self.mapping, self._channels)
+        return self.network.synthesis(ws, transform=transform, bends=bends)
+
+    def _bent(self, ws: torch.Tensor, bends: Bends) -> torch.Tensor:
+        return self.network.synthesis(ws, bends=bends)
 
     def frame_function(self, layout: Layout) -> _Frames:
         """Prepare the function from latents to pixels."""
@@ -122,7 +137,7 @@ class StyleGAN3:
 
     def resized(self, size: tuple[int, int]) -> Self:
         """Return the network on a canvas of (h, w), which shows more of the plane that it paints."""
-        return self if size == self.img_size else type(self)(self.network.resized(size))
+        return self if size == self.img_size else replace(self, network=self.network.resized(size))
 
     def sketching(self) -> Self:
         """Return itself: a network makes pictures of its own resolution only."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from audioreactive._support.files import as_path, is_web_address, open_regular, write_aside
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
 from audioreactive.patches.preset import Preset
-from audioreactive.patches.schema import LatentPatch, NoisePatch, Part, Patch
+from audioreactive.patches.schema import Camera, LatentPatch, NoisePatch, Part, Patch
 from audioreactive.patches.sections import MOST_SECTIONS
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ _MOST_TABLES = {
     ("synthesizers",): _most(Patch, "synthesizers"),
     ("latents", "sequences"): _most(LatentPatch, "sequences"),
     ("noise", "sequences"): _most(NoisePatch, "sequences"),
+    ("camera", "moves"): _most(Camera, "moves"),
+    ("bends",): _most(Patch, "bends"),
 }
 """Path of each list of tables -> most tables that it may have."""
 
@@ -173,7 +175,7 @@ def _describe(error: ValidationError) -> str:
         keys = [
             str(key)
             for i, key in enumerate(location)
-            if i < 2 or location[i - 2] == "sections" or not isinstance(location[i - 1], int)
+            if i < 2 or location[i - 2] in ("sections", "bends") or not isinstance(location[i - 1], int)
         ]
         keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch is at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_ops import choice
+from stylegan_ops.bending import NO_BENDS, Bends, bent, idle_left_out, part_of
 from stylegan_ops.convolution import conv2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.generator import CPU_WORKING_SET, GPU_ELEMENTS, check_mapping_inputs
@@ -144,6 +145,16 @@ class StyleGAN1Generator:
         """(h, w) of the noise maps, one for each latent input."""
         return list(self.architecture.noise_sizes)
 
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the layers that can be bent, coarse to fine."""
+        return [prefix.removeprefix("synthesis.") for prefix, _ in self.architecture.epilogues()]
+
+    @property
+    def layer_channels(self) -> list[int]:
+        """Channels of the layers that can be bent."""
+        return [len(epilogue.bias) for block in self._blocks for epilogue in block.epilogues]
+
     @torch.no_grad()
     def mapping(
         self,
@@ -170,7 +181,7 @@ class StyleGAN1Generator:
         return ws
 
     @torch.no_grad()
-    def synthesis(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+    def synthesis(self, ws: Tensor, noise: Noise = "const", *, bends: Bends = NO_BENDS) -> Tensor:
         """Pictures (B, 3, H, W) float32 for latent vectors; see `Generator.synthesis`.
 
         Raises:
@@ -191,6 +202,7 @@ class StyleGAN1Generator:
             self._pictures(
                 [style[at : at + samples] for style in styles],
                 [m if m is None or len(m) == 1 else m[at : at + samples] for m in maps],
+                part_of(idle_left_out(bends), slice(at, at + samples)),
             )
             for at in range(0, count, samples)
         ]
@@ -223,7 +235,7 @@ class StyleGAN1Generator:
             larger._blocks.append(dataclasses.replace(block, first=const, epilogues=(first, second)))
         return larger
 
-    def _pictures(self, styles: list[Tensor], maps: list[Tensor | None]) -> Tensor:
+    def _pictures(self, styles: list[Tensor], maps: list[Tensor | None], bends: Bends) -> Tensor:
         """Pictures of samples that fit into memory together."""
         x = self._blocks[0].first.expand(len(styles[0]), -1, -1, -1)
         smaller: Tensor | None = None
@@ -233,7 +245,9 @@ class StyleGAN1Generator:
             if index:
                 x = blurred(conv2d(x.repeat_interleave(2, 2).repeat_interleave(2, 3), block.first))
             x = block.epilogues[0](x, styles[2 * index], maps[2 * index])
+            x = bent(x, bends.get(2 * index, ()), x.shape[3] * self._unit)
             x = block.epilogues[1](conv2d(x, block.second), styles[2 * index + 1], maps[2 * index + 1])
+            x = bent(x, bends.get(2 * index + 1, ()), x.shape[3] * self._unit)
             if block.rgb is None:
                 continue
             picture = conv2d(x, block.rgb[0]).float() + block.rgb[1]
@@ -245,6 +259,12 @@ class StyleGAN1Generator:
             factor = self.architecture.img_resolution // resolution
             return picture.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         raise AssertionError("no block makes a picture")
+
+    @property
+    def _unit(self) -> float:
+        """Width of the picture as it was trained, as a share of the canvas."""
+        height, width = self.architecture.const_size
+        return min(height, width) / width
 
     def _noise_maps(self, noise: Noise, batch: int) -> list[Tensor | None]:
         """Noise maps (B or 1, 1, h, w) of each epilogue, or None."""

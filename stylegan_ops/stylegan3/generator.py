@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stylegan_ops import choice
+from stylegan_ops.bending import NO_BENDS, Bend, Bends, bent, idle_left_out, part_of
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.generator import CPU_WORKING_SET, GPU_ELEMENTS, check_mapping_inputs
 from stylegan_ops.layers import styled
@@ -133,6 +134,21 @@ class AliasFreeGenerator:
         """Empty: the network has no noise."""
         return []
 
+    @property
+    def transform(self) -> Tensor:
+        """The matrix (3, 3) that the file holds."""
+        return self._input.transform
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the layers that can be bent, coarse to fine."""
+        return [layer.source.name for layer in self._layers[:-1]]
+
+    @property
+    def layer_channels(self) -> list[int]:
+        """Channels of the layers that can be bent."""
+        return [layer.source.out_channels for layer in self._layers[:-1]]
+
     @torch.no_grad()
     def mapping(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """Latent vectors (B, num_ws, w_dim) float32 for noise vectors; see `Generator.mapping`.
@@ -148,7 +164,9 @@ class AliasFreeGenerator:
         return x[:, None].repeat(1, self.num_ws, 1)
 
     @torch.no_grad()
-    def synthesis(self, ws: Tensor, noise: Noise = "const", *, transform: Tensor | None = None) -> Tensor:
+    def synthesis(
+        self, ws: Tensor, noise: Noise = "const", *, transform: Tensor | None = None, bends: Bends = NO_BENDS
+    ) -> Tensor:
         """Pictures for latent vectors.
 
         Args:
@@ -156,6 +174,7 @@ class AliasFreeGenerator:
             noise: nothing that this network has: "const", "none" or an empty list.
             transform: (3, 3) or (B, 3, 3), the inverse of what happens to the picture, in units of the picture's width,
                 x to the right and y downwards; None: the one that the file holds, which nearly always changes nothing.
+            bends: transforms of the results of layers, by their index in `layer_names`.
 
         Returns:
             (B, 3, H, W) float32, RGB, nominally in [-1, 1], not clamped.
@@ -175,7 +194,7 @@ class AliasFreeGenerator:
         first = styled(self._input(ws[:, 0], matrix, self.architecture.input_size).to(self.dtype), modulations[0][0])
         height, width = self.img_size
         image = torch.empty(len(ws), 3, height, width, device=self.device)
-        self._synthesise(0, first, modulations, image, workspace)
+        self._synthesise(0, first, modulations, image, workspace, idle_left_out(bends))
         if workspace is not None:
             self._workspaces.append(workspace)
         return image
@@ -227,6 +246,7 @@ class AliasFreeGenerator:
         modulations: list[Modulation],
         image: Tensor,
         workspace: Workspace | None,
+        bends: Bends,
     ) -> None:
         """Run the layers from `start` on. Where activations are large, the batch is split into parts."""
         for index in range(start, len(self._layers)):
@@ -235,12 +255,14 @@ class AliasFreeGenerator:
                 for at in range(0, len(x), samples):
                     part = slice(at, at + samples)
                     own = [(style[part], scale[part]) for style, scale in modulations]
-                    self._synthesise(index, x[part], own, image[part], workspace)
+                    self._synthesise(index, x[part], own, image[part], workspace, part_of(bends, part))
                 return
-            x = self._run_layer(index, x, modulations, workspace)
+            x = self._run_layer(index, x, modulations, workspace, bends.get(index, ()))
         image.copy_(x)
 
-    def _run_layer(self, index: int, x: Tensor, modulations: list[Modulation], workspace: Workspace | None) -> Tensor:
+    def _run_layer(
+        self, index: int, x: Tensor, modulations: list[Modulation], workspace: Workspace | None, bends: Sequence[Bend]
+    ) -> Tensor:
         """Output of one layer, times the style of the next one; of the last one the picture."""
         layer = self._layers[index]
         scale = modulations[index][1]
@@ -250,8 +272,16 @@ class AliasFreeGenerator:
             if (clamp := layer.source.clamp) is not None:
                 picture = picture.clamp(-clamp, clamp)
             return picture * self.architecture.output_scale
-        style = modulations[index + 1][0]
-        return filtered_lrelu(found, scale, layer.bias, style, layer.resampling, workspace, f"layer {index % 2}")
+        style, name = modulations[index + 1][0], f"layer {index % 2}"
+        if not bends:
+            return filtered_lrelu(found, scale, layer.bias, style, layer.resampling, workspace, name)
+        found = filtered_lrelu(found, scale, layer.bias, None, layer.resampling, workspace, name)
+        return styled(bent(found, bends, self._unit(index)), style)
+
+    def _unit(self, index: int) -> float:
+        """Samples of a layer's result in a width of the picture as it was trained."""
+        height, width = self._trained.img_size
+        return self._layers[index].source.out_rate * min(height, width) / self.architecture.img_resolution
 
     def _samples_at_once(self, index: int) -> int:
         """Number of samples that go through this layer and the later ones together."""
