@@ -39,6 +39,12 @@ class Resampling:
     out_size: tuple[int, int]
     """(width, height)."""
     clamp: float | None
+    mirrored: bool = False
+    """Whether a square `down_filter` is the same upside down."""
+
+
+_ONE = torch.ones(1)
+"""Filter that changes nothing."""
 
 
 def filtered_lrelu(
@@ -64,15 +70,26 @@ def filtered_lrelu(
     Returns:
         (B, C, h', w') in x's precision.
     """
-    if workspace is None or not kernels.takes(x, resampling.up, resampling.down):
+    if workspace is None:
         return _filtered_lrelu_ref(x, scale, bias, style, resampling)
     width, height = resampling.out_size
     y = workspace.activations(name, (x.shape[0], x.shape[1], height, width), x.dtype)
     kernels.filtered_lrelu(
-        x.contiguous(memory_format=torch.channels_last), y, scale, bias, style, resampling.up_filter,
-        resampling.down_filter, resampling.up, resampling.down, resampling.padding[0], resampling.padding[2],
-        kernels.unlimited(resampling.clamp),
-    )  # fmt: skip
+        x.contiguous(memory_format=torch.channels_last),
+        y,
+        scale,
+        bias,
+        style,
+        _ONE if resampling.up_filter is None else resampling.up_filter,
+        _ONE if resampling.down_filter is None else resampling.down_filter,
+        up=resampling.up,
+        down=resampling.down,
+        left=resampling.padding[0],
+        top=resampling.padding[2],
+        mirrored=resampling.mirrored,
+        gain=GAIN,
+        clamp=resampling.clamp,
+    )
     return y
 
 

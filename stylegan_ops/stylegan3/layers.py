@@ -1,5 +1,6 @@
 """The parts of a StyleGAN3 in memory. Everything that does not depend on the frame is computed beforehand."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +126,9 @@ class PreparedLayer:
 
 def resampling_of(layer: Layer, own: Resampling) -> Resampling:
     """The resampling of a layer on another canvas."""
-    return Resampling(own.up_filter, own.down_filter, layer.up, layer.down, layer.padding, layer.out_size, layer.clamp)
+    return dataclasses.replace(
+        own, up=layer.up, down=layer.down, padding=layer.padding, out_size=layer.out_size, clamp=layer.clamp
+    )
 
 
 class AliasFreePreparation:
@@ -194,7 +197,16 @@ class AliasFreePreparation:
             energy=weight.square().sum((2, 3)).T.contiguous(),
             bias=self.tensor(f"{source.prefix}.bias").contiguous(),
             gain=1 / math.sqrt(magnitude),
-            resampling=resampling_of(source, Resampling(up, down, 1, 1, (0, 0, 0, 0), (1, 1), None)),
+            resampling=Resampling(
+                up_filter=up,
+                down_filter=down,
+                up=source.up,
+                down=source.down,
+                padding=source.padding,
+                out_size=source.out_size,
+                clamp=source.clamp,
+                mirrored=down is not None and down.ndim == 2 and torch.equal(down, down.flip(0)),
+            ),
         )
 
     def _taps(self, name: str, taps: int, *, gain: float = 1.0) -> Tensor | None:
