@@ -189,6 +189,10 @@ class Generator:
         """Channels of the layers that can be bent."""
         return [layer.source.out_channels for layer in self._layers()]
 
+    def style_weights(self, inputs: Sequence[int]) -> Tensor:
+        """Weights (R, w_dim) with which the styles of convolutions depend on these latent inputs."""
+        return torch.cat([layer.affine.weight for at, layer in enumerate(self._layers()) if at in inputs])
+
     @torch.no_grad()
     def mapping(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """Latent vectors for noise vectors.

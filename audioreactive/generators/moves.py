@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from stylegan_ops.bending import Bends, Transform
 
-Ability = Literal["camera", "bends"]
+Ability = Literal["camera", "bends", "directions"]
 
 NEEDS: Final[dict[Ability, str]] = {
     "camera": "only StyleGAN3 and StyleGAN-XL models can be moved, turned and enlarged as a plane",
+    "directions": "only the latents of a StyleGAN have directions",
     "bends": "only the layers of a StyleGAN can be bent",
 }
 """What a generator must be to be moved in each way, as the end of a sentence."""

@@ -32,7 +32,7 @@ class StyleGAN2:
     """A StyleGAN2 or StyleGAN1 network that fits the generator protocol."""
 
     network: stylegan_ops.Generator | stylegan_ops.StyleGAN1Generator
-    abilities: frozenset[Ability] = frozenset({"bends"})
+    abilities: frozenset[Ability] = frozenset({"bends", "directions"})
     """Ways in which it can be moved."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
@@ -115,6 +115,10 @@ class StyleGAN2:
 
     def _bent(self, ws: torch.Tensor, bends: Bends) -> torch.Tensor:
         return self.network.synthesis(ws, bends=bends)
+
+    def style_weights(self, inputs: Sequence[int]) -> torch.Tensor:
+        """Return the weights (R, W) with which styles depend on these latent inputs."""
+        return self.network.style_weights(inputs)
 
     def frame_function(self, layout: Layout) -> _Frames:
         """Prepare the function from latents and noise maps to pixels; on a GPU it is recorded as one CUDA graph."""

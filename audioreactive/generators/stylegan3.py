@@ -30,7 +30,7 @@ class StyleGAN3:
     """A StyleGAN3 network that fits the generator protocol."""
 
     network: AliasFreeGenerator
-    abilities: frozenset[Ability] = frozenset({"camera", "bends"})
+    abilities: frozenset[Ability] = frozenset({"camera", "bends", "directions"})
     """Ways in which it can be moved."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
@@ -112,6 +112,10 @@ class StyleGAN3:
 
     def _bent(self, ws: torch.Tensor, bends: Bends) -> torch.Tensor:
         return self.network.synthesis(ws, bends=bends)
+
+    def style_weights(self, inputs: Sequence[int]) -> torch.Tensor:
+        """Return the weights (R, W) with which styles depend on these latent inputs."""
+        return self.network.style_weights(inputs)
 
     def frame_function(self, layout: Layout) -> _Frames:
         """Prepare the function from latents to pixels."""

@@ -16,11 +16,18 @@ from audioreactive.errors import RenderError
 from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.generators import Canvas, parse_size, plan_canvas
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
-from audioreactive.patches.moves import RESTING, MoveMotion, check_moves, faded_moves, move_motion
+from audioreactive.patches.moves import (
+    RESTING,
+    MoveMotion,
+    check_moves,
+    direction_vectors,
+    faded_moves,
+    move_motion,
+)
 from audioreactive.patches.noise import NoiseSequence, Window, draw_field, faded, noise_motion
 from audioreactive.patches.schema import DEPTHS
 from audioreactive.patches.sections import spans
-from audioreactive.patches.tables import NO_ENVELOPES
+from audioreactive.patches.tables import NO_ENVELOPES, held, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -114,7 +121,9 @@ class Motion:
         canvas = plan_canvas(generator, size=wanted, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
         noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device, draw)
-        return Inputs(Latents(self.latents, vectors), noise, canvas, self.moves)
+        return Inputs(
+            Latents(self.latents, vectors), noise, canvas, self.moves, direction_vectors(self.moves, generator)
+        )
 
     def vectors(self, generator: Mapper) -> torch.Tensor:
         """Map the palettes' seeds to vectors (P, L, W) float32; raises RenderError if the generator lacks a class."""
@@ -166,7 +175,9 @@ class Inputs:
     canvas: Canvas
     """Sizes of the generator's pictures and of the finished ones."""
     moves: MoveMotion = RESTING
-    """Motion of a camera and of bends."""
+    """Motion of a camera, of bends, and along directions."""
+    directions: torch.Tensor | None = None
+    """(D, L, W) vectors of the directions."""
 
     def __len__(self) -> int:
         """T, the number of frames."""
@@ -174,7 +185,12 @@ class Inputs:
 
     def frames(self, start: int, stop: int) -> Fed | MovedFed:
         """Compute latents and noise of frames start to stop - 1; after the end, the last frame is repeated."""
+        import torch
+
         ws, noise = self.latents.frames(start, stop), self.noise.frames(start, stop)
+        if self.directions is not None:
+            places = np.stack([held(place, start, stop) for _, place in self.moves.directions], 1)  # [B, D]
+            ws = ws + torch.einsum("bd,dlw->blw", on_device(places, ws.device), self.directions)
         return MovedFed(ws, noise, self.moves.frames(start, stop)) if self.moves else Fed(ws, noise)
 
 

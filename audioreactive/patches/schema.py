@@ -173,6 +173,11 @@ class Envelope(Part):
     """Standard deviation in seconds of a Gaussian filter."""
 
 
+def _univariate(envelope: Envelope, what: str) -> None:
+    if not is_univariate(envelope.feature):
+        raise ValueError(f"{what} needs one envelope, and {envelope.feature} has several channels")
+
+
 class _Sequence(Part):
     """Base of all sub-sequences: the depth groups on which it acts, and its merge into the main sequence."""
 
@@ -258,8 +263,33 @@ class LatentSynthesizer(_Sequence):
     """Positions of the vectors, three for each depth group, coarse to fine."""
 
 
+class LatentDirection(_Sequence):
+    """Motion along a direction of the model's latent space, added to the main sequence after all merges.
+
+    Its `intensity` is a factor; it is neither averaged nor modulated.
+    """
+
+    strategy: Literal["direction"]
+    method: Literal["sefa", "ganspace"] = "sefa"
+    """Way to find directions: sefa, those to which the layers answer most; ganspace, those in which latents vary most.
+    """
+    index: Annotated[int, Field(ge=0, le=511)] = 0
+    """Number of the direction, the strongest first."""
+    envelope: Envelope
+    reach: Annotated[float, Field(ge=-20, le=20)] = 2.0
+    """Place on the direction where the envelope is 1, in standard deviations of latents; it is 0 where that is 0."""
+
+    @model_validator(mode="after")
+    def _one_envelope(self) -> LatentDirection:
+        _univariate(self.envelope, "a direction")
+        if self.merge != "average":
+            raise ValueError("a direction is added to the main sequence: leave merge out")
+        return self
+
+
 LatentSequence = Annotated[
-    LatentSegmentation | LatentFeature | LatentLoop | LatentSynthesizer, Field(discriminator="strategy")
+    LatentSegmentation | LatentFeature | LatentLoop | LatentSynthesizer | LatentDirection,
+    Field(discriminator="strategy"),
 ]
 
 
@@ -353,11 +383,6 @@ TARGETS: tuple[Target, ...] = ("x", "y", "rotation", "zoom")
 """What of a camera moves. x and y: the picture to the right and upwards, in its widths; rotation: degrees,
 counter-clockwise; zoom: doublings, so that 1 is twice as large."""
 Amount = Annotated[float, Field(ge=-3600, le=3600)]
-
-
-def _univariate(envelope: Envelope, what: str) -> None:
-    if not is_univariate(envelope.feature):
-        raise ValueError(f"{what} needs one envelope, and {envelope.feature} has several channels")
 
 
 class CameraEnvelope(Part):

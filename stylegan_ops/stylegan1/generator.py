@@ -155,6 +155,11 @@ class StyleGAN1Generator:
         """Channels of the layers that can be bent."""
         return [len(epilogue.bias) for block in self._blocks for epilogue in block.epilogues]
 
+    def style_weights(self, inputs: Sequence[int]) -> Tensor:
+        """Weights (R, w_dim) with which the styles depend on these latent inputs."""
+        epilogues = [epilogue for block in self._blocks for epilogue in block.epilogues]
+        return torch.cat([epilogue.style.weight for at, epilogue in enumerate(epilogues) if at in inputs])
+
     @torch.no_grad()
     def mapping(
         self,

@@ -149,6 +149,11 @@ class AliasFreeGenerator:
         """Channels of the layers that can be bent."""
         return [layer.source.out_channels for layer in self._layers[:-1]]
 
+    def style_weights(self, inputs: Sequence[int]) -> Tensor:
+        """Weights (R, w_dim) with which the styles of layers depend on these latent inputs."""
+        weights = [self._input.affine.weight, *(layer.affine.weight for layer in self._layers)]
+        return torch.cat([weight for at, weight in enumerate(weights) if at in inputs])
+
     @torch.no_grad()
     def mapping(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """Latent vectors (B, num_ws, w_dim) float32 for noise vectors; see `Generator.mapping`.

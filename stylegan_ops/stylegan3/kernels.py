@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -33,13 +34,14 @@ class _Filtered(ctypes.Structure):
 
 
 @functools.cache
-def _entry(name: str) -> "ctypes._NamedFuncPointer":
+def _entry(name: str) -> Callable[..., int]:
     library = cpu_kernels().library
     if library is None:
         raise StyleGANError(f"the compiled kernels cannot be used: {cpu_kernels().reason}")
     entry = getattr(library, f"stylegan_filtered_{name}")
     entry.argtypes, entry.restype = [ctypes.POINTER(_Filtered)], ctypes.c_int
-    return entry
+    found: Callable[..., int] = entry
+    return found
 
 
 def filtered_lrelu(

@@ -33,3 +33,23 @@ def test_a_stylegan3_is_inspected_and_converted(call, tmp_path) -> None:
     assert "StyleGAN1" in call("model", "inspect", GOLDEN / "sg1_128.pkl").out
     assert "StyleGAN-XL-T" in call("model", "inspect", tmp_path / "a.safetensors").out
     assert call("palette", tmp_path / "a.safetensors", "--seeds", "0-3", "-o", tmp_path / "grid.png").code == 0
+
+
+def test_directions_are_shown(call, tmp_path) -> None:
+    out = tmp_path / "sheet.png"
+    result = call("directions", GOLDEN / "sg3_t32.pkl", "--count", 3, "--method", "ganspace", "-o", out)
+    assert result.code == 0 and out.is_file(), result.err
+    refused = call("directions", "painter", "-o", tmp_path / "b.png")
+    assert refused.code == 2 and "only the latents of a StyleGAN have directions" in refused.err
+
+
+def test_presets_that_a_model_cannot_follow_are_refused_before_anything_is_written(call, song, model, tmp_path) -> None:
+    preset = tmp_path / "a.toml"
+    preset.write_text(
+        "schema = 1\n[palette]\nseeds = [1, 2]\n[latents]\nbase = [0, 1]\n[noise]\nseeds = [1]\nbase = [0]\n"
+        '[[camera.moves]]\ntarget = "rotation"\nstrategy = "drift"\namount = 30\nbars = 1\n'
+    )
+    for name in (model, "painter"):
+        result = call("render", song, "--preset", preset, "--model", name, "-o", tmp_path / "a.mp4")
+        assert result.code == 2 and "only StyleGAN3 and StyleGAN-XL models" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]

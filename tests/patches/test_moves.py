@@ -230,3 +230,51 @@ def test_rotation_turns_the_picture_of_a_network_without_preferred_axes() -> Non
     scale = 2 / (rest.max() - rest.min())
     assert psnr(scale * turned, scale * rest.rot90(1, (2, 3))) > 40
     assert psnr(scale * turned, scale * rest) < 30
+
+
+def test_a_direction_moves_latents_by_its_envelope() -> None:
+    rms = np.linspace(0, 1, 24, dtype=np.float32)
+    features = make_features(1, rms=rms)
+    text = (
+        '[[latents.sequences]]\nstrategy = "direction"\nmethod = "{}"\nindex = 1\nreach = 2.0\n'
+        'depth = ["middle"]\nenvelope = {{ feature = "rms" }}\n'
+    )
+    for method in ("sefa", "ganspace"):
+        for name in ("nvidia_skip64.pkl", "sg3_t32.pkl", "sg1_cond32.pkl"):
+            network = generator(name)
+            moved = motion(patch(text.format(method)), features).on(network).frames(0, 24).ws
+            still = motion(patch(), features).on(network).frames(0, 24).ws
+            way = (moved - still).norm(dim=2)  # [T, L]
+            third = network.num_ws // 3
+            assert way[:, :third].max() == way[:, -third + 1 :].max() == 0
+            middle = way[:, network.num_ws // 2]
+            torch.testing.assert_close(middle, middle[-1] * torch.from_numpy(rms), rtol=1e-3, atol=1e-4)
+            assert middle[-1] > 0.1
+
+
+def test_the_first_direction_of_ganspace_is_where_latents_vary_most() -> None:
+    """Against PyTorch's own analysis of other latents; of sefa's, the first moves the styles most."""
+    from audioreactive.generators.directions import find_directions
+
+    network = generator("nvidia_skip64.pkl")
+    z = torch.randn(4096, network.z_dim, generator=torch.Generator().manual_seed(5))
+    w = network.mapping(z)[:, 0].double()
+    _, values, rows = torch.pca_lowrank(w, q=3, niter=10)
+    found = find_directions(network, "ganspace", range(network.num_ws), 2)
+    assert torch.nn.functional.cosine_similarity(found[0].double(), rows[:, 0], dim=0).abs() > 0.9
+    assert found[0].norm() == pytest.approx(float(values[0]) / 64, rel=0.1)
+    weights = network.style_weights(range(network.num_ws))
+    weights = weights / weights.norm(dim=1, keepdim=True)
+    sefa = torch.nn.functional.normalize(find_directions(network, "sefa", range(network.num_ws), network.w_dim), dim=1)
+    answers = (weights @ sefa.T).norm(dim=0)
+    assert (answers.diff() < 1e-4).all() and answers[0] == pytest.approx(
+        float(torch.linalg.matrix_norm(weights, 2)), rel=1e-4
+    )
+    with pytest.raises(RenderError, match="directions 0 to"):
+        find_directions(network, "sefa", range(network.num_ws), network.w_dim + 1)
+
+
+def test_generators_without_directions_say_so() -> None:
+    text = '[[latents.sequences]]\nstrategy = "direction"\nenvelope = { feature = "rms" }\n'
+    with pytest.raises(RenderError, match="only the latents of a StyleGAN have directions"):
+        motion(patch(text), make_features(0.5)).on(Discs())
