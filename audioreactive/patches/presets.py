@@ -37,17 +37,25 @@ parts, and no preset needs more than a few."""
 
 def shipped_presets() -> dict[str, Path]:
     """List the included presets: name -> file."""
+    return {path.stem: path for path in sorted(_folder().glob("*.toml"))}
+
+
+def network_presets() -> dict[str, Path]:
+    """List the included presets that only networks can follow, not the painter: name -> file."""
+    return {path.stem: path for path in sorted((_folder() / "networks").glob("*.toml"))}
+
+
+def _folder() -> Path:
     installed = Path(str(files("audioreactive"))) / "assets" / "presets"
     checkout = Path(str(files("audioreactive"))).parent / "presets"
-    folder = installed if installed.is_dir() else checkout
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return installed if installed.is_dir() else checkout
 
 
 def preset_path(name: str | None) -> Path | None:
     """Return the path at which `load_preset` looks for a preset; None without a name."""
     if name is None:
         return None
-    shipped = shipped_presets()
+    shipped = shipped_presets() | network_presets()
     return shipped[name] if name in shipped and not Path(name).is_file() else as_path(name)
 
 
@@ -57,7 +65,7 @@ def load_preset(name: str) -> Preset:
     Raises:
         PresetError: there is no such preset, or its content is not valid.
     """
-    shipped = shipped_presets()
+    shipped = shipped_presets() | network_presets()
     try:
         path = preset_path(name) or as_path(name)
         there = path.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support import GOLDEN
 
+from audioreactive.patches.presets import load_preset, network_presets
 from audioreactive.video import probe
 
 
@@ -53,3 +54,20 @@ def test_presets_that_a_model_cannot_follow_are_refused_before_anything_is_writt
         result = call("render", song, "--preset", preset, "--model", name, "-o", tmp_path / "a.mp4")
         assert result.code == 2 and "only StyleGAN3 and StyleGAN-XL models" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
+
+
+@pytest.mark.parametrize("name", sorted(network_presets()))
+def test_presets_for_networks_render(call, song, tmp_path, name: str) -> None:
+    out = tmp_path / "a.mp4"
+    result = call("render", song, "--preset", name, "--model", GOLDEN / "sg3_t32.pkl", "--duration", 0.5, "-o", out)
+    assert result.code == 0, result.err
+    if "[camera]" not in network_presets()[name].read_text("utf-8"):
+        result = call("render", song, "--preset", name, "--model", GOLDEN / "sg1_cond32.pkl", "--duration", 0.5,
+                      "-o", tmp_path / "b.mp4")  # fmt: skip
+        assert result.code == 0, result.err
+
+
+def test_there_are_presets_for_networks() -> None:
+    assert len(network_presets()) >= 4
+    moving = [load_preset(name).patch for name in network_presets()]
+    assert any(patch.camera for patch in moving) and any(patch.bends for patch in moving)

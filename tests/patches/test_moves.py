@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,3 +279,12 @@ def test_generators_without_directions_say_so() -> None:
     text = '[[latents.sequences]]\nstrategy = "direction"\nenvelope = { feature = "rms" }\n'
     with pytest.raises(RenderError, match="only the latents of a StyleGAN have directions"):
         motion(patch(text), make_features(0.5)).on(Discs())
+
+
+def test_what_the_document_shows_is_sound() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "models.md").read_text("utf-8")
+    shown = [block.partition("```")[0] for block in text.split("```TOML")[1:]]
+    assert len(shown) == 3
+    for block in shown:
+        made = patch(block)
+        assert made.camera or made.bends or made.latents.sequences
