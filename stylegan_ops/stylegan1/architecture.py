@@ -147,6 +147,8 @@ class StyleGAN1Architecture:
                 return f"{what} is {number}, where 1 to {most} is possible"
         if len(self.channels) < 2:
             return "it has a single block, where 2 or more are possible"
+        if not 0 < self.mapping_lr < math.inf:
+            return f"its learning-rate multiplier is {self.mapping_lr}, which is no positive number"
         if not 0 <= self.lod <= len(self.channels) - 1:
             return f"its level of detail is {self.lod}, where 0 to {len(self.channels) - 1} is possible"
         return self._fault_of_frame()

@@ -25,6 +25,8 @@ MAX_LAYERS = 64
 """Most layers; published networks have 15, StyleGAN-XL's up to 40."""
 MAX_FACTOR, MAX_TAPS = 16, 256
 """Largest factor of a change of the sampling rate and most taps of a filter; published networks have 4 and 24."""
+MAX_PHASE_TAPS = 64
+"""Most taps of the filter after up-sampling that fall on input samples; published networks have 6."""
 MAX_KERNEL = 15
 """Largest kernel of a convolution; published networks have 1 and 3."""
 
@@ -225,6 +227,8 @@ class AliasFreeArchitecture:
         for what, (number, most) in numbers.items():
             if not 1 <= number <= most:
                 return f"{what} is {number}, where 1 to {most} is possible"
+        if not 0 < self.mapping_lr < math.inf:
+            return f"its learning-rate multiplier is {self.mapping_lr}, which is no positive number"
         if not self.input_rate / 2 > self.input_bandwidth > 0 or not 0 < self.output_scale < math.inf:
             return "the bandwidth of its input or the scale of its output is no number that a network can have"
         return self._fault_of_layers() or self._fault_of_frame()
@@ -290,6 +294,10 @@ def _fault_of_layer(layer: Layer) -> str | None:
         return f"has a padding of {layer.padding}"
     if layer.clamp is not None and not 0 < layer.clamp < math.inf:
         return f"has a clamp of {layer.clamp}, which is no positive number"
+    if -(-layer.up_taps // layer.up) > MAX_PHASE_TAPS:
+        return f"has {layer.up_taps} taps up for a factor of {layer.up}, more than {MAX_PHASE_TAPS} for each sample"
+    if 4 * max(math.prod(layer.conv_size) * layer.up**2, math.prod(layer.fine_size)) > MAX_ACTIVATION:
+        return f"needs more than {MAX_ACTIVATION >> 30} GiB between its filters"
     if not layer.fits():
         return f"makes another size than the {layer.out_size[0]} × {layer.out_size[1]} that it says"
     return None

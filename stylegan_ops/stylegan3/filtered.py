@@ -95,7 +95,8 @@ def filtered_lrelu(
 
 def _filtered_lrelu_ref(x: Tensor, scale: Tensor, bias: Tensor, style: Tensor | None, resampling: Resampling) -> Tensor:
     batch, channels, height, width = x.shape
-    fine = height * width * resampling.up**2 * batch
+    out_width, out_height = resampling.out_size
+    fine = max(height * width * resampling.up**2, out_height * out_width * resampling.down**2) * batch
     group = max(1, PLAIN_ELEMENTS // max(fine, 1))
     parts = []
     for first in range(0, channels, group):

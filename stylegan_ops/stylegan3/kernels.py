@@ -10,9 +10,7 @@ from torch import Tensor
 
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.kernels import NAMES, cpu_kernels
-
-MOST_PHASE_TAPS = 64
-"""Most taps of the up-sampling filter that fall on input samples; published networks have 6."""
+from stylegan_ops.stylegan3.architecture import MAX_PHASE_TAPS
 
 SQUARE, MIRRORED_SQUARE = 1, 2
 """Codes of a filter that is a square of taps, and of one that is the same upside down, which takes half the work."""
@@ -123,7 +121,7 @@ def _check(x: Tensor, y: Tensor, up_filter: Tensor, down_filter: Tensor, up: int
         memory_format=torch.channels_last
     ):
         raise ValueError(f"channels-last activations were expected, not {x.stride()} and {y.stride()}")
-    if up < 1 or down < 1 or up_filter.ndim != 1 or -(-len(up_filter) // up) > MOST_PHASE_TAPS:
+    if up < 1 or down < 1 or up_filter.ndim != 1 or -(-len(up_filter) // up) > MAX_PHASE_TAPS:
         raise ValueError(f"the filter {tuple(up_filter.shape)} with a factor of {up} is beyond the kernel")
     if down_filter.ndim not in (1, 2) or len(set(down_filter.shape)) != 1:
         raise ValueError(f"the filter {tuple(down_filter.shape)} is neither a row nor a square")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from stylegan_ops import AliasFreeGenerator, CheckpointError, StyleGANError, convert_checkpoint, load_generator
+from stylegan_ops.kernels import cpu_kernels
+from stylegan_ops.memory import Workspace
+from stylegan_ops.stylegan3.filtered import Resampling, filtered_lrelu
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FILES = {
@@ -158,3 +164,78 @@ def test_half_precision_is_close(dtype: torch.dtype) -> None:
         _, vectors = load(name)
         generator = load_generator(GOLDEN / f"{name}.pkl", dtype=dtype)
         assert_close(generator.synthesis(vectors["mixed"]), vectors["img"], 0.04 if dtype == torch.bfloat16 else 0.005)
+
+
+def described(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """Tensors and description of a converted StyleGAN3."""
+    convert_checkpoint(GOLDEN / "sg3_t32.pkl", path)
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["stylegan3"])  # noqa: SIM118
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "words"),
+    [
+        ("synthesis.L3_36_16", {"out_size": [1 << 40, 36]}, "L3_36_16 has -1 columns"),
+        ("synthesis.L3_36_16", {"out_size": [16384, 16384]}, "GiB between its filters|makes another size"),
+        ("synthesis.L3_36_16", {"padding": [1 << 60, 0, 0, 0]}, "has a padding of"),
+        ("synthesis.L3_36_16", {"padding": "abcd"}, "has no padding of four numbers"),
+        ("synthesis.L3_36_16", {"up_factor": 1000}, "has 1000 as its factor up"),
+        ("synthesis.L3_36_16", {"up_factor": 0}, "has 0 as its factor up"),
+        ("synthesis.L3_36_16", {"in_sampling_rate": 64}, "does not take what the one before it gives"),
+        ("synthesis.L3_36_16", {"conv_clamp": float("nan")}, "has a clamp of"),
+        ("synthesis.L3_36_16", {"is_torgb": True}, "is at the wrong place"),
+        ("synthesis.input", {"size": [1 << 50, 1 << 50]}, "the width of the input is -1"),
+        ("synthesis.input", {"bandwidth": 1e300}, "bandwidth of its input"),
+        ("synthesis", {"layer_names": ["L0_36_16"] * 4000}, "does not list its layers"),
+        ("synthesis", {"output_scale": 0}, "scale of its output"),
+        ("synthesis", {"img_resolution": 1 << 30}, "the resolution is"),
+    ],
+)
+def test_hostile_numbers_are_refused_before_anything_is_made(
+    module: str, change: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    tensors, text = described(tmp_path / "a.safetensors")
+    text["modules"][module] |= change  # type: ignore[index]
+    save_file(tensors, tmp_path / "b.safetensors", metadata={"stylegan3": json.dumps(text)})
+    with pytest.raises(CheckpointError, match=words):
+        load_generator(tmp_path / "b.safetensors")
+
+
+def test_metadata_that_is_no_description_is_refused(tmp_path: Path) -> None:
+    tensors, text = described(tmp_path / "a.safetensors")
+    for metadata in ("[]", "{}", '{"modules": []}', '{"modules": {"synthesis": 3}}', "[" * 100_000, "not json"):
+        save_file(tensors, tmp_path / "b.safetensors", metadata={"stylegan3": metadata})
+        with pytest.raises(CheckpointError):
+            load_generator(tmp_path / "b.safetensors")
+    text["mapping_lr"] = float("inf")
+    save_file(tensors, tmp_path / "b.safetensors", metadata={"stylegan3": json.dumps(text)})
+    with pytest.raises(CheckpointError, match="learning-rate multiplier"):
+        load_generator(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("up_taps", [4, 9, 12])
+@pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 2), (4, 2), (2, 4), (3, 2)])
+@pytest.mark.parametrize("kind", ["row", "square", "mirrored"])
+def test_the_compiled_activation_is_the_plain_one(up: int, down: int, kind: str, up_taps: int) -> None:
+    """Filters that are not symmetric, paddings that crop, channels that fill no vector."""
+    draw = torch.Generator().manual_seed(up * 100 + down * 10 + up_taps)
+    x = torch.randn(2, 21, 19, 33, generator=draw).contiguous(memory_format=torch.channels_last)
+    taps = 7 if kind == "row" else 6
+    down_filter = torch.randn((taps,) if kind == "row" else (taps, taps), generator=draw)
+    if kind == "mirrored":
+        down_filter = down_filter + down_filter.flip(0)
+    padding = (3, -4, -2, 5)
+    fine = [n * up + a + b - up_taps + 1 for n, a, b in ((33, 3, -4), (19, -2, 5))]
+    out_size = tuple((n - taps) // down + 1 for n in fine)
+    resampling = Resampling(
+        torch.randn(up_taps, generator=draw), down_filter, up, down, padding, out_size, 1.5, kind == "mirrored"
+    )
+    scale, bias, style = torch.rand(2, 21, generator=draw), torch.randn(21, generator=draw), torch.randn(2, 21)
+    if cpu_kernels().library is None:
+        pytest.skip("no compiler")
+    for own_style in (style, None):
+        found = filtered_lrelu(x, scale, bias, own_style, resampling, Workspace(), "y")
+        wanted = filtered_lrelu(x, scale, bias, own_style, resampling)
+        assert found.shape == wanted.shape == (2, 21, *out_size[::-1])
+        assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
