@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from stylegan_ops.assembly import AnyArchitecture, assembled, family
 from stylegan_ops.assembly import Checkpoint as Checkpoint
+from stylegan_ops.blending import layer_prefixes
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.choice import Implementation
 from stylegan_ops.containers import Root, map_file, read_root
@@ -112,6 +113,8 @@ def inspect_checkpoint(path: str | Path) -> ModelInfo:
         num_ws=architecture.num_ws,
         conv_clamp=_clamp(architecture),
         parameters=architecture.parameters(),
+        layers=tuple(row[0].removeprefix("synthesis.").rstrip(".") for row in layer_prefixes(architecture)),
+        movable=isinstance(architecture, AliasFreeArchitecture),
         note=checkpoint.note,
         digest=hashlib.sha256(map_file(Path(path))).hexdigest(),
         warnings=checkpoint.warnings,

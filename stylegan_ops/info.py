@@ -30,6 +30,10 @@ class ModelInfo:
     parameters: int
     note: str | None
     """Text in the file about its licence or origin."""
+    layers: tuple[str, ...]
+    """Names of the layers that can be bent, coarse to fine."""
+    movable: bool
+    """Whether a matrix can move the picture's plane."""
     digest: str
     """SHA-256 of the file, hexadecimal."""
     warnings: tuple[str, ...]
@@ -46,8 +50,18 @@ class ModelInfo:
             ("classes", str(self.c_dim) if self.c_dim else "none"),
             ("clamp", "none" if self.conv_clamp is None else f"± {self.conv_clamp:g}"),
             ("parameters", f"{self.parameters / 1e6:.2f} million"),
+            ("layers", " ".join(self.layers)),
+            ("can move", self._moves()),
             ("note", self.note or "none in the file"),
             ("sha256", self.digest),
             *(("warning", warning) for warning in self.warnings),
         ]
         return "\n".join(f"{name:<13}{value}" for name, value in rows)
+
+    def _moves(self) -> str:
+        """What moves in a video, as presets name it."""
+        noise = [] if self.movable else ["noise"]
+        camera = ["[camera]"] if self.movable else []
+        return ", ".join(
+            ["latents", *noise, *camera, f"[[bends]] of {len(self.layers)} layers", f"{self.w_dim} directions"]
+        )
