@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
-from stylegan_ops import Generator
+from stylegan_ops import Architecture, Generator
 from stylegan_ops.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
 
@@ -28,6 +28,7 @@ def save_small_builtin_model(path: Path) -> None:
     """Write the built-in model with the middle of its learned constant alone: all its layers, and pictures of 64²."""
     with as_file(files("audioreactive") / "assets" / "builtin.safetensors") as builtin:
         checkpoint = read_checkpoint(builtin)
+    assert isinstance(checkpoint.architecture, Architecture)
     architecture = replace(checkpoint.architecture, const_size=(1, 1))
     shapes = architecture.shapes()
     state = {name: _middle(tensor, shapes[name]) for name, tensor in checkpoint.state.items()}

@@ -85,7 +85,7 @@ def main() -> None:
             write(iter_frames(generator, inputs, batch=batch, stop=frames))
 
         def synthesise() -> None:
-            for ws, maps in fed:
+            for ws, maps, *_ in fed:
                 generator.synthesis(ws, maps)
 
         def encode() -> None:

@@ -39,6 +39,10 @@ from fuzz.targets import CORPUS
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import Checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
+from stylegan_ops.stylegan1.architecture import StyleGAN1Architecture
+from stylegan_ops.stylegan3.design import Plan
+from stylegan_ops.stylegan3.initial import planned
+from stylegan_ops.stylegan3.initial import random_state as alias_free_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,6 +212,20 @@ def models(folder: Path) -> None:
     torch.save(
         {"state_dict": {name: tensor for name, tensor in state.items() if "w_avg" not in name}}, folder / "dict.pt"
     )
+    _alias_free(folder)
+    stylegan1 = StyleGAN1Architecture(z_dim=2, w_dim=2, mapping_features=(2,), channels=(2, 1), lod=0.5)
+    draw = torch.Generator().manual_seed(1)
+    weights = {name: torch.randn(shape, generator=draw) for name, shape in stylegan1.shapes().items()}
+    save_checkpoint(Checkpoint("seed", stylegan1, weights, None, ()), folder / "stylegan1.safetensors")
+
+
+def _alias_free(folder: Path) -> None:
+    """The smallest StyleGAN3, as our own file and as a state dict."""
+    plan = Plan(16, channel_base=64, channel_max=2, num_layers=3, num_critical=1)
+    architecture = planned(plan, z_dim=2, w_dim=2, mapping_layers=1)
+    state = alias_free_state(architecture, plan, seed=1)
+    save_checkpoint(Checkpoint("seed", architecture, state, None, ()), folder / "stylegan3.safetensors")
+    torch.save(state, folder / "stylegan3.pt", _use_new_zipfile_serialization=False)
 
 
 def synthesizers(folder: Path) -> None:

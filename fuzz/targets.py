@@ -30,8 +30,7 @@ from audioreactive.patches.schema import Hippo
 from audioreactive.video import frame_times, probe, read_preset, tags
 from fuzz.arguments import read_arguments
 from fuzz.folders import read_folder
-from stylegan_ops.checkpoint import inspect_checkpoint, read_checkpoint
-from stylegan_ops.generator import Generator
+from stylegan_ops.checkpoint import inspect_checkpoint, made_generator, read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -124,7 +123,7 @@ def _models(data: bytes, scratch: Path) -> None:
     architecture = checkpoint.architecture
     if architecture.frame_multiplications() + 10 * math.prod(architecture.img_size) > MOST_WORK:
         return
-    generator = Generator(architecture, checkpoint.state, implementation="reference")  # compilers are other programs
+    generator = made_generator(checkpoint, implementation="reference")  # compilers are other programs
     labels = torch.ones(1, generator.c_dim) if generator.c_dim else None
     picture = generator.synthesis(generator.mapping(torch.ones(1, generator.z_dim), labels, 0.7))
     if picture.shape != (1, 3, *architecture.img_size):

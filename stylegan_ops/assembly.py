@@ -1,6 +1,6 @@
 """From a draft to a network: the architecture that names and shapes tell, checked before any number is read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,6 +14,12 @@ from stylegan_ops.drafts import Draft, Source, clean, some
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.layers import Preparation
 from stylegan_ops.relatives import UNSUPPORTED
+from stylegan_ops.stylegan1 import reading as stylegan1
+from stylegan_ops.stylegan1.architecture import StyleGAN1Architecture
+from stylegan_ops.stylegan1.generator import StyleGAN1Preparation
+from stylegan_ops.stylegan3 import reading as stylegan3
+from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
+from stylegan_ops.stylegan3.layers import AliasFreePreparation
 
 MEAN_SAMPLES = 10_000
 """Latents that are averaged if a file has no mean latent; the error is a hundredth of the spread of w."""
@@ -28,16 +34,26 @@ MAX_FILTERS = 100
 """Most copies of the resampling filter; a network has one or two for each layer."""
 
 
+AnyArchitecture = Architecture | AliasFreeArchitecture | StyleGAN1Architecture
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A model file's content: a whole, consistent network."""
 
     format: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     state: Mapping[str, Tensor]
     """Tensors in float32, by the names of `Architecture.shapes()`."""
     note: str | None
     warnings: tuple[str, ...]
+
+
+def family(architecture: AnyArchitecture) -> str:
+    """Name of the kind of network."""
+    if isinstance(architecture, StyleGAN1Architecture):
+        return "StyleGAN1"
+    return "StyleGAN3" if isinstance(architecture, AliasFreeArchitecture) else "StyleGAN2"
 
 
 def assembled(drafts: Iterable[Draft], budget: Budget) -> Checkpoint:
@@ -58,9 +74,20 @@ def assembled(drafts: Iterable[Draft], budget: Budget) -> Checkpoint:
     raise failure
 
 
-def _planned(draft: Draft, budget: Budget) -> Architecture:
+def _planned(draft: Draft, budget: Budget) -> AnyArchitecture:
     """The architecture of a draft whose tensors are complete and consistent; only filters are read."""
-    architecture = _infer(draft, budget)
+    architecture: AnyArchitecture
+    if draft.network == "stylegan3":
+        try:
+            architecture = stylegan3.infer(draft)
+        except CheckpointError as error:
+            average = draft.sources.get("mapping.w_avg")
+            kind = "StyleGAN-XL" if average is not None and len(average.shape) == 2 else "StyleGAN3"
+            raise CheckpointError(f"this is a {kind} model, but {error}") from error
+    elif draft.network == "stylegan1":
+        architecture = stylegan1.infer(draft)
+    else:
+        architecture = _infer(draft, budget)
     if (fault := architecture.fault()) is not None:
         raise CheckpointError(f"{fault}: the file is damaged, or its network is beyond any model that is known")
     _check_declared(draft, architecture)
@@ -128,7 +155,7 @@ def _common_filter(sources: list[Source], budget: Budget) -> tuple[float, ...]:
     return tuple(round(tap, 6) for tap in taps.tolist())
 
 
-def _check_declared(draft: Draft, architecture: Architecture) -> None:
+def _check_declared(draft: Draft, architecture: AnyArchitecture) -> None:
     """Compare the description in the file with the shapes of its tensors."""
     declared = draft.declared
     told = {"z_dim": architecture.z_dim, "w_dim": architecture.w_dim, "c_dim": architecture.c_dim}
@@ -145,10 +172,15 @@ def _check_declared(draft: Draft, architecture: Architecture) -> None:
                               f"{architecture.kind!r}: not supported")  # fmt: skip
 
 
-def _check_names(draft: Draft, architecture: Architecture) -> None:
+def _check_names(draft: Draft, architecture: AnyArchitecture) -> None:
     """Check that every tensor exists and has the right shape, and that there are no others."""
     expected, sources = architecture.shapes(), draft.sources
-    given = _may_be_missing(sources, architecture)
+    if isinstance(architecture, AliasFreeArchitecture):
+        given = stylegan3.optional(architecture)
+    elif isinstance(architecture, StyleGAN1Architecture):
+        given = stylegan1.optional(sources, architecture)
+    else:
+        given = _may_be_missing(sources, architecture)
     if missing := [name for name in expected if name not in sources and name not in given]:
         raise CheckpointError(f"it lacks {some(missing)}: the file is damaged, or of another network")
     for name, shape in expected.items():
@@ -156,8 +188,12 @@ def _check_names(draft: Draft, architecture: Architecture) -> None:
             found = sources[name].shape
             raise CheckpointError(f"{name} has the shape {found} instead of {shape}: another network, or damaged")
     extra = [name for name in sources if name not in expected]
+    if isinstance(architecture, AliasFreeArchitecture):
+        extra = [name for name in extra if not stylegan3.unneeded(name, architecture)]
+    elif isinstance(architecture, StyleGAN1Architecture):
+        extra = [name for name in extra if not stylegan1.unneeded(name)]
     if large := [name for name in extra if any(length > 1 for length in sources[name].shape)]:
-        raise CheckpointError(f"it holds {some(large)}, which StyleGAN2 does not have: another network")
+        raise CheckpointError(f"it holds {some(large)}, which {family(architecture)} does not have: another network")
     for name in extra:
         draft.warnings.append(f"the value {clean(name)!r} is unknown and was passed over")
 
@@ -179,13 +215,19 @@ def _may_be_missing(sources: Mapping[str, Source], architecture: Architecture) -
 # The numbers.
 
 
-def _loaded(draft: Draft, architecture: Architecture, budget: Budget) -> Checkpoint:
+def _loaded(draft: Draft, architecture: AnyArchitecture, budget: Budget) -> Checkpoint:
     """Read the tensors of a network and check that they are finite."""
     names = [name for name in architecture.shapes() if name in draft.sources]
     state = {name: _finite(name, draft.sources[name].load(budget)) for name in names}
     if (average := _given_average(draft, architecture, budget)) is not None:
         state["mapping.w_avg"] = average
-    _fill_noise(draft, state, architecture)
+    if isinstance(architecture, AliasFreeArchitecture):
+        stylegan3.filled(state)
+        stylegan3.check_magnitudes(architecture, state)
+    elif isinstance(architecture, StyleGAN1Architecture):
+        stylegan1.filled(draft, state, architecture)
+    else:
+        _fill_noise(draft, state, architecture)
     if "mapping.w_avg" not in state:
         samples = min(MEAN_SAMPLES, MEAN_WORK // _mapping_work(architecture))
         state["mapping.w_avg"] = torch.zeros(architecture.w_dim)
@@ -203,7 +245,7 @@ def _finite(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _given_average(draft: Draft, architecture: Architecture, budget: Budget) -> Tensor | None:
+def _given_average(draft: Draft, architecture: AnyArchitecture, budget: Budget) -> Tensor | None:
     """The mean latent stored beside the network, once or repeated for each latent input."""
     if draft.average is None:
         return None
@@ -236,15 +278,25 @@ def _fill_noise(draft: Draft, state: dict[str, Tensor], architecture: Architectu
         state[f"{layer.name}.noise_const"] = torch.from_numpy(draw.standard_normal(layer.size).astype(np.float32))
 
 
-def _mapping_work(architecture: Architecture) -> int:
+def _mapping_network(architecture: AnyArchitecture, state: Mapping[str, Tensor]) -> Callable[..., Tensor]:
+    """The network from noise vectors and labels to latents."""
+    device = torch.device("cpu")
+    if isinstance(architecture, AliasFreeArchitecture):
+        return AliasFreePreparation(architecture, state, device, torch.float32).mapping()
+    if isinstance(architecture, StyleGAN1Architecture):
+        return StyleGAN1Preparation(architecture, state, device, torch.float32).mapping()
+    return Preparation(architecture, state, device, torch.float32).mapping()
+
+
+def _mapping_work(architecture: AnyArchitecture) -> int:
     """Multiplications of the mapping network for one latent."""
     widths = (architecture.z_dim + architecture.embed_features, *architecture.mapping_features)
     layers = sum(before * after for before, after in pairwise(widths))
     return max(layers + architecture.c_dim * architecture.embed_features, 1)
 
 
-def _mean_latent(state: Mapping[str, Tensor], architecture: Architecture, samples: int) -> Tensor:
-    mapping = Preparation(architecture, state, torch.device("cpu"), torch.float32).mapping()
+def _mean_latent(state: Mapping[str, Tensor], architecture: AnyArchitecture, samples: int) -> Tensor:
+    mapping = _mapping_network(architecture, state)
     draw = np.random.RandomState(0)
     total = torch.zeros(architecture.w_dim)
     widest = max(architecture.z_dim, architecture.c_dim, *architecture.mapping_features)

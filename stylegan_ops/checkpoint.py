@@ -17,8 +17,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from stylegan_ops.assembly import AnyArchitecture, assembled, family
 from stylegan_ops.assembly import Checkpoint as Checkpoint
-from stylegan_ops.assembly import assembled
+from stylegan_ops.blending import layer_prefixes
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.choice import Implementation
 from stylegan_ops.containers import Root, map_file, read_root
@@ -27,10 +28,24 @@ from stylegan_ops.errors import CheckpointError
 from stylegan_ops.formats import read_nvidia_tensorflow, read_nvidia_torch
 from stylegan_ops.generator import Generator
 from stylegan_ops.info import ModelInfo
-from stylegan_ops.pickles import refuse_unknown_names
+from stylegan_ops.pickles import is_dangerous, refuse_unknown_names
 from stylegan_ops.relatives import UNSUPPORTED
-from stylegan_ops.safetensors_files import METADATA_KEY, is_safetensors, opened_safetensors
+from stylegan_ops.safetensors_files import (
+    ALIAS_FREE_KEY,
+    METADATA_KEY,
+    STYLEGAN1_KEY,
+    is_safetensors,
+    opened_safetensors,
+)
 from stylegan_ops.state_dicts import state_dict_drafts
+from stylegan_ops.stylegan1.architecture import StyleGAN1Architecture
+from stylegan_ops.stylegan1.generator import StyleGAN1Generator
+from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
+from stylegan_ops.stylegan3.generator import AliasFreeGenerator
+from stylegan_ops.stylegan3.reading import described_layers
+
+AnyGenerator = Generator | AliasFreeGenerator | StyleGAN1Generator
+"""Generators that model files hold; they share `mapping`, `synthesis` and sizes."""
 
 
 def load_generator(
@@ -38,7 +53,7 @@ def load_generator(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     implementation: Implementation | None = None,
-) -> Generator:
+) -> AnyGenerator:
     """The generator in a model file, ready to run. Nothing in the file is executed.
 
     Args:
@@ -52,10 +67,27 @@ def load_generator(
         CheckpointError: the file is missing, damaged, hostile, or of a network that is not StyleGAN2.
         StyleGANError: compiled kernels were asked for and cannot be used.
     """
-    checkpoint = read_checkpoint(path)
-    return Generator(
-        checkpoint.architecture, checkpoint.state, device=device, dtype=dtype, implementation=implementation
-    )
+    return made_generator(read_checkpoint(path), device=device, dtype=dtype, implementation=implementation)
+
+
+def made_generator(
+    checkpoint: Checkpoint,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    implementation: Implementation | None = None,
+) -> AnyGenerator:
+    """The generator of a checkpoint, ready to run.
+
+    Raises:
+        StyleGANError: compiled kernels were asked for and cannot be used.
+    """
+    architecture, state = checkpoint.architecture, checkpoint.state
+    if isinstance(architecture, AliasFreeArchitecture):
+        return AliasFreeGenerator(architecture, state, device=device, dtype=dtype, implementation=implementation)
+    if isinstance(architecture, StyleGAN1Architecture):
+        return StyleGAN1Generator(architecture, state, device=device, dtype=dtype, implementation=implementation)
+    return Generator(architecture, state, device=device, dtype=dtype, implementation=implementation)
 
 
 def inspect_checkpoint(path: str | Path) -> ModelInfo:
@@ -69,21 +101,34 @@ def inspect_checkpoint(path: str | Path) -> ModelInfo:
     return ModelInfo(
         path=str(path),
         format=checkpoint.format,
+        network=family(architecture),
         kind=architecture.kind,
         resolution=architecture.img_resolution,
         img_size=architecture.img_size,
-        channels=dict(zip(architecture.blocks, architecture.channels, strict=True)),
+        channels=_channels(architecture),
         z_dim=architecture.z_dim,
         w_dim=architecture.w_dim,
         c_dim=architecture.c_dim,
         mapping_layers=len(architecture.mapping_features),
         num_ws=architecture.num_ws,
-        conv_clamp=architecture.conv_clamp,
+        conv_clamp=_clamp(architecture),
         parameters=architecture.parameters(),
+        layers=tuple(row[0].removeprefix("synthesis.").rstrip(".") for row in layer_prefixes(architecture)),
+        movable=isinstance(architecture, AliasFreeArchitecture),
         note=checkpoint.note,
         digest=hashlib.sha256(map_file(Path(path))).hexdigest(),
         warnings=checkpoint.warnings,
     )
+
+
+def _channels(architecture: AnyArchitecture) -> dict[int, int] | dict[str, int]:
+    if isinstance(architecture, AliasFreeArchitecture):
+        return {layer.name.partition("_")[0]: layer.out_channels for layer in architecture.layers}
+    return dict(zip(architecture.blocks, architecture.channels, strict=True))
+
+
+def _clamp(architecture: AnyArchitecture) -> float | None:
+    return architecture.layers[0].clamp if isinstance(architecture, AliasFreeArchitecture) else architecture.conv_clamp
 
 
 def convert_checkpoint(src: str | Path, dst: str | Path) -> None:
@@ -102,8 +147,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
         CheckpointError: the file cannot be written.
     """
     path = Path(path)
-    described = dataclasses.asdict(checkpoint.architecture) | {"note": checkpoint.note}
-    metadata = {METADATA_KEY: json.dumps(described)}  # one key: safetensors writes several in any order
+    architecture = checkpoint.architecture
+    if isinstance(architecture, AliasFreeArchitecture):
+        key, described = ALIAS_FREE_KEY, described_layers(architecture)
+    elif isinstance(architecture, StyleGAN1Architecture):
+        key, described = STYLEGAN1_KEY, {"lod": architecture.lod, "mapping_lr": architecture.mapping_lr}
+    else:
+        key, described = METADATA_KEY, dataclasses.asdict(architecture)
+    # One key: safetensors writes several in any order.
+    metadata = {key: json.dumps(described | {"note": checkpoint.note})}
     state = {name: tensor.to(dtype).contiguous() for name, tensor in checkpoint.state.items()}
     try:
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
@@ -135,9 +187,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 return assembled(drafts, budget)
         root = read_root(path, data, budget)
         drafts = _drafts(path, root)
-        if root.unknown:  # a relative has been refused by name already
-            refuse_unknown_names(root.unknown)
-        return assembled(drafts, budget)
+        first = next(drafts)
+        unknown = root.unknown if first.foreign is None else (*first.foreign, *filter(is_dangerous, root.unknown))
+        refuse_unknown_names(unknown)  # a relative has been refused by name already
+        return assembled(chain((first,), drafts), budget)
     except CheckpointError as error:
         raise _with_path(error, path) from error.__cause__
     except Damaged as error:
@@ -172,4 +225,5 @@ def _drafts(path: Path, root: Root) -> Iterator[Draft]:
     if (first := next(drafts, None)) is not None:
         return chain((first,), drafts)
     refuse_unknown_names(root.unknown)
-    raise CheckpointError(f"{path} holds a {type(root.content).__name__} but no StyleGAN2 generator; {UNSUPPORTED}")
+    kind = type(root.content).__name__
+    raise CheckpointError(f"{path} holds a {kind} but no StyleGAN2, 3 or 1 generator; {UNSUPPORTED}")

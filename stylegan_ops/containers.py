@@ -16,13 +16,23 @@ from stylegan_ops.archives import Entry, read_directory
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.pickles import Constructor, Names, PickleReader, Record, refuse_unknown_names
-from stylegan_ops.records import PLAIN_NAMES, STORAGE_TYPES, TENSOR_NAMES, Storage
+from stylegan_ops.records import (
+    PLAIN_NAMES,
+    STORAGE_TYPES,
+    TENSOR_NAMES,
+    Storage,
+    array_of_dill,
+    type_of_dill,
+)
 
 TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle of a file that torch wrote before version 1.6, and of every storage inside a plain pickle."""
 
 LITTLE = b"little"
 """Description of the byte order in torch's files."""
+
+EMBEDDING = "torch.nn.Embedding"
+"""Name of the records of PyTorch's own embeddings, which unlike the other modules are saved without their source."""
 
 LONGEST_STORAGE_KEY = 100
 """Most characters of a storage's name, which is a number or an address."""
@@ -128,6 +138,9 @@ def nvidia_names(budget: Budget) -> dict[str, Constructor]:
         "torch.storage._load_from_bytes": partial(_nested_storage, budget),
         "torch_utils.persistence._reconstruct_persistent_obj": partial(Record, "torch_utils.persistence", ()),
         "dnnlib.tflib.network.Network": lambda *args: Record("dnnlib.tflib.network.Network", args),
+        "torch.nn.modules.sparse.Embedding": lambda *args: Record(EMBEDDING, args),  # StyleGAN-XL's vectors of classes
+        "dill._dill._load_type": type_of_dill,
+        "dill._dill._create_array": array_of_dill,
     }
 
 

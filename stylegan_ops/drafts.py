@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -118,6 +118,7 @@ class Draft:
     """A network in a file."""
 
     format: str
+    network: Literal["stylegan2", "stylegan3", "stylegan1"] = "stylegan2"
     sources: dict[str, Source] = field(default_factory=dict)
     """Tensors by the names of `Architecture.shapes()`, as far as the file's names are known."""
     filters: list[Source] = field(default_factory=list)
@@ -128,6 +129,11 @@ class Draft:
     mapping_lr: float = 0.01
     declared: dict[str, object] = field(default_factory=dict)
     """Description of the architecture in the file: z_dim, w_dim, c_dim, resolution, kind."""
+    attributes: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Plain values that modules of a StyleGAN3 hold, by the module's name."""
+    foreign: tuple[str, ...] | None = None
+    """Names of other libraries inside the generator; None: the whole file must be free of them. StyleGAN-XL's files
+    hold a discriminator of foreign parts beside a generator without any."""
     note: str | None = None
     """Text in the file about its licence or origin."""
     warnings: list[str] = field(default_factory=list)

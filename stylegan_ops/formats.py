@@ -6,14 +6,17 @@ format; it raises `CheckpointError` for relatives that are recognised and not su
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from stylegan_ops.budget import Damaged
+from stylegan_ops.containers import EMBEDDING
 from stylegan_ops.drafts import AS_IT_IS, MAX_TENSORS, Draft, Layout, Number, Row, Source, Stored, clean, shown
 from stylegan_ops.errors import CheckpointError
 from stylegan_ops.pickles import Foreign, Record
 from stylegan_ops.records import ArrayRecord, TensorRecord
 from stylegan_ops.relatives import CLASSES, UNSUPPORTED
 from stylegan_ops.state_dicts import layer_name, listed, own_note
+from stylegan_ops.stylegan1.reading import take_variables
 
 MAX_NETWORKS = 16
 """Most networks of a TensorFlow file that are read; it has three: generator, discriminator, averaged generator."""
@@ -46,9 +49,18 @@ def read_nvidia_torch(root: object) -> Draft | None:
         return None
     assert isinstance(generator, Record)
     _refuse_relatives(generator)
+    alias_free = _is_alias_free(generator)
+    if alias_free:
+        draft.network, draft.format = "stylegan3", "StyleGAN3 PyTorch pickle"
     draft.note = draft.note or _source_note(_meta(generator).get("module_src"))
+    foreign: dict[str, None] = {}
     for name, module in _modules(generator):
         _take_module(draft, name, module)
+        if alias_free:
+            draft.attributes[name] = _attributes(module)
+            foreign |= dict.fromkeys(_foreign_names(module))
+    if alias_free:
+        draft.foreign = tuple(foreign)
     attributes = _attributes(generator)
     for key in ("z_dim", "w_dim", "c_dim", "img_resolution"):
         if isinstance(value := attributes.get(key), int):
@@ -66,7 +78,7 @@ def _meta(module: Record) -> dict[str, object]:
 
 
 def _attributes(module: Record) -> dict[str, object]:
-    state = _meta(module).get("state")
+    state = module.state if module.name == EMBEDDING else _meta(module).get("state")
     return state if isinstance(state, dict) else {}
 
 
@@ -86,21 +98,20 @@ def _refuse_relatives(generator: Record) -> None:
         raise CheckpointError(f"the file holds {kind}, not a generator; use the snapshot that has G_ema")
     if isinstance(class_name, str) and class_name in CLASSES:
         raise CheckpointError(f"this is {CLASSES[class_name]}; {UNSUPPORTED}")
-    w_avg = _children(mapping, "_buffers").get("w_avg")
-    of_classes = isinstance(w_avg, TensorRecord) and len(w_avg.shape) == 2
-    parts = _children(mapping, "_modules")
-    if of_classes or "embed_proj" in parts or isinstance(parts.get("embed"), Foreign):
-        raise CheckpointError(f"this is a StyleGAN-XL model, which is another network; {UNSUPPORTED}")
-    layers = _children(synthesis, "_modules")
-    first = next((name for name in layers if re.match(r"L\d+_\d+", name)), None)
-    if "input" in layers or first is not None:
-        kernel = _attributes_of(layers.get(first or "")).get("conv_kernel")
-        kind = {1: "StyleGAN3-R", 3: "StyleGAN3-T"}.get(kernel if isinstance(kernel, int) else 0, "StyleGAN3")
-        raise CheckpointError(f"this is a {kind} model, which is another network; {UNSUPPORTED}")
 
 
-def _attributes_of(value: object) -> dict[str, object]:
-    return _attributes(value) if isinstance(value, Record) else {}
+def _is_alias_free(generator: Record) -> bool:
+    """Whether a generator is a StyleGAN3 or a StyleGAN-XL: it begins with waves instead of a learned constant."""
+    synthesis = _children(generator, "_modules").get("synthesis")
+    return isinstance(synthesis, Record) and "input" in _children(synthesis, "_modules")
+
+
+def _foreign_names(module: Record) -> Iterator[str]:
+    """Names of other libraries that a module holds."""
+    parts = (_children(module, kind).values() for kind in ("_modules", "_parameters", "_buffers"))
+    for value in chain(_attributes(module).values(), *parts):
+        if isinstance(value, Foreign):
+            yield value.name
 
 
 def _modules(generator: Record) -> Iterator[tuple[str, Record]]:
@@ -155,7 +166,13 @@ def read_nvidia_tensorflow(root: object) -> Draft | None:
     variables = _tf_variables(state)
     version = state.get("version")
     if (isinstance(version, int) and version < 4) or any("StyleMod" in name for name in variables):
-        raise CheckpointError(f"this is a StyleGAN1 model, which is another network; {UNSUPPORTED}")
+        draft = Draft(
+            "StyleGAN1 TensorFlow pickle", network="stylegan1", note=_source_note(state.get("build_module_src"))
+        )
+        _take_static(draft, state.get("static_kwargs"))
+        static = state.get("static_kwargs")
+        take_variables(draft, variables, static if isinstance(static, dict) else {})
+        return draft
     if any("ToRGB_lod" in name for name in variables):
         raise CheckpointError("this is a StyleGAN2 of the configurations A to D, which are other networks; "
                               "configurations E and F are supported")  # fmt: skip
@@ -218,7 +235,9 @@ _STATIC_IGNORED = frozenset({
     "style_mixing_prob", "is_training", "is_validation", "return_dlatents", "mapping_func", "synthesis_func", "dtype",
     "fused_modconv", "use_noise", "randomize_noise", "dlatent_broadcast", "is_template_graph", "force_clean_graph",
     "impl", "gpu_impl", "mixing_prob", "w_avg_beta", "name", "func_name", "num_channels", "architecture",
-    "nonlinearity", "act", "mapping_nonlinearity", "normalize_latents", "normalize_z",
+    "nonlinearity", "act", "mapping_nonlinearity", "normalize_latents", "normalize_z", "structure", "fused_scale",
+    "blur_filter", "use_styles", "use_pixel_norm", "use_instance_norm", "use_wscale", "const_input_layer",
+    "mapping_use_wscale",
 })  # fmt: skip
 """Settings that are not needed: they concern training, or follow from the shapes of tensors."""
 

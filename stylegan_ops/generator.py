@@ -18,8 +18,10 @@ from torch import Tensor
 
 from stylegan_ops import choice, ops
 from stylegan_ops.architecture import Architecture, Convolution
+from stylegan_ops.bending import NO_BENDS, Bends, bent, idle_left_out, part_of
 from stylegan_ops.convolution import conv2d
 from stylegan_ops.errors import StyleGANError
+from stylegan_ops.fused import ToRGB
 from stylegan_ops.initial import random_state
 from stylegan_ops.layers import Block, Layer, Modulation, Preparation, Upsampling, extended, styled
 from stylegan_ops.memory import Workspace, large_block, moved
@@ -47,6 +49,8 @@ class Batch:
     noise: list[Tensor | None]
     """For each layer, (B or 1, 1, h, w) float32."""
     image: Tensor  # [B, 3, H, W] float32
+    bends: Bends
+    """Transforms of the layers' results."""
 
     def part(self, samples: slice) -> "Batch":
         """The inputs of some samples."""
@@ -55,6 +59,7 @@ class Batch:
             [None if weight is None else weight[samples] for weight in self.rgb_weights],
             [values if values is None or len(values) == 1 else values[samples] for values in self.noise],
             self.image[samples],
+            part_of(self.bends, samples),
         )
 
 
@@ -174,6 +179,20 @@ class Generator:
         """(h, w) of the noise maps in layer order: b4.conv1, b8.conv0, b8.conv1, ..."""
         return list(self.architecture.noise_sizes)
 
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the layers that can be bent, coarse to fine."""
+        return [layer.source.name.removeprefix("synthesis.") for layer in self._layers()]
+
+    @property
+    def layer_channels(self) -> list[int]:
+        """Channels of the layers that can be bent."""
+        return [layer.source.out_channels for layer in self._layers()]
+
+    def style_weights(self, inputs: Sequence[int]) -> Tensor:
+        """Weights (R, w_dim) with which the styles of convolutions depend on these latent inputs."""
+        return torch.cat([layer.affine.weight for at, layer in enumerate(self._layers()) if at in inputs])
+
     @torch.no_grad()
     def mapping(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """Latent vectors for noise vectors.
@@ -189,26 +208,21 @@ class Generator:
         Raises:
             StyleGANError: a shape is wrong, or a label is missing or not wanted.
         """
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {self.z_dim})")
-        if self.c_dim and (c is None or c.shape != (len(z), self.c_dim)):
-            given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
-            raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {self.c_dim}): one row a sample")
-        if not self.c_dim and c is not None and c.numel():
-            raise StyleGANError("a label was given, but this model has no classes; leave it out")
+        check_mapping_inputs(z, c, self.z_dim, self.c_dim)
         x = self._mapping(z.to(self.device, torch.float32), None if c is None else c.to(self.device, torch.float32))
         if truncation_psi != 1.0:
             x = torch.lerp(self._mapping.average, x, truncation_psi)
         return x[:, None].repeat(1, self.num_ws, 1)
 
     @torch.no_grad()
-    def synthesis(self, ws: Tensor, noise: Noise = "const") -> Tensor:
+    def synthesis(self, ws: Tensor, noise: Noise = "const", *, bends: Bends = NO_BENDS) -> Tensor:
         """Pictures for latent vectors.
 
         Args:
             ws: (B, num_ws, w_dim).
             noise: "const", the model's own maps; "none"; or one map (B or 1, 1, h, w) for each of `noise_sizes`,
                 standard normal.
+            bends: transforms of the results of layers, by their index in `layer_names`.
 
         Returns:
             (B, 3, H, W) float32, RGB, nominally in [-1, 1], not clamped.
@@ -224,7 +238,7 @@ class Generator:
         image = self._empty_image(self._blocks[-1], len(ws))
         workspace = self._borrow_workspace() if self.compiled else None
         modulations, rgb_weights = self._modulations(ws) if self._styles is None else self._styles(ws)
-        batch = Batch(modulations, rgb_weights, maps, image)
+        batch = Batch(modulations, rgb_weights, maps, image, idle_left_out(bends))
         x = self._const.expand(len(ws), -1, -1, -1)
         if self.architecture.kind != "resnet":
             x = styled(x, batch.modulations[0].style)
@@ -350,6 +364,9 @@ class Generator:
             x = styled(x, batch.modulations[block.first_layer].style)
         for at, layer in enumerate(block.layers, block.first_layer):
             ends_block = at == block.last_layer
+            if at in batch.bends:
+                x = self._run_bent(index, at, x, batch, rgb, workspace)
+                continue
             found = layer(
                 x,
                 batch.modulations[at].scale,
@@ -367,9 +384,43 @@ class Generator:
             ops.to_rgb(x, rgb)
         return x, image
 
+    def _run_bent(
+        self, index: int, at: int, x: Tensor, batch: Batch, rgb: ToRGB | None, workspace: Workspace | None
+    ) -> Tensor:
+        """A layer whose result is transformed before the picture and the next layer see it."""
+        block, last = self._blocks[index], index == len(self._blocks) - 1
+        ends_block, residual = at == block.last_layer, self.architecture.kind == "resnet"
+        layer = block.layers[at - block.first_layer]
+        scale, noise = batch.modulations[at].scale, batch.noise[at]
+        found = layer(x, scale, noise, next_style=None, rgb=None, keep=True, workspace=workspace)
+        assert found is not None
+        found = bent(found, batch.bends[at], found.shape[3] * self._unit)
+        if ends_block and rgb is not None and not residual:
+            ops.to_rgb(found, rgb)
+        if ends_block and (last or residual):
+            return found
+        return styled(found, batch.modulations[at + 1].style)
+
+    @property
+    def _unit(self) -> float:
+        """Width of the picture as it was trained, as a share of the canvas."""
+        height, width = self.architecture.const_size
+        return min(height, width) / width
+
     def _samples_at_once(self, index: int) -> int:
         """Number of samples that go through this block and the later ones together."""
         resolution, channels = self.architecture.blocks[index], self.architecture.channels[index]
         height, width = self.architecture.block_size(resolution)
         elements = CPU_WORKING_SET // self.dtype.itemsize if self.device.type == "cpu" else GPU_ELEMENTS
         return max(1, elements // (channels * height * width))
+
+
+def check_mapping_inputs(z: Tensor, c: Tensor | None, z_dim: int, c_dim: int) -> None:
+    """Raise StyleGANError unless noise vectors and labels have the shapes that a model takes."""
+    if z.ndim != 2 or z.shape[1] != z_dim:
+        raise StyleGANError(f"z has the shape {tuple(z.shape)}; this model takes (batch, {z_dim})")
+    if c_dim and (c is None or c.shape != (len(z), c_dim)):
+        given = "no label was given" if c is None else f"the label has the shape {tuple(c.shape)}"
+        raise StyleGANError(f"{given}; this model takes one of ({len(z)}, {c_dim}): one row a sample")
+    if not c_dim and c is not None and c.numel():
+        raise StyleGANError("a label was given, but this model has no classes; leave it out")

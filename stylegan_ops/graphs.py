@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stylegan_ops.generator import Generator, Noise
 from stylegan_ops.memory import moved
+from stylegan_ops.stylegan1.generator import StyleGAN1Generator
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ class GraphSynthesis:
     record) is computed as ever, and the log says why at level DEBUG. For one thread at a time.
     """
 
-    def __init__(self, generator: Generator, then: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self, generator: Generator | StyleGAN1Generator, then: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         """Record nothing yet.
 
         Args:
@@ -136,5 +139,5 @@ class GraphSynthesis:
         self._said = True
 
 
-def _on_gpu(generator: Generator) -> bool:
+def _on_gpu(generator: Generator | StyleGAN1Generator) -> bool:
     return generator.device.type == "cuda"

@@ -65,7 +65,7 @@ class Record:
         self.state = state
 
 
-class _Global:
+class Global:
     """A name that the file mentions and the caller knows."""
 
     __slots__ = ("construct", "name")
@@ -203,15 +203,21 @@ class PickleReader:
 
     def _extend(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        if isinstance(target, Foreign):
+            return
         if type(target) is not list:
             raise Damaged(f"items near byte {self.position} belong to no list")
         target.extend(items)
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        if isinstance(target, Foreign):
+            return
         if type(target) is not dict or len(items) % 2:
             raise Damaged(f"items near byte {self.position} belong to no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(key, Foreign):  # a class of another library as a key: of no use here
+                continue
             if not is_key(key):
                 raise Damaged(f"a key near byte {self.position}, a {type(key).__name__}, is none of ours")
             target[key] = value
@@ -250,7 +256,7 @@ class PickleReader:
                 self.unknown[full] = None
             self._push(Foreign(full))
         else:
-            self._push(_Global(full, construct))
+            self._push(Global(full, construct))
 
     def _line_global(self) -> None:
         module = self._line()
@@ -266,7 +272,7 @@ class PickleReader:
             return
         if keywords:
             raise Damaged(f"an object near byte {self.position} is made with keywords")
-        if not isinstance(source, _Global) or not isinstance(args, tuple):
+        if not isinstance(source, Global) or not isinstance(args, tuple):
             raise Damaged(f"an object near byte {self.position} is made from no name")
         self._budget.copy(16 * len(args) + sum(map(_weight, args)))
         self._push(source.construct(*args))
@@ -309,6 +315,19 @@ def refuse_unknown_names(unknown: Iterable[str]) -> None:
             f"the file asks Python for {name[:200]!r}, which no StyleGAN2 model needs; nothing was run, and the file "
             "may be hostile: do not open it with other programs"
         )
+
+
+DANGEROUS = frozenset({
+    "os", "posix", "nt", "subprocess", "sys", "shutil", "socket", "importlib", "runpy", "code", "ctypes", "pty",
+    "commands", "multiprocessing", "asyncio", "webbrowser", "builtins", "__builtin__", "urllib", "http", "requests",
+    "pip", "signal", "threading", "_posixsubprocess", "pickle", "marshal", "tempfile", "pathlib", "io", "codecs",
+})  # fmt: skip
+"""Modules that no network needs, and with which a pickle does harm in programs that run what it asks for."""
+
+
+def is_dangerous(name: str) -> bool:
+    """Whether a name that a file mentions is one with which files do harm, and not merely of another library."""
+    return name.split(".")[0] in DANGEROUS and name not in ("builtins.getattr", "__builtin__.getattr")
 
 
 def _weight(argument: object) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.errors import CheckpointError
-from stylegan_ops.pickles import Constructor, Record, is_key
+from stylegan_ops.pickles import Constructor, Foreign, Global, Record, is_key
 
 Bytes = bytes | memoryview
 
@@ -41,6 +41,9 @@ FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat1
 """Types of weights. Others may lie in a file (counters, masks), but not in a network of ours."""
 
 MAX_DIMENSIONS = 8
+
+FEW = 16
+"""Most numbers of an array that describes a network: sizes, rates."""
 
 
 class Storage:
@@ -114,6 +117,19 @@ class ArrayRecord(Record):
         if size != len(data):
             raise Damaged(f"an array of {shape} has {len(data)} bytes instead of {size}")
         return shape
+
+    def few(self) -> list[float]:
+        """The numbers of a small array, such as a size.
+
+        Raises:
+            Damaged: it is not whole, or has more numbers than `FEW`.
+        """
+        count = math.prod(self.shape)
+        assert isinstance(self.state, tuple)
+        numbers = self.state[2].numpy()
+        if count > FEW or numbers.kind not in "fiu":
+            raise Damaged(f"an array of {self.shape[:3]} stands where a few numbers are expected")
+        return [float(value) for value in np.frombuffer(bytes(self.state[4]), numbers)]
 
     def tensor(self, budget: Budget) -> Tensor:
         """A float32 copy.
@@ -204,6 +220,20 @@ def _from_buffer(data: object, dtype: object, shape: object, order: object) -> A
     record = ArrayRecord("numpy.ndarray")
     record.build((1, shape, dtype, order == "F", data))
     return record
+
+
+def array_of_dill(function: object, args: object, state: object, *_unused: object) -> ArrayRecord:
+    """`dill._dill._create_array`: an array that is made by NumPy's function and then given its state."""
+    if not isinstance(function, Global) or not function.name.endswith(".multiarray._reconstruct"):
+        raise Damaged("an array is made by a function other than NumPy's")
+    record = ArrayRecord("numpy.ndarray")
+    record.build(state)
+    return record
+
+
+def type_of_dill(name: object) -> Global | Foreign:
+    """`dill._dill._load_type`: a type by its name, of which only sets are needed."""
+    return Global("builtins.set", _list) if name == "set" else Foreign(f"dill type {str(name)[:80]}")
 
 
 def _scalar(dtype: object, data: object = None) -> object:

@@ -11,7 +11,7 @@ from stylegan_ops.errors import CheckpointError
 MOST_NAMES = 5000
 """Most names of tensors that are examined."""
 
-UNSUPPORTED = "this program runs StyleGAN2 models only"
+UNSUPPORTED = "this program runs StyleGAN2, StyleGAN3, StyleGAN-XL and StyleGAN1 models"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ _RESTORE = (
     "built on"
 )
 
+_WHOLE = "give the whole generator, with mapping and synthesis"
+
 RELATIVES: tuple[Relative, ...] = (
     Relative(
         r"^stylegan_decoder\.|^conv_body_first\.", "GFPGAN, a restoration network around a decoder like StyleGAN2's",
@@ -49,9 +51,11 @@ RELATIVES: tuple[Relative, ...] = (
     ),
     Relative(r"^fuse_convs_dict\.|^quantize\.embedding\.", "CodeFormer or another network with a codebook"),
     Relative(r"^RRDB_trunk\.|\.rdb1\.conv1\.", "ESRGAN, a network that enlarges pictures"),
-    Relative(r"mapping\.embed_proj\.", "a StyleGAN-XL model, which is another network"),
-    Relative(r"synthesis\.input\.(?:freqs|phases)$|synthesis\.L\d+_\d+_\d+\.", "a StyleGAN3 model, which is another "
-             "network"),
+    Relative(r"mapping\.embed_proj\.", "a StyleGAN-XL model without its input", _WHOLE, is_part=True),
+    Relative(
+        r"synthesis\.input\.phases$|synthesis\.L\d+_\d+_\d+\.", "a StyleGAN3 model without its input", _WHOLE,
+        is_part=True,
+    ),
     Relative(r"^backbone\.synthesis\.", "an EG3D model, which paints by way of a volume"),
     Relative(
         r"^style_mlp\.\d+\.|^constant_input\.weight$", "a StyleGAN2 under the names of BasicSR",
@@ -95,7 +99,6 @@ RELATIVES: tuple[Relative, ...] = (
 
 CLASSES: Mapping[str, str] = {
     "TriPlaneGenerator": "an EG3D model, which paints by way of a volume",
-    "SuperresGenerator": "a StyleGAN-XL model, which is another network",
     "CIPSGenerator": "a CIPS model, which is another network",
 }
 """Classes of generators that NVIDIA's code saves, and forks of it."""

@@ -22,7 +22,7 @@ from stylegan_ops.records import require_floating
 from stylegan_ops.relatives import UNSUPPORTED
 from stylegan_ops.state_dicts import LONGEST_NAME, MAX_NODES, NVIDIA, drafts_of_tensors
 
-METADATA_KEY = "stylegan2"
+METADATA_KEY, ALIAS_FREE_KEY, STYLEGAN1_KEY = "stylegan2", "stylegan3", "stylegan1"
 LARGEST_HEADER = 1 << 22
 """Most bytes of the header; a large network's has a hundredth of that."""
 
@@ -77,6 +77,9 @@ def opened_safetensors(path: Path, data: memoryview) -> Iterator[Iterator[Draft]
     try:
         with safe_open(path, framework="pt") as file:
             entries, metadata = _entries(file), file.metadata() or {}
+            if STYLEGAN1_KEY in metadata:
+                yield iter((_stylegan1(entries, metadata[STYLEGAN1_KEY]),))
+                return
             drafts = drafts_of_tensors(entries)
             first = next(drafts, None)
             if first is None:
@@ -84,9 +87,39 @@ def opened_safetensors(path: Path, data: memoryview) -> Iterator[Iterator[Draft]
             if NVIDIA in entries:  # our own, or as good as
                 first.format = "safetensors"
                 _describe(first, metadata)
+            elif first.network == "stylegan3" and ALIAS_FREE_KEY in metadata:
+                first.format = "safetensors"
+                _describe_layers(first, metadata[ALIAS_FREE_KEY])
             yield chain((first,), drafts)
     except (SafetensorError, OSError) as error:
         raise Damaged("its header and its tensors do not fit") from error
+
+
+def _stylegan1(entries: Mapping[str, _Entry], text: str) -> Draft:
+    """A StyleGAN1 that this program wrote."""
+    described = json.loads(text)
+    if not isinstance(described, dict):
+        raise Damaged("its metadata is no description of a network")
+    draft = Draft("safetensors", network="stylegan1", sources={name: Source(entry) for name, entry in entries.items()})
+    draft.attributes["synthesis"] = {"lod": described.get("lod", 0.0)}
+    if isinstance(note := described.get("note"), str):
+        draft.note = clean(note)
+    if isinstance(lr := described.get("mapping_lr"), int | float):
+        draft.mapping_lr = float(lr)
+    return draft
+
+
+def _describe_layers(draft: Draft, text: str) -> None:
+    """Take the description of a StyleGAN3's layers from our metadata."""
+    described = json.loads(text)
+    modules = described.get("modules") if isinstance(described, dict) else None
+    if not isinstance(modules, dict) or not all(isinstance(values, dict) for values in modules.values()):
+        raise Damaged("its metadata is no description of a network")
+    draft.attributes = modules
+    if isinstance(note := described.get("note"), str):
+        draft.note = clean(note)
+    if isinstance(lr := described.get("mapping_lr"), int | float):
+        draft.mapping_lr = float(lr)
 
 
 def _entries(file: Any) -> dict[str, _Entry]:

@@ -30,8 +30,8 @@ MAX_CANDIDATES = 8
 AVERAGES = ("latent_avg", "w_avg", "dlatent_avg", "mean_latent", "latent_mean")
 """Common names of a mean latent stored beside a network."""
 
-ROSINALITY, NVIDIA = "input.input", "synthesis.b4.const"
-"""The learned constant, by which a generator is found."""
+ROSINALITY, NVIDIA, ALIAS_FREE = "input.input", "synthesis.b4.const", "synthesis.input.freqs"
+"""The learned constant, or the frequencies of a StyleGAN3's input, by which a generator is found."""
 
 
 def state_dict_drafts(root: object) -> Iterator[Draft]:
@@ -62,6 +62,8 @@ def drafts_of_tensors(tensors: Mapping[str, Stored], *, note: str | None = None)
         if len(inside) > MAX_TENSORS:
             raise CheckpointError(f"it holds {len(inside)} tensors, more than any StyleGAN2: another network")
         draft = _rosinality(inside) if anchor == ROSINALITY else _nvidia(inside)
+        if anchor == ALIAS_FREE:
+            draft.network, draft.format = "stylegan3", "StyleGAN3 state dict"
         draft.average = _average(prefix, tensors)
         draft.note = note
         if _rank(prefix) == _IN_TRAINING:
@@ -113,7 +115,7 @@ def _candidates(tensors: Mapping[str, Stored]) -> list[tuple[str, str]]:
     found = [
         (name.removesuffix(anchor), anchor)
         for name in tensors
-        for anchor in (ROSINALITY, NVIDIA)
+        for anchor in (ROSINALITY, NVIDIA, ALIAS_FREE)
         if name == anchor or name.endswith(f".{anchor}")
     ]
     return sorted(found, key=lambda candidate: _rank(candidate[0]))[:MAX_CANDIDATES]

@@ -102,6 +102,7 @@ def measure(model: Path, truncation: float, count: int, json_path: Path | None) 
     """Measure a model against the training pictures, as in its model card."""
     keep_freed_memory()
     generator = load_generator(model)
+    assert isinstance(generator, Generator), "the figures are those of a StyleGAN2"
     untrained = Generator(generator.architecture, random_state(generator.architecture, seed=0))
     figures = measurements.measure(generator, untrained, truncation=truncation, count=count).as_json()
     figures |= {"truncation": truncation, "count": count}
@@ -147,6 +148,7 @@ def sheet(model: Path, truncation: float, seed: int, output: Path) -> None:
     keep_freed_memory()
     random = torch.Generator().manual_seed(seed)
     generator = load_generator(model)
+    assert isinstance(generator, Generator), "the samples are those of a StyleGAN2"
     images = torch.cat([measurements.sampled(generator, 8, truncation, random) for _ in range(8)])
     tiled(images, 8).save(output)
 

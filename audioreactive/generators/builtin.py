@@ -29,10 +29,12 @@ def builtin_generator(device: torch.device | str = "cpu", dtype: torch.dtype | N
     import torch
 
     from audioreactive.generators.stylegan2 import StyleGAN2
-    from stylegan_ops import load_generator
+    from stylegan_ops import Generator, load_generator
 
     with as_file(files("audioreactive") / "assets" / "builtin.safetensors") as path:
-        return StyleGAN2(load_generator(path, device=device, dtype=torch.float32 if dtype is None else dtype))
+        network = load_generator(path, device=device, dtype=torch.float32 if dtype is None else dtype)
+    assert isinstance(network, Generator)
+    return StyleGAN2(network)
 
 
 @functools.cache

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from audioreactive.generators.moves import NO_MOVES, Moves
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,8 +31,11 @@ class Cost:
 class FrameFunction(Protocol):
     """Function that makes finished frames batch by batch; only one thread may call it at a time."""
 
-    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Make uint8 pixels, in the layout that the function was made for, from latents (B, L, W) and noise maps."""
+    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
+        """Make uint8 pixels, in the layout that the function was made for, from latents (B, L, W) and noise maps.
+
+        moves: what moves besides; given to generators that can do it (`moves.abilities`) alone.
+        """
         ...
 
     def release(self) -> None:
@@ -110,12 +115,15 @@ class Generator(Mapper, Protocol):
         """Text that identifies what determines pixels besides the model file and the device: code and kernels."""
         ...
 
-    def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def synthesis(
+        self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
+    ) -> torch.Tensor:
         """Make pictures (B, 3, h, w) float32, not clamped.
 
         Args:
             ws: latents (B, L, W).
             noise: a standard normal map (B, 1, h, w) for each of `noise_sizes`; None: the generator's constant maps.
+            moves: what moves besides; given to generators that can do it (`moves.abilities`) alone.
         """
         ...
 

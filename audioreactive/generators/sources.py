@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from audioreactive.generators.devices import Precision
     from audioreactive.generators.protocol import Generator
+    from stylegan_ops import AnyGenerator
 
 
 PAINTER_NAME: Final = "painter"
@@ -210,7 +211,15 @@ def file_digest(path: Path) -> str:
 
 
 def _stylegan(path: Path, device: torch.device, dtype: torch.dtype) -> Generator:
-    from audioreactive.generators.stylegan2 import StyleGAN2
     from stylegan_ops import load_generator
 
-    return StyleGAN2(load_generator(path, device=device, dtype=dtype))
+    return wrapped(load_generator(path, device=device, dtype=dtype))
+
+
+def wrapped(network: AnyGenerator) -> Generator:
+    """Return a network of `stylegan_ops` as a generator of the program."""
+    from audioreactive.generators.stylegan2 import StyleGAN2
+    from audioreactive.generators.stylegan3 import StyleGAN3
+    from stylegan_ops import AliasFreeGenerator
+
+    return StyleGAN3(network) if isinstance(network, AliasFreeGenerator) else StyleGAN2(network)

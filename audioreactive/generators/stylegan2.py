@@ -1,24 +1,27 @@
-"""StyleGAN2 as a `Generator`: wraps the network of `stylegan_ops`, and plans wide pictures."""
+"""StyleGAN2 and StyleGAN1 as a `Generator`: wraps the network of `stylegan_ops`, and plans wide pictures."""
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from audioreactive.errors import RenderError
+from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     import torch
 
     import stylegan_ops
     from audioreactive.generators.pixels import Layout
+    from stylegan_ops.bending import Bends
+    from stylegan_ops.generator import Noise
 
 WIDEST = 8
 """Largest area of a widened picture, as a multiple of the model's own picture; memory grows in proportion."""
@@ -26,9 +29,13 @@ WIDEST = 8
 
 @dataclass(frozen=True)
 class StyleGAN2:
-    """A StyleGAN2 network that fits the generator protocol."""
+    """A StyleGAN2 or StyleGAN1 network that fits the generator protocol."""
 
-    network: stylegan_ops.Generator
+    network: stylegan_ops.Generator | stylegan_ops.StyleGAN1Generator
+    abilities: frozenset[Ability] = frozenset({"bends", "directions"})
+    """Ways in which it can be moved."""
+    _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """Choices of channels that bends have made."""
 
     @property
     def device(self) -> torch.device:
@@ -96,9 +103,22 @@ class StyleGAN2:
         """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W); see `stylegan_ops.Generator`."""
         return self.network.mapping(z, c, truncation_psi)
 
-    def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def synthesis(
+        self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
+    ) -> torch.Tensor:
         """Make pictures (B, 3, h, w) float32 from latents and noise maps; None: the model's own constant maps."""
-        return self.network.synthesis(ws, "const" if noise is None else noise)
+        maps: Noise = "const" if noise is None else noise
+        if not moves.bends:
+            return self.network.synthesis(ws, maps)
+        bends = bends_on(self.network, moves, self._bent, self.mapping, self._channels)
+        return self.network.synthesis(ws, maps, bends=bends)
+
+    def _bent(self, ws: torch.Tensor, bends: Bends) -> torch.Tensor:
+        return self.network.synthesis(ws, bends=bends)
+
+    def style_weights(self, inputs: Sequence[int]) -> torch.Tensor:
+        """Return the weights (R, W) with which styles depend on these latent inputs."""
+        return self.network.style_weights(inputs)
 
     def frame_function(self, layout: Layout) -> _Frames:
         """Prepare the function from latents and noise maps to pixels; on a GPU it is recorded as one CUDA graph."""
@@ -124,7 +144,7 @@ class StyleGAN2:
         if size == self.img_size:
             return self
         const_size = (size[0] // self._step, size[1] // self._step)
-        return type(self)(self.network.enlarged(const_size=const_size))
+        return replace(self, network=self.network.enlarged(const_size=const_size))
 
     def sketching(self) -> Self:
         """Return itself: a network makes pictures of its own resolution only."""
@@ -142,10 +162,13 @@ class _Frames:
     def __init__(self, generator: StyleGAN2, layout: Layout) -> None:
         from stylegan_ops import GraphSynthesis
 
-        finish = functools.partial(to_pixels, layout=layout, compiled=generator.network.compiled)
-        self._graphs = GraphSynthesis(generator.network, finish)
+        self._generator = generator
+        self._finish = functools.partial(to_pixels, layout=layout, compiled=generator.network.compiled)
+        self._graphs = GraphSynthesis(generator.network, self._finish)
 
-    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
+        if moves.bends:  # how many samples are bent changes from batch to batch, which no graph can follow
+            return self._finish(self._generator.synthesis(ws, noise, moves))
         return self._graphs(ws, noise)
 
     def release(self) -> None:

@@ -77,6 +77,6 @@ class Sizing:
         if level not in self._made:
             width, height = (max(round(side * SCALES[level] / 2) * 2, 2) for side in self._size)
             assert isinstance(self._generator, Painter)
-            smaller = self._generator.resized((height, width)).sketched()
+            smaller = self._generator.sketching().resized((height, width))
             self._made[level], self._sides[level] = smaller.frame_function("rgb24"), (width, height)
         self._level = level

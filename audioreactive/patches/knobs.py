@@ -14,12 +14,13 @@ from pydantic import BaseModel
 
 from audioreactive.errors import PresetError
 from audioreactive.features.names import split_name
+from audioreactive.patches.moves import identity
 from audioreactive.patches.schema import LatentLoop, NoiseBlend, NoiseLoop, Patch, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from audioreactive.patches.schema import Envelope, LatentSequence, NoiseSequence
+    from audioreactive.patches.schema import Bend, Envelope, LatentSequence, NoiseSequence
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,6 +38,7 @@ USUAL_SECONDS: Final = 16.0
 MOST_REACH: Final = 4.0
 MOST_INTENSITY: Final = 2.0
 MOST_NOISE: Final = 10.0
+MOST_AMOUNT: Final = 720.0
 BARS: Final = (0.001, 1024.0)
 PERIODS: Final = (0.001, 3600.0)
 BLEND_PERIODS: Final = (0.001, 600.0)
@@ -93,7 +95,20 @@ def turn_motion(patch: Patch, factor: float) -> Patch:
     """Scale the motion of all depth groups, and of the noise, around their averages."""
     coarse, middle, fine = (min(reach * factor, MOST_REACH) for reach in patch.latents.reach)
     noise = _with(patch.noise, reach=min(patch.noise.reach * factor, MOST_REACH))
-    return _with(patch, latents=_with(patch.latents, reach=(coarse, middle, fine)), noise=noise)
+    camera = patch.camera
+    if camera is not None:
+        camera = _with(camera, reach=min(camera.reach * factor, MOST_REACH))
+    bends = tuple(_bending_by(bend, factor) for bend in patch.bends)
+    latents = _with(patch.latents, reach=(coarse, middle, fine))
+    return _with(patch, latents=latents, noise=noise, camera=camera, bends=bends)
+
+
+def _bending_by(bend: Bend, factor: float) -> Bend:
+    """Scale what an envelope adds to a bend's amount."""
+    if bend.envelope is None:
+        return bend
+    low = identity(bend.transform) if bend.low is None else bend.low
+    return _with(bend, high=min(max(low + factor * (bend.high - low), -MOST_AMOUNT), MOST_AMOUNT))
 
 
 def turn_colour(patch: Patch, factor: float) -> Patch:

@@ -15,6 +15,7 @@ from audioreactive.errors import RenderError
 from audioreactive.patches.schema import (
     DEPTHS,
     VECTORS_PER_DEPTH,
+    LatentDirection,
     LatentFeature,
     LatentLoop,
     LatentSegmentation,
@@ -154,6 +155,8 @@ def latent_weights(
     base = gather(base_weights(frames, len(patch.base)), patch.base, size)  # [T, P]
     main = np.repeat(base[None], len(DEPTHS), axis=0)  # [G, T, P]: each group contiguous while merging
     for sequence in patch.sequences:
+        if isinstance(sequence, LatentDirection):  # added to the finished latents; see `moves`
+            continue
         amount = merge_amount(sequence, features)[span]
         if isinstance(sequence, LatentSynthesizer):
             _pull(main, sequence, amount * latent_motion(envelopes[sequence.synthesizer])[span])

@@ -16,10 +16,18 @@ from audioreactive.errors import RenderError
 from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.generators import Canvas, parse_size, plan_canvas
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
+from audioreactive.patches.moves import (
+    RESTING,
+    MoveMotion,
+    check_moves,
+    direction_vectors,
+    faded_moves,
+    move_motion,
+)
 from audioreactive.patches.noise import NoiseSequence, Window, draw_field, faded, noise_motion
 from audioreactive.patches.schema import DEPTHS
 from audioreactive.patches.sections import spans
-from audioreactive.patches.tables import NO_ENVELOPES
+from audioreactive.patches.tables import NO_ENVELOPES, held, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 
     from audioreactive.features import Features
     from audioreactive.generators import Fit, Generator
+    from audioreactive.generators.moves import Moves
     from audioreactive.generators.protocol import Mapper
     from audioreactive.patches.noise import DrawField, NoiseMotion
     from audioreactive.patches.schema import Palette, Patch, Synthesizer
@@ -46,6 +55,17 @@ class Synthesize(Protocol):
         pixels; then the standard deviations of these maps.
         """
         ...
+
+
+class MovedFed(NamedTuple):
+    """Inputs of a generator for one batch, if more than latents and noise moves."""
+
+    ws: torch.Tensor
+    """(B, L, W) float32 latents."""
+    noise: list[torch.Tensor]
+    """(B, 1, h, w) float32 values of each noise map."""
+    moves: Moves
+    """What moves besides."""
 
 
 class Fed(NamedTuple):
@@ -66,6 +86,8 @@ class Motion:
     noise: NoiseMotion
     palettes: tuple[Palette, ...]
     """Palettes of seeds, which each generator maps to its own vectors; P is the total number of seeds."""
+    moves: MoveMotion = RESTING
+    """Motion of what only some generators have: a camera, bends."""
 
     def __len__(self) -> int:
         """T, the number of frames."""
@@ -90,14 +112,18 @@ class Motion:
             draw: draws the fixed fields of the noise.
 
         Raises:
-            RenderError: the generator lacks the palette's class, or cannot make pictures of this size.
+            RenderError: the generator lacks the palette's class, cannot make pictures of this size, or cannot be moved
+                in the way that the motion needs.
         """
+        check_moves(self.moves, generator)
         vectors = self.vectors(generator) if palette is None else palette.to(generator.device)
         wanted = parse_size(size) if isinstance(size, str) else size
         canvas = plan_canvas(generator, size=wanted, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
         noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device, draw)
-        return Inputs(Latents(self.latents, vectors), noise, canvas)
+        return Inputs(
+            Latents(self.latents, vectors), noise, canvas, self.moves, direction_vectors(self.moves, generator)
+        )
 
     def vectors(self, generator: Mapper) -> torch.Tensor:
         """Map the palettes' seeds to vectors (P, L, W) float32; raises RenderError if the generator lacks a class."""
@@ -107,7 +133,8 @@ class Motion:
 
     def at(self, frames: NDArray[np.int64] | slice) -> Motion:
         """Return the motion of some frames, in any order: at these indices, or in a slice."""
-        return replace(self, latents=np.ascontiguousarray(self.latents[frames]), noise=self.noise.at(frames))
+        latents = np.ascontiguousarray(self.latents[frames])
+        return replace(self, latents=latents, noise=self.noise.at(frames), moves=self.moves.at(frames))
 
     def closed(self, start: int, stop: int, fade: int) -> Motion:
         """Return the motion in which frames start to stop - 1 are a loop without a seam.
@@ -127,6 +154,7 @@ class Motion:
             self,
             latents=np.ascontiguousarray((1 - mixed) * self.latents + mixed * self.latents[before], np.float32),
             noise=faded([self.noise, self.noise.at(before)], [Window(0, 1 - share), Window(0, share)], len(self)),
+            moves=self.moves.mixed(self.moves.at(before), share),
         )
 
     def tables(self) -> dict[str, FloatArray]:
@@ -135,7 +163,7 @@ class Motion:
         Palette vectors and noise fields are independent, so nearly orthogonal. The weights over them are therefore the
         inputs up to a rotation, which does not change a score.
         """
-        return {"latents": self.latents.reshape(len(self), -1), **self.noise.tables()}
+        return {"latents": self.latents.reshape(len(self), -1), **self.noise.tables(), **self.moves.tables()}
 
 
 @dataclass(frozen=True)
@@ -146,14 +174,24 @@ class Inputs:
     noise: NoiseSequence
     canvas: Canvas
     """Sizes of the generator's pictures and of the finished ones."""
+    moves: MoveMotion = RESTING
+    """Motion of a camera, of bends, and along directions."""
+    directions: torch.Tensor | None = None
+    """(D, L, W) vectors of the directions."""
 
     def __len__(self) -> int:
         """T, the number of frames."""
         return len(self.latents)
 
-    def frames(self, start: int, stop: int) -> Fed:
+    def frames(self, start: int, stop: int) -> Fed | MovedFed:
         """Compute latents and noise of frames start to stop - 1; after the end, the last frame is repeated."""
-        return Fed(self.latents.frames(start, stop), self.noise.frames(start, stop))
+        import torch
+
+        ws, noise = self.latents.frames(start, stop), self.noise.frames(start, stop)
+        if self.directions is not None:
+            places = np.stack([held(place, start, stop) for _, place in self.moves.directions], 1)  # [B, D]
+            ws = ws + torch.einsum("bd,dlw->blw", on_device(places, ws.device), self.directions)
+        return MovedFed(ws, noise, self.moves.frames(start, stop)) if self.moves else Fed(ws, noise)
 
 
 def motion(
@@ -205,18 +243,20 @@ def passage(
     envelopes = _Envelopes(features, synthesize)
     parts = [_part(span, envelopes, {} if memory is None else memory) for span in seen]
     if len(seen) == 1 and (seen[0].start, seen[0].stop) == (frames.start, frames.stop):
-        return Motion(parts[0].latents, parts[0].noise, palettes)
+        return Motion(parts[0].latents, parts[0].noise, palettes, parts[0].moves)
     cuts = [range(max(span.start, frames.start), min(span.stop, frames.stop)) for span in seen]
-    latents, noises, windows = [], [], []
+    latents, noises, moves, windows = [], [], [], []
     for span, part, cut in zip(seen, parts, cuts, strict=True):
         here = slice(cut.start - span.start, cut.stop - span.start)
         latents.append(part.latents[here])
         noises.append(part.noise.cut(here.start, here.stop))
+        moves.append(part.moves.at(here))
         windows.append(Window(cut.start - frames.start, span.share[here]))
     return Motion(
         latents=_faded_latents([span.patch.palette for span in seen], palettes, latents, windows, len(frames)),
         noise=faded(noises, windows, len(frames)),
         palettes=palettes,
+        moves=faded_moves(moves, windows, len(frames)),
     )
 
 
@@ -226,6 +266,7 @@ class PartMotion(NamedTuple):
     latents: FloatArray
     """(t, G, p) weights over the span's own palette."""
     noise: NoiseMotion
+    moves: MoveMotion = RESTING
 
 
 PartKey = tuple[str, int, int]
@@ -242,6 +283,7 @@ def _part(span: Span, envelopes: _Envelopes, memory: MutableMapping[PartKey, Par
     part = PartMotion(
         latent_weights(patch.latents, heard, len(patch.palette.seeds), made, frames),
         noise_motion(patch.noise, heard, made, frames),
+        move_motion(patch, heard, frames),
     )
     memory[key] = part
     return part

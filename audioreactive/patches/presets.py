@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from audioreactive._support.files import as_path, is_web_address, open_regular, write_aside
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
 from audioreactive.patches.preset import Preset
-from audioreactive.patches.schema import LatentPatch, NoisePatch, Part, Patch
+from audioreactive.patches.schema import Camera, LatentPatch, NoisePatch, Part, Patch
 from audioreactive.patches.sections import MOST_SECTIONS
 
 if TYPE_CHECKING:
@@ -37,17 +37,25 @@ parts, and no preset needs more than a few."""
 
 def shipped_presets() -> dict[str, Path]:
     """List the included presets: name -> file."""
+    return {path.stem: path for path in sorted(_folder().glob("*.toml"))}
+
+
+def network_presets() -> dict[str, Path]:
+    """List the included presets that only networks can follow, not the painter: name -> file."""
+    return {path.stem: path for path in sorted((_folder() / "networks").glob("*.toml"))}
+
+
+def _folder() -> Path:
     installed = Path(str(files("audioreactive"))) / "assets" / "presets"
     checkout = Path(str(files("audioreactive"))).parent / "presets"
-    folder = installed if installed.is_dir() else checkout
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return installed if installed.is_dir() else checkout
 
 
 def preset_path(name: str | None) -> Path | None:
     """Return the path at which `load_preset` looks for a preset; None without a name."""
     if name is None:
         return None
-    shipped = shipped_presets()
+    shipped = shipped_presets() | network_presets()
     return shipped[name] if name in shipped and not Path(name).is_file() else as_path(name)
 
 
@@ -57,7 +65,7 @@ def load_preset(name: str) -> Preset:
     Raises:
         PresetError: there is no such preset, or its content is not valid.
     """
-    shipped = shipped_presets()
+    shipped = shipped_presets() | network_presets()
     try:
         path = preset_path(name) or as_path(name)
         there = path.exists()
@@ -137,6 +145,8 @@ _MOST_TABLES = {
     ("synthesizers",): _most(Patch, "synthesizers"),
     ("latents", "sequences"): _most(LatentPatch, "sequences"),
     ("noise", "sequences"): _most(NoisePatch, "sequences"),
+    ("camera", "moves"): _most(Camera, "moves"),
+    ("bends",): _most(Patch, "bends"),
 }
 """Path of each list of tables -> most tables that it may have."""
 
@@ -173,7 +183,7 @@ def _describe(error: ValidationError) -> str:
         keys = [
             str(key)
             for i, key in enumerate(location)
-            if i < 2 or location[i - 2] == "sections" or not isinstance(location[i - 1], int)
+            if i < 2 or location[i - 2] in ("sections", "bends") or not isinstance(location[i - 1], int)
         ]
         keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch is at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)

@@ -173,6 +173,11 @@ class Envelope(Part):
     """Standard deviation in seconds of a Gaussian filter."""
 
 
+def _univariate(envelope: Envelope, what: str) -> None:
+    if not is_univariate(envelope.feature):
+        raise ValueError(f"{what} needs one envelope, and {envelope.feature} has several channels")
+
+
 class _Sequence(Part):
     """Base of all sub-sequences: the depth groups on which it acts, and its merge into the main sequence."""
 
@@ -258,8 +263,33 @@ class LatentSynthesizer(_Sequence):
     """Positions of the vectors, three for each depth group, coarse to fine."""
 
 
+class LatentDirection(_Sequence):
+    """Motion along a direction of the model's latent space, added to the main sequence after all merges.
+
+    Its `intensity` is a factor; it is neither averaged nor modulated.
+    """
+
+    strategy: Literal["direction"]
+    method: Literal["sefa", "ganspace"] = "sefa"
+    """Way to find directions: sefa, those to which the layers answer most; ganspace, those in which latents vary most.
+    """
+    index: Annotated[int, Field(ge=0, le=511)] = 0
+    """Number of the direction, the strongest first."""
+    envelope: Envelope
+    reach: Annotated[float, Field(ge=-20, le=20)] = 2.0
+    """Place on the direction where the envelope is 1, in standard deviations of latents; it is 0 where that is 0."""
+
+    @model_validator(mode="after")
+    def _one_envelope(self) -> LatentDirection:
+        _univariate(self.envelope, "a direction")
+        if self.merge != "average":
+            raise ValueError("a direction is added to the main sequence: leave merge out")
+        return self
+
+
 LatentSequence = Annotated[
-    LatentSegmentation | LatentFeature | LatentLoop | LatentSynthesizer, Field(discriminator="strategy")
+    LatentSegmentation | LatentFeature | LatentLoop | LatentSynthesizer | LatentDirection,
+    Field(discriminator="strategy"),
 ]
 
 
@@ -348,6 +378,116 @@ class NoisePatch(Part):
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
 
 
+Target = Literal["x", "y", "rotation", "zoom"]
+TARGETS: tuple[Target, ...] = ("x", "y", "rotation", "zoom")
+"""What of a camera moves. x and y: the picture to the right and upwards, in its widths; rotation: degrees,
+counter-clockwise; zoom: doublings, so that 1 is twice as large."""
+Amount = Annotated[float, Field(ge=-3600, le=3600)]
+
+
+class CameraEnvelope(Part):
+    """Movement of the camera by an envelope: `low` where it is 0, `high` where it is 1."""
+
+    strategy: Literal["envelope"]
+    target: Target
+    envelope: Envelope
+    low: Amount = 0.0
+    high: Amount
+
+    @model_validator(mode="after")
+    def _one_envelope(self) -> CameraEnvelope:
+        _univariate(self.envelope, "a camera")
+        return self
+
+
+class _Periodic(Part):
+    """Base of movements of the camera that have a period."""
+
+    target: Target
+    amount: Amount
+    bars: Annotated[float, Field(ge=0.001, le=1024)] | None = None
+    seconds: Period | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> _Periodic:
+        if (self.bars is None) == (self.seconds is None):
+            raise ValueError("a movement of the camera needs either bars or seconds")
+        return self
+
+
+class CameraSwing(_Periodic):
+    """Movement to and fro: `amount` to both sides of the rest, once per period."""
+
+    strategy: Literal["swing"]
+    phase: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """Start, in turns: 0 in the middle, 0.25 at the furthest."""
+
+
+class CameraDrift(_Periodic):
+    """Movement in one direction: `amount` in each period."""
+
+    strategy: Literal["drift"]
+    envelope: Envelope | None = None
+    """Factor on the speed, where it should change; None: 1."""
+
+    @model_validator(mode="after")
+    def _one_envelope(self) -> CameraDrift:
+        if self.envelope is not None:
+            _univariate(self.envelope, "a camera")
+        return self
+
+
+CameraMove = Annotated[CameraEnvelope | CameraSwing | CameraDrift, Field(discriminator="strategy")]
+
+
+class Camera(Part):
+    """Movement of the plane on which a StyleGAN3 paints; movements of one target are added up."""
+
+    reach: Reach = 1.0
+    """Final factor on all movements: 0 stops them."""
+    moves: Annotated[tuple[CameraMove, ...], Field(max_length=32)] = ()
+
+
+BendTransform = Literal[
+    "translate", "rotate", "scale", "flip", "erode", "dilate", "multiply", "threshold", "invert", "ablate"
+]
+"""Transforms of activations, as `stylegan_ops.bending` has them."""
+
+
+class Bend(Part):
+    """Transform of a network's activations between two layers; its amount moves with an envelope."""
+
+    layer: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Depth of the layer, from 0 for the coarsest to 1 for the finest."""
+    transform: BendTransform
+    envelope: Envelope | None = None
+    """Envelope that moves the amount from `low` to `high`; None: it is `high` throughout."""
+    low: Annotated[float, Field(ge=-720, le=720)] | None = None
+    """Amount where the envelope is 0; None: the one that changes nothing."""
+    high: Annotated[float, Field(ge=-720, le=720)]
+    angle: Annotated[float, Field(ge=-360, le=360)] = 0.0
+    """Direction of a translation in degrees: 0 to the right, 90 upwards."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the channels that are transformed, chosen by `seed`."""
+    seed: Seed = 0
+    cluster: Annotated[int, Field(ge=0, le=31)] | None = None
+    """Number of the cluster whose channels are transformed: channels that are active at similar places."""
+    clusters: Annotated[int, Field(ge=2, le=32)] = 5
+    """Number of clusters into which the layer's channels are divided."""
+    muted: bool = False
+    """Whether the bend is switched off, for a while."""
+
+    @model_validator(mode="after")
+    def _it_makes_sense(self) -> Bend:
+        if self.envelope is not None:
+            _univariate(self.envelope, "a bend")
+        if self.envelope is None and self.low is not None:
+            raise ValueError("low needs an envelope; without one the amount is high throughout")
+        if self.cluster is not None and self.share != 1:
+            raise ValueError("a bend is of a random share of channels or of a cluster: give share or cluster")
+        return self
+
+
 PaletteSeeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
 
 
@@ -433,6 +573,20 @@ class Patch(Part):
     """Factor on the estimated tempo, 0.5, 1 or 2, if it is wrong by an octave; loops in bars and `pulse` follow it."""
     synthesizers: Annotated[tuple[Synthesizer, ...], Field(max_length=4)] = ()
     """Synthesizers, to which sequences refer by name."""
+    camera: Camera | None = None
+    """Movement of the picture's plane, for StyleGAN3."""
+    bends: Annotated[tuple[Bend, ...], Field(max_length=32)] = ()
+    """Transforms of activations, for networks."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_says_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write bends only where there are any."""
+        data: dict[str, Any] = write(self)
+        if not self.bends:
+            data.pop("bends", None)
+        if self.camera is None:
+            data.pop("camera", None)
+        return data
 
     @model_validator(mode="after")
     def _synthesizers_are_there(self) -> Patch:
@@ -455,6 +609,8 @@ class Patch(Part):
             found += [e for e in (getattr(sequence, "envelope", None), sequence.modulator) if e is not None]
         if self.noise.amplitude is not None:
             found.append(self.noise.amplitude.envelope)
+        moving = (*(self.camera.moves if self.camera is not None else ()), *self.bends)
+        found += [e for part in moving if (e := getattr(part, "envelope", None)) is not None]
         return found
 
     def feature_names(self) -> tuple[str, ...]:

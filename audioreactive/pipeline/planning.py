@@ -14,6 +14,7 @@ from audioreactive.errors import RenderError, did_you_mean
 from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
 from audioreactive.generators.sources import PainterSource
 from audioreactive.patches.knobs import Knobs
+from audioreactive.patches.moves import check_patch
 from audioreactive.pipeline.listening import (
     DEFAULT_FPS,
     PAINTER_FPS,
@@ -136,6 +137,8 @@ def plan_render(
     start, stop = frame_range(features, settings.start, settings.duration)
     if model is None:
         progress.say("pictures are painted by the program itself; --model FILE takes a StyleGAN instead")
+    for patch in (preset.patch, *preset.section_patches()):
+        check_patch(patch, loaded.generator)
     kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
     canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
     if settings.draft:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.generators import Generator
+    from audioreactive.generators.directions import Method
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Palette
     from audioreactive.rendering.renderer import InputSource
@@ -109,3 +110,42 @@ def pictures_at(
             images = generator.synthesis(*inputs.frames(first, first + batch)).float().clamp(-1, 1)
             pictures = to_uint8(shrink(images, LOOK_HEIGHT)).cpu().numpy()
         yield from pictures[: len(shown) - first]
+
+
+def direction_pictures(
+    generator: Generator,
+    method: Method,
+    count: int,
+    steps: Sequence[float],
+    *,
+    seed: int,
+    truncation: float,
+    height: int,
+) -> NDArray[np.uint8]:
+    """Pictures (count · len(steps), h, w, 3) uint8 of one seed, moved along a model's first directions.
+
+    Args:
+        generator: the generator.
+        method: way to find directions.
+        count: number of directions.
+        steps: places on each direction, in standard deviations of latents.
+        seed: seed of the picture at 0.
+        truncation: truncation psi of that picture.
+        height: height of the pictures.
+    """
+    import torch
+
+    from audioreactive.generators import to_uint8
+    from audioreactive.generators.directions import find_directions
+    from audioreactive.patches.latents import make_palette
+    from audioreactive.patches.schema import Palette
+
+    with torch.inference_mode():
+        (base,) = make_palette(Palette(seeds=(seed,), truncation=truncation), generator)
+        vectors = find_directions(generator, method, range(generator.num_ws), count).to(generator.device)  # type: ignore[arg-type]
+        pictures = [
+            to_uint8(shrink(generator.synthesis((base + step * vector)[None]).float().clamp(-1, 1), height)).cpu()
+            for vector in vectors
+            for step in steps
+        ]
+    return torch.cat(pictures).numpy()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.generators import Generator, Layout
+    from audioreactive.generators.moves import Moves
 
 CUDA_LACKS_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """Texts in errors of CUDA's libraries that mean too little memory."""
@@ -35,8 +36,10 @@ class InputSource(Protocol):
         """Number of frames."""
         ...
 
-    def frames(self, start: int, stop: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        """Latents (B, L, W), and noise maps (B, 1, h, w); after the end the last frame is repeated."""
+    def frames(
+        self, start: int, stop: int
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]] | tuple[torch.Tensor, Sequence[torch.Tensor], Moves]:
+        """Latents (B, L, W), noise maps (B, 1, h, w), and other moves; after the end the last frame is repeated."""
         ...
 
 

@@ -418,16 +418,33 @@ def test_known_networks_are_called_by_their_names(words: str, tmp_path: Path) ->
         assert "; " in str(caught.value)
 
 
-def test_a_relative_with_unknown_names_is_called_by_its_name(tmp_path: Path) -> None:
-    """StyleGAN-XL is written with dill, and holds classes of other libraries. None of that is made."""
+def test_a_whole_stylegan2_with_foreign_names_beside_it_is_not_used(tmp_path: Path) -> None:
+    """Only StyleGAN-XL comes with classes of other libraries in its discriminator."""
     mapping = module("M", {"embed": Call("torch.nn.modules.sparse.Embedding")}, w_avg=tensor(4))
     generator = module("Generator", {"mapping": mapping, "synthesis": module("S")})
-    path = write(tmp_path, pickled({"D": Call("dill._dill._load_type", "set"), "G_ema": generator}))
-    with pytest.raises(CheckpointError, match="this is a StyleGAN-XL model"):
+    path = write(tmp_path, pickled({"D": Call("dill._dill._create_code", "set"), "G_ema": generator}))
+    with pytest.raises(CheckpointError, match="asks Python for 'dill"):
         load_generator(path)
     plain = module("Generator", {"mapping": module("M", w_avg=tensor(4)), "synthesis": module("S")})
-    path = write(tmp_path, pickled({"D": Call("dill._dill._load_type", "set"), "G_ema": plain}))
-    with pytest.raises(CheckpointError, match=r"asks Python for 'dill\._dill\._load_type'.*nothing was run"):
+    path = write(tmp_path, pickled({"D": Call("dill._dill._create_code", "set"), "G_ema": plain}))
+    with pytest.raises(CheckpointError, match=r"asks Python for 'dill\._dill\._create_code'.*nothing was run"):
+        load_generator(path)
+
+
+def test_foreign_parts_inside_the_generator_are_refused(tmp_path: Path) -> None:
+    inside = module("S", {"input": Call("timm.models.Thing")})
+    mapping = module("M", w_avg=tensor(4))
+    path = write(tmp_path, pickled({"G_ema": module("Generator", {"mapping": mapping, "synthesis": inside})}))
+    with pytest.raises(CheckpointError, match=r"asks Python for 'timm\.models\.Thing'"):
+        load_generator(path)
+
+
+def test_dangerous_names_beside_a_stylegan_xl_are_refused(tmp_path: Path) -> None:
+    content = (GOLDEN / "xl_super64.pkl").read_bytes()
+    assert b"cbuiltins\ngetattr\n" in content
+    # As long as before, because protocol 4 counts bytes.
+    path = write(tmp_path, content.replace(b"cbuiltins\ngetattr\n", b"cposix\nsystem    \n"))
+    with pytest.raises(CheckpointError, match=r"asks Python for 'posix.system.*nothing was run"):
         load_generator(path)
 
 

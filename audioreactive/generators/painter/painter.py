@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from audioreactive.errors import RenderError
+from audioreactive.generators.moves import NO_MOVES, Moves
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
@@ -128,7 +129,9 @@ class Painter:
         groups = (coarse.flatten(1), latents[:, 1], torch.cat([latents[:, 2], scheme], 1))
         return torch.stack([functional.pad(group, (0, self.w_dim - group.shape[1])) for group in groups], 1)
 
-    def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def synthesis(
+        self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
+    ) -> torch.Tensor:
         """Paint pictures (B, 3, h, w) float32 from latents (B, 3, W) and noise maps; None: constant maps."""
         if self._kernels is not None and (self._kernels.side_by_side or self.rough):
             return self._together(self._kernels, ws, noise)
@@ -331,7 +334,7 @@ class _Frames:
         self._painter, self._layout = painter, layout
         self._buffers = _Buffers(self._painter.device)
 
-    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> torch.Tensor:
+    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
         compiled = self._painter._kernels
         if self._layout == "yuv420p" and isinstance(compiled, CpuKernels) and self._painter._samples == 1:
             return self._painter._yuv(compiled, ws, noise, self._buffers)

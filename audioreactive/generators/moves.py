@@ -1,0 +1,166 @@
+"""What moves in frames besides latents and noise: the plane of the picture, activations, and weights.
+
+Not every generator can be moved in every way; `abilities` says in which. A generator gets only what it can do.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, MutableMapping
+
+    import torch
+
+    from stylegan_ops.bending import Bends, Transform
+
+Ability = Literal["camera", "bends", "directions"]
+
+NEEDS: Final[dict[Ability, str]] = {
+    "camera": "only StyleGAN3 and StyleGAN-XL models can be moved, turned and enlarged as a plane",
+    "directions": "only the latents of a StyleGAN have directions",
+    "bends": "only the layers of a StyleGAN can be bent",
+}
+"""What a generator must be to be moved in each way, as the end of a sentence."""
+
+CLUSTER_SAMPLES: Final = 8
+"""Pictures whose activations decide about the clusters of channels."""
+
+
+@dataclass(frozen=True)
+class Bending:
+    """A transform of a layer's activations, without its amount, which moves."""
+
+    layer: float
+    """Depth of the layer, from 0 for the coarsest to 1 for the finest."""
+    transform: Transform
+    angle: float = 0.0
+    """Direction of a translation in degrees."""
+    share: float = 1.0
+    """Share of the channels that are transformed, chosen at random."""
+    seed: int = 0
+    """Seed of that choice."""
+    cluster: int | None = None
+    """Number of the cluster whose channels are transformed, instead of a random share."""
+    clusters: int = 5
+    """Number of clusters."""
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What moves in the frames of a batch besides latents and noise."""
+
+    transform: torch.Tensor | None = None
+    """(B, 3, 3) inverse of what happens to the picture's plane, in units of its width; None: nothing."""
+    bends: tuple[tuple[Bending, tuple[float, ...]], ...] = ()
+    """Transforms of activations, each with an amount for each sample."""
+
+
+NO_MOVES: Final = Moves()
+
+
+class Bendable(Protocol):
+    """Network whose layers can be bent."""
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the layers, coarse to fine."""
+        ...
+
+    @property
+    def layer_channels(self) -> list[int]:
+        """Channels of the layers."""
+        ...
+
+    @property
+    def z_dim(self) -> int:
+        """Width of the noise vector."""
+        ...
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes."""
+        ...
+
+
+def abilities(generator: object) -> frozenset[Ability]:
+    """Return the ways in which a generator can be moved."""
+    found: frozenset[Ability] = getattr(generator, "abilities", frozenset())
+    return found
+
+
+def bends_on(
+    network: Bendable,
+    moves: Moves,
+    synthesise: Callable[[torch.Tensor, Bends], object],
+    mapping: Callable[..., torch.Tensor],
+    known: MutableMapping[Hashable, torch.Tensor],
+) -> Bends:
+    """Turn the bends of a batch into those of one network.
+
+    Args:
+        network: the network.
+        moves: what moves in the batch.
+        synthesise: makes pictures from latents, with bends.
+        mapping: maps noise vectors (and classes) to latents.
+        known: choices of channels made before, to which new ones are added.
+    """
+    from stylegan_ops.bending import Bend
+
+    found: dict[int, list[Bend]] = {}
+    for bending, amounts in moves.bends:
+        layer = round(bending.layer * (len(network.layer_names) - 1))
+        channels = _channels(network, bending, layer, synthesise, mapping, known)
+        found.setdefault(layer, []).append(Bend(bending.transform, amounts, channels, bending.angle))
+    return found
+
+
+def _channels(
+    network: Bendable,
+    bending: Bending,
+    layer: int,
+    synthesise: Callable[[torch.Tensor, Bends], object],
+    mapping: Callable[..., torch.Tensor],
+    known: MutableMapping[Hashable, torch.Tensor],
+) -> torch.Tensor | None:
+    """Choose the channels that a bend transforms; None for all."""
+    from stylegan_ops.bending import random_channels
+
+    if bending.cluster is None:
+        if bending.share >= 1:
+            return None
+        key: Hashable = (layer, bending.share, bending.seed)
+        if key not in known:
+            name = network.layer_names[layer]
+            known[key] = random_channels(network.layer_channels[layer], bending.share, bending.seed, name)
+        return known[key]
+    key = (layer, bending.clusters)
+    if key not in known:
+        known[key] = layer_clusters(network, layer, bending.clusters, synthesise, mapping)
+    chosen = known[key]
+    return (chosen == bending.cluster % (int(chosen.max()) + 1)).nonzero()[:, 0]
+
+
+def layer_clusters(
+    network: Bendable,
+    layer: int,
+    clusters: int,
+    synthesise: Callable[[torch.Tensor, Bends], object],
+    mapping: Callable[..., torch.Tensor],
+) -> torch.Tensor:
+    """Compute the cluster of each channel of a layer (C,), from the activations of a few fixed latents."""
+    import numpy as np
+    import torch
+
+    from stylegan_ops.bending import Tap, clustered_channels
+
+    draw = np.random.RandomState(zlib.crc32(b"clusters of channels"))
+    z = torch.from_numpy(draw.standard_normal((CLUSTER_SAMPLES, network.z_dim)).astype(np.float32))
+    c = None
+    if network.c_dim:
+        c = torch.nn.functional.one_hot(torch.arange(CLUSTER_SAMPLES) % network.c_dim, network.c_dim).float()
+    tap = Tap(CLUSTER_SAMPLES)
+    synthesise(mapping(z, c), {layer: [tap]})
+    return clustered_channels(torch.cat(tap.seen), clusters)

@@ -1,0 +1,163 @@
+"""StyleGAN3 and StyleGAN-XL as a `Generator`: pictures without noise, on a canvas of any shape, moved by a matrix."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
+
+from audioreactive.errors import RenderError
+from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
+from audioreactive.generators.pixels import to_pixels
+from audioreactive.generators.protocol import Cost
+from audioreactive.generators.stylegan2 import WIDEST, sources_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    import torch
+
+    from audioreactive.generators.pixels import Layout
+    from stylegan_ops.bending import Bends
+    from stylegan_ops.stylegan3.generator import AliasFreeGenerator
+
+ACTIVATIONS: Final = 3
+"""Copies of a picture's largest activation that exist at once: input, result of the convolution, output."""
+
+
+@dataclass(frozen=True)
+class StyleGAN3:
+    """A StyleGAN3 network that fits the generator protocol."""
+
+    network: AliasFreeGenerator
+    abilities: frozenset[Ability] = frozenset({"camera", "bends", "directions"})
+    """Ways in which it can be moved."""
+    _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """Choices of channels that bends have made."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device on which it computes."""
+        return self.network.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the convolutions."""
+        return self.network.dtype
+
+    @property
+    def z_dim(self) -> int:
+        """Width of the noise vector."""
+        return self.network.z_dim
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes; 0 for a model without classes."""
+        return self.network.c_dim
+
+    @property
+    def families(self) -> Sequence[str]:
+        """None: the classes of a network have no names here, and a palette may mix them."""
+        return ()
+
+    @property
+    def w_dim(self) -> int:
+        """W, the width of a latent."""
+        return self.network.w_dim
+
+    @property
+    def num_ws(self) -> int:
+        """L, the number of latent inputs."""
+        return self.network.num_ws
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """Size (h, w) of the pictures."""
+        return self.network.img_size
+
+    @property
+    def noise_sizes(self) -> Sequence[tuple[int, int]]:
+        """Empty: the network has no noise."""
+        return ()
+
+    @functools.cached_property
+    def cost(self) -> Cost:
+        """Estimated cost: memory of the largest activations, work of convolutions and filters."""
+        architecture = self.network.architecture
+        return Cost(
+            bytes=ACTIVATIONS * architecture.frame_bytes() * self.dtype.itemsize // 4,
+            multiplications=architecture.frame_multiplications(),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
+        return f"{'compiled' if self.network.compiled else 'plain'} kernels {sources_digest()}"
+
+    def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
+        """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W)."""
+        return self.network.mapping(z, c, truncation_psi)
+
+    def synthesis(
+        self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
+    ) -> torch.Tensor:
+        """Make pictures (B, 3, h, w) float32 from latents; there is no noise, and `moves` may move the picture."""
+        transform = moves.transform
+        if transform is not None:
+            transform = self.network.transform @ transform.to(self.device)
+        if not moves.bends:
+            return self.network.synthesis(ws, transform=transform)
+        bends = bends_on(self.network, moves, self._bent, self.mapping, self._channels)
+        return self.network.synthesis(ws, transform=transform, bends=bends)
+
+    def _bent(self, ws: torch.Tensor, bends: Bends) -> torch.Tensor:
+        return self.network.synthesis(ws, bends=bends)
+
+    def style_weights(self, inputs: Sequence[int]) -> torch.Tensor:
+        """Return the weights (R, W) with which styles depend on these latent inputs."""
+        return self.network.style_weights(inputs)
+
+    def frame_function(self, layout: Layout) -> _Frames:
+        """Prepare the function from latents to pixels."""
+        return _Frames(self, layout)
+
+    def widened(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size (h, w), at least the model's own, with the aspect ratio of `size` up to one pixel.
+
+        Raises:
+            RenderError: it would be more than `WIDEST` times the model's own picture.
+        """
+        own, aspect = self.img_size, size[1] / size[0]
+        if aspect >= own[1] / own[0]:
+            height, width = own[0], max(2 * round(own[0] * aspect / 2), own[1])
+        else:
+            height, width = max(2 * round(own[1] / aspect / 2), own[0]), own[1]
+        if height * width > WIDEST * own[0] * own[1]:
+            raise RenderError(
+                f"to widen the picture to {size[1]}x{size[0]}, the model would paint {width}x{height}: "
+                "choose --fit crop, pad or stretch, or another --size"
+            )
+        return height, width
+
+    def resized(self, size: tuple[int, int]) -> Self:
+        """Return the network on a canvas of (h, w), which shows more of the plane that it paints."""
+        return self if size == self.img_size else replace(self, network=self.network.resized(size))
+
+    def sketching(self) -> Self:
+        """Return itself: a network makes pictures of its own resolution only."""
+        return self
+
+
+class _Frames:
+    """The network and the conversion to pixels."""
+
+    def __init__(self, generator: StyleGAN3, layout: Layout) -> None:
+        self._generator = generator
+        self._layout: Layout = layout
+
+    def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
+        pictures = self._generator.synthesis(ws, noise, moves)
+        return to_pixels(pictures, self._layout, compiled=self._generator.network.compiled)
+
+    def release(self) -> None:
+        """Free nothing: the network keeps its memory for the next batch."""

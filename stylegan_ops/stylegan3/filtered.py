@@ -1,0 +1,136 @@
+"""The activation of StyleGAN3: up-sample, leaky ReLU, clamp, down-sample; and what surrounds it, in one pass.
+
+Between the two filters a signal has four to sixteen times as many samples as before and after. The compiled kernel
+keeps them in the innermost cache, a strip of columns and a vector of channels at a time; the plain form makes them
+whole for a few channels at a time.
+
+Conventions: activations are (B, C, H, W), channels-last. Filters are rows (taps,) or squares (taps, taps) in the order
+of a correlation; the filter after up-sampling has its gain in it.
+
+Source: Karras et al. 2021, "Alias-Free Generative Adversarial Networks" (arXiv:2106.12423), section 3.2 and appendix D.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan_ops.memory import Workspace
+from stylegan_ops.stylegan3 import kernels
+
+GAIN = 2**0.5
+"""Gain of leaky ReLU, chosen so that it keeps the variance."""
+
+PLAIN_ELEMENTS = 1 << 24
+"""Most numbers between the filters that the plain form makes at once: 64 MiB in float32."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """What surrounds the activation of one layer."""
+
+    up_filter: Tensor | None  # [taps] float32
+    down_filter: Tensor | None  # [taps] or [taps, taps] float32
+    up: int
+    down: int
+    padding: tuple[int, int, int, int]
+    """(left, right, top, bottom) after zeros were inserted; negative numbers crop."""
+    out_size: tuple[int, int]
+    """(width, height)."""
+    clamp: float | None
+    mirrored: bool = False
+    """Whether a square `down_filter` is the same upside down."""
+
+
+_ONE = torch.ones(1)
+"""Filter that changes nothing."""
+
+
+def filtered_lrelu(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    style: Tensor | None,
+    resampling: Resampling,
+    workspace: Workspace | None = None,
+    name: str = "",
+) -> Tensor:
+    """Compute style · down(clamp(lrelu(up(x · scale + bias)))), with the gain √2.
+
+    Args:
+        x: (B, C, h, w), result of a convolution.
+        scale: (B, C) float32, demodulation.
+        bias: (C,) float32.
+        style: (B, C) float32, style of the next convolution; None: 1.
+        resampling: filters, factors and sizes.
+        workspace: memory for the compiled kernel; None: the plain form runs.
+        name: name of the result in the workspace.
+
+    Returns:
+        (B, C, h', w') in x's precision.
+    """
+    if workspace is None:
+        return _filtered_lrelu_ref(x, scale, bias, style, resampling)
+    width, height = resampling.out_size
+    y = workspace.activations(name, (x.shape[0], x.shape[1], height, width), x.dtype)
+    kernels.filtered_lrelu(
+        x.contiguous(memory_format=torch.channels_last),
+        y,
+        scale,
+        bias,
+        style,
+        _ONE if resampling.up_filter is None else resampling.up_filter,
+        _ONE if resampling.down_filter is None else resampling.down_filter,
+        up=resampling.up,
+        down=resampling.down,
+        left=resampling.padding[0],
+        top=resampling.padding[2],
+        mirrored=resampling.mirrored,
+        gain=GAIN,
+        clamp=resampling.clamp,
+    )
+    return y
+
+
+def _filtered_lrelu_ref(x: Tensor, scale: Tensor, bias: Tensor, style: Tensor | None, resampling: Resampling) -> Tensor:
+    batch, channels, height, width = x.shape
+    out_width, out_height = resampling.out_size
+    fine = max(height * width * resampling.up**2, out_height * out_width * resampling.down**2) * batch
+    group = max(1, PLAIN_ELEMENTS // max(fine, 1))
+    parts = []
+    for first in range(0, channels, group):
+        part = slice(first, first + group)
+        values = x[:, part] * scale[:, part, None, None].to(x.dtype) + bias[part].view(1, -1, 1, 1).to(x.dtype)
+        values = _resampled_lrelu(values, resampling)
+        parts.append(values if style is None else values * style[:, part, None, None].to(x.dtype))
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+    return whole.contiguous(memory_format=torch.channels_last)
+
+
+def _resampled_lrelu(x: Tensor, resampling: Resampling) -> Tensor:
+    if resampling.up > 1:
+        batch, channels, height, width = x.shape
+        spread = x.new_zeros(batch, channels, height, resampling.up, width, resampling.up)
+        spread[:, :, :, 0, :, 0] = x
+        x = spread.view(batch, channels, height * resampling.up, width * resampling.up)
+    x = _filtered(F.pad(x, resampling.padding), resampling.up_filter, 1)
+    x = F.leaky_relu(x, 0.2) * GAIN
+    if resampling.clamp is not None:
+        x = x.clamp(-resampling.clamp, resampling.clamp)
+    return _filtered(x, resampling.down_filter, resampling.down)
+
+
+def _filtered(x: Tensor, taps: Tensor | None, step: int) -> Tensor:
+    """Every `step`-th sample of x (B, C, h, w) behind a filter."""
+    if taps is None:
+        return x[:, :, ::step, ::step]
+    batch, channels, height, width = x.shape
+    taps = taps.to(x.dtype)
+    planes = x.reshape(batch * channels, 1, height, width)
+    if taps.ndim == 2:
+        planes = F.conv2d(planes, taps[None, None], stride=step)
+    else:
+        planes = F.conv2d(planes, taps.view(1, 1, 1, -1), stride=(1, step))
+        planes = F.conv2d(planes, taps.view(1, 1, -1, 1), stride=(step, 1))
+    return planes.view(batch, channels, *planes.shape[2:])
