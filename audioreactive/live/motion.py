@@ -17,6 +17,7 @@ from audioreactive.live.shaping import Low, Shaper, averaged, on_circle, scatter
 from audioreactive.patches.noise import SIGMA_SCALE, LoopMotion, NoiseMotion
 from audioreactive.patches.schema import (
     DEPTHS,
+    LatentDirection,
     LatentFeature,
     LatentLoop,
     LatentSegmentation,
@@ -108,7 +109,7 @@ class LiveMotion:
         patch, size = self.patch.latents, len(self.patch.palette.seeds)
         main = np.repeat(_walk(patch.base, size, now.seconds)[None], len(DEPTHS), axis=0)
         for number, sequence in enumerate(patch.sequences):
-            if isinstance(sequence, LatentSynthesizer) or sequence.muted:
+            if isinstance(sequence, LatentSynthesizer | LatentDirection) or sequence.muted:
                 continue
             weights = scattered(self._strategy(number, sequence, now), sequence.vectors, size)
             amount = self._amount(number, sequence, now)
@@ -231,6 +232,13 @@ def what_waits(preset: Preset) -> tuple[str, ...]:
     if patch.synthesizers:
         names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
         told.append(f"the synthesizers {names} are made for a whole song, and rest")
+    others = {
+        "its camera": patch.camera is not None,
+        "its bends": bool(patch.bends),
+        "its directions": any(isinstance(sequence, LatentDirection) for sequence in patch.latents.sequences),
+    }
+    if resting := [name for name, there in others.items() if there]:
+        told.append(f"{' and '.join(resting)} rest: they are not played live")
     if any(isinstance(sequence, LatentSegmentation) for sequence in patch.latents.sequences):
         told.append("sections are known by what was heard before: a new one shows after some seconds")
     return tuple(told)

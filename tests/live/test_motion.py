@@ -100,6 +100,8 @@ def test_numbers_change_while_it_plays_without_a_jump() -> None:
 def test_what_cannot_be_live_is_told() -> None:
     told = " ".join(what_waits(load_preset("acts")) + what_waits(load_preset("chapters")))
     assert "section" in told
+    told = " ".join(what_waits(load_preset("flight")) + what_waits(load_preset("fracture")))
+    assert "its camera" in told and "its bends" in told
 
 
 def test_sections_are_told_apart_and_known_again() -> None:
