@@ -51,21 +51,22 @@ def op_status() -> list[OpStatus]:
 
     For the default precisions: float32 on the CPU, float16 on a GPU.
     """
-    places = [("cpu", "CPU", torch.float32, kernels.cpu_kernels)]
-    if torch.cuda.is_available():
-        places.append(("cuda", torch.cuda.get_device_name(), torch.float16, cuda_kernels.cuda_kernels))
+    places = [(torch.device("cpu"), "CPU", torch.float32)]
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        places.append((torch.device("cuda", index), torch.cuda.get_device_name(index), torch.float16))
     status = []
-    for device, place, dtype, find in places:
+    for device, place, dtype in places:
         try:
             implementation = choice.wanted_implementation(None)
-            use = choice.use_compiled(implementation, torch.device(device), dtype)
-            reason = f"{choice.VARIABLE}={implementation}" if implementation == "reference" else find().reason
+            use = choice.use_compiled(implementation, device, dtype)
+            find, _ = choice.KERNELS[device.type]
+            reason = f"{choice.VARIABLE}={implementation}" if implementation == "reference" else find(device).reason
         except StyleGANError as error:
             use, reason = False, str(error)
         status += [
             OpStatus(op, "compiled" if use else "reference", f"{place}, {reason}")
             for op, forms in COMPILED.items()
-            if device in forms
+            if device.type in forms
         ]
     plain = "plain PyTorch; of residual networks alone"
     return [*status, *(OpStatus(op, "reference", plain) for op in ("conv2d", "to_rgb", "upsample2d"))]
