@@ -1,7 +1,7 @@
 """Compiles CUDA sources on first use, for one kind of GPU at a time, and keeps the machine code in the user's cache.
 
-There are two ways: NVRTC, which PyTorch's builds for GPUs bring, and after it `nvcc` of a CUDA toolkit. Both compile the
-same sources to machine code, or, for a GPU that is newer than they are, to PTX, which the driver translates.
+There are two ways: NVRTC, which PyTorch's builds for GPUs bring, and after it `nvcc` of a CUDA toolkit. Both compile
+the same sources to machine code, or, for a GPU that is newer than they are, to PTX, which the driver translates.
 """
 
 import functools

@@ -128,7 +128,9 @@ class Module:
         self._driver, self._context, self._handle = driver, context, handle
         self._functions: dict[str, int | None] = {}
 
-    def launch(self, name: str, grid: Sequence[int], threads: int, stream: int | None, arguments: Sequence[Any]) -> None:
+    def launch(
+        self, name: str, grid: Sequence[int], threads: int, stream: int | None, arguments: Sequence[Any]
+    ) -> None:
         """Queue a kernel on a stream; see `Driver.launch`.
 
         Raises:

@@ -124,7 +124,9 @@ def _nvrtc(major: int | None, paths: tuple[str, ...]) -> Nvrtc:
 
 def candidates(major: int | None) -> Iterator[str]:
     """Paths, and at last bare names, under which NVRTC may be found, the best first."""
-    found = [path for folder in _folders() if folder.is_dir() for path in folder.iterdir() if _FILES.fullmatch(path.name)]
+    found = [
+        path for folder in _folders() if folder.is_dir() for path in folder.iterdir() if _FILES.fullmatch(path.name)
+    ]
     found.sort(key=lambda path: (_major(path) != major, -_major(path)))
     yield from map(str, found)
     for number in [13, 12] if major is None else [major]:

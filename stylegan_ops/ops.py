@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_ops import choice, cpu_ops, cuda_kernels, cuda_ops, kernels
+from stylegan_ops import choice, cpu_ops, cuda_ops, kernels
 from stylegan_ops.convolution import conv2d, conv_transpose2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.fused import Finish, ToRGB
@@ -52,8 +52,8 @@ def op_status() -> list[OpStatus]:
     For the default precisions: float32 on the CPU, float16 on a GPU.
     """
     places = [(torch.device("cpu"), "CPU", torch.float32)]
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        places.append((torch.device("cuda", index), torch.cuda.get_device_name(index), torch.float16))
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    places += [(torch.device("cuda", index), torch.cuda.get_device_name(index), torch.float16) for index in gpus]
     status = []
     for device, place, dtype in places:
         try:

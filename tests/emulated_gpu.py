@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from stylegan_ops import cuda_build
 from stylegan_ops.cuda_kernels import Loaded
 from stylegan_ops.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from stylegan_ops import cuda_build
 
 EMULATION = Path(__file__).parent / "stylegan_ops" / "emulation"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from emulated_gpu import Machine, emulated, guarded, loaded, use_default_stream
 from stylegan_ops import cuda_kernels, kernels, ops
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterator
 
 

@@ -21,7 +21,6 @@ import torch
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.kernels import COST, Calls, Table, check, pointers, sides
-from audioreactive.generators.painter.parameters import Native
 from stylegan_ops import build
 from stylegan_ops.cuda_build import Program, program_of
 from stylegan_ops.cuda_kernels import Loaded, load
@@ -29,6 +28,8 @@ from stylegan_ops.driver import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from audioreactive.generators.painter.parameters import Native
 
 SOURCES: Final = Path(__file__).parent / "cuda"
 OPTIONS: Final = ("--use_fast_math",)
@@ -101,8 +102,7 @@ class CudaKernels(Calls):
 def why_none(device: torch.device) -> str | None:
     """Say, after one warning, why the kernels cannot be used on a GPU; None: they can, and are built."""
     with _lock:
-        index = torch.cuda.current_device() if device.index is None and torch.cuda.is_available() else device.index
-        return _why_none(torch.device("cuda", index or 0))
+        return _why_none(device)
 
 
 @functools.cache
