@@ -73,6 +73,11 @@ class Loaded:
         self.modules[program].launch(kernel, whole, THREADS, stream, arguments)
 
 
+def numbered(device: torch.device) -> torch.device:
+    """A GPU with its number; without one it is the current GPU."""
+    return device if ":" in str(device) else torch.device(device.type, torch.cuda.current_device())
+
+
 def load(device: torch.device, programs: Sequence[cuda_build.Program]) -> Loaded:
     """Compile programs for a GPU, or find them in the cache, and load them onto it.
 
@@ -81,7 +86,7 @@ def load(device: torch.device, programs: Sequence[cuda_build.Program]) -> Loaded
     """
     if torch.version.cuda is None:
         raise BuildError("they are built for NVIDIA GPUs, and this is another kind")
-    index = torch.cuda.current_device() if device.index is None else device.index
+    index = numbered(device).index
     major, minor = torch.cuda.get_device_capability(index)
     reasons = []
     for find in cuda_build.compilers(int(torch.version.cuda.partition(".")[0])):
@@ -167,8 +172,7 @@ def cuda_kernels(device: torch.device | None = None) -> Availability:
     if not torch.cuda.is_available():
         return Availability(None, "PyTorch finds no GPU")
     with _lock:
-        given = None if device is None else device.index
-        return _cuda_kernels(torch.cuda.current_device() if given is None else given)
+        return _cuda_kernels(numbered(device or torch.device("cuda")).index)
 
 
 @functools.cache

@@ -161,6 +161,7 @@ def test_kernels_are_queued_on_the_current_stream(emulation: EmulatedKernels, mo
     monkeypatch.setattr(
         torch.cuda, "current_stream", lambda device: asked.append(device) or SimpleNamespace(cuda_stream=0)
     )
+    monkeypatch.setattr(cuda_kernels, "numbered", lambda device: device)
     monkeypatch.setattr(cuda_kernels, "_loaded", lambda names, device: emulation._loaded(names[0]))
     colour, bloom, picture = torch.zeros(3, 4, 8), torch.zeros(3, 2, 2), torch.zeros(3, 3, 7)
     emulation._allow("finish", [colour, bloom], [picture])

@@ -23,7 +23,7 @@ from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.kernels import COST, Calls, Table, check, pointers, sides
 from stylegan_ops import build
 from stylegan_ops.cuda_build import Program, program_of
-from stylegan_ops.cuda_kernels import Loaded, load
+from stylegan_ops.cuda_kernels import Loaded, load, numbered
 from stylegan_ops.driver import DriverError
 
 if TYPE_CHECKING:
@@ -96,13 +96,15 @@ class CudaKernels(Calls):
 
     def _loaded(self, name: str) -> Loaded | str:
         """The program that has a kernel, or the reason why there is none."""
-        return _loaded((name,) if name in FAMILIES else SHARED, self.device)
+        return _loaded((name,) if name in FAMILIES else SHARED, numbered(self.device))
 
 
 def why_none(device: torch.device) -> str | None:
     """Say, after one warning, why the kernels cannot be used on a GPU; None: they can, and are built."""
+    if not torch.cuda.is_available():
+        return "PyTorch finds no GPU"
     with _lock:
-        return _why_none(device)
+        return _why_none(numbered(device))
 
 
 @functools.cache
@@ -140,8 +142,6 @@ def _as_cuda(path: Path, text: str) -> str:
 @functools.cache
 def _loaded(names: tuple[str, ...], device: torch.device) -> Loaded | str:
     """Programs on a GPU, or the reason why they are not there."""
-    if not torch.cuda.is_available():
-        return "PyTorch finds no GPU"
     try:
         return load(device, programs(names))
     except Exception as error:  # whatever it is, plain PyTorch paints
