@@ -5,25 +5,28 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from emulated_gpu import allow, emulated, loaded, use_default_stream
 
 from audioreactive.errors import RenderError
-from audioreactive.generators.painter import FAMILIES, Painter, cuda_kernels, plain
+from audioreactive.generators.painter import FAMILIES, Painter, cuda_kernels, plain, proven
 from audioreactive.generators.painter import painter as painter_module
 from audioreactive.generators.painter.cuda_kernels import SHARED, CudaKernels, programs
 from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.kernels import kernels
 from audioreactive.generators.painter.parameters import Native, Parameters, natives
+from audioreactive.generators.painter.proven import Proven
 from audioreactive.generators.painter.schemes import SCHEMES
-from stylegan_ops import build, cuda_build
+from stylegan_ops import build, cuda_build, selfcheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from audioreactive.generators.painter.kernels import Kernels
     from stylegan_ops.cuda_kernels import Loaded
 
 
@@ -183,6 +186,85 @@ def test_parameters_do_not_depend_on_how_many_are_derived() -> None:
         assert list(memoryview(bytes(alone)).cast("f")) == pytest.approx(expected, abs=1e-5)
 
 
+# --- what is wrong is not used
+
+
+@dataclass(frozen=True)
+class Lying:
+    """A compiled form that does one thing wrong."""
+
+    form: Kernels
+    lie: str
+    device: torch.device = CPU
+    side_by_side: bool = False
+    makes_yuv: bool = True
+
+    def identity(self, name: str) -> str:
+        return f"lying about {self.lie}"
+
+    def __getattr__(self, name: str) -> Any:
+        def run(*arguments: Any) -> None:
+            getattr(self.form, name)(*arguments)
+            if self.lie in (name, arguments[0]):
+                arguments[{"paint": 3, "reveal": 2, "finish": 3, "finish_yuv": 3}[name]].mul_(0.9)
+
+        return run
+
+
+@pytest.mark.parametrize("lie", ["ink", "reveal", "finish", "finish_yuv"])
+def test_what_is_compiled_wrong_is_not_used(lie: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(selfcheck, "_verdicts", {})
+    sound = kernels()
+    if sound is None:
+        pytest.skip("no C++ compiler")
+    lying = Proven(Lying(sound.form, lie))
+    outcomes = {outcome.op: outcome.reason for outcome in some_checks(lying.form, "ink", *SHARED_NAMES)}
+    assert {op for op, reason in outcomes.items() if reason is not None} == {f"painter {lie}"}
+    made = Painter(("ink", "opart"), (24, 36), finest_rows=0)
+    first, last = made.mapping(seeds(1, 2), torch.eye(2))
+    ws = torch.stack([first, 0.6 * first + 0.4 * last])
+    noise = [torch.zeros(2, 1, *size) for size in made.noise_sizes]
+    with pytest.warns(RuntimeWarning, match=f"the compiled {lie} of the painter is wrong on CPU .*is not used") as told:
+        for layout in ("rgb24", "yuv420p"):
+            for _ in range(2):
+                found = with_kernels(made, lying).frame_function(layout)(ws, noise)
+                expected = with_kernels(made, None).frame_function(layout)(ws, noise)
+                difference = (found.int() - expected.int()).abs().float()
+                assert difference.mean() < 0.3 and (difference > 2).float().mean() < 0.01
+    assert len(told) == 1
+
+
+SHARED_NAMES = ("reveal", "finish", "finish_yuv")
+
+
+def some_checks(form: Kernels, *names: str) -> list[selfcheck.Outcome]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proven, "FAMILIES", names[:1])
+        return list(proven.check_all(form))
+
+
+def test_a_wrong_function_on_an_emulated_gpu_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulation: EmulatedKernels
+) -> None:
+    (right,) = programs(["opart"])
+    headers = dict(right.headers)
+    assert "2.0f / (raster.height" in headers["pixel.cuh"]
+    headers["pixel.cuh"] = headers["pixel.cuh"].replace("2.0f / (raster.height", "2.1f / (raster.height")
+    wrong = replace(right, headers=tuple(headers.items()))
+    library = emulated([wrong], tmp_path / "wrong.so")
+    library.emulation_allow_all()
+    gpu = loaded(library, [wrong])
+    form = EmulatedKernels(found=lambda name: (library, gpu) if name == "opart" else emulation.found(name))
+    for name in ("ink", "finish", "reveal"):
+        emulation.found(name)[0].emulation_allow_all()
+    monkeypatch.setattr(EmulatedKernels, "_allow", lambda self, *arguments: None)
+    outcomes = list(some_checks(form, "opart"))
+    assert outcomes[0].reason is not None and "levels of 255 off in the mean" in outcomes[0].reason
+    assert [outcome.reason for outcome in outcomes[1:]] == [None, None]
+    assert some_checks(emulation, "ink")[0].reason is None
+
+
 # --- without a GPU, or without its compiler
 
 
@@ -245,8 +327,8 @@ def gpu() -> CudaKernels:
     if not torch.cuda.is_available():
         pytest.skip("no NVIDIA GPU")
     found = kernels(torch.device("cuda"))
-    assert isinstance(found, CudaKernels), cuda_kernels.why_none(torch.device("cuda"))
-    return found
+    assert found is not None and isinstance(found.form, CudaKernels), cuda_kernels.why_none(torch.device("cuda"))
+    return found.form
 
 
 @pytest.mark.cuda

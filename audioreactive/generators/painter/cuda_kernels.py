@@ -60,6 +60,11 @@ class CudaKernels(Calls):
 
     device: torch.device
     side_by_side: bool = True
+    makes_yuv: bool = False
+
+    def identity(self, name: str) -> str:
+        """Digest of the machine code of a function."""
+        return self._ready(name).identity
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
@@ -85,14 +90,24 @@ class CudaKernels(Calls):
         Raises:
             RenderError: it cannot be compiled, or CUDA refuses it.
         """
-        loaded = self._loaded(name)
-        if isinstance(loaded, str):
-            raise RenderError(f"the painter's {name} cannot be compiled: {loaded}; STYLEGAN_OPS=reference needs none")
+        loaded = self._ready(name)
         grid = tuple(-(-side // tile) for side, tile in zip(covered[::-1], TILE[::-1], strict=True))
         try:
             loaded.launch(f"painter-{name}", "paint" if name in FAMILIES else name, grid, *arguments, Raster(*raster))
         except DriverError as error:
             raise RenderError(f"the painter's {name} failed on {self.device}: {error}") from error
+
+    def finish_yuv(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+    ) -> None:
+        """Raise, because on a GPU the conversion is a kernel of its own."""
+        raise NotImplementedError("there is no finish_yuv for GPUs; see `makes_yuv`")
+
+    def _ready(self, name: str) -> Loaded:
+        loaded = self._loaded(name)
+        if isinstance(loaded, str):
+            raise RenderError(f"the painter's {name} cannot be compiled: {loaded}; STYLEGAN_OPS=reference needs none")
+        return loaded
 
     def _loaded(self, name: str) -> Loaded | str:
         """The program that has a kernel, or the reason why there is none."""

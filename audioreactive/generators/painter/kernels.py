@@ -8,13 +8,14 @@ import os
 import platform
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import torch
 
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
+from audioreactive.generators.painter.proven import Proven
 from stylegan_ops import build
 from stylegan_ops.choice import wanted_implementation
 
@@ -47,6 +48,24 @@ class Kernels(Protocol):
         """Whether the pictures of a batch are made side by side, so that the device always has something to do."""
         ...
 
+    @property
+    def makes_yuv(self) -> bool:
+        """Whether there is `finish_yuv`."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which the tensors lie."""
+        ...
+
+    def identity(self, name: str) -> str:
+        """Digest of the machine code of a function.
+
+        Raises:
+            RenderError: it cannot be compiled.
+        """
+        ...
+
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
         size: tuple[int, int],
@@ -63,6 +82,12 @@ class Kernels(Protocol):
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
+        ...
+
+    def finish_yuv(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+    ) -> None:
+        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; even h and w."""
         ...
 
 
@@ -123,20 +148,31 @@ class CpuKernels(Calls):
     library: ctypes.CDLL
     """What all families share."""
     side_by_side: bool = False
+    makes_yuv: bool = True
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def identity(self, name: str) -> str:
+        """Name of the library's file, which contains the checksum of its content."""
+        return os.path.basename(self._of(name)._name)  # noqa: PTH119 - a name, not a path to follow
 
     def _pointers(self, *tensors: torch.Tensor) -> list[ctypes.c_void_p]:
         return pointers(*tensors)
 
     def _call(self, name: str, arguments: Sequence[Any], raster: Sequence[ctypes.c_int32]) -> None:
+        library = self._of(name)
+        # Structures are handed over by their addresses.
+        words = [ctypes.byref(one) if isinstance(one, ctypes.Structure) else one for one in arguments]
+        getattr(library, f"paint_{name}")(*words, *raster)
+
+    def _of(self, name: str) -> ctypes.CDLL:
+        """The library that has a function."""
         library: ctypes.CDLL | str = self.library
         if name in FAMILIES:
             macros = (f"FAMILY={name}", f'FAMILY_TEXT="{name}.glsl"')
             library = _library(f"painter_{name}", (build.Unit(SHADERS / "family.cpp", f"family_{name}", macros),))
         if isinstance(library, str):
             raise RenderError(f"the painter's {name} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none")
-        # Structures are handed over by their addresses.
-        words = [ctypes.byref(one) if isinstance(one, ctypes.Structure) else one for one in arguments]
-        getattr(library, f"paint_{name}")(*words, *raster)
+        return library
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
@@ -164,7 +200,7 @@ class CpuKernels(Calls):
         self._call("finish", arguments, (rows, columns, *glow, height, width))
 
 
-def kernels(device: torch.device | None = None) -> Kernels | None:
+def kernels(device: torch.device | None = None) -> Proven | None:
     """Find or build the compiled form for a device, by default the CPU; None where plain PyTorch paints.
 
     That is so without a compiler (one warning), or if the environment variable STYLEGAN_OPS asks for it. A family is
@@ -178,7 +214,7 @@ def kernels(device: torch.device | None = None) -> Kernels | None:
         return None
     found = _found(device or torch.device("cpu"))
     if not isinstance(found, str):
-        return found
+        return Proven(found)
     if wanted == "compiled":
         raise RenderError(f"compiled kernels were asked for and cannot be used: {found}; or ask for auto")
     return None
