@@ -57,8 +57,11 @@ def op_status() -> list[OpStatus]:
             reason = f"{choice.VARIABLE}={implementation}" if implementation == "reference" else find(device).reason
         except StyleGANError as error:
             use, reason = False, str(error)
+        wrong = selfcheck.wrong(device, dtype) if use else []
         status += [
-            OpStatus(op, "compiled" if use else "reference", f"{place}, {reason}")
+            OpStatus(op, "reference", f"{place}, the compiled form is wrong here")
+            if op in wrong
+            else OpStatus(op, "compiled" if use else "reference", f"{place}, {reason}")
             for op, found in selfcheck.OPS.items()
             if device.type in found.on
         ]

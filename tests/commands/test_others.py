@@ -108,8 +108,8 @@ def test_the_doctor_checks_every_compiled_op(call, monkeypatch: pytest.MonkeyPat
         pytest.skip("no C++ compiler")
     monkeypatch.setattr(proven, "FAMILIES", ["ink"])  # all of them take half a minute
     result = call("doctor", "--check")
-    assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
     assert sum("agrees" in line for line in lines) == len(lines) - 1
     assert any(line.startswith("painter ink") for line in lines)
     assert lines[-1] == f"{len(lines) - 1} compiled ops were compared with plain PyTorch; 0 of them are wrong"
@@ -119,9 +119,9 @@ def test_the_doctor_checks_every_compiled_op(call, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(selfcheck.OPS, "another", selfcheck.Compiled("another", ("cpu",), wrong, precise=True))
     result = call("doctor", "--check")
-    assert result.exit_code == 1
-    assert "another                  float32   CPU: WRONG: " in result.output
-    assert result.output.splitlines()[-1].endswith("; 1 of them is wrong: another; it is not used")
+    assert result.code == 1
+    assert "another                  float32   CPU: WRONG: " in result.out
+    assert result.out.splitlines()[-1].endswith("; 1 of them is wrong: another; it is not used")
 
 
 def test_the_doctor_reports(call) -> None:
