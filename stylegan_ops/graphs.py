@@ -128,7 +128,7 @@ class GraphSynthesis:
             if not isinstance(noise, str):
                 own_noise = [values.to(device, torch.float32, copy=True).contiguous() for values in noise]
             stream.wait_stream(torch.cuda.current_stream(device))
-            graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+            graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
             # This brings the caller's stream back where recording fails; `torch.cuda.graph` alone does not.
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UPS):
