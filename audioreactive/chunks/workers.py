@@ -368,7 +368,8 @@ def _make_films(pipe: Connection[Any, Any]) -> None:
             network, key = scene.load(device=own), scene.generator_key()
         renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Remark(text)))
         cores = threads if renderer.on_gpu else 1
-        maker = ChunkMaker(renderer, encoding, folder, encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu))
+        encoders = encoders_at_once(cores, on_gpu=renderer.on_gpu, most=encoding.most_at_once)
+        maker = ChunkMaker(renderer, encoding, folder, encoders=encoders, say=lambda text: pipe.send(_Remark(text)))
         for made in maker.make(_orders(pipe), lambda frames: pipe.send(_Rendered(frames))):
             pipe.send(made)
 
