@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from generator import DTYPES, architecture_of, cost, product_cost
 
-from stylegan_ops import Generator
+from stylegan_ops import Generator, convolution
 from stylegan_ops.convolution import conv2d, conv_transpose2d
 from stylegan_ops.initial import random_state
 from stylegan_ops.memory import Workspace
@@ -196,8 +196,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--dtype", choices=list(DTYPES), default="float16")
     parser.add_argument("--device", choices=["cpu", "cuda"])
+    parser.add_argument("--race", action="store_true", help="let cuDNN choose algorithms by a race, not by its rules")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    convolution.RACE = options.race
     print("layer         form       channels      GFLOP  conv MB after MB bound µs  conv µs after µs")
     rows = table(options.resolution, options.batch, DTYPES[options.dtype], options.device)
     once = [row for row in rows if row.form != "phases"]

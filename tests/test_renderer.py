@@ -259,6 +259,7 @@ def test_batches_recorded_as_a_graph_are_the_same(monkeypatch, layout: str) -> N
 
 
 @pytest.mark.cuda
+@pytest.mark.spoiling
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_that_lacks_memory_goes_on_with_smaller_batches() -> None:
     network = StyleGAN2(
