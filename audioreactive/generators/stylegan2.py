@@ -99,7 +99,9 @@ class StyleGAN2:
 
         if not self.network.compiled:
             return "plain"
-        return " but not ".join(["compiled", *selfcheck.wrong(self.device, self.dtype)])
+        kinds = " but not ".join(["compiled", *selfcheck.wrong(self.device, self.dtype)])
+        layers = [name.removeprefix("synthesis.").partition(".")[0] for name in self.network.by_phases]
+        return f"{kinds} (phases in {', '.join(layers)})" if layers else kinds
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W); see `stylegan_ops.Generator`."""
