@@ -7,13 +7,15 @@ until its chunk is finished, so that a kill costs at most one chunk for each enc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import secrets
+import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.light import LightRecorder, light_name
@@ -32,12 +34,16 @@ if TYPE_CHECKING:
     from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
     from audioreactive.video.encoder import EncoderProcess
+    from audioreactive.video.formats import OutputFormat
 
     Treatment = Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]
     """A change to frames before they are encoded: (index of the first, pixels in the encoding's layout) -> pixels of
     the same shape."""
 
 log = logging.getLogger(__name__)
+
+HELD_UP: Final = 0.3
+"""Share of the time that a GPU may wait for encoders before that is told."""
 
 MOST_ENCODERS: Final = 8
 """Most encoders that are open at once in a process."""
@@ -113,6 +119,38 @@ class LocalExecutor:
         encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu, most=most)
         maker = ChunkMaker(renderer, self.encoding, folder, encoders=encoders, say=self.say)
         yield from maker.make(chunks, advance)
+        if self.say and renderer.on_gpu and (told := limit_of(maker.shares, self.encoding.kind)):
+            self.say(told)
+
+
+@dataclass
+class Shares:
+    """Seconds that were waited for the frames, and for the encoders."""
+
+    frames: float = 0.0
+    encoders: float = 0.0
+
+    @contextlib.contextmanager
+    def waiting_for(self, what: Literal["frames", "encoders"]) -> Iterator[None]:
+        """Count the seconds of a block."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, what, getattr(self, what) + time.monotonic() - start)
+
+
+def limit_of(shares: Shares, kind: OutputFormat) -> str | None:
+    """A sentence about what held a GPU up, if it was the encoder for more than `HELD_UP` of the time."""
+    held_up = shares.encoders / max(shares.frames + shares.encoders, 1e-9)
+    if held_up <= HELD_UP:
+        return None
+    ways = "a computer with more cores"
+    if kind.video_encoder == "libx264":
+        ways += ", --encoder nvenc if the GPU has it, or a lossless .mkv to be encoded later"
+    return (
+        f"the encoder was the limit: the GPU waited {held_up:.0%} of the time for {kind.video_encoder}; faster: {ways}"
+    )
 
 
 class ChunkMaker:
@@ -143,6 +181,7 @@ class ChunkMaker:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._say = say or log.warning
+        self.shares = Shares()
         self._source, self._encoding, self._folder, self._kind = source, encoding, folder, kind
         self._encoders, self._treat = encoders, treat
         self._measures = kind == CHUNK
@@ -174,12 +213,21 @@ class ChunkMaker:
 
     def _make(self, chunks: Iterator[Chunk], advance: Advance) -> Iterator[MadeChunk]:
         """Make chunks; those whose encoders fail at their very end are left in `_again`."""
-        for first, frames in self._source.batches(self._schedule(chunks)):
+        batches = iter(self._source.batches(self._schedule(chunks)))
+        while True:
+            with self.shares.waiting_for("frames"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            first, frames = batch
+            del batch
             slot = self._asked.popleft()
             if slot.failed:
                 continue
             try:
-                advance(slot.take(first, frames, self._treat))
+                with self.shares.waiting_for("encoders"):
+                    count = slot.take(first, frames, self._treat)
+                advance(count)
                 if slot.is_full:
                     slot.encoder.close()
                     self._closing.append(slot)

@@ -13,7 +13,7 @@ import pytest
 from crews import SIZE, Ears, Painter, make_film_of, picture, tone
 
 from audioreactive.chunks.film import make_film
-from audioreactive.chunks.making import LocalExecutor, encoders_at_once
+from audioreactive.chunks.making import LocalExecutor, Shares, encoders_at_once, limit_of
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoSettings, ffmpeg_path, frame_times, nvenc, read_frames
 from audioreactive.video import chunks as chunks_module
@@ -174,3 +174,35 @@ def test_few_nvenc_encoders_are_open_at_once(film: Film) -> None:
     assert encoders_at_once(64, on_gpu=True, most=film.encoding.most_at_once) == NVENC_AT_ONCE
     assert replace(film.encoding, kind=FORMATS[".mp4"]).most_at_once is None
     assert film.encoding.frame_size == SIZE
+
+
+def test_what_held_a_gpu_up_is_told(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limit_of(Shares(frames=8.0, encoders=2.0), FORMATS[".mp4"]) is None
+    told = limit_of(Shares(frames=2.0, encoders=6.0), FORMATS[".mp4"])
+    assert told is not None and told.startswith(
+        "the encoder was the limit: the GPU waited 75% of the time for libx264;"
+    )
+    assert "--encoder nvenc" in told and ".mkv" in told
+    assert "nvenc if" not in (limit_of(Shares(0.0, 1.0), FORMATS[".webm"]) or "")
+    counted: list[str] = []
+    monkeypatch.setattr("audioreactive.chunks.making.Shares.waiting_for", lambda self, what: Counted(counted, what))
+    monkeypatch.setattr(
+        "audioreactive.chunks.making.limit_of", lambda shares, kind: f"the limit of {kind.video_encoder}"
+    )
+    plain, ears = replace(film, encoding=replace(film.encoding, kind=FORMATS[".mp4"])), Ears()
+    painter = Painter(on_gpu=True)
+    executor = LocalExecutor(lambda: painter, plain.encoding, ears.say)  # type: ignore[arg-type,return-value]
+    make_film(plain, executor, overwrite=False, fresh=False, progress=ears)
+    assert ears.said == ["the limit of libx264"]
+    assert counted == ["frames", "encoders"] * 24 + ["frames"]
+
+
+class Counted:
+    def __init__(self, counted: list[str], what: str) -> None:
+        counted.append(what)
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, *error: object) -> None:
+        """End."""
