@@ -87,7 +87,7 @@ def rates_of(device: str, dtype: torch.dtype) -> tuple[float, float]:
 
 
 def seconds_of(run: Callable[[], object], device: str) -> float:
-    """Seconds of one call; on a GPU without Python's part, which takes longer than a small layer: calls are one graph."""
+    """Seconds of one call; on a GPU of a graph of many, because Python starts a small layer slower than it runs."""
     run()
     if device == "cpu":
         return cost(run, device).wall
