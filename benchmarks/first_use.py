@@ -1,8 +1,8 @@
 """What does the first use of the compiled kernels add?
 
 Fresh processes with a cache of their own: in the first it is empty, and the kernels are built; the second finds them.
-Counts from the import of the package to kernels that are ready, PyTorch's own import left out. The target is 10 seconds,
-once.
+Counts from the import of the package to kernels that are ready, PyTorch's own import left out. The target is 10
+seconds, once.
 
     python benchmarks/first_use.py [--device cpu] [--rounds 3] [--json FILE]
 """

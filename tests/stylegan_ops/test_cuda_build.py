@@ -18,7 +18,7 @@ import torch
 from emulated_gpu import emulated, guarded
 
 from audioreactive.generators.painter import cuda_kernels as painter_kernels
-from stylegan_ops import StyleGANError, build, choice, cuda_build, cuda_kernels, nvrtc, op_status, ops
+from stylegan_ops import StyleGANError, build, choice, cuda_build, cuda_kernels, nvrtc, op_status, ops, selfcheck
 from stylegan_ops import driver as driver_module
 from stylegan_ops.cuda_build import NvrtcCompiler, Program, Target, compile_all
 from stylegan_ops.driver import Driver, DriverError
@@ -307,7 +307,7 @@ def test_a_failing_compiler_costs_one_warning(
     told = str(caught[0].message)
     assert all(part in told for part in ("NVRTC was not found", "nvcc failed", "error: out of luck", "plain PyTorch"))
     assert {entry.implementation for entry in status} == {"reference"}
-    assert {entry.op for entry in status} == {op for op, forms in ops.COMPILED.items() if "cuda" in forms}
+    assert {entry.op for entry in status} == {op.op for op in selfcheck.OPS.values() if "cuda" in op.on}
     assert all("out of luck" in entry.reason for entry in status)
     with pytest.raises(StyleGANError, match=r"asked for and cannot be used: NVRTC was not found; nvcc failed"):
         choice.use_compiled("compiled", torch.device("cuda"), torch.float16)
@@ -339,6 +339,7 @@ class SomeDriver:
 
 def test_each_gpu_is_judged_alone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.capabilities, machine.driver = [(6, 1), (9, 0)], SomeDriver()
+    monkeypatch.setattr(selfcheck, "wrong", lambda device, dtype: [])
     monkeypatch.setattr(cuda_build, "compilers", lambda major: [Counting])
     with pytest.warns(RuntimeWarning, match=r"the GPU has compute capability 6\.1, .*plain PyTorch") as caught:
         assert not uses(0) and uses(1) and not uses(0) and uses(1)
