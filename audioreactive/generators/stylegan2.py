@@ -92,7 +92,7 @@ class StyleGAN2:
         """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
         return f"{self._kernels} kernels {sources_digest()}"
 
-    @functools.cached_property
+    @property
     def _kernels(self) -> str:
         """Kind of kernels; of compiled ones also those that were found wrong here, so that plain PyTorch runs."""
         from stylegan_ops import selfcheck
