@@ -188,6 +188,7 @@ class ChunkMaker:
         self._alive: list[_EncoderSlot] = []
         self._open: list[_EncoderSlot] = []  # chunks that still need batches
         self._asked: deque[_EncoderSlot] = deque()  # destinations of the batches that are under way, in order
+        self._attempts: dict[int, int] = {}  # encoders of the GPU that failed at a chunk
         self._fell_back = False  # whether the spare encoding makes all further chunks
         self._again: list[Chunk] = []  # chunks whose encoders failed
         self._closing: deque[_EncoderSlot] = deque()  # chunks that have all their frames
@@ -252,8 +253,11 @@ class ChunkMaker:
                 slots.remove(slot)
         advance(-slot.encoder.frames_written)
         self._again.append(slot.chunk)
-        if self._encoders > 1 and any(not other.is_spare for other in self._alive):
-            self._encoders -= 1
+        tried = self._attempts[slot.chunk.index] = self._attempts.get(slot.chunk.index, 0) + 1
+        if tried < MOST_ENCODERS and slot.had_company:
+            self._encoders = max(self._encoders - 1, 1)
+            for other in self._closing:
+                other.encoder.process.wait()  # it has all its frames
             self._say(f"an encoder of the GPU failed; {self._encoders} at once go on ({error})")
         elif not self._fell_back:
             self._fell_back = True
@@ -287,6 +291,7 @@ class ChunkMaker:
         name = chunk_name(chunk.index, self._encoding.suffix, self._kind if spare is None else SPARE)
         slot = _EncoderSlot(chunk, name, spare or self._encoding, self._folder, self._source.batch)
         slot.is_spare = spare is not None
+        slot.had_company = any(not other.is_spare for other in self._alive)
         return slot
 
     def _reap(self, advance: Advance, *, at_most: int) -> Iterator[MadeChunk]:
@@ -309,6 +314,7 @@ class _EncoderSlot:
     def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int) -> None:
         self.chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
         self.is_spare = self.failed = False
+        self.had_company = False  # whether other encoders of the GPU were open when this one was opened
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
         self._missing = 0  # batches that were requested and have not arrived

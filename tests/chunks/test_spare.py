@@ -126,9 +126,11 @@ def test_an_interrupted_render_keeps_the_chunks_of_both(film: Film, monkeypatch:
             overwrite=False, fresh=False, progress=Ears(),
         )  # fmt: skip
     journal = (film.output.parent / ".out.mp4.render" / "chunks.jsonl").read_text().splitlines()
-    assert ["x264" in json.loads(line)["name"] for line in journal] == [False, False, True]
+    spare = ["x264" in json.loads(line)["name"] for line in journal]
+    assert spare[:2] == [False, False] and all(spare[2:])  # the third may not have ended yet
     said, again = made_with(film, 1, monkeypatch)
-    assert "3 of 4 chunks are there from before" in said and again.rendered == 2 * 24
+    assert f"{len(spare)} of 4 chunks are there from before" in said
+    assert again.rendered <= 2 * 24 * (4 - len(spare))
     assert_whole(film)
 
 
