@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -279,11 +279,13 @@ def measure(workers: dict[tuple[str, str], Worker], batch: int, rounds: int, fol
     ]
 
 
-def compare(device: str, resolution: int, batches: list[int], rounds: int, threads: int) -> list[Row]:
-    """All formulations."""
+def compare(
+    device: str, resolution: int, batches: list[int], rounds: int, threads: int, which: Sequence[tuple[str, str]]
+) -> list[Row]:
+    """Measure these formulations."""
     rows = []
     work_of_frame = products(architecture_of(resolution))
-    workers = {which: Worker(device, *which, resolution, threads) for which in FORMULATIONS[device]}
+    workers = {one: Worker(device, *one, resolution, threads) for one in which}
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
             found = measure(workers, batch, rounds, Path(folder))
@@ -339,6 +341,7 @@ def main() -> None:
     parser.add_argument("--batches", default="1,4,8")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--formulations", help="some of them, as form:precision, separated by commas")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     machine = platform.processor() or platform.machine()
@@ -351,7 +354,11 @@ def main() -> None:
     for kind in options.devices.split(","):
         for resolution in options.resolutions.split(","):
             batches = [int(size) for size in options.batches.split(",")]
-            rows += compare(kind, int(resolution), batches, options.rounds, options.threads)
+            which = FORMULATIONS[kind]
+            if options.formulations:
+                pairs = (name.partition(":") for name in options.formulations.split(","))
+                which = tuple((form, dtype) for form, _, dtype in pairs)
+            rows += compare(kind, int(resolution), batches, options.rounds, options.threads, which)
     if options.json:
         facts = {"machine": machine, "gpu": gpu, "torch": torch.__version__, "threads": options.threads}
         kept = kept_rows(options.json, facts, rows)

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import torch
 from generator import DTYPES, architecture_of, cost, product_cost
 
-from stylegan_ops import Generator
+from stylegan_ops import Generator, convolution
 from stylegan_ops.convolution import conv2d, conv_transpose2d
+from stylegan_ops.fused import ToRGB
 from stylegan_ops.initial import random_state
 from stylegan_ops.memory import Workspace
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 H200 = (790e12, 4.3e12)
 """Operations and bytes a second."""
 
+
+CALLS = 20
+"""Calls of a layer that are recorded as one CUDA graph."""
 
 WORTH = (1.5, 0.02)
 """A convolution of our own: where the library's takes so many times its bound, and as much of a picture's time could be
@@ -61,6 +65,8 @@ class Row:
     """With the pass after it."""
     convolution_us: float | None
     after_us: float | None
+    painting_us: float | None
+    """What the block's colours, their sum with the picture before, and the next style add; of a block's last layer."""
 
 
 def work_of(source: Convolution, form: str, itemsize: int) -> tuple[float, float, float]:
@@ -80,8 +86,21 @@ def rates_of(device: str, dtype: torch.dtype) -> tuple[float, float]:
     return 2 / product_cost(device, dtype).wall, 2 * len(large) / copy.wall
 
 
-def times_of(layer: Layer, batch: int, device: str) -> tuple[float, float]:
-    """Seconds for a batch: of the convolution, and of what follows."""
+def seconds_of(run: Callable[[], object], device: str) -> float:
+    """Seconds of one call; on a GPU of a graph of many, because Python starts a small layer slower than it runs."""
+    run()
+    if device == "cpu":
+        return cost(run, device).wall
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(CALLS):
+            run()
+    graph.replay()
+    return min(cost(graph.replay, device).wall for _ in range(3)) / CALLS
+
+
+def times_of(layer: Layer, batch: int, device: str, *, paints: bool) -> tuple[float, float, float | None]:
+    """Seconds for a batch: of the convolution, of what follows, and of the picture where the layer paints one."""
     source, dtype = layer.source, layer.weight.dtype
     size = tuple(side // 2 for side in source.size) if source.up else source.size
     x = torch.randn(batch, source.in_channels, *size, device=device).to(dtype)
@@ -92,14 +111,22 @@ def times_of(layer: Layer, batch: int, device: str) -> tuple[float, float]:
     )
     workspace = Workspace(torch.device(device))
 
-    def whole() -> None:
-        noise = layer.noise_const
-        layer(x, scale, noise, next_style=style, rgb=None, keep=True, workspace=workspace)
+    def whole(rgb: ToRGB | None = None) -> None:
+        layer(x, scale, layer.noise_const, next_style=style, rgb=rgb, keep=True, workspace=workspace)
 
-    for run in (whole, functools.partial(convolve, x, layer.weight)):
-        run()
-    alone = cost(functools.partial(convolve, x, layer.weight), device).wall
-    return alone, cost(whole, device).wall - alone
+    with torch.no_grad():
+        alone = seconds_of(functools.partial(convolve, x, layer.weight), device)
+        unpainted = seconds_of(whole, device)
+        if not paints:
+            return alone, unpainted - alone, None
+        height, width = source.size
+        image, weight = (
+            torch.zeros(batch, 3, *shape, device=device) for shape in (source.size, (source.out_channels,))
+        )
+        skip = torch.zeros(batch, 3, height // 2, width // 2, device=device)
+        ones = torch.ones(4, device=device)
+        rgb = ToRGB(weight, ones[:3].contiguous(), 256.0, skip, ones, image)
+        return alone, unpainted - alone, seconds_of(functools.partial(whole, rgb), device) - unpainted
 
 
 def layers_of(generator: Generator) -> list[Layer]:
@@ -123,7 +150,8 @@ def table(resolution: int, batch: int, dtype: torch.dtype, device: str | None) -
                 continue
             operations, moved, after = work_of(source, way, dtype.itemsize)
             bound = max(operations / operations_rate, moved / bytes_rate)
-            times = None if layer is None or device is None else times_of(layer, batch, device)
+            paints = not source.up
+            times = None if layer is None or device is None else times_of(layer, batch, device, paints=paints)
             row = Row(
                 layer=source.name.removeprefix("synthesis."),
                 form=way if source.up else "plain",
@@ -135,6 +163,7 @@ def table(resolution: int, batch: int, dtype: torch.dtype, device: str | None) -
                 bound_us=(bound + after / bytes_rate) * 1e6,
                 convolution_us=None if times is None else times[0] / batch * 1e6,
                 after_us=None if times is None else times[1] / batch * 1e6,
+                painting_us=None if times is None or times[2] is None else times[2] / batch * 1e6,
             )
             show(row)
             rows.append(row)
@@ -176,12 +205,13 @@ def suspects(rows: list[Row]) -> list[Suspect]:
 
 def time_of(row: Row) -> float:
     """Measured microseconds for a picture."""
-    return (row.convolution_us or 0.0) + (row.after_us or 0.0)
+    return (row.convolution_us or 0.0) + (row.after_us or 0.0) + (row.painting_us or 0.0)
 
 
 def show(row: Row) -> None:
     """Print one line of the table."""
     measured = "" if row.convolution_us is None else f"{row.convolution_us:>9.1f}{row.after_us:>9.1f}"
+    measured += "" if row.painting_us is None else f"{row.painting_us:>9.1f}"
     print(
         f"{row.layer:<14}{row.form:<11}{row.channels[0]:>4} → {row.channels[1]:<4}{row.gflop:>8.2f}"
         f"{row.convolution_mb:>9.1f}{row.after_mb:>9.1f}{row.bound_us:>9.1f}{measured}",
@@ -196,9 +226,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--dtype", choices=list(DTYPES), default="float16")
     parser.add_argument("--device", choices=["cpu", "cuda"])
+    parser.add_argument("--race", action="store_true", help="let cuDNN choose algorithms by a race, not by its rules")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    print("layer         form       channels      GFLOP  conv MB after MB bound µs  conv µs after µs")
+    convolution.RACE = options.race
+    print("layer         form       channels      GFLOP  conv MB after MB bound µs  conv µs after µs paint µs")
     rows = table(options.resolution, options.batch, DTYPES[options.dtype], options.device)
     once = [row for row in rows if row.form != "phases"]
     gflop, megabytes = sum(row.gflop for row in once), sum(row.convolution_mb + row.after_mb for row in once)

@@ -18,7 +18,6 @@ import torch
 from audioreactive.generators import parse_size
 from audioreactive.generators.painter import FAMILIES, Painter, plain
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import CpuKernels
 from audioreactive.generators.painter.painter import bloomed
 from audioreactive.patches.latents import make_palette
 from audioreactive.patches.schema import Palette
@@ -57,7 +56,7 @@ def measure(family: str, size: tuple[int, int]) -> tuple[float, float, float]:
     ws = make_palette(Palette(seeds=(1,)), painter)
     parameters = painter._parameters(ws, painter._structure(ws)[1][0, 0])
     table, native, compiled = painter._noise_tables(None, 1), parameters.native(0), painter._kernels
-    assert isinstance(compiled, CpuKernels), "there is no compiler"
+    assert compiled is not None, "there is no compiler"
     rows, columns = (-(-side // 4) * 4 for side in size)
     colour, glow = torch.empty(3, rows, columns), torch.empty(3, rows // 4, columns // 4)
     pixels = torch.empty(size[0] * size[1] * 3 // 2, dtype=torch.uint8)

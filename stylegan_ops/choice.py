@@ -14,9 +14,11 @@ Implementation = Literal["auto", "reference", "compiled"]
 VARIABLE = "STYLEGAN_OPS"
 """Environment variable that selects the implementation if no argument does."""
 
-KERNELS: Mapping[str, tuple[Callable[[], kernels.Availability], Mapping[torch.dtype, str]]] = {
-    "cpu": (kernels.cpu_kernels, kernels.NAMES),
-    "cuda": (cuda_kernels.cuda_kernels, cuda_kernels.NAMES),
+Availability = kernels.Availability | cuda_kernels.Availability
+
+KERNELS: Mapping[str, tuple[Callable[[torch.device], Availability], Mapping[torch.dtype, str]]] = {
+    "cpu": (lambda device: kernels.cpu_kernels(), kernels.NAMES),
+    "cuda": (lambda device: cuda_kernels.cuda_kernels(device), cuda_kernels.NAMES),
 }
 """For each kind of device, the function that finds its kernels, and the element types that they support."""
 
@@ -47,8 +49,8 @@ def use_compiled(implementation: Implementation, device: torch.device, dtype: to
     reason = None
     if find is None or dtype not in names:
         reason = f"there are none for {str(dtype).removeprefix('torch.')} on {device.type}"
-    elif find().library is None:
-        reason = find().reason
+    elif find(device).library is None:
+        reason = find(device).reason
     if reason is not None and implementation == "compiled":
         raise StyleGANError(f"compiled kernels were asked for and cannot be used: {reason}; or ask for auto")
     return reason is None

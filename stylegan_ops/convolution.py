@@ -8,6 +8,9 @@ for, not in TensorFloat-32. PyTorch's switches for that belong to the process; i
 import torch
 from torch import Tensor
 
+RACE = False
+"""Whether cuDNN chooses algorithms by a race; only benchmarks set it."""
+
 
 def conv2d(x: Tensor, weight: Tensor, padding: tuple[int, int] | None = None, groups: int = 1) -> Tensor:
     """A convolution: x (B, I, h, w), weight (O, I / groups, k, k) -> (B, O, h', w').
@@ -39,7 +42,7 @@ def _convolution(
         transposed,
         [0, 0],  # more rows and columns of output
         groups,
-        False,  # benchmark
+        RACE,
         True,  # deterministic
         True,  # cuDNN
         False,  # TensorFloat-32

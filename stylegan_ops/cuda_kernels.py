@@ -1,29 +1,107 @@
-"""The compiled kernels for NVIDIA GPUs: found or built once in a process, and registered with PyTorch.
+"""The compiled kernels for NVIDIA GPUs: compiled or found once for each GPU of a process, and registered with PyTorch.
 
-The library has a plain C interface (pointers, sizes, a device's number, a stream), free of PyTorch's headers, and
-brings its own CUDA runtime; it shares PyTorch's contexts and streams. A kernel is queued on PyTorch's current stream:
-it keeps its place among PyTorch's own, in a CUDA graph too.
+The sources hold kernels alone. Which of them runs, on which grid, is decided here; the driver queues it on PyTorch's
+current stream, where it keeps its place among PyTorch's own kernels, in a CUDA graph too.
 """
 
 import ctypes
 import functools
-import platform
+import hashlib
 import threading
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from stylegan_ops import build
+from stylegan_ops import build, cuda_build
+from stylegan_ops.build import BuildError
+from stylegan_ops.driver import DriverError, Module, driver
 from stylegan_ops.errors import StyleGANError
-from stylegan_ops.kernels import Availability
 
 COST = "the generator runs on plain PyTorch on the GPU, which takes every activation through memory several times"
 
 NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
-"""Element types of activations for which there are kernels, and their names in the library."""
+"""Element types of activations for which there are kernels, and their names in the kernels' names."""
+
+THREADS = 256
+"""Threads of a block, as in device.h."""
+
+VECTOR_BYTES = 16
+"""Bytes that a thread reads at once; addresses and steps that are multiples of it allow that."""
+
+FINISH_PIXELS = 4
+"""Pixels that a team of threads of `finish` has at once, as in finish.cu."""
+
+SMOOTH_COLUMNS = 2
+"""Columns of a thread of `smooth`, as in smooth.cu."""
+
+LONGEST_STRIP = 16
+"""Most rows that a thread of `smooth` goes down; it reads three more than it writes."""
+
+ENOUGH_THREADS = 1 << 17
+"""Threads for half of the places of a large GPU: with fewer, the strips of `smooth` become shorter."""
+
+MOST_PIXELS = (1 << 31) - (1 << 16)
+"""Most pixels of a picture: kernels count them in 32 bits, up to the end of the last block."""
 
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Programs that are compiled and loaded onto a GPU."""
+
+    device: torch.device
+    modules: Mapping[str, Module]
+    """Kernels by the names of their programs."""
+    origin: str
+    """The compiler, and the place in the cache."""
+    identity: str
+    """Digest of the machine code."""
+
+    def launch(self, program: str, kernel: str, grid: Sequence[int], *arguments: Any) -> None:
+        """Queue a kernel on PyTorch's current stream, in blocks of `THREADS` threads.
+
+        Raises:
+            DriverError: the driver refuses it, or something that was started before has failed.
+        """
+        whole = (*grid, 1, 1)[:3]
+        stream = torch.cuda.current_stream(self.device).cuda_stream
+        self.modules[program].launch(kernel, whole, THREADS, stream, arguments)
+
+
+def numbered(device: torch.device) -> torch.device:
+    """A GPU with its number; without one it is the current GPU."""
+    return device if ":" in str(device) else torch.device(device.type, torch.cuda.current_device())
+
+
+def load(device: torch.device, programs: Sequence[cuda_build.Program]) -> Loaded:
+    """Compile programs for a GPU, or find them in the cache, and load them onto it.
+
+    Raises:
+        BuildError: it is no NVIDIA GPU, it is too old, there is no compiler, or the driver refuses what was compiled.
+    """
+    if torch.version.cuda is None:
+        raise BuildError("they are built for NVIDIA GPUs, and this is another kind")
+    index = numbered(device).index
+    major, minor = torch.cuda.get_device_capability(index)
+    reasons = []
+    for find in cuda_build.compilers(int(torch.version.cuda.partition(".")[0])):
+        try:
+            images = cuda_build.compile_all(programs, find(), 10 * major + minor)
+            modules = {
+                program.name: driver().load(index, image.content)
+                for program, image in zip(programs, images, strict=True)
+            }
+        except (BuildError, DriverError) as error:
+            reasons.append(str(error))
+            continue
+        identity = hashlib.sha256(b"".join(image.content for image in images)).hexdigest()[:32]
+        return Loaded(torch.device("cuda", index), modules, images[0].origin, identity)
+    raise BuildError("; ".join(dict.fromkeys(reasons)))
 
 
 class Epilogue(ctypes.Structure):
@@ -49,7 +127,7 @@ class Finish(ctypes.Structure):
         ("x", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
         ("y_stride", ctypes.c_int64),
-        *((name, ctypes.c_int64) for name in ("batch", "rows", "width", "channels", "first_row", "height")),
+        *((name, ctypes.c_int32) for name in ("rows", "width", "channels", "first_row", "height")),
         ("epilogue", Epilogue),
         ("rgb_weight", ctypes.c_void_p),
         ("rgb_stride", ctypes.c_int64),
@@ -67,84 +145,80 @@ class Smooth(ctypes.Structure):
     _fields_ = (
         ("x", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
-        ("batch", ctypes.c_int64),
         *((name, ctypes.c_int32) for name in ("height", "width", "channels")),
         ("taps", ctypes.c_void_p),
         ("epilogue", Epilogue),
     )
 
 
-def cuda_kernels() -> Availability:
-    """The kernels for the GPUs of this machine, built on first use. A failure gives one warning and no exception."""
+@dataclass(frozen=True)
+class Availability:
+    """Whether the kernels can be used on a GPU, and where they came from or why not."""
+
+    library: Loaded | None
+    reason: str
+
+
+def programs() -> list[cuda_build.Program]:
+    """All CUDA sources of this package."""
+    return [cuda_build.program(path) for path in sorted(build.SOURCES.glob("*.cu"))]
+
+
+def cuda_kernels(device: torch.device | None = None) -> Availability:
+    """The kernels for a GPU, by default the current one; compiled on first use.
+
+    A failure gives one warning for each reason, and never an exception. Other GPUs are not affected.
+    """
+    if not torch.cuda.is_available():
+        return Availability(None, "PyTorch finds no GPU")
     with _lock:
-        return _cuda_kernels()
+        return _cuda_kernels(numbered(device or torch.device("cuda")).index)
 
 
 @functools.cache
-def _cuda_kernels() -> Availability:
-    if not torch.cuda.is_available():
-        return Availability(None, "PyTorch finds no GPU")
-    if platform.system() != "Linux" or torch.version.cuda is None:
-        return Availability(None, "they are built for NVIDIA GPUs, on Linux")
-    capabilities = {torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())}
+def _cuda_kernels(index: int) -> Availability:
+    device = torch.device("cuda", index)
     try:
-        path, source = build.cuda_library([10 * major + minor for major, minor in sorted(capabilities)])
-        library = load(path)
-        for index in range(torch.cuda.device_count()):
-            _try_out(library, torch.device("cuda", index))
-    except (build.BuildError, OSError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        warnings.warn(f"the compiled kernels cannot be used: {reason}; {COST}", RuntimeWarning, stacklevel=2)
+        loaded = load(device, programs())
+    except Exception as error:  # whatever it is, plain PyTorch renders
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        _warn_once(reason)
         return Availability(None, reason)
-    return Availability(library, source)
+    return Availability(loaded, loaded.origin)
 
 
-def load(path: object) -> ctypes.CDLL:
-    """Load a library and declare its functions; each returns an error message or NULL."""
-    library = ctypes.CDLL(str(path))
-    place = (ctypes.c_int, ctypes.c_void_p)  # device, stream
-    for name in NAMES.values():
-        finish, smooth = (getattr(library, f"stylegan_{function}_{name}") for function in ("finish", "smooth"))
-        finish.argtypes, finish.restype = [ctypes.POINTER(Finish), ctypes.c_int, *place], ctypes.c_char_p
-        smooth.argtypes, smooth.restype = [ctypes.POINTER(Smooth), *place], ctypes.c_char_p
-    entry = library.stylegan_rgb_to_yuv420
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    entry.argtypes, entry.restype = [pointer, pointer, size, size, size, *place], ctypes.c_char_p
-    return library
+@functools.cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(f"the compiled kernels cannot be used: {reason}; {COST}", RuntimeWarning, stacklevel=4)
 
 
-def _try_out(library: ctypes.CDLL, device: torch.device) -> None:
-    """Run a kernel: a driver that is older than the compiler, say, shows here and not in the middle of a video.
-
-    Raises:
-        BuildError: it fails, or comes to a wrong result.
-    """
-    white, found = torch.ones(1, 3, 2, 2, device=device), torch.zeros(1, 6, dtype=torch.uint8, device=device)
-    with torch.cuda.device(device):
-        stream = torch.cuda.current_stream(device).cuda_stream
-        error = library.stylegan_rgb_to_yuv420(
-            white.data_ptr(), found.data_ptr(), 1, 2, 2, torch.cuda.current_device(), stream
-        )
-    if error is not None:
-        raise build.BuildError(f"{torch.cuda.get_device_name(device)} does not run them ({error.decode()})")
-    if found[0].tolist() != [235] * 4 + [128] * 2:
-        raise build.BuildError(f"{torch.cuda.get_device_name(device)} computes something else")
-
-
-def _launch(function: str, device: torch.device, *arguments: object) -> None:
+def _launch(program: str, kernel: str, device: torch.device, grid: Sequence[int], *arguments: Any) -> None:
     """Queue a kernel on the current stream.
 
     Raises:
         StyleGANError: CUDA refuses it.
     """
-    kernels = cuda_kernels()
+    kernels = cuda_kernels(device)
     if kernels.library is None:
         raise StyleGANError(f"the compiled kernels cannot be used: {kernels.reason}")
-    with torch.cuda.device(device):
-        stream = torch.cuda.current_stream(device).cuda_stream
-        error = getattr(kernels.library, function)(*arguments, torch.cuda.current_device(), stream)
-    if error is not None:
-        raise StyleGANError(f"{function} failed on {device}: {error.decode()}")
+    try:
+        kernels.library.launch(f"cuda-{program}", kernel, grid, *arguments)
+    except DriverError as error:
+        raise StyleGANError(f"{kernel} failed on {device}: {error}") from error
+
+
+def _divided_up(value: int, by: int) -> int:
+    return -(-value // by)
+
+
+def _aligned(*addresses: int | None) -> bool:
+    return all((address or 0) % VECTOR_BYTES == 0 for address in addresses)
+
+
+def _reads_vectors(epilogue: Epilogue) -> bool:
+    """Whether an epilogue can be read `VECTOR_BYTES` at a time."""
+    steps = (epilogue.scale_stride, epilogue.style_stride)
+    return _aligned(epilogue.scale, epilogue.bias, epilogue.style) and all(step % 4 == 0 for step in steps)
 
 
 def _pointer(like: Tensor, values: Tensor | None, *shape: int) -> int | None:
@@ -243,7 +317,6 @@ def _finish(
         x=x.data_ptr(),
         y=None if y is None else y.data_ptr(),
         y_stride=rows * width * channels,
-        batch=batch,
         rows=rows,
         width=width,
         channels=channels,
@@ -258,7 +331,26 @@ def _finish(
         taps=_pointer(x, taps, 4),
         image=_pointer(x, image, batch, 3, height, width),
     )
-    _launch(f"stylegan_finish_{NAMES[x.dtype]}", x.device, ctypes.byref(job), 0)
+    _start_finish(job, x, batch, "plain" if rgb_weight is None else "to_rgb")
+
+
+def _start_finish(job: Finish, x: Tensor, batch: int, mode: str) -> None:
+    """Queue the kernel of finish.cu that suits the arguments; `mode` is the last word of its name."""
+    if job.height * job.width > MOST_PIXELS:
+        raise ValueError(f"a picture of {job.height} × {job.width} has more than {MOST_PIXELS} pixels")
+    most = VECTOR_BYTES // x.itemsize
+    vector = (
+        job.channels % most == 0
+        and _aligned(job.x, job.y, job.rgb_weight)
+        and job.rgb_stride % 4 == 0
+        and _reads_vectors(job.epilogue)
+    )
+    channels, lanes = most if vector else 1, 1
+    while lanes < 32 and lanes * channels < job.channels:
+        lanes *= 2
+    tile = THREADS // lanes * FINISH_PIXELS
+    name = f"finish_{NAMES[x.dtype]}_{'vector' if vector else 'single'}_{mode}"
+    _launch("finish", name, x.device, (_divided_up(job.rows * job.width, tile), batch), job, ctypes.c_int32(lanes))
 
 
 def _finish_phases(
@@ -281,14 +373,13 @@ def _finish_phases(
         x=x.data_ptr(),
         y=y.data_ptr(),
         y_stride=height * width * channels,
-        batch=batch,
         rows=height,
         width=width,
         channels=channels,
         height=height,
         epilogue=_epilogue(y, height, width, scale, bias, noise, noise_gain, clamp, style),
     )
-    _launch(f"stylegan_finish_{NAMES[x.dtype]}", x.device, ctypes.byref(job), 1)
+    _start_finish(job, x, batch, "phases")
 
 
 def _smooth(
@@ -311,23 +402,40 @@ def _smooth(
     job = Smooth(
         x=x.data_ptr(),
         y=y.data_ptr(),
-        batch=batch,
         height=height,
         width=width,
         channels=channels,
         taps=_pointer(y, taps, 4),
         epilogue=_epilogue(y, height, width, scale, bias, noise, noise_gain, clamp, style),
     )
-    _launch(f"stylegan_smooth_{NAMES[x.dtype]}", x.device, ctypes.byref(job))
+    most = VECTOR_BYTES // x.itemsize
+    vector = channels % most == 0 and _aligned(job.x, job.y) and _reads_vectors(job.epilogue)
+    across = width // SMOOTH_COLUMNS * (channels // (most if vector else 1))
+    strip = LONGEST_STRIP
+    while strip > 2 and batch * across * _divided_up(height, strip) < ENOUGH_THREADS:
+        strip //= 2
+    name = f"smooth_{NAMES[x.dtype]}_{'vector' if vector else 'single'}"
+    grid = (_divided_up(across, THREADS), _divided_up(height, strip), batch)
+    _launch("smooth", name, x.device, grid, job, ctypes.c_int32(strip))
 
 
 def _rgb_to_yuv420(image: Tensor) -> Tensor:
     """`torch.ops.stylegan_ops.rgb_to_yuv420` on a GPU."""
     batch, _, height, width = image.shape
     y = image.new_empty(batch, height * width * 3 // 2, dtype=torch.uint8)
-    pointer = _pointer(image, image, batch, 3, height, width)
-    _launch("stylegan_rgb_to_yuv420", image.device, pointer, y.data_ptr(), batch, height, width)
+    _convert(image if image.data_ptr() % 8 == 0 else image.clone(), y)
     return y
+
+
+def _convert(image: Tensor, y: Tensor) -> None:
+    """Write pixels (B, H · W · 3 / 2) uint8 in the layout yuv420p from a picture (B, 3, H, W)."""
+    batch, _, height, width = image.shape
+    pointer = _pointer(image, image, batch, 3, height, width)
+    if image.data_ptr() % 8:
+        raise ValueError("the kernel reads pairs of pixels, whose addresses must be multiples of 8")
+    grid = (_divided_up(height * width // 4, THREADS), batch)
+    arguments = (ctypes.c_void_p(pointer), ctypes.c_void_p(y.data_ptr()), ctypes.c_int32(height), ctypes.c_int32(width))
+    _launch("yuv", "rgb_to_yuv420", image.device, grid, *arguments)
 
 
 _AFTER = "Tensor scale, Tensor bias, Tensor? noise, float noise_gain, float clamp, Tensor? style"

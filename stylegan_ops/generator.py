@@ -102,7 +102,7 @@ class Generator:
         self.compiled = choice.use_compiled(choice.wanted_implementation(implementation), self.device, dtype)
         self._workspaces: list[Workspace] = []  # the ones that no call is using
         with torch.no_grad():
-            prepare = Preparation(architecture, state, self.device, dtype, upsampling)
+            prepare = Preparation(architecture, state, self.device, dtype, upsampling, measure=self.compiled)
             self._mapping = prepare.mapping()
             self._const = prepare.activation("synthesis.b4.const")[None]
             self._blocks = prepare.blocks()
@@ -153,6 +153,11 @@ class Generator:
     def w_dim(self) -> int:
         """W, the latent width."""
         return self.architecture.w_dim
+
+    @property
+    def by_phases(self) -> list[str]:
+        """Names of the layers that double the resolution by phases, which shows in a picture's last bits."""
+        return [layer.source.name for layer in self._layers() if layer.phases]
 
     @property
     def c_dim(self) -> int:

@@ -4,7 +4,9 @@ A batch is some 70 operations. Started one by one from Python they take longer t
 low resolutions and small batches; recorded once, they start together.
 """
 
+import contextlib
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +24,14 @@ MOST_GRAPHS = 4
 
 WARM_UPS = 2
 """Runs before a graph is recorded, in which cuDNN and cuBLAS choose algorithms and allocate memory."""
+
+
+CLEANS_UP_FROM = (2, 12)
+"""First version of PyTorch whose allocator knows when a recording has failed. In an earlier one it stays as during a
+recording: it gives no memory back, and does not try again where memory runs out."""
+
+_failed = threading.Event()
+"""Set when a recording has failed in this process, and PyTorch does not clean up."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +98,13 @@ class GraphSynthesis:
             found = self._compute(ws, noise)  # a wrong shape is told here
             self._seen.add(shape)
             return found
-        if shape not in self._graphs and len(self._graphs) < MOST_GRAPHS:
+        if shape not in self._graphs and len(self._graphs) < MOST_GRAPHS and not _failed.is_set():
             self._graphs[shape] = self._record(ws, noise)
         graph = self._graphs.get(shape)
         if graph is None:
-            self._say_once(f"there are {MOST_GRAPHS} graphs already")
+            self._say_once(
+                "an earlier recording failed" if _failed.is_set() else f"there are {MOST_GRAPHS} graphs already"
+            )
             return self._compute(ws, noise)
         return graph.replay(ws, noise)
 
@@ -112,22 +124,27 @@ class GraphSynthesis:
     def _record(self, ws: Tensor, noise: Noise) -> _Graph | None:
         device = self._generator.device
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        recording = False
         try:
             own_ws = ws.to(device, torch.float32, copy=True)
             own_noise = noise
             if not isinstance(noise, str):
                 own_noise = [values.to(device, torch.float32, copy=True).contiguous() for values in noise]
             stream.wait_stream(torch.cuda.current_stream(device))
-            graph = torch.cuda.CUDAGraph()
+            graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
             # This brings the caller's stream back where recording fails; `torch.cuda.graph` alone does not.
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UPS):
                     self._compute(own_ws, own_noise)
                 # Other threads may go on using CUDA in the meantime.
-                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                recording = True
+                with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
                     found = self._compute(own_ws, own_noise)
         except RuntimeError as error:
-            self._say_once(str(error).partition("\n")[0])
+            reason = str(error).partition("\n")[0]
+            if recording and not _pytorch_cleans_up():
+                _end_recording(device, pool, reason)
+            self._say_once(reason)
             torch.cuda.synchronize(device)  # the stream may still read what is given back now
             return None
         torch.cuda.current_stream(device).wait_stream(stream)
@@ -137,6 +154,27 @@ class GraphSynthesis:
         if not self._said:
             log.debug("synthesis is not recorded as a CUDA graph: %s", reason)
         self._said = True
+
+
+def _pytorch_cleans_up() -> bool:
+    """Whether this version of PyTorch brings its allocator back to normal after a recording that failed."""
+    major, minor = torch.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= CLEANS_UP_FROM
+
+
+def _end_recording(device: torch.device, pool: object, reason: str) -> None:
+    """Tell the allocator that the recording is over, which PyTorch forgets; and record nothing more in this process."""
+    with contextlib.suppress(AttributeError, RuntimeError, TypeError):
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch._C._cuda_endAllocateToPool(index, pool)  # type: ignore[arg-type]
+    if not _failed.is_set():
+        log.warning(
+            "a CUDA graph could not be recorded (%s), after which PyTorch before %d.%d should record no other: batches "
+            "are started kernel by kernel from here on, which is slower below 256 × 256",
+            reason,
+            *CLEANS_UP_FROM,
+        )
+    _failed.set()
 
 
 def _on_gpu(generator: Generator | StyleGAN1Generator) -> bool:

@@ -84,8 +84,17 @@ class Columns(ctypes.Structure):
 class Availability:
     """Whether the kernels can be used in this process, and where they came from or why not."""
 
-    library: ctypes.CDLL | None
+    library: "Library | None"
     reason: str
+
+
+@dataclass(frozen=True)
+class Library:
+    """The loaded library, and what distinguishes it from others."""
+
+    functions: ctypes.CDLL
+    identity: str
+    """Name of the file, which contains the checksum of its content."""
 
 
 def cpu_kernels() -> Availability:
@@ -110,14 +119,14 @@ def _cpu_kernels() -> Availability:
             entry.argtypes, entry.restype = [ctypes.POINTER(structure)], None
     entry = library.stylegan_rgb_to_yuv420
     entry.argtypes, entry.restype = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 3, None
-    return Availability(library, source)
+    return Availability(Library(library, path.name), source)
 
 
 def _library() -> ctypes.CDLL:
     library = cpu_kernels().library
     if library is None:
         raise StyleGANError(f"the compiled kernels cannot be used: {cpu_kernels().reason}")
-    return library
+    return library.functions
 
 
 def _pointer(values: Tensor | None, *shape: int) -> int | None:

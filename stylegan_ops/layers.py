@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_ops import ops
+from stylegan_ops import ops, tuning
 from stylegan_ops.architecture import Architecture, Convolution
 from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
@@ -22,9 +22,11 @@ Upsampling = Literal["auto", "transposed", "phases"]
 """How a convolution doubles the resolution: `ops.styled_conv2d_up`, or `ops.styled_conv2d_phases`."""
 
 PHASES_UP_TO = 32
-"""Most output channels for which a GPU upsamples by phases. So few channels leave most of a tensor core's tile empty;
-four times as many fill it, at four times the work, and save the pass of the filter. This is an estimate;
-`benchmarks/gpu.py` can measure it."""
+"""Most output channels for which a GPU upsamples by phases unless a measurement says otherwise. So few channels leave
+most of a tensor core's tile empty; four times as many fill it, at four times the work, and save the filter's pass."""
+
+MEASURED_UP_TO = 128
+"""Most output channels for which a GPU measures which way is faster; with more, four times the work cannot pay."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,10 @@ class MappingNetwork:
 
 
 class Preparation:
-    """Turns a state dict into layers: multiplies gains in, moves weights to the device and rounds them once."""
+    """Turns a state dict into layers: multiplies gains in, moves weights to the device and rounds them once.
+
+    With `measure` a GPU with compiled kernels chooses by a measurement how it doubles the resolution.
+    """
 
     def __init__(
         self,
@@ -170,7 +175,10 @@ class Preparation:
         device: torch.device,
         dtype: torch.dtype,
         upsampling: Upsampling = "auto",
+        *,
+        measure: bool = False,
     ) -> None:
+        self._measure = measure
         self._architecture = architecture
         self._upsampling = upsampling
         self._state = state
@@ -255,8 +263,13 @@ class Preparation:
     def _by_phases(self, source: Convolution) -> bool:
         if self._upsampling != "auto":
             return self._upsampling == "phases"
-        tensor_cores = self._device.type == "cuda" and self._dtype != torch.float32
-        return tensor_cores and source.out_channels <= PHASES_UP_TO
+        if self._device.type != "cuda" or self._dtype == torch.float32 or source.out_channels > MEASURED_UP_TO:
+            return False  # no tensor cores, or too much work for them
+        usual = source.out_channels <= PHASES_UP_TO
+        if not self._measure:
+            return usual
+        channels = (source.in_channels, source.out_channels)
+        return tuning.phases_pay(self._device, self._dtype, channels, source.size, usual=usual)
 
     def _to_rgb(self, prefix: str) -> ToRGBLayer:
         weight = self.tensor(f"{prefix}.weight")[:, :, 0, 0]

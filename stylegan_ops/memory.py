@@ -72,7 +72,8 @@ def moved(values: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
         # CUDA copies from ordinary memory only after the queued work. PyTorch owns the pinned copy and knows when it is
         # free again; pinned memory of the caller is copied at once below, because the caller may write into it.
-        return values.to(torch.float32).pin_memory().to(device, non_blocking=True)
+        with contextlib.suppress(RuntimeError):  # no page-locked memory is left: the copy waits, and is the same
+            return values.to(torch.float32).pin_memory().to(device, non_blocking=True)
     return values.to(device, torch.float32)
 
 

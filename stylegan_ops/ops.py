@@ -15,26 +15,21 @@ Sources: up-sampling as in Karras et al. 2018 (arXiv:1812.04948, section 2) with
 (arXiv:1904.11486). Colours as in ITU-R BT.709-6, sections 3 and 4.
 """
 
+import dataclasses
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_ops import choice, cpu_ops, cuda_kernels, cuda_ops, kernels
+from stylegan_ops import choice, cpu_ops, cuda_ops, kernels, selfcheck
 from stylegan_ops.convolution import conv2d, conv_transpose2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
-
-COMPILED = {
-    "styled_conv2d": ("cpu", "cuda"),
-    "styled_conv2d_up": ("cpu", "cuda"),
-    "styled_conv2d_phases": ("cuda",),
-    "rgb_to_yuv420": ("cpu", "cuda"),
-}
-"""Operations that have compiled kernels, and the devices on which they have them."""
+from stylegan_ops.stylegan3 import filtered as filtered  # registers its operation
 
 
 @dataclass(frozen=True)
@@ -51,21 +46,25 @@ def op_status() -> list[OpStatus]:
 
     For the default precisions: float32 on the CPU, float16 on a GPU.
     """
-    places = [("cpu", "CPU", torch.float32, kernels.cpu_kernels)]
-    if torch.cuda.is_available():
-        places.append(("cuda", torch.cuda.get_device_name(), torch.float16, cuda_kernels.cuda_kernels))
+    places = [(torch.device("cpu"), "CPU", torch.float32)]
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    places += [(torch.device("cuda", index), torch.cuda.get_device_name(index), torch.float16) for index in gpus]
     status = []
-    for device, place, dtype, find in places:
+    for device, place, dtype in places:
         try:
             implementation = choice.wanted_implementation(None)
-            use = choice.use_compiled(implementation, torch.device(device), dtype)
-            reason = f"{choice.VARIABLE}={implementation}" if implementation == "reference" else find().reason
+            use = choice.use_compiled(implementation, device, dtype)
+            find, _ = choice.KERNELS[device.type]
+            reason = f"{choice.VARIABLE}={implementation}" if implementation == "reference" else find(device).reason
         except StyleGANError as error:
             use, reason = False, str(error)
+        wrong = selfcheck.wrong(device, dtype) if use else []
         status += [
-            OpStatus(op, "compiled" if use else "reference", f"{place}, {reason}")
-            for op, forms in COMPILED.items()
-            if device in forms
+            OpStatus(op, "reference", f"{place}, the compiled form is wrong here")
+            if op in wrong
+            else OpStatus(op, "compiled" if use else "reference", f"{place}, {reason}")
+            for op, found in selfcheck.OPS.items()
+            if device.type in found.on
         ]
     plain = "plain PyTorch; of residual networks alone"
     return [*status, *(OpStatus(op, "reference", plain) for op in ("conv2d", "to_rgb", "upsample2d"))]
@@ -95,10 +94,16 @@ def styled_conv2d(
     Returns:
         (B, O, h, w) in x's precision; None if they are not kept.
     """
-    if workspace is None:
+    if workspace is None or not _trusted("styled_conv2d", x):
         return _styled_conv2d_ref(x, weight, finish, rgb)
+    return _styled_conv2d_compiled(x, weight, finish, rgb, workspace, name if keep else None)
+
+
+def _styled_conv2d_compiled(
+    x: Tensor, weight: Tensor, finish: Finish, rgb: ToRGB | None, workspace: Workspace, name: str | None
+) -> Tensor | None:
     compiled = cuda_ops.styled_conv2d if _on_gpu(x) else cpu_ops.styled_conv2d
-    return compiled(x, weight, finish, rgb, workspace, name if keep else None)
+    return compiled(x, weight, finish, rgb, workspace, name)
 
 
 def styled_conv2d_up(
@@ -117,8 +122,14 @@ def styled_conv2d_up(
     Returns:
         (B, O, 2h, 2w) in x's precision.
     """
-    if workspace is None:
+    if workspace is None or not _trusted("styled_conv2d_up", x):
         return _styled_conv2d_up_ref(x, weight, taps, finish)
+    return _styled_conv2d_up_compiled(x, weight, taps, finish, workspace, name)
+
+
+def _styled_conv2d_up_compiled(
+    x: Tensor, weight: Tensor, taps: Tensor, finish: Finish, workspace: Workspace, name: str
+) -> Tensor:
     compiled = cuda_ops.styled_conv2d_up if _on_gpu(x) else cpu_ops.styled_conv2d_up
     return compiled(x, weight, taps, finish, workspace, name)
 
@@ -140,7 +151,7 @@ def styled_conv2d_phases(
     Returns:
         (B, O, 2h, 2w) in x's precision.
     """
-    if workspace is None or not _on_gpu(x):
+    if workspace is None or not _on_gpu(x) or not _trusted("styled_conv2d_phases", x):
         return _styled_conv2d_phases_ref(x, weight, finish)
     return cuda_ops.styled_conv2d_phases(x, weight, finish, workspace, name)
 
@@ -188,11 +199,16 @@ def rgb_to_yuv420(image: Tensor, *, compiled: bool = False) -> Tensor:
     """
     if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % 2 or image.shape[3] % 2:
         raise StyleGANError(f"pictures of {tuple(image.shape)} were given; YUV 4:2:0 takes (batch, 3, even, even)")
-    return kernels.rgb_to_yuv420(image.float().contiguous()) if compiled else _rgb_to_yuv420_ref(image)
+    use = compiled and _trusted("rgb_to_yuv420", image)
+    return kernels.rgb_to_yuv420(image.float().contiguous()) if use else _rgb_to_yuv420_ref(image)
 
 
 def _on_gpu(x: Tensor) -> bool:
     return x.is_cuda
+
+
+def _trusted(op: str, x: Tensor) -> bool:
+    return selfcheck.trusted(op, "cuda" if _on_gpu(x) else x.device.type, x.device, x.dtype)
 
 
 def _styled_conv2d_ref(x: Tensor, weight: Tensor, finish: Finish, rgb: ToRGB | None) -> Tensor:
@@ -255,3 +271,91 @@ def _rgb_to_yuv420_ref(image: Tensor) -> Tensor:
         128 + 224 / (2 * (1 - 0.2126)) * (small[:, 0] - bright),
     )
     return torch.cat([(plane + 0.5).floor_().to(torch.uint8).flatten(1) for plane in planes], dim=1)
+
+
+_SHAPES = (
+    # batch, inputs, outputs, height, width; odd sides, few and many channels, a wide canvas
+    (1, 3, 5, 3, 7),
+    (2, 8, 24, 4, 5),
+    (1, 2, 32, 2, 131),
+)
+_BANDS = (1, 2, 128, 45, 100)
+"""Shape whose output, on a CPU, is made in bands that the cache holds."""
+
+
+def _shapes(trial: selfcheck.Trial) -> Iterator[tuple[int, int, int, int, int]]:
+    yield from _SHAPES
+    if not _on_gpu(trial.normal(1)):
+        yield _BANDS
+
+
+def _trial_finish(trial: selfcheck.Trial, batch: int, channels: int, height: int, width: int, at: int) -> Finish:
+    """Steps after a convolution, with different parts missing in each of the cases."""
+    noise = (trial.normal(1, 1, height, width), trial.normal(batch, 1, height, width), None, None)[at]
+    scale, bias = trial.normal(batch, channels).abs() / 4, trial.normal(channels)
+    style = trial.normal(batch, channels) if at != 1 else None
+    return Finish(scale, bias, noise, 0.7, None if at == 2 else 1.5, style)
+
+
+def _free(finish: Finish) -> Finish:
+    return dataclasses.replace(finish, clamp=None, style=None)
+
+
+@selfcheck.compiled("styled_conv2d", on=("cpu", "cuda"))
+def _check_styled_conv2d(trial: selfcheck.Trial) -> None:
+    taps = torch.tensor([0.1, 0.4, 0.9, 0.6], device=trial.device)
+    for at, (batch, inputs, outputs, rows, columns) in enumerate(_shapes(trial)):
+        height, width = (2 * rows, 2 * columns) if at else (rows, columns)
+        x = trial.normal(batch, inputs, height, width).to(trial.dtype)
+        weight = (trial.normal(outputs, inputs, 3, 3) / inputs**0.5).to(trial.dtype)
+        finish = _trial_finish(trial, batch, outputs, height, width, at)
+        skip = trial.normal(batch, 3, rows, columns) if at else None
+        images = [torch.full((batch, 3, height, width), torch.nan, device=trial.device) for _ in range(2)]
+        rgb_weight, bias = trial.normal(batch, 3, outputs) / outputs**0.5, trial.normal(3)
+        rgbs = [ToRGB(rgb_weight, bias, 1.5, skip, taps, image) for image in images]
+        found = _styled_conv2d_compiled(x, weight, finish, rgbs[0], Workspace(trial.device), "x")
+        wanted = _styled_conv2d_ref(x.float(), weight.float(), finish, rgbs[1])
+        if found is None:
+            raise selfcheck.Difference("there is no result")
+        free = _styled_conv2d_ref(x.float(), weight.float(), _free(finish), None)
+        trial.compare(found, wanted, largest=free)
+        trial.compare(images[0], images[1], largest=free)
+        alone = dataclasses.replace(rgbs[0], image=torch.full_like(images[0], torch.nan))
+        _styled_conv2d_compiled(x, weight, finish, alone, Workspace(trial.device), None)
+        trial.compare(alone.image, images[0], rounded=False)
+
+
+@selfcheck.compiled("styled_conv2d_up", on=("cpu", "cuda"))
+def _check_styled_conv2d_up(trial: selfcheck.Trial) -> None:
+    taps = torch.tensor([0.1, 0.4, 0.9, 0.6], device=trial.device)
+    for at, (batch, inputs, outputs, height, width) in enumerate(_shapes(trial)):
+        x = trial.normal(batch, inputs, height, width).to(trial.dtype)
+        weight = (trial.normal(inputs, outputs, 3, 3) / inputs**0.5).to(trial.dtype)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        finish = _trial_finish(trial, batch, outputs, 2 * height, 2 * width, at)
+        found = _styled_conv2d_up_compiled(x, weight, taps, finish, Workspace(trial.device), "x")
+        wanted = _styled_conv2d_up_ref(x.float(), weight.float(), taps, finish)
+        largest = _styled_conv2d_up_ref(x.float(), weight.float(), taps, _free(finish))
+        trial.compare(found, wanted, largest=largest)
+
+
+@selfcheck.compiled("styled_conv2d_phases", on=("cuda",))
+def _check_styled_conv2d_phases(trial: selfcheck.Trial) -> None:
+    for at, (batch, inputs, outputs, height, width) in enumerate(_SHAPES):
+        x = trial.normal(batch, inputs, height, width).to(trial.dtype)
+        weight = (trial.normal(4 * outputs, inputs, 3, 3) / inputs**0.5).to(trial.dtype)
+        finish = _trial_finish(trial, batch, outputs, 2 * height, 2 * width, at)
+        found = cuda_ops.styled_conv2d_phases(x, weight, finish, Workspace(trial.device), "x")
+        wanted = _styled_conv2d_phases_ref(x.float(), weight.float(), finish)
+        trial.compare(found, wanted, largest=_styled_conv2d_phases_ref(x.float(), weight.float(), _free(finish)))
+
+
+@selfcheck.compiled("rgb_to_yuv420", on=("cpu", "cuda"), precise=True)
+def _check_rgb_to_yuv420(trial: selfcheck.Trial) -> None:
+    for batch, height, width in ((1, 2, 2), (2, 6, 10), (1, 2, 262)):
+        image = trial.normal(batch, 3, height, width)
+        image[0, 0, 0, 0] = torch.nan
+        found, wanted = kernels.rgb_to_yuv420(image), _rgb_to_yuv420_ref(image)
+        mean, largest = selfcheck.mean_and_largest(found, wanted)
+        if largest > 1 or mean > 0.01:  # a sum that is nearly half way between two levels may be rounded either way
+            raise selfcheck.Difference(f"levels differ by up to {largest:g}, in the mean by {mean:.2g}")

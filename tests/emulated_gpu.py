@@ -10,15 +10,19 @@ import tempfile
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from stylegan_ops import build
+from stylegan_ops.cuda_kernels import Loaded
+from stylegan_ops.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from stylegan_ops import cuda_build
 
 EMULATION = Path(__file__).parent / "stylegan_ops" / "emulation"
 
@@ -32,16 +36,36 @@ class Machine:
     """Relative, of sums of up to 360 products: cuDNN may take Winograd's algorithm."""
 
 
-def emulated(sources: Sequence[Path], library: Path, *options: str) -> ctypes.CDLL:
-    """CUDA sources, compiled for the CPU."""
+def emulated(programs: Sequence[cuda_build.Program], library: Path) -> ctypes.CDLL:
+    """CUDA programs, compiled for the CPU: a library that answers as a GPU's driver does and knows their kernels."""
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    player = _player(compiler)
-    flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas", f"-I{EMULATION}"]
-    files = ["-x", "c++", *(str(path) for path in sources), "-x", "none", str(player)]
-    subprocess.run([compiler, *flags, f"-I{build.SOURCES}", *options, *files, "-o", str(library)], check=True)
+    files = []
+    with tempfile.TemporaryDirectory() as place:
+        for at, program in enumerate(programs):
+            folder = Path(place, str(at))
+            folder.mkdir()
+            for name, text in (*program.headers, ("source.cu", program.text)):
+                (folder / name).write_text(text, "utf-8")
+            files.append(str(folder / "source.cu"))
+        flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas"]
+        player = ["-x", "none", str(_player(compiler))]
+        command = [compiler, *flags, f"-I{EMULATION}", "-x", "c++", *files, *player, "-o", str(library)]
+        subprocess.run(command, check=True)
     return ctypes.CDLL(str(library))
+
+
+def loaded(library: ctypes.CDLL, programs: Sequence[cuda_build.Program]) -> Loaded:
+    """These programs on the emulated GPU; what the CPU plays is no machine code, but looks like it to the driver."""
+    driver = Driver(library)
+    modules = {program.name: driver.load(0, b"\x7fELF") for program in programs}
+    return Loaded(torch.device("cpu"), modules, "emulated", "emulated")
+
+
+def use_default_stream(patch: pytest.MonkeyPatch) -> None:
+    """Let kernels be queued where there is no GPU to ask for its stream."""
+    patch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=None))
 
 
 @functools.cache

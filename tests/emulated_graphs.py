@@ -7,6 +7,7 @@ that wait for the GPU, or bring values from the computer's memory, cannot be rec
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,6 +67,7 @@ class Streams:
     def __init__(self) -> None:
         self.current = "the caller's"
         self.recorded = 0
+        self.captures_underway: list[object] = []
 
     @contextlib.contextmanager
     def stream(self, name: Any) -> Iterator[None]:
@@ -77,14 +79,20 @@ class Streams:
             self.current = before
 
     @contextlib.contextmanager
-    def graph(self, graph: Graph, *, stream: Any, capture_error_mode: str) -> Iterator[None]:
+    def graph(self, graph: Graph, *, pool: object, stream: Any, capture_error_mode: str) -> Iterator[None]:
         """Stands for `torch.cuda.graph`, which leaves its stream current where recording fails."""
         assert capture_error_mode == "thread_local"
+        self.captures_underway.append(pool)
         before, self.current = self.current, stream
         with Recording(graph):
             yield
+        self.end(pool)
         self.current = before
         self.recorded += 1
+
+    def end(self, pool: object) -> None:
+        """The allocator's end of a recording, to which PyTorch before 2.12 does not come where one fails."""
+        self.captures_underway.remove(pool)
 
 
 class SideStream:
@@ -102,7 +110,11 @@ def play_graphs(monkeypatch: pytest.MonkeyPatch) -> Streams:
     streams = Streams()
     monkeypatch.setattr(Graph, "replays", 0)
     monkeypatch.setattr(graphs, "_on_gpu", lambda generator: True)
+    monkeypatch.setattr(graphs, "_failed", threading.Event())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda index, pool: streams.end(pool), raising=False)
     monkeypatch.setattr(torch.cuda, "Stream", SideStream)
     monkeypatch.setattr(torch.cuda, "stream", streams.stream)
     monkeypatch.setattr(torch.cuda, "graph", streams.graph)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from audioreactive.generators.stylegan2 import StyleGAN2
 from audioreactive.rendering import renderer
 from audioreactive.rendering.delivery import CudaDelivery
 from audioreactive.rendering.renderer import Renderer, iter_frames
-from stylegan_ops import Generator
+from stylegan_ops import Generator, memory
 
 
 class Recorder:
@@ -89,6 +90,8 @@ def test_a_small_picture_is_computed_on_one_thread(monkeypatch) -> None:
         ("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried", True),
         ("CUDA error: out of memory", True),
         ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("GET was unable to find an engine to execute this computation", True),
+        ("FIND was unable to find an engine to execute this computation", True),
         ("CUDA error: an illegal memory access was encountered", False),
     ],
 )
@@ -118,6 +121,47 @@ def test_out_of_memory_halves_the_work_and_loses_no_frame(batch: int, room: int,
     assert bool(said) == bool(renders._make.released) == (batch > room)
     for first, frames in found.items():
         np.testing.assert_array_equal(frames[:, 0, 0, 0], np.minimum(np.arange(first, first + batch), 21))
+
+
+def test_a_plan_that_needs_less_memory_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN is refused memory and goes on, without an error: only PyTorch's statistics know."""
+    refused = iter([0, 0, 2, 2, 3, 3, 3, 3])
+    monkeypatch.setattr(renderer, "refused_allocations", lambda device: next(refused))
+    recorder, said = Recorder(20), []
+    renders = Renderer(recorder, recorder, batch=4, say=said.append)
+    assert len(list(renders.batches(range(0, 20, 4)))) == 5
+    assert len(said) == 1 and "the last bits of the pixels may differ" in said[0]
+
+
+def test_refusals_are_counted_by_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda device: {"num_ooms": 3, "num_alloc_retries": 9})
+    assert renderer.refused_allocations(torch.device("cuda:0")) == 3
+    assert renderer.refused_allocations(torch.device("cpu")) == 0
+
+
+def test_without_page_locked_memory_pixels_arrive_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = torch.empty
+
+    def empty(*shape: Any, pin_memory: bool = False, **others: Any) -> torch.Tensor:
+        if pin_memory:
+            raise RuntimeError("CUDA error: out of memory\nmore words")
+        return real(*shape, **others)
+
+    play_graphs(monkeypatch)
+    monkeypatch.setattr(torch, "empty", empty)
+    sender = CudaDelivery(torch.device("cpu"))
+    for k in range(2):
+        pixels = torch.full((2, 3), k, dtype=torch.uint8)
+        np.testing.assert_array_equal(sender.send(pixels)(), pixels.numpy())
+    assert [record.message for record in caplog.records] == [
+        "no page-locked memory is left (CUDA error: out of memory): pixels are copied more slowly from here on"
+    ]
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: empty(1, pin_memory=True))
+    moved_values = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *rest, **others: moved_values.append(rest) or self)
+    assert memory.moved(torch.ones(2), torch.device("cuda")).tolist() == [1, 1]
 
 
 def test_no_memory_for_one_frame_is_a_sentence() -> None:
@@ -215,6 +259,7 @@ def test_batches_recorded_as_a_graph_are_the_same(monkeypatch, layout: str) -> N
 
 
 @pytest.mark.cuda
+@pytest.mark.spoiling
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_that_lacks_memory_goes_on_with_smaller_batches() -> None:
     network = StyleGAN2(

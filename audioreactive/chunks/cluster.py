@@ -166,7 +166,7 @@ def _make_chunk(key: str, scene: list[Any], encoding: Encoding, chunk: Chunk, cp
         _renderers.clear()
         _renderers[key] = _open(ray.get(scene[0]))
     renderer = _renderers[key]
-    encoders = encoders_at_once(cpus, on_gpu=renderer.on_gpu)
+    encoders = encoders_at_once(cpus, on_gpu=renderer.on_gpu, most=encoding.most_at_once)
     with tempfile.TemporaryDirectory(prefix="audioreactive-") as name:
         folder = Path(name)
         (made,) = ChunkMaker(renderer, encoding, folder, encoders=encoders).make([chunk], lambda frames: None)

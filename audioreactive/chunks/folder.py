@@ -26,6 +26,7 @@ from audioreactive._support.files import PrivateFolder, is_plain, open_regular, 
 from audioreactive.chunks.light import LIGHT
 from audioreactive.chunks.making import CHUNK, MadeChunk, chunk_name
 from audioreactive.errors import VideoError
+from audioreactive.video.chunks import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -112,7 +113,8 @@ class WorkFolder:
             made = stated.get(chunk.index)
             if (
                 made
-                and (made.frames, made.name) == (len(chunk), chunk_name(chunk.index, suffix))
+                and made.frames == len(chunk)
+                and made.name in (chunk_name(chunk.index, suffix), chunk_name(chunk.index, suffix, SPARE))
                 and self._holds(made, most_bytes(len(chunk)))
             ):
                 found[chunk.index] = made

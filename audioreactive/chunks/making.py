@@ -7,16 +7,20 @@ until its chunk is finished, so that a kill costs at most one chunk for each enc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 import secrets
+import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.light import LightRecorder, light_name
-from audioreactive.video.chunks import ENCODER_THREADS
+from audioreactive.errors import VideoError
+from audioreactive.video.chunks import ENCODER_THREADS, SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -30,10 +34,16 @@ if TYPE_CHECKING:
     from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
     from audioreactive.video.encoder import EncoderProcess
+    from audioreactive.video.formats import OutputFormat
 
     Treatment = Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]
     """A change to frames before they are encoded: (index of the first, pixels in the encoding's layout) -> pixels of
     the same shape."""
+
+log = logging.getLogger(__name__)
+
+HELD_UP: Final = 0.3
+"""Share of the time that a GPU may wait for encoders before that is told."""
 
 MOST_ENCODERS: Final = 8
 """Most encoders that are open at once in a process."""
@@ -74,9 +84,15 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def encoders_at_once(cores: int, *, on_gpu: bool) -> int:
-    """Number of encoders that keep the cores busy: four cores each, or one if the network itself runs on the CPU."""
-    return min(max(cores // ENCODER_THREADS, 1), MOST_ENCODERS) if on_gpu else 1
+def encoders_at_once(cores: int, *, on_gpu: bool, most: int | None = None) -> int:
+    """Number of encoders that keep the cores busy: four cores each, or one if the network itself runs on the CPU.
+
+    Args:
+        cores: cores that the encoders may use.
+        on_gpu: whether the network runs on a GPU.
+        most: most encoders of this kind; None: `MOST_ENCODERS`.
+    """
+    return min(max(cores // ENCODER_THREADS, 1), most or MOST_ENCODERS) if on_gpu else 1
 
 
 def chunk_name(index: int, suffix: str, kind: str = CHUNK) -> str:
@@ -91,18 +107,57 @@ class LocalExecutor:
     renderer: Callable[[], Renderer]
     """Function that makes the renderer; it is called only if a chunk is missing."""
     encoding: Encoding
+    say: Callable[[str], None] | None = None
+    """Function that is called with a message if an encoder fails and another takes over."""
 
     def make(self, chunks: Sequence[Chunk], folder: Path, advance: Advance) -> Generator[MadeChunk, None, None]:
         """Make these chunks in the folder."""
         if not chunks:
             return
         renderer = self.renderer()
-        encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu)
-        yield from ChunkMaker(renderer, self.encoding, folder, encoders=encoders).make(chunks, advance)
+        most = self.encoding.most_at_once
+        encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu, most=most)
+        maker = ChunkMaker(renderer, self.encoding, folder, encoders=encoders, say=self.say)
+        yield from maker.make(chunks, advance)
+        if self.say and renderer.on_gpu and (told := limit_of(maker.shares, self.encoding.kind)):
+            self.say(told)
+
+
+@dataclass
+class Shares:
+    """Seconds that were waited for the frames, and for the encoders."""
+
+    frames: float = 0.0
+    encoders: float = 0.0
+
+    @contextlib.contextmanager
+    def waiting_for(self, what: Literal["frames", "encoders"]) -> Iterator[None]:
+        """Count the seconds of a block."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, what, getattr(self, what) + time.monotonic() - start)
+
+
+def limit_of(shares: Shares, kind: OutputFormat) -> str | None:
+    """A sentence about what held a GPU up, if it was the encoder for more than `HELD_UP` of the time."""
+    held_up = shares.encoders / max(shares.frames + shares.encoders, 1e-9)
+    if held_up <= HELD_UP:
+        return None
+    ways = "a computer with more cores"
+    if kind.video_encoder == "libx264":
+        ways += ", --encoder nvenc if the GPU has it, or a lossless .mkv to be encoded later"
+    return (
+        f"the encoder was the limit: the GPU waited {held_up:.0%} of the time for {kind.video_encoder}; faster: {ways}"
+    )
 
 
 class ChunkMaker:
     """Renders and encodes chunks.
+
+    Where a GPU's encoder fails, its chunk is made anew: with fewer encoders at once if others still run, because
+    drivers limit their number, or else with `Encoding.spare`, which also makes all chunks after it.
 
     Args:
         source: makes the frames.
@@ -111,6 +166,7 @@ class ChunkMaker:
         encoders: most encoders that are open at once.
         treat: change to frames before they are encoded.
         kind: first word of the file names. For `CHUNK`, thumbnails are saved beside the chunks (see `light`).
+        say: function that is called with a message if an encoder fails and another takes over.
     """
 
     def __init__(
@@ -122,13 +178,19 @@ class ChunkMaker:
         encoders: int = 1,
         treat: Treatment | None = None,
         kind: str = CHUNK,
+        say: Callable[[str], None] | None = None,
     ) -> None:
+        self._say = say or log.warning
+        self.shares = Shares()
         self._source, self._encoding, self._folder, self._kind = source, encoding, folder, kind
         self._encoders, self._treat = encoders, treat
         self._measures = kind == CHUNK
         self._alive: list[_EncoderSlot] = []
         self._open: list[_EncoderSlot] = []  # chunks that still need batches
-        self._asked: dict[int, _EncoderSlot] = {}  # first frame of a batch -> its destination
+        self._asked: deque[_EncoderSlot] = deque()  # destinations of the batches that are under way, in order
+        self._attempts: dict[int, int] = {}  # encoders of the GPU that failed at a chunk
+        self._fell_back = False  # whether the spare encoding makes all further chunks
+        self._again: list[Chunk] = []  # chunks whose encoders failed
         self._closing: deque[_EncoderSlot] = deque()  # chunks that have all their frames
 
     def make(self, chunks: Iterable[Chunk], advance: Advance) -> Generator[MadeChunk, None, None]:
@@ -138,29 +200,76 @@ class ChunkMaker:
             VideoError: an encoder failed.
             RenderError: a frame cannot be rendered.
         """
+        coming = iter(chunks)
         try:
-            for first, frames in self._source.batches(self._schedule(iter(chunks))):
-                slot = self._asked.pop(first)
-                count = slot.take(first, frames, self._treat)
+            while True:
+                yield from self._make(coming, advance)
+                if not self._again:
+                    return
+        finally:
+            for slot in self._alive:
+                slot.abandon()
+            for collection in (self._alive, self._open, self._asked, self._closing, self._again):
+                collection.clear()
+
+    def _make(self, chunks: Iterator[Chunk], advance: Advance) -> Iterator[MadeChunk]:
+        """Make chunks; those whose encoders fail at their very end are left in `_again`."""
+        batches = iter(self._source.batches(self._schedule(chunks)))
+        while True:
+            with self.shares.waiting_for("frames"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            first, frames = batch
+            del batch
+            slot = self._asked.popleft()
+            if slot.failed:
+                continue
+            try:
+                with self.shares.waiting_for("encoders"):
+                    count = slot.take(first, frames, self._treat)
                 advance(count)
                 if slot.is_full:
                     slot.encoder.close()
                     self._closing.append(slot)
-                yield from self._reap(at_most=self._encoders - max(len(self._open), 1))
-            yield from self._reap(at_most=0)
-        finally:
-            for slot in self._alive:
-                slot.abandon()
-            for collection in (self._alive, self._open, self._asked, self._closing):
-                collection.clear()
+            except VideoError as error:
+                self._replace(slot, error, advance)
+            yield from self._reap(advance, at_most=self._encoders - max(len(self._open), 1))
+        yield from self._reap(advance, at_most=0)
+
+    def _replace(self, slot: _EncoderSlot, error: VideoError, advance: Advance) -> None:
+        """Have a chunk made anew whose encoder failed.
+
+        Raises:
+            VideoError: no other encoder could do better.
+        """
+        spare = None if self._kind != CHUNK or slot.is_spare else self._encoding.spare
+        if spare is None:
+            raise error
+        slot.abandon()
+        slot.failed = True
+        for slots in (self._alive, self._open, self._closing):
+            if slot in slots:
+                slots.remove(slot)
+        advance(-slot.encoder.frames_written)
+        self._again.append(slot.chunk)
+        tried = self._attempts[slot.chunk.index] = self._attempts.get(slot.chunk.index, 0) + 1
+        if tried < MOST_ENCODERS and slot.had_company:
+            self._encoders = max(self._encoders - 1, 1)
+            for other in self._closing:
+                other.encoder.process.wait()  # it has all its frames
+            self._say(f"an encoder of the GPU failed; {self._encoders} at once go on ({error})")
+        elif not self._fell_back:
+            self._fell_back = True
+            self._say(f"the encoder of the GPU failed; x264 encodes what is left ({error})")
 
     def _schedule(self, chunks: Iterator[Chunk]) -> Iterator[int]:
         """First frames of batches, in the order in which the encoders need them."""
         while True:
             # One more slot than `encoders` may be open: the renderer asks for batches ahead of time.
-            while (len(self._alive) < self._encoders or not self._open) and (chunk := next(chunks, None)) is not None:
+            while (len(self._alive) < self._encoders or not self._open) and (chunk := self._next(chunks)) is not None:
                 with held_back():  # an interrupt before the encoder is listed would leave it, and its file, behind
-                    slot = _EncoderSlot(chunk, self._name(chunk), self._encoding, self._folder, self._source.batch)
+                    slot = self._slot(chunk)
                     if self._measures:
                         slot.light = LightRecorder(self._encoding)
                     self._alive.append(slot)
@@ -171,17 +280,29 @@ class ChunkMaker:
             first = slot.next_batch()
             if slot.all_asked:
                 self._open.remove(slot)
-            self._asked[first] = slot
+            self._asked.append(slot)
             yield first
 
-    def _name(self, chunk: Chunk) -> str:
-        return chunk_name(chunk.index, self._encoding.suffix, self._kind)
+    def _next(self, chunks: Iterator[Chunk]) -> Chunk | None:
+        return self._again.pop() if self._again else next(chunks, None)
 
-    def _reap(self, *, at_most: int) -> Iterator[MadeChunk]:
+    def _slot(self, chunk: Chunk) -> _EncoderSlot:
+        spare = self._encoding.spare if self._fell_back else None
+        name = chunk_name(chunk.index, self._encoding.suffix, self._kind if spare is None else SPARE)
+        slot = _EncoderSlot(chunk, name, spare or self._encoding, self._folder, self._source.batch)
+        slot.is_spare = spare is not None
+        slot.had_company = any(not other.is_spare for other in self._alive)
+        return slot
+
+    def _reap(self, advance: Advance, *, at_most: int) -> Iterator[MadeChunk]:
         """Chunks whose encoders have ended; wait until at most `at_most` are still closing."""
         for slot in list(self._closing):
             if len(self._closing) > at_most or slot.encoder.has_ended:
-                made = slot.finish()
+                try:
+                    made = slot.finish()
+                except VideoError as error:
+                    self._replace(slot, error, advance)
+                    continue
                 self._closing.remove(slot)
                 self._alive.remove(slot)
                 yield made
@@ -191,7 +312,9 @@ class _EncoderSlot:
     """One open encoder and its chunk."""
 
     def __init__(self, chunk: Chunk, name: str, encoding: Encoding, folder: Path, batch: int) -> None:
-        self._chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
+        self.chunk, self._name, self._folder, self._batch = chunk, name, folder, batch
+        self.is_spare = self.failed = False
+        self.had_company = False  # whether other encoders of the GPU were open when this one was opened
         self._partial = f"{self._name}.partial-{secrets.token_hex(4)}"
         self._next = chunk.start - chunk.start % batch
         self._missing = 0  # batches that were requested and have not arrived
@@ -205,7 +328,7 @@ class _EncoderSlot:
 
     @property
     def all_asked(self) -> bool:
-        return self._next >= self._chunk.stop
+        return self._next >= self.chunk.stop
 
     @property
     def is_full(self) -> bool:
@@ -219,8 +342,8 @@ class _EncoderSlot:
 
     def take(self, first: int, frames: NDArray[np.uint8], treat: Treatment | None) -> int:
         """Encode the frames of a batch that belong to the chunk; return their number."""
-        start = max(self._chunk.start, first)
-        own = frames[start - first : self._chunk.stop - first]
+        start = max(self.chunk.start, first)
+        own = frames[start - first : self.chunk.stop - first]
         own = treat(start, own) if treat else own
         if self.light and len(own):
             self.light.push(own)
@@ -238,9 +361,9 @@ class _EncoderSlot:
             size = file.tell()
             os.fsync(file.fileno())
         if self.light:
-            self.light.save(self._folder / light_name(self._chunk.index))
+            self.light.save(self._folder / light_name(self.chunk.index))
         partial.replace(self._folder / self._name)
-        return MadeChunk(self._chunk.index, len(self._chunk), self._name, size, digest)
+        return MadeChunk(self.chunk.index, len(self.chunk), self._name, size, digest)
 
     def abandon(self) -> None:
         """Stop the encoder and remove the partial file."""

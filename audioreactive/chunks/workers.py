@@ -92,6 +92,8 @@ class _Worker:
     number: int
     process: BaseProcess
     pipe: Connection[Any, Any]
+    gpu: int | None
+    """The only GPU that it sees; None: it computes on something else."""
     chunks: dict[int, Chunk] = field(default_factory=dict)
     """Unfinished chunks that were given to it, by index."""
     frames: int = 0
@@ -139,7 +141,11 @@ class WorkerPool:
 
 @dataclass(frozen=True)
 class WorkerExecutor:
-    """Processes of this machine that make chunks; see `film.Executor`. GPUs are assigned to them in turn."""
+    """Processes of this machine that make chunks; see `film.Executor`.
+
+    GPUs are assigned to them in turn, unless the scene names one: `cuda` means all, `cuda:1` means that one. A worker
+    sees its own GPU alone, because a context takes half a gigabyte of every GPU that a process sees and touches.
+    """
 
     scene: Scene
     encoding: Encoding
@@ -180,6 +186,7 @@ class _Dispatcher:
         self._attempts: dict[int, int] = {}
         self._deaths_in_a_row = 0
         self._workers: list[_Worker] = []
+        self._gpus = gpus_of(executor.scene.device)
         # A fork would inherit threads' locks and a GPU's context, both of no use in a child.
         self._context = multiprocessing.get_context("spawn")
 
@@ -214,18 +221,19 @@ class _Dispatcher:
         return worker.is_idle
 
     def _start(self, number: int) -> None:
+        gpu = self._gpus[number % len(self._gpus)] if self._gpus else None
         waiting = self._executor.pool.waiting if self._executor.pool else []
-        if worker := next((worker for worker in waiting if worker.number == number), None):
+        if worker := next((one for one in waiting if (one.number, one.gpu) == (number, gpu)), None):
             waiting.remove(worker)
             self._workers.append(worker)
             self._assign(worker)
             return
         with held_back():  # an interrupt before the worker is listed would leave it running forever
             ours, theirs = self._context.Pipe()
-            process = self._context.Process(target=_work, args=(theirs, number), name=f"worker {number}", daemon=True)
+            process = self._context.Process(target=_work, args=(theirs, gpu), name=f"worker {number}", daemon=True)
             process.start()
             theirs.close()
-            self._workers.append(_Worker(number, process, ours))
+            self._workers.append(_Worker(number, process, ours, gpu))
 
     def _listen(self, worker: _Worker) -> Iterator[MadeChunk]:
         """Handle all messages that a worker has sent."""
@@ -302,8 +310,26 @@ def _stop_all(workers: Sequence[_Worker]) -> None:
         worker.join()
 
 
-def _work(pipe: Connection[Any, Any], number: int) -> None:
+def gpus_of(device: str) -> list[int]:
+    """Numbers of the GPUs that workers share: the one that is named, or all; none for another kind of device."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return []
+    _, colon, number = device.partition(":")
+    return [int(number)] if colon else list(range(torch.cuda.device_count()))
+
+
+def see_only(gpu: int) -> None:
+    """Hide all GPUs but one from this process, which has not used any so far; it is `cuda` from then on."""
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
+
+
+def _work(pipe: Connection[Any, Any], gpu: int | None) -> None:
     """Main function of a worker process."""
+    if gpu is not None:
+        see_only(gpu)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -311,7 +337,7 @@ def _work(pipe: Connection[Any, Any], number: int) -> None:
         from stylegan_ops import keep_freed_memory
 
         keep_freed_memory()
-        _make_films(pipe, number)
+        _make_films(pipe)
     except (EOFError, BrokenPipeError):
         pass  # the main process is gone
     except Exception as error:
@@ -324,7 +350,7 @@ def _work(pipe: Connection[Any, Any], number: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to clean up
 
 
-def _make_films(pipe: Connection[Any, Any], number: int) -> None:
+def _make_films(pipe: Connection[Any, Any]) -> None:
     """Make the chunks of one film after another until there are no more films."""
     import torch
 
@@ -338,10 +364,12 @@ def _make_films(pipe: Connection[Any, Any], number: int) -> None:
         scene, encoding, folder, threads = job
         torch.set_num_threads(threads)
         if network is None or key != scene.generator_key():
-            network, key = scene.load(device=_device(scene.device, number)), scene.generator_key()
+            own = "cuda" if scene.torch_device.type == "cuda" else None  # the one that this process sees
+            network, key = scene.load(device=own), scene.generator_key()
         renderer = scene.renderer_with(network, say=lambda text: pipe.send(_Remark(text)))
         cores = threads if renderer.on_gpu else 1
-        maker = ChunkMaker(renderer, encoding, folder, encoders=encoders_at_once(cores, on_gpu=renderer.on_gpu))
+        encoders = encoders_at_once(cores, on_gpu=renderer.on_gpu, most=encoding.most_at_once)
+        maker = ChunkMaker(renderer, encoding, folder, encoders=encoders, say=lambda text: pipe.send(_Remark(text)))
         for made in maker.make(_orders(pipe), lambda frames: pipe.send(_Rendered(frames))):
             pipe.send(made)
 
@@ -353,15 +381,6 @@ def _orders(pipe: Connection[Any, Any]) -> Iterator[Chunk]:
         if (chunk := pipe.recv()) is None:
             return
         yield chunk
-
-
-def _device(device: str, number: int) -> str:
-    """Name of the device for this worker: GPUs are assigned in turn."""
-    import torch
-
-    if torch.device(device).type != "cuda":
-        return device
-    return f"cuda:{number % torch.cuda.device_count()}"
 
 
 def _end_with_parent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import click
@@ -25,8 +26,11 @@ PACKAGES = (
 
 
 @click.command(context_settings=CONTEXT)
-def command() -> None:
+@click.option("--check", is_flag=True, help="Compare every compiled op with plain PyTorch, on every device.")
+def command(check: bool) -> None:
     """Show versions, devices, codecs, and which compiled ops are in use and why."""
+    if check:
+        sys.exit(_check())
     for heading, lines in (
         ("versions", _versions()),
         ("devices", _devices()),
@@ -38,6 +42,30 @@ def command() -> None:
         click.echo(heading)
         for line in lines:
             click.echo(f"  {line}")
+
+
+def _check() -> int:
+    """Check every compiled op, and print a line for each; returns the exit code, 1 where one is wrong."""
+    import torch
+
+    from audioreactive.generators.painter import proven
+    from audioreactive.generators.painter.kernels import kernels
+    from stylegan_ops import selfcheck
+
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    checked, wrong = 0, []
+    for device in [torch.device("cpu"), *(torch.device("cuda", index) for index in gpus)]:
+        painter = kernels(device)
+        for outcome in (*selfcheck.check_all(device), *(proven.check_all(painter.form) if painter else ())):
+            checked += 1
+            wrong += [] if outcome.reason is None else [outcome.op]
+            state = "agrees" if outcome.reason is None else f"WRONG: {outcome.reason}"
+            click.echo(f"{outcome.op:24} {outcome.precision:9} {outcome.place}: {state}, {outcome.seconds:.2f} s")
+    said = f"{len(wrong)} of them {'is' if len(wrong) == 1 else 'are'} wrong"
+    if wrong:
+        said += f": {', '.join(dict.fromkeys(wrong))}; {'it is' if len(wrong) == 1 else 'they are'} not used"
+    click.echo(f"{checked} compiled ops were compared with plain PyTorch; {said}")
+    return 1 if wrong else 0
 
 
 def _versions() -> list[str]:

@@ -97,7 +97,18 @@ class StyleGAN2:
     @property
     def fingerprint(self) -> str:
         """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
-        return f"{'compiled' if self.network.compiled else 'plain'} kernels {sources_digest()}"
+        return f"{self._kernels} kernels {sources_digest()}"
+
+    @property
+    def _kernels(self) -> str:
+        """Kind of kernels; of compiled ones also those that were found wrong here, so that plain PyTorch runs."""
+        from stylegan_ops import selfcheck
+
+        if not self.network.compiled:
+            return "plain"
+        kinds = " but not ".join(["compiled", *selfcheck.wrong(self.device, self.dtype)])
+        layers = [name.removeprefix("synthesis.").partition(".")[0] for name in self.network.by_phases]
+        return f"{kinds} (phases in {', '.join(layers)})" if layers else kinds
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W); see `stylegan_ops.Generator`."""

@@ -107,6 +107,7 @@ def plan_render(
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence for the user, if an input cannot be used.
     """
     from audioreactive.video import choose_encoder, output_format
+    from audioreactive.video.nvenc import encoder_for
 
     progress = progress or Silent()
     kind = output_format(output)
@@ -144,6 +145,11 @@ def plan_render(
     if settings.draft:
         canvas, fps = _draft(loaded.generator, canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
         start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
+    encoding = make_encoding(kind, canvas, fps, settings)
+    kind, reason = encoder_for(kind, encoding.settings, settings.encoder)
+    if reason is not None:
+        encoding = make_encoding(kind, canvas, fps, settings)
+        progress.say(f"NVENC cannot encode this video ({reason}); x264 does")
     for name in recipe.knobs.idle(preset.patch):
         progress.say(f"--{name} changes nothing: {IDLE.get(name, 'nothing in this preset moves in that way')}")
     for name in _families_not_there(preset, loaded.generator):
@@ -156,7 +162,7 @@ def plan_render(
         preset=preset,
         loaded=loaded,
         canvas=canvas,
-        encoding=make_encoding(kind, canvas, fps, settings),
+        encoding=encoding,
         start=start,
         stop=max(stop, start + 1),
         settings=settings,

@@ -230,4 +230,4 @@ def _executor(
         from audioreactive.chunks.workers import WorkerExecutor
 
         return WorkerExecutor(scene, encoding, workers, progress, pool)
-    return LocalExecutor(lambda: scene.renderer_with(production.generator, say=progress.say), encoding)
+    return LocalExecutor(lambda: scene.renderer_with(production.generator, say=progress.say), encoding, progress.say)

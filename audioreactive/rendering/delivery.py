@@ -5,6 +5,7 @@ Conventions: pixels are (B, H, W, 3) uint8 RGB, or (B, H · W · 3 / 2) uint8 in
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 CUDA_LOOKAHEAD: Final = 2
 """Batches that are queued on a GPU before the oldest is awaited: one being computed, one being copied."""
@@ -52,6 +55,7 @@ class CudaDelivery:
     def __init__(self, device: torch.device) -> None:
         import torch
 
+        self._pinning = True
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, pixels: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
@@ -60,12 +64,30 @@ class CudaDelivery:
 
         self._copies.wait_stream(torch.cuda.current_stream(pixels.device))
         with torch.cuda.stream(self._copies):
-            copy = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
+            copy = self._block(pixels)
+            if not copy.is_pinned():
+                return pixels.cpu().numpy  # waits for the batch here: slower, and the same pixels
             copy.copy_(pixels, non_blocking=True)
             # Waits without polling, because the encoders need the cores.
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record(self._copies)
         return _Copy(pixels, copy, done).wait
+
+    def _block(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Page-locked memory for these pixels; ordinary memory once the system has refused that.
+
+        PyTorch rounds such blocks up to a power of two, so that they may take twice the memory of the pixels.
+        """
+        import torch
+
+        if self._pinning:
+            try:
+                return torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
+            except RuntimeError as error:  # of CUDA: "out of memory", whatever it is that lacks
+                self._pinning = False
+                reason = str(error).partition("\n")[0]
+                log.warning("no page-locked memory is left (%s): pixels are copied more slowly from here on", reason)
+        return torch.empty(0, dtype=pixels.dtype)
 
 
 @dataclass(frozen=True)

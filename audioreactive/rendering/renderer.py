@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from audioreactive.generators import Generator, Layout
     from audioreactive.generators.moves import Moves
 
-CUDA_LACKS_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+CUDA_LACKS_MEMORY: Final = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine to execute this computation",  # cuDNN, if no plan of a convolution fits
+)
 """Texts in errors of CUDA's libraries that mean too little memory."""
 
 
@@ -77,6 +82,8 @@ class Renderer:
         self._device = generator.device
         self._threads = useful_threads(generator.cost)
         self._delivery = delivery_for(generator.device) if delivery is None else delivery
+        self._refusals = refused_allocations(generator.device)
+        self._warned = False
 
     def __len__(self) -> int:
         """Number of frames of the song."""
@@ -115,7 +122,9 @@ class Renderer:
                 with torch.inference_mode():
                     size = self.computed_at_once
                     parts = [self._compute(at, at + size) for at in range(first, first + self.batch, size)]
-                    return torch.cat(parts)[: self.batch] if len(parts) > 1 else parts[0]
+                    pixels = torch.cat(parts)[: self.batch] if len(parts) > 1 else parts[0]
+                self._tell_of_other_plans()
+                return pixels
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -127,6 +136,18 @@ class Renderer:
                     ) from error
             self._halve()  # outside the handler, because the error keeps the memory of the batch alive
 
+    def _tell_of_other_plans(self) -> None:
+        """Say so if cuDNN was refused memory and went on in another way, which is remembered for the whole process."""
+        refusals = refused_allocations(self._device)
+        if refusals > self._refusals and self._say and not self._warned:
+            self._warned = True
+            self._say(
+                "the GPU's memory is nearly full, so a slower way of computing was taken that needs less: the last "
+                "bits of the pixels may differ from those of a render with more free memory; close other programs on "
+                "the GPU, or take a smaller --batch"
+            )
+        self._refusals = refusals
+
     def _compute(self, start: int, stop: int) -> torch.Tensor:
         return self._make(*self._inputs.frames(start, stop))
 
@@ -135,6 +156,7 @@ class Renderer:
 
         self.computed_at_once = -(-self.computed_at_once // 2)
         self._make.release()
+        self._refusals = refused_allocations(self._device)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self._say:
@@ -158,6 +180,18 @@ def iter_frames(
     renderer = Renderer(generator, inputs, batch=batch)
     for first, frames in renderer.batches(range(start - start % batch, stop, batch)):
         yield frames[max(start - first, 0) : stop - first]
+
+
+def refused_allocations(device: torch.device) -> int:
+    """Count the requests for memory that a GPU has refused to PyTorch so far; 0 on other devices.
+
+    cuDNN catches what it is refused, and tries a plan that needs less, so that no error is seen.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return 0
+    return int(torch.cuda.memory_stats(device).get("num_ooms", 0))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

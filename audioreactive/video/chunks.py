@@ -23,7 +23,7 @@ from audioreactive.media.ffmpeg import QUIET, await_end, in_folder, spawn
 from audioreactive.video import tags
 from audioreactive.video.animation import animate
 from audioreactive.video.encoder import REPORT, EncoderProcess, failure, frames_reported, widen
-from audioreactive.video.formats import OutputFormat, VideoSettings, frame_shape, raw_input
+from audioreactive.video.formats import FORMATS, NVENC, OutputFormat, VideoSettings, frame_shape, raw_input
 from audioreactive.video.reader import FRAME_PATTERN, SOUND_FILE
 from audioreactive.video.sound import SoundTrack as SoundTrack
 from audioreactive.video.writer import complete_frame_folder
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 ENCODER_THREADS: Final = 4
 """Threads of each encoder, on every machine: x264's output depends on the number, and a chunk must have the same bytes
 wherever it is made. To use more cores, run more encoders."""
+
+NVENC_AT_ONCE: Final = 2
+"""NVENC encoders of a process that are open at once: drivers of GeForce cards allow 3 to 8 on a whole computer, and a
+second one fills the pauses of the first."""
+
+SPARE: Final = "chunk_x264"
+"""First word of the names of chunks that were encoded by `Encoding.spare`."""
 
 _EXACT: Final = ("-fflags", "+bitexact", "-flags", "+bitexact")
 _TAGS_FILE: Final = "tags.txt"
@@ -64,6 +71,18 @@ class Encoding:
     def suffix(self) -> str:
         """Suffix of a chunk's file name."""
         return f".{self.kind.chunk_container}"
+
+    @property
+    def spare(self) -> Encoding | None:
+        """The encoding that takes over where a GPU's encoder fails in the middle of a video; None: there is none."""
+        if self.kind.video_encoder != NVENC.video_encoder:
+            return None
+        return replace(self, kind=FORMATS[self.kind.extension])
+
+    @property
+    def most_at_once(self) -> int | None:
+        """Most encoders of a process that are worth being open at once; None: as many as there are cores for."""
+        return NVENC_AT_ONCE if self.spare else None
 
     def finished(self) -> Encoding:
         """Return the encoding for frames that are finished pictures already, in the layout that suits the format."""
@@ -166,6 +185,9 @@ def join(
     else:
         made = folder / f"{_JOINED}{kind.extension}"
         steps = _equal_steps(folder, chunks, encoding.settings.fps) if kind.is_isobmff else []
+        if _is_mixed(chunks):
+            # Chunks of two encoders have parameters of their own, which this type of track keeps among the pictures.
+            picture = [*picture, "-tag:v", "avc3"]
         track, heard = (["-i", sound.name], ["-map", "2:a:0"]) if sound else ([], [])
         arguments = [*source, *track, *picture, *steps, *heard, *_TAGGED, *kind.container_options, made.name]
     frames = sum(count for _, count in chunks)
@@ -177,6 +199,11 @@ def join(
             sound.replace(made / SOUND_FILE)
         complete_frame_folder(made, encoding.settings, frames, preset)
     return made
+
+
+def _is_mixed(chunks: Sequence[tuple[str, int]]) -> bool:
+    """Whether chunks come from two encoders."""
+    return len({name.startswith(SPARE) for name, _ in chunks}) > 1
 
 
 def _animate(encoding: Encoding, chunks: Sequence[tuple[str, int]], folder: Path) -> Path:
@@ -194,16 +221,23 @@ def _equal_steps(folder: Path, chunks: Sequence[tuple[str, int]], fps: Fraction)
     Pictures are decoded some periods before they are shown, so that reference pictures can be decoded early. Chunks of
     one or two pictures have a shorter delay than others, so it is read from the longest chunk.
     """
-    name, _ = max(chunks, key=lambda chunk: chunk[1])
+    delays = []
+    for spare in {name.startswith(SPARE) for name, _ in chunks}:
+        longest = max((chunk for chunk in chunks if chunk[0].startswith(SPARE) == spare), key=lambda chunk: chunk[1])
+        delays.append(_delay(folder, longest[0], fps))
+    steps = f"(TB*{fps.numerator}/{fps.denominator})"  # frame periods per tick
+    return ["-bsf:v", f"setts=pts=round(round(PTS*{steps})/{steps}):dts=round((N-{max(delays)})/{steps})"]
+
+
+def _delay(folder: Path, name: str, fps: Fraction) -> int:
+    """Read how many frame periods before it is shown the first picture of a chunk is decoded."""
     first = [*in_folder(name), "-map", "0:v:0", "-c", "copy", "-frames:v", "1", "-f", "framecrc", "-"]
     listing = _finish(_Run([*QUIET, *first], folder))
     found = re.search(rb"^#tb 0: (\d+)/(\d+)$.*^0, *(-?\d+), *(-?\d+),", listing, re.MULTILINE | re.DOTALL)
     if not found:
         raise VideoError(f"{name} holds no picture; {_DAMAGED}")
     tick, decoded, shown = Fraction(int(found[1]), int(found[2])), int(found[3]), int(found[4])
-    delay = round((shown - decoded) * tick * fps)
-    steps = f"(TB*{fps.numerator}/{fps.denominator})"  # frame periods per tick
-    return ["-bsf:v", f"setts=pts=round(round(PTS*{steps})/{steps}):dts=round((N-{delay})/{steps})"]
+    return round((shown - decoded) * tick * fps)
 
 
 def _finish(run: _Run) -> bytes:

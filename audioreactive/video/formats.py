@@ -168,7 +168,9 @@ def _h264(settings: VideoSettings) -> list[str]:
 def _h264_nvenc(settings: VideoSettings) -> list[str]:
     # NVENC's closest mode to x264's CRF: variable rate without a target, with spatial adaptive quantisation.
     quality = ["-rc", "vbr", "-cq", str(settings.crf), "-b:v", "0", "-spatial-aq", "1"]
-    groups = ["-bf", "3", *_group(settings), "-strict_gop", "1"]
+    # NVENC refuses groups of pictures that are not longer than a run of bidirectional ones and its two neighbours.
+    group = _group(settings)
+    groups = ["-bf", str(min(max(int(group[1]) - 2, 0), 3)), *group, "-strict_gop", "1"]
     return ["-profile:v", "high", "-preset", "p5", "-tune", "hq", *quality, *groups]
 
 

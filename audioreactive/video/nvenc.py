@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from audioreactive.errors import VideoError
 from audioreactive.media.ffmpeg import QUIET, ffmpeg_path
-from audioreactive.video.formats import NVENC, OutputFormat, VideoSettings
+from audioreactive.video.formats import FORMATS, NVENC, OutputFormat, VideoSettings
 
 VideoEncoder = Literal["auto", "x264", "nvenc"]
 VIDEO_ENCODERS: Final[tuple[VideoEncoder, ...]] = ("auto", "x264", "nvenc")
@@ -44,11 +44,36 @@ def choose_encoder(kind: OutputFormat, encoder: VideoEncoder, *, on_gpu: bool) -
     return kind
 
 
+def encoder_for(kind: OutputFormat, settings: VideoSettings, encoder: VideoEncoder) -> tuple[OutputFormat, str | None]:
+    """Return the format to take for these settings: x264 where NVENC was chosen and cannot encode such a video.
+
+    Returns:
+        The format, and why it is not NVENC if NVENC was chosen.
+
+    Raises:
+        VideoError: NVENC was asked for by name.
+    """
+    reason = why_no_nvenc(settings) if kind.video_encoder == NVENC.video_encoder else None
+    if reason is None:
+        return kind, None
+    if encoder == "nvenc":
+        width, height = settings.size
+        raise VideoError(
+            f"--encoder nvenc cannot encode {width}x{height} at {float(settings.fps):g} frames a second ({reason}); "
+            "take --encoder x264"
+        )
+    return FORMATS[kind.extension], reason
+
+
+_TRIAL: Final = VideoSettings(fps=Fraction(24), size=(256, 256))
+
+
 @cache
-def why_no_nvenc() -> str | None:
-    """Try NVENC on a few frames, once per process; returns None if it works, else ffmpeg's reason."""
-    frames = ["-f", "lavfi", "-i", "color=size=256x256:rate=24", "-frames:v", "8", "-pix_fmt", "yuv420p"]
-    encoding = NVENC.arguments(VideoSettings(fps=Fraction(24), size=(256, 256)))
+def why_no_nvenc(settings: VideoSettings = _TRIAL) -> str | None:
+    """Try NVENC on a few frames of a video with these settings, once per process; None if it works, else the reason."""
+    source = f"color=size={settings.size[0]}x{settings.size[1]}:rate={settings.fps}"
+    frames = ["-f", "lavfi", "-i", source, "-frames:v", "8", "-pix_fmt", "yuv420p"]
+    encoding = NVENC.arguments(settings)
     command = [str(ffmpeg_path()), *QUIET, *frames, *encoding, "-f", "null", "-"]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS)

@@ -3,17 +3,62 @@
 // Conventions: activations are [batch, rows, columns, channels] with channels innermost; all arithmetic is in float.
 // Kernels exist for N channels at a time, in accesses of 16 bytes, and for single ones, where the number of channels or
 // an address does not allow more. Every access of memory is an intrinsic, which the tests replace by a checked one.
+//
+// Nothing is included: NVRTC, which compiles these sources on machines without a toolkit, has no headers. So there is no
+// code for the host either: `cuda_kernels.py` chooses a kernel and its grid, and the driver starts it. A kernel is
+// defined by KERNEL(name, blocks, (parameters)) { ... } with blocks of THREADS threads, `blocks` of which a
+// multiprocessor should hold at once.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
+#ifdef __CUDACC__
 
+#ifdef __CUDACC_RTC__
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+#else
 #include <cstdint>
+#endif
 
-#define EXPORT extern "C" __attribute__((visibility("default")))
+#define KERNEL(name, blocks, parameters) extern "C" __global__ void __launch_bounds__(THREADS, blocks) name parameters
+
+__device__ __forceinline__ float from_float16(unsigned short bits) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+
+// Rounds to nearest, ties to even, as `to_bfloat16`.
+__device__ __forceinline__ unsigned short to_float16(float value) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+
+__device__ __forceinline__ unsigned short to_bfloat16(float value) {
+#if __CUDA_ARCH__ >= 800
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
+    const unsigned bits = __float_as_uint(value);
+    return value != value ? 0x7fff : (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+#endif
+}
+
+#else
+#include "emulation.h"  // of the tests: a GPU that the CPU plays
+#endif
 
 constexpr int THREADS = 256;  // of a block
+
+// Elements of 16 bits.
+struct float16 {
+    unsigned short bits;
+};
+struct bfloat16 {
+    unsigned short bits;
+};
 
 // What follows a styled convolution: clamp(leaky_relu(x · scale + noise · noise_gain + bias)) · style.
 struct Epilogue {
@@ -33,29 +78,26 @@ template <class T>
 __device__ __forceinline__ float2 unpacked(uint32_t pair);
 
 template <>
-__device__ __forceinline__ float2 unpacked<__half>(uint32_t pair) {
-    return {__half2float(__ushort_as_half((unsigned short)(pair & 0xffff))),
-            __half2float(__ushort_as_half((unsigned short)(pair >> 16)))};
+__device__ __forceinline__ float2 unpacked<float16>(uint32_t pair) {
+    return {from_float16((unsigned short)(pair & 0xffff)), from_float16((unsigned short)(pair >> 16))};
 }
 
 template <>
-__device__ __forceinline__ float2 unpacked<__nv_bfloat16>(uint32_t pair) {
+__device__ __forceinline__ float2 unpacked<bfloat16>(uint32_t pair) {
     return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)};
 }
 
-// Rounds to nearest, ties to even.
 template <class T>
 __device__ __forceinline__ uint32_t packed(float first, float second);
 
 template <>
-__device__ __forceinline__ uint32_t packed<__half>(float first, float second) {
-    return __half_as_ushort(__float2half_rn(first)) | (uint32_t)__half_as_ushort(__float2half_rn(second)) << 16;
+__device__ __forceinline__ uint32_t packed<float16>(float first, float second) {
+    return to_float16(first) | (uint32_t)to_float16(second) << 16;
 }
 
 template <>
-__device__ __forceinline__ uint32_t packed<__nv_bfloat16>(float first, float second) {
-    return __bfloat16_as_ushort(__float2bfloat16_rn(first)) |
-           (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(second)) << 16;
+__device__ __forceinline__ uint32_t packed<bfloat16>(float first, float second) {
+    return to_bfloat16(first) | (uint32_t)to_bfloat16(second) << 16;
 }
 
 // N neighbouring channels of one pixel as they lie in memory.
@@ -163,28 +205,4 @@ struct Parameters {
 
 __device__ __forceinline__ float noise_at(const Epilogue &epilogue, int64_t sample, int64_t pixel) {
     return epilogue.noise ? __ldg(epilogue.noise + sample * epilogue.noise_stride + pixel) * epilogue.noise_gain : 0;
-}
-
-inline bool aligned(const void *address) { return (uintptr_t)address % 16 == 0; }
-
-// Whether an epilogue of `channels` can be read 16 bytes at a time.
-inline bool aligned(const Epilogue &epilogue) {
-    return aligned(epilogue.scale) && aligned(epilogue.bias) && aligned(epilogue.style) &&
-           epilogue.scale_stride % 4 == 0 && epilogue.style_stride % 4 == 0;
-}
-
-inline int64_t divided_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
-
-// Starts a kernel; returns what went wrong, or NULL.
-template <class... Arguments>
-const char *launch(void (*kernel)(Arguments...), dim3 grid, int device, cudaStream_t stream, Arguments... arguments) {
-    cudaLaunchConfig_t config{};
-    config.gridDim = grid;
-    config.blockDim = dim3(THREADS);
-    config.stream = stream;
-    cudaError_t error = cudaSetDevice(device);
-    if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
-    if (error == cudaSuccess) return nullptr;
-    cudaGetLastError();  // told here, and not again to whoever asks next
-    return cudaGetErrorString(error);
 }

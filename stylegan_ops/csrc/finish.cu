@@ -2,7 +2,8 @@
 // with the upsampled picture of the previous block, and the next layer's style.
 //
 // A team of `lanes` neighbouring threads, a power of two up to 32, shares a pixel's channels. It works on PIXELS pixels
-// at once, so that values that depend only on the channel are read once, and several reads run at the same time.
+// at once, so that values that depend only on the channel are read once, and several reads run at the same time. The
+// grid: teams of blocks, samples. Pixels are counted in 32 bits, because a GPU divides numbers of 64 in some 40 steps.
 #include "device.h"
 
 // Arguments of `finish`; NULL for a missing one. The rows begin at `first_row` of the picture's `height`.
@@ -10,7 +11,7 @@ struct Finish {
     const void *x;            // [batch, rows, width, channels]; of phases [batch, rows / 2, width / 2, 2, 2, channels]
     void *y;                  // [batch, rows, width, channels], or NULL where only the colours are wanted; may be x
     int64_t y_stride;         // elements from one sample to the next
-    int64_t batch, rows, width, channels, first_row, height;
+    int32_t rows, width, channels, first_row, height;
     Epilogue epilogue;
     const float *rgb_weight;  // [batch, 3, channels], or NULL: no toRGB step
     int64_t rgb_stride;       // floats from one colour to the next
@@ -28,26 +29,26 @@ constexpr int PIXELS = 4;
 enum class Mode { plain, to_rgb, phases };
 
 // One pixel of a picture that is twice as large as `plane` [height, width]: zeros between the pixels, then the filter.
-__device__ float doubled(const float *plane, int64_t row, int64_t column, int64_t height, int64_t width,
-                         const float *taps) {
-    const int64_t above = (row + 1) / 2 - 1, left = (column + 1) / 2 - 1;
+__device__ __forceinline__ float doubled(const float *plane, int32_t row, int32_t column, int32_t height, int32_t width,
+                                         const float *taps) {
+    const int32_t above = (row + 1) / 2 - 1, left = (column + 1) / 2 - 1;
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < 2; i++)
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-            const int64_t y = above + i, x = left + j;
+            const int32_t y = above + i, x = left + j;
             if (y < 0 || y >= height || x < 0 || x >= width) continue;
             const float vertical = __ldg(taps + (row & 1 ? 2 : 3) - 2 * i);
             const float horizontal = __ldg(taps + (column & 1 ? 2 : 3) - 2 * j);
-            sum += __ldg(plane + y * width + x) * (vertical * horizontal);
+            sum += __ldg(plane + (int64_t)y * width + x) * (vertical * horizontal);
         }
     return sum;
 }
 
 // Adds one colour of one pixel to the upsampled picture of the previous block.
-__device__ __forceinline__ void to_rgb(const Finish &job, int64_t sample, int colour, int64_t pixel, float value) {
-    const int64_t plane = job.height * job.width;
+__device__ __forceinline__ void to_rgb(const Finish &job, int64_t sample, int colour, int32_t pixel, float value) {
+    const int64_t plane = (int64_t)job.height * job.width;
     value += __ldg(job.rgb_bias + colour);
     value = value < -job.rgb_clamp ? -job.rgb_clamp : value;
     value = value > job.rgb_clamp ? job.rgb_clamp : value;
@@ -58,28 +59,29 @@ __device__ __forceinline__ void to_rgb(const Finish &job, int64_t sample, int co
 }
 
 template <class T, int N, Mode mode>
-__global__ void __launch_bounds__(THREADS) finish(const __grid_constant__ Finish job, int lanes) {
-    const int lane = threadIdx.x % lanes, team = threadIdx.x / lanes, teams = THREADS / lanes;
-    const int64_t sample = blockIdx.y, pixels = job.rows * job.width, channels = job.channels;
-    const int64_t first = (int64_t)blockIdx.x * teams * PIXELS + team;  // and every `teams` pixels one more
+__device__ __forceinline__ void finish(const Finish &job, int lanes) {
+    const int lane = threadIdx.x & (lanes - 1), team = threadIdx.x / lanes, teams = THREADS / lanes;
+    const int32_t pixels = job.rows * job.width, channels = job.channels;  // together below 2^31, as their caller knows
+    const int32_t first = (int32_t)blockIdx.x * teams * PIXELS + team;  // and every `teams` pixels one more
+    const int64_t sample = blockIdx.y;
     const T *x = (const T *)job.x + sample * pixels * channels;
     T *y = (T *)job.y + sample * job.y_stride;
     int64_t source[PIXELS];
     float noise[PIXELS], red[PIXELS], green[PIXELS], blue[PIXELS];
 #pragma unroll
     for (int p = 0; p < PIXELS; p++) {
-        const int64_t pixel = first + p * teams;
+        const int32_t pixel = first + p * teams;
         red[p] = green[p] = blue[p] = noise[p] = 0;
-        source[p] = pixel * channels;
+        source[p] = (int64_t)pixel * channels;
         if (pixel >= pixels) continue;
-        noise[p] = noise_at(job.epilogue, sample, job.first_row * job.width + pixel);
+        noise[p] = noise_at(job.epilogue, sample, (int64_t)job.first_row * job.width + pixel);
         if constexpr (mode == Mode::phases) {
-            const int64_t row = pixel / job.width, column = pixel % job.width;
-            const int64_t quad = row / 2 * (job.width / 2) + column / 2;
-            source[p] = (4 * quad + 2 * (row & 1) + (column & 1)) * channels;
+            const int32_t row = pixel / job.width, column = pixel % job.width;
+            const int32_t quad = row / 2 * (job.width / 2) + column / 2;
+            source[p] = (int64_t)(4 * quad + 2 * (row & 1) + (column & 1)) * channels;
         }
     }
-    for (int64_t c = lane * N; c < channels; c += lanes * N) {
+    for (int32_t c = lane * N; c < channels; c += lanes * N) {
         Channels<T, N> read[PIXELS];
 #pragma unroll
         for (int p = 0; p < PIXELS; p++)
@@ -105,7 +107,7 @@ __global__ void __launch_bounds__(THREADS) finish(const __grid_constant__ Finish
                 }
             if (!job.y) continue;
             parameters.apply_style(values);
-            Channels<T, N>::write(y + (first + p * teams) * channels + c, values);
+            Channels<T, N>::write(y + (int64_t)(first + p * teams) * channels + c, values);
         }
     }
     if constexpr (mode == Mode::to_rgb) {
@@ -126,39 +128,17 @@ __global__ void __launch_bounds__(THREADS) finish(const __grid_constant__ Finish
     }
 }
 
-template <class T, int N, Mode mode>
-const char *start(const Finish &job, int device, cudaStream_t stream) {
-    int lanes = 1;
-    while (lanes < 32 && lanes * N < job.channels) lanes *= 2;
-    const int64_t tile = THREADS / lanes * PIXELS;
-    const dim3 grid((unsigned)divided_up(job.rows * job.width, tile), (unsigned)job.batch);
-    return launch(finish<T, N, mode>, grid, device, stream, job, lanes);
-}
-
-template <class T, int N>
-const char *start(const Finish &job, bool phases, int device, cudaStream_t stream) {
-    if (phases) return start<T, N, Mode::phases>(job, device, stream);
-    if (job.rgb_weight) return start<T, N, Mode::to_rgb>(job, device, stream);
-    return start<T, N, Mode::plain>(job, device, stream);
-}
-
-template <class T>
-const char *start(const Finish &job, bool phases, int device, cudaStream_t stream) {
-    constexpr int N = 16 / sizeof(T);
-    if (job.channels % N == 0 && job.y_stride % N == 0 && aligned(job.x) && aligned(job.y) && aligned(job.rgb_weight) &&
-        job.rgb_stride % 4 == 0 && aligned(job.epilogue))
-        return start<T, N>(job, phases, device, stream);
-    return start<T, 1>(job, phases, device, stream);
-}
-
 }  // namespace
 
-EXPORT const char *stylegan_finish_float32(const Finish *job, int phases, int device, cudaStream_t stream) {
-    return start<float>(*job, phases, device, stream);
-}
-EXPORT const char *stylegan_finish_float16(const Finish *job, int phases, int device, cudaStream_t stream) {
-    return start<__half>(*job, phases, device, stream);
-}
-EXPORT const char *stylegan_finish_bfloat16(const Finish *job, int phases, int device, cudaStream_t stream) {
-    return start<__nv_bfloat16>(*job, phases, device, stream);
-}
+#define FINISH(T, name, width, N, mode, blocks)                                                             \
+    KERNEL(finish_##name##_##width##_##mode, blocks, (const __grid_constant__ Finish job, int32_t lanes)) { \
+        finish<T, N, Mode::mode>(job, lanes);                                                               \
+    }
+#define FINISH_MODES(T, name, width, N)                                     \
+    FINISH(T, name, width, N, plain, 3) FINISH(T, name, width, N, to_rgb, 2) \
+    FINISH(T, name, width, N, phases, 3)
+#define FINISH_WIDTHS(T, name) FINISH_MODES(T, name, vector, 16 / sizeof(T)) FINISH_MODES(T, name, single, 1)
+
+FINISH_WIDTHS(float, float32)
+FINISH_WIDTHS(float16, float16)
+FINISH_WIDTHS(bfloat16, bfloat16)

@@ -3,13 +3,13 @@
 //
 // The filter is separable. A thread owns N channels of two neighbouring columns and goes down a strip of rows: it sums
 // along a row, and adds that to the four rows of the output that it is part of. Neighbours' reads meet in the cache.
+// The grid: threads for pairs of columns and vectors of channels, strips, samples.
 #include "device.h"
 
 // What `smooth` is given.
 struct Smooth {
     const void *x;  // [batch, height + 1, width + 1, channels]
     void *y;        // [batch, height, width, channels]; both sizes even
-    int64_t batch;
     int32_t height, width, channels;
     const float *taps;  // [4], the resampling filter times 2
     Epilogue epilogue;
@@ -19,10 +19,8 @@ namespace {
 
 constexpr int COLUMNS = 2;
 
-constexpr int64_t ENOUGH_THREADS = 1 << 17;  // for half of the places of a large GPU
-
 template <class T, int N>
-__global__ void __launch_bounds__(THREADS, 2) smooth(const __grid_constant__ Smooth job, int strip) {
+__device__ __forceinline__ void smooth(const Smooth &job, int strip) {
     const int height = job.height, width = job.width, channels = job.channels, vectors = channels / N;
     const int at = blockIdx.x * THREADS + threadIdx.x, column = at / vectors * COLUMNS, channel = at % vectors * N;
     if (column >= width) return;
@@ -72,32 +70,16 @@ __global__ void __launch_bounds__(THREADS, 2) smooth(const __grid_constant__ Smo
     }
 }
 
-template <class T, int N>
-const char *start(const Smooth &job, int device, cudaStream_t stream) {
-    const int64_t across = (int64_t)(job.width / COLUMNS) * (job.channels / N);
-    int strip = 16;  // a strip reads three rows more than it writes
-    while (strip > 2 && job.batch * across * divided_up(job.height, strip) < ENOUGH_THREADS) strip /= 2;
-    const dim3 grid((unsigned)divided_up(across, THREADS), (unsigned)divided_up(job.height, strip),
-                    (unsigned)job.batch);
-    return launch(smooth<T, N>, grid, device, stream, job, strip);
-}
-
-template <class T>
-const char *start(const Smooth &job, int device, cudaStream_t stream) {
-    constexpr int N = 16 / sizeof(T);
-    if (job.channels % N == 0 && aligned(job.x) && aligned(job.y) && aligned(job.epilogue))
-        return start<T, N>(job, device, stream);
-    return start<T, 1>(job, device, stream);
-}
-
 }  // namespace
 
-EXPORT const char *stylegan_smooth_float32(const Smooth *job, int device, cudaStream_t stream) {
-    return start<float>(*job, device, stream);
-}
-EXPORT const char *stylegan_smooth_float16(const Smooth *job, int device, cudaStream_t stream) {
-    return start<__half>(*job, device, stream);
-}
-EXPORT const char *stylegan_smooth_bfloat16(const Smooth *job, int device, cudaStream_t stream) {
-    return start<__nv_bfloat16>(*job, device, stream);
-}
+#define SMOOTH(T, name)                                                                       \
+    KERNEL(smooth_##name##_vector, 2, (const __grid_constant__ Smooth job, int32_t strip)) {  \
+        smooth<T, 16 / sizeof(T)>(job, strip);                                                \
+    }                                                                                         \
+    KERNEL(smooth_##name##_single, 2, (const __grid_constant__ Smooth job, int32_t strip)) {  \
+        smooth<T, 1>(job, strip);                                                             \
+    }
+
+SMOOTH(float, float32)
+SMOOTH(float16, float16)
+SMOOTH(bfloat16, bfloat16)

@@ -14,17 +14,21 @@ __device__ __forceinline__ unsigned char level(float value) { return (unsigned c
 
 constexpr float KR = 0.2126f, KB = 0.0722f, KG = 1 - KR - KB;
 
-__global__ void __launch_bounds__(THREADS)
-    rgb_to_yuv420(const float *image, unsigned char *y, int64_t height, int64_t width) {
-    const int64_t at = (int64_t)blockIdx.x * THREADS + threadIdx.x, sample = blockIdx.y, plane = height * width;
-    const int64_t row = at / (width / 2), column = at % (width / 2);
+}  // namespace
+
+// image [batch, 3, height, width], nominally in [-1, 1], its address a multiple of 8; y [batch, height · width · 3 / 2];
+// both sizes even. A thread for each sample of chroma, a row of blocks for each picture.
+KERNEL(rgb_to_yuv420, 1, (const float *image, unsigned char *y, int32_t height, int32_t width)) {
+    const int32_t at = (int32_t)(blockIdx.x * THREADS + threadIdx.x);
+    const int32_t row = at / (width / 2), column = at % (width / 2);
     if (row >= height / 2) return;
+    const int64_t sample = blockIdx.y, plane = (int64_t)height * width;
     const float *picture = image + sample * 3 * plane;
     unsigned char *luma = y + sample * (plane + plane / 2);
     float reds = 0, greens = 0, blues = 0;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        const int64_t pair = (2 * row + i) * width + 2 * column;
+        const int64_t pair = (int64_t)(2 * row + i) * width + 2 * column;
         float2 red = __ldg((const float2 *)(picture + pair)), green = __ldg((const float2 *)(picture + plane + pair)),
                blue = __ldg((const float2 *)(picture + 2 * plane + pair));
         red = {unit(red.x), unit(red.y)}, green = {unit(green.x), unit(green.y)}, blue = {unit(blue.x), unit(blue.y)};
@@ -38,13 +42,4 @@ __global__ void __launch_bounds__(THREADS)
     const float r = reds / 8, g = greens / 8, b = blues / 8, bright = KR * r + KG * g + KB * b;
     __stwb(luma + plane + at, level(128 + 224 * (b - bright) / (2 * (1 - KB))));
     __stwb(luma + plane + plane / 4 + at, level(128 + 224 * (r - bright) / (2 * (1 - KR))));
-}
-
-}  // namespace
-
-// image [batch, 3, height, width], nominally in [-1, 1]; y [batch, height · width · 3 / 2]; both sizes even.
-EXPORT const char *stylegan_rgb_to_yuv420(const float *image, unsigned char *y, int64_t batch, int64_t height,
-                                          int64_t width, int device, cudaStream_t stream) {
-    const dim3 grid((unsigned)divided_up(height * width / 4, THREADS), (unsigned)batch);
-    return launch(rgb_to_yuv420, grid, device, stream, image, y, height, width);
 }

@@ -83,6 +83,8 @@ class StyleGAN1Generator:
 
     compiled = False
     """There are no kernels for it: it runs on plain PyTorch."""
+    by_phases: Sequence[str] = ()
+    """No layer has a convolution by phases."""
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylegan_ops import selfcheck
 from stylegan_ops.memory import Workspace
 from stylegan_ops.stylegan3 import kernels
 
@@ -70,8 +71,20 @@ def filtered_lrelu(
     Returns:
         (B, C, h', w') in x's precision.
     """
-    if workspace is None:
+    if workspace is None or not selfcheck.trusted("filtered_lrelu", "cpu", x.device, x.dtype):
         return _filtered_lrelu_ref(x, scale, bias, style, resampling)
+    return _filtered_lrelu_compiled(x, scale, bias, style, resampling, workspace, name)
+
+
+def _filtered_lrelu_compiled(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    style: Tensor | None,
+    resampling: Resampling,
+    workspace: Workspace,
+    name: str,
+) -> Tensor:
     width, height = resampling.out_size
     y = workspace.activations(name, (x.shape[0], x.shape[1], height, width), x.dtype)
     kernels.filtered_lrelu(
@@ -134,3 +147,29 @@ def _filtered(x: Tensor, taps: Tensor | None, step: int) -> Tensor:
         planes = F.conv2d(planes, taps.view(1, 1, 1, -1), stride=(1, step))
         planes = F.conv2d(planes, taps.view(1, 1, -1, 1), stride=(step, 1))
     return planes.view(batch, channels, *planes.shape[2:])
+
+
+@selfcheck.compiled("filtered_lrelu", on=("cpu",))
+def _check_filtered_lrelu(trial: selfcheck.Trial) -> None:
+    for at, (up, down, square) in enumerate(((2, 2, False), (4, 2, False), (2, 2, True), (1, 1, False))):
+        x = trial.normal(1 + at % 2, 19, 11, 13).to(trial.dtype)
+        scale, bias = trial.normal(x.shape[0], 19).abs(), trial.normal(19)
+        style = trial.normal(x.shape[0], 19) if at else None
+        rows, columns = (trial.normal(6 * factor).abs() if factor > 1 else None for factor in (up, down))
+        up_filter = None if rows is None else up * rows / rows.sum()
+        down_filter = None if columns is None else columns / columns.sum()
+        if square and down_filter is not None:
+            down_filter = torch.outer(down_filter, down_filter)
+        pad = 3 * up
+        cut = _longer(up_filter) + _longer(down_filter) + 1
+        size = (13 * up + 2 * pad - cut) // down + 1, (11 * up + 2 * pad - cut) // down + 1
+        resampling = Resampling(up_filter, down_filter, up, down, (pad,) * 4, size, 2.0 if at else None)
+        found = _filtered_lrelu_compiled(x, scale, bias, style, resampling, Workspace(trial.device), "y")
+        free = None if style is None else torch.ones_like(style)
+        largest = _filtered_lrelu_ref(x.float(), scale, bias, free, resampling)
+        trial.compare(found, _filtered_lrelu_ref(x.float(), scale, bias, style, resampling), largest=2 * largest)
+
+
+def _longer(row: Tensor | None) -> int:
+    """Number of samples by which a filter is longer than one."""
+    return 0 if row is None else len(row) - 1

@@ -36,7 +36,7 @@ def _entry(name: str) -> Callable[..., int]:
     library = cpu_kernels().library
     if library is None:
         raise StyleGANError(f"the compiled kernels cannot be used: {cpu_kernels().reason}")
-    entry = getattr(library, f"stylegan_filtered_{name}")
+    entry = getattr(library.functions, f"stylegan_filtered_{name}")
     entry.argtypes, entry.restype = [ctypes.POINTER(_Filtered)], ctypes.c_int
     found: Callable[..., int] = entry
     return found

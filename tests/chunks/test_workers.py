@@ -241,3 +241,64 @@ def _is_zombie(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+# --- which GPU a worker has
+
+
+@pytest.mark.parametrize(
+    ("device", "found", "given"),
+    [("cuda", 2, [0, 1, 0]), ("cuda:1", 2, [1, 1, 1]), ("cuda:0", 3, [0, 0, 0]), ("cpu", 2, [None, None, None])],
+)
+def test_gpus_are_shared_out_unless_one_is_named(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, found: int, given: list[int]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    started = []
+
+    class Process:
+        def __init__(self, **options: object) -> None:
+            started.append(options["args"][1])  # type: ignore[index]
+            self.exitcode = 0
+
+        def start(self) -> None:
+            """Nothing runs."""
+
+        def join(self, seconds: float | None = None) -> None:
+            """Nothing runs."""
+
+        terminate = start
+
+        def is_alive(self) -> bool:
+            return False
+
+    executor = WorkerExecutor(replace(scene, device=device), film.encoding, 3, Silent())
+    dispatcher = workers._Dispatcher(executor, film.chunks, tmp_path, 3, lambda frames: None)
+    monkeypatch.setattr(type(dispatcher._context), "Process", Process)
+    for number in range(3):
+        dispatcher._start(number)
+    assert started == given
+    dispatcher.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "gpu", "after"), [(None, 1, "1"), ("", 0, "0"), ("4,2, 7", 2, "7"), ("GPU-aa,GPU-bb", 1, "GPU-bb")]
+)
+def test_a_worker_sees_its_own_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, gpu: int, after: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "to be restored")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if before is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    asked = []
+    monkeypatch.setattr(workers, "_make_films", lambda pipe: asked.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    monkeypatch.setattr(workers.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(workers.threading, "Thread", lambda **options: Silence())
+    workers._work(None, gpu)  # type: ignore[arg-type]
+    assert asked == [after]
+
+
+class Silence:
+    def start(self) -> None:
+        """Nothing runs."""

@@ -100,6 +100,30 @@ def test_models_are_inspected_and_converted(call, tmp_path) -> None:
     assert call("model", "inspect", tmp_path / "none.pkl").code == 2
 
 
+def test_the_doctor_checks_every_compiled_op(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from audioreactive.generators.painter import proven
+    from stylegan_ops import kernels, selfcheck
+
+    if kernels.cpu_kernels().library is None:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setattr(proven, "FAMILIES", ["ink"])  # all of them take half a minute
+    result = call("doctor", "--check")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert sum("agrees" in line for line in lines) == len(lines) - 1
+    assert any(line.startswith("painter ink") for line in lines)
+    assert lines[-1] == f"{len(lines) - 1} compiled ops were compared with plain PyTorch; 0 of them are wrong"
+
+    def wrong(trial: selfcheck.Trial) -> None:
+        trial.compare(trial.normal(3), trial.normal(3))
+
+    monkeypatch.setitem(selfcheck.OPS, "another", selfcheck.Compiled("another", ("cpu",), wrong, precise=True))
+    result = call("doctor", "--check")
+    assert result.code == 1
+    assert "another                  float32   CPU: WRONG: " in result.out
+    assert result.out.splitlines()[-1].endswith("; 1 of them is wrong: another; it is not used")
+
+
 def test_the_doctor_reports(call) -> None:
     result = call("doctor")
     assert result.code == 0, result.err

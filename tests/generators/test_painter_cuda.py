@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import shutil
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from emulated_gpu import allow, emulated
+from emulated_gpu import allow, emulated, loaded, use_default_stream
 
 from audioreactive.errors import RenderError
-from audioreactive.generators.painter import FAMILIES, Painter, cuda_kernels, plain
+from audioreactive.generators.painter import FAMILIES, Painter, cuda_kernels, plain, proven
 from audioreactive.generators.painter import painter as painter_module
-from audioreactive.generators.painter.cuda_kernels import SHARED, CudaKernels, compile_units, load, texts_of, unit_of
-from audioreactive.generators.painter.families import SHADERS
+from audioreactive.generators.painter.cuda_kernels import SHARED, CudaKernels, programs
 from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.kernels import kernels
 from audioreactive.generators.painter.parameters import Native, Parameters, natives
+from audioreactive.generators.painter.proven import Proven
 from audioreactive.generators.painter.schemes import SCHEMES
-from stylegan_ops import build
+from stylegan_ops import build, cuda_build, selfcheck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from audioreactive.generators.painter.kernels import Kernels
+    from stylegan_ops.cuda_kernels import Loaded
 
 
 CPU = torch.device("cpu")
-FOLDERS = (f"-I{cuda_kernels.SOURCES}", f"-I{SHADERS}")
 RASTER = Raster((17, 41), (20, 44))
 """No sides that blocks of threads fit into."""
 
@@ -40,55 +40,52 @@ class EmulatedKernels(CudaKernels):
     """The kernels on a GPU that the CPU plays, which may use the given tensors and nothing else."""
 
     device: torch.device = CPU
-    library: Callable[[build.Unit], ctypes.CDLL] = field(default=lambda unit: ctypes.CDLL(None))
-    number: int = 0
+    found: Callable[[str], tuple[ctypes.CDLL, Loaded]] = field(default=lambda name: (ctypes.CDLL(None), None))  # type: ignore[assignment,return-value]
 
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
         size: tuple[int, int],
     ) -> None:  # fmt: skip
-        self._allow(unit_of(family), [table], [colour, glow])
+        self._allow(family, [table], [colour, glow])
         super().paint(family, parameters, table, colour, glow, size)
 
     def reveal(
         self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
         size: tuple[int, int],
     ) -> None:  # fmt: skip
-        self._allow(SHARED[1], [other], [colour, glow])
+        self._allow("reveal", [other], [colour, glow])
         super().reveal(parameters, share, colour, other, glow, size)
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
-        self._allow(SHARED[0], [colour, bloom], [picture])
+        self._allow("finish", [colour, bloom], [picture])
         super().finish(parameters, colour, bloom, picture)
 
-    def _allow(self, unit: build.Unit, read: list[torch.Tensor], written: list[torch.Tensor]) -> None:
-        library = self.library(unit)
+    def _allow(self, name: str, read: list[torch.Tensor], written: list[torch.Tensor]) -> None:
+        library, _ = self.found(name)
         library.emulation_forget()
         for tensor in (*read, *written):
             allow(library, tensor, write=any(tensor is other for other in written))
 
-    def _call(self, name: str, *arguments: object) -> None:
-        unit = unit_of(name) if name in FAMILIES else next(one for one in SHARED if one.name == name)
-        error = getattr(self.library(unit), f"paint_{name}")(*arguments, self.number, None)
-        if error is not None:
-            raise RenderError(error.decode())
+    def _loaded(self, name: str) -> Loaded | str:
+        return self.found(name)[1]
 
 
 @pytest.fixture(scope="session")
-def emulation(tmp_path_factory: pytest.TempPathFactory) -> EmulatedKernels:
-    """Libraries are compiled when they are first asked for."""
+def emulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedKernels]:
+    """Programs are compiled when they are first asked for."""
     folder = tmp_path_factory.mktemp("painter")
-    made: dict[str, ctypes.CDLL] = {}
+    made: dict[tuple[str, ...], tuple[ctypes.CDLL, Loaded]] = {}
 
-    def library(unit: build.Unit) -> ctypes.CDLL:
-        units = SHARED if unit in SHARED else (unit,)
-        if units[0].name not in made:
-            path = folder / f"{units[0].name}.so"
-            emulated([one.source for one in units], path, "-O0", *FOLDERS, *(f"-D{macro}" for macro in unit.macros))
-            made[units[0].name] = load(path, units)
-        return made[units[0].name]
+    def found(name: str) -> tuple[ctypes.CDLL, Loaded]:
+        names = SHARED if name in SHARED else (name,)
+        if names not in made:
+            library = emulated(programs(names), folder / f"{name}.so")
+            made[names] = library, loaded(library, programs(names))
+        return made[names]
 
-    return EmulatedKernels(library=library)
+    with pytest.MonkeyPatch.context() as patch:
+        use_default_stream(patch)
+        yield EmulatedKernels(found=found)
 
 
 def seeds(*numbers: int) -> torch.Tensor:
@@ -158,23 +155,22 @@ def test_faults_are_told(emulation: EmulatedKernels) -> None:
         emulation.paint("ink", parameters, table, colour, glow[:, 1:], RASTER.size)
     with pytest.raises(ValueError, match="float32"):
         emulation.paint("ink", parameters, table.double(), colour, glow, RASTER.size)
-    with pytest.raises(RenderError, match="invalid device ordinal"):
-        replace(emulation, number=1).paint("ink", parameters, table, colour, glow, RASTER.size)
+    with pytest.raises(RenderError, match=r"the painter's ink failed on cpu: .*a read of 4 bytes outside"):
+        CudaKernels.paint(emulation, "ink", parameters, torch.zeros(9, 9), colour, glow, RASTER.size)
 
 
 def test_kernels_are_queued_on_the_current_stream(emulation: EmulatedKernels, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(
         torch.cuda, "current_stream", lambda device: asked.append(device) or SimpleNamespace(cuda_stream=0)
     )
-    monkeypatch.setattr(cuda_kernels, "_library", lambda name, units: emulation.library(units[0]))
+    monkeypatch.setattr(cuda_kernels, "numbered", lambda device: device)
+    monkeypatch.setattr(cuda_kernels, "_loaded", lambda names, device: emulation._loaded(names[0]))
     colour, bloom, picture = torch.zeros(3, 4, 8), torch.zeros(3, 2, 2), torch.zeros(3, 3, 7)
-    emulation._allow(SHARED[0], [colour, bloom], [picture])
+    emulation._allow("finish", [colour, bloom], [picture])
     CudaKernels(CPU).finish(Native(), colour, bloom, picture)
     assert asked == [CPU] and (picture + 1).abs().max() < 0.02
-    monkeypatch.setattr(cuda_kernels, "_library", lambda name, units: "nvcc failed")
+    monkeypatch.setattr(cuda_kernels, "_loaded", lambda names, device: "nvcc failed")
     with pytest.raises(RenderError, match="the painter's finish cannot be compiled: nvcc failed"):
         CudaKernels(CPU).finish(Native(), colour, bloom, picture)
 
@@ -188,6 +184,85 @@ def test_parameters_do_not_depend_on_how_many_are_derived() -> None:
         assert bytes(alone) == bytes(together[k])
         expected = Parameters.of(*(values[k : k + 1] for values in latents)).flat()[0].tolist()
         assert list(memoryview(bytes(alone)).cast("f")) == pytest.approx(expected, abs=1e-5)
+
+
+# --- what is wrong is not used
+
+
+@dataclass(frozen=True)
+class Lying:
+    """A compiled form that does one thing wrong."""
+
+    form: Kernels
+    lie: str
+    device: torch.device = CPU
+    side_by_side: bool = False
+    makes_yuv: bool = True
+
+    def identity(self, name: str) -> str:
+        return f"lying about {self.lie}"
+
+    def __getattr__(self, name: str) -> Any:
+        def run(*arguments: Any) -> None:
+            getattr(self.form, name)(*arguments)
+            if self.lie in (name, arguments[0]):
+                arguments[{"paint": 3, "reveal": 2, "finish": 3, "finish_yuv": 3}[name]].mul_(0.9)
+
+        return run
+
+
+@pytest.mark.parametrize("lie", ["ink", "reveal", "finish", "finish_yuv"])
+def test_what_is_compiled_wrong_is_not_used(lie: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(selfcheck, "_verdicts", {})
+    sound = kernels()
+    if sound is None:
+        pytest.skip("no C++ compiler")
+    lying = Proven(Lying(sound.form, lie))
+    outcomes = {outcome.op: outcome.reason for outcome in some_checks(lying.form, "ink", *SHARED_NAMES)}
+    assert {op for op, reason in outcomes.items() if reason is not None} == {f"painter {lie}"}
+    made = Painter(("ink", "opart"), (24, 36), finest_rows=0)
+    first, last = made.mapping(seeds(1, 2), torch.eye(2))
+    ws = torch.stack([first, 0.6 * first + 0.4 * last])
+    noise = [torch.zeros(2, 1, *size) for size in made.noise_sizes]
+    with pytest.warns(RuntimeWarning, match=f"the compiled {lie} of the painter is wrong on CPU .*is not used") as told:
+        for layout in ("rgb24", "yuv420p"):
+            for _ in range(2):
+                found = with_kernels(made, lying).frame_function(layout)(ws, noise)
+                expected = with_kernels(made, None).frame_function(layout)(ws, noise)
+                difference = (found.int() - expected.int()).abs().float()
+                assert difference.mean() < 0.3 and (difference > 2).float().mean() < 0.01
+    assert len(told) == 1
+
+
+SHARED_NAMES = ("reveal", "finish", "finish_yuv")
+
+
+def some_checks(form: Kernels, *names: str) -> list[selfcheck.Outcome]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proven, "FAMILIES", names[:1])
+        return list(proven.check_all(form))
+
+
+def test_a_wrong_function_on_an_emulated_gpu_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulation: EmulatedKernels
+) -> None:
+    (right,) = programs(["opart"])
+    headers = dict(right.headers)
+    assert "2.0f / (raster.height" in headers["pixel.cuh"]
+    headers["pixel.cuh"] = headers["pixel.cuh"].replace("2.0f / (raster.height", "2.1f / (raster.height")
+    wrong = replace(right, headers=tuple(headers.items()))
+    library = emulated([wrong], tmp_path / "wrong.so")
+    library.emulation_allow_all()
+    gpu = loaded(library, [wrong])
+    form = EmulatedKernels(found=lambda name: (library, gpu) if name == "opart" else emulation.found(name))
+    for name in ("ink", "finish", "reveal"):
+        emulation.found(name)[0].emulation_allow_all()
+    monkeypatch.setattr(EmulatedKernels, "_allow", lambda self, *arguments: None)
+    outcomes = list(some_checks(form, "opart"))
+    assert outcomes[0].reason is not None and "levels of 255 off in the mean" in outcomes[0].reason
+    assert [outcome.reason for outcome in outcomes[1:]] == [None, None]
+    assert some_checks(emulation, "ink")[0].reason is None
 
 
 # --- without a GPU, or without its compiler
@@ -206,20 +281,17 @@ def test_plain_pytorch_keeps_to_one_device() -> None:
 
 
 def test_every_function_of_a_text_is_for_the_gpu() -> None:
-    texts = dict(texts_of((unit_of("planet"), *SHARED)))
-    assert "planet.glsl" in texts and "common.glsl" in texts and "ink.glsl" not in texts
-    assert "\nINLINE Vec3 planet(Place p, Latents z) {" in texts["planet.glsl"]
-    for text in texts.values():
-        assert "const INLINE" not in text and " INLINE" not in text
+    planet, finish = programs(("planet", "finish"))
+    texts = dict(planet.headers)
+    assert {"common.glsl", "finish.glsl", "family.glsl", "pixel.cuh", "device.h"} <= set(texts)
+    assert "\nINLINE Vec3 planet(Place p, Latents z) {" in texts["family.glsl"]
+    assert "family.glsl" not in dict(finish.headers)
+    for name, text in (*planet.headers, *finish.headers):
+        assert name[-5:] != ".glsl" or ("const INLINE" not in text and " INLINE" not in text)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no CUDA compiler")
-def test_a_family_compiles_as_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "the cache"))
-    monkeypatch.setattr(build, "CUDA_BUILD_SECONDS", 300)
-    known = build.cuda_capabilities()
-    family = load(compile_units("family", (unit_of("ink"),), known[-1:]), (unit_of("ink"),))
-    assert family.paint_ink.restype is ctypes.c_char_p
+def missing(major: int | None) -> None:
+    raise build.BuildError("NVRTC was not found")
 
 
 def test_without_a_cuda_compiler_there_is_one_warning_and_plain_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +301,9 @@ def test_without_a_cuda_compiler_there_is_one_warning_and_plain_pytorch(monkeypa
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setenv("NVCC", "/nowhere/nvcc")
     monkeypatch.delenv("STYLEGAN_OPS", raising=False)
-    caches = (cuda_kernels._library, cuda_kernels._why_none)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(cuda_build, "nvrtc", missing)
+    caches = (cuda_kernels._loaded, cuda_kernels._why_none)
     for cache in caches:
         cache.cache_clear()
     try:
@@ -253,8 +327,8 @@ def gpu() -> CudaKernels:
     if not torch.cuda.is_available():
         pytest.skip("no NVIDIA GPU")
     found = kernels(torch.device("cuda"))
-    assert isinstance(found, CudaKernels), cuda_kernels.why_none()
-    return found
+    assert found is not None and isinstance(found.form, CudaKernels), cuda_kernels.why_none(torch.device("cuda"))
+    return found.form
 
 
 @pytest.mark.cuda

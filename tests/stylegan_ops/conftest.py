@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from emulated_gpu import Machine, emulated, guarded
+from emulated_gpu import Machine, emulated, guarded, loaded, use_default_stream
 
-from stylegan_ops import build, cuda_kernels, kernels, ops
+from stylegan_ops import cuda_kernels, kernels, ops
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
 def emulated_kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """All CUDA kernels."""
-    path = tmp_path_factory.mktemp("emulation") / "kernels.so"
-    emulated(sorted(build.SOURCES.glob("*.cu")), path)
-    return cuda_kernels.load(path)
+    return emulated(cuda_kernels.programs(), tmp_path_factory.mktemp("emulation") / "kernels.so")
 
 
 @pytest.fixture(scope="module")
 def emulation(emulated_kernels: ctypes.CDLL) -> Iterator[Machine]:
     """The operations' form for GPUs, on tensors in the CPU's memory."""
     library = emulated_kernels
-
-    def launch(function: str, device: torch.device, *arguments: object) -> None:
-        if function == "stylegan_rgb_to_yuv420":
-            image, y, batch, height, width = arguments
-            library.emulation_forget()
-            pixels = batch * height * width  # type: ignore[operator]
-            library.emulation_allow(ctypes.c_void_p(image), ctypes.c_size_t(12 * pixels), 0)  # type: ignore[arg-type]
-            library.emulation_allow(ctypes.c_void_p(y), ctypes.c_size_t(3 * pixels // 2), 1)  # type: ignore[arg-type]
-        error = getattr(library, function)(*arguments, 0, None)
-        assert error is None, error.decode()
-
+    found = cuda_kernels.Availability(loaded(library, cuda_kernels.programs()), "emulated")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda_kernels, "_launch", launch)
+        use_default_stream(patch)
+        patch.setattr(cuda_kernels, "cuda_kernels", lambda device=None: found)
         patch.setattr(kernels, "finish", guarded(library, cuda_kernels._finish, 1, 15))
         patch.setattr(kernels, "rgb_to_yuv420", cuda_kernels._rgb_to_yuv420)
+        patch.setattr(cuda_kernels, "_convert", guarded(library, cuda_kernels._convert, 1))
         patch.setattr(cuda_kernels, "finish_phases", guarded(library, cuda_kernels._finish_phases, 1))
         patch.setattr(cuda_kernels, "smooth", guarded(library, cuda_kernels._smooth, 1))
         patch.setattr(ops, "_on_gpu", lambda x: True)

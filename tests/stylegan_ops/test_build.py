@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan_ops import Generator, StyleGANError, build, choice, cuda_kernels, kernels, op_status, ops
+from stylegan_ops import Generator, StyleGANError, build, kernels, op_status
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 
@@ -202,92 +202,6 @@ def test_the_path_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StyleGANError, match="variable STYLEGAN_OPS is 'fast'; give auto, reference or compiled"):
         Generator.random(**options)
     assert any("'fast'" in status.reason for status in op_status())
-
-
-CUDA_COMPILER = """#!{python}
-import os, pathlib, sys
-words = sys.argv[1:]
-if words == ["--version"]:
-    print("nvcc 99")
-elif words == ["--list-gpu-arch"]:
-    print("compute_60\\ncompute_75\\ncompute_90")
-else:
-    pathlib.Path({log!r}).write_text(" ".join(words))
-    words = [word for word in words if not word.startswith(("-gencode", "-Xcompiler", "-allow"))]
-    os.execvp("c++", ["c++", "-fPIC", *(["-x", "c++"] if "-c" in words else []), *words])
-"""
-
-
-@pytest.fixture
-def cuda_compiler(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One that compiles for the CPU, knows 6.0, 7.5 and 9.0, and leaves its last call in the file that is returned."""
-    log = tmp_path / "called"
-    path = tmp_path / "nvcc"
-    path.write_text(CUDA_COMPILER.format(python=sys.executable, log=str(log)))
-    path.chmod(0o755)
-    monkeypatch.setenv("NVCC", str(path))
-    (build.SOURCES / "answer.cpp").rename(build.SOURCES / "answer.cu")
-    return log
-
-
-@needs_compiler
-def test_cuda_kernels_are_built_for_the_gpus_at_hand(cuda_compiler: Path) -> None:
-    path, source = build.cuda_library([90, 75, 90])
-    assert answer(path) == 42 and source.startswith("built now")
-    assert cuda_compiler.read_text().count("-gencode") == 2
-    assert "-gencode=arch=compute_75,code=sm_75 -gencode=arch=compute_90,code=sm_90" in cuda_compiler.read_text()
-    assert build.cuda_library([75, 90]) == (path, f"from {path.parent}")
-    newer, _ = build.cuda_library([120])  # than the compiler: the driver translates
-    assert newer != path and "-gencode=arch=compute_90,code=compute_90" in cuda_compiler.read_text()
-    assert build.cuda_capabilities() == [75, 90]
-    for older in (60, 70):
-        with pytest.raises(build.BuildError, match=rf"the GPU has compute capability {older / 10}.*from 7\.5 on"):
-            build.cuda_library([older])
-
-
-def test_no_cuda_compiler(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NVCC", "/nowhere/nvcc")
-    with pytest.raises(build.BuildError, match=r"no CUDA compiler was found \(/nowhere/nvcc\); install NVIDIA's CUDA"):
-        build.cuda_library([90])
-
-
-def test_a_failing_cuda_build_costs_one_warning(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = (
-        'case "$1" in --version) echo 1;; --list-gpu-arch) echo compute_90;; *) echo error: out of luck; exit 3;; esac'
-    )
-    monkeypatch.setenv("NVCC", script(tmp_path / "nvcc", lines))
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "a fine GPU")
-    monkeypatch.delenv("STYLEGAN_OPS", raising=False)
-    device = torch.device("cuda")
-    cuda_kernels._cuda_kernels.cache_clear()
-    try:
-        with pytest.warns(RuntimeWarning) as caught:
-            uses = [choice.use_compiled("auto", device, dtype) for dtype in cuda_kernels.NAMES]
-            status = [entry for entry in op_status() if "a fine GPU" in entry.reason]
-        assert len(caught) == 1 and not any(uses)
-        assert all(part in str(caught[0].message) for part in ("ninja failed", "error: out of luck", "plain PyTorch"))
-        assert {entry.implementation for entry in status} == {"reference"}
-        assert {entry.op for entry in status} == {op for op, forms in ops.COMPILED.items() if "cuda" in forms}
-        assert all("out of luck" in entry.reason for entry in status)
-        with pytest.raises(StyleGANError, match=r"asked for and cannot be used: ninja failed.*out of luck"):
-            choice.use_compiled("compiled", device, torch.float16)
-    finally:
-        cuda_kernels._cuda_kernels.cache_clear()
-
-
-def test_without_a_gpu_no_cuda_compiler_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(build, "cuda_library", None)
-    cuda_kernels._cuda_kernels.cache_clear()
-    try:
-        assert not choice.use_compiled("auto", torch.device("cuda"), torch.float16)
-        assert cuda_kernels.cuda_kernels().reason == "PyTorch finds no GPU"
-    finally:
-        cuda_kernels._cuda_kernels.cache_clear()
 
 
 # --- a library is code: whose is it? ---------------------------------------------------------------------------------

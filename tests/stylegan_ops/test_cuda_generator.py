@@ -180,6 +180,7 @@ def test_a_graph_paints_the_same(gpu: Machine, dtype: torch.dtype, caplog: pytes
 
 
 @pytest.mark.cuda
+@pytest.mark.spoiling
 def test_what_cannot_be_recorded_is_computed(gpu: Machine, caplog: pytest.LogCaptureFixture) -> None:
     generator = Generator.random(img_resolution=32, channel_base=1024, seed=1, device=gpu.device)
     synthesise = GraphSynthesis(
@@ -188,7 +189,7 @@ def test_what_cannot_be_recorded_is_computed(gpu: Machine, caplog: pytest.LogCap
     ws = sample_ws(generator, 2)
     with caplog.at_level(logging.DEBUG, logger="stylegan_ops"):
         found = [synthesise(ws) for _ in range(3)]
-    assert len(caplog.records) == 1 and "not recorded as a CUDA graph" in caplog.records[0].message
+    assert sum("not recorded as a CUDA graph" in record.message for record in caplog.records) == 1
     assert all(torch.equal(pictures, found[0]) for pictures in found)
 
 

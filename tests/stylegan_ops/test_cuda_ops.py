@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from emulated_gpu import allow, emulated
+from emulated_gpu import allow, emulated, loaded, use_default_stream
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stylegan_ops import cuda_kernels, kernels, ops
+from stylegan_ops import build, cuda_build, cuda_kernels, kernels, ops
+from stylegan_ops.driver import DriverError
 from stylegan_ops.fused import Finish, ToRGB
 from stylegan_ops.memory import Workspace
 
@@ -242,49 +243,56 @@ def test_kernels_refuse_what_they_would_misread(machine: Machine) -> None:
 
 FAULTS = """
 #include "device.h"
-__global__ void misaligned(float *y, int) { __stwb((float4 *)(y + 1), float4{}); }
-__global__ void outside(float *y, int count) { __stwb(y + count + threadIdx.x, 0.0f); }
-__global__ void unread(float *y, int count) { __stwb(y + threadIdx.x, __ldg(y + count)); }
-__global__ void race(float *y, int) { if (threadIdx.x < 32) __stwb(y + threadIdx.x / 2, 0.0f); }
-__global__ void hazard(float *y, int) { if (threadIdx.x < 31) __stwb(y + threadIdx.x, __ldca(y + threadIdx.x + 1)); }
-__global__ void missed(float *y, int) {
+KERNEL(misaligned, 1, (float *y, int)) { __stwb((float4 *)(y + 1), float4{}); }
+KERNEL(outside, 1, (float *y, int count)) { __stwb(y + count + threadIdx.x, 0.0f); }
+KERNEL(unread, 1, (float *y, int count)) { __stwb(y + threadIdx.x, __ldg(y + count)); }
+KERNEL(race, 1, (float *y, int)) { if (threadIdx.x < 32) __stwb(y + threadIdx.x / 2, 0.0f); }
+KERNEL(hazard, 1, (float *y, int)) { if (threadIdx.x < 31) __stwb(y + threadIdx.x, __ldca(y + threadIdx.x + 1)); }
+KERNEL(missed, 1, (float *y, int)) {
     if (threadIdx.x != 7) __stwb(y + threadIdx.x, __shfl_xor_sync(0xffffffffu, 1.0f, 4));
 }
-__global__ void sound(float *y, int) {
+KERNEL(sound, 1, (float *y, int)) {
     __stwb(y + threadIdx.x, __shfl_xor_sync(0xffffffffu, __ldca(y + threadIdx.x), 4));
 }
-#define FAULT(name) \\
-    EXPORT const char *run_##name(float *y, int count) { return launch(name, dim3(1), 0, nullptr, y, count); }
-FAULT(misaligned) FAULT(outside) FAULT(unread) FAULT(race) FAULT(hazard) FAULT(missed) FAULT(sound)
-EXPORT const char *run_nothing(float *y, int count) { return launch(sound, dim3(0), 0, nullptr, y, count); }
 """
 
 
-def test_the_emulation_tells_faults(tmp_path: Path) -> None:
-    source = tmp_path / "faults.cu"
-    source.write_text(FAULTS)
-    library = emulated([source], tmp_path / "faults.so")
+def test_the_emulation_tells_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = cuda_build.program_of(FAULTS, [build.SOURCES], name="faults")
+    library = emulated([program], tmp_path / "faults.so")
+    use_default_stream(monkeypatch)
+    gpu = loaded(library, [program])
     y = torch.arange(256, dtype=torch.float32)
+
+    def run(name: str, blocks: int = 1) -> None:
+        gpu.launch("faults", name, (blocks,), ctypes.c_void_p(y.data_ptr()), ctypes.c_int32(256))
+        assert library.emulation_contexts() == 0
+
     faults = {
-        "misaligned": b"not a multiple of 16",
-        "outside": b"a write of 4 bytes outside",
-        "unread": b"a read of 4 bytes outside",
-        "race": b"written by one thread and used by another",
-        "hazard": b"written by one thread and used by another",
-        "missed": b"missed by a thread of the warp",
-        "nothing": b"invalid configuration",
-        "sound": None,
+        "misaligned": "not a multiple of 16",
+        "outside": "a write of 4 bytes outside",
+        "unread": "a read of 4 bytes outside",
+        "race": "written by one thread and used by another",
+        "hazard": "written by one thread and used by another",
+        "missed": "missed by a thread of the warp",
     }
     for name, wanted in faults.items():
         library.emulation_forget()
         allow(library, y, write=True)
-        run = getattr(library, f"run_{name}")
-        run.argtypes, run.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_char_p
-        found = run(y.data_ptr(), 256)
-        assert found is None if wanted is None else wanted in found, (name, found)
+        with pytest.raises(DriverError, match=wanted):
+            run(name)
+        assert library.emulation_contexts() == 0
+    library.emulation_forget()
+    allow(library, y, write=True)
+    run("sound")
+    with pytest.raises(DriverError, match="cuLaunchKernel: invalid argument"):
+        run("sound", 0)
+    with pytest.raises(DriverError, match="cuModuleGetFunction: named symbol not found"):
+        run("unknown")
     library.emulation_forget()
     allow(library, y, write=False)
-    assert b"a write" in library.run_sound(y.data_ptr(), 256)
+    with pytest.raises(DriverError, match="a write"):
+        run("sound")
 
 
 def test_the_doubling_forms_are_what_the_references_say() -> None:

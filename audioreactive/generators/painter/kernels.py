@@ -8,13 +8,14 @@ import os
 import platform
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import torch
 
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
+from audioreactive.generators.painter.proven import Proven
 from stylegan_ops import build
 from stylegan_ops.choice import wanted_implementation
 
@@ -47,6 +48,24 @@ class Kernels(Protocol):
         """Whether the pictures of a batch are made side by side, so that the device always has something to do."""
         ...
 
+    @property
+    def makes_yuv(self) -> bool:
+        """Whether there is `finish_yuv`."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which the tensors lie."""
+        ...
+
+    def identity(self, name: str) -> str:
+        """Digest of the machine code of a function.
+
+        Raises:
+            RenderError: it cannot be compiled.
+        """
+        ...
+
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
         size: tuple[int, int],
@@ -65,6 +84,12 @@ class Kernels(Protocol):
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         ...
 
+    def finish_yuv(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+    ) -> None:
+        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; even h and w."""
+        ...
+
 
 class Calls(ABC):
     """Checks and arguments of the compiled functions that are the same on every kind of device."""
@@ -81,10 +106,7 @@ class Calls(ABC):
             RenderError: the family cannot be compiled here, although the rest could be.
         """
         check(colour, glow, size)
-        self._call(
-            family, ctypes.byref(parameters), ctypes.byref(self._table(table)), *self._pointers(colour, glow),
-            *sides(colour, size),
-        )  # fmt: skip
+        self._call(family, (parameters, self._table(table), *self._pointers(colour, glow)), sides(colour, size))
 
     def reveal(
         self, parameters: Native, share: float, colour: torch.Tensor, other: torch.Tensor, glow: torch.Tensor,
@@ -93,10 +115,8 @@ class Calls(ABC):
         """Let `other` grow through `colour`, in place; share from 0 to 1 says how far."""
         check(colour, glow, size)
         check(other, glow, size)
-        self._call(
-            "reveal", ctypes.byref(parameters), ctypes.c_float(share), *self._pointers(colour, other, glow),
-            *sides(colour, size),
-        )  # fmt: skip
+        arguments = (parameters, ctypes.c_float(share), *self._pointers(colour, other, glow))
+        self._call("reveal", arguments, sides(colour, size))
 
     def _table(self, values: torch.Tensor) -> Table:
         """Describe a table (rows, columns) to the kernels."""
@@ -108,8 +128,13 @@ class Calls(ABC):
         """Addresses of tensors; raises ValueError unless they lie where the kernels run."""
 
     @abstractmethod
-    def _call(self, name: str, *arguments: object) -> None:
+    def _call(self, name: str, arguments: Sequence[Any], raster: Sequence[ctypes.c_int32]) -> None:
         """Call the function of a family, or one that all families share.
+
+        Args:
+            name: name of the function.
+            arguments: its arguments, but for the sizes.
+            raster: rows and columns of the buffers, height and width of the picture, last of all arguments.
 
         Raises:
             RenderError: it cannot be compiled.
@@ -123,18 +148,31 @@ class CpuKernels(Calls):
     library: ctypes.CDLL
     """What all families share."""
     side_by_side: bool = False
+    makes_yuv: bool = True
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def identity(self, name: str) -> str:
+        """Name of the library's file, which contains the checksum of its content."""
+        return os.path.basename(self._of(name)._name)  # noqa: PTH119 - a name, not a path to follow
 
     def _pointers(self, *tensors: torch.Tensor) -> list[ctypes.c_void_p]:
         return pointers(*tensors)
 
-    def _call(self, name: str, *arguments: object) -> None:
+    def _call(self, name: str, arguments: Sequence[Any], raster: Sequence[ctypes.c_int32]) -> None:
+        library = self._of(name)
+        # Structures are handed over by their addresses.
+        words = [ctypes.byref(one) if isinstance(one, ctypes.Structure) else one for one in arguments]
+        getattr(library, f"paint_{name}")(*words, *raster)
+
+    def _of(self, name: str) -> ctypes.CDLL:
+        """The library that has a function."""
         library: ctypes.CDLL | str = self.library
         if name in FAMILIES:
             macros = (f"FAMILY={name}", f'FAMILY_TEXT="{name}.glsl"')
             library = _library(f"painter_{name}", (build.Unit(SHADERS / "family.cpp", f"family_{name}", macros),))
         if isinstance(library, str):
             raise RenderError(f"the painter's {name} cannot be compiled: {library}; STYLEGAN_OPS=reference needs none")
-        getattr(library, f"paint_{name}")(*arguments)
+        return library
 
     def finish(self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, picture: torch.Tensor) -> None:
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
@@ -157,13 +195,12 @@ class CpuKernels(Calls):
         check(colour, None, size)
         rows, columns, height, width = sides(colour, size)
         wide = torch.empty(3, bloom.shape[1], colour.shape[2])
-        self._call(
-            "finish", ctypes.byref(parameters), *self._pointers(colour, bloom, wide), picture, yuv, rows, columns,
-            ctypes.c_int32(bloom.shape[1]), ctypes.c_int32(bloom.shape[2]), height, width,
-        )  # fmt: skip
+        glow = (ctypes.c_int32(bloom.shape[1]), ctypes.c_int32(bloom.shape[2]))
+        arguments = (parameters, *self._pointers(colour, bloom, wide), picture, yuv)
+        self._call("finish", arguments, (rows, columns, *glow, height, width))
 
 
-def kernels(device: torch.device | None = None) -> Kernels | None:
+def kernels(device: torch.device | None = None) -> Proven | None:
     """Find or build the compiled form for a device, by default the CPU; None where plain PyTorch paints.
 
     That is so without a compiler (one warning), or if the environment variable STYLEGAN_OPS asks for it. A family is
@@ -177,7 +214,7 @@ def kernels(device: torch.device | None = None) -> Kernels | None:
         return None
     found = _found(device or torch.device("cpu"))
     if not isinstance(found, str):
-        return found
+        return Proven(found)
     if wanted == "compiled":
         raise RenderError(f"compiled kernels were asked for and cannot be used: {found}; or ask for auto")
     return None
@@ -191,7 +228,7 @@ def _found(device: torch.device) -> Kernels | str:
     if device.type == "cuda":
         from audioreactive.generators.painter import cuda_kernels
 
-        reason = cuda_kernels.why_none()
+        reason = cuda_kernels.why_none(device)
         return reason or cuda_kernels.CudaKernels(device)
     return f"there are none for {device.type}"
 

@@ -24,7 +24,7 @@ from audioreactive.generators.moves import NO_MOVES, Moves
 from audioreactive.generators.painter import plain
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import CpuKernels, Kernels, kernels
+from audioreactive.generators.painter.kernels import kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.generators.painter.parameters import Native
+    from audioreactive.generators.painter.proven import Proven
     from audioreactive.generators.pixels import Layout
 
 SIZE: Final = (1080, 1920)
@@ -113,7 +114,7 @@ class Painter:
         return f"painter {'compiled' if self._kernels else 'plain'} {sources_digest()}"
 
     @functools.cached_property
-    def _kernels(self) -> Kernels | None:
+    def _kernels(self) -> Proven | None:
         return kernels(self.device)
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
@@ -149,7 +150,7 @@ class Painter:
         return pictures
 
     def _yuv(
-        self, compiled: CpuKernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, buffers: _Buffers
+        self, compiled: Proven, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, buffers: _Buffers
     ) -> torch.Tensor:
         """Paint pictures as pixels in the layout yuv420p, without a copy in RGB."""
         shares, coarse = self._structure(ws)
@@ -241,7 +242,7 @@ class Painter:
         return functional.avg_pool2d(picture, self._samples)
 
     def _light(
-        self, compiled: Kernels, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
+        self, compiled: Proven, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
         buffers: _Buffers,
     ) -> tuple[Native, torch.Tensor, torch.Tensor]:  # fmt: skip
         """Paint one picture's linear light; also its parameters and its bloom."""
@@ -256,7 +257,7 @@ class Painter:
             compiled.reveal(made[1], share, painted[0], painted[1], glow, raster.size)
         return made[0], painted[0], self._bloomed(glow[None])[0]
 
-    def _together(self, compiled: Kernels, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
+    def _together(self, compiled: Proven, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
         """`synthesis` on a device that works on its own: all is queued there, and the latents alone are waited for."""
         raster, tables = self._raster, self._noise_tables(noise, len(ws))
         pictures = ws.new_empty(len(ws), 3, *self.img_size)
@@ -282,7 +283,7 @@ class Painter:
         return pictures
 
     def _finish(
-        self, compiled: Kernels, light: tuple[Native, torch.Tensor, torch.Tensor], picture: torch.Tensor,
+        self, compiled: Proven, light: tuple[Native, torch.Tensor, torch.Tensor], picture: torch.Tensor,
         buffers: _Buffers,
     ) -> None:  # fmt: skip
         """Make a picture of what `_light` returns; a small one is made large and shrunk."""
@@ -336,7 +337,7 @@ class _Frames:
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
         compiled = self._painter._kernels
-        if self._layout == "yuv420p" and isinstance(compiled, CpuKernels) and self._painter._samples == 1:
+        if self._layout == "yuv420p" and compiled and compiled.makes_yuv and self._painter._samples == 1:
             return self._painter._yuv(compiled, ws, noise, self._buffers)
         pictures = self._painter.synthesis(ws, noise)
         return to_pixels(pictures, self._layout, compiled=None if compiled is not None else False)

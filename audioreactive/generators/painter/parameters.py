@@ -58,6 +58,15 @@ class Parameters:
         sun = torch.stack([0.72 * angle.cos(), 0.72 * angle.sin(), torch.full_like(angle, 0.69)], -1)
         return cls(c, m, f, palette, sun)
 
+    @classmethod
+    def of_native(cls, native: Native, device: torch.device) -> Parameters:
+        """Read the parameters of one picture from the C structure."""
+        values = torch.frombuffer(bytearray(native), dtype=torch.float32).to(device)[None]
+        c, m, f, ramp, tone, *others = torch.split(values, [length for _, length in FIELDS], 1)
+        *palette, sun = others
+        stops = (ramp.view(1, STOPS, 3), tone.view(1, STOPS, 3))
+        return cls(c, m, f, Colours(*stops, *palette), sun)
+
     def native(self, sample: int) -> Native:
         """Make the C structure of one picture."""
         return Native.from_buffer_copy(self.flat()[sample].contiguous().numpy().tobytes())

@@ -2,11 +2,14 @@
 // and a warp's 32 threads wait for each other where they exchange values. What a GPU would punish, or get wrong without
 // a word, ends as an error with a sentence: an address that is not a multiple of its size, memory outside what was
 // allowed, a byte that one thread writes and another one reads or writes, an exchange that a thread of the warp misses.
-#include "cuda_runtime.h"
+//
+// The library answers as the GPU's driver does, through the functions of the driver that `stylegan_ops/driver.py` calls.
+#include "emulation.h"
 
 #include <ucontext.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <random>
 #include <string>
@@ -40,6 +43,7 @@ struct Coroutine {
 };
 
 std::vector<Region> regions;
+bool unguarded = false;  // whether all memory may be used
 std::string fault;
 std::vector<Coroutine> threads;
 ucontext_t scheduler;
@@ -91,11 +95,10 @@ uint32_t own_number() {
 
 }  // namespace
 
-cudaError_t run(const cudaLaunchConfig_t &config, const std::function<void()> &kernel) {
-    grid = config.gridDim, block_size = config.blockDim;
+Result run(const std::function<void()> &kernel) {
     if (!grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || block_size.y != 1 || block_size.z != 1 ||
         block_size.x > 1024 || block_size.x % WARP)
-        return cudaErrorInvalidConfiguration;
+        return invalid_value;
     fault.clear();
     body = &kernel;
     threads.resize(block_size.x);
@@ -114,7 +117,7 @@ cudaError_t run(const cudaLaunchConfig_t &config, const std::function<void()> &k
         block = next;
         run_block(random);
     }
-    return fault.empty() ? cudaSuccess : cudaErrorLaunchFailure;
+    return fault.empty() ? success : launch_failure;
 }
 
 bool may_access(const void *address, size_t size, bool write) {
@@ -123,6 +126,7 @@ bool may_access(const void *address, size_t size, bool write) {
         say("an address is not a multiple of " + std::to_string(size));
         return false;
     }
+    if (unguarded) return true;
     for (Region &region : regions) {
         if (start < region.start || start + size > region.start + region.size || (write && !region.writable)) continue;
         if (!region.writable) return true;
@@ -159,22 +163,83 @@ float exchange(float value, int step) {
 
 }  // namespace emulation
 
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+// ---- the driver
 
-cudaError_t cudaGetLastError() { return cudaSuccess; }
+namespace {
 
-const char *cudaGetErrorString(cudaError_t error) {
-    switch (error) {
-        case cudaErrorInvalidDevice: return "invalid device ordinal";
-        case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-        case cudaErrorLaunchFailure: return emulation::fault.c_str();
-        default: return "no error";
-    }
+struct Place {};
+std::vector<Place> devices(2);
+std::vector<const void *> contexts;  // the stack of this thread
+
+std::map<std::string, emulation::Entry> &kernels() {
+    static std::map<std::string, emulation::Entry> found;
+    return found;
 }
+
+}  // namespace
+
+emulation::Kernel::Kernel(const char *name, Entry entry) { kernels()[name] = entry; }
+
+EXPORT int cuInit(unsigned) { return 0; }
+EXPORT int cuDeviceGet(int *device, int ordinal) {
+    *device = ordinal;
+    return ordinal >= 0 && ordinal < (int)devices.size() ? 0 : 101;
+}
+EXPORT int cuDevicePrimaryCtxRetain(const void **context, int device) {
+    *context = &devices[device];
+    return 0;
+}
+EXPORT int cuCtxPushCurrent_v2(const void *context) {
+    contexts.push_back(context);
+    return 0;
+}
+EXPORT int cuCtxPopCurrent_v2(const void **context) {
+    if (contexts.empty()) return emulation::invalid_context;
+    *context = contexts.back();
+    contexts.pop_back();
+    return 0;
+}
+// The image is not run: the kernels of this library are, which are compiled from the same sources.
+EXPORT int cuModuleLoadData(const void **module, const void *image) {
+    if (contexts.empty()) return emulation::invalid_context;
+    const bool machine_code = !std::memcmp(image, "\x7f" "ELF", 4), text = !std::memcmp(image, "//", 2);
+    *module = contexts.back();
+    return machine_code || text ? 0 : 200;
+}
+EXPORT int cuModuleGetFunction(const void **function, const void *, const char *name) {
+    const auto found = kernels().find(name);
+    if (found == kernels().end()) return emulation::not_found;
+    *function = (const void *)found->second;
+    return 0;
+}
+EXPORT int cuLaunchKernel(const void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned rows,
+                          unsigned planes, unsigned, const void *, void **arguments, void **) {
+    if (contexts.empty()) return emulation::invalid_context;
+    emulation::grid = dim3(x, y, z), emulation::block_size = dim3(threads, rows, planes);
+    return ((emulation::Entry)function)(arguments);
+}
+EXPORT int cuGetErrorString(int error, const char **text) {
+    switch (error) {
+        case 1: *text = "invalid argument"; break;
+        case 101: *text = "invalid device ordinal"; break;
+        case 200: *text = "device kernel image is invalid"; break;
+        case 201: *text = "invalid device context"; break;
+        case 500: *text = "named symbol not found"; break;
+        case 719: *text = emulation::fault.c_str(); break;
+        default: return 1;
+    }
+    return 0;
+}
+EXPORT int emulation_contexts() { return (int)contexts.size(); }
 
 // Memory that kernels may use from now on.
 EXPORT void emulation_allow(const void *address, size_t size, int writable) {
     emulation::regions.push_back({(uintptr_t)address, size, writable != 0, {}, {}});
 }
 
-EXPORT void emulation_forget() { emulation::regions.clear(); }
+EXPORT void emulation_allow_all() { emulation::unguarded = true; }
+
+EXPORT void emulation_forget() {
+    emulation::regions.clear();
+    emulation::unguarded = false;
+}

@@ -10,10 +10,11 @@ struct Bloom {
 namespace {
 #include "common.glsl"
 #include "finish.glsl"
+}  // namespace
 
-__global__ void __launch_bounds__(THREADS)
-    finish(const __grid_constant__ Parameters z, const float *colour, const __grid_constant__ Bloom bloom,
-           float *picture, Raster raster) {
+// colour: 3 planes of rows x columns. bloom: 3 tables. picture: 3 planes of height x width.
+KERNEL(finish, 1, (const __grid_constant__ Parameters z, const float *colour, const __grid_constant__ Bloom bloom,
+                   float *picture, Raster raster)) {
     const int32_t row = own_row(), column = own_column();
     const Place p = place(row, column, raster);
     const Vec3 light = load(colour, row, column, raster.rows, raster.columns);
@@ -25,17 +26,6 @@ __global__ void __launch_bounds__(THREADS)
     const float dither = dithered(column, row) - 1.0f;
     const Vec3 made = finished(light, glow, p, z) * 2.0f + Vec3(dither, dither, dither);
     store(picture, made, row, column, raster.height, raster.width);
-}
-
-}  // namespace
-
-// colour: 3 planes of rows x columns. bloom: 3 tables. picture: 3 planes of height x width.
-EXPORT const char *paint_finish(const Parameters *parameters, const float *colour, const Table *bloom, float *picture,
-                                int32_t rows, int32_t columns, int32_t height, int32_t width, int device,
-                                cudaStream_t stream) {
-    const Raster raster{rows, columns, height, width};
-    return launch(finish, tiles(height, width), device, stream, *parameters, colour,
-                  Bloom{{bloom[0], bloom[1], bloom[2]}}, picture, raster);
 }
 
 }  // namespace painter

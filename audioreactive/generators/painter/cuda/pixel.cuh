@@ -172,7 +172,7 @@ INLINE float table_value(const Table &table, float x, float y) {
     return table_between(table, i, j, u * u * (3.0f - u * 2.0f), v * v * (3.0f - v * 2.0f));
 }
 
-// ---- pixels: a block of threads has 32 x 8
+// ---- pixels: a block of threads has 32 x 8, and the grid the columns and rows of blocks that cover all
 
 constexpr int TILE_ROWS = 8, TILE_COLUMNS = 32;
 static_assert(TILE_ROWS * TILE_COLUMNS == THREADS);
@@ -216,10 +216,6 @@ INLINE void store_mean(float *planes, Vec3 colour, int32_t row, int32_t column, 
     const Vec3 all = Vec3(mean(colour.x), mean(colour.y), mean(colour.z));
     if (threadIdx.x % 16 == 0 && row < raster.rows && column < raster.columns)
         store(planes, all, row / 4, column / 4, raster.rows / 4, raster.columns / 4);
-}
-
-inline dim3 tiles(int32_t rows, int32_t columns) {
-    return dim3((unsigned)divided_up(columns, TILE_COLUMNS), (unsigned)divided_up(rows, TILE_ROWS));
 }
 
 }  // namespace

@@ -1,0 +1,110 @@
+"""The script for the first minutes on a GPU: whatever cuts it off, what it found so far is there and valid."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
+
+
+@pytest.fixture(scope="module")
+def gpu() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gpu_benchmark", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_silent_step_is_stopped_with_its_children(gpu: ModuleType, tmp_path: Path) -> None:
+    """It says nothing, and its child outlives it."""
+    number = tmp_path / "number"
+    child = f"sleep 600 & echo $! > {number}; echo begun; wait"
+    with pytest.raises(gpu.StepError, match=r"begun\nstopped after 1 s"):
+        gpu.run(["sh", "-c", child], 1)
+    deadline = time.monotonic() + 60
+    while is_running(int(number.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_running(int(number.read_text()))
+
+
+def is_running(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_step_that_fails_tells_its_last_lines(gpu: ModuleType) -> None:
+    with pytest.raises(gpu.StepError, match="too bad"):
+        gpu.run(["sh", "-c", "echo too bad; exit 3"], 60)
+    assert gpu.run(["echo", "fine"], 60) == "fine\n"
+
+
+DRIVE = """
+import importlib.util, sys, time
+spec = importlib.util.spec_from_file_location("gpu_benchmark", sys.argv[1])
+gpu = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = gpu
+spec.loader.exec_module(gpu)
+def build(run): return {"compilers": [{"compiler": "NVRTC 13.0", "network": {"seconds": 4.0}}]}
+def check(run): raise gpu.StepError("it broke")
+def tests(run): return {"passed": 5}
+def layers(run):
+    print("now", flush=True)
+    return {"output": run.command("sleep", "60", seconds=600)}
+gpu.STEPS = {step.__name__: step for step in (build, check, tests, layers)}
+sys.argv = ["gpu.py", "--device", "cpu", "--tiny", "--json", sys.argv[2], "--only", sys.argv[3]]
+sys.exit(gpu.main())
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_cut_off_is_worth_what_it_did(tmp_path: Path, end: int) -> None:
+    path = tmp_path / "found.json"
+    command = [sys.executable, "-c", DRIVE, str(SCRIPT), str(path), "build,check,tests,layers"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "now\n":
+                break
+        process.send_signal(end)
+        rest = process.stdout.read() if end != signal.SIGKILL else ""
+    assert process.returncode != 0 and "all steps" not in rest
+    found = json.loads(path.read_text())
+    assert found["tests"]["passed"] == 5 and found["check"]["error"] == "it broke" and "layers" not in found
+    by_goal: dict[str, Any] = {goal["step"]: goal["met"] for goal in found["goals"]}
+    assert by_goal["build"] is True and by_goal["check"] is None and by_goal["generator"] is None
+
+
+def test_the_table_says_met_missed_and_not_run(gpu: ModuleType, tmp_path: Path) -> None:
+    rows = [
+        {"resolution": 1024, "batch": 8, "formulation": "graph", "dtype": "float16", "fps": 700.0, "ratio": 5.0},
+        {"resolution": 1024, "batch": 8, "formulation": "grouped", "dtype": "float16", "fps": 9000.0, "ratio": 1.0},
+    ]
+    found = {"generator": {"rows": rows}, "check": {"checked": 9, "wrong": 1}}
+    lines = gpu.table(found)
+    assert "met      1024² in float16: 600 frames a second: 700" in lines
+    assert "MISSED   1024² in float16: 1000 frames a second: 700" in lines
+    assert "MISSED   no compiled operation differs from its reference: 1" in lines
+    assert "not run  the tests that need a GPU pass" in lines
+    assert len(lines) == 11
+    path = tmp_path / "found.json"
+    gpu.write(path, dict(found))
+    assert gpu.earlier(path, {}) == found
+    path.write_text("[1")
+    assert gpu.earlier(path, {}) == {}
+    assert all(line.startswith("not run") for line in gpu.table({**found, "sizes": "tiny"}) if "1024²" in line)
