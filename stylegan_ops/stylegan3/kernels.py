@@ -1,7 +1,6 @@
 """The compiled kernel of the filtered activation, for the CPU; it lies in the same library as StyleGAN2's kernels."""
 
 import ctypes
-import functools
 import math
 from collections.abc import Callable
 
@@ -31,7 +30,6 @@ class _Filtered(ctypes.Structure):
     )
 
 
-@functools.cache
 def _entry(name: str) -> Callable[..., int]:
     library = cpu_kernels().library
     if library is None:

@@ -221,7 +221,8 @@ def test_what_is_compiled_wrong_is_not_used(lie: str, tmp_path: Path, monkeypatc
     lying = Proven(Lying(sound.form, lie))
     outcomes = {outcome.op: outcome.reason for outcome in some_checks(lying.form, "ink", *SHARED_NAMES)}
     assert {op for op, reason in outcomes.items() if reason is not None} == {f"painter {lie}"}
-    made = Painter(("ink", "opart"), (24, 36), finest_rows=0)
+    monkeypatch.setattr(painter_module, "FINEST_ROWS", 0)
+    made = Painter(("ink", "opart"), (24, 36))
     first, last = made.mapping(seeds(1, 2), torch.eye(2))
     ws = torch.stack([first, 0.6 * first + 0.4 * last])
     noise = [torch.zeros(2, 1, *size) for size in made.noise_sizes]

@@ -304,4 +304,13 @@ def test_wrong_inputs_are_told_apart() -> None:
 def test_op_status_names_every_operation() -> None:
     names = {entry.op for entry in op_status()}
     on_a_gpu = {"styled_conv2d_phases"}
-    assert {"styled_conv2d", "styled_conv2d_up", "conv2d", "to_rgb", "upsample2d", "rgb_to_yuv420"} == names - on_a_gpu
+    everywhere = {
+        "styled_conv2d",
+        "styled_conv2d_up",
+        "filtered_lrelu",
+        "conv2d",
+        "to_rgb",
+        "upsample2d",
+        "rgb_to_yuv420",
+    }
+    assert everywhere == names - on_a_gpu

@@ -13,6 +13,8 @@ from emulated_gpu import emulated, loaded, use_default_stream
 from stylegan_ops import Architecture, Generator, build, cuda_build, cuda_kernels, kernels, ops, selfcheck
 from stylegan_ops.cuda_kernels import Availability
 from stylegan_ops.initial import random_state
+from stylegan_ops.memory import Workspace
+from stylegan_ops.stylegan3.filtered import Resampling, filtered_lrelu
 from stylegan_ops.styles import Styles
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ def test_sound_kernels_pass_once_for_each_build(monkeypatch: pytest.MonkeyPatch)
     outcomes = list(selfcheck.check_all(CPU))
     assert {(outcome.op, outcome.precision) for outcome in outcomes} == {
         ("styled_conv2d", "float32"), ("styled_conv2d", "bfloat16"), ("styled_conv2d_up", "float32"),
-        ("styled_conv2d_up", "bfloat16"), ("rgb_to_yuv420", "float32"),
+        ("styled_conv2d_up", "bfloat16"), ("rgb_to_yuv420", "float32"), ("filtered_lrelu", "float32"),
+        ("filtered_lrelu", "bfloat16"),
     }  # fmt: skip
     assert all(outcome.reason is None for outcome in outcomes)
     checked = []
@@ -104,6 +107,16 @@ def test_a_wrong_conversion_is_not_used(wrong_sources: Path) -> None:
     with pytest.warns(RuntimeWarning, match="the compiled rgb_to_yuv420 is wrong .*levels differ by up to"):
         found = ops.rgb_to_yuv420(image, compiled=True)
     assert torch.equal(found, ops.rgb_to_yuv420(image))
+
+
+@needs_compiler
+def test_a_wrong_activation_of_stylegan3_is_not_used(wrong_sources: Path) -> None:
+    spoil(wrong_sources / "filtered.cpp", "value * job.gain", "value * job.gain * 1.01f")
+    x, one = torch.randn(1, 5, 6, 7, generator=torch.Generator().manual_seed(1)), torch.ones(1, 5)
+    around = Resampling(None, None, 1, 1, (0, 0, 0, 0), (7, 6), None)
+    with pytest.warns(RuntimeWarning, match="the compiled filtered_lrelu is wrong on CPU in float32"):
+        found = filtered_lrelu(x, one, one[0], None, around, Workspace(CPU), "y")
+    assert torch.equal(found, filtered_lrelu(x, one, one[0], None, around))
 
 
 # --- on an emulated GPU
