@@ -49,7 +49,7 @@ def _check() -> int:
     import torch
 
     from audioreactive.generators.painter import proven
-    from audioreactive.generators.painter.kernels import kernels
+    from audioreactive.generators.painter.choice import kernels
     from stylegan_ops import selfcheck
 
     gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)

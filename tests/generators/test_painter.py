@@ -12,7 +12,7 @@ import torch
 
 from audioreactive.errors import RenderError
 from audioreactive.generators import named_source, open_generator
-from audioreactive.generators.painter import FAMILIES, Painter, plain
+from audioreactive.generators.painter import FAMILIES, Painter, choice, plain
 from audioreactive.generators.painter import kernels as kernels_module
 from audioreactive.generators.painter.functions import Raster
 from audioreactive.generators.painter.painter import BLOOM_ROWS, bloomed
@@ -23,7 +23,7 @@ from audioreactive.patches.latents import make_palette
 from audioreactive.patches.schema import Palette
 
 SMALL = (36, 64)
-compiled = pytest.mark.skipif(kernels_module.kernels() is None, reason="there is no compiler here")
+compiled = pytest.mark.skipif(choice.kernels() is None, reason="there is no compiler here")
 
 
 def painter(*families: str, size: tuple[int, int] = SMALL) -> Painter:
@@ -335,7 +335,7 @@ def test_compiled_kernels_can_be_demanded(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_buffers_are_checked() -> None:
-    found = kernels_module.kernels()
+    found = choice.kernels()
     if found is None:
         pytest.skip("there is no compiler here")
     made = painter(next(iter(FAMILIES)))

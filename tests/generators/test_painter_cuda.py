@@ -14,9 +14,9 @@ from emulated_gpu import allow, emulated, loaded, use_default_stream
 from audioreactive.errors import RenderError
 from audioreactive.generators.painter import FAMILIES, Painter, cuda_kernels, plain, proven
 from audioreactive.generators.painter import painter as painter_module
+from audioreactive.generators.painter.choice import kernels
 from audioreactive.generators.painter.cuda_kernels import SHARED, CudaKernels, programs
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import kernels
 from audioreactive.generators.painter.parameters import Native, Parameters, natives
 from audioreactive.generators.painter.proven import Proven
 from audioreactive.generators.painter.schemes import SCHEMES

@@ -22,9 +22,9 @@ from torch.nn import functional
 from audioreactive.errors import RenderError
 from audioreactive.generators.moves import NO_MOVES, Moves
 from audioreactive.generators.painter import plain
+from audioreactive.generators.painter.choice import kernels
 from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.functions import Raster
-from audioreactive.generators.painter.kernels import kernels
 from audioreactive.generators.painter.parameters import LATENTS, Parameters, natives
 from audioreactive.generators.painter.schemes import SCHEMES
 from audioreactive.generators.pixels import to_pixels
