@@ -41,7 +41,7 @@ def main() -> None:
             found += [{"clip": name, "asked": size, **asdict(row)} for row in rows]
             print(f"{name} {options.size}, {len(clip.frames)} frames, {size} bytes\n{table(rows)}\n", flush=True)
             if options.json:
-                options.json.write_text(json.dumps(found, indent=1))
+                options.json.write_text(json.dumps(found, indent=1), "utf-8")
     if options.plot:
         draw(found, options.plot, options.size)
 

@@ -89,7 +89,9 @@ def main() -> None:
         rows += _rounded(name, learnt.network.cpu(), clip, count, took)
         _show(rows)
         if options.json:
-            options.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "curves": curves}, indent=1))
+            options.json.write_text(
+                json.dumps({"rows": [asdict(row) for row in rows], "curves": curves}, indent=1), "utf-8"
+            )
 
 
 def _rounded(name: str, network: SineNetwork, clip: Clip, epochs: int, took: float) -> list[Row]:

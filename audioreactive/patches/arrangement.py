@@ -245,7 +245,10 @@ def arranged(preset: Preset, features: Features) -> Arrangement:
     found = sorted(_starts(preset, features, duration), key=lambda part: part.start)
     if not found or found[0].start > 0:
         found.insert(0, ArrangedPart(0.0, "", preset.patch))
-    parts = [part for part, after in pairwise(found) if after.start - part.start >= SHORTEST_PART] + found[-1:]
+    # Starts are whole milliseconds; their differences as floats are a little off.
+    parts = [part for part, after in pairwise(found) if round(after.start - part.start, 3) >= SHORTEST_PART] + found[
+        -1:
+    ]
     parts[0] = replace(parts[0], start=0.0)
     return Arrangement(tuple(_labelled(parts[:MOST_SECTIONS])), duration)
 
@@ -262,7 +265,7 @@ def _starts(preset: Preset, features: Features, duration: float) -> list[Arrange
             by_label[str(section.label)] = part
             continue
         start = section.start if section.start is not None else bar_frame(features, section.start_bar or 1) / fps
-        if start < duration - SHORTEST_PART or start == 0:
+        if round(duration - start, 3) >= SHORTEST_PART or start == 0:
             found.append(replace(part, start=round(start, 3)))
     for place in song_form(features) if by_label else ():
         known = by_label.get(place.label, ArrangedPart(0.0, "", preset.patch))

@@ -117,6 +117,21 @@ def test_any_edits_leave_sections_in_order_without_gaps(edits: list[tuple[str, i
     assert arranged(written(now), FEATURES) == now
 
 
+@pytest.mark.parametrize(
+    "edits",
+    [[(1, 8.21875), (1, 8.0)], [(2, 40)], [(2, 8.219), (1, 40)]],
+    ids=["between", "at the end", "before another"],
+)
+def test_the_shortest_sections_are_read_again(edits: list[tuple[int, float]]) -> None:
+    """A border at the least distance from the next one, as floats have it."""
+    now = SONG
+    for index, at in edits:
+        now = now.moved(index, at)
+    assert len(arranged(written(now), FEATURES)) == len(now)
+    now = SONG.moved(1, 8.21875).split(0, 1.0).moved(1, 8.0)
+    assert arranged(written(now), FEATURES) == now
+
+
 def test_as_many_sections_as_are_asked_for() -> None:
     counts = [len(song_form(FEATURES, count)) for count in (1, 2, 3)]
     assert counts == [1, 2, 3]
