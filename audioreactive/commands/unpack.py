@@ -54,7 +54,6 @@ def command(
     from audioreactive.codec.container import open_archive
     from audioreactive.video import check_output
 
-    archive = open_archive(file)
     progress = progress_for(quiet)
     if html is not None:
         from audioreactive._support.files import check_name
@@ -63,11 +62,12 @@ def command(
         if output is not None:
             raise click.UsageError("-o writes a video and --html a page: give one of the two")
         check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file,))
-        count = write_page(archive, html, size=size, fps=fps, progress=progress)
+        count = write_page(open_archive(file), html, size=size, fps=fps, progress=progress)
         click.echo(f"{html}: {count / 1000:.1f} KB")
         return
     output = output or file.with_suffix(".mp4")
     check_output(output, overwrite, inputs=(file, model))
+    archive = open_archive(file)
     if archive.header.get("kind") == "recipe":
         from audioreactive.codec.recipe import unpack_recipe
 

@@ -13,8 +13,8 @@ from audioreactive._support.files import keep_apart
 from audioreactive.commands import COMMANDS, group
 
 READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
-        "first", "second", "file", "other", "follow", "mapping"}  # fmt: skip
-WRITTEN = {"output", "plot", "numbers", "save_preset", "repair", "report", "record"}
+        "first", "second", "file", "other", "follow", "mapping", "edits"}  # fmt: skip
+WRITTEN = {"output", "plot", "numbers", "save_preset", "repair", "report", "record", "html"}
 """Parameters of the commands that are files, or may be."""
 
 # The file `x.…` is an input, and the output has its name.
@@ -48,6 +48,17 @@ CASES = {
     "analyze plot": "analyze {x.png} --plot {X.png}",
     "analyze plot of a stem": "analyze {song.wav} --stem drums={x.png} --plot {X.png}",
     "model convert output": "model convert {x.safetensors} {X.safetensors}",
+    "model blend output": "model blend {x.safetensors} {song.wav} {X.safetensors}",
+    "model blend output of the second": "model blend {song.wav} {x.safetensors} {X.safetensors}",
+    "model edit output": "model edit {x.safetensors} {song.wav} {X.safetensors}",
+    "model edit output of the edits": "model edit {song.wav} {x.safetensors} {X.safetensors}",
+    "directions output": "directions {x.png} -o {X.png}",
+    "pack output": "pack {x.arc} -o {X.arc}",
+    "pack output of the song": "pack {song.wav} --recipe --song {x.arc} -o {X.arc}",
+    "pack output of the model": "pack {song.wav} --recipe --model {x.arc} -o {X.arc}",
+    "unpack output": "unpack {x.mp4} -o {X.mp4}",
+    "unpack output of the model": "unpack {song.wav} --model {x.mp4} -o {X.mp4}",
+    "unpack html": "unpack {x.html} --html {X.html}",
     "preset new output": "preset new --preset {x.toml} -o {X.toml}",
     "preset new output of the song": "preset new --seed 1 --sections {x.toml} -o {X.toml}",
     "train output": "train --music {music} --model {x.safetensors} -o {X.safetensors}",
