@@ -2,9 +2,9 @@
 
     minimise 1/2 · |y - target|²  subject to  rows · y <= most  and  low <= y <= high
 
-The paper names latency(y) and bitrate(y) without saying what they are. Here a row is a sum of y with given weights, such
-as the bytes of chunks at a given quality, known from a first pass. Its formula for the augmented Lagrangian lacks the
-half before ρ and squares neither; the usual one is meant (Boyd et al., 2011, equation 3.2), in scaled form.
+The paper names latency(y) and bitrate(y) without saying what they are. Here a row is a sum of y with given weights,
+such as the bytes of chunks at a given quality, known from a first pass. Its formula for the augmented Lagrangian lacks
+the half before ρ and squares neither; the usual one is meant (Boyd et al., 2011, equation 3.2), in scaled form.
 """
 
 from __future__ import annotations

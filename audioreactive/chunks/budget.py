@@ -10,7 +10,6 @@ What counts in the end is the length of the joined file.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import threading
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cor
 from audioreactive.chunks.sizes import Trial, choose, picture_bytes
 from audioreactive.errors import VideoError
 from audioreactive.video.chunks import read_chunks
+from audioreactive.video.formats import WORST_CRF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.chunks.film import Film, Pieces
+    from audioreactive.chunks.making import MadeChunk
     from audioreactive.progress import Progress
 
 MOST_ROUNDS: Final = 12
@@ -43,6 +44,8 @@ LEAST_SHARE: Final = 0.98
 """Share of the size from which a file is accepted."""
 ITERATIONS: Final = 500
 """Iterations of the quadratic program. Twenty, as in the paper, keep the limits too, but are further from the best."""
+MARGIN: Final = 1.02
+"""Factor on the least that is told to be possible."""
 SHORTEST: Final = 1.0
 """Shortest time in seconds over which a bit rate is taken: a last chunk of few frames is one expensive key frame."""
 
@@ -57,13 +60,36 @@ class Budget:
     rate: int | None = None
     """Most bits a second of picture and sound together, over each chunk."""
 
-    def check_sound(self, size: int) -> None:
-        """Raise VideoError if the sound alone has more bytes than the whole file may have."""
-        if self.size is not None and size >= self.size:
-            raise VideoError(
-                f"--max-size is {_exact(self.size)}, and the sound alone has {bytes_in_words(size)}: "
-                "give more, or a shorter --duration"
-            )
+    def check_sound(self, film: Film, size: int, made: MadeChunk, folder: Path) -> None:
+        """Raise VideoError if the sound alone has more bytes than the whole file may have.
+
+        The least that is possible is foretold from the chunk that is there, at the worst quality.
+        """
+        if size < self.most(film):
+            return
+        place = next(i for i, chunk in enumerate(film.chunks) if chunk.index == made.index)
+        worst = Trial(WORST_CRF, film.encoding.kind.crf_step or 1, made.bytes).worst
+        coder = _Coder(film, {made.index: ((made.name, made.frames),)}, folder, self.progress)
+        least = coder.code({place: worst})[place] / made.frames * sum(map(len, film.chunks)) + size
+        raise VideoError(
+            f"{self._limits()} was asked for, and the sound alone has {bytes_in_words(size)}: with the worst picture "
+            f"about {self._as_asked(film, 1.1 * least)} are possible; give so much, or a smaller --size or --fps"
+        )
+
+    def most(self, film: Film) -> float:
+        """Most bytes of the file."""
+        size = math.inf if self.size is None else self.size
+        return size if self.rate is None else min(size, self.rate * float(film.duration) / 8)
+
+    def _limits(self) -> str:
+        limits = [f"--max-size {bytes_in_words(self.size)}"] if self.size is not None else []
+        return " with ".join([*limits, *([f"--max-bitrate {_thousands(self.rate)}"] if self.rate is not None else [])])
+
+    def _as_asked(self, film: Film, size: float) -> str:
+        """A size as the option that is broken takes it, rounded up."""
+        if self.size is not None and size > self.size:
+            return f"{math.ceil(size / 1000)}kB"
+        return f"{math.ceil(8 * size / float(film.duration) / 1000)}k"
 
     def __call__(
         self, film: Film, pieces: Mapping[int, Pieces], folder: Path, joined: Callable[[Mapping[int, Pieces]], int]
@@ -76,9 +102,10 @@ class Budget:
             Trial(crf, step, sum(picture_bytes(folder / name) for name, _ in pieces[chunk.index]))
             for chunk in film.chunks
         ]
+        most = self.most(film)
         seconds = np.array([max(len(chunk) / fps, SHORTEST) for chunk in film.chunks], np.float64)
         share = np.array([len(chunk) for chunk in film.chunks]) / sum(map(len, film.chunks))
-        room = _Room(self, seconds, share, size - sum(trial.rendered for trial in trials))
+        room = _Room(self, most, seconds, share, size - sum(trial.rendered for trial in trials))
         if size <= room.size and all(trial.rendered <= most for trial, most in zip(trials, room.caps, strict=True)):
             self.progress.say(f"{film.output.name} has {bytes_in_words(size)}: nothing had to be given up")
             return pieces
@@ -108,7 +135,7 @@ class Budget:
             if not again:
                 break
         if best is None:
-            room.refuse(trials)
+            raise room.refusal(trials)
         return best
 
 
@@ -126,17 +153,14 @@ class _Room:
     """Bytes that the chunks may have."""
 
     budget: Budget
+    size: float
+    """Most bytes of the file."""
     seconds: NDArray[np.float64]
     """Seconds over which each chunk's bit rate is taken."""
     share: NDArray[np.float64]
     """Share of the video's frames that each chunk has."""
     overhead: int
     """Bytes of the file that are not picture: sound, container, tags."""
-
-    @property
-    def size(self) -> float:
-        """Most bytes of the file."""
-        return math.inf if self.budget.size is None else self.budget.size
 
     @property
     def caps(self) -> NDArray[np.float64]:
@@ -161,18 +185,18 @@ class _Room:
                   iterations=ITERATIONS)  # fmt: skip
         return np.asarray(rendered * y)
 
-    def refuse(self, trials: list[Trial]) -> None:
-        """Raise VideoError with the least that is possible."""
+    def refusal(self, trials: list[Trial]) -> VideoError:
+        """The error that says the least that is possible."""
         least = np.array([trial.least() for trial in trials])
-        size, rate = self.budget.size, self.budget.rate
-        less = "or a smaller --size, --fps or --duration"
-        whole = float(least.sum()) + self.overhead
-        if size is not None and whole > size * LEAST_SHARE:
-            told = f"--max-size is {_exact(size)}, and even at the worst quality the video has more: "
-            raise VideoError(f"{told}{_rounded_up(whole * 1.01, 'kB')} are possible; give so much, {less}")
-        rates = 8 * (least + self.overhead * self.share) / self.seconds
-        told = f"--max-bitrate is {rate or 0:g} bits a second, and even at the worst quality a chunk has more: "
-        raise VideoError(f"{told}{_rounded_up(float(rates.max()) * 1.02, 'k')} are possible; give so much, {less}")
+        size, whole = self.budget.size, (float(least.sum()) + self.overhead) * MARGIN
+        less = "give so much, or a smaller --size, --fps or --duration"
+        if size is not None and whole > size:
+            told = f"--max-size is {bytes_in_words(size)}, and even at the worst quality the video has more"
+            return VideoError(f"{told}: {math.ceil(whole / 1000)}kB are possible; {less}")
+        seconds = self.size * 8 / self.budget.rate if self.budget.rate else 1.0
+        rate = MARGIN * max(float((8 * (least + self.overhead * self.share) / self.seconds).max()), 8 * whole / seconds)
+        told = f"--max-bitrate is {_thousands(self.budget.rate or 0)}, and even at the worst quality a chunk has more"
+        return VideoError(f"{told}: {math.ceil(rate / 1000)}k are possible; {less}")
 
 
 @dataclass
@@ -191,8 +215,7 @@ class _Coder:
             return {}
         parts = [((i, crf), len(self.film.chunks[i])) for i, crf in crfs.items()]
         at_once = min(max(available_cores() // 2, 1), MOST_ENCODERS)
-        work = functools.partial(self._code)
-        return dict(in_threads(self.progress, "fitting", work, parts, at_once=at_once, given_up=self.given_up))
+        return dict(in_threads(self.progress, "fitting", self._code, parts, at_once=at_once, given_up=self.given_up))
 
     def files(self, crfs: tuple[float | None, ...]) -> dict[int, Pieces]:
         """Files of all chunks at these qualities; None: as they were rendered."""
@@ -232,8 +255,8 @@ def _report(film: Film, before: int, found: _Found, trials: list[Trial], budget:
     usual = film.encoding.settings.crf
     crfs = np.array([usual if crf is None else crf for crf in found.crfs])
     counts = np.array([len(chunk) for chunk in film.chunks])
-    limits = [f"at most {_exact(budget.size)}"] if budget.size is not None else []
-    limits += [f"at most {budget.rate:g} bits a second"] if budget.rate is not None else []
+    limits = [f"at most {bytes_in_words(budget.size)}"] if budget.size is not None else []
+    limits += [f"at most {_thousands(budget.rate)} bits a second"] if budget.rate is not None else []
     worst = int(np.argmax(crfs))
     chunk, fps = film.chunks[worst], film.encoding.settings.fps
     place = "-".join(_clock(float(frame / fps)) for frame in (chunk.start, chunk.stop))
@@ -251,11 +274,6 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _exact(size: int) -> str:
-    """A limit as it was given, as near as a number of three digits comes."""
-    return bytes_in_words(size)
-
-
-def _rounded_up(number: float, unit: str) -> str:
-    """A number in thousands, rounded up, as an option takes it."""
-    return f"{math.ceil(number / 1000)}{unit}"
+def _thousands(rate: int) -> str:
+    """Bits a second as the option takes them: 4M, 800k."""
+    return f"{rate / 10**6:g}M" if rate >= 10**6 else f"{rate / 1000:g}k"

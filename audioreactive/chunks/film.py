@@ -57,8 +57,15 @@ Pieces = tuple[tuple[str, int], ...]
 class Fitting(Protocol):
     """Makes chunks anew, once all are final, so that the joined file keeps to limits; `budget.Budget` is one."""
 
-    def check_sound(self, size: int) -> None:
-        """Raise VideoError if the finished sound track alone, of `size` bytes, breaks a limit."""
+    def check_sound(self, film: Film, size: int, made: MadeChunk, folder: Path) -> None:
+        """Raise VideoError if the finished sound track alone, of `size` bytes, breaks a limit.
+
+        Args:
+            film: the film.
+            size: bytes of the sound track.
+            made: a chunk that is there already.
+            folder: folder of the chunk.
+        """
         ...
 
     def __call__(
@@ -168,7 +175,7 @@ def _finish(film: Film, executor: Executor, work: WorkFolder, *, progress: Progr
                     if sound:
                         sound.check()
                         if film.fit and sound.is_finished:
-                            film.fit.check_sound(sound.path.stat().st_size)
+                            film.fit.check_sound(film, sound.path.stat().st_size, chunk, work.path)
         pieces: dict[int, Pieces] = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
         if film.revise:
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)

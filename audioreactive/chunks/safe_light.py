@@ -28,7 +28,7 @@ from audioreactive.video.colour import yuv420_to_rgb
 from audioreactive.video.groups import closed_groups, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -83,9 +83,7 @@ class SafeLight:
             chunks = [chunk for chunk in film.chunks if found.changes(*shared.place(chunk))]
             correct = functools.partial(shared.correct, plans=tuple(applied))
             alone, at_once = [((chunk,), len(chunk)) for chunk in chunks], min(cores, MOST_ENCODERS)
-            for one in in_threads(
-                self.progress, "dimming", correct, alone, at_once=at_once, given_up=shared.given_up
-            ):
+            for one in in_threads(self.progress, "dimming", correct, alone, at_once=at_once, given_up=shared.given_up):
                 anew[one.index] = one
         self.progress.say(summary(applied, found.general_excess + found.red_excess, fps))
         yield from anew.values()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 HALVING: Final = 6.0
 """Steps of the CRF that halve the bytes."""
 CLOSE: Final = (0.985, 1.008)
@@ -43,8 +46,12 @@ class Trial:
 
     def least(self) -> float:
         """Bytes at the worst quality, measured or foretold."""
-        worst = self._on_grid(WORST_CRF)
-        return self.tried.get(worst, self.rendered * 2 ** ((self.crf - worst) / HALVING))
+        return self.tried.get(self.worst, self.rendered * 2 ** ((self.crf - self.worst) / HALVING))
+
+    @property
+    def worst(self) -> float:
+        """The worst quality."""
+        return self._on_grid(WORST_CRF)
 
     def next(self, wanted: float) -> float | None:
         """The quality to try next in order to have the wanted bytes; None if no other is likely to be closer."""
@@ -81,7 +88,7 @@ class Trial:
 
 
 def choose(
-    trials: Sequence[Trial], wanted: Sequence[float], caps: Sequence[float], most: float
+    trials: Sequence[Trial], wanted: NDArray[np.float64], caps: NDArray[np.float64], most: float
 ) -> tuple[float | None, ...] | None:
     """Of the qualities that were tried, one for each chunk; None if no choice keeps to the limits.
 

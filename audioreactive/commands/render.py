@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from audioreactive._support.amounts import parse_bytes, parse_rate
 from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     FOLDER,
     PATH,
+    Amount,
     Choice,
     FrameRate,
     OutputPath,
@@ -66,7 +68,9 @@ SECTIONS = {
     "How it moves": (
         "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
     ),
-    "Output": ("fps", "crf", "encoder", "overwrite", "fresh", "save_preset", "quiet"),
+    "Output": (
+        "fps", "crf", "max_size", "max_bitrate", "encoder", "overwrite", "fresh", "save_preset", "quiet",
+    ),
     "Speed": ("draft", "dry_run", "device", "precision", "batch"),
     "Many processes and machines": ("workers", "cluster", "chunk"),
 }  # fmt: skip
@@ -158,6 +162,16 @@ SECTIONS = {
     help="Quality of .mp4, .webm and .webp: 1 best, 18 transparent, 28 small.",
 )
 @click.option(
+    "--max-size",
+    type=Amount("SIZE", parse_bytes),
+    help="Keep the file to at most this, such as 25MB or 8MiB, and not far below; .mp4 and .webm.",
+)
+@click.option(
+    "--max-bitrate",
+    type=Amount("BITS", parse_rate),
+    help="Keep every chunk to at most so many bits a second, such as 4M, with the sound; .mp4 and .webm.",
+)
+@click.option(
     "--encoder",
     type=Choice(["auto", "x264", "nvenc"]),
     default="auto",
@@ -199,7 +213,8 @@ def command(
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
-    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
+    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
+    max_size: int | None, max_bitrate: int | None, **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -269,6 +284,7 @@ def command(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
+            max_size=max_size, max_bitrate=max_bitrate,
         ),
         stems=table,
         workers=workers,

@@ -27,6 +27,7 @@ from audioreactive.pipeline.production import (
     LOOP_SECONDS,
     Production,
     RenderSettings,
+    check_limits,
     make_encoding,
     make_scene,
 )
@@ -273,6 +274,7 @@ def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None
     kind = output_format(output)
     if settings.encoder != "auto":
         choose_encoder(kind, settings.encoder, on_gpu=False)
+    check_limits(kind, settings)
     kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
     if settings.duration is not None:
         check_duration(settings.duration)

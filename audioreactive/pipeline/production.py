@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from audioreactive.chunks.plan import CHUNK_SECONDS
-from audioreactive.errors import RenderError
+from audioreactive.errors import RenderError, VideoError
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class RenderSettings:
     """Whether the end of the video leads on to its beginning."""
     flash_safe: bool = False
     """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
+    max_size: int | None = None
+    """Most bytes of the video."""
+    max_bitrate: int | None = None
+    """Most bits a second of picture and sound together, over each chunk."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,14 @@ class Rendered:
     preset: Preset = field(repr=False)
     chosen: str | None = None
     """Sentence about the choice among several presets, with the score; None if there was one preset."""
+
+
+def check_limits(kind: OutputFormat, settings: RenderSettings) -> None:
+    """Raise VideoError if a size or a bit rate is asked of a format that has no choice of its quality."""
+    asked = {"--max-size": settings.max_size, "--max-bitrate": settings.max_bitrate}
+    for option, value in asked.items():
+        if value is not None and kind.crf_step is None:
+            raise VideoError(f"{kind.description} cannot be kept to {option}: give it to an .mp4 or a .webm")
 
 
 def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
@@ -180,6 +192,7 @@ def produce(
         fresh: throw away the chunks of another job for this output.
         progress: receives the progress.
     """
+    from audioreactive.chunks.budget import Budget
     from audioreactive.chunks.film import Film, make_film
     from audioreactive.chunks.job import Origin, describe_job
     from audioreactive.chunks.plan import chunk_length, plan_chunks
@@ -195,6 +208,7 @@ def produce(
     fps = encoding.settings.fps
     length = chunk_length(production.settings.chunk, fps, scene.batch)
     frames = range(production.start, production.stop)
+    size, rate = production.settings.max_size, production.settings.max_bitrate
     film = Film(
         output=output,
         encoding=encoding,
@@ -207,6 +221,7 @@ def produce(
         duration=len(frames) / fps,
         preset=text,
         revise=SafeLight(progress) if production.settings.flash_safe else None,
+        fit=Budget(progress, size, rate) if (size, rate) != (None, None) else None,
     )
     executor = _executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
     make_film(film, executor, overwrite=overwrite, fresh=fresh, progress=progress)
