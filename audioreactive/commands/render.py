@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive._support.amounts import parse_bytes, parse_rate
+from audioreactive._support.amounts import parse_bytes, parse_deadline, parse_rate
 from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
@@ -71,7 +71,7 @@ SECTIONS = {
     "Output": (
         "fps", "crf", "max_size", "max_bitrate", "encoder", "overwrite", "fresh", "save_preset", "quiet",
     ),
-    "Speed": ("draft", "dry_run", "device", "precision", "batch"),
+    "Speed": ("draft", "deadline", "dry_run", "device", "precision", "batch"),
     "Many processes and machines": ("workers", "cluster", "chunk"),
 }  # fmt: skip
 """Heading of the help -> parameters of the options below it."""
@@ -183,6 +183,11 @@ SECTIONS = {
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the preset as a .toml file.")
 @quiet_option
 @click.option("--draft", is_flag=True, help="Small, with half the frames, quickly coded; the same motion.")
+@click.option(
+    "--deadline",
+    type=Amount("TIME", parse_deadline),
+    help="Be finished in so long, such as 10m, if encoding faster can do it; say in time if not.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be rendered, and stop.")
 @device_option
 @click.option(
@@ -214,7 +219,7 @@ def command(
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
     overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
-    max_size: int | None, max_bitrate: int | None, **knobs: float,
+    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -284,7 +289,7 @@ def command(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
-            max_size=max_size, max_bitrate=max_bitrate,
+            max_size=max_size, max_bitrate=max_bitrate, deadline=deadline,
         ),
         stems=table,
         workers=workers,

@@ -6,7 +6,8 @@ plans the picture; `prepare`, which makes the motion; `produce`, which makes the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,8 @@ class Plan:
     stop: int
     """One past the last frame."""
     settings: RenderSettings
+    begun: float = field(default_factory=time.monotonic)
+    """Time at which the work began, on `time.monotonic`."""
 
 
 def plan_render(
@@ -108,6 +111,7 @@ def plan_render(
     """
     from audioreactive.video import choose_encoder, output_format
 
+    begun = time.monotonic()
     progress = progress or Silent()
     kind = output_format(output)
     preset = recipe.make()  # before anything takes long, so that mistakes show at once
@@ -158,6 +162,7 @@ def plan_render(
         start=start,
         stop=max(stop, start + 1),
         settings=settings,
+        begun=begun,
     )
 
 
@@ -201,6 +206,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
         stop=plan.stop,
         settings=plan.settings,
         chosen=chosen,
+        begun=plan.begun,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -80,6 +81,8 @@ class RenderSettings:
     """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
     max_size: int | None = None
     """Most bytes of the video."""
+    deadline: Fraction | None = None
+    """Seconds from the beginning in which the video should be finished; it may be encoded faster for that."""
     max_bitrate: int | None = None
     """Most bits a second of picture and sound together, over each chunk."""
 
@@ -102,6 +105,8 @@ class Production:
     settings: RenderSettings
     chosen: str | None = None
     """Sentence about the choice among several presets, with the score; None if there was one preset."""
+    begun: float = field(default_factory=time.monotonic)
+    """Time at which the work began, on `time.monotonic`."""
 
     @property
     def frames(self) -> int:
@@ -213,7 +218,7 @@ def produce(
         output=output,
         encoding=encoding,
         chunks=plan_chunks(frames.start, frames.stop, length),
-        job=describe_job(scene, encoding, origin, frames=frames, length=length),
+        job=describe_job(scene, encoding, origin, frames=frames, length=length) | _hurry(production.settings),
         song=production.song,
         track=production.settings.track,
         song_digest=features.digest,
@@ -232,6 +237,29 @@ def _executor(
     production: Production, *, workers: int | None, pool: WorkerPool | None, cluster: str | None, progress: Progress
 ) -> Executor:
     """The executor that makes the chunks."""
+    from audioreactive.chunks.deadline import Punctual
+
+    deadline = production.settings.deadline
+    usual = _usual_executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
+    if deadline is None:
+        return usual
+    settings, hurried = production.encoding.settings, None
+    # Workers and clusters keep their encoders; NVENC has nothing to gain.
+    if workers is None and cluster is None and production.encoding.kind.video_encoder in ("libx264", "libvpx-vp9"):
+        faster = replace(production.encoding, settings=replace(settings, hurried=True))
+        quick = replace(production, encoding=faster)
+        hurried = _usual_executor(quick, workers=None, pool=None, cluster=None, progress=progress)
+    return Punctual(usual, hurried, production.begun + float(deadline), progress)
+
+
+def _hurry(settings: RenderSettings) -> dict[str, str]:
+    """What a deadline adds to the description of a job: the speed of its encoders is not known before."""
+    return {} if settings.deadline is None else {"speed": "as a deadline allows"}
+
+
+def _usual_executor(
+    production: Production, *, workers: int | None, pool: WorkerPool | None, cluster: str | None, progress: Progress
+) -> Executor:
     from audioreactive.chunks.making import LocalExecutor
 
     scene, encoding = production.scene, production.encoding

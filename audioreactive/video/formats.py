@@ -23,6 +23,8 @@ SPEEDS: Final = (
 BEST_CRF: Final = 1
 WORST_CRF: Final = 51
 
+_REFERENCES: Final = dict(zip(SPEEDS, (1, 1, 1, 2, 2, 3, 5, 8, 16), strict=True))
+"""Speed of x264 -> pictures that it refers to, which stand in the header."""
 _VP9_SPEEDS: Final = dict(zip(SPEEDS, (8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True))
 VP9_STEP: Final = 51 / 63
 """Finest step of VP9's quality in x264's CRF: VP9's own goes from 0 to 63 in whole numbers, x264's to 51."""
@@ -52,6 +54,8 @@ class VideoSettings:
     """x264's constant rate factor: 1 is nearly lossless, 18 looks lossless, 51 is the worst."""
     speed: str = "medium"
     """Speed of the encoder, one of `SPEEDS`."""
+    hurried: bool = False
+    """Whether to encode faster than `speed`, though with the same header, so that both can be joined."""
     layout: Layout = "rgb24"
     """Layout of the incoming frames."""
     threads: int | None = None
@@ -169,6 +173,12 @@ def _group(settings: VideoSettings) -> list[str]:
 def _h264(settings: VideoSettings) -> list[str]:
     # The smallest search for motion takes two thirds of that preset's time, for files that are a tenth larger.
     search = ":me=dia:subme=1" if settings.speed == "veryfast" else ""
+    if settings.hurried:
+        # Speeds from `fast` on weigh what the eye sees (psy-rd), and shift the quality of colours to make up for it.
+        shift = -2 if SPEEDS.index(settings.speed) >= SPEEDS.index("fast") else 0
+        between = 8 if settings.speed == "veryslow" else 3
+        search = f":ref={_REFERENCES[settings.speed]}:bframes={between}:weightp=1:chroma-qp-offset={shift}"
+        settings = replace(settings, speed="superfast")
     # The header stays the same whatever the quality, so that chunks of several qualities can be joined.
     further = ["-x264-params", f"stitchable=1{search}"]
     return ["-profile:v", "high", "-preset", settings.speed, *further, "-crf", f"{settings.crf:g}", *_group(settings)]
@@ -184,7 +194,7 @@ def _h264_nvenc(settings: VideoSettings) -> list[str]:
 def _vp9(settings: VideoSettings) -> list[str]:
     # With b:v 0 only the CRF counts.
     crf = round(settings.crf / VP9_STEP)
-    speed = _VP9_SPEEDS[settings.speed]
+    speed = 8 if settings.hurried else _VP9_SPEEDS[settings.speed]
     deadline = "realtime" if speed > 5 else "good"
     quality = ["-crf", str(crf), "-b:v", "0"]
     return [*quality, "-deadline", deadline, "-cpu-used", str(speed), "-row-mt", "1", *_group(settings)]
