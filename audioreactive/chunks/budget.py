@@ -59,6 +59,8 @@ class Budget:
     """Most bytes of the file."""
     rate: int | None = None
     """Most bits a second of picture and sound together, over each chunk."""
+    look: Callable[[Film, Mapping[int, Pieces], Path], None] | None = None
+    """Function that looks at the chunks once more if they were coded again."""
 
     def check_sound(self, film: Film, size: int, made: MadeChunk, folder: Path) -> None:
         """Raise VideoError if the sound alone has more bytes than the whole file may have.
@@ -112,7 +114,10 @@ class Budget:
         fitted = _Coder(film, pieces, folder, self.progress)
         found = self._search(trials, room, fitted, joined)
         self.progress.say(_report(film, size, found, trials, self))
-        return fitted.files(found.crfs)
+        files = fitted.files(found.crfs)
+        if self.look:
+            self.look(film, files, folder)
+        return files
 
     def _search(
         self, trials: list[Trial], room: _Room, coder: _Coder, joined: Callable[[Mapping[int, Pieces]], int]

@@ -23,6 +23,8 @@ from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cor
 from audioreactive.chunks.plan import Chunk
 from audioreactive.errors import VideoError
 from audioreactive.flashes import Thumbnails, measure, plan, summary, watched_size
+from audioreactive.flashes.definition import to_light
+from audioreactive.flashes.detect import FlashMeter
 from audioreactive.video.chunks import read_chunks
 from audioreactive.video.colour import yuv420_to_rgb
 from audioreactive.video.groups import closed_groups, cut
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.chunks.film import Film
+    from audioreactive.chunks.film import Film, Pieces
     from audioreactive.chunks.making import MadeChunk
     from audioreactive.flashes import Plan
     from audioreactive.progress import Progress
@@ -87,6 +89,32 @@ class SafeLight:
                 anew[one.index] = one
         self.progress.say(summary(applied, found.general_excess + found.red_excess, fps))
         yield from anew.values()
+
+    def look_again(self, film: Film, pieces: Mapping[int, Pieces], folder: Path) -> None:
+        """Say whether chunks that were coded again after the dimming flash too often.
+
+        Args:
+            film: the film.
+            pieces: files of all chunks, by index.
+            folder: folder of the files.
+        """
+        shared = _Shared(film, {}, folder)
+        anew = {index: Revised(index, files) for index, files in pieces.items()}
+        decoders = max(available_cores() // _CORES_OF_A_DECODER, 1)
+        runs = [(run, sum(map(len, run))) for run in _runs(film.chunks, decoders)]
+        watch = functools.partial(shared.watch, anew=anew)
+        in_threads(self.progress, "watching", watch, runs, at_once=decoders, given_up=shared.given_up)
+        meter, breaking, fps, frame = FlashMeter(shared.thumbnails.geometry), [], film.encoding.settings.fps, 0
+        for block in shared.thumbnails.blocks():
+            times = [float((frame + i) / fps) for i in range(len(block))]
+            breaking += [time for time, kinds in zip(times, meter.excesses(to_light(block), times), strict=True)
+                         if any(kinds)]  # fmt: skip
+            frame += len(block)
+        if breaking:
+            self.progress.say(
+                f"the lower quality brought back flashes, first at {breaking[0]:.1f} s and for "
+                f"{len(breaking) / float(fps):.1f} s in all: give a larger --max-size or --max-bitrate"
+            )
 
 
 def _runs(chunks: Sequence[Chunk], workers: int) -> list[Sequence[Chunk]]:

@@ -214,6 +214,7 @@ def produce(
     length = chunk_length(production.settings.chunk, fps, scene.batch)
     frames = range(production.start, production.stop)
     size, rate = production.settings.max_size, production.settings.max_bitrate
+    safe = SafeLight(progress) if production.settings.flash_safe else None
     film = Film(
         output=output,
         encoding=encoding,
@@ -225,8 +226,8 @@ def produce(
         start=frames.start / fps,
         duration=len(frames) / fps,
         preset=text,
-        revise=SafeLight(progress) if production.settings.flash_safe else None,
-        fit=Budget(progress, size, rate) if (size, rate) != (None, None) else None,
+        revise=safe,
+        fit=Budget(progress, size, rate, safe.look_again if safe else None) if (size, rate) != (None, None) else None,
     )
     executor = _executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
     make_film(film, executor, overwrite=overwrite, fresh=fresh, progress=progress)
