@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from audioreactive._support.amounts import parse_bytes, parse_deadline, parse_rate
 from audioreactive._support.exact import exact_time
 from audioreactive._support.files import as_path
 from audioreactive.errors import AudioReactiveError, RenderError, did_you_mean, shown
@@ -156,6 +157,9 @@ def render(
     flash_safe: bool = False,
     loop: bool = False,
     draft: bool = False,
+    max_size: int | str | None = None,
+    max_bitrate: int | str | None = None,
+    deadline: Number | None = None,
     device: str = "auto",
     precision: Precision = "auto",
     batch: int | None = None,
@@ -205,6 +209,9 @@ def render(
         flash_safe: limit the video to three flashes per second.
         loop: let the end lead on to the beginning, for a video that is repeated.
         draft: quick preview: small, at half the frame rate.
+        max_size: most bytes of the file, as a number or as text such as "25MB"; for .mp4 and .webm.
+        max_bitrate: most bits per second over each chunk, with the sound: a number or text such as "4M".
+        deadline: seconds, or text such as "10m", in which to be finished, if encoding faster can do it.
         device: auto, cpu, cuda, ...
         precision: auto, fp32, bf16 or fp16.
         batch: frames computed at once.
@@ -286,6 +293,9 @@ def render(
         flash_safe=flash_safe,
         loop=loop,
         draft=draft,
+        max_size=None if max_size is None else parse_bytes(str(max_size)),
+        max_bitrate=None if max_bitrate is None else parse_rate(str(max_bitrate)),
+        deadline=None if deadline is None else parse_deadline(_digits(deadline)),
     )
     settings = settings if crf is None else replace(settings, crf=crf)
     settings = settings if chunk is None else replace(settings, chunk=_time("chunk", chunk))

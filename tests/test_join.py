@@ -20,6 +20,7 @@ from audioreactive.errors import VideoError
 from audioreactive.progress import Silent
 from audioreactive.video import VideoSettings, chunks, ffmpeg_path, output_format, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, SoundTrack
+from audioreactive.video.formats import FORMATS, SPEEDS
 
 FILM = Fraction(24000, 1001)
 ODD = Fraction(999_983, 40_000)
@@ -226,3 +227,23 @@ def test_a_join_that_is_cut_short_costs_no_chunk(tmp_path: Path, fault: str, mon
     assert painter.rendered == (12 if fault == "shorter" else 0)
     assert {item.name for item in tmp_path.iterdir()} == {"out.mp4", "song.wav"}
     np.testing.assert_array_equal(len(list(read_frames(film.output))), 50)
+
+
+@pytest.mark.parametrize("speed", SPEEDS[1:])
+def test_chunks_of_all_qualities_and_in_a_hurry_have_one_header(tmp_path: Path, speed: str) -> None:
+    """What players read once for the whole file (ISO/IEC 14496-15, `avcC`) fits all chunks."""
+    headers = set()
+    for crf, hurried in ((18, False), (30.5, False), (18, True), (51, True)):
+        settings = VideoSettings(
+            fps=Fraction(24), size=(64, 48), layout="yuv420p", threads=4, speed=speed, crf=crf, hurried=hurried
+        )
+        encoder = Encoding(FORMATS[".mp4"], settings, (64, 48)).open(tmp_path, "a.mp4")
+        encoder.write(np.random.RandomState(0).randint(0, 255, (8, 64 * 48 * 3 // 2)).astype(np.uint8))
+        encoder.close()
+        encoder.finish()
+        encoder.abandon()
+        data = (tmp_path / "a.mp4").read_bytes()
+        at = data.index(b"avcC")
+        (tmp_path / "a.mp4").unlink()
+        headers.add(data[at : at + int.from_bytes(data[at - 4 : at], "big") - 4])
+    assert len(headers) == 1

@@ -18,7 +18,7 @@ from audioreactive.video.sound import SoundTrack
 from audioreactive.video.writer import NameTaken, check_output, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -50,6 +50,41 @@ class Revision(Protocol):
         ...
 
 
+Pieces = tuple[tuple[str, int], ...]
+"""(name in the folder, number of frames) of successive files."""
+
+
+class Fitting(Protocol):
+    """Makes chunks anew, once all are final, so that the joined file keeps to limits; `budget.Budget` is one."""
+
+    def check_sound(self, film: Film, size: int, made: MadeChunk, folder: Path) -> None:
+        """Raise VideoError if the finished sound track alone, of `size` bytes, breaks a limit.
+
+        Args:
+            film: the film.
+            size: bytes of the sound track.
+            made: a chunk that is there already.
+            folder: folder of the chunk.
+        """
+        ...
+
+    def __call__(
+        self, film: Film, pieces: Mapping[int, Pieces], folder: Path, joined: Callable[[Mapping[int, Pieces]], int]
+    ) -> Mapping[int, Pieces]:
+        """Files of all chunks that keep to the limits.
+
+        Args:
+            film: the film.
+            pieces: files of all chunks, by index.
+            folder: folder of the files, and of new ones.
+            joined: function that joins files with the sound, and returns the bytes of the finished video.
+
+        Raises:
+            VideoError: no quality keeps to the limits, or a chunk cannot be read or encoded again.
+        """
+        ...
+
+
 class Executor(Protocol):
     """Makes chunks: in this process, in several processes, or on other machines."""
 
@@ -74,6 +109,7 @@ class Film:
     preset: str
     """Preset as TOML, to embed in the video."""
     revise: Revision | None = None
+    fit: Fitting | None = None
     track: int | None = None
     """Number of the sound track in the song's file; None: the one that `audio.load` chooses."""
     song_digest: str | None = None
@@ -138,17 +174,24 @@ def _finish(film: Film, executor: Executor, work: WorkFolder, *, progress: Progr
                         watch.accept(chunk)
                     if sound:
                         sound.check()
-        pieces: dict[int, tuple[tuple[str, int], ...]]
-        pieces = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
+                        if film.fit and sound.is_finished:
+                            film.fit.check_sound(film, sound.path.stat().st_size, chunk, work.path)
+        pieces: dict[int, Pieces] = {chunk.index: ((made[chunk.index].name, len(chunk)),) for chunk in film.chunks}
         if film.revise:
             revised = film.revise(film, [made[chunk.index] for chunk in film.chunks], work.path)
             pieces |= {chunk.index: chunk.pieces for chunk in revised}
         track = sound.finish() if sound else None
         for note in sound.notes if sound else ():
             progress.say(note)
-        work.check()
-        parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
-        video = join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
+
+        def joined(pieces: Mapping[int, Pieces]) -> Path:
+            work.check()
+            parts = [piece for chunk in film.chunks for piece in pieces[chunk.index]]
+            return join(film.encoding, parts, folder=work.path, sound=track, title=film.song.stem, preset=film.preset)
+
+        if film.fit:
+            pieces = dict(film.fit(film, pieces, work.path, lambda pieces: joined(pieces).stat().st_size))
+        video = joined(pieces)
         _bring_to_disk(video)
         if watch and (warning := watch.sentence()):
             progress.say(warning)

@@ -55,7 +55,7 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
         "batch size": str(scene.batch),
         "chunk length": f"{length} frames",
         "encoder": f"{encoding.kind.video_encoder} of ffmpeg {ffmpeg_version()}, {settings.layout}, {settings.threads}",
-        "quality": f"crf {settings.crf}, {settings.speed}",
+        "quality": f"crf {settings.crf:g}, {settings.speed}",
         "program": f"audioreactive {version('audioreactive')}, torch {version('torch')}",
         "generator": scene.fingerprint,
     }

@@ -11,34 +11,34 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audioreactive.chunks.again import GivenUpError, Replay, in_threads
 from audioreactive.chunks.film import Revised
 from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cores, chunk_name
 from audioreactive.chunks.plan import Chunk
 from audioreactive.errors import VideoError
 from audioreactive.flashes import Thumbnails, measure, plan, summary, watched_size
+from audioreactive.flashes.definition import to_light
+from audioreactive.flashes.detect import FlashMeter
 from audioreactive.video.chunks import read_chunks
 from audioreactive.video.colour import yuv420_to_rgb
 from audioreactive.video.groups import closed_groups, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from audioreactive.chunks.film import Film
+    from audioreactive.chunks.film import Film, Pieces
     from audioreactive.chunks.making import MadeChunk
     from audioreactive.flashes import Plan
     from audioreactive.progress import Progress
-
-T = TypeVar("T")
 
 MOST_ROUNDS: Final = 3
 """Rounds of dimming. Compression may bring back a little of a flash, which takes another round."""
@@ -54,8 +54,6 @@ _LONGEST_RUN: Final = 12
 """Most chunks that one decoder reads in a row; a shorter run reports progress more often."""
 _CORES_OF_A_DECODER: Final = 2
 """Cores used by one decoder and by the conversion and measurement of its frames."""
-_PATIENCE: Final = 0.2
-"""Seconds to wait for threads at a time, so that Ctrl-C works on every platform."""
 
 
 @dataclass(frozen=True)
@@ -78,38 +76,45 @@ class SafeLight:
         chunks = film.chunks
         while True:
             watch = functools.partial(shared.watch, anew=anew)
-            self._each("watching", watch, _runs(chunks, decoders), shared, at_once=decoders)
+            runs = [(run, sum(map(len, run))) for run in _runs(chunks, decoders)]
+            in_threads(self.progress, "watching", watch, runs, at_once=decoders, given_up=shared.given_up)
             found = plan(shared.thumbnails, fps)
             if not found.passages or len(applied) == MOST_ROUNDS:
                 break
             applied.append(found)
             chunks = [chunk for chunk in film.chunks if found.changes(*shared.place(chunk))]
             correct = functools.partial(shared.correct, plans=tuple(applied))
-            alone = [[chunk] for chunk in chunks]
-            for one in self._each("dimming", correct, alone, shared, at_once=min(cores, MOST_ENCODERS)):
+            alone, at_once = [((chunk,), len(chunk)) for chunk in chunks], min(cores, MOST_ENCODERS)
+            for one in in_threads(self.progress, "dimming", correct, alone, at_once=at_once, given_up=shared.given_up):
                 anew[one.index] = one
         self.progress.say(summary(applied, found.general_excess + found.red_excess, fps))
         yield from anew.values()
 
-    def _each(
-        self, stage: str, work: Callable[[Sequence[Chunk]], T], parts: Sequence[Sequence[Chunk]], shared: _Shared, *,
-        at_once: int,
-    ) -> list[T]:  # fmt: skip
-        """Results of `work` on each part, several at a time."""
-        results: list[T] = []
-        frames = [sum(map(len, part)) for part in parts]
-        with self.progress.track(stage, sum(frames), "frame") as advance, ThreadPoolExecutor(at_once) as pool:
-            running = {pool.submit(work, part): count for part, count in zip(parts, frames, strict=True)}
-            try:
-                while running:
-                    for done in wait(running, _PATIENCE, FIRST_COMPLETED).done:
-                        advance(running.pop(done))
-                        results.append(done.result())
-            except BaseException:
-                shared.given_up.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return results
+    def look_again(self, film: Film, pieces: Mapping[int, Pieces], folder: Path) -> None:
+        """Say whether chunks that were coded again after the dimming flash too often.
+
+        Args:
+            film: the film.
+            pieces: files of all chunks, by index.
+            folder: folder of the files.
+        """
+        shared = _Shared(film, {}, folder)
+        anew = {index: Revised(index, files) for index, files in pieces.items()}
+        decoders = max(available_cores() // _CORES_OF_A_DECODER, 1)
+        runs = [(run, sum(map(len, run))) for run in _runs(film.chunks, decoders)]
+        watch = functools.partial(shared.watch, anew=anew)
+        in_threads(self.progress, "watching", watch, runs, at_once=decoders, given_up=shared.given_up)
+        meter, breaking, fps, frame = FlashMeter(shared.thumbnails.geometry), [], film.encoding.settings.fps, 0
+        for block in shared.thumbnails.blocks():
+            times = [float((frame + i) / fps) for i in range(len(block))]
+            breaking += [time for time, kinds in zip(times, meter.excesses(to_light(block), times), strict=True)
+                         if any(kinds)]  # fmt: skip
+            frame += len(block)
+        if breaking:
+            self.progress.say(
+                f"the lower quality brought back flashes, first at {breaking[0]:.1f} s and for "
+                f"{len(breaking) / float(fps):.1f} s in all: give a larger --max-size or --max-bitrate"
+            )
 
 
 def _runs(chunks: Sequence[Chunk], workers: int) -> list[Sequence[Chunk]]:
@@ -117,10 +122,6 @@ def _runs(chunks: Sequence[Chunk], workers: int) -> list[Sequence[Chunk]]:
     count = min(workers * -(-len(chunks) // (workers * _LONGEST_RUN)), len(chunks))
     borders = [i * len(chunks) // count for i in range(count + 1)]
     return [chunks[first:stop] for first, stop in pairwise(borders)]
-
-
-class _GivenUpError(Exception):
-    """The work was cancelled: another thread failed, or the user interrupted it."""
 
 
 @dataclass
@@ -196,7 +197,7 @@ class _Shared:
         treat = functools.partial(self._corrected, plans=plans)
         layout = self._again.settings.layout
         with contextlib.closing(read_chunks(self._encoding, self.folder, sources, layout=layout, threads=1)) as frames:
-            maker = ChunkMaker(_Replay(frames), self._again, self.folder, treat=treat, kind=SAFE)
+            maker = ChunkMaker(Replay(frames), self._again, self.folder, treat=treat, kind=SAFE)
             for _ in maker.make(parts, lambda count: None):
                 self._go_on()
 
@@ -214,7 +215,7 @@ class _Shared:
 
     def _go_on(self) -> None:
         if self.given_up.is_set():
-            raise _GivenUpError
+            raise GivenUpError
 
 
 @dataclass(frozen=True)
@@ -232,21 +233,6 @@ class _Piece:
     def of(cls, chunk: Chunk, part: range, changes: bool) -> _Piece:
         first = chunk.start + part.start
         return cls(part, Chunk(first, first, chunk.start + part.stop), changes)
-
-
-@dataclass(frozen=True)
-class _Replay:
-    """Source of frames that already exist, one at a time; see `making.FrameSource`."""
-
-    frames: Iterable[NDArray[np.uint8]]
-    batch: int = 1
-
-    def batches(self, firsts: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        try:
-            for first, frame in zip(firsts, self.frames, strict=True):
-                yield first, frame[None]
-        except ValueError as error:
-            raise VideoError(f"a chunk has not the frames that it had: {error}") from None
 
 
 def _to_yuv420(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -122,6 +122,17 @@ class Time(click.ParamType):
             self.fail(f"{shown(value)} is not a time, such as 95, 95.5 or 1:35", param, ctx)
 
 
+class Amount(click.ParamType):
+    """A size, a bit rate or a deadline, by the function that reads it."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self._parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> number."""
+        return _converted(self, self._parse, value, param, ctx) if isinstance(value, str) else value
+
+
 MOST_DIGITS = 20
 """Most digits of a number. More are beyond every range here, and Python refuses to convert thousands."""
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from audioreactive._support.amounts import parse_bytes, parse_deadline, parse_rate
 from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
     FOLDER,
     PATH,
+    Amount,
     Choice,
     FrameRate,
     OutputPath,
@@ -66,8 +68,10 @@ SECTIONS = {
     "How it moves": (
         "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
     ),
-    "Output": ("fps", "crf", "encoder", "overwrite", "fresh", "save_preset", "quiet"),
-    "Speed": ("draft", "dry_run", "device", "precision", "batch"),
+    "Output": (
+        "fps", "crf", "max_size", "max_bitrate", "encoder", "overwrite", "fresh", "save_preset", "quiet",
+    ),
+    "Speed": ("draft", "deadline", "dry_run", "device", "precision", "batch"),
     "Many processes and machines": ("workers", "cluster", "chunk"),
 }  # fmt: skip
 """Heading of the help -> parameters of the options below it."""
@@ -158,6 +162,16 @@ SECTIONS = {
     help="Quality of .mp4, .webm and .webp: 1 best, 18 transparent, 28 small.",
 )
 @click.option(
+    "--max-size",
+    type=Amount("SIZE", parse_bytes),
+    help="Keep the file to at most this, such as 25MB or 8MiB, and not far below; .mp4 and .webm.",
+)
+@click.option(
+    "--max-bitrate",
+    type=Amount("BITS", parse_rate),
+    help="Keep every chunk to at most so many bits a second, such as 4M, with the sound; .mp4 and .webm.",
+)
+@click.option(
     "--encoder",
     type=Choice(["auto", "x264", "nvenc"]),
     default="auto",
@@ -169,6 +183,11 @@ SECTIONS = {
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the preset as a .toml file.")
 @quiet_option
 @click.option("--draft", is_flag=True, help="Small, with half the frames, quickly coded; the same motion.")
+@click.option(
+    "--deadline",
+    type=Amount("TIME", parse_deadline),
+    help="Be finished in so long, such as 10m, if encoding faster can do it; say in time if not.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be rendered, and stop.")
 @device_option
 @click.option(
@@ -199,7 +218,8 @@ def command(
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
-    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool, **knobs: float,
+    overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
+    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -269,6 +289,7 @@ def command(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
+            max_size=max_size, max_bitrate=max_bitrate, deadline=deadline,
         ),
         stems=table,
         workers=workers,

@@ -6,7 +6,8 @@ plans the picture; `prepare`, which makes the motion; `produce`, which makes the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from audioreactive.pipeline.production import (
     LOOP_SECONDS,
     Production,
     RenderSettings,
+    check_limits,
     make_encoding,
     make_scene,
 )
@@ -90,6 +92,8 @@ class Plan:
     stop: int
     """One past the last frame."""
     settings: RenderSettings
+    begun: float = field(default_factory=time.monotonic)
+    """Time at which the work began, on `time.monotonic`."""
 
 
 def plan_render(
@@ -109,6 +113,7 @@ def plan_render(
     from audioreactive.video import choose_encoder, output_format
     from audioreactive.video.nvenc import encoder_for
 
+    begun = time.monotonic()
     progress = progress or Silent()
     kind = output_format(output)
     preset = recipe.make()  # before anything takes long, so that mistakes show at once
@@ -166,6 +171,7 @@ def plan_render(
         start=start,
         stop=max(stop, start + 1),
         settings=settings,
+        begun=begun,
     )
 
 
@@ -209,6 +215,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
         stop=plan.stop,
         settings=plan.settings,
         chosen=chosen,
+        begun=plan.begun,
     )
 
 
@@ -282,6 +289,7 @@ def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None
     kind = output_format(output)
     if settings.encoder != "auto":
         choose_encoder(kind, settings.encoder, on_gpu=False)
+    check_limits(kind, settings)
     kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
     if settings.duration is not None:
         check_duration(settings.duration)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from audioreactive.chunks.plan import CHUNK_SECONDS
-from audioreactive.errors import RenderError
+from audioreactive.errors import RenderError, VideoError
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ class RenderSettings:
     """Whether the end of the video leads on to its beginning."""
     flash_safe: bool = False
     """Whether to dim passages with more than three flashes a second (WCAG 2.2)."""
+    max_size: int | None = None
+    """Most bytes of the video."""
+    deadline: Fraction | None = None
+    """Seconds from the beginning in which the video should be finished; it may be encoded faster for that."""
+    max_bitrate: int | None = None
+    """Most bits a second of picture and sound together, over each chunk."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,8 @@ class Production:
     settings: RenderSettings
     chosen: str | None = None
     """Sentence about the choice among several presets, with the score; None if there was one preset."""
+    begun: float = field(default_factory=time.monotonic)
+    """Time at which the work began, on `time.monotonic`."""
 
     @property
     def frames(self) -> int:
@@ -114,6 +123,14 @@ class Rendered:
     preset: Preset = field(repr=False)
     chosen: str | None = None
     """Sentence about the choice among several presets, with the score; None if there was one preset."""
+
+
+def check_limits(kind: OutputFormat, settings: RenderSettings) -> None:
+    """Raise VideoError if a size or a bit rate is asked of a format that has no choice of its quality."""
+    asked = {"--max-size": settings.max_size, "--max-bitrate": settings.max_bitrate}
+    for option, value in asked.items():
+        if value is not None and kind.crf_step is None:
+            raise VideoError(f"{kind.description} cannot be kept to {option}: give it to an .mp4 or a .webm")
 
 
 def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: RenderSettings) -> Encoding:
@@ -180,6 +197,7 @@ def produce(
         fresh: throw away the chunks of another job for this output.
         progress: receives the progress.
     """
+    from audioreactive.chunks.budget import Budget
     from audioreactive.chunks.film import Film, make_film
     from audioreactive.chunks.job import Origin, describe_job
     from audioreactive.chunks.plan import chunk_length, plan_chunks
@@ -195,18 +213,21 @@ def produce(
     fps = encoding.settings.fps
     length = chunk_length(production.settings.chunk, fps, scene.batch)
     frames = range(production.start, production.stop)
+    size, rate = production.settings.max_size, production.settings.max_bitrate
+    safe = SafeLight(progress) if production.settings.flash_safe else None
     film = Film(
         output=output,
         encoding=encoding,
         chunks=plan_chunks(frames.start, frames.stop, length),
-        job=describe_job(scene, encoding, origin, frames=frames, length=length),
+        job=describe_job(scene, encoding, origin, frames=frames, length=length) | _hurry(production.settings),
         song=production.song,
         track=production.settings.track,
         song_digest=features.digest,
         start=frames.start / fps,
         duration=len(frames) / fps,
         preset=text,
-        revise=SafeLight(progress) if production.settings.flash_safe else None,
+        revise=safe,
+        fit=Budget(progress, size, rate, safe.look_again if safe else None) if (size, rate) != (None, None) else None,
     )
     executor = _executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
     make_film(film, executor, overwrite=overwrite, fresh=fresh, progress=progress)
@@ -217,6 +238,29 @@ def _executor(
     production: Production, *, workers: int | None, pool: WorkerPool | None, cluster: str | None, progress: Progress
 ) -> Executor:
     """The executor that makes the chunks."""
+    from audioreactive.chunks.deadline import Punctual
+
+    deadline = production.settings.deadline
+    usual = _usual_executor(production, workers=workers, pool=pool, cluster=cluster, progress=progress)
+    if deadline is None:
+        return usual
+    settings, hurried = production.encoding.settings, None
+    # Workers and clusters keep their encoders; NVENC has nothing to gain.
+    if workers is None and cluster is None and production.encoding.kind.video_encoder in ("libx264", "libvpx-vp9"):
+        faster = replace(production.encoding, settings=replace(settings, hurried=True))
+        quick = replace(production, encoding=faster)
+        hurried = _usual_executor(quick, workers=None, pool=None, cluster=None, progress=progress)
+    return Punctual(usual, hurried, production.begun + float(deadline), progress)
+
+
+def _hurry(settings: RenderSettings) -> dict[str, str]:
+    """What a deadline adds to the description of a job: the speed of its encoders is not known before."""
+    return {} if settings.deadline is None else {"speed": "as a deadline allows"}
+
+
+def _usual_executor(
+    production: Production, *, workers: int | None, pool: WorkerPool | None, cluster: str | None, progress: Progress
+) -> Executor:
     from audioreactive.chunks.making import LocalExecutor
 
     scene, encoding = production.scene, production.encoding

@@ -82,6 +82,6 @@ def webp_milliseconds(path: Path) -> int:
     return told
 
 
-def webp_quality(crf: int) -> int:
+def webp_quality(crf: float) -> int:
     """Convert x264's CRF, 1 to 51, to WebP's quality, 0 to 100; 18, which looks lossless, becomes 80."""
     return round(100 - (crf - 1) * 20 / 17)

@@ -20,7 +20,14 @@ SPEEDS: Final = (
 )  # fmt: skip
 """x264's presets, from fastest encoding to smallest file."""
 
+BEST_CRF: Final = 1
+WORST_CRF: Final = 51
+
+_REFERENCES: Final = dict(zip(SPEEDS, (1, 1, 1, 2, 2, 3, 5, 8, 16), strict=True))
+"""Speed of x264 -> pictures that it refers to, which stand in the header."""
 _VP9_SPEEDS: Final = dict(zip(SPEEDS, (8, 7, 6, 5, 4, 3, 2, 1, 0), strict=True))
+VP9_STEP: Final = 51 / 63
+"""Finest step of VP9's quality in x264's CRF: VP9's own goes from 0 to 63 in whole numbers, x264's to 51."""
 GROUP_SECONDS: Final = Fraction(2)
 """Longest group of pictures, in seconds, as streaming services use. Players seek to groups, and flashes are repaired by
 encoding whole groups again. With chunks of five seconds, x264's default would save 5 % of a file."""
@@ -43,10 +50,12 @@ class VideoSettings:
     """(width, height) of the finished picture; even if the format halves the resolution of colours."""
     filters: str = ""
     """ffmpeg filter chain from the generator's frames to the picture; made by the program, never by the user."""
-    crf: int = 18
+    crf: float = 18
     """x264's constant rate factor: 1 is nearly lossless, 18 looks lossless, 51 is the worst."""
     speed: str = "medium"
     """Speed of the encoder, one of `SPEEDS`."""
+    hurried: bool = False
+    """Whether to encode faster than `speed`, though with the same header, so that both can be joined."""
     layout: Layout = "rgb24"
     """Layout of the incoming frames."""
     threads: int | None = None
@@ -57,8 +66,8 @@ class VideoSettings:
             raise VideoError(f"{self.fps} frames a second were asked for; give a rate above 0 and up to 1000")
         if min(self.size) < 1 or max(self.size) > 16384:
             raise VideoError(f"a picture of {_by(self.size)} was asked for; sides go from 1 to 16384 pixels")
-        if not 1 <= self.crf <= 51:
-            raise VideoError(f"crf {self.crf} was asked for; it goes from 1 to 51 (a lossless video is an .mkv)")
+        if not BEST_CRF <= self.crf <= WORST_CRF:
+            raise VideoError(f"crf {self.crf:g} was asked for; it goes from 1 to 51 (a lossless video is an .mkv)")
         if self.speed not in SPEEDS:
             raise VideoError(f"there is no encoder speed {self.speed!r}; speeds are {', '.join(SPEEDS)}")
         if self.layout == "yuv420p" and (self.filters or self.size[0] % 2 or self.size[1] % 2):
@@ -93,6 +102,8 @@ class OutputFormat:
     """Whether width and height must be even."""
     chunk_container: str = "mov"
     """ffmpeg's name of the container for chunks, whose time base counts frames exactly."""
+    crf_step: float | None = None
+    """Finest step of the quality; None if the format has no choice of it, so that its size cannot be chosen either."""
     animation: Animation | None = None
     """Final encoding of an animated picture, made from lossless chunks; None for videos with sound."""
 
@@ -161,13 +172,21 @@ def _group(settings: VideoSettings) -> list[str]:
 
 def _h264(settings: VideoSettings) -> list[str]:
     # The smallest search for motion takes two thirds of that preset's time, for files that are a tenth larger.
-    search = ["-x264-params", "me=dia:subme=1"] if settings.speed == "veryfast" else []
-    return ["-profile:v", "high", "-preset", settings.speed, *search, "-crf", str(settings.crf), *_group(settings)]
+    search = ":me=dia:subme=1" if settings.speed == "veryfast" else ""
+    if settings.hurried:
+        # Speeds from `fast` on weigh what the eye sees (psy-rd), and shift the quality of colours to make up for it.
+        shift = -2 if SPEEDS.index(settings.speed) >= SPEEDS.index("fast") else 0
+        between = 8 if settings.speed == "veryslow" else 3
+        search = f":ref={_REFERENCES[settings.speed]}:bframes={between}:weightp=1:chroma-qp-offset={shift}"
+        settings = replace(settings, speed="superfast")
+    # The header stays the same whatever the quality, so that chunks of several qualities can be joined.
+    further = ["-x264-params", f"stitchable=1{search}"]
+    return ["-profile:v", "high", "-preset", settings.speed, *further, "-crf", f"{settings.crf:g}", *_group(settings)]
 
 
 def _h264_nvenc(settings: VideoSettings) -> list[str]:
     # NVENC's closest mode to x264's CRF: variable rate without a target, with spatial adaptive quantisation.
-    quality = ["-rc", "vbr", "-cq", str(settings.crf), "-b:v", "0", "-spatial-aq", "1"]
+    quality = ["-rc", "vbr", "-cq", f"{settings.crf:g}", "-b:v", "0", "-spatial-aq", "1"]
     # NVENC refuses groups of pictures that are not longer than a run of bidirectional ones and its two neighbours.
     group = _group(settings)
     groups = ["-bf", str(min(max(int(group[1]) - 2, 0), 3)), *group, "-strict_gop", "1"]
@@ -175,9 +194,9 @@ def _h264_nvenc(settings: VideoSettings) -> list[str]:
 
 
 def _vp9(settings: VideoSettings) -> list[str]:
-    # VP9's CRF goes from 0 to 63, x264's to 51; with b:v 0 only the CRF counts.
-    crf = round(settings.crf * 63 / 51)
-    speed = _VP9_SPEEDS[settings.speed]
+    # With b:v 0 only the CRF counts.
+    crf = round(settings.crf / VP9_STEP)
+    speed = 8 if settings.hurried else _VP9_SPEEDS[settings.speed]
     deadline = "realtime" if speed > 5 else "good"
     quality = ["-crf", str(crf), "-b:v", "0"]
     return [*quality, "-deadline", deadline, "-cpu-used", str(speed), "-row-mt", "1", *_group(settings)]
@@ -201,11 +220,11 @@ FORMATS: Final[dict[str, OutputFormat]] = {
     for row in (
         OutputFormat(
             ".mp4", "H.264 and AAC", "libx264", "aac", "yuv420p", _h264, ("-b:a", "256k"),
-            ("-movflags", "+faststart"), (True, True), "mp4",
+            ("-movflags", "+faststart"), (True, True), "mp4", 0.01,
         ),
         OutputFormat(
             ".webm", "VP9 and Opus", "libvpx-vp9", "libopus", "yuv420p", _vp9, ("-b:a", "192k"), (),
-            (True, True), "mp4",
+            (True, True), "mp4", VP9_STEP,
         ),
         # Plain .mov tags are limited to 64 KiB; the metadata table is not.
         OutputFormat(

@@ -93,6 +93,11 @@ class SoundTrack:
             raise self._problem
         return self.path
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the file is complete."""
+        return not self._thread.is_alive() and self._problem is None
+
     def check(self) -> None:
         """Raise VideoError if it has already failed."""
         if not self._thread.is_alive():
