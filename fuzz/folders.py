@@ -23,8 +23,8 @@ from audioreactive._support.files import write_new
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.folder import work_folder
-from audioreactive.chunks.making import MadeChunk, chunk_name
-from audioreactive.chunks.plan import plan_chunks
+from audioreactive.chunks.making import chunk_name
+from audioreactive.chunks.plan import MadeChunk, plan_chunks
 from audioreactive.errors import VideoError, printable
 from audioreactive.progress import Silent
 

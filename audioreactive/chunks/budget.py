@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.chunks.film import Film, Pieces
-    from audioreactive.chunks.making import MadeChunk
+    from audioreactive.chunks.plan import MadeChunk
     from audioreactive.progress import Progress
 
 MOST_ROUNDS: Final = 12

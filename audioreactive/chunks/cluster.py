@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from audioreactive.chunks.making import ChunkMaker, MadeChunk, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, encoders_at_once
 from audioreactive.chunks.workers import MOST_ATTEMPTS
 from audioreactive.errors import AudioReactiveError, RenderError
 from audioreactive.video.chunks import ENCODER_THREADS
@@ -25,7 +25,7 @@ from audioreactive.video.chunks import ENCODER_THREADS
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from audioreactive.chunks.plan import Chunk
+    from audioreactive.chunks.plan import Chunk, MadeChunk
     from audioreactive.chunks.scene import Scene
     from audioreactive.progress import Advance
     from audioreactive.rendering.renderer import Renderer

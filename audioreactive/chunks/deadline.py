@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.chunks.film import Executor
-    from audioreactive.chunks.making import MadeChunk
-    from audioreactive.chunks.plan import Chunk
+    from audioreactive.chunks.plan import Chunk, MadeChunk
     from audioreactive.progress import Advance, Progress
 
 RESERVE: Final = 0.05

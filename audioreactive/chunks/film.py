@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from audioreactive.chunks.making import MadeChunk
-    from audioreactive.chunks.plan import Chunk
+    from audioreactive.chunks.plan import Chunk, MadeChunk
     from audioreactive.progress import Advance, Progress
     from audioreactive.video.chunks import Encoding
 

@@ -24,7 +24,8 @@ from filelock import FileLock, Timeout
 
 from audioreactive._support.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
 from audioreactive.chunks.light import LIGHT
-from audioreactive.chunks.making import CHUNK, MadeChunk, chunk_name
+from audioreactive.chunks.making import CHUNK, chunk_name
+from audioreactive.chunks.plan import MadeChunk
 from audioreactive.errors import VideoError
 from audioreactive.video.chunks import SPARE
 

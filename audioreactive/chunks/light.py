@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.chunks.making import MadeChunk
-    from audioreactive.chunks.plan import Chunk
+    from audioreactive.chunks.plan import Chunk, MadeChunk
     from audioreactive.video.chunks import Encoding
 
 LIGHT: Final = "light"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from audioreactive._support.interrupts import held_back
 from audioreactive.chunks.light import LightRecorder, light_name
+from audioreactive.chunks.plan import MadeChunk
 from audioreactive.errors import VideoError
 from audioreactive.video.chunks import ENCODER_THREADS, SPARE
 
@@ -49,18 +50,6 @@ MOST_ENCODERS: Final = 8
 """Most encoders that are open at once in a process."""
 CHUNK: Final = "chunk"
 """First word of the file names of rendered chunks."""
-
-
-@dataclass(frozen=True)
-class MadeChunk:
-    """The finished file of a chunk."""
-
-    index: int
-    frames: int
-    name: str
-    """File name in the work folder."""
-    bytes: int
-    sha256: str
 
 
 class FrameSource(Protocol):

@@ -44,3 +44,15 @@ def plan_chunks(start: int, stop: int, length: int) -> list[Chunk]:
         Chunk(index, max(index * length, start), min((index + 1) * length, stop))
         for index in range(start // length, -(-stop // length))
     ]
+
+
+@dataclass(frozen=True)
+class MadeChunk:
+    """The finished file of a chunk."""
+
+    index: int
+    frames: int
+    name: str
+    """File name in the work folder."""
+    bytes: int
+    sha256: str

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from audioreactive.chunks.making import MadeChunk
-    from audioreactive.chunks.plan import Chunk
+    from audioreactive.chunks.plan import Chunk, MadeChunk
     from audioreactive.chunks.scene import Scene
     from audioreactive.generators import Generator as Network
     from audioreactive.progress import Advance, Progress

@@ -9,8 +9,7 @@ import pytest
 from crews import Ears
 
 from audioreactive.chunks.deadline import Punctual
-from audioreactive.chunks.making import MadeChunk
-from audioreactive.chunks.plan import plan_chunks
+from audioreactive.chunks.plan import MadeChunk, plan_chunks
 
 CHUNKS = plan_chunks(0, 100, 10)
 

@@ -23,7 +23,8 @@ from crews import SIZE, Ears, Painter, alone, make_film_of, picture, tone
 from audioreactive.chunks import film as film_module
 from audioreactive.chunks.film import Revised, make_film
 from audioreactive.chunks.folder import WorkFolder, work_folder
-from audioreactive.chunks.making import ChunkMaker, LocalExecutor, MadeChunk, encoders_at_once
+from audioreactive.chunks.making import ChunkMaker, LocalExecutor, encoders_at_once
+from audioreactive.chunks.plan import MadeChunk
 from audioreactive.errors import VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, read_chunks

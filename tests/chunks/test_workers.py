@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.chunks.film import Film
-    from audioreactive.chunks.making import MadeChunk
+    from audioreactive.chunks.plan import MadeChunk
     from audioreactive.chunks.scene import Scene
 
 
