@@ -267,6 +267,8 @@ def _report(film: Film, before: int, found: _Found, trials: list[Trial], budget:
     place = "-".join(_clock(float(frame / fps)) for frame in (chunk.start, chunk.stop))
     kept = sum(crf is None for crf in found.crfs)
     untouched = f"; {kept} of {len(crfs)} chunks stay as they were" if kept else ""
+    if budget.rate is None and found.size < LEAST_SHARE * budget.most(film):
+        untouched += "; no quality of so few chunks comes closer"
     average = float(crfs @ counts / counts.sum())
     return (
         f"{film.output.name} has {bytes_in_words(found.size)} instead of {bytes_in_words(before)}, to have "
