@@ -49,7 +49,7 @@ THUMB: Final = (24, 16)
 """Size (width, height) of the small pictures."""
 ALIKE: Final = 24.0
 """PSNR in dB between a video's frames and what its recipe gives from its song, from which the recipe is the video's."""
-NEAR: Final = 14.0
+NEAR: Final = 20.0
 """The same, if the sound is the video's own, which its encoder has changed."""
 OPUS_KILOBITS: Final = 128
 LARGEST_SONG: Final = 1 << 30
@@ -348,8 +348,8 @@ def _checked(video: Path, frames: Sequence[NDArray[np.uint8]], numbers: Sequence
         at = numbers[values.index(worst)]
         raise CodecError(
             f"frame {at} of {video.name} is not what its recipe gives from this song (they are {worst:.1f} dB apart): "
-            "give --song with the song's file, and --start if it was rendered with one; --loop and --flash-safe cannot "
-            "be packed"
+            "give --song with the song's file, which a video of a part of it (--duration) needs, and --start if it was "
+            "rendered with one; --loop and --flash-safe cannot be packed, nor what was recorded live"
         )
     return float(np.mean(values))
 

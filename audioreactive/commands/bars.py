@@ -37,7 +37,7 @@ class Bars:
         with _bar_type()(
             total=total,
             desc=f"{stage:9}",
-            unit=f" {unit}s",
+            unit=f" {unit}es" if unit.endswith("s") else f" {unit}s",
             smoothing=0.1,
             miniters=1,
             bar_format=_SHARE if unit == "%" else _UNITS,

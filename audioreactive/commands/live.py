@@ -155,6 +155,8 @@ def command(
     if report is not None:
         write_numbers(result, report)
     if not quiet:
+        if record is not None:
+            click.echo(record)
         click.echo(
             f"{result['frames']} pictures in {result['seconds']:.1f} s, {result['dropped']} left out; sound to picture "
             f"{result['latency_ms_median']:.0f} ms, 95 of 100 within {result['latency_ms_p95']:.0f} ms"

@@ -70,7 +70,11 @@ class Deck:
 
     def numbers(self) -> dict[str, float]:
         """Addresses and values of all numbers of the preset that is played."""
-        return dict(_numbers(self._loop.show.preset.patch.model_dump(mode="json", exclude_none=True), ""))
+        return numbers_of(self._loop.show.preset)
+
+    def every_number(self) -> set[str]:
+        """Addresses of all numbers of all presets."""
+        return {address for preset in self._presets for address in numbers_of(preset)} | set(self.numbers())
 
     def _carry_out(self, now: float) -> None:
         latest: dict[str, tuple[Any, ...]] = {}
@@ -147,6 +151,11 @@ class Deck:
         self._loop.show.play(override(self._loop.show.preset, (f"{address} = {written}",)))
         for tell in self.changed:
             tell(address, value)
+
+
+def numbers_of(preset: Preset) -> dict[str, float]:
+    """Addresses and values of all numbers of a preset."""
+    return dict(_numbers(preset.patch.model_dump(mode="json", exclude_none=True), ""))
 
 
 def _numbers(node: Any, prefix: str) -> Iterator[tuple[str, float]]:

@@ -12,13 +12,14 @@ and to share:
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audioreactive._support.files import write_aside
-from audioreactive.errors import LiveError, printable, shown
+from audioreactive.errors import LiveError, did_you_mean, printable, shown
 from audioreactive.live.deck import ACTIONS
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ class MidiControls:
     def __init__(self, deck: Deck, loop: Loop, path: Path | None) -> None:
         self._deck, self._loop, self._path = deck, loop, path
         self.mapping = load_mapping(path) if path is not None else Mapping()
+        if path is not None and not path.exists():
+            loop.say(f"{path.name} is not there yet: it is written when a control is learned")
+        shapes = {_shape(address) for address in deck.every_number()}
+        for control in self.mapping.controls:
+            if control.to not in ACTIONS and _shape(control.to) not in shapes:
+                loop.say(f"{control.to} is no number of these presets{did_you_mean(control.to, deck.numbers())}")
         self.learning: str | None = None
         """Address that the next moved control gets."""
 
@@ -130,6 +137,11 @@ class MidiControls:
         self._loop.say(f"{name} moves {address}")
 
 
+def _shape(address: str) -> str:
+    """Address without its positions: a mapping is for many presets, with more or fewer sub-sequences."""
+    return re.sub(r"\.\d+", "", address)
+
+
 class MidiPort:
     """An open MIDI input; `close` lets go of it.
 
@@ -145,7 +157,9 @@ class MidiPort:
         except ModuleNotFoundError:
             raise LiveError(LACKING) from None
         except (OSError, RuntimeError, ImportError, SystemError) as error:
-            raise LiveError(f"this computer has no MIDI ({printable(str(error), 200)})") from None
+            raise LiveError(
+                f"there is no MIDI here ({printable(str(error), 200)}): connect a controller, or leave out --midi"
+            ) from None
         found = next((name for name in names if text.lower() in name.lower()), None)
         if found is None:
             known = f"there are {', '.join(names)}" if names else "there is none"

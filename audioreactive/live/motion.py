@@ -233,12 +233,12 @@ def what_waits(preset: Preset) -> tuple[str, ...]:
         names = ", ".join(synthesizer.name for synthesizer in patch.synthesizers)
         told.append(f"the synthesizers {names} are made for a whole song, and rest")
     others = {
-        "its camera": patch.camera is not None,
-        "its bends": bool(patch.bends),
-        "its directions": any(isinstance(sequence, LatentDirection) for sequence in patch.latents.sequences),
+        "camera": patch.camera is not None,
+        "bends": bool(patch.bends),
+        "directions": any(isinstance(sequence, LatentDirection) for sequence in patch.latents.sequences),
     }
     if resting := [name for name, there in others.items() if there]:
-        told.append(f"{' and '.join(resting)} rest: they are not played live")
+        told.append(f"the preset is played without its {' and '.join(resting)}, which are not live")
     if any(isinstance(sequence, LatentSegmentation) for sequence in patch.latents.sequences):
         told.append("sections are known by what was heard before: a new one shows after some seconds")
     return tuple(told)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 LACKING: Final = "a window needs a few more packages: pip install 'audioreactive[live]', or give --headless"
-NO_DISPLAY: Final = "this machine has no display for a window ({reason}): give --headless, --serve or --record"
+NO_DISPLAY: Final = "there is no display for a window ({reason}): give --headless, alone or with --record or --serve"
 VERTEX: Final = """
 #version 330
 out vec2 place;

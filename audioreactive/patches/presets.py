@@ -119,6 +119,11 @@ def parse_preset(text: str, name: str) -> Preset:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise PresetError(f"the preset {name!r} is not TOML: {printable(str(error), 200)}") from None
     version = data.get("schema")
+    if version is None:
+        raise PresetError(
+            f"{name!r} is no whole preset: it says no schema; begin with one that is, such as "
+            "'audioreactive preset show pulse' prints, and change that"
+        )
     if version not in (1, 2):
         raise PresetError(f"the preset {name!r} has schema = {shown(version)}; this program reads schema = 1 and 2")
     _check_list_lengths(data, name)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from audioreactive.errors import AudioReactiveError
+from audioreactive.errors import AudioReactiveError, printable
 from audioreactive.sync.evidence import REACH, Evidence
 from audioreactive.sync.heard import HEARD_RATE
 from audioreactive.video import probe, read_preset
@@ -327,6 +327,9 @@ def recipe_of(
     if generator is None and any(getattr(one, "aim", None) == "seen" for one in preset.patch.synthesizers):
         say(f"the motion in {video.name} was fitted to pictures of a model that is not at hand: its preset is not used")
         return None
+    if generator is None and preset.made_with is not None and preset.made_with.model is not None:
+        model = printable(preset.made_with.model, 80)
+        say(f"{model}, which made the pictures, is not asked: only how much moves is compared")
     if step is None:
         say(f"{video.name} has {info.fps} frames a second and its preset {preset.render.fps}: it is not used")
         return None

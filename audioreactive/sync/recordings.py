@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 WINDOW_SECONDS: Final = 8.0
 """Length of a window: drift within it (1.6 ms at 200 ppm) blurs its peak by less than a period of 500 Hz."""
 MOST_WINDOWS: Final = 120
+FEW_WINDOWS: Final = 5
+"""Windows that are compared to tell whether a lag is the right one, and fewest of all: two always agree."""
+CANDIDATES: Final = 6
+"""Most lags by the onsets that are tried: those of a few seconds hardly stand out from a whole song's."""
+LEAST_ROUGH: Final = 3.0
+"""Height of such a lag's peak in deviations from which on it is tried."""
 SEARCH_SECONDS: Final = 0.25
 """Time around the rough offset in which the peak of a window is sought."""
 LEAST_PEAK: Final = 8.0
@@ -68,7 +74,7 @@ class SameSound:
 
 def same_sound(a: Samples, b: Samples) -> SameSound | None:
     """Find one recording in another; both mono at `ANALYSIS_RATE`. None if they are not of the same sound."""
-    rough = _rough_lag(a, b)
+    rough = next((lag for lag in _rough_lags(a, b) if _seems_right(a, b, lag)), None)
     if rough is None:
         return None
     times, lags, tried = _window_lags(a, b, rough)
@@ -88,21 +94,31 @@ def same_sound(a: Samples, b: Samples) -> SameSound | None:
     return SameSound(lag, slope, noise / count**0.5, noise / spread, times, lags, agree)
 
 
-def _rough_lag(a: Samples, b: Samples) -> float | None:
-    """Lag by the onsets, over all positions in which the two overlap."""
+def _seems_right(a: Samples, b: Samples, lag: float) -> bool:
+    """Whether some windows show the same sound at about this lag."""
+    times, lags, tried = _window_lags(a, b, lag, most=FEW_WINDOWS)
+    return len(times) >= 2 and _robust_line(times, lags) is not None and len(times) >= LEAST_SHARE * tried
+
+
+def _rough_lags(a: Samples, b: Samples) -> list[float]:
+    """Lags by the onsets, the likeliest first, over all positions in which the two overlap."""
     first, second = (heard_changes(samples)[:, :4] for samples in (a, b))
     size = 1 << (len(first) + len(second) - 1).bit_length()
     total = np.zeros(size)
     for x, y in zip(first.T, second.T, strict=True):
         total += np.fft.irfft(np.conj(np.fft.rfft(x, size)) * np.fft.rfft(y, size), size)
-    deviation = float(total.std())
-    at = int(total.argmax())
-    if deviation <= 0 or total[at] < 6 * deviation:
-        return None
-    return (at if at <= len(second) else at - size) / HEARD_RATE
+    deviation, found = float(total.std()), list[float]()
+    apart = round(SEARCH_SECONDS * HEARD_RATE)
+    while deviation > 0 and len(found) < CANDIDATES and total.max() > LEAST_ROUGH * deviation:
+        at = int(total.argmax())
+        found.append((at if at <= len(second) else at - size) / HEARD_RATE)
+        total[np.arange(at - apart, at + apart + 1) % size] = 0
+    return found
 
 
-def _window_lags(a: Samples, b: Samples, rough: float) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+def _window_lags(
+    a: Samples, b: Samples, rough: float, *, most: int = MOST_WINDOWS
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Middle (seconds of `a`) and lag of each window whose peak is clear, and the number of windows that were tried."""
     size = round(WINDOW_SECONDS * ANALYSIS_RATE)
     first, last = max(0.0, -rough), min(len(a) / ANALYSIS_RATE, len(b) / ANALYSIS_RATE - rough)
@@ -110,7 +126,7 @@ def _window_lags(a: Samples, b: Samples, rough: float) -> tuple[NDArray[np.float
     if shared <= 0.5:
         return np.zeros(0), np.zeros(0), 0
     size = min(size, int(shared * ANALYSIS_RATE / 2))
-    count = int(min(max(shared / (size / ANALYSIS_RATE), 2), MOST_WINDOWS))
+    count = int(min(max(shared / (size / ANALYSIS_RATE), FEW_WINDOWS), most))
     starts = np.linspace(first, last - size / ANALYSIS_RATE, count)
     times, lags = [], []
     guess = rough

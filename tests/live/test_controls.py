@@ -35,6 +35,9 @@ class Deck:
     def numbers(self) -> dict[str, float]:
         return {"latents.reach.0": 0.5, "noise.strength": 3.0}
 
+    def every_number(self) -> set[str]:
+        return {*self.numbers(), "latents.sequences.7.intensity"}
+
 
 class Words:
     """A loop that says words."""
@@ -83,7 +86,7 @@ def test_a_moved_control_learns_a_number_and_keeps_it(tmp_path: Path) -> None:
     deck, words, path = Deck(), Words(), tmp_path / "knobs.toml"
     controls = MidiControls(deck, words, path)  # type: ignore[arg-type]
     controls.learn()
-    assert words.said == ["move a control for latents.reach.0"]
+    assert words.said[-1] == "move a control for latents.reach.0"
     controls.handle("cc", 0, 21, 127)
     assert deck.asked == [("latents.reach.0", 2.0)]
     again = MidiControls(deck, words, path)  # type: ignore[arg-type]
@@ -150,3 +153,13 @@ def test_the_page_shows_pictures_to_those_with_its_address() -> None:
         assert b"--picture" in head and b"image/jpeg" in head and b"\xff\xd8" in head
     finally:
         served.close()
+
+
+def test_what_a_mapping_cannot_move_is_told(tmp_path: Path) -> None:
+    path, words = tmp_path / "knobs.toml", Words()
+    targets = ("latents.reech.0", "next", "latents.sequences.2.intensity")
+    path.write_text("\n".join(f'[[controls]]\nmidi = "cc 0 {k}"\nto = "{to}"' for k, to in enumerate(targets)), "utf-8")
+    MidiControls(Deck(), words, path)  # type: ignore[arg-type]
+    assert words.said == ["latents.reech.0 is no number of these presets: did you mean 'latents.reach.0'?"]
+    MidiControls(Deck(), words, tmp_path / "none.toml")  # type: ignore[arg-type]
+    assert words.said[1].startswith("none.toml is not there yet")

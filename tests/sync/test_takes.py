@@ -64,6 +64,16 @@ def test_one_recording_is_told_to_the_sample() -> None:
     assert same_sound(sound, song(11, LIVE)) is None
 
 
+@pytest.mark.parametrize("seconds", [2, 3, 6])
+def test_an_excerpt_lies_in_its_song(seconds: int) -> None:
+    whole = song(11, LIVE)
+    first = round(7.3 * ANALYSIS_RATE)
+    excerpt = whole[first : first + seconds * ANALYSIS_RATE]
+    same = same_sound(excerpt, whole)
+    assert same is not None and same.lag == pytest.approx(7.3, abs=1e-3)
+    assert same_sound(noise(seconds, 0.1), whole) is None
+
+
 def test_an_edit_is_a_leap() -> None:
     rng = np.random.default_rng(0)
     table = rng.standard_normal((1500, 12)).astype(np.float32)
