@@ -43,6 +43,12 @@ AGREES: Final = 0.002
 """Seconds from the line within which a window agrees with it."""
 LEAST_SHARE: Final = 0.6
 """Share of the windows that must agree on one line."""
+FEW_SHARE: Final = 0.8
+"""The same of only `FEW_WINDOWS`: steady sounds of other songs have peaks, too."""
+NARROW: Final = ANALYSIS_RATE // 1000
+"""Samples on both sides of a window's peak that belong to it."""
+CLOSEST_OTHER: Final = 0.8
+"""Height of another peak of a window, relative to the first, from which on it tells nothing."""
 STEEPEST: Final = 0.003
 """Largest drift between two recordings of one sound: 3000 ppm. More is another speed, and a matter for `takes`."""
 
@@ -85,7 +91,7 @@ def same_sound(a: Samples, b: Samples) -> SameSound | None:
         return None
     lag, slope, agree = line
     # Songs that are made of the same samples agree in strokes, and not throughout.
-    if agree.sum() < LEAST_SHARE * tried or abs(slope) > STEEPEST:
+    if agree.sum() < (LEAST_SHARE if tried > FEW_WINDOWS else FEW_SHARE) * tried or abs(slope) > STEEPEST:
         return None
     rest = (lags - lag - slope * times)[agree]
     count = int(agree.sum())
@@ -161,6 +167,9 @@ def _phat(x: Samples, y: Samples) -> float | None:
     at = int(around.argmax())
     if around[at] < LEAST_PEAK * around.std() or not 0 < at < len(around) - 1:
         return None
+    others = np.concatenate([around[: max(at - NARROW, 0)], around[at + NARROW + 1 :]])
+    if others.max(initial=0.0) > CLOSEST_OTHER * around[at]:
+        return None  # a steady tone fits a period later as well
     left, middle, right = around[at - 1 : at + 2]
     bend = left - 2 * middle + right
     return at - reach + (float(0.5 * (left - right) / bend) if bend < 0 else 0.0)
