@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import struct
+import subprocess
 import sys
 import time
 from fractions import Fraction
@@ -177,14 +178,19 @@ def test_a_decoder_that_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.Monk
         audio.load(tmp_path / "a.mp4")
 
 
-def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With Ctrl-Z, for an hour between any two looks at the clock."""
+def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path) -> None:
+    """With Ctrl-Z, for an hour between any two looks at the clock; in a process of its own, whose clock nobody shares."""
     script = program(tmp_path, "import time\ntime.sleep(0.3)\nprint('done')\n")
-    hours = iter(range(0, 10**9, 3600))
-    monkeypatch.setattr(ffmpeg, "ffmpeg_path", lambda: script)
-    monkeypatch.setattr(ffmpeg, "_GLANCE_AT_READING", 0.02)
-    monkeypatch.setattr(time, "monotonic", lambda: next(hours))
-    assert ffmpeg.run(["-version"]) == "done\n"
+    code = f"""
+import time
+from audioreactive.media import ffmpeg
+hours = iter(range(0, 10**9, 3600))
+ffmpeg.ffmpeg_path = lambda: {str(script)!r}
+ffmpeg._GLANCE_AT_READING = 0.02
+time.monotonic = lambda: next(hours)
+assert ffmpeg.run(["-version"]) == "done\\n"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_reader_that_takes_its_time_is_not_a_decoder_that_stalls(
