@@ -179,7 +179,7 @@ def test_a_decoder_that_stalls_is_ended(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_program_that_was_stopped_meanwhile_has_not_waited(tmp_path: Path) -> None:
-    """With Ctrl-Z, for an hour between any two looks at the clock. In a process of its own: the clock is everybody's."""
+    """With Ctrl-Z, for an hour between any two looks at the clock; in a process of its own, as clocks are shared."""
     script = program(tmp_path, "import time\ntime.sleep(0.3)\nprint('done')\n")
     code = f"""
 import time
