@@ -50,12 +50,12 @@ class Row:
     """After it."""
     lsd: float
     sqnr: float
-    """Of the frames against those of the unrounded network."""
+    """Ratio of signal to quantisation noise in dB: frames against those of the unrounded network."""
     kib: float
     """Bytes of the weights / 1024."""
     xz_kib: float
     seconds: float
-    """Of training; for rounded networks, of decoding."""
+    """Time of training; for rounded networks, of decoding."""
 
 
 def main() -> None:

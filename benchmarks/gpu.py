@@ -286,7 +286,7 @@ class Goal:
     goal: str
     step: str
     found: float | None
-    """What was found; None: the step has not run, or not come so far."""
+    """Measured value; None: the step has not run, or not come so far."""
     met: bool | None
 
 

@@ -90,7 +90,7 @@ class Trial:
 def choose(
     trials: Sequence[Trial], wanted: NDArray[np.float64], caps: NDArray[np.float64], most: float
 ) -> tuple[float | None, ...] | None:
-    """Of the qualities that were tried, one for each chunk; None if no choice keeps to the limits.
+    """Choose for each chunk one of the qualities that were tried; None if no choice keeps to the limits.
 
     It begins with those that are closest to what is wanted. Where the sum is too large, chunks go down; where there is
     room, up, by what fits best.

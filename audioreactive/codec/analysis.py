@@ -28,7 +28,7 @@ TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 @dataclass(frozen=True)
 class Pyramid:
-    """What is on each grid's scale, in units of the full scale."""
+    """Parts of a clip by scale, one for each grid, in units of the full scale."""
 
     parts: list[torch.Tensor]
     """For each level (t, c, r, k)."""

@@ -23,7 +23,7 @@ MARK: Final = 0x3D
 CHANGED: Final = (0x00, 0x0D, 0x3C, MARK)
 """Bytes that are marked: NUL, carriage return, less-than, and the mark."""
 MARKED_BY: Final = 64
-"""What is added to a byte behind a mark."""
+"""Number that is added to a byte behind a mark, modulo 256."""
 
 
 def page(

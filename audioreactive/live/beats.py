@@ -65,7 +65,7 @@ BAR_CATCHING_UP: Final = 8.0
 
 @dataclass(frozen=True)
 class Foretold:
-    """What is known of the beat now."""
+    """Beat at one moment: its phase, its period, and how sure both are."""
 
     phase: float
     """Share of the present beat that has passed, in [0, 1)."""

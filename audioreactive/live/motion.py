@@ -50,7 +50,7 @@ Sequence = LatentFeature | LatentLoop | LatentSegmentation | NoiseFeature | Nois
 
 @dataclass(frozen=True)
 class Moment:
-    """What is known now."""
+    """Features, beat and sections at one moment, from which the motion is made."""
 
     seconds: float
     """Time since the start."""
@@ -71,7 +71,7 @@ class Weights:
     latents: FloatArray
     """(1, G, P) weights over the palette."""
     noise: NoiseMotion
-    """Of one frame."""
+    """Motion of the noise, for one frame."""
 
 
 class Running:

@@ -32,7 +32,7 @@ MOST_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True)
 class Performance:
-    """What was asked for."""
+    """Settings of a performance."""
 
     preset: Preset
     presets: tuple[Preset, ...] = ()

@@ -95,7 +95,7 @@ class Show:
 
     @property
     def foretold(self) -> Foretold:
-        """What is known of the beat."""
+        """Beat at this moment."""
         return self.beats.now
 
     @property

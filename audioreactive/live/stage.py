@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Extras:
-    """What was asked for beside the picture."""
+    """Settings of a performance beside its picture: window, recording, controls, page."""
 
     window: bool = True
     fullscreen: bool = False

@@ -38,14 +38,28 @@ print("shown")
 """
 
 
+PROBE = """
+import glfw
+assert glfw.init()
+glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)
+glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
+assert glfw.create_window(64, 36, "", None, None)
+"""
+"""Script that ends well on a display with OpenGL 3.3: asked of GLFW alone, so that no fault of the window is skipped."""
+
+
+def on_a_display(script: str) -> subprocess.CompletedProcess[str]:
+    words = ["xvfb-run", "-a", "-s", "-screen 0 640x480x24", sys.executable, "-W", "ignore", "-c", script]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs Xvfb")
 def test_pictures_fill_the_window_and_keys_act() -> None:
     pytest.importorskip("glfw")
     pytest.importorskip("moderngl")
-    words = ["xvfb-run", "-a", "-s", "-screen 0 640x480x24", sys.executable, "-W", "ignore", "-c", SCRIPT]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    if "no display" in done.stderr:
+    if on_a_display(PROBE).returncode:
         pytest.skip("the display has no OpenGL 3.3")
+    done = on_a_display(SCRIPT)
     assert done.stdout.strip() == "shown", done.stderr
 
 
