@@ -45,7 +45,7 @@ glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)
 glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
 assert glfw.create_window(64, 36, "", None, None)
 """
-"""Script that ends well on a display with OpenGL 3.3: asked of GLFW alone, so that no fault of the window is skipped."""
+"""Script that ends well on a display with OpenGL 3.3, by GLFW alone: a fault of the window is not skipped."""
 
 
 def on_a_display(script: str) -> subprocess.CompletedProcess[str]:
