@@ -25,6 +25,7 @@ from stylegan_ops.fused import ToRGB
 from stylegan_ops.initial import random_state
 from stylegan_ops.layers import Block, Layer, Modulation, Preparation, Upsampling, extended, styled
 from stylegan_ops.memory import Workspace, large_block, moved
+from stylegan_ops.sizes import Network
 from stylegan_ops.styles import Styles
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
@@ -63,7 +64,7 @@ class Batch:
         )
 
 
-class Generator:
+class Generator(Network[Architecture]):
     """A StyleGAN2 generator in memory. It is immutable, and several threads may call it at once.
 
     Equal inputs in equal batch shapes give bit-identical pictures on the same machine.
@@ -145,39 +146,9 @@ class Generator:
         return cls(architecture, state, device=device, dtype=dtype, implementation=implementation)
 
     @property
-    def z_dim(self) -> int:
-        """Width of the noise vector that `mapping` takes."""
-        return self.architecture.z_dim
-
-    @property
-    def w_dim(self) -> int:
-        """W, the latent width."""
-        return self.architecture.w_dim
-
-    @property
     def by_phases(self) -> list[str]:
         """Names of the layers that double the resolution by phases, which shows in a picture's last bits."""
         return [layer.source.name for layer in self._layers() if layer.phases]
-
-    @property
-    def c_dim(self) -> int:
-        """Number of classes; 0 for a model without classes."""
-        return self.architecture.c_dim
-
-    @property
-    def num_ws(self) -> int:
-        """L, the number of latent inputs."""
-        return self.architecture.num_ws
-
-    @property
-    def img_resolution(self) -> int:
-        """The nominal resolution: the side of a square model's pictures as it was trained."""
-        return self.architecture.img_resolution
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(H, W) of the pictures."""
-        return self.architecture.img_size
 
     @property
     def noise_sizes(self) -> list[tuple[int, int]]:

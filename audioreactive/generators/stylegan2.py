@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from audioreactive.errors import RenderError
 from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
+from audioreactive.generators.networks import NetworkGenerator
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
 
@@ -28,7 +29,7 @@ WIDEST = 8
 
 
 @dataclass(frozen=True)
-class StyleGAN2:
+class StyleGAN2(NetworkGenerator["stylegan_ops.Generator | stylegan_ops.StyleGAN1Generator"]):
     """A StyleGAN2 or StyleGAN1 network that fits the generator protocol."""
 
     network: stylegan_ops.Generator | stylegan_ops.StyleGAN1Generator
@@ -36,46 +37,6 @@ class StyleGAN2:
     """Ways in which it can be moved."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
-
-    @property
-    def device(self) -> torch.device:
-        """Device on which it computes."""
-        return self.network.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the convolutions."""
-        return self.network.dtype
-
-    @property
-    def z_dim(self) -> int:
-        """Width of the noise vector."""
-        return self.network.z_dim
-
-    @property
-    def c_dim(self) -> int:
-        """Number of classes; 0 for a model without classes."""
-        return self.network.c_dim
-
-    @property
-    def families(self) -> Sequence[str]:
-        """None: the classes of a network have no names here, and a palette may mix them."""
-        return ()
-
-    @property
-    def w_dim(self) -> int:
-        """W, the width of a latent."""
-        return self.network.w_dim
-
-    @property
-    def num_ws(self) -> int:
-        """L, the number of latent inputs."""
-        return self.network.num_ws
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """Size (h, w) of the pictures."""
-        return self.network.img_size
 
     @property
     def noise_sizes(self) -> Sequence[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from audioreactive.errors import RenderError
 from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
+from audioreactive.generators.networks import NetworkGenerator
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
 from audioreactive.generators.stylegan2 import WIDEST, sources_digest
@@ -26,7 +27,7 @@ ACTIVATIONS: Final = 3
 
 
 @dataclass(frozen=True)
-class StyleGAN3:
+class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
     """A StyleGAN3 network that fits the generator protocol."""
 
     network: AliasFreeGenerator
@@ -34,46 +35,6 @@ class StyleGAN3:
     """Ways in which it can be moved."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
-
-    @property
-    def device(self) -> torch.device:
-        """Device on which it computes."""
-        return self.network.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the convolutions."""
-        return self.network.dtype
-
-    @property
-    def z_dim(self) -> int:
-        """Width of the noise vector."""
-        return self.network.z_dim
-
-    @property
-    def c_dim(self) -> int:
-        """Number of classes; 0 for a model without classes."""
-        return self.network.c_dim
-
-    @property
-    def families(self) -> Sequence[str]:
-        """None: the classes of a network have no names here, and a palette may mix them."""
-        return ()
-
-    @property
-    def w_dim(self) -> int:
-        """W, the width of a latent."""
-        return self.network.w_dim
-
-    @property
-    def num_ws(self) -> int:
-        """L, the number of latent inputs."""
-        return self.network.num_ws
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """Size (h, w) of the pictures."""
-        return self.network.img_size
 
     @property
     def noise_sizes(self) -> Sequence[tuple[int, int]]:

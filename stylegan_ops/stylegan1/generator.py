@@ -24,6 +24,7 @@ from stylegan_ops.errors import StyleGANError
 from stylegan_ops.generator import CPU_WORKING_SET, GPU_ELEMENTS, check_mapping_inputs
 from stylegan_ops.layers import GAIN, Linear, extended, normalised
 from stylegan_ops.memory import moved
+from stylegan_ops.sizes import Network
 from stylegan_ops.stylegan1.architecture import StyleGAN1Architecture
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
@@ -78,7 +79,7 @@ class Block:
     """Weight [3, C, 1, 1] and bias [3, 1, 1] of the layer to colours, where it is needed."""
 
 
-class StyleGAN1Generator:
+class StyleGAN1Generator(Network[StyleGAN1Architecture]):
     """A StyleGAN1 generator in memory. It is immutable, and several threads may call it at once."""
 
     compiled = False
@@ -111,36 +112,6 @@ class StyleGAN1Generator:
             prepare = StyleGAN1Preparation(architecture, state, self.device, dtype)
             self._mapping = prepare.mapping()
             self._blocks = prepare.blocks()
-
-    @property
-    def z_dim(self) -> int:
-        """Width of the noise vector that `mapping` takes."""
-        return self.architecture.z_dim
-
-    @property
-    def w_dim(self) -> int:
-        """W, the latent width."""
-        return self.architecture.w_dim
-
-    @property
-    def c_dim(self) -> int:
-        """Number of classes; 0 for a model without classes."""
-        return self.architecture.c_dim
-
-    @property
-    def num_ws(self) -> int:
-        """L, the number of latent inputs."""
-        return self.architecture.num_ws
-
-    @property
-    def img_resolution(self) -> int:
-        """The nominal resolution."""
-        return self.architecture.img_resolution
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(H, W) of the pictures."""
-        return self.architecture.img_size
 
     @property
     def noise_sizes(self) -> list[tuple[int, int]]:

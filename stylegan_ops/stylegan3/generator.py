@@ -22,6 +22,7 @@ from stylegan_ops.errors import StyleGANError
 from stylegan_ops.generator import CPU_WORKING_SET, GPU_ELEMENTS, check_mapping_inputs
 from stylegan_ops.layers import styled
 from stylegan_ops.memory import Workspace, moved
+from stylegan_ops.sizes import Network
 from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
 from stylegan_ops.stylegan3.design import Plan
 from stylegan_ops.stylegan3.filtered import filtered_lrelu
@@ -34,7 +35,7 @@ Modulation = tuple[Tensor, Tensor]
 Noise = Literal["const", "none"] | Sequence[Tensor]
 
 
-class AliasFreeGenerator:
+class AliasFreeGenerator(Network[AliasFreeArchitecture]):
     """A StyleGAN3 generator in memory. It is immutable, and several threads may call it at once.
 
     Equal inputs in equal batch shapes give bit-identical pictures on the same machine.
@@ -98,36 +99,6 @@ class AliasFreeGenerator:
         architecture = planned(plan, z_dim=z_dim, w_dim=w_dim, c_dim=c_dim, mapping_layers=mapping_layers)
         state = random_state(architecture, plan, seed=seed)
         return cls(architecture, state, device=device, dtype=dtype, implementation=implementation)
-
-    @property
-    def z_dim(self) -> int:
-        """Width of the noise vector that `mapping` takes."""
-        return self.architecture.z_dim
-
-    @property
-    def w_dim(self) -> int:
-        """W, the latent width."""
-        return self.architecture.w_dim
-
-    @property
-    def c_dim(self) -> int:
-        """Number of classes; 0 for a model without classes."""
-        return self.architecture.c_dim
-
-    @property
-    def num_ws(self) -> int:
-        """L, the number of latent inputs: one for the input, one for each layer."""
-        return self.architecture.num_ws
-
-    @property
-    def img_resolution(self) -> int:
-        """The side of the square picture that is the unit of length."""
-        return self.architecture.img_resolution
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(H, W) of the pictures."""
-        return self.architecture.img_size
 
     @property
     def noise_sizes(self) -> list[tuple[int, int]]:
