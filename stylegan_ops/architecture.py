@@ -8,7 +8,7 @@ would have in a square network, 4, 8, 16, ...; a learned constant of 4 × 2 give
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Kind = Literal["skip", "resnet", "orig"]
 
@@ -33,6 +33,31 @@ class Convolution:
     """Doubles the resolution."""
     size: tuple[int, int]
     """(h, w) of its output and of its noise."""
+
+
+class Frame(Protocol):
+    """Cost of one frame of a network."""
+
+    @property
+    def img_size(self) -> tuple[int, int]: ...
+    def frame_bytes(self) -> int: ...
+    def frame_multiplications(self) -> int: ...
+
+
+def fault_of_frame(architecture: Frame) -> str | None:
+    """Say why one frame is beyond what is possible, as the end of a sentence; None if it is not."""
+    height, width = architecture.img_size
+    if max(height, width) > MAX_SIDE or height * width > MAX_RESOLUTION**2:
+        return (
+            f"its pictures are {width} × {height}, where {MAX_SIDE} pixels a side and {MAX_RESOLUTION}² in all are "
+            "possible"
+        )
+    if (size := architecture.frame_bytes()) > MAX_ACTIVATION:
+        gigabytes = f"{size / 2**30:.1f} GiB"
+        return f"one frame's largest activation takes {gigabytes}, where {MAX_ACTIVATION >> 30} are possible"
+    if (work := architecture.frame_multiplications()) > MAX_MULTIPLICATIONS:
+        return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
+    return None
 
 
 @dataclass(frozen=True)
@@ -152,7 +177,7 @@ class Architecture:
                 return f"{what} is {number}, where 1 to {most} is possible"
         if len(self.channels) < 2:
             return "it has a single block, where 2 or more are possible"
-        return self._fault_of_numbers() or self._fault_of_frame()
+        return self._fault_of_numbers() or fault_of_frame(self)
 
     def _fault_of_numbers(self) -> str | None:
         for what, number in (("clamp", self.conv_clamp), ("learning-rate multiplier", self.mapping_lr)):
@@ -161,20 +186,6 @@ class Architecture:
         taps = self.resample_filter
         if len(taps) != 4 or not all(map(math.isfinite, taps)) or abs(sum(taps) - 1) > 1e-4:
             return "its resampling filter is not of four taps that sum to 1"
-        return None
-
-    def _fault_of_frame(self) -> str | None:
-        height, width = self.img_size
-        if max(height, width) > MAX_SIDE or height * width > MAX_RESOLUTION**2:
-            return (
-                f"its pictures are {width} × {height}, where {MAX_SIDE} pixels a side and {MAX_RESOLUTION}² in all are "
-                "possible"
-            )
-        if (size := self.frame_bytes()) > MAX_ACTIVATION:
-            gigabytes = f"{size / 2**30:.1f} GiB"
-            return f"one frame's largest activation takes {gigabytes}, where {MAX_ACTIVATION >> 30} are possible"
-        if (work := self.frame_multiplications()) > MAX_MULTIPLICATIONS:
-            return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
         return None
 
     def frame_bytes(self) -> int:

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stylegan_ops.architecture import (
-    MAX_ACTIVATION,
     MAX_CHANNELS,
     MAX_CLASSES,
     MAX_LATENT,
     MAX_MAPPING_LAYERS,
-    MAX_MULTIPLICATIONS,
     MAX_RESOLUTION,
     MAX_SIDE,
     Convolution,
+    fault_of_frame,
 )
 
 
@@ -151,21 +150,7 @@ class StyleGAN1Architecture:
             return f"its learning-rate multiplier is {self.mapping_lr}, which is no positive number"
         if not 0 <= self.lod <= len(self.channels) - 1:
             return f"its level of detail is {self.lod}, where 0 to {len(self.channels) - 1} is possible"
-        return self._fault_of_frame()
-
-    def _fault_of_frame(self) -> str | None:
-        height, width = self.img_size
-        if max(height, width) > MAX_SIDE or height * width > MAX_RESOLUTION**2:
-            return (
-                f"its pictures are {width} × {height}, where {MAX_SIDE} pixels a side and {MAX_RESOLUTION}² in all are "
-                "possible"
-            )
-        if (size := self.frame_bytes()) > MAX_ACTIVATION:
-            gigabytes = f"{size / 2**30:.1f} GiB"
-            return f"one frame's largest activation takes {gigabytes}, where {MAX_ACTIVATION >> 30} are possible"
-        if (work := self.frame_multiplications()) > MAX_MULTIPLICATIONS:
-            return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
-        return None
+        return fault_of_frame(self)
 
     def frame_bytes(self) -> int:
         """Bytes in float32 of the largest activation of one frame: the one that is enlarged before its convolution."""

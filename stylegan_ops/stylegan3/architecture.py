@@ -15,9 +15,9 @@ from stylegan_ops.architecture import (
     MAX_CLASSES,
     MAX_LATENT,
     MAX_MAPPING_LAYERS,
-    MAX_MULTIPLICATIONS,
     MAX_RESOLUTION,
     MAX_SIDE,
+    fault_of_frame,
 )
 from stylegan_ops.stylegan3.design import centred_padding
 
@@ -231,7 +231,7 @@ class AliasFreeArchitecture:
             return f"its learning-rate multiplier is {self.mapping_lr}, which is no positive number"
         if not self.input_rate / 2 > self.input_bandwidth > 0 or not 0 < self.output_scale < math.inf:
             return "the bandwidth of its input or the scale of its output is no number that a network can have"
-        return self._fault_of_layers() or self._fault_of_frame()
+        return self._fault_of_layers() or fault_of_frame(self)
 
     def _fault_of_layers(self) -> str | None:
         size, rate, channels = self.input_size, self.input_rate, self.layers[0].in_channels
@@ -244,20 +244,6 @@ class AliasFreeArchitecture:
                 return f"its layer {layer.name} is at the wrong place"
             size, rate, channels = layer.out_size, layer.out_rate, layer.out_channels
         return None if channels == 3 else f"its pictures have {channels} channels, where 3 are possible"
-
-    def _fault_of_frame(self) -> str | None:
-        height, width = self.img_size
-        if max(height, width) > MAX_SIDE or height * width > MAX_RESOLUTION**2:
-            return (
-                f"its pictures are {width} × {height}, where {MAX_SIDE} pixels a side and {MAX_RESOLUTION}² in all are "
-                "possible"
-            )
-        if (size := self.frame_bytes()) > MAX_ACTIVATION:
-            gigabytes = f"{size / 2**30:.1f} GiB"
-            return f"one frame's largest activation takes {gigabytes}, where {MAX_ACTIVATION >> 30} are possible"
-        if (work := self.frame_multiplications()) > MAX_MULTIPLICATIONS:
-            return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
-        return None
 
     def frame_bytes(self) -> int:
         """Bytes in float32 of the largest activation of one frame; what lies between two filters is never whole."""
