@@ -249,6 +249,23 @@ def test_one_family_grows_through_another_without_a_jump() -> None:
     assert levels(pictures[16], fade).mean() > 4, "it is no cross-fade"
 
 
+def test_a_family_grows_over_as_much_of_the_picture_as_its_share() -> None:
+    """Nothing is there at the least share that is painted, so that it does not pop in."""
+    raster = Raster((72, 128), (72, 128))
+    blue, red = (torch.zeros(1, 3, 72, 128) for _ in range(2))
+    blue[:, 2], red[:, 0] = 0.3, 0.3
+    made = painter("ink")
+    parameters = made._parameters(made.mapping(seeds(3))[:1], torch.zeros(8))
+
+    def grown(share: float) -> float:
+        shown = plain.reveal(parameters, torch.tensor([share]), blue, red, raster)
+        return float((shown[:, 0] > shown[:, 2]).float().mean())
+
+    assert grown(0.02) == 0 and grown(0.98) > 0.98
+    for share in (0.2, 0.35, 0.5, 0.65, 0.8):
+        assert grown(share) == pytest.approx(share, abs=0.16)
+
+
 @compiled
 @pytest.mark.skipif(len(FAMILIES) < 2, reason="there is one family")
 def test_compiled_and_plain_agree_on_two_families() -> None:
