@@ -2,8 +2,8 @@
 
     python benchmarks/painter_shimmer.py > benchmarks/results/painter_shimmer.md
 
-A slow walk, five hundredths of the way between two palette vectors in 24 frames, is painted at 1280 × 720, where a pixel
-has one sample, and at 5120 × 2880, shrunk by area. What moves slowly has next to no energy above a quarter of the
+A slow walk, five hundredths of the way between two palette vectors in 24 frames, is painted at 1280 × 720, where a
+pixel has one sample, and at 5120 × 2880, shrunk by area. What moves slowly has next to no energy above a quarter of the
 frame rate, half of what the rate can carry; edges and lines that are not smoothed have. The table gives that energy for
 both in levels of 255 (root of the mean over pixels), and their ratio.
 """

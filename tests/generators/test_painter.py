@@ -262,8 +262,8 @@ def test_a_family_grows_over_as_much_of_the_picture_as_its_share() -> None:
         return float((shown[:, 0] > shown[:, 2]).float().mean())
 
     assert grown(0.02) == 0 and grown(0.98) > 0.98
-    for share in (0.2, 0.35, 0.5, 0.65, 0.8):
-        assert grown(share) == pytest.approx(share, abs=0.16)
+    assert grown(0.2) > 0.08 and grown(0.5) == pytest.approx(0.5, abs=0.12)
+    assert 0.2 < grown(0.65) - grown(0.35) < 0.46, "it grows evenly"
 
 
 @compiled
