@@ -78,6 +78,23 @@ def test_nvrtc_compiles_every_source_for_the_first_and_the_last_gpu(cache: Path,
             assert all(name.encode() in image.content for name in kernels)
 
 
+def test_no_source_is_left_out() -> None:
+    """Of those that `.ci/run` compiles, however many there will be."""
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("audioreactive", "stylegan_ops") for path in (root / folder).rglob("*.cu")]
+    everything = [*cuda_kernels.programs(), *painter_kernels.programs()]
+    for path in sources:
+        assert any(made.text.endswith(path.read_text("utf-8")) for made in everything), path
+    shaders = {path.name for path in painter_kernels.SHADERS.glob("*.glsl")}
+    used = {name for made in everything for name, _ in made.headers}
+    own = {
+        f"{made.name.removeprefix('painter-')}.glsl" for made in everything if made.text.startswith("#define FAMILY")
+    }
+    assert shaders - used == own, "a shader is a family's, or a part of one"
+    assert len(everything) == len({made.name for made in everything}) == len(sources) - 1 + len(own)
+    assert "[*cuda_kernels.programs(), *painter.programs()]" in (root / ".ci" / "run").read_text("utf-8")
+
+
 def test_kernels_on_an_emulated_gpu_are_those_of_the_machine_code(
     cache: Path, real: NvrtcCompiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 SOURCES: Final = Path(__file__).parent / "cuda"
 OPTIONS: Final = ("--use_fast_math",)
-SHARED: Final = ("finish", "reveal")
-"""Kernels that all families share, and the names of their sources."""
+SHARED: Final = tuple(sorted(path.stem for path in SOURCES.glob("*.cu") if path.stem != "family"))
+"""Kernels that all families share, and the names of their sources: all that lie there but for that of the families."""
 TILE: Final = (8, 32)
 """Rows and columns of pixels of a block of threads, as in pixel.cuh."""
 
@@ -131,8 +131,11 @@ def _why_none(device: torch.device) -> str | None:
     return None
 
 
-def programs(names: Sequence[str]) -> list[Program]:
-    """Programs of families, and of what they share, as CUDA: functions of the shaders say that they run on the GPU."""
+def programs(names: Sequence[str] = (*SHARED, *FAMILIES)) -> list[Program]:
+    """Programs of families, and of what they share, as CUDA: functions of the shaders say that they run on the GPU.
+
+    names: their names; by default all.
+    """
     return [_program(name) for name in names]
 
 
