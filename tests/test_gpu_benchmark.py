@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -88,6 +89,44 @@ def test_a_run_that_is_cut_off_is_worth_what_it_did(tmp_path: Path, end: int) ->
     assert found["tests"]["passed"] == 5 and found["check"]["error"] == "it broke" and "layers" not in found
     by_goal: dict[str, Any] = {goal["step"]: goal["met"] for goal in found["goals"]}
     assert by_goal["build"] is True and by_goal["check"] is None and by_goal["generator"] is None
+
+
+HURRY = """
+import importlib.util, sys, time
+spec = importlib.util.spec_from_file_location("gpu_benchmark", sys.argv[1])
+gpu = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = gpu
+spec.loader.exec_module(gpu)
+def step(run):
+    return {"passed": 5, "output": 100_000 * "long "}
+steps = {f"step{number}": step for number in range(400)}
+gpu.STEPS = steps
+sys.argv = ["gpu.py", "--device", "cpu", "--tiny", "--json", sys.argv[2], "--only", ",".join(steps)]
+sys.exit(gpu.main())
+"""
+
+
+def test_a_run_may_be_cut_off_at_any_moment(tmp_path: Path) -> None:
+    """It writes its results without a pause, and most of the moments fall within that."""
+    chance = random.Random(7)
+    path = tmp_path / "found.json"
+    command = [sys.executable, "-c", HURRY, str(SCRIPT), str(path)]
+    steps = 0
+    for turn in range(5):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+            assert process.stdout is not None
+            for _, line in zip(range(chance.randrange(2, 12)), process.stdout, strict=False):
+                assert line.startswith("== ")
+            time.sleep(chance.uniform(0, 0.03))
+            process.send_signal((signal.SIGKILL, signal.SIGTERM)[turn % 2])
+            process.stdout.read()
+        assert process.returncode != 0
+        found = json.loads(path.read_text())
+        done = [step for step in found if step.startswith("step")]
+        assert len(found["goals"]) == 11 and all(found[step]["passed"] == 5 for step in done)
+        assert len(done) >= steps, "what was found before is kept"
+        steps = len(done)
+    assert steps > 1
 
 
 def test_the_table_says_met_missed_and_not_run(gpu: ModuleType, tmp_path: Path) -> None:

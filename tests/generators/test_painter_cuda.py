@@ -197,7 +197,6 @@ class Lying:
     lie: str
     device: torch.device = CPU
     side_by_side: bool = False
-    makes_yuv: bool = True
 
     def identity(self, name: str) -> str:
         return f"lying about {self.lie}"

@@ -60,7 +60,8 @@ class CudaKernels(Calls):
 
     device: torch.device
     side_by_side: bool = True
-    makes_yuv: bool = False
+    finish_yuv: None = None
+    """The conversion to YUV is a kernel of its own, which networks use too."""
 
     def identity(self, name: str) -> str:
         """Digest of the machine code of a function."""
@@ -96,12 +97,6 @@ class CudaKernels(Calls):
             loaded.launch(f"painter-{name}", "paint" if name in FAMILIES else name, grid, *arguments, Raster(*raster))
         except DriverError as error:
             raise RenderError(f"the painter's {name} failed on {self.device}: {error}") from error
-
-    def finish_yuv(
-        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
-    ) -> None:
-        """Raise, because on a GPU the conversion is a kernel of its own."""
-        raise NotImplementedError("there is no finish_yuv for GPUs; see `makes_yuv`")
 
     def _ready(self, name: str) -> Loaded:
         loaded = self._loaded(name)
