@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -91,42 +90,66 @@ def test_a_run_that_is_cut_off_is_worth_what_it_did(tmp_path: Path, end: int) ->
     assert by_goal["build"] is True and by_goal["check"] is None and by_goal["generator"] is None
 
 
-HURRY = """
-import importlib.util, sys, time
+CUT_OFF = """
+import importlib.util, itertools, json, os, random, signal, sys, time
+from pathlib import Path
 spec = importlib.util.spec_from_file_location("gpu_benchmark", sys.argv[1])
 gpu = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = gpu
 spec.loader.exec_module(gpu)
+names = ("one", "two", "three", "four")
+path, numbers, write_bytes, replace = Path(sys.argv[2]), itertools.count(), Path.write_bytes, Path.replace
+sys.argv = ["gpu.py", "--device", "cpu", "--tiny", "--json", str(path), "--only", ",".join(names)]
+
+def moment():
+    if next(numbers) == cut:
+        os.write(ready, b".")
+        time.sleep(60)
+
 def step(run):
-    return {"passed": 5, "output": 100_000 * "long "}
-steps = {f"step{number}": step for number in range(400)}
-gpu.STEPS = steps
-sys.argv = ["gpu.py", "--device", "cpu", "--tiny", "--json", sys.argv[2], "--only", ",".join(steps)]
-sys.exit(gpu.main())
+    moment()
+    return {"passed": 5}
+
+def write_text(path, text, encoding):
+    moment()
+    write_bytes(path, text.encode()[: len(text) // 2])
+    moment()
+    write_bytes(path, text.encode())
+
+def replace_slowly(path, goal):
+    moment()
+    replace(path, goal)
+
+gpu.STEPS = {name: step for name in names}
+for turn, cut in enumerate(random.Random(7).sample(range(3, 3 + 4 * len(names)), 5)):
+    path.unlink(missing_ok=True)
+    waiting, ready = os.pipe()
+    child = os.fork()
+    if not child:
+        Path.write_text, Path.replace = write_text, replace_slowly
+        os.close(waiting)
+        gpu.main()
+    os.close(ready)
+    assert os.read(waiting, 1) == b"."
+    os.kill(child, (signal.SIGKILL, signal.SIGTERM)[turn % 2])
+    os.waitpid(child, 0)
+    found = json.loads(path.read_text())
+    print(json.dumps([cut, [name for name in names if found.get(name, {}).get("passed") == 5], len(found["goals"])]))
 """
 
 
 def test_a_run_may_be_cut_off_at_any_moment(tmp_path: Path) -> None:
-    """It writes its results without a pause, and most of the moments fall within that."""
-    chance = random.Random(7)
-    path = tmp_path / "found.json"
-    command = [sys.executable, "-c", HURRY, str(SCRIPT), str(path)]
-    steps = 0
-    for turn in range(5):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-            assert process.stdout is not None
-            for _, line in zip(range(chance.randrange(2, 12)), process.stdout, strict=False):
-                assert line.startswith("== ")
-            time.sleep(chance.uniform(0, 0.03))
-            process.send_signal((signal.SIGKILL, signal.SIGTERM)[turn % 2])
-            process.stdout.read()
-        assert process.returncode != 0
-        found = json.loads(path.read_text())
-        done = [step for step in found if step.startswith("step")]
-        assert len(found["goals"]) == 11 and all(found[step]["passed"] == 5 for step in done)
-        assert len(done) >= steps, "what was found before is kept"
-        steps = len(done)
-    assert steps > 1
+    """Within a step, half-way through writing what was found, and before that gets its name; five of such moments."""
+    command = [sys.executable, "-c", CUT_OFF, str(SCRIPT), str(tmp_path / "found.json")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found = [json.loads(line) for line in done if line.startswith("[")]
+    assert len(found) == 5
+    for (
+        cut,
+        steps,
+        goals,
+    ) in found:  # three moments for the first results, which are of no step, then four for each step
+        assert len(steps) == (cut - 3) // 4 and goals == 11
 
 
 def test_the_table_says_met_missed_and_not_run(gpu: ModuleType, tmp_path: Path) -> None:
