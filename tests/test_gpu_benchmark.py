@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import signal
@@ -9,11 +10,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from emulated_graphs import Graph, Recording
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
@@ -150,6 +155,38 @@ def test_a_run_may_be_cut_off_at_any_moment(tmp_path: Path) -> None:
         goals,
     ) in found:  # three moments for the first results, which are of no step, then four for each step
         assert len(steps) == (cut - 3) // 4 and goals == 11
+
+
+@pytest.fixture
+def layers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return importlib.import_module("layers")
+
+
+def test_a_layer_s_time_is_that_of_its_kernels(layers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU many calls are recorded as one graph, because Python starts a small layer slower than it runs."""
+    called: list[str] = []
+
+    def cost(measured: Callable[[], object], device: str) -> SimpleNamespace:
+        before = len(called)
+        measured()
+        assert len(called) == before, "Python would start the layer within the measurement"
+        return SimpleNamespace(wall=3.0)
+
+    monkeypatch.setattr(layers, "cost", cost)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", Recording)
+    monkeypatch.setattr(Graph, "replays", 0)
+    x = torch.zeros(4)
+    assert layers.seconds_of(lambda: called.append("layer") or x.add_(1), "cuda") == 3.0 / layers.CALLS
+    assert len(called) == 1 + layers.CALLS and Graph.replays > 1
+    assert x[0] == 1 + layers.CALLS * (1 + Graph.replays), "all calls are in the graph"
+
+
+def test_painting_is_measured_where_a_block_paints(layers: ModuleType) -> None:
+    rows = layers.table(8, 1, torch.float32, "cpu")
+    assert {row.form for row in rows if row.painting_us is None} == {"transposed", "phases"}
+    assert [row.layer for row in rows if row.painting_us is not None] == ["b4.conv1", "b8.conv1"]
 
 
 def test_the_table_says_met_missed_and_not_run(gpu: ModuleType, tmp_path: Path) -> None:
