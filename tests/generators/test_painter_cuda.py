@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.generators.painter.kernels import Kernels
-    from stylegan_ops.cuda_kernels import Loaded
+    from stylegan_ops.cuda_loading import Loaded
 
 
 CPU = torch.device("cpu")

@@ -18,7 +18,18 @@ import torch
 from emulated_gpu import emulated, guarded
 
 from audioreactive.generators.painter import cuda_kernels as painter_kernels
-from stylegan_ops import StyleGANError, build, choice, cuda_build, cuda_kernels, nvrtc, op_status, ops, selfcheck
+from stylegan_ops import (
+    StyleGANError,
+    build,
+    choice,
+    cuda_build,
+    cuda_kernels,
+    cuda_loading,
+    nvrtc,
+    op_status,
+    ops,
+    selfcheck,
+)
 from stylegan_ops import driver as driver_module
 from stylegan_ops.cuda_build import NvrtcCompiler, Program, Target, compile_all
 from stylegan_ops.driver import Driver, DriverError
@@ -298,7 +309,7 @@ def machine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: found.capabilities[index])
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {device}")
-    monkeypatch.setattr(cuda_kernels, "driver", driver)
+    monkeypatch.setattr(cuda_loading, "driver", driver)
     monkeypatch.delenv("STYLEGAN_OPS", raising=False)
     caches = (cuda_kernels._cuda_kernels, cuda_kernels._warn_once)
     for one in caches:

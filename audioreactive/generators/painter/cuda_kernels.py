@@ -23,7 +23,7 @@ from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.kernels import COST, Calls, Table, check, pointers, sides
 from stylegan_ops import build
 from stylegan_ops.cuda_build import Program, program_of
-from stylegan_ops.cuda_kernels import Loaded, load, numbered
+from stylegan_ops.cuda_loading import Loaded, load, numbered
 from stylegan_ops.driver import DriverError
 
 if TYPE_CHECKING:
