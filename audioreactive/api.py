@@ -165,6 +165,7 @@ def render(
     batch: int | None = None,
     crf: int | None = None,
     encoder: VideoEncoder = "auto",
+    encoder_speed: str | None = None,
     chunk: Number | None = None,
     beat_tracker: BeatTracker = "librosa",
     track: int | None = None,
@@ -217,6 +218,7 @@ def render(
         batch: frames computed at once.
         crf: quality of H.264 and VP9, 1 best to 51.
         encoder: auto, x264 or nvenc.
+        encoder_speed: speed of x264 and VP9, ultrafast to veryslow; None: medium, or veryfast from 1080p on.
         chunk: length in seconds of the pieces in which the video is rendered.
         beat_tracker: librosa, or madmom if it is installed.
         track: number of the audio track in the song's file, from 1; None: the default one.
@@ -238,6 +240,7 @@ def render(
     from audioreactive.patches.preset import Preset, preset_of
     from audioreactive.patches.presets import load_preset
     from audioreactive.video import VIDEO_ENCODERS, check_output
+    from audioreactive.video.formats import SPEEDS
 
     if is_web_address(song):
         raise AudioReactiveError(
@@ -286,6 +289,7 @@ def render(
         precision=_one_of("precision", precision, PRECISIONS),
         batch=batch,
         encoder=_one_of("encoder", encoder, VIDEO_ENCODERS),
+        encoder_speed=None if encoder_speed is None else _one_of("encoder_speed", encoder_speed, SPEEDS),
         beat_tracker=beat_tracker,
         track=track,
         tempo=tempo,

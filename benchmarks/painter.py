@@ -57,11 +57,13 @@ def measure(family: str, size: tuple[int, int]) -> tuple[float, float, float]:
     parameters = painter._parameters(ws, painter._structure(ws)[1][0, 0])
     table, native, compiled = painter._noise_tables(None, 1), parameters.native(0), painter._kernels
     assert compiled is not None, "there is no compiler"
+    to_yuv = compiled.finish_yuv
+    assert to_yuv is not None, "it is there on a CPU"
     rows, columns = (-(-side // 4) * 4 for side in size)
     colour, glow = torch.empty(3, rows, columns), torch.empty(3, rows // 4, columns // 4)
     pixels = torch.empty(size[0] * size[1] * 3 // 2, dtype=torch.uint8)
     paint = least(lambda: compiled.paint(family, native, table[0], colour, glow, size))
-    finish = least(lambda: compiled.finish_yuv(native, colour, bloomed(glow[None])[0], pixels, size))
+    finish = least(lambda: to_yuv(native, colour, bloomed(glow[None])[0], pixels, size))
     small = Raster((size[0] // 4, size[1] // 4), (rows // 16 * 4, columns // 16 * 4))
     slow = least(lambda: plain.paint(family, parameters, table, small), 1)
     return paint, finish, slow * (rows * columns) / (small.sides[0] * small.sides[1]) / paint

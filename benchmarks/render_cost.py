@@ -95,7 +95,7 @@ def main() -> None:
         rounds = [(seconds_for(render), seconds_for(synthesise)) for _ in range(options.rounds)]
         per_batch = {
             "latents": seconds_for(lambda: inputs.latents.frames(0, batch), 9),
-            "noise": seconds_for(lambda: inputs.noise.frames(0, batch), 9),
+            "noise": seconds_for(lambda: list(inputs.noise.frames(0, batch)), 9),
             "to uint8 RGB": seconds_for(lambda: to_uint8(images).numpy(), 9),
         }
         encoding = seconds_for(encode)

@@ -133,7 +133,8 @@ class LearnedInputs:
 
     def frames(self, start: int, stop: int) -> Fed:
         """Latents and noise of frames start to stop - 1."""
-        ws, maps, *_ = self.rest.frames(start, stop)
+        ws, noise, *_ = self.rest.frames(start, stop)
+        maps = list(noise)
         ws = ws.new_empty(stop - start, ws.shape[1], self.groups.shape[2])
         for group, layers in enumerate(depth_slices(ws.shape[1])):
             ws[:, layers] = self.groups[start:stop, group, None]

@@ -1,15 +1,13 @@
-"""The compiled kernels for NVIDIA GPUs: compiled or found once for each GPU of a process, and registered with PyTorch.
+"""The networks' compiled kernels for NVIDIA GPUs, registered with PyTorch.
 
-The sources hold kernels alone. Which of them runs, on which grid, is decided here; the driver queues it on PyTorch's
-current stream, where it keeps its place among PyTorch's own kernels, in a CUDA graph too.
+The sources hold kernels alone. Which of them runs, on which grid, is decided here.
 """
 
 import ctypes
 import functools
-import hashlib
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +15,14 @@ import torch
 from torch import Tensor
 
 from stylegan_ops import build, cuda_build
-from stylegan_ops.build import BuildError
-from stylegan_ops.driver import DriverError, Module, driver
+from stylegan_ops.cuda_loading import THREADS, Loaded, load, numbered
+from stylegan_ops.driver import DriverError
 from stylegan_ops.errors import StyleGANError
 
 COST = "the generator runs on plain PyTorch on the GPU, which takes every activation through memory several times"
 
 NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 """Element types of activations for which there are kernels, and their names in the kernels' names."""
-
-THREADS = 256
-"""Threads of a block, as in device.h."""
 
 VECTOR_BYTES = 16
 """Bytes that a thread reads at once; addresses and steps that are multiples of it allow that."""
@@ -48,60 +43,6 @@ MOST_PIXELS = (1 << 31) - (1 << 16)
 """Most pixels of a picture: kernels count them in 32 bits, up to the end of the last block."""
 
 _lock = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Programs that are compiled and loaded onto a GPU."""
-
-    device: torch.device
-    modules: Mapping[str, Module]
-    """Kernels by the names of their programs."""
-    origin: str
-    """The compiler, and the place in the cache."""
-    identity: str
-    """Digest of the machine code."""
-
-    def launch(self, program: str, kernel: str, grid: Sequence[int], *arguments: Any) -> None:
-        """Queue a kernel on PyTorch's current stream, in blocks of `THREADS` threads.
-
-        Raises:
-            DriverError: the driver refuses it, or something that was started before has failed.
-        """
-        whole = (*grid, 1, 1)[:3]
-        stream = torch.cuda.current_stream(self.device).cuda_stream
-        self.modules[program].launch(kernel, whole, THREADS, stream, arguments)
-
-
-def numbered(device: torch.device) -> torch.device:
-    """A GPU with its number; without one it is the current GPU."""
-    return device if ":" in str(device) else torch.device(device.type, torch.cuda.current_device())
-
-
-def load(device: torch.device, programs: Sequence[cuda_build.Program]) -> Loaded:
-    """Compile programs for a GPU, or find them in the cache, and load them onto it.
-
-    Raises:
-        BuildError: it is no NVIDIA GPU, it is too old, there is no compiler, or the driver refuses what was compiled.
-    """
-    if torch.version.cuda is None:
-        raise BuildError("they are built for NVIDIA GPUs, and this is another kind")
-    index = numbered(device).index
-    major, minor = torch.cuda.get_device_capability(index)
-    reasons = []
-    for find in cuda_build.compilers(int(torch.version.cuda.partition(".")[0])):
-        try:
-            images = cuda_build.compile_all(programs, find(), 10 * major + minor)
-            modules = {
-                program.name: driver().load(index, image.content)
-                for program, image in zip(programs, images, strict=True)
-            }
-        except (BuildError, DriverError) as error:
-            reasons.append(str(error))
-            continue
-        identity = hashlib.sha256(b"".join(image.content for image in images)).hexdigest()[:32]
-        return Loaded(torch.device("cuda", index), modules, images[0].origin, identity)
-    raise BuildError("; ".join(dict.fromkeys(reasons)))
 
 
 class Epilogue(ctypes.Structure):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from stylegan_ops.cuda_kernels import Loaded
+from stylegan_ops.cuda_loading import Loaded
 from stylegan_ops.driver import Driver
 
 if TYPE_CHECKING:

@@ -39,11 +39,29 @@ class Recording(TorchDispatchMode):
         return found
 
 
+class Launches(TorchDispatchMode):
+    """Counts what is started one by one on the GPU: neither within a recording, nor by a replay, nor a mere view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        view = any(result.alias_info and not result.alias_info.is_write for result in func._schema.returns)
+        empty = func._schema.name.startswith(("aten::empty", "aten::new_empty"))
+        if not (view or empty or Graph.replaying):
+            self.names.append(func._schema.name)
+        return func(*args, **(kwargs or {}))
+
+
 class Graph:
     """Stands for `torch.cuda.CUDAGraph`."""
 
     replays = 0
     """Of all graphs."""
+
+    replaying = False
+    """Whether one is replayed just now."""
 
     def __init__(self) -> None:
         self.operations: list[tuple[Any, Any, Any, Any]] = []
@@ -51,6 +69,13 @@ class Graph:
 
     def replay(self) -> None:
         Graph.replays += 1
+        Graph.replaying = True
+        try:
+            self._run()
+        finally:
+            Graph.replaying = False
+
+    def _run(self) -> None:
         for func, args, kwargs, recorded in self.operations:
             found = func(*args, **kwargs)
             results = func._schema.returns

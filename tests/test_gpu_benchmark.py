@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import signal
@@ -9,11 +10,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from emulated_graphs import Graph, Recording
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
@@ -88,6 +93,100 @@ def test_a_run_that_is_cut_off_is_worth_what_it_did(tmp_path: Path, end: int) ->
     assert found["tests"]["passed"] == 5 and found["check"]["error"] == "it broke" and "layers" not in found
     by_goal: dict[str, Any] = {goal["step"]: goal["met"] for goal in found["goals"]}
     assert by_goal["build"] is True and by_goal["check"] is None and by_goal["generator"] is None
+
+
+CUT_OFF = """
+import importlib.util, itertools, json, os, random, signal, sys, time
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("gpu_benchmark", sys.argv[1])
+gpu = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = gpu
+spec.loader.exec_module(gpu)
+names = ("one", "two", "three", "four")
+path, numbers, write_bytes, replace = Path(sys.argv[2]), itertools.count(), Path.write_bytes, Path.replace
+sys.argv = ["gpu.py", "--device", "cpu", "--tiny", "--json", str(path), "--only", ",".join(names)]
+
+def moment():
+    if next(numbers) == cut:
+        os.write(ready, b".")
+        time.sleep(60)
+
+def step(run):
+    moment()
+    return {"passed": 5}
+
+def write_text(path, text, encoding):
+    moment()
+    write_bytes(path, text.encode()[: len(text) // 2])
+    moment()
+    write_bytes(path, text.encode())
+
+def replace_slowly(path, goal):
+    moment()
+    replace(path, goal)
+
+gpu.STEPS = {name: step for name in names}
+for turn, cut in enumerate(random.Random(7).sample(range(3, 3 + 4 * len(names)), 5)):
+    path.unlink(missing_ok=True)
+    waiting, ready = os.pipe()
+    child = os.fork()
+    if not child:
+        Path.write_text, Path.replace = write_text, replace_slowly
+        os.close(waiting)
+        gpu.main()
+    os.close(ready)
+    assert os.read(waiting, 1) == b"."
+    os.kill(child, (signal.SIGKILL, signal.SIGTERM)[turn % 2])
+    os.waitpid(child, 0)
+    found = json.loads(path.read_text())
+    print(json.dumps([cut, [name for name in names if found.get(name, {}).get("passed") == 5], len(found["goals"])]))
+"""
+
+
+def test_a_run_may_be_cut_off_at_any_moment(tmp_path: Path) -> None:
+    """Within a step, half-way through writing what was found, and before that gets its name; five of such moments."""
+    command = [sys.executable, "-c", CUT_OFF, str(SCRIPT), str(tmp_path / "found.json")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found = [json.loads(line) for line in done if line.startswith("[")]
+    assert len(found) == 5
+    for (
+        cut,
+        steps,
+        goals,
+    ) in found:  # three moments for the first results, which are of no step, then four for each step
+        assert len(steps) == (cut - 3) // 4 and goals == 11
+
+
+@pytest.fixture
+def layers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return importlib.import_module("layers")
+
+
+def test_a_layer_s_time_is_that_of_its_kernels(layers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU many calls are recorded as one graph, because Python starts a small layer slower than it runs."""
+    called: list[str] = []
+
+    def cost(measured: Callable[[], object], device: str) -> SimpleNamespace:
+        before = len(called)
+        measured()
+        assert len(called) == before, "Python would start the layer within the measurement"
+        return SimpleNamespace(wall=3.0)
+
+    monkeypatch.setattr(layers, "cost", cost)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", Recording)
+    monkeypatch.setattr(Graph, "replays", 0)
+    x = torch.zeros(4)
+    assert layers.seconds_of(lambda: called.append("layer") or x.add_(1), "cuda") == 3.0 / layers.CALLS
+    assert len(called) == 1 + layers.CALLS and Graph.replays > 1
+    assert x[0] == 1 + layers.CALLS * (1 + Graph.replays), "all calls are in the graph"
+
+
+def test_painting_is_measured_where_a_block_paints(layers: ModuleType) -> None:
+    rows = layers.table(8, 1, torch.float32, "cpu")
+    assert {row.form for row in rows if row.painting_us is None} == {"transposed", "phases"}
+    assert [row.layer for row in rows if row.painting_us is not None] == ["b4.conv1", "b8.conv1"]
 
 
 def test_the_table_says_met_missed_and_not_run(gpu: ModuleType, tmp_path: Path) -> None:

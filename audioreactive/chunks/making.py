@@ -22,6 +22,7 @@ from audioreactive.chunks.light import LightRecorder, light_name
 from audioreactive.chunks.plan import MadeChunk
 from audioreactive.errors import VideoError
 from audioreactive.video.chunks import ENCODER_THREADS, SPARE
+from audioreactive.video.formats import SPEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from audioreactive.rendering.renderer import Renderer
     from audioreactive.video.chunks import Encoding
     from audioreactive.video.encoder import EncoderProcess
-    from audioreactive.video.formats import OutputFormat
 
     Treatment = Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]
     """A change to frames before they are encoded: (index of the first, pixels in the encoding's layout) -> pixels of
@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 HELD_UP: Final = 0.3
 """Share of the time that a GPU may wait for encoders before that is told."""
+
+QUICK: Final = "veryfast"
+"""Speed of an encoder that is recommended where it is the limit: files are hardly larger."""
 
 MOST_ENCODERS: Final = 8
 """Most encoders that are open at once in a process."""
@@ -108,8 +111,8 @@ class LocalExecutor:
         encoders = encoders_at_once(available_cores(), on_gpu=renderer.on_gpu, most=most)
         maker = ChunkMaker(renderer, self.encoding, folder, encoders=encoders, say=self.say)
         yield from maker.make(chunks, advance)
-        if self.say and renderer.on_gpu and (told := limit_of(maker.shares, self.encoding.kind)):
-            self.say(told)
+        if self.say and renderer.on_gpu:
+            self.say(limit_of(maker.shares, self.encoding))
 
 
 @dataclass
@@ -129,16 +132,21 @@ class Shares:
             setattr(self, what, getattr(self, what) + time.monotonic() - start)
 
 
-def limit_of(shares: Shares, kind: OutputFormat) -> str | None:
-    """A sentence about what held a GPU up, if it was the encoder for more than `HELD_UP` of the time."""
+def limit_of(shares: Shares, encoding: Encoding) -> str:
+    """A sentence about what the limit was on a GPU: the encoder, if it took more than `HELD_UP` of the time, or not."""
+    encoder, speed = encoding.kind.video_encoder, encoding.settings.speed
     held_up = shares.encoders / max(shares.frames + shares.encoders, 1e-9)
     if held_up <= HELD_UP:
-        return None
-    ways = "a computer with more cores"
-    if kind.video_encoder == "libx264":
-        ways += ", --encoder nvenc if the GPU has it, or a lossless .mkv to be encoded later"
+        return f"the generator was the limit: {1 - held_up:.0%} of the time was spent waiting for its pictures"
+    ways = ["a computer with more cores"]
+    if encoding.kind.crf_step is not None and encoding.spare is None and SPEEDS.index(speed) > SPEEDS.index(QUICK):
+        ways.insert(0, f"--encoder-speed {QUICK} instead of {speed}")
+    if encoder == "libx264":
+        ways.append("--encoder nvenc if the GPU has it")
+    ways.append("a lossless .mkv to be encoded later")
     return (
-        f"the encoder was the limit: the GPU waited {held_up:.0%} of the time for {kind.video_encoder}; faster: {ways}"
+        f"the encoder was the limit: the GPU waited {held_up:.0%} of the time for {encoder}; "
+        f"faster: {', '.join(ways[:-1])}, or {ways[-1]}"
     )
 
 

@@ -69,7 +69,8 @@ SECTIONS = {
         "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
     ),
     "Output": (
-        "fps", "crf", "max_size", "max_bitrate", "encoder", "overwrite", "fresh", "save_preset", "quiet",
+        "fps", "crf", "max_size", "max_bitrate", "encoder", "encoder_speed", "overwrite", "fresh", "save_preset",
+        "quiet",
     ),
     "Speed": ("draft", "deadline", "dry_run", "device", "precision", "batch"),
     "Many processes and machines": ("workers", "cluster", "chunk"),
@@ -178,6 +179,12 @@ SECTIONS = {
     show_default=True,
     help="Encoder of .mp4; auto takes NVENC where the GPU has it.",
 )
+@click.option(
+    "--encoder-speed",
+    type=Choice(["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]),
+    metavar="NAME",
+    help="Speed of .mp4 and .webm's encoder, ultrafast to veryslow; by default medium, from 1080p on veryfast.",
+)
 @overwrite_option
 @click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the preset as a .toml file.")
@@ -217,6 +224,7 @@ def command(
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
+    encoder_speed: str | None,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
     overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
     max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, **knobs: float,
@@ -287,7 +295,8 @@ def command(
         ),
         settings=RenderSettings(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
-            precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
+            precision=precision, batch=batch, crf=crf, encoder=encoder, encoder_speed=encoder_speed, chunk=chunk,
+            beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
             max_size=max_size, max_bitrate=max_bitrate, deadline=deadline,
         ),

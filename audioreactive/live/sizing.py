@@ -13,6 +13,8 @@ import numpy as np
 from audioreactive.generators.painter import Painter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ class Sizing:
         """(width, height) of what is painted now."""
         return self._sides[self._level]
 
-    def paint(self, ws: torch.Tensor, noise: list[torch.Tensor]) -> NDArray[np.uint8]:
+    def paint(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> NDArray[np.uint8]:
         """Make one picture (1, H, W, 3)."""
         frames = self._made[self._level](ws, noise).cpu().numpy()
         if self._level == 0:

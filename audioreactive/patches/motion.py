@@ -62,8 +62,8 @@ class MovedFed(NamedTuple):
 
     ws: torch.Tensor
     """(B, L, W) float32 latents."""
-    noise: list[torch.Tensor]
-    """(B, 1, h, w) float32 values of each noise map."""
+    noise: Sequence[torch.Tensor]
+    """(B, 1, h, w) float32 values of each noise map, computed at the first look."""
     moves: Moves
     """What moves besides."""
 
@@ -73,8 +73,8 @@ class Fed(NamedTuple):
 
     ws: torch.Tensor
     """(B, L, W) float32 latents."""
-    noise: list[torch.Tensor]
-    """(B, 1, h, w) float32 values of each noise map."""
+    noise: Sequence[torch.Tensor]
+    """(B, 1, h, w) float32 values of each noise map, computed at the first look."""
 
 
 @dataclass(frozen=True)

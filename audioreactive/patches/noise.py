@@ -32,7 +32,6 @@ from audioreactive.patches.tables import (
     held,
     loop_phase,
     merge_amount,
-    on_device,
     shape_envelope,
     spline_weights,
 )
@@ -295,8 +294,7 @@ class NoiseSequence:
     device: torch.device
     draw: DrawField = draw_field
     """Draws the fixed fields; one that remembers them saves time where many motions share seeds."""
-    _fields: tuple[torch.Tensor, ...] = field(init=False, repr=False)
-    """Fixed fields (F, h · w) for each map."""
+    _fields: _Fields = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         import torch
@@ -305,7 +303,7 @@ class NoiseSequence:
             torch.from_numpy(np.stack([self.draw(s, layer, size).ravel() for s in self.motion.seeds])).to(self.device)
             for layer, size in enumerate(self.sizes)
         ]
-        object.__setattr__(self, "_fields", tuple(fields))
+        object.__setattr__(self, "_fields", _Fields(tuple(fields), self.sizes))
 
     def __len__(self) -> int:
         """T, the number of frames."""
@@ -319,82 +317,101 @@ class NoiseSequence:
         object.__setattr__(other, "motion", motion)
         return other
 
-    def frames(self, start: int, stop: int) -> list[torch.Tensor]:
-        """Compute the noise of frames start to stop - 1: (B, 1, h, w) float32 for each noise map."""
-        moment = _Moment.of(self.motion, start, stop, self.device)
-        maps: list[torch.Tensor] = []
-        for group, layers in enumerate(depth_slices(len(self.sizes))):
-            maps += [self._map(layer, group, moment) for layer in range(*layers.indices(len(self.sizes)))]
-        return maps
+    def frames(self, start: int, stop: int) -> Sequence[torch.Tensor]:
+        """Noise of frames start to stop - 1: (B, 1, h, w) float32 for each noise map, computed at the first look."""
+        from stylegan_ops.deferred import Deferred, packed
 
-    def _map(self, layer: int, group: int, moment: _Moment) -> torch.Tensor:
-        fields = self._fields[layer]
-        noise = moment.weights[:, group] @ fields  # [B, h · w]
-        for loop in moment.loops:
-            share = loop.shares[group]
-            if share is not None:
-                loop.add_to(noise, fields, share)
-        noise *= moment.gain / _deviation(noise)
-        octave = round(math.log2(self.sizes[layer][0] / self.sizes[0][0]))
-        if moment.levels is not None and octave < NOISE_OCTAVES:
-            mean, deviation = (table[:, octave, None] for table in moment.levels)
-            noise.mul_(deviation).add_(moment.gain * mean)
-        return noise.view(-1, 1, *self.sizes[layer])
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """Motion of the noise in the B frames of a batch, on the device; shared by all maps."""
-
-    weights: torch.Tensor  # [B, G, F]
-    gain: torch.Tensor  # [B, 1]
-    loops: list[_Loop]
-    levels: tuple[torch.Tensor, torch.Tensor] | None
-    """Mean and deviation of the coarse maps, (B, 4) each."""
-
-    @classmethod
-    def of(cls, motion: NoiseMotion, start: int, stop: int, device: torch.device) -> _Moment:
-        def there(table: FloatArray) -> torch.Tensor:
-            return on_device(held(table, start, stop), device)
-
-        levels = motion.levels
-        return cls(
-            weights=there(motion.weights),
-            gain=there(motion.gain)[:, None],
-            loops=[_Loop.of(loop, start, stop, device) for loop in motion.loops],
-            levels=None if levels is None else (there(levels.mean), there(levels.deviation)),
+        if not self.sizes:
+            return []
+        motion = self.motion
+        shares = [held(loop.share, start, stop) for loop in motion.loops]
+        seen = [at for at, share in enumerate(shares) if np.any(share)]
+        tables = [held(motion.weights, start, stop), held(motion.gain, start, stop)[:, None]]
+        if motion.levels is not None:
+            tables += [held(motion.levels.mean, start, stop), held(motion.levels.deviation, start, stop)]
+        for at in seen:
+            radians = 2 * np.pi * np.mod(held(motion.loops[at].phase, start, stop), 1.0)
+            tables += [radians.astype(np.float32)[:, None], shares[at], np.full(1, motion.loops[at].reach, np.float32)]
+        make = _Maps(
+            fields=self._fields,
+            shapes=tuple(table.shape for table in tables),
+            loops=tuple(_Loop(motion.loops[at].seeds, tuple(np.any(shares[at], axis=0).tolist())) for at in seen),
+            levelled=motion.levels is not None,
         )
+        maps = [(stop - start, 1, *size) for size in self.sizes]
+        return Deferred(make, packed(tables), maps, self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fields:
+    """Fixed fields, equal to nothing but themselves."""
+
+    values: tuple[torch.Tensor, ...]
+    """Fields (F, h · w) of each map."""
+    sizes: tuple[tuple[int, int], ...]
+    """Sizes (h, w) of the maps."""
 
 
 @dataclass(frozen=True)
 class _Loop:
-    """One periodic function in the B frames of a batch, on the device."""
+    """One periodic function in a batch."""
 
-    turns: torch.Tensor  # [B, 1], radians
-    shares: list[torch.Tensor | None]
-    """Weight (B, 1) in each depth group; None for groups without the function."""
     seeds: tuple[int, int, int]
-    reach: float
+    groups: tuple[bool, ...]
+    """Whether each depth group has it."""
 
-    @classmethod
-    def of(cls, loop: LoopMotion, start: int, stop: int, device: torch.device) -> _Loop:
-        share = held(loop.share, start, stop)
-        there = on_device(share, device)
-        radians = 2 * np.pi * np.mod(held(loop.phase, start, stop), 1.0)
-        return cls(
-            turns=on_device(radians.astype(np.float32), device)[:, None],
-            shares=[there[:, group, None] if np.any(share[:, group]) else None for group in range(share.shape[1])],
-            seeds=loop.seeds,
-            reach=loop.reach,
-        )
+    def add_to(
+        self, noise: torch.Tensor, fields: torch.Tensor, turns: torch.Tensor, share: torch.Tensor, reach: torch.Tensor
+    ) -> None:
+        """Add share · N(t) to noise (B, h · w); N is the function of section 4.1.2, normalised for each frame.
 
-    def add_to(self, noise: torch.Tensor, fields: torch.Tensor, share: torch.Tensor) -> None:
-        """Add share · N(t) to noise (B, h · w); N is the function of section 4.1.2, normalised for each frame."""
+        Args:
+            noise: the noise so far.
+            fields: (F, h · w).
+            turns: (B, 1), phase in radians.
+            share: (B, 1), weight of the function.
+            reach: (1,), amplitude of the inner cosine in radians.
+        """
         import torch
 
         n0, n1, n2 = (fields[position] for position in self.seeds)
-        value = torch.cos(self.turns + n0).mul_(self.reach).add_(n1).sin_().mul_(n2)
+        value = torch.cos(turns + n0).mul_(reach).add_(n1).sin_().mul_(n2)
         noise += value * (share / _deviation(value))
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Computation of the noise maps of a batch from its tables; a `stylegan_ops.deferred.Maker`."""
+
+    fields: _Fields
+    shapes: tuple[tuple[int, ...], ...]
+    """Shapes of the tables: weights (B, G, F), gain (B, 1), levels if there are any (mean and deviation of the coarse
+    maps, (B, 4) each), and for each loop its turns (B, 1), shares (B, G) and reach (1,)."""
+    loops: tuple[_Loop, ...]
+    levelled: bool
+
+    def __call__(self, tables: torch.Tensor) -> list[torch.Tensor]:
+        """Compute (B, 1, h, w) float32 for each noise map."""
+        from stylegan_ops.deferred import unpacked
+
+        weights, gain, *others = unpacked(tables, self.shapes)
+        levels, others = (others[:2], others[2:]) if self.levelled else (None, others)
+        maps: list[torch.Tensor] = []
+        for group, layers in enumerate(depth_slices(len(self.fields.sizes))):
+            for layer in range(*layers.indices(len(self.fields.sizes))):
+                fields, size = self.fields.values[layer], self.fields.sizes[layer]
+                noise = weights[:, group] @ fields  # [B, h · w]
+                for at, loop in enumerate(self.loops):
+                    turns, share, reach = others[3 * at : 3 * at + 3]
+                    if loop.groups[group]:
+                        loop.add_to(noise, fields, turns, share[:, group, None], reach)
+                noise *= gain / _deviation(noise)
+                octave = round(math.log2(size[0] / self.fields.sizes[0][0]))
+                if levels is not None and octave < NOISE_OCTAVES:
+                    mean, deviation = (table[:, octave, None] for table in levels)
+                    noise.mul_(deviation).add_(gain * mean)
+                maps.append(noise.view(-1, 1, *size))
+        return maps
 
 
 def _deviation(values: torch.Tensor) -> torch.Tensor:

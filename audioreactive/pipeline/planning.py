@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch
+    from audioreactive.video import OutputFormat
     from audioreactive.video.chunks import Encoding
 
 
@@ -110,7 +111,7 @@ def plan_render(
 
     Raises AudioReactiveError or stylegan_ops.StyleGANError, with a sentence for the user, if an input cannot be used.
     """
-    from audioreactive.video import choose_encoder, output_format
+    from audioreactive.video import output_format
     from audioreactive.video.nvenc import encoder_for
 
     begun = time.monotonic()
@@ -145,7 +146,7 @@ def plan_render(
         progress.say("pictures are painted by the program itself; --model FILE takes a StyleGAN instead")
     for patch in (preset.patch, *preset.section_patches()):
         check_patch(patch, loaded.generator)
-    kind = choose_encoder(kind, settings.encoder, on_gpu=loaded.generator.device.type == "cuda")
+    kind = encoder_kind(kind, settings, on_gpu=loaded.generator.device.type == "cuda")
     canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
     if settings.draft:
         canvas, fps = _draft(loaded.generator, canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
@@ -275,6 +276,17 @@ def _is_painter(model: Path | str | LoadedGenerator | None) -> bool:
     if isinstance(model, str):
         return isinstance(named_source(model), PainterSource)
     return model is None or (isinstance(model, LoadedGenerator) and isinstance(model.source, PainterSource))
+
+
+def encoder_kind(kind: OutputFormat, settings: RenderSettings, *, on_gpu: bool) -> OutputFormat:
+    """The format with the encoder that is asked for; x264 if one of its speeds is, because NVENC has none of them.
+
+    Raises:
+        VideoError: NVENC was asked for, and is not there.
+    """
+    from audioreactive.video import choose_encoder
+
+    return choose_encoder(kind, settings.encoder, on_gpu=on_gpu and settings.encoder_speed is None)
 
 
 def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None:

@@ -64,6 +64,8 @@ class RenderSettings:
     """Quality of H.264 and VP9: 1 is nearly lossless, 18 looks lossless, 28 gives small files."""
     encoder: VideoEncoder = "auto"
     """Encoder of H.264; auto: NVENC if the frames are made on a GPU that has it, else x264."""
+    encoder_speed: str | None = None
+    """Speed of x264 and VP9, one of `video.formats.SPEEDS`; None: the one that suits the size, or a draft."""
     chunk: Fraction = CHUNK_SECONDS
     """Length of a chunk in seconds: the most that a crash costs, and the unit of work of a worker."""
     beat_tracker: BeatTracker = "librosa"
@@ -126,7 +128,12 @@ class Rendered:
 
 
 def check_limits(kind: OutputFormat, settings: RenderSettings) -> None:
-    """Raise VideoError if a size or a bit rate is asked of a format that has no choice of its quality."""
+    """Raise VideoError if a size, a bit rate or a speed is asked of a format that has no choice of it."""
+    speed = settings.encoder_speed
+    if speed is not None and kind.crf_step is None:
+        raise VideoError(f"{kind.description} has no --encoder-speed {speed}: give it to an .mp4 or a .webm")
+    if speed is not None and settings.encoder == "nvenc":
+        raise VideoError(f"--encoder-speed {speed} is one of x264, and NVENC has none: leave one of the two out")
     asked = {"--max-size": settings.max_size, "--max-bitrate": settings.max_bitrate}
     for option, value in asked.items():
         if value is not None and kind.crf_step is None:
@@ -143,7 +150,7 @@ def make_encoding(kind: OutputFormat, canvas: Canvas, fps: Fraction, settings: R
         size=canvas.size,
         filters=canvas.filters,
         crf=max(settings.crf, DRAFT_CRF) if settings.draft else settings.crf,
-        speed=DRAFT_SPEED if settings.draft else _speed(kind, canvas.size),
+        speed=settings.encoder_speed or (DRAFT_SPEED if settings.draft else _speed(kind, canvas.size)),
         layout=kind.best_layout(canvas.filters),
         threads=ENCODER_THREADS,
     )

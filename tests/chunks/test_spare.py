@@ -179,17 +179,21 @@ def test_few_nvenc_encoders_are_open_at_once(film: Film) -> None:
 
 
 def test_what_held_a_gpu_up_is_told(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert limit_of(Shares(frames=8.0, encoders=2.0), FORMATS[".mp4"]) is None
-    told = limit_of(Shares(frames=2.0, encoders=6.0), FORMATS[".mp4"])
-    assert told is not None and told.startswith(
-        "the encoder was the limit: the GPU waited 75% of the time for libx264;"
-    )
-    assert "--encoder nvenc" in told and ".mkv" in told
-    assert "nvenc if" not in (limit_of(Shares(0.0, 1.0), FORMATS[".webm"]) or "")
+    usual = replace(film.encoding, settings=replace(film.encoding.settings, speed="medium"))
+    h264, vp9, x264 = (replace(usual, kind=kind) for kind in (NVENC, FORMATS[".webm"], FORMATS[".mp4"]))
+    told = limit_of(Shares(frames=8.0, encoders=2.0), x264)
+    assert told == "the generator was the limit: 80% of the time was spent waiting for its pictures"
+    told = limit_of(Shares(frames=2.0, encoders=6.0), x264)
+    assert told.startswith("the encoder was the limit: the GPU waited 75% of the time for libx264; faster: ")
+    assert "--encoder nvenc" in told and ".mkv" in told and "--encoder-speed veryfast instead of medium" in told
+    assert "nvenc if" not in limit_of(Shares(0.0, 1.0), vp9)
+    assert "--encoder" not in limit_of(Shares(0.0, 1.0), h264) and ".mkv" in limit_of(Shares(0.0, 1.0), h264)
+    quick = replace(x264, settings=replace(x264.settings, speed="ultrafast"))
+    assert "--encoder-speed" not in limit_of(Shares(0.0, 1.0), quick)
     counted: list[str] = []
     monkeypatch.setattr("audioreactive.chunks.making.Shares.waiting_for", lambda self, what: Counted(counted, what))
     monkeypatch.setattr(
-        "audioreactive.chunks.making.limit_of", lambda shares, kind: f"the limit of {kind.video_encoder}"
+        "audioreactive.chunks.making.limit_of", lambda shares, encoding: f"the limit of {encoding.kind.video_encoder}"
     )
     plain, ears = replace(film, encoding=replace(film.encoding, kind=FORMATS[".mp4"])), Ears()
     painter = Painter(on_gpu=True)

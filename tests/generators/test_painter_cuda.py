@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audioreactive.generators.painter.kernels import Kernels
-    from stylegan_ops.cuda_kernels import Loaded
+    from stylegan_ops.cuda_loading import Loaded
 
 
 CPU = torch.device("cpu")
@@ -197,7 +197,6 @@ class Lying:
     lie: str
     device: torch.device = CPU
     side_by_side: bool = False
-    makes_yuv: bool = True
 
     def identity(self, name: str) -> str:
         return f"lying about {self.lie}"

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
 
-from audioreactive.patches import noise as noise_module
 from audioreactive.patches.noise import NoiseSequence, draw_field, noise_motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import NoisePatch
+from stylegan_ops import deferred
 
 SIZES = ((4, 4), (8, 8), (8, 8), (16, 16), (16, 16), (32, 32), (32, 32))
 CPU = torch.device("cpu")
@@ -139,12 +139,10 @@ def test_maps_need_not_be_square(features, size) -> None:
 
 
 def test_a_batch_moves_its_motion_once_whatever_the_model(features, monkeypatch) -> None:
-    moves, on_device = [], noise_module.on_device
-    monkeypatch.setattr(
-        noise_module, "on_device", lambda table, device: moves.append(table) or on_device(table, device)
-    )
+    moves, moved = [], deferred.moved
+    monkeypatch.setattr(deferred, "moved", lambda values, device: moves.append(values) or moved(values, device))
     loop = {"strategy": "loop", "bars": 1, "sigma": 5, "fields": [0, 1, 2], "intensity": 0.5}
     for sizes in (SIZES, SIZES[:3]):
         moves.clear()
-        noise_of(features, loop, sizes=sizes).frames(0, 4)
-        assert len(moves) == 4, "weights, gain, the loop's phase and share"
+        assert len(list(noise_of(features, loop, sizes=sizes).frames(0, 4))) == len(sizes)
+        assert len(moves) == 1, "weights, gain, the loop's phase, share and reach"

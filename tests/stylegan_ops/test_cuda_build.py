@@ -18,7 +18,18 @@ import torch
 from emulated_gpu import emulated, guarded
 
 from audioreactive.generators.painter import cuda_kernels as painter_kernels
-from stylegan_ops import StyleGANError, build, choice, cuda_build, cuda_kernels, nvrtc, op_status, ops, selfcheck
+from stylegan_ops import (
+    StyleGANError,
+    build,
+    choice,
+    cuda_build,
+    cuda_kernels,
+    cuda_loading,
+    nvrtc,
+    op_status,
+    ops,
+    selfcheck,
+)
 from stylegan_ops import driver as driver_module
 from stylegan_ops.cuda_build import NvrtcCompiler, Program, Target, compile_all
 from stylegan_ops.driver import Driver, DriverError
@@ -76,6 +87,23 @@ def test_nvrtc_compiles_every_source_for_the_first_and_the_last_gpu(cache: Path,
             assert image.content.startswith(b"\x7fELF") and image.origin.startswith("NVRTC ")
             assert kernels or made.name in ("cuda-finish", "cuda-smooth")
             assert all(name.encode() in image.content for name in kernels)
+
+
+def test_no_source_is_left_out() -> None:
+    """Of those that `.ci/run` compiles, however many there will be."""
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("audioreactive", "stylegan_ops") for path in (root / folder).rglob("*.cu")]
+    everything = [*cuda_kernels.programs(), *painter_kernels.programs()]
+    for path in sources:
+        assert any(made.text.endswith(path.read_text("utf-8")) for made in everything), path
+    shaders = {path.name for path in painter_kernels.SHADERS.glob("*.glsl")}
+    used = {name for made in everything for name, _ in made.headers}
+    own = {
+        f"{made.name.removeprefix('painter-')}.glsl" for made in everything if made.text.startswith("#define FAMILY")
+    }
+    assert shaders - used == own, "a shader is a family's, or a part of one"
+    assert len(everything) == len({made.name for made in everything}) == len(sources) - 1 + len(own)
+    assert "[*cuda_kernels.programs(), *painter.programs()]" in (root / ".ci" / "run").read_text("utf-8")
 
 
 def test_kernels_on_an_emulated_gpu_are_those_of_the_machine_code(
@@ -281,7 +309,7 @@ def machine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: found.capabilities[index])
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {device}")
-    monkeypatch.setattr(cuda_kernels, "driver", driver)
+    monkeypatch.setattr(cuda_loading, "driver", driver)
     monkeypatch.delenv("STYLEGAN_OPS", raising=False)
     caches = (cuda_kernels._cuda_kernels, cuda_kernels._warn_once)
     for one in caches:

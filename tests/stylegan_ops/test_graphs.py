@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from emulated_graphs import Graph, Streams, play_graphs
 
-from stylegan_ops import Architecture, Generator, GraphSynthesis, StyleGANError, graphs, ops
+from stylegan_ops import Architecture, Generator, GraphSynthesis, StyleGANError, deferred, graphs, ops
 from stylegan_ops.initial import random_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SMALL = Architecture(z_dim=16, w_dim=24, mapping_features=(20, 24), channels=(20, 17, 8, 4), conv_clamp=2.0)
 
@@ -120,3 +127,71 @@ def test_what_is_forgotten_is_recorded_anew(streams: Streams) -> None:
             assert torch.equal(synthesise(ws), generator.synthesis(ws))
         synthesise.forget()
     assert streams.recorded == 2 and Graph.replays == 4
+
+
+class Doubling:
+    """Makes every map twice its table, whatever the table's place; counts how often it is asked."""
+
+    def __init__(self, sizes: list[tuple[int, int]], batch: int) -> None:
+        self.shapes, self.asked = [(batch, 1, *size) for size in sizes], 0
+
+    def __call__(self, tables: torch.Tensor) -> list[torch.Tensor]:
+        self.asked += 1
+        return [2 * part for part in deferred.unpacked(tables, self.shapes)]
+
+    def of(self, maps: list[torch.Tensor]) -> deferred.Deferred:
+        tables = deferred.packed([values.numpy() / 2 for values in maps])
+        return deferred.Deferred(self, tables, self.shapes, torch.device("cpu"))
+
+
+def test_deferred_noise_is_made_in_a_graph_and_nobody_looks_at_it(streams: Streams) -> None:
+    generator = small()
+    synthesise, make = GraphSynthesis(generator), Doubling(SMALL.noise_sizes, 2)
+    for seed in range(5):
+        ws, noise = inputs(2, seed)
+        given = make.of(noise)
+        assert torch.equal(synthesise(ws, given), generator.synthesis(ws, noise))
+        assert (given._made is None) == (seed > 1)
+    # For the first batch, for the memory of the graph, and to record it; replays do not ask.
+    assert make.asked == 1 + 1 + graphs.WARM_UPS + 1 and streams.recorded == 2
+    ws, noise = inputs(2, 9)
+    assert torch.equal(synthesise(ws, noise), generator.synthesis(ws, noise)), "a list goes the same way"
+    assert streams.recorded == 2
+
+
+def test_what_is_remembered_is_bounded(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "MOST_SEEN", 3)
+    generator = small()
+    synthesise = GraphSynthesis(generator)
+    for seed in range(12):
+        ws, noise = inputs(2, seed)
+        assert torch.equal(synthesise(ws, Doubling(SMALL.noise_sizes, 2).of(noise)), generator.synthesis(ws, noise))
+        assert len(synthesise._seen) <= 3
+    assert streams.recorded == 1, "each way to make noise came once"
+
+
+def test_one_recording_at_a_time(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process, as PyTorch wants it; two threads may have networks."""
+    under_way, most, whole = [], [], streams.graph
+
+    @contextlib.contextmanager
+    def slowly(graph: Graph, **options: Any) -> Iterator[None]:
+        under_way.append(graph)
+        most.append(len(under_way))
+        time.sleep(0.2)
+        with whole(graph, **options):
+            yield
+        under_way.remove(graph)
+
+    monkeypatch.setattr(torch.cuda, "graph", slowly)
+    generators = [small(), small()]
+    ws, _ = inputs(2, 1)
+
+    def run(generator: Generator) -> None:
+        synthesise = GraphSynthesis(generator)
+        for _ in range(3):
+            synthesise(ws)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, generators))
+    assert most == [1, 1]

@@ -23,7 +23,7 @@ from audioreactive.generators.painter.families import FAMILIES, SHADERS
 from audioreactive.generators.painter.kernels import COST, Calls, Table, check, pointers, sides
 from stylegan_ops import build
 from stylegan_ops.cuda_build import Program, program_of
-from stylegan_ops.cuda_kernels import Loaded, load, numbered
+from stylegan_ops.cuda_loading import Loaded, load, numbered
 from stylegan_ops.driver import DriverError
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 SOURCES: Final = Path(__file__).parent / "cuda"
 OPTIONS: Final = ("--use_fast_math",)
-SHARED: Final = ("finish", "reveal")
-"""Kernels that all families share, and the names of their sources."""
+SHARED: Final = tuple(sorted(path.stem for path in SOURCES.glob("*.cu") if path.stem != "family"))
+"""Kernels that all families share, and the names of their sources: all that lie there but for that of the families."""
 TILE: Final = (8, 32)
 """Rows and columns of pixels of a block of threads, as in pixel.cuh."""
 
@@ -60,7 +60,8 @@ class CudaKernels(Calls):
 
     device: torch.device
     side_by_side: bool = True
-    makes_yuv: bool = False
+    finish_yuv: None = None
+    """The conversion to YUV is a kernel of its own, which networks use too."""
 
     def identity(self, name: str) -> str:
         """Digest of the machine code of a function."""
@@ -97,12 +98,6 @@ class CudaKernels(Calls):
         except DriverError as error:
             raise RenderError(f"the painter's {name} failed on {self.device}: {error}") from error
 
-    def finish_yuv(
-        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
-    ) -> None:
-        """Raise, because on a GPU the conversion is a kernel of its own."""
-        raise NotImplementedError("there is no finish_yuv for GPUs; see `makes_yuv`")
-
     def _ready(self, name: str) -> Loaded:
         loaded = self._loaded(name)
         if isinstance(loaded, str):
@@ -131,8 +126,11 @@ def _why_none(device: torch.device) -> str | None:
     return None
 
 
-def programs(names: Sequence[str]) -> list[Program]:
-    """Programs of families, and of what they share, as CUDA: functions of the shaders say that they run on the GPU."""
+def programs(names: Sequence[str] = (*SHARED, *FAMILIES)) -> list[Program]:
+    """Programs of families, and of what they share, as CUDA: functions of the shaders say that they run on the GPU.
+
+    names: their names; by default all.
+    """
     return [_program(name) for name in names]
 
 

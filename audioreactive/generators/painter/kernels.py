@@ -38,17 +38,22 @@ class Table(ctypes.Structure):
     _fields_ = (("values", ctypes.c_void_p), ("rows", ctypes.c_int32), ("columns", ctypes.c_int32))
 
 
+class FinishYuv(Protocol):
+    """Function that turns linear light into what an encoder takes."""
+
+    def __call__(
+        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+    ) -> None:
+        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; even h and w."""
+        ...
+
+
 class Kernels(Protocol):
     """The compiled form for a kind of device, on which all tensors lie."""
 
     @property
     def side_by_side(self) -> bool:
         """Whether the pictures of a batch are made side by side, so that the device always has something to do."""
-        ...
-
-    @property
-    def makes_yuv(self) -> bool:
-        """Whether there is `finish_yuv`."""
         ...
 
     @property
@@ -82,10 +87,9 @@ class Kernels(Protocol):
         """Turn linear light and its bloom (3, rows, columns) into a picture (3, h, w) in [-1, 1]."""
         ...
 
-    def finish_yuv(
-        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
-    ) -> None:
-        """Turn linear light and its bloom into pixels (h · w · 3 / 2,) uint8 in the layout yuv420p; even h and w."""
+    @property
+    def finish_yuv(self) -> FinishYuv | None:
+        """The same straight to YUV; None: it takes a pass of its own over the picture."""
         ...
 
 
@@ -146,7 +150,6 @@ class CpuKernels(Calls):
     library: ctypes.CDLL
     """What all families share."""
     side_by_side: bool = False
-    makes_yuv: bool = True
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def identity(self, name: str) -> str:

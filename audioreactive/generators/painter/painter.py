@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from audioreactive.generators.painter.kernels import FinishYuv
     from audioreactive.generators.painter.parameters import Native
     from audioreactive.generators.painter.proven import Proven
     from audioreactive.generators.pixels import Layout
@@ -150,8 +151,9 @@ class Painter:
         return pictures
 
     def _yuv(
-        self, compiled: Proven, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, buffers: _Buffers
-    ) -> torch.Tensor:
+        self, compiled: Proven, finish: FinishYuv, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None,
+        buffers: _Buffers,
+    ) -> torch.Tensor:  # fmt: skip
         """Paint pictures as pixels in the layout yuv420p, without a copy in RGB."""
         shares, coarse = self._structure(ws)
         tables = self._noise_tables(noise, len(ws))
@@ -159,7 +161,7 @@ class Painter:
         pixels = torch.empty(len(ws), height * width * 3 // 2, dtype=torch.uint8)
         for k in range(len(ws)):
             light = self._light(compiled, ws[k : k + 1], shares[k], coarse[k], tables[k], buffers)
-            compiled.finish_yuv(*light, pixels[k], self.img_size)
+            finish(*light, pixels[k], self.img_size)
         return pixels
 
     def frame_function(self, layout: Layout) -> _Frames:
@@ -337,8 +339,10 @@ class _Frames:
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
         compiled = self._painter._kernels
-        if self._layout == "yuv420p" and compiled and compiled.makes_yuv and self._painter._samples == 1:
-            return self._painter._yuv(compiled, ws, noise, self._buffers)
+        if self._layout == "yuv420p" and compiled and self._painter._samples == 1:
+            finish = compiled.finish_yuv
+            if finish is not None:
+                return self._painter._yuv(compiled, finish, ws, noise, self._buffers)
         pictures = self._painter.synthesis(ws, noise)
         return to_pixels(pictures, self._layout, compiled=None if compiled is not None else False)
 

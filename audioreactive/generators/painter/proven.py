@@ -24,7 +24,7 @@ from stylegan_ops.ops import rgb_to_yuv420
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from audioreactive.generators.painter.kernels import Kernels
+    from audioreactive.generators.painter.kernels import FinishYuv, Kernels
 
 RASTER: Final = Raster((18, 42), (20, 44))
 """A picture whose sides no block of threads fits into; they are even, as YUV needs."""
@@ -45,11 +45,6 @@ class Proven:
     def side_by_side(self) -> bool:
         """Whether the pictures of a batch are made side by side."""
         return self.form.side_by_side
-
-    @property
-    def makes_yuv(self) -> bool:
-        """Whether there is `finish_yuv`."""
-        return self.form.makes_yuv
 
     def paint(
         self, family: str, parameters: Native, table: torch.Tensor, colour: torch.Tensor, glow: torch.Tensor,
@@ -83,14 +78,11 @@ class Proven:
         else:
             picture.copy_(_finished(parameters, colour, bloom, (picture.shape[1], picture.shape[2])))
 
-    def finish_yuv(
-        self, parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
-    ) -> None:
-        """Turn linear light and its bloom into pixels, as `Kernels.finish_yuv`."""
-        if self.trusts("finish_yuv"):
-            self.form.finish_yuv(parameters, colour, bloom, pixels, size)
-        else:
-            pixels.copy_(rgb_to_yuv420(_finished(parameters, colour, bloom, size)[None])[0])
+    @property
+    def finish_yuv(self) -> FinishYuv | None:
+        """The function that turns linear light into YUV, if the form has one; it is checked when this is asked."""
+        own = self.form.finish_yuv
+        return own if own is None or self.trusts("finish_yuv") else _finish_yuv
 
     def trusts(self, name: str) -> bool:
         """Whether a function may be used; it is compiled, and checked, when this is first asked.
@@ -105,7 +97,7 @@ class Proven:
 
 def check_all(form: Kernels) -> Iterator[selfcheck.Outcome]:
     """Check all functions of a form, whatever is remembered; compiles all families."""
-    for name in [*FAMILIES, *(name for name in SHARED if name != "finish_yuv" or form.makes_yuv)]:
+    for name in [*FAMILIES, *(name for name in SHARED if name != "finish_yuv" or form.finish_yuv is not None)]:
         start = time.perf_counter()
         try:
             form.identity(name)
@@ -134,6 +126,7 @@ def _compare(form: Kernels, name: str) -> None:
         _alike(picture, _finished(own, light[0], bloom, RASTER.size))
         return
     if name == "finish_yuv":
+        assert form.finish_yuv is not None
         height, width = RASTER.size
         pixels = torch.zeros(height * width * 3 // 2, dtype=torch.uint8)
         form.finish_yuv(own, light[0], bloom, pixels, RASTER.size)
@@ -166,6 +159,13 @@ def _alike(found: torch.Tensor, wanted: torch.Tensor) -> None:
 def _finished(own: Native, colour: torch.Tensor, bloom: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     parameters = Parameters.of_native(own, colour.device)
     return plain.finish(parameters, colour[None], bloom[None], size)[0]
+
+
+def _finish_yuv(
+    parameters: Native, colour: torch.Tensor, bloom: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+) -> None:
+    """Do in plain PyTorch what `Kernels.finish_yuv` does."""
+    pixels.copy_(rgb_to_yuv420(_finished(parameters, colour, bloom, size)[None])[0])
 
 
 def _raster(colour: torch.Tensor, size: tuple[int, int]) -> Raster:
