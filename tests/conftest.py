@@ -29,6 +29,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Tests are compiled when they are first read, and so is the program by each of some hundred processes that tests start:
+# once is enough, also where the machine keeps no bytecode by itself.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Programs in the background are started deaf to interrupts; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
