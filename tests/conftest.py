@@ -8,12 +8,14 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from once import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +95,15 @@ QUICK = (
     "test_renderer.py",
 )
 """Modules of the quick selection: of every room some, and none that takes more than seconds."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all processes of this run have in common, in the first of them."""
+    if FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="audioreactive-tests-")
+        os.environ[FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(lambda: os.environ.pop(FOLDER))
 
 
 MOST_PROCESSES = 4
