@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
+from platformdirs import user_cache_path
 from sounds import music
 
 from audioreactive.commands.live import command
@@ -163,7 +164,10 @@ def test_a_window_without_a_display_is_a_sentence(song: Path, tmp_path: Path) ->
     words = ["live", "--input", str(song), "--size", "64x36", "--seconds", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "audioreactive", *words],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        env={
+            "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path),
+            "XDG_CACHE_HOME": str(user_cache_path()),  # where the compiled kernels are
+        },
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2
