@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from depth import PROFILE
 from hypothesis import HealthCheck, settings
 from once import FOLDER
 
@@ -42,7 +43,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine takes its time for an example.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=1000)
+settings.load_profile(PROFILE)
 
 
 QUICK = (

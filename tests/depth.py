@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+PROFILE = "thorough" if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else "patient"
+"""Profile of Hypothesis, both of which `conftest.py` describes."""
+
 
 def examples(few: int, many: int) -> int:
     """Return the number for this run; what is tried is drawn anew each time, so that runs add up."""
-    return many if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else few
+    return many if PROFILE == "thorough" else few
