@@ -8,12 +8,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from depth import PROFILE
 from hypothesis import HealthCheck, settings
+from once import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +32,19 @@ sys.path.append(str(Path(__file__).parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Tests are compiled when they are first read, and so is the program by each of some hundred processes that tests start:
+# once is enough, also where the machine keeps no bytecode by itself.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Programs in the background are started deaf to interrupts; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # A busy machine takes its time for an example.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=1000)
+settings.load_profile(PROFILE)
 
 
 QUICK = (
@@ -88,6 +97,15 @@ QUICK = (
     "test_renderer.py",
 )
 """Modules of the quick selection: of every room some, and none that takes more than seconds."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all processes of this run have in common, in the first of them."""
+    if FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="audioreactive-tests-")
+        os.environ[FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(lambda: os.environ.pop(FOLDER))
 
 
 MOST_PROCESSES = 4

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import threading
-import time
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -15,7 +12,6 @@ import numpy as np
 import soundfile
 import torch
 
-from audioreactive.chunks import workers
 from audioreactive.chunks.film import Film, make_film
 from audioreactive.chunks.making import LocalExecutor
 from audioreactive.chunks.plan import plan_chunks
@@ -139,16 +135,3 @@ def die(*arguments: object) -> None:
 
 def leave(*arguments: object) -> None:
     """A worker's life that ends at once, as if all were well."""
-
-
-def parent_of_a_worker(pipe) -> None:
-    """A main process that waits for its worker, and says which it is."""
-    child = multiprocessing.get_context("spawn").Process(target=_idle_worker)
-    child.start()
-    pipe.send(child.pid)
-    child.join()
-
-
-def _idle_worker() -> None:
-    threading.Thread(target=workers._end_with_parent, daemon=True).start()
-    time.sleep(600)

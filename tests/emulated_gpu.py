@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import functools
+import hashlib
 import shutil
 import subprocess
 import tempfile
-import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from once import made_once
 
 from stylegan_ops.cuda_loading import Loaded
 from stylegan_ops.driver import Driver
@@ -41,6 +41,13 @@ def emulated(programs: Sequence[cuda_build.Program], library: Path) -> ctypes.CD
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
+    digest = hashlib.sha256(repr([(one.headers, one.text) for one in programs]).encode()).hexdigest()
+    made = made_once(f"{digest[:24]}.so", lambda path: _compile(compiler, programs, path))
+    shutil.copyfile(made, library)  # each has an emulated GPU of its own
+    return ctypes.CDLL(str(library))
+
+
+def _compile(compiler: str, programs: Sequence[cuda_build.Program], library: Path) -> None:
     files = []
     with tempfile.TemporaryDirectory() as place:
         for at, program in enumerate(programs):
@@ -50,10 +57,9 @@ def emulated(programs: Sequence[cuda_build.Program], library: Path) -> ctypes.CD
                 (folder / name).write_text(text, "utf-8")
             files.append(str(folder / "source.cu"))
         flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas"]
-        player = ["-x", "none", str(_player(compiler))]
+        player = ["-x", "none", str(made_once("emulation.o", lambda path: _compile_player(compiler, path)))]
         command = [compiler, *flags, f"-I{EMULATION}", "-x", "c++", *files, *player, "-o", str(library)]
         subprocess.run(command, check=True)
-    return ctypes.CDLL(str(library))
 
 
 def loaded(library: ctypes.CDLL, programs: Sequence[cuda_build.Program]) -> Loaded:
@@ -68,17 +74,10 @@ def use_default_stream(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=None))
 
 
-@functools.cache
-def _player(compiler: str) -> Path:
-    """What runs kernels, compiled once in a process."""
-    folder = tempfile.TemporaryDirectory()
-    path = Path(folder.name, "emulation.o")
-    weakref.finalize(_player, folder.cleanup)
-    subprocess.run(
-        [compiler, "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-c", EMULATION / "emulation.cpp", "-o", path],
-        check=True,
-    )
-    return path
+def _compile_player(compiler: str, path: Path) -> None:
+    """Compile what runs kernels."""
+    flags = ["-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden"]
+    subprocess.run([compiler, *flags, "-c", EMULATION / "emulation.cpp", "-o", path], check=True)
 
 
 def allow(library: ctypes.CDLL, values: torch.Tensor, *, write: bool) -> None:

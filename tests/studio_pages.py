@@ -68,8 +68,14 @@ class Page:
                 return message
         raise TimeoutError(f"no {kind} came")
 
-    def quiet(self, seconds: float) -> None:
-        """Take what comes for a while."""
+    def until_frames(self, count: int) -> None:
+        """Take messages until so many frames are there, and a little longer, in case there are more."""
+        while len(self.frames) < count:
+            self.until("frame")
+        self.quiet(0.2)
+
+    def quiet(self, seconds: float = PATIENCE) -> None:
+        """Take what comes for a while, or until the connection ends."""
         with contextlib.suppress(TimeoutError):
             self.until("nothing", seconds)
 
@@ -91,7 +97,7 @@ def connected(running: Running, **query: str) -> Iterator[Page]:
 
     asked = "&".join(f"{key}={value}" for key, value in {"token": running.token, **query}.items())
     origin = f"http://127.0.0.1:{running.port}"
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         with connect(f"ws://127.0.0.1:{running.port}/socket?{asked}", origin=origin, max_size=1 << 24) as socket:
             page = Page(socket)

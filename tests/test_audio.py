@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ def test_what_is_alike_in_all_channels_stays_as_it_is(channels: int, tmp_path: P
     np.testing.assert_allclose(load(tmp_path / "many.wav").samples, samples[:, 0], rtol=0, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10, 30), deadline=None)
 @given(count=st.integers(1, 400_000), rate=st.sampled_from([8_000, 11_025, 24_576, 44_100, 48_000, 192_000]))
 def test_the_length_is_exact(count: int, rate: int) -> None:
     heard = from_samples(np.zeros(count, np.float32), rate)

@@ -34,19 +34,25 @@ MOVING, STILL, GLARING = (10.0, 0.05), (0.5, 0.0), (30.0, 0.4)
 def test_the_picture_that_reacts_most_is_chosen_if_it_moves_and_does_not_flash(monkeypatch, pictures, chosen) -> None:
     features = make_features(seconds=24)
     monkeypatch.setattr(choose, "CANDIDATES", 5)
-    monkeypatch.setattr(choose, "LONG_PREVIEW", (choose.PREVIEW_FRAMES, 3))
     looked_at = iter(pictures)
     monkeypatch.setattr(choose, "change_at_strokes", lambda *_: next(looked_at))
-    heard = sound_tables(features)[0]
     first = song_seed(features.digest)
     seeds = [first + k for k in range(5)]
-    scores = [
-        choose.preview_score(motion(replace(LED, seed=seed).make().patch, features), features, heard, PAINTER)
-        for seed in seeds
-    ]
-    order = np.argsort(scores)[::-1]
-    assert choose.chosen_seed(LED, features, PAINTER) == seeds[order[chosen]]
-    assert len(set(scores)) == 5, "there is a choice"
+    motions = [motion(replace(LED, seed=seed).make().patch, features).latents.tobytes() for seed in seeds]
+    assert len(set(motions)) == 5, "there is a choice"
+    scores = dict(zip(motions, (2.0, 5.0, -1.0, 7.0, 3.0), strict=True))
+    monkeypatch.setattr(choose, "preview_score", lambda moving, *_: scores[moving.latents.tobytes()])
+    assert choose.chosen_seed(LED, features, PAINTER) == seeds[(3, 1, 4, 0, 2)[chosen]]
+
+
+def test_previews_tell_candidates_apart(monkeypatch) -> None:
+    features = make_features(seconds=24)
+    monkeypatch.setattr(choose, "LONG_PREVIEW", (choose.PREVIEW_FRAMES, 3))
+    heard, first = sound_tables(features)[0], song_seed(features.digest)
+    motions = [motion(replace(LED, seed=first + k).make().patch, features) for k in range(2)]
+    scores = [choose.preview_score(moving, features, heard, PAINTER) for moving in motions]
+    assert scores[0] != scores[1]
+    assert scores[0] == choose.preview_score(motions[0], features, heard, PAINTER), "the same every time"
 
 
 @dataclass(frozen=True)

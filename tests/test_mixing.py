@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -133,7 +134,7 @@ def test_what_is_alike_stays_in_its_place_beside_what_is_not() -> None:
     assert np.square(mono - song).mean() < 2 * np.square(hiss).mean()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(8, 30), deadline=None)
 @given(
     channels=st.integers(1, 5),
     length=st.integers(0, 60_000),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ LOOPS = [i for i, s in enumerate(PRESET.patch.noise.sequences) if s.strategy == 
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(12, 100))
 def test_text_and_preset_are_the_same(seed: int) -> None:
     preset = preset_of(random_patch(seed), made_with=MadeWith(seed=seed))
     assert parse_preset(preset_text(preset), "it") == preset
@@ -156,7 +157,7 @@ def test_difference_names_added_and_missing_keys() -> None:
 
 
 @given(st.text(max_size=200))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(50, 500))
 def test_no_text_does_worse_than_an_error(text: str) -> None:
     with pytest.raises(PresetError):
         parse_preset(text, "it")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -281,7 +282,7 @@ def test_a_preset_comes_back_to_the_character(tmp_path: Path, extension: str) ->
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(10, 40), deadline=None)
 def test_ffmpeg_reads_the_metadata_file_as_written(text: str) -> None:
     command = [str(ffmpeg_path()), "-v", "error", "-f", "ffmetadata", "-i", "pipe:0", "-f", "ffmetadata", "-"]
     written = tags.metadata_file(title="a = song; #1\\", preset=text)

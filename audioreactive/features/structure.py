@@ -33,7 +33,7 @@ SMOOTHING = 9
 TRIES = 4
 """Number of k-means runs from different starting points."""
 ROUNDS = 25
-"""Iterations of each k-means run; a hundred find the same clusters."""
+"""Most iterations of each k-means run; a hundred find the same clusters."""
 
 _BLOCK = 1 << 20
 
@@ -185,7 +185,12 @@ def k_means(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     best, least = np.zeros(len(points), np.int64), np.inf
     for _ in range(TRIES):
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # warns of empty clusters
-            centres, labels = kmeans2(points, k, iter=ROUNDS, minit="++", **random)
+            centres, labels = kmeans2(points, k, iter=1, minit="++", **random)
+            for _ in range(ROUNDS - 1):
+                before = labels
+                centres, labels = kmeans2(points, centres, iter=1, minit="matrix", check_finite=False)
+                if np.array_equal(labels, before):  # and so they will stay; two or three iterations are usual
+                    break
         cost = np.square(points - centres[labels]).sum()
         if cost < least * (1 - 1e-9):
             best, least = labels.astype(np.int64), cost

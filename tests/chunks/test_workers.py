@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from crews import FRAMES, LENGTH, Ears, die, leave, parent_of_a_worker
+from crews import FRAMES, LENGTH, Ears, die, leave
 from crews import make_counting as make
+from orphans import parent_of_a_worker
 
 from audioreactive.chunks import workers
 from audioreactive.chunks.folder import WorkFolder, work_folder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from audioreactive.chunks.scene import Scene
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_worker_that_is_killed_costs_what_it_had(
     scene: Scene, film: Film, expected: np.ndarray, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ def laplace(shape: tuple[int, ...], scale: float, seed: int = 0) -> np.ndarray:
     return np.clip(np.round(values), -LARGEST_VALUE, LARGEST_VALUE).astype(np.int32)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(15, 60))
 @given(
     st.lists(
         st.tuples(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, signal
@@ -13,7 +14,7 @@ from audioreactive.features import separation, spectra
 from audioreactive.media.audio import ANALYSIS_RATE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 40), deadline=None)
 # scipy reflects wrongly where a kernel reaches beyond the reflection of the whole.
 @given(
     frames=st.integers(16, 80), bins=st.integers(16, 90), seed=st.integers(0, 1000), levels=st.sampled_from([2, 5, 0])

@@ -7,9 +7,13 @@ every step left is a transition, which belongs to the frame in which the change 
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 STEP = 0.1
 DARKER_BELOW = 0.8
@@ -26,27 +30,31 @@ def peaks_and_valleys(trace: np.ndarray, step: float = STEP) -> list[int]:
     rising = np.sign(trace[moves] - trace[moves - 1])
     extremes = [0, *(moves[:-1][rising[1:] != rising[:-1]]).tolist(), *moves[-1:].tolist()]
     values = trace[extremes].tolist()
-    while len(values) > 1:
-        steps = [abs(b - a) for a, b in itertools.pairwise(values)]
-        least = min(range(len(steps)), key=steps.__getitem__)
-        if steps[least] >= step:
-            break
+    steps = [abs(b - a) for a, b in itertools.pairwise(values)]
+    while steps and (smallest := min(steps)) < step:
         # A wriggle goes with both its ends; one at the border of the video with the outer one alone.
-        gone = slice(0, 1) if least == 0 else slice(least, least + (1 if least == len(steps) - 1 else 2))
-        if least and least == len(steps) - 1:
-            gone = slice(least + 1, least + 2)
-        del extremes[gone], values[gone]
+        least = steps.index(smallest)
+        if least == 0:
+            del extremes[0], values[0], steps[0]
+        elif least == len(steps) - 1:
+            del extremes[-1], values[-1], steps[-1]
+        else:
+            del extremes[least : least + 2], values[least : least + 2]
+            steps[least - 1 : least + 2] = [abs(values[least] - values[least - 1])]
     return extremes
 
 
 def general_transitions(trace: np.ndarray) -> list[int]:
     if trace.max() - trace.min() < STEP:
         return []
-    ends = []
+    ends, values = [], trace.tolist()
     for a, b in itertools.pairwise(peaks_and_valleys(trace)):
-        if min(trace[a], trace[b]) < DARKER_BELOW:
-            change, darker = np.abs(trace[a : b + 1] - trace[a]), np.minimum(trace[a : b + 1], trace[a])
-            ends.append(a + int(np.argmax((change >= STEP) & (darker < DARKER_BELOW))))
+        first = values[a]
+        if min(first, values[b]) < DARKER_BELOW:
+            reached = (
+                k for k in range(a, b + 1) if abs(values[k] - first) >= STEP and min(values[k], first) < DARKER_BELOW
+            )
+            ends.append(next(reached, a))
     return ends
 
 
@@ -63,9 +71,12 @@ def red_transitions(colours: np.ndarray) -> list[int]:
     red = (colours[:, 0] > 0) & (colours[:, 0] >= 0.8 * colours.sum(1))
     if not red.any():
         return []
+    apart = np.hypot(*(uv[:, None] - uv).T).T > 0.2
+    if not apart.any():
+        return []
     found, since, to_red = [], 0, None
     for i in range(1, len(colours)):
-        far = np.hypot(*(uv[since:i] - uv[i]).T) > 0.2
+        far = apart[since:i, i]
         if to_red is not True and red[i] and (far & ~red[since:i]).any():
             to_red = True
         elif to_red is not False and (far & red[since:i]).any() and not red[i]:
@@ -81,13 +92,15 @@ def table(frames: np.ndarray, kind: str) -> np.ndarray:
     """(n, H, W): whether a pixel ends a transition in a frame."""
     n, height, width, _ = frames.shape
     pixels = frames.transpose(1, 2, 0, 3).reshape(height * width, n * 3)
-    unique, which = np.unique(pixels, axis=0, return_inverse=True)
-    out = np.zeros((len(unique), n), bool)
-    for row, codes in zip(out, unique, strict=True):
-        colours = linear(codes.reshape(n, 3))
+    places: dict[bytes, int] = {}
+    which = [places.setdefault(codes.tobytes(), len(places)) for codes in pixels]
+    out = np.zeros((len(places), n), bool)
+    light = linear(np.arange(256))
+    for row, codes in zip(out, places, strict=True):
+        colours = light[np.frombuffer(codes, np.uint8).reshape(n, 3)]
         ends = red_transitions(colours) if kind == "red" else general_transitions(colours @ [0.2126, 0.7152, 0.0722])
         row[ends] = True
-    return out[which.ravel()].reshape(height, width, n).transpose(2, 0, 1)
+    return out[which].reshape(height, width, n).transpose(2, 0, 1)
 
 
 def large_places(pixels: np.ndarray) -> np.ndarray:
@@ -97,9 +110,9 @@ def large_places(pixels: np.ndarray) -> np.ndarray:
     box = (min(max(int(256 / scale), 1), height), min(max(int(341 / scale), 1), width))
     places = np.zeros((height - box[0] + 1) * (width - box[1] + 1) + 1, bool)
     if pixels.sum() > 0.25 * box[0] * box[1]:
-        sums = pixels.astype(int)
-        for axis, side in enumerate(box):
-            sums = np.apply_along_axis(np.convolve, axis, sums, np.ones(side, int), "valid")
+        sums = np.pad(pixels.astype(int), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+        sums = sums[box[0] :] - sums[: -box[0]]
+        sums = sums[:, box[1] :] - sums[:, : -box[1]]
         places[:-1] = sums.ravel() > 0.25 * box[0] * box[1]
         places[-1] = pixels.mean() > 0.25
     return places
@@ -127,7 +140,7 @@ def breaks_the_rules(frames: np.ndarray, fps: Fraction) -> set[str]:
             large[i] &= i - counted >= float(fps / 12)
             counted[large[i]] = i
         for last in range(n):
-            first = next(i for i in range(last + 1) if Fraction(last - i) / fps < 1)
+            first = max(math.floor(last - fps) + 1, 0)
             if (large[first : last + 1].sum(0) > 3).any() or large_places(ends[first : last + 1].sum(0) > 6).any():
                 broken.add(kind)
                 break

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import NonlinearConstraint, minimize
 
+from audioreactive.flashes import programme as module
 from audioreactive.flashes.programme import SMOOTHNESS, TOLERANCE, Programme, solve
 
 FRAMES, CELLS, LAGS, STEP = 14, 4, 2, 0.075
@@ -60,6 +63,19 @@ def test_together_as_alone() -> None:
     programmes = [programme(seed) for seed in range(5)]
     for gain, one in zip(solve(programmes), programmes, strict=True):
         np.testing.assert_array_equal(gain, solve([one])[0])
+
+
+def test_equal_programmes_are_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a single number differs, they are not equal."""
+    one, again = programme(0), programme(0)
+    other = replace(again, high=np.where(np.arange(FRAMES) == 5, 0.25, again.high))
+    solved, find = [], module._solve
+    monkeypatch.setattr(module, "_solve", lambda given: solved.append(given) or find(given))
+    gains = solve([one, other, again, one])
+    assert len(solved) == 2 and solved[0] is one and solved[1] is other
+    np.testing.assert_array_equal(gains[2], gains[0])
+    np.testing.assert_array_equal(gains[0], find(one))
+    assert gains[1][5] <= 0.25 < gains[0].max()
 
 
 def test_what_is_settled_and_what_needs_nothing() -> None:

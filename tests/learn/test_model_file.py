@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
@@ -126,7 +127,7 @@ def test_files_from_strangers_are_refused(data: bytes, message: str) -> None:
         model_of(data, "stranger.safetensors")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30, 300), deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=8))
 def test_no_damage_ends_in_anything_else_than_a_sentence(at: int, junk: bytes) -> None:
     data = WHOLE[:at] + junk + WHOLE[at + len(junk) :]

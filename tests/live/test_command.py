@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
+from platformdirs import user_cache_path
 from sounds import music
 
 from audioreactive.commands.live import command
@@ -132,7 +133,7 @@ def test_a_missing_package_is_a_sentence(
 def test_raw_samples_are_heard_from_a_stream() -> None:
     sound = np.repeat(music(1)[:, None], 2, axis=1)
     raw = RawInput(io.BytesIO((sound * 32767).astype("<i2").tobytes()), rate=ANALYSIS_RATE, channels=2)
-    raw._thread.join(5)
+    raw._thread.join()
     heard = raw.read(0)
     assert raw.ended
     np.testing.assert_allclose(heard, music(1)[: len(heard)], atol=1e-3)
@@ -163,8 +164,11 @@ def test_a_window_without_a_display_is_a_sentence(song: Path, tmp_path: Path) ->
     words = ["live", "--input", str(song), "--size", "64x36", "--seconds", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "audioreactive", *words],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=120,
+        env={
+            "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path),
+            "XDG_CACHE_HOME": str(user_cache_path()),  # where the compiled kernels are
+        },
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

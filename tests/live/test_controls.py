@@ -19,6 +19,9 @@ from audioreactive.live.serving import Served
 if TYPE_CHECKING:
     from pathlib import Path
 
+PATIENCE = 600
+"""Seconds, only so that a failure ends."""
+
 
 class Deck:
     """Takes commands, and keeps them."""
@@ -71,7 +74,7 @@ def test_osc_comes_in_and_goes_out_over_the_network() -> None:
     try:
         out = OscOut(f"127.0.0.1:{port}", words, deck)  # type: ignore[arg-type]
         out._send("/next", [1.0])
-        assert deck.news.wait(5)
+        assert deck.news.wait(PATIENCE)
         assert deck.asked == [("next", 1.0)]
         out.close()
         with pytest.raises(LiveError, match=f"the port {port} cannot be used for OSC"):
@@ -128,16 +131,16 @@ def test_the_page_shows_pictures_to_those_with_its_address() -> None:
     try:
         root = served.address.partition("/?")[0]
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{root}/stream", timeout=5)
+            urllib.request.urlopen(f"{root}/stream", timeout=PATIENCE)
         assert refused.value.code == 403
         refused.value.close()
-        with urllib.request.urlopen(served.address, timeout=5) as page:
+        with urllib.request.urlopen(served.address, timeout=PATIENCE) as page:
             assert b"/stream?token=" in page.read()
         request = urllib.request.Request(f"{root}/act/next?token={served.token}", method="POST")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert answer.status == 200
         assert deck.asked == [("next",)]
-        stream = urllib.request.urlopen(f"{root}/stream?token={served.token}", timeout=10)
+        stream = urllib.request.urlopen(f"{root}/stream?token={served.token}", timeout=PATIENCE)
         over = threading.Event()
 
         def show() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
@@ -101,7 +102,7 @@ def test_presets_of_every_kind_are_arranged() -> None:
     assert len(arranged(form, FEATURES)) == len(song_form(FEATURES))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["moved", "split", "merged", "unlinked", "linked"]), st.integers(0, 6),
                           st.floats(0, 20)), max_size=12))  # fmt: skip
 def test_any_edits_leave_sections_in_order_without_gaps(edits: list[tuple[str, int, float]]) -> None:

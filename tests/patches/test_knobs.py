@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
@@ -164,7 +165,7 @@ def test_speed_takes_the_base_to_and_fro() -> None:
     factors=st.fixed_dictionaries({name: st.floats(0.1, 4) for name in NAMES}),
     again=st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(15, 60))
 def test_what_comes_out_is_a_preset_like_any_other(seed: int, factors: dict[str, float], again: int) -> None:
     preset = preset_of(random_patch(seed))
     for _ in range(again):  # at every bound, too

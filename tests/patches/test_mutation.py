@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from audioreactive.patches.presets import parse_preset, preset_text
 from audioreactive.patches.randomizer import SEQUENCES, random_patch, with_lead
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 100), deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 10_000))
 def test_a_mutation_is_a_preset_that_a_person_can_read(seed: int, number: int) -> None:
     patch = with_lead(random_patch(seed), seed)

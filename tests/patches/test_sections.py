@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_features
@@ -51,7 +52,7 @@ def test_a_fade_lies_about_the_start_and_takes_no_more_than_there_is() -> None:
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, 60), deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 25), st.floats(0, 30), st.sampled_from([0.5, 1.0, 2.0])), min_size=0, max_size=8)
 )
@@ -138,7 +139,7 @@ def test_drawn_sections_are_of_the_seed_and_return_with_their_label() -> None:
     assert patches[0] == patches[2] == PATCH != patches[1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15, 60), deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_changes_merge_back(one: int, other: int) -> None:
     base, whole = (random_patch(seed).model_dump(mode="json", exclude_none=True) for seed in (one, other))

@@ -23,11 +23,16 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """`run_studio(song)` opens a project and serves it."""
     from audioreactive.generators import open_generator
     from audioreactive.pipeline import choose
+    from audioreactive.studio import painting, session
     from audioreactive.studio.server import App, listening_socket, server_of
     from audioreactive.studio.studio import Opening, Studio
 
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     stack = contextlib.ExitStack()
+    small = stack.enter_context(pytest.MonkeyPatch.context())  # what is shown is painted all the time
+    small.setattr(painting, "HEIGHTS", (144,))
+    small.setattr(painting, "FINE", 1)
+    small.setattr(session, "TILE_HEIGHT", 72)
     loaded = open_generator(None, device="cpu")
 
     def run(song: Path) -> Running:

@@ -267,7 +267,7 @@ def test_axe_finds_nothing(browser: Any, running: Running, width: int, height: i
     found = []
     for name in ("shape", "desk", "palette", "takes", "render"):
         tab.page.click(f"#tab-{name}")
-        tab.page.wait_for_timeout(150)
+        tab.page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")
         where = None if name == "shape" else f"#panel-{name}"
         for violation in axe.run(tab.page, context=where, options=options).response["violations"]:
             nodes = [node["html"][:160] + " " + node["failureSummary"][:200] for node in violation["nodes"][:2]]

@@ -120,13 +120,13 @@ def test_frames_are_those_of_the_video_and_come_by_credit(page: Page, running: R
     page.send(type="show", view="main", section=0, at=5, credit=6, height=144)
     clip = page.until("clip")
     assert page.until("frame")["frame"] == clip["start"] + 5, "the one under the playhead comes first"
-    page.quiet(1.0)
+    page.until_frames(6)
     assert len(page.frames) == 6, "as many as there is room for"
     assert sorted(frame % 8 for _, frame, _ in page.frames[1:]) == [5 % 8] * 0 + sorted(
         f % 8 for _, f, _ in page.frames[1:]
     )
     page.send(type="credit", view="main", clip=clip["clip"], count=3)
-    page.quiet(1.0)
+    page.until_frames(9)
     assert len(page.frames) == 9
     studio = running.studio
     from audioreactive.pipeline.planning import make_motion
@@ -162,7 +162,7 @@ def test_an_attempt_shows_one_frame_and_changes_nothing(page: Page, running: Run
     page.send(type="show", view="main", section=0, at=7, credit=20, still=True, height=144,
               edit={"kind": "turn", "section": 0, "knob": "reaction", "value": 0.1})  # fmt: skip
     clip = page.until("clip")
-    page.quiet(0.6)
+    page.until_frames(1)
     assert [(number, frame) for number, frame, _ in page.frames] == [(clip["clip"], 7)] and clip["still"]
     assert running.studio.described()["steps"] == steps
 
@@ -207,7 +207,7 @@ def test_one_page_at_a_time(running: Running, page: Page) -> None:
         other.send(type="ping")
         other.until("pong")
         with pytest.raises(ConnectionClosed) as gone:
-            page.quiet(5)
+            page.quiet()
         assert gone.value.rcvd.code == server_module.TAKEN_OVER
 
 
@@ -261,7 +261,7 @@ def test_messages_that_are_too_long_end_the_connection_alone(running: Running) -
 
     with connected(running) as page, pytest.raises(ConnectionClosed):
         page.socket.send("x" * (server_module.LONGEST_MESSAGE + 1000))
-        page.quiet(10)
+        page.quiet()
     with connected(running) as page:
         page.send(type="ping")
         page.until("pong")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from depth import examples
 from emulated_gpu import allow, emulated, loaded, use_default_stream
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from emulated_gpu import Machine
 
-some = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=examples(25, 100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TAPS = torch.tensor([0.1, 0.4, 0.9, 0.6])
 
@@ -186,7 +187,7 @@ def test_a_picture_may_come_in_parts(machine: Machine) -> None:
     assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 25), deadline=None)
 @given(st.integers(1, 3), st.integers(1, 8), st.integers(1, 40), st.integers(0, 99))
 def test_rgb_to_yuv420(machine: Machine, batch: int, rows: int, columns: int, seed: int) -> None:
     image = torch.randn(batch, 3, 2 * rows, 2 * columns, generator=torch.Generator().manual_seed(seed))

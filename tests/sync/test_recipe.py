@@ -49,7 +49,7 @@ def strokes(seconds: float, stretch: float = 1.0, lead: float = 0.0) -> np.ndarr
 @pytest.fixture(scope="module")
 def render(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("render")
-    song = write_sound(folder / "song.wav", strokes(8))
+    song = write_sound(folder / "song.wav", strokes(5))
     audioreactive.render(song, folder / "song.mp4", preset="pulse", size=(64, 36), fps=20)
     return folder / "song.mp4"
 
