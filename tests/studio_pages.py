@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from audioreactive.studio.projects import Projects
     from audioreactive.studio.studio import Studio
 
 SECONDS = 12
@@ -30,7 +31,7 @@ class Running:
     """A studio behind a port."""
 
     studio: Studio
-    app: Any
+    projects: Projects
     port: int
     token: str
     song: Path

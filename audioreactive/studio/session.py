@@ -24,6 +24,7 @@ from audioreactive.studio.messages import (
     Fit,
     Hide,
     JobCommand,
+    Leave,
     Lost,
     Message,
     MoreCredit,
@@ -60,6 +61,7 @@ class Session:
         socket: connection to the page.
         planner: thread in which edits are made.
         thinker: thread in which slower questions are answered.
+        gone: set when the page has to go.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Session:
         socket: WebSocket,
         planner: ThreadPoolExecutor,
         thinker: ThreadPoolExecutor,
+        gone: asyncio.Event,
     ) -> None:
         self._studio, self._renders, self._socket = studio, renders, socket
         self._planner, self._thinker = planner, thinker
@@ -81,7 +84,10 @@ class Session:
         self._asked: dict[str, int] = {}
         self._playing = False
         self._unsaved = 0.0
+        self._gone = gone
         self.ended = asyncio.Event()
+        self.left = False
+        """Whether the page wants another project."""
         size = studio.state.document.preset.render.size or "1920x1080"
         self._aspect = _aspect(size)
         self._easel = Easel(studio.loaded.generator, float(studio.fps), self._painted, self._complain)
@@ -96,13 +102,17 @@ class Session:
         saver = asyncio.create_task(self._save())
         reader = asyncio.create_task(self._read())
         ended = asyncio.create_task(self.ended.wait())
+        gone = asyncio.create_task(self._gone.wait())
         try:
-            await asyncio.wait({reader, worker, writer, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, worker, writer, ended, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.ended.set()
-            for task in (writer, worker, saver, reader, ended, *self._tasks):
+            if not self.left:
+                self._gone.set()  # the next page need not wait until this one's work is saved
+            tasks = (writer, worker, saver, reader, ended, gone, *self._tasks)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(writer, worker, saver, reader, ended, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._loop.run_in_executor(None, self._easel.stop)
             await self._plan(self._studio.save)
 
@@ -137,6 +147,9 @@ class Session:
                 case Hide():
                     self._easel.hide(message.view)
                     self._clips.pop(message.view, None)
+                case Leave():
+                    self.left = True
+                    self.ended.set()
                 case Ping():
                     self._say({"type": "pong"})
                 case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from audioreactive.errors import PresetError
@@ -34,21 +34,11 @@ if TYPE_CHECKING:
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.tables import FloatArray
     from audioreactive.progress import Step
+    from audioreactive.studio.projects import Opening
 
 USUAL_SIZE: Final = "1920x1080"
 WINDOW_SECONDS: Final = 60
 """Length of the windows in which the whole song is shown."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What the command line asked for."""
-
-    song: Path
-    preset: Preset | None = None
-    fps: Fraction | None = None
-    stems: Mapping[str, Path] | None = None
-    track: int | None = None
 
 
 class Studio:
@@ -64,7 +54,7 @@ class Studio:
     """
 
     def __init__(self, opening: Opening, loaded: LoadedGenerator, progress: Progress | None = None) -> None:
-        progress = progress or Silent()
+        progress = self._progress = progress or Silent()
         self.loaded = loaded
         self.path = project_file(opening.song)
         known = _known(self.path) or opening.preset
@@ -320,7 +310,9 @@ class Studio:
         """Make the preset of a new project: the given one, or what `render` would draw, divided into sections."""
         if given is None:
             recipe = Recipe(leads=True)
-            seed = chosen_seed(recipe, self.features, self.loaded.generator)
+            with self._progress.track("choosing a first look", 1, "look") as advance:
+                seed = chosen_seed(recipe, self.features, self.loaded.generator)
+                advance(1)
             given = replace(recipe, seed=seed).make()
         seed = given.made_with.seed if given.made_with and given.made_with.seed else 0
         arrangement = State.of(Document(given), self.features).arrangement

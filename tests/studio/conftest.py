@@ -23,8 +23,11 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """`run_studio(song)` opens a project and serves it."""
     from audioreactive.generators import open_generator
     from audioreactive.pipeline import choose
-    from audioreactive.studio.server import App, listening_socket, server_of
-    from audioreactive.studio.studio import Opening, Studio
+    from audioreactive.studio.bench import Bench
+    from audioreactive.studio.projects import Opening, Projects
+    from audioreactive.studio.safety import listening_socket
+    from audioreactive.studio.server import App, server_of
+    from audioreactive.studio.studio import Studio
 
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     stack = contextlib.ExitStack()
@@ -36,7 +39,9 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
             studio = Studio(Opening(song), loaded)
         listening = listening_socket(0)
         port = listening.getsockname()[1]
-        app = App(studio, "secret", port)
+        projects = Projects(lambda opening, progress: Bench(Studio(opening, loaded, progress)), [song.parent])
+        projects.bench = Bench(studio)
+        app = App(projects, "secret", port)
         server = server_of(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -50,10 +55,9 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
             server.should_exit = True
             thread.join()
             listening.close()
-            studio.close()
 
         stack.callback(stop)
-        return Running(studio, app, port, "secret", song, stop)
+        return Running(studio, projects, port, "secret", song, stop)
 
     with stack:
         yield run

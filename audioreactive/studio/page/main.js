@@ -2,6 +2,7 @@
 
 import { address, Connection, upload } from "./connection.js";
 import { Frames } from "./frames.js";
+import { Lobby } from "./lobby.js";
 import * as panels from "./panels.js";
 import { Sound } from "./sound.js";
 import { Timeline } from "./timeline.js";
@@ -29,6 +30,7 @@ class App {
     this.picture = new Frames("main", $("picture"), (message) => this.send(message), 12);
     this.beside = new Frames("other", $("picture"), (message) => this.send(message), 12);
     this.tiles = [];
+    this.lobby = new Lobby((message) => this.send(message));
     this.timeline = new Timeline({
       seek: (time, dragging) => this.seek(time, dragging),
       select: (index) => this.select(index),
@@ -49,7 +51,8 @@ class App {
 
   listen() {
     const { connection } = this;
-    connection.on("song", ({ song }) => this.useSong(song));
+    connection.on("lobby", (told) => { if (this.song) location.reload(); else this.lobby.show(told); });
+    connection.on("song", ({ song }) => { this.lobby.hide(); this.useSong(song); });
     connection.on("state", ({ state }) => this.useState(state));
     connection.on("clip", (clip) => this.useClip(clip));
     connection.on("frame", ({ clip, frame, jpeg }) => this.useFrame(clip, frame, jpeg));
@@ -484,6 +487,13 @@ class App {
     input.click();
   }
 
+  leave() {
+    const busy = this.jobs.filter((job) => ["waiting", "rendering"].includes(job.state)).length;
+    if (!busy) { this.send({ type: "leave" }); return; }
+    dialog("Videos are being rendered", h("p", {}, "They stop, and go on where they stopped when this song is open again."),
+      h("button", { onclick: () => { $("dialog").close(); this.send({ type: "leave" }); } }, "Stop them and choose another song"));
+  }
+
   async sendFile(what, file) {
     toast(`Reading ${file.name}…`);
     try {
@@ -530,6 +540,7 @@ class App {
     on("reroll", () => this.reroll());
     on("best", () => this.best());
     on("compare", () => this.compare());
+    on("projects", () => this.leave());
     on("open", () => this.pick("open"));
     on("split", () => this.split());
     on("merge", () => this.edit({ kind: "merge", section: this.section }));

@@ -13,7 +13,7 @@ const percent = (value) => `${Math.round(100 * value)} %`;
 function fill(panel, ...content) {
   const focus = document.activeElement?.closest?.(`#${panel.id}`) ? document.activeElement.dataset.key : null;
   const scrolled = panel.scrollTop;
-  panel.replaceChildren(...content);
+  panel.replaceChildren(...content.flat().filter((item) => item !== null && item !== undefined && item !== false));
   panel.scrollTop = scrolled;
   if (focus) panel.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
 }
