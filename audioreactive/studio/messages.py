@@ -115,6 +115,12 @@ class Fit(Part):
     seed: Seed = 0
 
 
+class StopFit(Part):
+    """Stops fitting."""
+
+    type: Literal["unfit"]
+
+
 class Render(Part):
     """Puts videos into the queue."""
 
@@ -142,7 +148,21 @@ class Ping(Part):
 
 
 Message = Annotated[
-    Show | Refine | Hide | MoreCredit | At | Lost | Edit | Step | Ask | Fit | Render | JobCommand | Leave | Ping,
+    Show
+    | Refine
+    | Hide
+    | MoreCredit
+    | At
+    | Lost
+    | Edit
+    | Step
+    | Ask
+    | Fit
+    | StopFit
+    | Render
+    | JobCommand
+    | Leave
+    | Ping,
     Field(discriminator="type"),
 ]
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)

@@ -236,7 +236,9 @@ def test_the_queue_is_there_after_a_restart(tmp_path: Path) -> None:
     assert found[0].preset == preset_of(PATCH) and "goes on where it stopped" in found[1].message
 
     written: list[list[str]] = []
-    renders = Renders([tmp_path], lambda: None, jobs=found, keep=lambda jobs: written.append([one.state for one in jobs]))
+    renders = Renders(
+        [tmp_path], lambda: None, jobs=found, keep=lambda jobs: written.append([one.state for one in jobs])
+    )
     renders.cancel(1)
     renders.stop()
     assert written and renders.video(1) == tmp_path / "made.mp4"

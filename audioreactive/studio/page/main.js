@@ -95,11 +95,11 @@ class App {
         this.propose();
       }
     });
-    connection.on("fitting", ({ done, of }) => {
-      this.fitting = done < of ? `HiPPO ${Math.round((100 * done) / of)} %` : null;
-      const button = document.querySelector("[data-key=add-h]");
-      if (button) { button.textContent = this.fitting ?? "+ HiPPO"; button.disabled = this.fitting !== null; }
+    connection.on("fitting", ({ stage, done, of }) => {
+      this.fitting = done < of || stage ? `${{ looking: "looking at pictures", fitting: "fitting" }[stage] ?? stage} ${Math.floor((100 * done) / of)} %` : null;
+      panels.fitting(this);
     });
+    connection.on("fitted", () => this.show());
     connection.on("busy", ({ code }) => this.busy(code));
     connection.on("lost", () => this.saved("connection lost, trying again…", true));
   }
@@ -306,7 +306,7 @@ class App {
       $("clock-bar").textContent = `bar ${bar + 1}.${Math.max(beat, 1)}`;
     } else $("clock-bar").textContent = "";
     const share = this.picture.share;
-    $("ready").textContent = this.picture.clip?.still || share > 0.995 || this.range === "song" ? "" : `painting ${Math.floor(100 * share)} %`;
+    $("ready").textContent = this.fitting ? `HiPPO: ${this.fitting}` : this.picture.clip?.still || share > 0.995 || this.range === "song" ? "" : `painting ${Math.floor(100 * share)} %`;
     if (playing && frame !== this.toldFrame) { this.toldFrame = frame; this.tellAt(); }
     if (this.range === "song" && playing) {
       this.followSong();
@@ -471,8 +471,9 @@ class App {
   }
 
   fit() {
-    this.fitting = "HiPPO…";
-    this.showPanel();
+    if (this.fitting) { this.send({ type: "unfit" }); return; }
+    this.fitting = "beginning";
+    panels.fitting(this);
     this.send({ type: "hippo", section: this.section, seed: random() });
   }
 
@@ -505,16 +506,18 @@ class App {
   }
 
   render(form) {
-    const sizes = form.getAll("size");
-    if (!sizes.length) { toast("Choose at least one delivery", "error"); return; }
+    const other = String(form.get("other")).trim();
+    const shapes = [...form.getAll("size"), ...(other ? [other] : [])];
+    if (!shapes.length) { toast("Choose at least one delivery", "error"); return; }
     const name = String(form.get("name")).trim() || this.song.name;
     const part = form.get("part") === "section" ? { start: this.place.start, duration: this.place.end - this.place.start } : {};
     const ending = part.duration ? ` ${this.place.name || this.place.label}` : "";
+    const folder = form.get("folder"), fps = form.get("fps");
     this.send({
       type: "render",
-      deliveries: sizes.map((size) => ({
-        name: `${name}${ending}${size === "1080p" ? "" : ` ${size}`}`, format: form.get("format"), size,
-        flash_safe: form.has("flash_safe"), loop: form.has("loop"), draft: form.has("draft"), ...part,
+      deliveries: shapes.map((shape) => ({
+        name: `${name}${ending}${shape === "wide" ? "" : ` ${shape}`}`, format: form.get("format"), size: panels.shaped(shape) ?? shape,
+        flash_safe: form.has("flash_safe"), loop: shape.endsWith("loop"), draft: form.has("draft"), ...part, ...(fps ? { fps } : {}), ...(folder ? { folder } : {}),
       })),
     });
   }
