@@ -13,6 +13,7 @@ import struct
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from audioreactive.errors import AudioReactiveError, Cancelled, PresetError, printable
@@ -412,7 +413,7 @@ class Session:
             labels = self._studio.unfitted()
             if labels:
                 self._fits += 1
-                await self._fit(lambda step, label=labels[0]: self._studio.fit(label, step))
+                await self._fit(partial(self._studio.fit, labels[0]))
 
     def _painted(self, view: str, number: int, frame: int, picture: bytes) -> None:
         data = struct.pack("<II", number, frame) + picture
