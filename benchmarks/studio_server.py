@@ -70,9 +70,10 @@ def started(song: Path, *arguments: str) -> Running:
 def connected(studio: Running) -> Iterator[Any]:
     """Connect as a page does, once the project is open."""
     from websockets.sync.client import connect
+    from websockets.typing import Origin
 
     parts = urlsplit(studio.address)
-    origin = f"http://{parts.netloc}"
+    origin = Origin(f"http://{parts.netloc}")
     address = f"ws://{parts.netloc}/socket?{parts.query}&take=1"
     with connect(address, origin=origin, max_size=1 << 24, open_timeout=OPENING) as socket:
         until(socket, "renders")
@@ -167,7 +168,7 @@ VALID = (
     {"type": "cancel", "job": 1},
     {"type": "hide", "view": "tile3"},
 )
-ODD = (
+ODD: tuple[Any, ...] = (
     None,
     True,
     -1,

@@ -171,6 +171,8 @@ class Session:
                 case _:
                     if len(self._inbox) >= MOST_WAITING:
                         return
+                    if isinstance(message, Show) and message.view == "main" and not message.playing:
+                        self._easel.hold()
                     self._inbox.append(message)
                     self._arrived.set()
 

@@ -25,6 +25,16 @@ PATCH = with_lead(random_patch(3), 3)
 FEATURES = make_features(20)
 
 
+def test_the_family_of_pictures_is_kept_alone() -> None:
+    first = PATCH.model_copy(update={"palette": PATCH.palette.model_copy(update={"family": "silk"})})
+    families = {redrawn(first, seed).palette.family for seed in range(8)}
+    assert families != {"silk"}
+    for seed in range(8):
+        drawn = redrawn(first, seed, {"family"})
+        assert drawn.palette.family == "silk" and drawn.palette.seeds == redrawn(first, seed).palette.seeds
+    assert redrawn(PATCH.model_copy(update={"palette": Palette(seeds=(1,))}), 5, {"family"}).palette.family is None
+
+
 @pytest.mark.parametrize("half", ["palette", "latents", "noise"])
 def test_what_is_locked_stays_and_the_rest_is_drawn(half: str) -> None:
     drawn, kept = redrawn(PATCH, 9), redrawn(PATCH, 9, {half})

@@ -113,6 +113,7 @@ class App {
     $("export").href = address("/preset");
     const [peaks, curves] = await Promise.all(["/peaks", "/curves"].map(async (path) => (await fetch(address(path))).arrayBuffer()));
     this.timeline.use(song, new Int8Array(peaks), new Uint8Array(curves));
+    $("keep-family").hidden = !song.families?.length;
     this.makeTiles();
     if (this.state) this.useState(this.state);
   }
@@ -409,6 +410,7 @@ class App {
       const seed = this.seeds[i];
       const score = this.scores?.get(seed);
       tile.word.textContent = score === undefined || score === null ? `${seed}` : `${seed} · ${score > 0 ? "+" : ""}${score.toFixed(1)}`;
+      tile.word.title = score === undefined || score === null ? "" : `It follows the sound by ${score.toFixed(1)} deviations more than chance`;
       tile.button.setAttribute("aria-label", `Use proposal ${i + 1}, seed ${seed}`);
       tile.show({ section: this.section, edit: { kind: "redraw", section: this.section, seed, keep }, at: this.frame, playing: this.sound.playing });
     });
