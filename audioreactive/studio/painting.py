@@ -289,6 +289,9 @@ class Easel:
                 continue
             with self._changed:
                 current = self._views.get(view.name) is view
+                if view.name == "main" and not view.still:
+                    self._held = 0.0
+                    self._changed.notify_all()
             if current:
                 self._sink(view.name, view.number, view.clip.frames.start + place, picture)
 
