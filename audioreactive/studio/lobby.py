@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from audioreactive.studio.projects import Found, Projects
 
+TOLD_EVERY: Final = 0.1
+"""Seconds between two reports of the progress, at least."""
 LONGEST_CHOICE: Final = 1000
 """Most characters of a message."""
 
@@ -49,6 +51,8 @@ class Lobby:
                 changed.cancel()
                 if reader.done():
                     self._gone.set()
+                elif self._projects.opening:
+                    await asyncio.sleep(TOLD_EVERY)
         finally:
             for task in (reader, gone):
                 task.cancel()

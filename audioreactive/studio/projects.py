@@ -33,8 +33,6 @@ DEEPEST: Final = 4
 """Folders within folders that are looked into."""
 MOST_FOUND: Final = 200
 """Most songs that a page is told of."""
-TOLD_EVERY: Final = 0.1
-"""Seconds between two reports of the progress, at least."""
 READING: Final = 0.5
 """Seconds in which a page is told why the studio ends."""
 
@@ -130,7 +128,6 @@ class Projects:
         """Called once a song that is needed could not be opened."""
         self._song: Path | None = None
         self._stage, self._share = "", 0.0
-        self._told = 0.0
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -198,9 +195,7 @@ class Projects:
 
     def _tell(self, stage: str, share: float) -> None:
         self._stage, self._share = stage, share
-        if time.monotonic() - self._told > TOLD_EVERY:
-            self._told = time.monotonic()
-            self.changed()
+        self.changed()
 
 
 class Relayed:

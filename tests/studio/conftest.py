@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from studio_pages import Page, Running, connected, write_song
@@ -13,6 +13,8 @@ from studio_pages import Page, Running, connected, write_song
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from audioreactive.studio.projects import Projects
 
 pytest.importorskip("starlette", reason="the studio's packages are not installed")
 pytest.importorskip("uvicorn", reason="the studio's packages are not installed")
@@ -74,3 +76,31 @@ def page(running: Running) -> Iterator[Page]:
     """A page that is connected."""
     with connected(running) as page:
         yield page
+
+
+@pytest.fixture
+def serve_projects() -> Any:
+    """`serve_projects(projects)` returns the address of their WebSocket, and its origin."""
+    from audioreactive.studio.safety import listening_socket
+    from audioreactive.studio.server import App, server_of
+
+    ends: list[Callable[[], None]] = []
+
+    def serve(projects: Projects) -> tuple[str, str]:
+        listening = listening_socket(0)
+        port = listening.getsockname()[1]
+        server = server_of(App(projects, "secret", port))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+
+        def end() -> None:
+            server.should_exit = True
+            thread.join()
+            listening.close()
+
+        ends.append(end)
+        return f"ws://127.0.0.1:{port}/socket?token=secret", f"http://127.0.0.1:{port}"
+
+    yield serve
+    for end in ends:
+        end()

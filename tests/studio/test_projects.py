@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from studio_pages import PATIENCE, Page, Running
+from studio_pages import PATIENCE, FakeBench, Page, Running
 
 from audioreactive.commands import studio as command_module
 from audioreactive.errors import AudioError, AudioReactiveError, RenderError
@@ -23,7 +23,6 @@ from audioreactive.studio.projects import Opening, Projects, found_songs
 from audioreactive.studio.renders import Delivery
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
@@ -51,49 +50,6 @@ def test_projects_come_first_and_nothing_outside_is_found(tmp_path: Path) -> Non
         ("c.ogg", "music/album", 2000), ("b.mp3", "music", 1000), ("a.WAV", "music", None)
     ]  # fmt: skip
     assert [one.song.name for one in found_songs([music / "album", music])] == ["c.ogg", "b.mp3", "a.WAV"]
-
-
-class FakeBench:
-    """A project that tells its page so, and that the page leaves at once."""
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    async def serve(self, socket: Any, gone: asyncio.Event) -> bool:
-        await socket.send_text('{"type": "song"}')
-        await socket.receive_text()
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@pytest.fixture
-def serve_projects() -> Any:
-    """`serve_projects(projects)` returns the address of their WebSocket, and its origin."""
-    from audioreactive.studio.safety import listening_socket
-    from audioreactive.studio.server import App, server_of
-
-    ends: list[Callable[[], None]] = []
-
-    def serve(projects: Projects) -> tuple[str, str]:
-        listening = listening_socket(0)
-        port = listening.getsockname()[1]
-        server = server_of(App(projects, "secret", port))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-
-        def end() -> None:
-            server.should_exit = True
-            thread.join()
-            listening.close()
-
-        ends.append(end)
-        return f"ws://127.0.0.1:{port}/socket?token=secret", f"http://127.0.0.1:{port}"
-
-    yield serve
-    for end in ends:
-        end()
 
 
 def test_a_page_chooses_waits_and_leaves(tmp_path: Path, serve_projects: Any) -> None:
