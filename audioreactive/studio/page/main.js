@@ -61,8 +61,12 @@ class App {
     connection.on("renders", ({ jobs }) => {
       const before = new Map(this.jobs.map((job) => [job.number, job.state]));
       this.jobs = jobs;
-      for (const job of jobs) if (job.state === "done" && before.has(job.number) && before.get(job.number) !== "done") toast(`${job.name} is done`);
+      let done;
+      for (const job of jobs) if (job.state === "done" && before.has(job.number) && before.get(job.number) !== "done") { toast(`${job.name} is done`); done = job.number; }
       panels.jobs(this);
+      const seen = done ?? jobs.findLast((job) => !before.has(job.number))?.number; // what has come or has ended is shown
+      if (this.tab === "render" && seen !== undefined && this.rendersTold) document.querySelector(`[data-job="${seen}"]`)?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      this.rendersTold = true;
       const busy = jobs.filter((job) => ["waiting", "rendering"].includes(job.state)).length;
       $("tab-render").textContent = busy ? `Render ${busy}` : "Render";
     });
