@@ -14,9 +14,11 @@ import soundfile
 from sounds import music
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from audioreactive.studio.projects import Projects
     from audioreactive.studio.studio import Studio
 
 SECONDS = 12
@@ -30,7 +32,7 @@ class Running:
     """A studio behind a port."""
 
     studio: Studio
-    app: Any
+    projects: Projects
     port: int
     token: str
     song: Path
@@ -110,3 +112,18 @@ def connected(running: Running, **query: str) -> Iterator[Page]:
                 continue
             yield page
             return
+
+
+class FakeBench:
+    """A project that tells its page so, and that the page leaves at once."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def serve(self, socket: Any, gone: asyncio.Event) -> bool:
+        await socket.send_text('{"type": "song"}')
+        await socket.receive_text()
+        return True
+
+    def close(self) -> None:
+        self.closed = True

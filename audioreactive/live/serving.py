@@ -58,7 +58,7 @@ class Served:
         try:
             import uvicorn
 
-            from audioreactive.studio.server import listening_socket
+            from audioreactive.studio.safety import listening_socket
         except ModuleNotFoundError as error:
             if error.name in ("starlette", "uvicorn", "websockets", "anyio"):
                 raise LiveError(LACKING) from None

@@ -216,19 +216,28 @@ def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
     )
 
 
-def with_synthesizer(patch: Patch, seed: int, name: str = "hippo") -> Patch:
-    """Add a HiPPO synthesizer, fitted to the song with this motion seed, as the last latent sequence of a patch.
+def with_synthesizer(patch: Patch, synthesizer: Synthesizer) -> Patch:
+    """Add a synthesizer as the last latent sequence of a patch, with vectors that its motion seed chooses.
 
     An earlier one of the same name is replaced.
     """
+    name, seed = synthesizer.name, synthesizer.motion_seed
     data = patch.model_dump(mode="json", exclude_none=True)
     others = [one for one in data.get("synthesizers", ()) if one["name"] != name]
-    data["synthesizers"] = [*others, {"kind": "hippo", "name": name, "motion_seed": seed}]
+    data["synthesizers"] = [*others, synthesizer.model_dump(mode="json")]
     kept = [one for one in data["latents"]["sequences"] if one.get("synthesizer") != name]
     vectors = Draws.named(seed, "added synthesizer").some(len(patch.palette.seeds), len(DEPTHS) * VECTORS_PER_DEPTH)
     motion = {"strategy": "synthesizer", "synthesizer": name, "vectors": vectors, "intensity": 1.0}
     data["latents"]["sequences"] = [*kept, motion]
     return Patch.model_validate(data)
+
+
+def without_idle_synthesizers(patch: Patch) -> Patch:
+    """Remove synthesizers that nothing calls, which would be fitted for nothing."""
+    called = {getattr(sequence, "synthesizer", None) for sequence in patch.latents.sequences}
+    called.add(patch.noise.levels and patch.noise.levels.synthesizer)
+    kept = tuple(one for one in patch.synthesizers if one.name in called)
+    return patch if kept == patch.synthesizers else patch.model_copy(update={"synthesizers": kept})
 
 
 def _palette(seed: int) -> dict[str, Any]:

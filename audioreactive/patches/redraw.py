@@ -1,6 +1,7 @@
 """Draw a part of a patch anew and keep the rest: locks, and colours in one depth group.
 
-What is kept is named by its path: `palette`, `latents`, `noise`, or a single sub-sequence, `latents.3`.
+What is kept is named by its path: `palette`, `latents`, `noise`, or a single sub-sequence, `latents.3`; `family` is
+the palette's family of pictures alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from audioreactive.patches.schema import Depth
 
 HALVES: Final = ("latents", "noise")
-_KEPT: Final = re.compile(r"palette|latents|noise|(latents|noise)\.(\d{1,3})")
+_KEPT: Final = re.compile(r"palette|family|latents|noise|(latents|noise)\.(\d{1,3})")
 LARGEST_PALETTE_SEED: Final = 99_999
 """Seeds are drawn up to this one, so that they can be told to a friend."""
 
@@ -37,6 +38,8 @@ def redrawn(patch: Patch, seed: int, keep: Collection[str] = ()) -> Patch:
     data = with_lead(random_patch(seed), seed).model_dump(mode="json", exclude_none=True)
     if "palette" in keep:
         data["palette"] = old["palette"]
+    elif "family" in keep:
+        data["palette"]["family"] = old["palette"].get("family")
     for half in HALVES:
         if half in keep:
             data[half] = old[half]
@@ -76,4 +79,6 @@ def with_new_palette(patch: Patch, seed: int, depth: Depth | None = None) -> Pat
 def _check(keep: Collection[str]) -> None:
     for name in keep:
         if _KEPT.fullmatch(name) is None:
-            raise PresetError(f"{shown(name)} cannot be kept; palette, latents, noise, or such as latents.3 can")
+            raise PresetError(
+                f"{shown(name)} cannot be kept; palette, family, latents, noise, or such as latents.3 can"
+            )

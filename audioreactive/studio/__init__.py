@@ -14,6 +14,9 @@ renders      the queue of finished videos
 messages     what the page may say
 session      one page's connection: edits in, frames out by credit
 studio       one open project over all of these
+bench        what works on it: the queue, threads, a page
+projects     songs that could be opened, and the one that is being opened
+lobby        a page that waits, or chooses a song
 safety       who may ask: token, Host, Origin
 server       all of it behind HTTP and a WebSocket
 """

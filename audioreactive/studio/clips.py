@@ -83,11 +83,14 @@ class ClipMaker:
     Args:
         features: features of the song.
         synthesize: makes the envelopes of synthesizers.
+        version: tells, in a word, apart the envelopes that a patch has had from it.
     """
 
-    def __init__(self, features: Features, synthesize: Synthesize) -> None:
+    def __init__(
+        self, features: Features, synthesize: Synthesize, version: Callable[[Patch], str] = lambda patch: ""
+    ) -> None:
         self.features = features
-        self._synthesize = synthesize
+        self._synthesize, self._version = synthesize, version
         self._memory: Recent[PartKey, PartMotion] = Recent(MOST_PARTS)
 
     def of_preset(self, preset: Preset, frames: range) -> Clip:
@@ -105,6 +108,8 @@ class ClipMaker:
         key = hashlib.sha256(f"{self.features.digest} {self.features.fps} {frames}".encode())
         for part in _described(seen):
             key.update(part)
+        for span in seen:
+            key.update(self._version(span.patch).encode())
         return Clip(
             key.hexdigest()[:24],
             frames,

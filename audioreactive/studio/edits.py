@@ -14,7 +14,7 @@ from audioreactive.patches.arrangement import Arrangement, arranged
 from audioreactive.patches.knobs import Knobs, tempo_of_loops, with_reaction
 from audioreactive.patches.overrides import with_value
 from audioreactive.patches.presets import load_preset, shipped_presets
-from audioreactive.patches.randomizer import random_patch, with_lead
+from audioreactive.patches.randomizer import random_patch, with_lead, without_idle_synthesizers
 from audioreactive.patches.redraw import redrawn, with_new_palette
 from audioreactive.patches.schema import DEPTHS, Depth, Part, Seed
 from audioreactive.studio.document import MOST_TAKES, Document, Take
@@ -259,6 +259,11 @@ def patched(state: State, edit: AnyEdit) -> tuple[str, Patch]:
     Raises:
         PresetError: the edit does not fit, or is not of a patch.
     """
+    label, patch = _patched(state, edit)
+    return label, without_idle_synthesizers(patch)
+
+
+def _patched(state: State, edit: AnyEdit) -> tuple[str, Patch]:
     section = getattr(edit, "section", None)
     if section is None:
         raise PresetError("this edit is not of a section")

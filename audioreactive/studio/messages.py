@@ -10,9 +10,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from audioreactive.errors import PresetError, printable
 from audioreactive.patches.schema import Part, Seed
 from audioreactive.studio.renders import Delivery
+from audioreactive.studio.safety import LONGEST_MESSAGE
 
-LONGEST_MESSAGE: Final = 1 << 17
-"""Most characters of a message."""
 MOST_CREDIT: Final = 240
 
 Index = Annotated[int, Field(ge=0, le=63)]
@@ -116,6 +115,12 @@ class Fit(Part):
     seed: Seed = 0
 
 
+class StopFit(Part):
+    """Stops fitting."""
+
+    type: Literal["unfit"]
+
+
 class Render(Part):
     """Puts videos into the queue."""
 
@@ -130,6 +135,12 @@ class JobCommand(Part):
     job: Frame
 
 
+class Leave(Part):
+    """Wants another project."""
+
+    type: Literal["leave"]
+
+
 class Ping(Part):
     """Asks whether the studio is there."""
 
@@ -137,7 +148,21 @@ class Ping(Part):
 
 
 Message = Annotated[
-    Show | Refine | Hide | MoreCredit | At | Lost | Edit | Step | Ask | Fit | Render | JobCommand | Ping,
+    Show
+    | Refine
+    | Hide
+    | MoreCredit
+    | At
+    | Lost
+    | Edit
+    | Step
+    | Ask
+    | Fit
+    | StopFit
+    | Render
+    | JobCommand
+    | Leave
+    | Ping,
     Field(discriminator="type"),
 ]
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)

@@ -41,6 +41,8 @@ SOON: Final = 36
 """Frames after the playhead that come before everything in the tiles."""
 STEP: Final = 8
 """Distance of the frames that are painted first, so that a loop moves before it is whole."""
+HELD: Final = 0.3
+"""Seconds for which all else waits once another picture is asked for: planning it takes a part of them."""
 QUALITY: Final = 84
 """Quality of the JPEG files."""
 HEIGHTS: Final = (360, 270, 216, 144)
@@ -151,6 +153,7 @@ class Easel:
         self._cost = {height: _expected(self._generator, height) for height in HEIGHTS}
         self._changed = threading.Condition()
         self._stopped = False
+        self._held = 0.0
         self._numbers = 0
         count = threads or _threads(generator)
         self._threads = [threading.Thread(target=self._work, name=f"painter {i}", daemon=True) for i in range(count)]
@@ -181,6 +184,11 @@ class Easel:
             self._views[name] = view
             self._changed.notify_all()
         return view
+
+    def hold(self) -> None:
+        """Paint only what is under the picture's playhead for a moment, because a person waits for it."""
+        with self._changed:
+            self._held = time.monotonic() + HELD
 
     def hide(self, name: str) -> None:
         """Stop painting for a view."""
@@ -264,7 +272,8 @@ class Easel:
         while True:
             with self._changed:
                 while not self._stopped and (task := self._task()) is None:
-                    self._changed.wait()
+                    left = self._held - time.monotonic()
+                    self._changed.wait(left if left > 0 else None)
                 if self._stopped or task is None:
                     return
                 view, place = task
@@ -280,13 +289,19 @@ class Easel:
                 continue
             with self._changed:
                 current = self._views.get(view.name) is view
+                if view.name == "main" and not view.still:
+                    self._held = 0.0
+                    self._changed.notify_all()
             if current:
                 self._sink(view.name, view.number, view.clip.frames.start + place, picture)
 
     def _task(self) -> tuple[View, int] | None:
         """Choose the view and the frame to paint next: the picture before the tiles, but for every third time."""
         found = []
+        held = time.monotonic() < self._held
         for view in self._views.values():
+            if held and (view.name != "main" or view.asked[view.at]):
+                continue
             lead = int(self._cost.get(view.size[1], 0.02) * self.fps) + 1
             place = view.next(self.fps, lead)
             if place is not None:

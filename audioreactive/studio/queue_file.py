@@ -42,10 +42,10 @@ def keep_jobs(path: Path, jobs: Sequence[Job]) -> None:
         partial.write_text(json.dumps([one.model_dump(mode="json") for one in kept]) + "\n", "utf-8")
 
 
-def kept_jobs(path: Path, folder: Path) -> list[Job]:
+def kept_jobs(path: Path, folders: Sequence[Path]) -> list[Job]:
     """Return the queue as it was left: what was not finished is cancelled, and can go on from its chunks.
 
-    A file that cannot be read is an empty queue; what is no job of a video in the folder is left out.
+    A file that cannot be read is an empty queue; what is no job of a video in the folders is left out.
     """
     try:
         told = _JOBS.validate_json(read_regular(path, MOST_BYTES, follow=False))
@@ -54,7 +54,7 @@ def kept_jobs(path: Path, folder: Path) -> list[Job]:
     found: list[Job] = []
     for one in told[-MOST_JOBS:]:
         try:
-            preset, output = parse_preset(one.preset, path.name), one.delivery.output(folder)
+            preset, output = parse_preset(one.preset, path.name), one.delivery.output(folders)
         except AudioReactiveError:
             continue
         state, message = one.state, one.message

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from audioreactive.errors import AudioReactiveError, Cancelled, OutputError, RenderError
+from audioreactive.errors import AudioReactiveError, Cancelled, OutputError, RenderError, shown
 from audioreactive.generators import parse_size
 from audioreactive.patches.schema import Part
+from audioreactive.pipeline.listening import parse_frame_rate
 from audioreactive.pipeline.planning import plan_render, prepare
 from audioreactive.pipeline.production import RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
@@ -49,13 +50,20 @@ class Delivery(Part):
     draft: bool = False
     start: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     duration: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    fps: Annotated[str, Field(max_length=20)] | None = None
+    """Frames a second; None: the project's."""
+    folder: Annotated[str, Field(max_length=4096)] | None = None
+    """One of the folders that were named at the start; None: the song's."""
 
-    def output(self, folder: Path) -> Path:
-        """Return the path of the video.
+    def output(self, folders: Sequence[Path]) -> Path:
+        """Return the path of the video in one of these folders, the first if none is named.
 
         Raises:
-            RenderError: the name cannot be used.
+            RenderError: the name or the folder cannot be used.
         """
+        folder = next((one for one in folders if self.folder in (None, str(one))), None)
+        if folder is None:
+            raise RenderError(f"videos cannot be saved in {shown(self.folder)}: name the folder with --folder")
         name = self.name.strip()
         if _NAME.fullmatch(name) is None or name.startswith("."):
             raise RenderError(f"a video cannot be called {name[:60]!r}: give a name without slashes and dots in front")
@@ -95,10 +103,10 @@ class Job:
 
 
 class Renders:
-    """Renders videos into one folder, in the order in which they were asked for.
+    """Renders videos, in the order in which they were asked for.
 
     Args:
-        folder: folder of all videos.
+        folders: folders in which videos may be saved; the first is the usual one.
         tell: called whenever something has changed, from the rendering thread.
         jobs: the queue as it was left.
         keep: called with all jobs whenever one has come, ended or been cancelled, one call at a time.
@@ -106,13 +114,13 @@ class Renders:
 
     def __init__(
         self,
-        folder: Path,
+        folders: Sequence[Path],
         tell: Callable[[], None],
         *,
         jobs: Sequence[Job] = (),
         keep: Callable[[Sequence[Job]], None] = lambda jobs: None,
     ) -> None:
-        self._folder, self._tell, self._keep = folder, tell, keep
+        self.folders, self._tell, self._keep = tuple(folders), tell, keep
         self.jobs: list[Job] = list(jobs)
         self._changed = threading.Condition()
         self._stopped = False
@@ -128,10 +136,12 @@ class Renders:
         """Put a video into the queue; one of the same name that was cancelled goes on where it stopped.
 
         Raises:
-            RenderError: the name or the size cannot be used, or another job has the name.
+            RenderError: the name, the size or the rate cannot be used, or another job has the name.
         """
-        output = delivery.output(self._folder)
+        output = delivery.output(self.folders)
         parse_size(delivery.size)
+        if delivery.fps is not None:
+            parse_frame_rate(delivery.fps)
         with self._changed:
             if any(job.output == output and job.state in ("waiting", "rendering") for job in self.jobs):
                 raise RenderError(f"{output.name} is in the queue already: choose another name")
@@ -227,7 +237,7 @@ class Renders:
             model=loaded,
             recipe=Recipe(preset=job.preset),
             settings=RenderSettings(
-                fps=fps,
+                fps=fps if wanted.fps is None else parse_frame_rate(wanted.fps),
                 size=parse_size(wanted.size),
                 fit=wanted.fit,
                 start=Fraction(wanted.start).limit_denominator(1000),

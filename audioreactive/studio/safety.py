@@ -8,14 +8,21 @@ tells one, as its origin; and it must bring the token of the address that was pr
 from __future__ import annotations
 
 import hmac
+import socket
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
+
+from audioreactive.errors import RenderError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST_BODY: Final = 1 << 20
 """Most bytes of a request that is not an upload."""
+LONGEST_MESSAGE: Final = 1 << 17
+"""Most characters of a message."""
+LONGEST_PASSAGE: Final = 300
+"""Most seconds of sound that are sent at once."""
 OPEN_PATHS: Final = ("/page/",)
 """Paths without secrets, which need no token."""
 HEADERS: Final = (
@@ -30,6 +37,23 @@ HEADERS: Final = (
     ),
     (b"cache-control", b"no-store"),
 )
+
+
+def listening_socket(port: int) -> socket.socket:
+    """Open a socket on this computer alone; port 0 takes a free one.
+
+    Raises:
+        RenderError: another program uses the port.
+    """
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(("127.0.0.1", port))
+        found.listen(64)  # a browser that is opened at once waits until there is a page
+    except OSError as error:
+        found.close()
+        raise RenderError(f"the port {port} cannot be used ({error.strerror}): choose another with --port") from error
+    return found
 
 
 class Guard:

@@ -12,9 +12,11 @@ import json
 import struct
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from audioreactive.errors import AudioReactiveError, PresetError, printable
+from audioreactive.errors import AudioReactiveError, Cancelled, PresetError, printable
 from audioreactive.studio.answers import flashes_in, score_of
 from audioreactive.studio.edits import Redraw, UseTake, edit_of
 from audioreactive.studio.messages import (
@@ -24,6 +26,7 @@ from audioreactive.studio.messages import (
     Fit,
     Hide,
     JobCommand,
+    Leave,
     Lost,
     Message,
     MoreCredit,
@@ -32,12 +35,13 @@ from audioreactive.studio.messages import (
     Render,
     Show,
     Step,
+    StopFit,
     message_of,
 )
 from audioreactive.studio.painting import TILE_HEIGHT, Easel
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from collections.abc import Callable
 
     from starlette.websockets import WebSocket
 
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING: Final = 256
 """Most messages that wait; a page that sends faster is cut off."""
+REFIT: Final = 2.0
+"""Seconds after an edit at which a motion that was fitted to pictures is fitted to them as they are now."""
 AUTOSAVE: Final = 0.7
 """Seconds after an edit at which the preset file is written."""
 
@@ -60,6 +66,7 @@ class Session:
         socket: connection to the page.
         planner: thread in which edits are made.
         thinker: thread in which slower questions are answered.
+        gone: set when the page has to go.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Session:
         socket: WebSocket,
         planner: ThreadPoolExecutor,
         thinker: ThreadPoolExecutor,
+        gone: asyncio.Event,
     ) -> None:
         self._studio, self._renders, self._socket = studio, renders, socket
         self._planner, self._thinker = planner, thinker
@@ -81,30 +89,48 @@ class Session:
         self._asked: dict[str, int] = {}
         self._playing = False
         self._unsaved = 0.0
+        self._fitter = ThreadPoolExecutor(1, "fitter")
+        self._fits = 0
+        """Number of the fit that is wanted; others stop."""
+        self._refit_at = 0.0
+        self._gone = gone
         self.ended = asyncio.Event()
+        self.left = False
+        """Whether the page wants another project."""
         size = studio.state.document.preset.render.size or "1920x1080"
         self._aspect = _aspect(size)
         self._easel = Easel(studio.loaded.generator, float(studio.fps), self._painted, self._complain)
 
     async def run(self) -> None:
         """Serve the page until it goes."""
-        self._say({"type": "song", "song": self._studio.heard()})
+        self._say({"type": "song", "song": self._heard()})
         self._tell_state()
         self.tell_renders()
         writer = asyncio.create_task(self._write())
         worker = asyncio.create_task(self._work())
         saver = asyncio.create_task(self._save())
+        fitter = asyncio.create_task(self._refit())
+        if self._studio.unfitted():
+            self._refit_at = time.monotonic() + REFIT
         reader = asyncio.create_task(self._read())
         ended = asyncio.create_task(self.ended.wait())
+        gone = asyncio.create_task(self._gone.wait())
         try:
-            await asyncio.wait({reader, worker, writer, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, worker, writer, ended, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.ended.set()
-            for task in (writer, worker, saver, reader, ended, *self._tasks):
+            if not self.left:
+                self._gone.set()  # the next page need not wait until this one's work is saved
+            tasks = (writer, worker, saver, fitter, reader, ended, gone, *self._tasks)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(writer, worker, saver, reader, ended, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._fitter.shutdown(wait=False)
             await self._loop.run_in_executor(None, self._easel.stop)
             await self._plan(self._studio.save)
+
+    def _heard(self) -> dict[str, Any]:
+        return {**self._studio.heard(), "folders": [str(folder) for folder in self._renders.folders]}
 
     def tell_renders(self) -> None:
         """Tell the page about the queue; may be called from any thread."""
@@ -116,7 +142,7 @@ class Session:
 
     def refresh(self) -> None:
         """Tell the page about the song and the document anew."""
-        self._say({"type": "song", "song": self._studio.heard()})
+        self._say({"type": "song", "song": self._heard()})
         self._after_edit()
 
     async def _read(self) -> None:
@@ -137,11 +163,16 @@ class Session:
                 case Hide():
                     self._easel.hide(message.view)
                     self._clips.pop(message.view, None)
+                case Leave():
+                    self.left = True
+                    self.ended.set()
                 case Ping():
                     self._say({"type": "pong"})
                 case _:
                     if len(self._inbox) >= MOST_WAITING:
                         return
+                    if isinstance(message, Show) and message.view == "main" and not message.playing:
+                        self._easel.hold()
                     self._inbox.append(message)
                     self._arrived.set()
 
@@ -191,7 +222,11 @@ class Session:
             case Ask():
                 self._spawn(self._answer(message))
             case Fit():
-                self._spawn(self._fit(message))
+                self._fits += 1
+                self._spawn(self._fit(lambda step: self._studio.fit_hippo(message.section, message.seed, step)))
+            case StopFit():
+                self._fits += 1
+                self._refit_at = 0.0
             case Render():
                 for delivery in message.deliveries:
                     self._renders.add(delivery, self._studio.state.document.preset)
@@ -243,6 +278,9 @@ class Session:
         self._easel.move(places, message.playing)
 
     def _after_edit(self) -> None:
+        if self._studio.unfitted():
+            self._fits += 1  # what is being fitted is no longer wanted
+            self._refit_at = time.monotonic() + REFIT
         self._aspect = _aspect(self._studio.state.document.preset.render.size or "1920x1080")
         self._tell_state()
         self._unsaved = time.monotonic()
@@ -343,25 +381,41 @@ class Session:
                 return
             self._say({"type": "swatch", "seed": seed, "jpeg": await self._think(lambda s=seed: picture(s))})
 
-    async def _fit(self, message: Fit) -> None:
-        studio = self._studio
-        told = 0.0
+    async def _fit(self, fit: Callable[[Callable[[Any], bool]], object]) -> None:
+        """Fit a motion; whatever comes later stops it."""
+        number, told = self._fits, 0.0
 
         def step(entry: Any) -> bool:
             nonlocal told
             if time.monotonic() - told > 0.2 or entry.done == entry.total:
                 told = time.monotonic()
-                self._loop.call_soon_threadsafe(
-                    self._say, {"type": "fitting", "done": entry.done, "of": entry.total, "section": message.section}
-                )
-            return not self.ended.is_set()
+                share = {"stage": entry.stage, "done": entry.done, "of": entry.total}
+                self._loop.call_soon_threadsafe(self._say, {"type": "fitting", **share})
+            while self._playing and not self._easel.idle() and not self.ended.is_set() and self._fits == number:
+                time.sleep(0.05)  # what is looked at comes first
+            return not self.ended.is_set() and self._fits == number
 
         try:
-            await self._think(lambda: studio.fit_hippo(message.section, message.seed, step))
+            await self._loop.run_in_executor(self._fitter, fit, step)
             self._after_edit()
+            self._say({"type": "fitted"})
+        except Cancelled:
+            pass
         except AudioReactiveError as error:
             self._say({"type": "error", "message": printable(str(error), 500)})
-        self._say({"type": "fitting", "done": 1, "of": 1, "section": message.section})
+        self._say({"type": "fitting", "stage": "", "done": 1, "of": 1})
+
+    async def _refit(self) -> None:
+        """Fit motions anew some time after an edit of what surrounds them."""
+        while True:
+            await asyncio.sleep(0.1)
+            if not self._refit_at or time.monotonic() < self._refit_at:
+                continue
+            self._refit_at = 0.0
+            labels = self._studio.unfitted()
+            if labels:
+                self._fits += 1
+                await self._fit(partial(self._studio.fit, labels[0]))
 
     def _painted(self, view: str, number: int, frame: int, picture: bytes) -> None:
         data = struct.pack("<II", number, frame) + picture

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 CURVES: Final = ("rms", "onsets")
 """Curves over the waveform: loudness and onsets."""
 CURVES_PER_SECOND: Final = 24
-LONGEST_PASSAGE: Final = 300
-"""Most seconds of sound that are sent at once."""
 
 
 @dataclass

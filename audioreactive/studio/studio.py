@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from audioreactive.errors import PresetError
 from audioreactive.features.names import EVERY_FEATURE, SOURCES
+from audioreactive.learn.losses import ENVELOPES
+from audioreactive.learn.named import HIPPO, named_synthesizer
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.patches.knobs import reaction, tempo_of_loops
 from audioreactive.patches.presets import load_preset, shipped_presets
@@ -17,7 +22,7 @@ from audioreactive.pipeline.choose import chosen_seed
 from audioreactive.pipeline.listening import DEFAULT_FPS, parse_frame_rate
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Progress, Silent, as_progress
-from audioreactive.studio.clips import ClipMaker
+from audioreactive.studio.clips import ClipMaker, Recent
 from audioreactive.studio.document import Document
 from audioreactive.studio.edits import AnyEdit, Edited, State, edited, first_arrangement, patched
 from audioreactive.studio.envelopes import envelopes_of
@@ -34,21 +39,13 @@ if TYPE_CHECKING:
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.tables import FloatArray
     from audioreactive.progress import Step
+    from audioreactive.studio.projects import Opening
 
 USUAL_SIZE: Final = "1920x1080"
+MOST_ENVELOPES: Final = 16
+"""Most patches of which the envelopes of synthesizers are remembered."""
 WINDOW_SECONDS: Final = 60
 """Length of the windows in which the whole song is shown."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What the command line asked for."""
-
-    song: Path
-    preset: Preset | None = None
-    fps: Fraction | None = None
-    stems: Mapping[str, Path] | None = None
-    track: int | None = None
 
 
 class Studio:
@@ -64,7 +61,7 @@ class Studio:
     """
 
     def __init__(self, opening: Opening, loaded: LoadedGenerator, progress: Progress | None = None) -> None:
-        progress = progress or Silent()
+        progress = self._progress = progress or Silent()
         self.loaded = loaded
         self.path = project_file(opening.song)
         known = _known(self.path) or opening.preset
@@ -75,7 +72,9 @@ class Studio:
         self._lock = threading.RLock()
         self.clips = self._maker()
         self.state: State
-        self._envelopes: dict[str, Mapping[str, FloatArray]] = {}
+        self._envelopes: Recent[str, Mapping[str, FloatArray]] = Recent(MOST_ENVELOPES)
+        self._earlier: Recent[str, FloatArray] = Recent(MOST_ENVELOPES)
+        self._fits = 0
         self.project = Project(self.path, lambda: self._first(opening.preset))
         try:
             if opening.preset is not None and self.project.journal.recovered:
@@ -182,12 +181,56 @@ class Studio:
         self, patch: Patch, features: Features, progress: Progress | None = None
     ) -> Mapping[str, FloatArray]:
         """Make the envelopes of a patch's synthesizers, or take those that were made before."""
-        fitted = any(isinstance(s, Hippo) and s.aim == "seen" for s in patch.synthesizers)
-        decides = patch.model_dump_json() if fitted else [s.model_dump_json() for s in patch.synthesizers]
-        key = f"{features.fps} {decides}"
-        if key not in self._envelopes:
-            self._envelopes[key] = synthesize(patch, features, self.loaded.generator, progress)
-        return self._envelopes[key]
+        key = self._key(patch, features)
+        known: Mapping[str, FloatArray] | None = self._envelopes.get(key)
+        if known is None:
+            known = self._envelopes[key] = synthesize(patch, features, self.loaded.generator, progress)
+            if _is_seen(patch):
+                self._fits += 1
+                for synthesizer in patch.synthesizers:
+                    self._earlier[synthesizer.model_dump_json()] = known[synthesizer.name]
+        return known
+
+    def at_once(self, patch: Patch, features: Features) -> Mapping[str, FloatArray]:
+        """Take the envelopes of a patch's synthesizers without fitting one to pictures, which takes long.
+
+        What is not fitted to the patch as it is has its last motion; what was never fitted is at rest.
+        """
+        known: Mapping[str, FloatArray] | None = self._envelopes.get(self._key(patch, features))
+        if known is not None or not _is_seen(patch):
+            return known or self.synthesize(patch, features)
+        rest = np.full((features.frames, ENVELOPES), 0.5, np.float32)
+        found = {}
+        for one in patch.synthesizers:
+            earlier = self._earlier.get(one.model_dump_json())
+            found[one.name] = earlier if earlier is not None and len(earlier) == len(rest) else rest
+        return found
+
+    def unfitted(self) -> list[str]:
+        """Return the labels of sections whose motion is not fitted to them as they are."""
+        features = self.features
+        patches = {part.label: part.patch for part in self.state.arrangement.parts}
+        return [label for label, p in patches.items() if _is_seen(p) and self._key(p, features) not in self._envelopes]
+
+    def fit(self, label: str, progress: Callable[[Step], bool]) -> bool:
+        """Fit the motion of the sections with a label to them as they are; returns whether there are any.
+
+        Raises:
+            SynthesizerError: the song is too short or constant.
+            Cancelled: the progress callback returned False.
+        """
+        patch = next((part.patch for part in self.state.arrangement.parts if part.label == label), None)
+        if patch is None:
+            return False
+        self.synthesize(patch, self.features, as_progress(progress))
+        with self._lock:
+            self.clips = self._maker()  # it remembers motion that was not fitted
+        return True
+
+    def _key(self, patch: Patch, features: Features) -> str:
+        """Digest of what decides about the envelopes of a patch's synthesizers."""
+        told = patch.model_dump_json() if _is_seen(patch) else [s.model_dump_json() for s in patch.synthesizers]
+        return hashlib.sha256(f"{features.fps} {features.digest} {sorted(features)} {told}".encode()).hexdigest()
 
     def heard(self) -> dict[str, Any]:
         """Return what the page needs to know about song and generator."""
@@ -218,6 +261,7 @@ class Studio:
                 "patches": {label: _described(patch) for label, patch in patches.items()},
                 "takes": [{"name": take.name, "section": take.section} for take in document.takes],
                 "favourites": list(document.favourites),
+                "unfitted": self.unfitted(),
                 "undo": history.undoable,
                 "redo": history.redoable,
                 "steps": history.done,
@@ -227,7 +271,7 @@ class Studio:
         """Return what moves each sub-sequence of a section, as curves to draw over its waveform."""
         frames = self.frames_of(section)
         patch = self.state.arrangement.parts[section].patch
-        return envelopes_of(patch, self.features, frames, self.synthesize)
+        return envelopes_of(patch, self.features, frames, self.at_once)
 
     def listen_again(self, stems: Mapping[str, Path]) -> None:
         """Analyse the song again with further stems as sources.
@@ -266,16 +310,20 @@ class Studio:
         keep_stem(self.project.folder, word, path)
 
     def fit_hippo(self, section: int, seed: int, progress: Callable[[Step], bool]) -> None:
-        """Fit a synthesizer to the song and add it to a section's patch as a sub-sequence.
+        """Fit a motion to the song as this section shows it, and add it to the section's patch as a sub-sequence.
 
         Raises:
             SynthesizerError: the song is too short or constant.
             Cancelled: the progress callback returned False.
         """
+        hippo = named_synthesizer(HIPPO, motion_seed=seed)
         self.state.arrangement.span(section)
-        patch = with_synthesizer(self.state.arrangement.parts[section].patch, seed)
-        self.synthesize(patch, self.features, as_progress(progress))
+        self.synthesize(
+            with_synthesizer(self.state.arrangement.parts[section].patch, hippo), self.features, as_progress(progress)
+        )
         with self._lock:
+            self.state.arrangement.span(section)  # it may have been merged meanwhile
+            patch = with_synthesizer(self.state.arrangement.parts[section].patch, hippo)
             arrangement = self.state.arrangement.patched(section, patch)
             document = replace(self.state.document, preset=arrangement.preset(self.state.document.preset))
             self.record("HiPPO fitted", document)
@@ -314,13 +362,15 @@ class Studio:
             self.clips = self._maker()
 
     def _maker(self) -> ClipMaker:
-        return ClipMaker(self.features, lambda patch, features: self.synthesize(patch, features))
+        return ClipMaker(self.features, self.at_once, lambda patch: str(self._fits) if _is_seen(patch) else "")
 
     def _first(self, given: Preset | None) -> Preset:
         """Make the preset of a new project: the given one, or what `render` would draw, divided into sections."""
         if given is None:
             recipe = Recipe(leads=True)
-            seed = chosen_seed(recipe, self.features, self.loaded.generator)
+            with self._progress.track("choosing a first look", 1, "look") as advance:
+                seed = chosen_seed(recipe, self.features, self.loaded.generator)
+                advance(1)
             given = replace(recipe, seed=seed).make()
         seed = given.made_with.seed if given.made_with and given.made_with.seed else 0
         arrangement = State.of(Document(given), self.features).arrangement
@@ -333,6 +383,11 @@ class Studio:
         render = given.render.model_copy(update={"fps": str(self.fps), "size": size})
         made = arrangement.preset(given.model_copy(update={"render": render}))
         return made
+
+
+def _is_seen(patch: Patch) -> bool:
+    """Whether a synthesizer of the patch is fitted to its pictures."""
+    return any(isinstance(one, Hippo) and one.aim == "seen" for one in patch.synthesizers)
 
 
 def stem_name(file: str, taken: Collection[str]) -> str:

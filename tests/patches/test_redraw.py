@@ -9,19 +9,30 @@ from support import make_features
 
 from audioreactive.errors import PresetError
 from audioreactive.generators.painter import Painter
+from audioreactive.learn.named import named_synthesizer
 from audioreactive.patches.knobs import reaction, tempo_of_loops, with_reaction
 from audioreactive.patches.latents import make_palette
 from audioreactive.patches.motion import motion, passage
 from audioreactive.patches.overrides import with_value
 from audioreactive.patches.preset import preset_of
 from audioreactive.patches.presets import parse_preset, preset_text
-from audioreactive.patches.randomizer import random_patch, with_lead, with_synthesizer
+from audioreactive.patches.randomizer import random_patch, with_lead, with_synthesizer, without_idle_synthesizers
 from audioreactive.patches.redraw import redrawn, with_new_palette
-from audioreactive.patches.schema import Palette
+from audioreactive.patches.schema import NoiseLevels, Palette
 from audioreactive.patches.sections import Section, spans
 
 PATCH = with_lead(random_patch(3), 3)
 FEATURES = make_features(20)
+
+
+def test_the_family_of_pictures_is_kept_alone() -> None:
+    first = PATCH.model_copy(update={"palette": PATCH.palette.model_copy(update={"family": "silk"})})
+    families = {redrawn(first, seed).palette.family for seed in range(8)}
+    assert families != {"silk"}
+    for seed in range(8):
+        drawn = redrawn(first, seed, {"family"})
+        assert drawn.palette.family == "silk" and drawn.palette.seeds == redrawn(first, seed).palette.seeds
+    assert redrawn(PATCH.model_copy(update={"palette": Palette(seeds=(1,))}), 5, {"family"}).palette.family is None
 
 
 @pytest.mark.parametrize("half", ["palette", "latents", "noise"])
@@ -113,7 +124,17 @@ def test_values_are_set_where_there_is_a_place_for_them() -> None:
 
 
 def test_a_synthesizer_is_added_once() -> None:
-    once = with_synthesizer(PATCH, 1)
-    twice = with_synthesizer(once, 2)
+    once = with_synthesizer(PATCH, named_synthesizer("hippo", motion_seed=1))
+    twice = with_synthesizer(once, named_synthesizer("hippo", motion_seed=2))
     assert [one.motion_seed for one in twice.synthesizers] == [2]
     assert len(twice.latents.sequences) == len(PATCH.latents.sequences) + 1
+
+
+def test_a_synthesizer_that_nothing_calls_goes() -> None:
+    patch = with_synthesizer(PATCH, named_synthesizer("hippo"))
+    assert without_idle_synthesizers(patch) == patch
+    latents = patch.latents.model_copy(update={"sequences": patch.latents.sequences[:-1]})
+    assert without_idle_synthesizers(patch.model_copy(update={"latents": latents})).synthesizers == ()
+    noise = patch.noise.model_copy(update={"levels": NoiseLevels(synthesizer="hippo")})
+    still = patch.model_copy(update={"latents": latents, "noise": noise})
+    assert without_idle_synthesizers(still) == still

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from studio_pages import Page, Running, connected, write_song
@@ -13,6 +13,8 @@ from studio_pages import Page, Running, connected, write_song
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from audioreactive.studio.projects import Projects
 
 pytest.importorskip("starlette", reason="the studio's packages are not installed")
 pytest.importorskip("uvicorn", reason="the studio's packages are not installed")
@@ -24,8 +26,11 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     from audioreactive.generators import open_generator
     from audioreactive.pipeline import choose
     from audioreactive.studio import painting, session
-    from audioreactive.studio.server import App, listening_socket, server_of
-    from audioreactive.studio.studio import Opening, Studio
+    from audioreactive.studio.bench import Bench
+    from audioreactive.studio.projects import Opening, Projects
+    from audioreactive.studio.safety import listening_socket
+    from audioreactive.studio.server import App, server_of
+    from audioreactive.studio.studio import Studio
 
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     stack = contextlib.ExitStack()
@@ -41,7 +46,9 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
             studio = Studio(Opening(song), loaded)
         listening = listening_socket(0)
         port = listening.getsockname()[1]
-        app = App(studio, "secret", port)
+        projects = Projects(lambda opening, progress: Bench(Studio(opening, loaded, progress)), [song.parent])
+        projects.bench = Bench(studio)
+        app = App(projects, "secret", port)
         server = server_of(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -55,10 +62,9 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
             server.should_exit = True
             thread.join()
             listening.close()
-            studio.close()
 
         stack.callback(stop)
-        return Running(studio, app, port, "secret", song, stop)
+        return Running(studio, projects, port, "secret", song, stop)
 
     with stack:
         yield run
@@ -75,3 +81,31 @@ def page(running: Running) -> Iterator[Page]:
     """A page that is connected."""
     with connected(running) as page:
         yield page
+
+
+@pytest.fixture
+def serve_projects() -> Any:
+    """`serve_projects(projects)` returns the address of their WebSocket, and its origin."""
+    from audioreactive.studio.safety import listening_socket
+    from audioreactive.studio.server import App, server_of
+
+    ends: list[Callable[[], None]] = []
+
+    def serve(projects: Projects) -> tuple[str, str]:
+        listening = listening_socket(0)
+        port = listening.getsockname()[1]
+        server = server_of(App(projects, "secret", port))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+
+        def end() -> None:
+            server.should_exit = True
+            thread.join()
+            listening.close()
+
+        ends.append(end)
+        return f"ws://127.0.0.1:{port}/socket?token=secret", f"http://127.0.0.1:{port}"
+
+    yield serve
+    for end in ends:
+        end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -275,6 +276,41 @@ def test_axe_finds_nothing(browser: Any, running: Running, width: int, height: i
     assert tab.get("document.documentElement.scrollWidth") <= width, "nothing stands over"
     tab.close()
     assert not found, "\n".join(dict.fromkeys(found))
+
+
+def test_the_page_waits_for_a_song_and_lists_others(browser: Any, serve_projects: Any, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    from audioreactive.errors import AudioError
+    from audioreactive.studio.projects import Projects
+
+    for name in ("one.wav", "two.wav", "two.studio.toml"):
+        (tmp_path / name).write_bytes(b"x")
+    seen = threading.Event()
+
+    def make(opening: Any, progress: Any) -> Any:
+        with progress.track("listening", 100, "%") as advance:
+            advance(42)
+            seen.wait(PATIENCE / 1000)
+        raise AudioError(f"{opening.song.name} is no sound")
+
+    _, origin = serve_projects(Projects(make, [tmp_path]))
+    page = browser.new_context(bypass_csp=True).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{origin}/?token=secret")
+    page.wait_for_selector(".song-item")
+    assert [item.inner_text() for item in page.query_selector_all(".lobby h2")] == ["Recent projects", "Songs"]
+    assert [item.inner_text() for item in page.query_selector_all(".song-item-name")] == ["two.wav", "one.wav"]
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    page.keyboard.press("Enter")  # the latest project has the focus
+    page.wait_for_function("document.querySelector('#lobby progress')?.value === 0.42")
+    assert page.inner_text("#lobby [role=status]") == "Listening to the song, 42 %"
+    assert page.inner_text("#lobby h2") == "two.wav"
+    seen.set()
+    page.wait_for_selector("#lobby .failed")
+    assert page.inner_text("#lobby .failed") == "two.wav is no sound"
+    assert len(page.query_selector_all(".song-item")) == 2
+    page.context.close()
+    assert not found.response["violations"], [one["id"] for one in found.response["violations"]]
 
 
 def test_a_second_page_is_told_and_may_take_over(browser: Any, running: Running, tab: Tab) -> None:

@@ -221,7 +221,7 @@ def test_kill_at_any_moment_loses_at_most_the_last_edit(tmp_path: Path) -> None:
 
 def job(folder: Path, name: str, state: str) -> Job:
     delivery = Delivery(name=name, size="64x36")
-    return Job(9, delivery, delivery.output(folder), preset_of(PATCH), state=state)
+    return Job(9, delivery, delivery.output([folder]), preset_of(PATCH), state=state)
 
 
 def test_the_queue_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -229,14 +229,16 @@ def test_the_queue_is_there_after_a_restart(tmp_path: Path) -> None:
     states = {"made": "done", "gone": "done", "half": "rendering", "next": "waiting", "broken": "failed"}
     keep_jobs(file, [job(tmp_path, name, state) for name, state in states.items()])
     (tmp_path / "made.mp4").write_bytes(b"video")
-    found = kept_jobs(file, tmp_path)
+    found = kept_jobs(file, [tmp_path])
     assert [(one.number, one.output.name, one.state) for one in found] == [
         (1, "made.mp4", "done"), (2, "half.mp4", "cancelled"), (3, "next.mp4", "cancelled"), (4, "broken.mp4", "failed")
     ]  # fmt: skip
     assert found[0].preset == preset_of(PATCH) and "goes on where it stopped" in found[1].message
 
     written: list[list[str]] = []
-    renders = Renders(tmp_path, lambda: None, jobs=found, keep=lambda jobs: written.append([one.state for one in jobs]))
+    renders = Renders(
+        [tmp_path], lambda: None, jobs=found, keep=lambda jobs: written.append([one.state for one in jobs])
+    )
     renders.cancel(1)
     renders.stop()
     assert written and renders.video(1) == tmp_path / "made.mp4"
@@ -251,5 +253,5 @@ def test_the_queue_is_there_after_a_restart(tmp_path: Path) -> None:
 def test_a_queue_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> None:
     preset = json.dumps(preset_text(preset_of(PATCH)))
     (tmp_path / "queue.json").write_text(text.replace('"PRESET"', preset), "utf-8")
-    assert kept_jobs(tmp_path / "queue.json", tmp_path) == []
-    assert kept_jobs(tmp_path / "none.json", tmp_path) == []
+    assert kept_jobs(tmp_path / "queue.json", [tmp_path]) == []
+    assert kept_jobs(tmp_path / "none.json", [tmp_path]) == []

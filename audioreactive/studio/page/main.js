@@ -2,6 +2,7 @@
 
 import { address, Connection, upload } from "./connection.js";
 import { Frames } from "./frames.js";
+import { Lobby } from "./lobby.js";
 import * as panels from "./panels.js";
 import { Sound } from "./sound.js";
 import { Timeline } from "./timeline.js";
@@ -29,6 +30,7 @@ class App {
     this.picture = new Frames("main", $("picture"), (message) => this.send(message), 12);
     this.beside = new Frames("other", $("picture"), (message) => this.send(message), 12);
     this.tiles = [];
+    this.lobby = new Lobby((message) => this.send(message));
     this.timeline = new Timeline({
       seek: (time, dragging) => this.seek(time, dragging),
       select: (index) => this.select(index),
@@ -49,7 +51,8 @@ class App {
 
   listen() {
     const { connection } = this;
-    connection.on("song", ({ song }) => this.useSong(song));
+    connection.on("lobby", (told) => { if (this.song) location.reload(); else this.lobby.show(told); });
+    connection.on("song", ({ song }) => { this.lobby.hide(); this.useSong(song); });
     connection.on("state", ({ state }) => this.useState(state));
     connection.on("clip", (clip) => this.useClip(clip));
     connection.on("frame", ({ clip, frame, jpeg }) => this.useFrame(clip, frame, jpeg));
@@ -58,8 +61,12 @@ class App {
     connection.on("renders", ({ jobs }) => {
       const before = new Map(this.jobs.map((job) => [job.number, job.state]));
       this.jobs = jobs;
-      for (const job of jobs) if (job.state === "done" && before.has(job.number) && before.get(job.number) !== "done") toast(`${job.name} is done`);
+      let done;
+      for (const job of jobs) if (job.state === "done" && before.has(job.number) && before.get(job.number) !== "done") { toast(`${job.name} is done`); done = job.number; }
       panels.jobs(this);
+      const seen = done ?? jobs.findLast((job) => !before.has(job.number))?.number; // what has come or has ended is shown
+      if (this.tab === "render" && seen !== undefined && this.rendersTold) document.querySelector(`[data-job="${seen}"]`)?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      this.rendersTold = true;
       const busy = jobs.filter((job) => ["waiting", "rendering"].includes(job.state)).length;
       $("tab-render").textContent = busy ? `Render ${busy}` : "Render";
     });
@@ -92,11 +99,11 @@ class App {
         this.propose();
       }
     });
-    connection.on("fitting", ({ done, of }) => {
-      this.fitting = done < of ? `HiPPO ${Math.round((100 * done) / of)} %` : null;
-      const button = document.querySelector("[data-key=add-h]");
-      if (button) { button.textContent = this.fitting ?? "+ HiPPO"; button.disabled = this.fitting !== null; }
+    connection.on("fitting", ({ stage, done, of }) => {
+      this.fitting = done < of || stage ? `${{ looking: "looking at pictures", fitting: "fitting" }[stage] ?? stage} ${Math.floor((100 * done) / of)} %` : null;
+      panels.fitting(this);
     });
+    connection.on("fitted", () => this.show());
     connection.on("busy", ({ code }) => this.busy(code));
     connection.on("lost", () => this.saved("connection lost, trying again…", true));
   }
@@ -110,6 +117,7 @@ class App {
     $("export").href = address("/preset");
     const [peaks, curves] = await Promise.all(["/peaks", "/curves"].map(async (path) => (await fetch(address(path))).arrayBuffer()));
     this.timeline.use(song, new Int8Array(peaks), new Uint8Array(curves));
+    $("keep-family").hidden = !song.families?.length;
     this.makeTiles();
     if (this.state) this.useState(this.state);
   }
@@ -303,7 +311,7 @@ class App {
       $("clock-bar").textContent = `bar ${bar + 1}.${Math.max(beat, 1)}`;
     } else $("clock-bar").textContent = "";
     const share = this.picture.share;
-    $("ready").textContent = this.picture.clip?.still || share > 0.995 || this.range === "song" ? "" : `painting ${Math.floor(100 * share)} %`;
+    $("ready").textContent = this.fitting ? `HiPPO: ${this.fitting}` : this.picture.clip?.still || share > 0.995 || this.range === "song" ? "" : `painting ${Math.floor(100 * share)} %`;
     if (playing && frame !== this.toldFrame) { this.toldFrame = frame; this.tellAt(); }
     if (this.range === "song" && playing) {
       this.followSong();
@@ -406,6 +414,7 @@ class App {
       const seed = this.seeds[i];
       const score = this.scores?.get(seed);
       tile.word.textContent = score === undefined || score === null ? `${seed}` : `${seed} · ${score > 0 ? "+" : ""}${score.toFixed(1)}`;
+      tile.word.title = score === undefined || score === null ? "" : `It follows the sound by ${score.toFixed(1)} deviations more than chance`;
       tile.button.setAttribute("aria-label", `Use proposal ${i + 1}, seed ${seed}`);
       tile.show({ section: this.section, edit: { kind: "redraw", section: this.section, seed, keep }, at: this.frame, playing: this.sound.playing });
     });
@@ -468,8 +477,9 @@ class App {
   }
 
   fit() {
-    this.fitting = "HiPPO…";
-    this.showPanel();
+    if (this.fitting) { this.send({ type: "unfit" }); return; }
+    this.fitting = "beginning";
+    panels.fitting(this);
     this.send({ type: "hippo", section: this.section, seed: random() });
   }
 
@@ -484,6 +494,13 @@ class App {
     input.click();
   }
 
+  leave() {
+    const busy = this.jobs.filter((job) => ["waiting", "rendering"].includes(job.state)).length;
+    if (!busy) { this.send({ type: "leave" }); return; }
+    dialog("Videos are being rendered", h("p", {}, "They stop, and go on where they stopped when this song is open again."),
+      h("button", { onclick: () => { $("dialog").close(); this.send({ type: "leave" }); } }, "Stop them and choose another song"));
+  }
+
   async sendFile(what, file) {
     toast(`Reading ${file.name}…`);
     try {
@@ -495,16 +512,18 @@ class App {
   }
 
   render(form) {
-    const sizes = form.getAll("size");
-    if (!sizes.length) { toast("Choose at least one delivery", "error"); return; }
+    const other = String(form.get("other")).trim();
+    const shapes = [...form.getAll("size"), ...(other ? [other] : [])];
+    if (!shapes.length) { toast("Choose at least one delivery", "error"); return; }
     const name = String(form.get("name")).trim() || this.song.name;
     const part = form.get("part") === "section" ? { start: this.place.start, duration: this.place.end - this.place.start } : {};
     const ending = part.duration ? ` ${this.place.name || this.place.label}` : "";
+    const folder = form.get("folder"), fps = form.get("fps");
     this.send({
       type: "render",
-      deliveries: sizes.map((size) => ({
-        name: `${name}${ending}${size === "1080p" ? "" : ` ${size}`}`, format: form.get("format"), size,
-        flash_safe: form.has("flash_safe"), loop: form.has("loop"), draft: form.has("draft"), ...part,
+      deliveries: shapes.map((shape) => ({
+        name: `${name}${ending}${shape === "wide" ? "" : ` ${shape}`}`, format: form.get("format"), size: panels.shaped(shape) ?? shape,
+        flash_safe: form.has("flash_safe"), loop: shape.endsWith("loop"), draft: form.has("draft"), ...part, ...(fps ? { fps } : {}), ...(folder ? { folder } : {}),
       })),
     });
   }
@@ -530,6 +549,7 @@ class App {
     on("reroll", () => this.reroll());
     on("best", () => this.best());
     on("compare", () => this.compare());
+    on("projects", () => this.leave());
     on("open", () => this.pick("open"));
     on("split", () => this.split());
     on("merge", () => this.edit({ kind: "merge", section: this.section }));

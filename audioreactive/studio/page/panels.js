@@ -13,7 +13,7 @@ const percent = (value) => `${Math.round(100 * value)} %`;
 function fill(panel, ...content) {
   const focus = document.activeElement?.closest?.(`#${panel.id}`) ? document.activeElement.dataset.key : null;
   const scrolled = panel.scrollTop;
-  panel.replaceChildren(...content);
+  panel.replaceChildren(...content.flat().filter((item) => item !== null && item !== undefined && item !== false));
   panel.scrollTop = scrolled;
   if (focus) panel.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
 }
@@ -125,11 +125,19 @@ export function desk(app) {
     h("button", { class: "quiet", "data-key": "add-f", onclick: () => app.edit({ kind: "sequence", section, half: "latents", add: { strategy: "feature", envelope: { feature: "hits", release: 0.3, attack: 0.05 }, vectors: some(2), depth: ["fine"], merge: "average" } }) }, "+ feature"),
     h("button", { class: "quiet", "data-key": "add-l", onclick: () => app.edit({ kind: "sequence", section, half: "latents", add: { strategy: "loop", bars: 8, vectors: some(4), depth: ["middle"], merge: "average" } }) }, "+ loop"),
     h("button", { class: "quiet", "data-key": "add-n", onclick: () => app.edit({ kind: "sequence", section, half: "noise", add: { strategy: "feature", envelope: { feature: "rms", smooth: 0.1 }, fields: [0, 1], depth: ["middle", "fine"], merge: "average" } }) }, "+ grain"),
-    h("button", { class: "quiet", "data-key": "add-h", disabled: app.fitting !== null, onclick: () => app.fit() }, app.fitting ?? "+ HiPPO"));
+    h("button", { class: "quiet", "data-key": "add-h", title: "Fit a motion to the song, as this section shows it: takes a minute or two", onclick: () => app.fit() }, "+ HiPPO"));
+  setTimeout(() => fitting(app));
   const stems = h("div", { class: "row" }, h("span", {}, app.song.stems.length ? `Stems: ${app.song.stems.join(", ")}` : "Stems as sources"),
     h("button", { class: "quiet", "data-key": "stem", onclick: () => app.pick("stem") }, "Add a stem…"));
   fill($("panel-desk"), h("p", { class: "soft small" }, "Hover or focus a strip: its envelope is drawn over the waveform, and shows why the picture moves."),
     ...group("latents", "Motion", "what moves forms, matter and colours"), add, ...group("noise", "Grain", "what moves the fine texture"), stems);
+}
+
+/** Show how far a fit is. */
+export function fitting(app) {
+  const button = document.querySelector("[data-key=add-h]");
+  const text = app.fitting ? "Stop fitting" : "+ HiPPO";
+  if (button && button.textContent !== text) button.textContent = text;
 }
 
 function sparkline(canvas, values) {
@@ -196,19 +204,24 @@ export function takes(app) {
     h("button", { class: "quiet", "data-key": "flashes", onclick: () => app.askFlashes() }, "Look for flashes"), h("p", { id: "flash-word", class: "small" }, app.flashWord ?? ""));
 }
 
-const SHAPES = [["1080p", "Wide 16:9", "1920 × 1080"], ["vertical", "Vertical 9:16", "1080 × 1920"], ["square", "Square", "1080 × 1080"], ["4k", "4K", "3840 × 2160"], ["720p", "Small", "1280 × 720"]];
+const SHAPES = [["wide", "1080p", "Wide 16:9", "1920 × 1080"], ["vertical", "vertical", "Vertical 9:16", "1080 × 1920"], ["square", "square", "Square", "1080 × 1080"], ["loop", "square", "Loop, square", "ends as it begins"], ["vertical loop", "vertical", "Loop, vertical", "ends as it begins"], ["4k", "4k", "4K", "3840 × 2160"], ["small", "720p", "Small", "1280 × 720"]];
+export const shaped = (id) => SHAPES.find((entry) => entry[0] === id)?.[1];
+const RATES = ["24", "25", "30", "48", "50", "60"];
 
 export function render(app) {
   const panel = $("panel-render");
   if (!panel.dataset.made) {
     panel.dataset.made = "1";
+    const rate = String(app.song.fps);
     const form = h("form", { onsubmit: (event) => { event.preventDefault(); app.render(new FormData(form)); } },
-      h("fieldset", {}, h("legend", {}, "Deliveries"), ...SHAPES.map(([size, word, detail], i) => h("label", { class: "check" }, h("input", { type: "checkbox", name: "size", value: size, checked: i === 0 }), h("span", {}, word), h("span", { class: "soft" }, detail)))),
+      h("fieldset", {}, h("legend", {}, "Deliveries, all in one go"), ...SHAPES.map(([id, , word, detail], i) => h("label", { class: "check" }, h("input", { type: "checkbox", name: "size", value: id, checked: i === 0 }), h("span", {}, word), h("span", { class: "soft" }, detail))),
+        h("label", { class: "check" }, h("span", {}, "Another size"), h("input", { name: "other", class: "other", placeholder: "2560x1440", maxlength: "20", spellcheck: false }))),
       h("label", { class: "row" }, h("span", {}, "Name"), h("input", { name: "name", value: app.song.name, maxlength: "100" })),
+      app.song.folders.length > 1 ? h("label", { class: "row" }, h("span", {}, "Folder"), h("select", { name: "folder" }, ...app.song.folders.map((folder) => h("option", { value: folder }, folder)))) : null,
       h("label", { class: "row" }, h("span", {}, "Format"), h("select", { name: "format" }, ...[".mp4", ".webm", ".mov", ".mkv", ".gif"].map((format) => h("option", {}, format)))),
+      h("label", { class: "row" }, h("span", {}, "Rate"), h("select", { name: "fps" }, ...[...new Set([rate, ...RATES])].map((one) => h("option", { value: one === rate ? "" : one }, `${one} fps`)))),
       h("label", { class: "row" }, h("span", {}, "Part"), h("select", { name: "part" }, h("option", { value: "song" }, "whole song"), h("option", { value: "section" }, "this section"))),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "flash_safe" }), h("span", {}, "Keep to three flashes a second")),
-      h("label", { class: "check" }, h("input", { type: "checkbox", name: "loop" }), h("span", {}, "Seamless loop"), h("span", { class: "soft" }, "ends as it begins")),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "draft" }), h("span", {}, "Draft"), h("span", { class: "soft" }, "small and quick")),
       h("button", { class: "primary" }, "Render"));
     panel.append(form, h("h3", {}, "Queue"), h("ul", { class: "list jobs", id: "jobs" }));
