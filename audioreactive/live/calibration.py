@@ -32,7 +32,7 @@ USUAL_LOUDNESS: Final = 10 ** (-12 / 20)
 """Scale of the loudness of the mix that recordings usually reach: the mean of 203 songs of free games."""
 FAINT: Final = (10 ** (-32 / 20), 10 ** (-24 / 20))
 """Loudness below which no room is kept, and from which all is: so quiet is the gain of a device, not a song's beginning."""
-USUAL_ONSETS: Final = 7.0
+USUAL_ONSETS: Final = 9.0
 """Scale of the onsets of what strikes that songs usually reach, in decibels of mean increase; it knows no gain."""
 PARTS_OF_LOUDNESS: Final = {"bass": 1.0, "mid": 0.7, "high": 0.25, "harmonic": 0.5, "percussive": 0.45}
 """Part -> its usual scale of loudness as a share of the mix's (median of 24 songs)."""
