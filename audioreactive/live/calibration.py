@@ -1,8 +1,9 @@
 """Running scales: what offline analysis takes from the whole song, estimated from what was heard so far.
 
 A histogram with forgetting stands in for the percentiles of `features.scaling`, so memory and time do not grow. Songs
-begin quietly more often than they end so: while little was heard, a scale that is smaller than usual keeps some room for
-what is likely to come, and the room closes.
+begin quietly more often than they end so: while little was heard, a scale that is smaller than usual keeps some room
+for what is likely to come, and the room closes.
+
 Conventions: values are (n, C), one row a step; scales change only when `settle` is called.
 """
 
@@ -31,7 +32,7 @@ LEAST_ONSET: Final = 1.0
 USUAL_LOUDNESS: Final = 10 ** (-12 / 20)
 """Scale of the loudness of the mix that recordings usually reach: the mean of 203 songs of free games."""
 FAINT: Final = (10 ** (-32 / 20), 10 ** (-24 / 20))
-"""Loudness below which no room is kept, and from which all is: so quiet is the gain of a device, not a song's beginning."""
+"""Loudness below which no room is kept, and from which all is: so quiet is a device's gain, not a song's beginning."""
 USUAL_ONSETS: Final = 9.0
 """Scale of the onsets of what strikes that songs usually reach, in decibels of mean increase; it knows no gain."""
 PARTS_OF_LOUDNESS: Final = {"bass": 1.0, "mid": 0.7, "high": 0.25, "harmonic": 0.5, "percussive": 0.45}

@@ -144,7 +144,7 @@ def open_device(text: str | None) -> DeviceInput:
     """
     if text is not None and text.lower() == LOOPBACK:
         return _open_loopback()
-    portaudio = _portaudio()
+    portaudio = open_portaudio()
     found = _chosen(_inputs(portaudio), text, portaudio)
     channels, rate = min(int(found["max_input_channels"]), 2), int(found["default_samplerate"])
     name = str(found["name"])
@@ -165,7 +165,7 @@ def device_lines() -> list[str]:
     """Return lines for a person: the inputs of this computer, and what is missing to hear them."""
     lines = []
     try:
-        portaudio = _portaudio()
+        portaudio = open_portaudio()
     except LiveError as error:
         lines.append(str(error))
     else:
@@ -180,7 +180,12 @@ def device_lines() -> list[str]:
     return lines
 
 
-def _portaudio() -> Any:
+def open_portaudio() -> Any:
+    """Return the package sounddevice.
+
+    Raises:
+        LiveError: it or its library PortAudio is missing.
+    """
     try:
         import sounddevice
     except ModuleNotFoundError:
@@ -243,7 +248,7 @@ def _open_loopback() -> DeviceInput:
         if monitors:
             name = next((m.name for m in monitors if speaker.name in m.name), monitors[0].name)
             return DeviceInput(lambda take: _Recorder(name, take), name, 48_000, 2)
-    portaudio = _portaudio()
+    portaudio = open_portaudio()
     for _, device in _inputs(portaudio):
         if any(word in device["name"].lower() for word in MONITORS):
             return open_device(str(device["name"]))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.live.speakers import Speakers
+
     FloatArray = NDArray[np.float32]
 
 BLOCK: Final = FINE_HOP
@@ -88,9 +90,11 @@ class FileInput:
     def __init__(self, path: Path, *, again: bool = False) -> None:
         from audioreactive.media.audio import load
 
-        self.path = path
+        self.path, self.again = path, again
         self.audio = load(path)
-        self._position, self._again = 0, again
+        self.speakers: Speakers | None = None
+        """Loudspeakers on which it is heard; then their clock says where in the file it is."""
+        self._position, self._behind = 0, 0.0
 
     lost = 0
 
@@ -102,7 +106,7 @@ class FileInput:
     @property
     def ended(self) -> bool:
         """Whether its end was heard."""
-        return not self._again and self._position + BLOCK > len(self.audio.samples)
+        return not self.again and self._position + BLOCK > len(self.audio.samples)
 
     @property
     def delay(self) -> float:
@@ -111,8 +115,8 @@ class FileInput:
 
     @property
     def position(self) -> float:
-        """Seconds of the file that were heard."""
-        return self._position / ANALYSIS_RATE
+        """Seconds of the file that were heard, on the clock of the one who reads."""
+        return self._position / ANALYSIS_RATE + self._behind
 
     @property
     def trouble(self) -> str:
@@ -120,10 +124,16 @@ class FileInput:
         return ""
 
     def read(self, now: float) -> FloatArray:
-        """Return the blocks that are complete at this time."""
+        """Return the blocks that are complete at this time; of a file that is played, those soon heard."""
+        if self.speakers is not None:
+            from audioreactive.live.speakers import LEAD
+
+            self.speakers.start()
+            place = self.speakers.heard() + LEAD
+            self._behind, now = now - place, place
         complete = int(now * ANALYSIS_RATE + 1e-6) // BLOCK * BLOCK
         length = len(self.audio.samples)
-        if self._again:
+        if self.again:
             places = np.arange(self._position, max(complete, self._position)) % length
             self._position = max(complete, self._position)
             return np.asarray(self.audio.samples[places], np.float32)
@@ -136,7 +146,9 @@ class FileInput:
         """Nothing to do: a file begins when it is read."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Let the rest be heard."""
+        if self.speakers is not None:
+            self.speakers.close()
 
 
 class Ring:

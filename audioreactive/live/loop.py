@@ -83,6 +83,10 @@ class Measured:
     """Seconds from the oldest sound that a picture is the first to show, to that picture."""
     parts: dict[str, deque[float]] = field(default_factory=lambda: {name: deque(maxlen=MEASURED) for name in PARTS})
 
+    def milliseconds_after(self, moment: float) -> float:
+        """Median milliseconds from a moment, in seconds after the oldest sample of a block, to the picture."""
+        return round(_milliseconds(self.latencies, 50) - 1000 * moment, 2)
+
     def report(self, **more: Any) -> dict[str, Any]:
         """Return what a program may want to read."""
         return {
