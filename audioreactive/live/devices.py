@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import LiveError, did_you_mean, printable, shown
-from audioreactive.live.inputs import Ring
+from audioreactive.live.inputs import FRESH, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +103,13 @@ class DeviceInput:
                 self._watch = threading.Thread(target=self._look_for_it, daemon=True, name="device")
                 self._watch.start()
         return self.ring.take()
+
+    def next_block(self, now: float) -> float:
+        """Return when the next block is expected: one block after the last one; `now` if it is there or late."""
+        since = time.perf_counter() - self._arrived
+        if self._lost or (since < FRESH and self.ring.waiting):
+            return now
+        return now + max(1 / BLOCKS - since, 0.0)
 
     def begin(self) -> None:
         """Drop what came in before."""

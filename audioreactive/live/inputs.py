@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 BLOCK: Final = FINE_HOP
 """Samples of a capture block: 10.4 ms."""
+FRESH: Final = 0.002
+"""Seconds for which a block has just come in: waiting for the next one would take longer."""
 RING_SECONDS: Final = 2.0
 """Most seconds of sound that wait; what is older is not worth hearing any more."""
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 8_000, 192_000, 32
@@ -68,6 +70,10 @@ class SoundInput(Protocol):
 
     def read(self, now: float) -> FloatArray:
         """Return the sound that came in since the last call, until `now`."""
+        ...
+
+    def next_block(self, now: float) -> float:
+        """Return when the next capture block will be complete; `now` if one has just come in, or nobody knows."""
         ...
 
     def begin(self) -> None:
@@ -125,12 +131,8 @@ class FileInput:
 
     def read(self, now: float) -> FloatArray:
         """Return the blocks that are complete at this time; of a file that is played, those soon heard."""
-        if self.speakers is not None:
-            from audioreactive.live.speakers import LEAD
-
-            self.speakers.start()
-            place = self.speakers.heard() + LEAD
-            self._behind, now = now - place, place
+        place = self._place(now)
+        self._behind, now = now - place, place
         complete = int(now * ANALYSIS_RATE + 1e-6) // BLOCK * BLOCK
         length = len(self.audio.samples)
         if self.again:
@@ -142,6 +144,19 @@ class FileInput:
         self._position = max(stop, self._position)
         return heard
 
+    def next_block(self, now: float) -> float:
+        """Return when the next block of the file will be complete."""
+        return now + until_block(self._place(now), self._position / ANALYSIS_RATE)
+
+    def _place(self, now: float) -> float:
+        """Seconds of the file that may be read."""
+        if self.speakers is None:
+            return now
+        from audioreactive.live.speakers import LEAD
+
+        self.speakers.start()
+        return self.speakers.heard() + LEAD
+
     def begin(self) -> None:
         """Nothing to do: a file begins when it is read."""
 
@@ -149,6 +164,20 @@ class FileInput:
         """Let the rest be heard."""
         if self.speakers is not None:
             self.speakers.close()
+
+
+def until_block(place: float, taken: float) -> float:
+    """Seconds from this place in the sound to the end of a block; 0 if one has just ended that was not taken yet.
+
+    Args:
+        place: seconds of sound so far.
+        taken: seconds of it that were read.
+    """
+    block = BLOCK / ANALYSIS_RATE
+    since = (place + 1e-6) % block
+    if since < FRESH and taken < place - since:
+        return 0.0
+    return block - since + 2e-6
 
 
 class Ring:
@@ -240,6 +269,10 @@ class RawInput:
     def read(self, now: float) -> FloatArray:
         """Return what came in."""
         return self.ring.take()
+
+    def next_block(self, now: float) -> float:
+        """Return `now`: nobody knows when a program writes."""
+        return now
 
     def begin(self) -> None:
         """Nothing to do: all of a stream is heard."""

@@ -89,6 +89,7 @@ def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> d
     silent = NoScreen()
     sound.begin()
     loop = Loop(show, sound, [silent], clock, fps=asked.fps, limiter=limiter)
+    loop.log = asked.extras.say
     with staged(asked.extras, loop, asked.presets or (asked.preset,), size, asked.fps):
         clock.begin()
         with contextlib.suppress(KeyboardInterrupt):  # the usual end of what has none
