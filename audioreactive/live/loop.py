@@ -158,11 +158,10 @@ class Loop:
             start = self.clock.now()
             if seconds is not None and start >= seconds:
                 break
-            self._round(start)
+            self._note_work(self._round(start))
             finished = self.clock.now()
             late = finished > due + period and finished - start < WORTH_WAITING
             due = max(due + period, finished)
-            self._note_work(finished - start)
             # The pictures that a machine fast enough would have shown by now, less those that were.
             self.measured.dropped = max(int(finished / period) - self.measured.frames, 0)
             if self.sound.ended:
@@ -200,8 +199,8 @@ class Loop:
                 self.say(word)
                 self.log(word)
 
-    def _round(self, start: float) -> None:
-        """Hear, paint and show once."""
+    def _round(self, start: float) -> float:
+        """Hear, paint and show once; return how long it took until the picture went to the screens."""
         for control in self.before_frame:
             control(start)
         samples, level = self._hear(start)
@@ -221,6 +220,7 @@ class Loop:
         for screen in self.screens:
             screen.show(pixels, word)
         self._measure(start, before, limiting, len(samples))
+        return before - start
 
     def _measure(self, start: float, before: float, limiting: float, samples: int) -> None:
         """Note the delays of a picture; `before` is the time at which it went to the screens."""
