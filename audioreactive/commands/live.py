@@ -23,6 +23,7 @@ from audioreactive.commands.options import (
 from audioreactive.errors import LiveError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from fractions import Fraction
 
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     metavar="MS",
     help="With --clock simulated: take this for a picture's work, not what was measured.",
 )
+@click.option("--silent", is_flag=True, help="Do not play a file on the loudspeakers.")
 @click.option("--seconds", type=RealNumber(0.1, 86_400), metavar="S", help="End after so many seconds.")
 @click.option("--report", type=PATH, metavar="FILE", help="Write delays and counts as JSON.")
 @click.option("--record", type=PATH, metavar="FILE", help="Record what is seen and heard, such as out.mp4.")
@@ -87,7 +89,8 @@ if TYPE_CHECKING:
 def command(
     source: str | None, list_devices: bool, model: Path | str | None, presets: tuple[str, ...],
     overrides: tuple[str, ...], size: tuple[int, int] | None, fps: Fraction | None, fullscreen: bool,
-    display: int | None, headless: bool, clock: str, frame_cost: float | None, seconds: float | None,
+    display: int | None, headless: bool, clock: str, frame_cost: float | None, silent: bool,
+    seconds: float | None,
     report: Path | None, record: Path | None, overwrite: bool, osc: int | None, osc_to: str | None, midi: str | None,
     mapping: Path | None, serve: int | None, rate: int, channels: int,
     every_pixel: bool, flashes: bool, device: str, quiet: bool,
@@ -112,8 +115,10 @@ def command(
         raise LiveError("--frame-cost is for --clock simulated: in real time a picture takes as long as it takes")
     from audioreactive.commands.reports import check_reports, write_numbers
     from audioreactive.generators import open_generator
+    from audioreactive.live.inputs import FileInput
     from audioreactive.live.perform import LIVE_FPS, Performance, open_input, perform
     from audioreactive.live.presets import opening_presets
+    from audioreactive.live.speakers import play_or_say
     from audioreactive.live.stage import Extras
     from audioreactive.patches.presets import preset_path
     from audioreactive.video import check_output
@@ -124,7 +129,10 @@ def command(
         check_output(record, overwrite, inputs=read)
     played = opening_presets(presets, overrides)
     sound = open_input(source, simulated=simulated, rate=rate, channels=channels)
+    say: Callable[[str], None] = (lambda text: None) if quiet else click.echo
     try:
+        if isinstance(sound, FileInput) and not simulated and not silent:
+            play_or_say(sound, say)
         performance = Performance(
             preset=played[0],
             presets=played,
@@ -146,7 +154,7 @@ def command(
                 midi=midi,
                 mapping=mapping,
                 serve=serve,
-                say=(lambda text: None) if quiet else click.echo,
+                say=say,
             ),
         )
         result = perform(performance, open_generator(model, device=device), sound)

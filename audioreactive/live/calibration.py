@@ -1,6 +1,9 @@
 """Running scales: what offline analysis takes from the whole song, estimated from what was heard so far.
 
-A histogram with forgetting stands in for the percentiles of `features.scaling`, so memory and time do not grow.
+A histogram with forgetting stands in for the percentiles of `features.scaling`, so memory and time do not grow. Songs
+begin quietly more often than they end so: while little was heard, a scale that is smaller than usual keeps some room
+for what is likely to come, and the room closes.
+
 Conventions: values are (n, C), one row a step; scales change only when `settle` is called.
 """
 
@@ -26,6 +29,18 @@ QUIETEST: Final = 10 ** (-50 / 20)
 """Lower limit of the scale of loudness: noise of a line below -50 dB is not raised to full motion."""
 LEAST_ONSET: Final = 1.0
 """Lower limit of the scale of onsets in decibels of mean increase: hiss rises less."""
+USUAL_LOUDNESS: Final = 10 ** (-12 / 20)
+"""Scale of the loudness of the mix that recordings usually reach: the mean of 203 songs of free games."""
+FAINT: Final = (10 ** (-32 / 20), 10 ** (-24 / 20))
+"""Loudness below which no room is kept, and from which all is: so quiet is a device's gain, not a song's beginning."""
+USUAL_ONSETS: Final = 9.0
+"""Scale of the onsets of what strikes that songs usually reach, in decibels of mean increase; it knows no gain."""
+PARTS_OF_LOUDNESS: Final = {"bass": 1.0, "mid": 0.7, "high": 0.25, "harmonic": 0.5, "percussive": 0.45}
+"""Part -> its usual scale of loudness as a share of the mix's (median of 24 songs)."""
+ROOM: Final = 2.0
+"""Largest factor by which a scale is raised after ten seconds, towards the usual one."""
+ROOM_SECONDS: Final = 20.0
+"""Seconds after which the room has shrunk, in decibels, to 1/e."""
 
 
 class RunningHistogram:
@@ -89,15 +104,18 @@ class Scale:
         kind: name of the feature.
         channels: number of its channels.
         rate: steps a second.
+        usual: scale that songs usually reach; None: it is told when it settles, or no room is kept.
     """
 
     kind: str
     channels: int
     rate: float
+    usual: float | None = None
     frozen: bool = False
     """Whether the scale stays as it is."""
     _seen: RunningHistogram = field(init=False, repr=False)
     _seconds: float = field(init=False, default=0.0)
+    _age: float = field(init=False, default=0.0)
     _low: Doubles = field(init=False, repr=False)
     _reach: Doubles = field(init=False, repr=False)
     _before: Doubles = field(init=False, repr=False)
@@ -110,7 +128,7 @@ class Scale:
         """Forget what was counted; the scale stays until it settles anew."""
         low, high = _RANGES.get(self.kind, (0.0, 1.0))
         self._seen = RunningHistogram(self.channels, low, high)
-        self._seconds = 0.0
+        self._seconds = self._age = 0.0
         self._before = np.zeros((2, self.channels))
 
     def scaled(self, values: FloatArray) -> FloatArray:
@@ -126,20 +144,46 @@ class Scale:
             relative = np.where(values > 0, relative, 0)
         return np.clip(relative, 0, 1).astype(np.float32)
 
-    def settle(self) -> None:
-        """Take the scale from what was counted."""
+    def settle(self, room: float = 1.0, usual: float | None = None) -> float:
+        """Take the scale from what was counted; return the factor by which it was raised to leave room.
+
+        Args:
+            room: least factor of a loudness, that of the mix.
+            usual: scale that songs usually reach, if it depends on what was heard.
+        """
         if self.frozen or self.kind not in _RANGES:
-            return
+            return 1.0
+        usual = self.usual if usual is None else usual
+        factor = 1.0
         if self.kind == "rms":
             self._reach = np.maximum(10 ** (self._seen.quantile(0.995) / 20), QUIETEST)
+            factor = max(room, self._room(usual))
         elif self.kind == "onsets":
-            usual = self._seen.top(max(self._seconds / STRONG_PEAK_EVERY, 1.0))
-            self._reach = np.maximum(np.maximum(usual, LEAST_USUAL * self._seen.highest()), LEAST_ONSET)
+            strong = self._seen.top(max(self._seconds / STRONG_PEAK_EVERY, 1.0))
+            self._reach = np.maximum(np.maximum(strong, LEAST_USUAL * self._seen.highest()), LEAST_ONSET)
+            factor = self._room(usual)
         elif self.kind == "tonnetz":
             self._reach = self._seen.quantile(0.99)
         else:
             self._low = self._seen.quantile(0.01)
             self._reach = self._seen.quantile(0.99) - self._low
+        self._reach *= factor
+        return factor
+
+    @property
+    def reach(self) -> float:
+        """Value of the first channel that is shown as 1."""
+        return float(self._reach[0])
+
+    def _room(self, usual: float | None) -> float:
+        """Factor by which the scale is likely to grow yet."""
+        if usual is None:
+            return 1.0
+        most = ROOM ** np.exp((10 - self._age) / ROOM_SECONDS)
+        if self.kind == "rms" and self.usual is not None:
+            low, high = np.log(FAINT)
+            most **= np.clip((np.log(self.reach) - low) / (high - low), 0, 1)
+        return float(np.clip(usual / max(self.reach, 1e-9), 1, most))
 
     def _count(self, measured: Doubles) -> None:
         if self.frozen:
@@ -147,6 +191,7 @@ class Scale:
         factor = 0.5 ** (len(measured) / (self.rate * HALF_LIFE))
         self._seen.forget(factor)
         self._seconds = self._seconds * factor + len(measured) / self.rate
+        self._age += len(measured) / self.rate
         if self.kind == "onsets":
             rows = np.concatenate((self._before, measured))
             peak = (rows[1:-1] > rows[:-2]) & (rows[1:-1] >= rows[2:])

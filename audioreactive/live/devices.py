@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import LiveError, did_you_mean, printable, shown
-from audioreactive.live.inputs import Ring
+from audioreactive.live.inputs import FRESH, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,13 @@ class DeviceInput:
                 self._watch.start()
         return self.ring.take()
 
+    def next_block(self, now: float) -> float:
+        """Return when the next block is expected: one block after the last one; `now` if it is there or late."""
+        since = time.perf_counter() - self._arrived
+        if self._lost or (since < FRESH and self.ring.waiting):
+            return now
+        return now + max(1 / BLOCKS - since, 0.0)
+
     def begin(self) -> None:
         """Drop what came in before."""
         self.ring.take()
@@ -144,7 +151,7 @@ def open_device(text: str | None) -> DeviceInput:
     """
     if text is not None and text.lower() == LOOPBACK:
         return _open_loopback()
-    portaudio = _portaudio()
+    portaudio = open_portaudio()
     found = _chosen(_inputs(portaudio), text, portaudio)
     channels, rate = min(int(found["max_input_channels"]), 2), int(found["default_samplerate"])
     name = str(found["name"])
@@ -165,7 +172,7 @@ def device_lines() -> list[str]:
     """Return lines for a person: the inputs of this computer, and what is missing to hear them."""
     lines = []
     try:
-        portaudio = _portaudio()
+        portaudio = open_portaudio()
     except LiveError as error:
         lines.append(str(error))
     else:
@@ -180,7 +187,12 @@ def device_lines() -> list[str]:
     return lines
 
 
-def _portaudio() -> Any:
+def open_portaudio() -> Any:
+    """Return the package sounddevice.
+
+    Raises:
+        LiveError: it or its library PortAudio is missing.
+    """
     try:
         import sounddevice
     except ModuleNotFoundError:
@@ -243,7 +255,7 @@ def _open_loopback() -> DeviceInput:
         if monitors:
             name = next((m.name for m in monitors if speaker.name in m.name), monitors[0].name)
             return DeviceInput(lambda take: _Recorder(name, take), name, 48_000, 2)
-    portaudio = _portaudio()
+    portaudio = open_portaudio()
     for _, device in _inputs(portaudio):
         if any(word in device["name"].lower() for word in MONITORS):
             return open_device(str(device["name"]))

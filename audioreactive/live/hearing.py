@@ -14,9 +14,9 @@ import scipy.fft
 
 from audioreactive.features import rhythm, separation, spectra, timbre
 from audioreactive.features.analysis import MIX, song_key
-from audioreactive.features.blocks import COARSE_FFT, COARSE_HOP, FINE_HOP, LOUDEST_SILENCE
+from audioreactive.features.blocks import COARSE_FFT, COARSE_HOP, FINE_HOP, LOUDEST_SILENCE, RMS_FRAME
 from audioreactive.features.names import FEATURES, split_name
-from audioreactive.live.calibration import Scale
+from audioreactive.live.calibration import PARTS_OF_LOUDNESS, USUAL_LOUDNESS, USUAL_ONSETS, Scale
 from audioreactive.live.changes import Moments
 from audioreactive.live.notes import Notes
 from audioreactive.live.parts import Separator
@@ -35,8 +35,8 @@ SETTLE_STEPS: Final = 24
 """Steps between two changes of the scales: a quarter of a second."""
 COARSE_STEPS: Final = COARSE_HOP // FINE_HOP
 LOUDNESS_STEPS: Final = 4
-"""Steps whose energy is averaged for the loudness of the mix and its two parts."""
-ONSET_STEPS: Final = 3
+"""Steps whose energy is averaged for the loudness of a separated part."""
+ONSET_STEPS: Final = 2
 """Steps over which the onsets of a separated part are averaged."""
 ONSET_DB: Final = 60.0
 """Decibels below the loudest spectrum at which onset spectra are cut off, as offline."""
@@ -46,13 +46,17 @@ TOP_DB: Final = 80.0
 CLIPPED: Final = 4.0
 """Largest sample that is believed; larger ones, and what is not a number, are taken for a broken device."""
 
+LOUDNESS: Final = f"{MIX}.rms"
+USUAL_SCALES: Final = {LOUDNESS: USUAL_LOUDNESS, "percussive.onsets": USUAL_ONSETS}
+"""Key -> scale that songs usually reach."""
+
 DELAYS: Final[Mapping[str, float]] = {
-    "rms": 0.036,
+    "rms": 0.042,
     "bass.rms": 0.021,
     "mid.rms": 0.021,
     "high.rms": 0.021,
-    "harmonic.rms": 0.052,
-    "percussive.rms": 0.052,
+    "harmonic.rms": 0.062,
+    "percussive.rms": 0.062,
     "onsets": 0.021,
     "bass.onsets": 0.0,
     "mid.onsets": 0.0,
@@ -108,6 +112,7 @@ class Ear:
         self._rest = np.zeros(0, np.float32)
         self._tail = np.zeros(COARSE_FFT, np.float32)
         self._separator = Separator(COARSE_FFT // 2 + 1)
+        self._fine_before = np.zeros((1, rhythm.ONSET_FFT // 2 + 1), np.float32)
         self._strokes: dict[str, FloatArray] = {}
         self._floors: dict[str, float] = {}
         self._mels_before: dict[str, FloatArray] = {}
@@ -120,8 +125,13 @@ class Ear:
             if self._wanted[part] & {"hits", "drop_moment", "drop_level", "drop_weight", "build"}
         }
         self.scales = {
-            key: Scale(key.partition(".")[2], split_name(key.removeprefix(f"{MIX}."))[1].channels, STEP_RATE)
-            for key in self.keys
+            key: Scale(
+                key.partition(".")[2],
+                split_name(key.removeprefix(f"{MIX}."))[1].channels,
+                STEP_RATE,
+                USUAL_SCALES.get(key),
+            )
+            for key in {*self.keys, LOUDNESS}
         }
 
     def freeze(self, frozen: bool) -> None:
@@ -148,8 +158,7 @@ class Ear:
             count = min(steps - done, SETTLE_STEPS - self.step % SETTLE_STEPS)
             pieces.append(self._hear(sound[done * FINE_HOP : (done + count) * FINE_HOP]))
             if self.step % SETTLE_STEPS == 0:
-                for scale in self.scales.values():
-                    scale.settle()
+                self._settle()
         if len(pieces) == 1:
             return pieces[0]
         keys = self.keys if pieces else ()
@@ -160,6 +169,15 @@ class Ear:
             np.concatenate([np.zeros(0, np.float32), *(piece.level for piece in pieces)]),
         )
 
+    def _settle(self) -> None:
+        """Take the scales from what was counted; parts keep at least as much room for their loudness as the mix."""
+        whole = self.scales[LOUDNESS]
+        room = whole.settle()
+        for key, scale in self.scales.items():
+            if key != LOUDNESS:
+                share = PARTS_OF_LOUDNESS[key.partition(".")[0]] if scale.kind == "rms" else None
+                scale.settle(room, None if share is None else share * whole.reach)
+
     def _hear(self, sound: FloatArray) -> Heard:
         """Analyse whole steps between two changes of the scales."""
         line = np.concatenate((self._tail, sound))
@@ -167,19 +185,18 @@ class Ear:
         count = len(sound) // FINE_HOP
         first, self.step = self.step, self.step + count
         fine, coarse = self._powers(line, first, count)
-        raw: dict[str, FloatArray] = {}
+        loudness = _loudness(line, count)
+        raw: dict[str, FloatArray] = {LOUDNESS: loudness[:, None]}
         flux = self._flux(MIX, fine[MIX])
         for part in self._parts:
-            raw |= self._fine_values(part, fine, flux)
+            raw |= self._fine_values(part, fine, flux, loudness)
             raw |= self._coarse_values(part, coarse, count, first)
         for part, notes in self._notes.items():
             notes_now = notes.follow(sound, first)
             raw |= {f"{part}.{name}": notes_now[name] for name in self._wanted[part] & {"chroma", "tonnetz"}}
         values = {
-            key: self.scales[key].scaled(raw[key])
-            if key in raw
-            else np.zeros((count, self.scales[key].channels), np.float32)
-            for key in self.keys
+            key: scale.scaled(raw[key]) if key in raw else np.zeros((count, scale.channels), np.float32)
+            for key, scale in self.scales.items()
         }
         level = np.sqrt(np.square(sound.reshape(count, FINE_HOP)).mean(axis=1))
         return Heard(first, values, flux, level)
@@ -193,8 +210,11 @@ class Ear:
         if separated:
             masks = self._separator.masks(np.sqrt(coarse[MIX]))
             coarse[MIX] = coarse[MIX][ends]
+            # The windows of the masks are twice as long, and so later: they belong to the spectra of the step before.
+            before = np.concatenate((self._fine_before, fine[MIX]))
+            self._fine_before = before[-1:].copy()
             for part, mask in zip(("harmonic", "percussive"), masks, strict=True):
-                fine[part] = fine[MIX] * mask[:, ::2]
+                fine[part] = before[:-1] * mask[:, ::2]
                 coarse[part] = coarse[MIX] * mask[ends]
         return fine, coarse
 
@@ -214,11 +234,15 @@ class Ear:
         self._mels_before[part] = decibels[-1:].copy()
         return np.asarray(np.maximum(np.maximum(rows[1:], floor) - np.maximum(rows[:-1], floor), 0), np.float32)
 
-    def _fine_values(self, part: str, fine: Mapping[str, FloatArray], flux: FloatArray) -> dict[str, FloatArray]:
+    def _fine_values(
+        self, part: str, fine: Mapping[str, FloatArray], flux: FloatArray, loudness: FloatArray
+    ) -> dict[str, FloatArray]:
         wanted, band = self._wanted[part], part in separation.BANDS
         raw: dict[str, FloatArray] = {}
         power = fine[MIX] if band else fine[part]
-        energy = self._loudness(part, power) if wanted & _LOUD else None
+        energy = None
+        if wanted & _LOUD:
+            energy = loudness if part == MIX else self._loudness(part, power)
         if "rms" in wanted and energy is not None:
             raw[f"{part}.rms"] = energy[:, None]
         if "onsets" in wanted:
@@ -241,7 +265,7 @@ class Ear:
         return mean
 
     def _loudness(self, part: str, power: FloatArray) -> FloatArray:
-        """RMS (n,) by Parseval's theorem; of the mix and its parts over some steps more."""
+        """RMS (n,) of a part by Parseval's theorem; of a separated one over some steps more."""
         n_fft = rhythm.ONSET_FFT
         parseval = np.float32(2 / (n_fft * np.square(spectra.hann(n_fft)).sum()))
         if part in separation.BANDS:
@@ -306,6 +330,13 @@ def _power(line: FloatArray, n_fft: int, steps: NDArray[np.int64]) -> FloatArray
     """Power spectra (n, bins) of the windows that end with these steps of a line that begins COARSE_FFT before them."""
     windows = np.lib.stride_tricks.sliding_window_view(line[COARSE_FFT - n_fft + FINE_HOP :], n_fft)
     return spectra.power_spectrum(scipy.fft.rfft(windows[steps * FINE_HOP] * spectra.hann(n_fft), axis=1))
+
+
+def _loudness(line: FloatArray, count: int) -> FloatArray:
+    """RMS (count,) of the RMS_FRAME samples that end with each step of a line that begins COARSE_FFT before them."""
+    sums = np.concatenate(([0.0], np.cumsum(np.square(line, dtype=np.float64))))
+    ends = COARSE_FFT + FINE_HOP * np.arange(1, count + 1)
+    return np.asarray(np.sqrt(np.maximum(sums[ends] - sums[ends - RMS_FRAME], 0) / RMS_FRAME), np.float32)
 
 
 def _mels_of(band: str) -> NDArray[np.bool_]:

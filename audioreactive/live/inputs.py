@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.live.speakers import Speakers
+
     FloatArray = NDArray[np.float32]
 
 BLOCK: Final = FINE_HOP
 """Samples of a capture block: 10.4 ms."""
+FRESH: Final = 0.002
+"""Seconds for which a block has just come in: waiting for the next one would take longer."""
 RING_SECONDS: Final = 2.0
 """Most seconds of sound that wait; what is older is not worth hearing any more."""
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 8_000, 192_000, 32
@@ -68,6 +72,10 @@ class SoundInput(Protocol):
         """Return the sound that came in since the last call, until `now`."""
         ...
 
+    def next_block(self, now: float) -> float:
+        """Return when the next capture block will be complete; `now` if one has just come in, or nobody knows."""
+        ...
+
     def begin(self) -> None:
         """Forget what came in before: the performance begins now."""
         ...
@@ -88,9 +96,11 @@ class FileInput:
     def __init__(self, path: Path, *, again: bool = False) -> None:
         from audioreactive.media.audio import load
 
-        self.path = path
+        self.path, self.again = path, again
         self.audio = load(path)
-        self._position, self._again = 0, again
+        self.speakers: Speakers | None = None
+        """Loudspeakers on which it is heard; then their clock says where in the file it is."""
+        self._position, self._behind = 0, 0.0
 
     lost = 0
 
@@ -102,7 +112,7 @@ class FileInput:
     @property
     def ended(self) -> bool:
         """Whether its end was heard."""
-        return not self._again and self._position + BLOCK > len(self.audio.samples)
+        return not self.again and self._position + BLOCK > len(self.audio.samples)
 
     @property
     def delay(self) -> float:
@@ -111,8 +121,8 @@ class FileInput:
 
     @property
     def position(self) -> float:
-        """Seconds of the file that were heard."""
-        return self._position / ANALYSIS_RATE
+        """Seconds of the file that were heard, on the clock of the one who reads."""
+        return self._position / ANALYSIS_RATE + self._behind
 
     @property
     def trouble(self) -> str:
@@ -120,10 +130,12 @@ class FileInput:
         return ""
 
     def read(self, now: float) -> FloatArray:
-        """Return the blocks that are complete at this time."""
+        """Return the blocks that are complete at this time; of a file that is played, those soon heard."""
+        place = self._place(now)
+        self._behind, now = now - place, place
         complete = int(now * ANALYSIS_RATE + 1e-6) // BLOCK * BLOCK
         length = len(self.audio.samples)
-        if self._again:
+        if self.again:
             places = np.arange(self._position, max(complete, self._position)) % length
             self._position = max(complete, self._position)
             return np.asarray(self.audio.samples[places], np.float32)
@@ -132,11 +144,40 @@ class FileInput:
         self._position = max(stop, self._position)
         return heard
 
+    def next_block(self, now: float) -> float:
+        """Return when the next block of the file will be complete."""
+        return now + until_block(self._place(now), self._position / ANALYSIS_RATE)
+
+    def _place(self, now: float) -> float:
+        """Seconds of the file that may be read."""
+        if self.speakers is None:
+            return now
+        from audioreactive.live.speakers import LEAD
+
+        self.speakers.start()
+        return self.speakers.heard() + LEAD
+
     def begin(self) -> None:
         """Nothing to do: a file begins when it is read."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Let the rest be heard."""
+        if self.speakers is not None:
+            self.speakers.close()
+
+
+def until_block(place: float, taken: float) -> float:
+    """Seconds from this place in the sound to the end of a block; 0 if one has just ended that was not taken yet.
+
+    Args:
+        place: seconds of sound so far.
+        taken: seconds of it that were read.
+    """
+    block = BLOCK / ANALYSIS_RATE
+    since = (place + 1e-6) % block
+    if since < FRESH and taken < place - since:
+        return 0.0
+    return block - since + 2e-6
 
 
 class Ring:
@@ -228,6 +269,10 @@ class RawInput:
     def read(self, now: float) -> FloatArray:
         """Return what came in."""
         return self.ring.take()
+
+    def next_block(self, now: float) -> float:
+        """Return `now`: nobody knows when a program writes."""
+        return now
 
     def begin(self) -> None:
         """Nothing to do: all of a stream is heard."""

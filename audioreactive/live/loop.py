@@ -1,7 +1,8 @@
 """The loop: sound in, picture out; the latest state only, never a queue.
 
 Each round takes all sound that has come in, hears it, paints one picture and shows it. If painting takes longer than a
-frame, the next one begins at once with what was heard meanwhile: pictures are left out, and the delay does not grow.
+frame, pictures are left out, and the delay does not grow: what came in meanwhile is heard at once, and the next picture
+begins with the next capture block, as soon as that is in (unless it would be late anyway).
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ CLIPPED_SHARE: Final = 0.01
 """Share of clipped samples from which the screen says so."""
 WORD_SECONDS: Final = 3.0
 PARTS: Final = ("capture block", "features", "motion", "generator", "flash limiter", "upload")
+WORTH_WAITING: Final = 0.05
+"""Seconds of work for a picture up to which it waits for the next block; beyond, the picture is late anyway."""
+SMALLER: Final = "this machine is slow: fewer pixels are painted, to stay in time"
+WHOLE: Final = "there is time again: every pixel is painted"
 MEASURED: Final = 36_000
 """Most pictures of which measurements are kept: the last ones."""
 
@@ -83,6 +88,10 @@ class Measured:
     """Seconds from the oldest sound that a picture is the first to show, to that picture."""
     parts: dict[str, deque[float]] = field(default_factory=lambda: {name: deque(maxlen=MEASURED) for name in PARTS})
 
+    def milliseconds_after(self, moment: float) -> float:
+        """Median milliseconds from a moment, in seconds after the oldest sample of a block, to the picture."""
+        return round(_milliseconds(self.latencies, 50) - 1000 * moment, 2)
+
     def report(self, **more: Any) -> dict[str, Any]:
         """Return what a program may want to read."""
         return {
@@ -121,9 +130,14 @@ class Loop:
         """Called before each picture with the time: controls."""
         self.heard: list[Callable[[NDArray[np.float32]], None]] = []
         """Called with all sound that came in."""
+        self.log: Callable[[str], None] = lambda text: None
+        """Called with what a person at the terminal may want to know."""
         self._fps, self._limiter = fps, limiter
         self._quiet_since = 0.0
         self._word, self._word_until = "", 0.0
+        self._early: list[NDArray[np.float32]] = []
+        self._early_level = 0.0
+        self._told: set[str] = set()
 
     def say(self, word: str) -> None:
         """Show a word for some seconds."""
@@ -136,14 +150,17 @@ class Loop:
             LiveError: the input gave no sound at all.
         """
         period = float(1 / self._fps)
-        due = 0.0
+        due, late = 0.0, False
         while not any(screen.closed() for screen in self.screens):
             self.clock.wait_until(due)
+            if late:
+                self._await_block()
             start = self.clock.now()
             if seconds is not None and start >= seconds:
                 break
-            self._round(start)
+            self._note_work(self._round(start))
             finished = self.clock.now()
+            late = finished > due + period and finished - start < WORTH_WAITING
             due = max(due + period, finished)
             # The pictures that a machine fast enough would have shown by now, less those that were.
             self.measured.dropped = max(int(finished / period) - self.measured.frames, 0)
@@ -153,14 +170,43 @@ class Loop:
             raise LiveError(f"no sound came from {self.sound.name}: choose another input, see --list-devices")
         return self.measured
 
-    def _round(self, start: float) -> None:
-        """Hear, paint and show once."""
-        for control in self.before_frame:
-            control(start)
-        samples = self.sound.read(start)
+    def _await_block(self) -> None:
+        """Hear what is in, and wait for the next capture block, so that a picture shows sound that has just come in."""
+        now = self.clock.now()
+        block = self.sound.next_block(now)
+        if block > now:
+            samples, level = self._hear(now)
+            self._early.append(samples)
+            self._early_level = max(self._early_level, level)
+            self.clock.wait_until(block)
+
+    def _hear(self, now: float) -> tuple[NDArray[np.float32], float]:
+        """Hear what is in; return it, and its level."""
+        samples = self.sound.read(now)
         for listener in self.heard:
             listener(samples)
-        level = self.show.hear(samples)
+        return samples, self.show.hear(samples)
+
+    def _note_work(self, seconds: float) -> None:
+        """Paint fewer or more pixels, by how long a picture took; say it the first time."""
+        sizing = self.show.sizing
+        before = sizing.is_whole
+        sizing.took(seconds)
+        if sizing.is_whole != before:
+            word = WHOLE if sizing.is_whole else SMALLER
+            if word not in self._told:
+                self._told.add(word)
+                self.say(word)
+                self.log(word)
+
+    def _round(self, start: float) -> float:
+        """Hear, paint and show once; return how long it took until the picture went to the screens."""
+        for control in self.before_frame:
+            control(start)
+        samples, level = self._hear(start)
+        if self._early:
+            samples, level = np.concatenate((*self._early, samples)), max(level, self._early_level)
+            self._early, self._early_level = [], 0.0
         pixels = self.show.paint(start)
         if self.dark:
             pixels = np.zeros_like(pixels)
@@ -174,6 +220,7 @@ class Loop:
         for screen in self.screens:
             screen.show(pixels, word)
         self._measure(start, before, limiting, len(samples))
+        return before - start
 
     def _measure(self, start: float, before: float, limiting: float, samples: int) -> None:
         """Note the delays of a picture; `before` is the time at which it went to the screens."""

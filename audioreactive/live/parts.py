@@ -1,7 +1,7 @@
 """Causal separation of a sound's spectra into what sustains and what strikes.
 
 Offline, a median over 0.65 s *around* a frame tells what sustains (`features.separation`). Here it is a median over the
-0.65 s *before* it: what begins is percussive until it has lasted a third of a second.
+third of a second *before* it: what begins is percussive until it has lasted half of that.
 
 Conventions: spectra are (n, bins), magnitudes, one a step.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.features.separation import KERNEL, median_along_frequency, soft_mask
+from audioreactive.features.separation import median_along_frequency, soft_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 MARGIN: Final = 4.0
 """Ratio by which one part must be stronger than the other: half of the offline one, which agrees best with it."""
 STRIDE: Final = 2
-"""Steps between two spectra that are remembered; KERNEL of them are 0.65 s."""
+"""Steps between two spectra that are remembered."""
+REMEMBERED: Final = 15
+"""Number of spectra whose median tells what sustains, 0.31 s: the half of the offline median that is past."""
 
 
 class Separator:
@@ -31,7 +33,7 @@ class Separator:
 
     def __init__(self, bins: int) -> None:
         self._count = 0
-        self._past = np.zeros((KERNEL, bins), np.float32)
+        self._past = np.zeros((REMEMBERED, bins), np.float32)
         self._sustained = np.zeros(bins, np.float32)
 
     def masks(self, magnitudes: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -40,8 +42,8 @@ class Separator:
         sustained = np.empty_like(magnitudes)
         for row, magnitude in enumerate(magnitudes):
             if self._count % STRIDE == 0:
-                self._past[self._count // STRIDE % KERNEL] = magnitude
-                self._sustained = np.partition(self._past, KERNEL // 2, axis=0)[KERNEL // 2]
+                self._past[self._count // STRIDE % REMEMBERED] = magnitude
+                self._sustained = np.partition(self._past, REMEMBERED // 2, axis=0)[REMEMBERED // 2]
             sustained[row] = self._sustained
             self._count += 1
         margin = np.float32(MARGIN)

@@ -15,6 +15,7 @@ from audioreactive.live.loop import Loop, NoScreen
 from audioreactive.live.motion import what_waits
 from audioreactive.live.safety import FlashLimiter
 from audioreactive.live.show import Show, check_patch
+from audioreactive.live.speakers import LEAD
 from audioreactive.live.stage import Extras, staged
 
 if TYPE_CHECKING:
@@ -88,13 +89,16 @@ def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> d
     silent = NoScreen()
     sound.begin()
     loop = Loop(show, sound, [silent], clock, fps=asked.fps, limiter=limiter)
+    loop.log = asked.extras.say
     with staged(asked.extras, loop, asked.presets or (asked.preset,), size, asked.fps):
         clock.begin()
         with contextlib.suppress(KeyboardInterrupt):  # the usual end of what has none
             loop.run(asked.seconds)
         seconds = clock.now()
     measured = loop.measured
+    heard = isinstance(sound, FileInput) and sound.speakers is not None
     return measured.report(
+        picture_after_sound_ms=measured.milliseconds_after(sound.delay + LEAD) if heard else None,
         seconds=round(seconds, 3),
         seconds_heard=round(show.seconds, 3),
         fps=round(measured.frames / max(seconds, 1e-9), 2),

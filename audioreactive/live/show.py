@@ -150,7 +150,6 @@ class Show:
         moved = time.perf_counter()
         pixels = self._pixels(stage, weights.latents, weights.noise)
         self.parts.motion, self.parts.generator = moved - start, time.perf_counter() - moved
-        self.sizing.took(self.parts.generator)
         return pixels
 
     def _moment(self, seconds: float) -> Moment:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 SCALES: Final = (1.0, 0.75, 0.5, 0.35, 0.25)
 """Sides of what is painted, as shares of what was asked for."""
-BUDGET: Final = 0.028
-"""Seconds that a picture may take: with a capture block and the rest, sound to picture stays within 45 ms."""
+BUDGET: Final = 0.029
+"""Seconds that all work for a picture may take: with a capture block, sound to picture stays within 45 ms, and the next
+picture begins three blocks after this one."""
 TOO_SLOW: Final = 4
 """Pictures in a row over the budget after which fewer pixels are painted."""
 FAST: Final = 0.45
@@ -54,6 +55,11 @@ class Sizing:
         """(width, height) of what is painted now."""
         return self._sides[self._level]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every pixel is painted."""
+        return self._level == 0
+
     def paint(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> NDArray[np.uint8]:
         """Make one picture (1, H, W, 3)."""
         frames = self._made[self._level](ws, noise).cpu().numpy()
@@ -64,7 +70,7 @@ class Sizing:
         return np.asarray(cv2.resize(frames[0], self._size, interpolation=cv2.INTER_LINEAR), np.uint8)[None]
 
     def took(self, seconds: float) -> None:
-        """Note how long a picture took, and change the size if need be."""
+        """Note how long the work for a picture took, and change the size if need be."""
         if not self._adapts:
             return
         self._slow = self._slow + 1 if seconds > BUDGET else 0

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from sounds import music, noise, silence, tone
 
+from audioreactive.features import rhythm
 from audioreactive.features.analysis import song_key
+from audioreactive.features.blocks import FINE_HOP, RMS_FRAME
 from audioreactive.features.listening import listen
 from audioreactive.features.names import EVERY_FEATURE
-from audioreactive.live.hearing import STEP_RATE, Ear, sane
+from audioreactive.live.calibration import USUAL_LOUDNESS, Scale
+from audioreactive.live.hearing import DELAYS, STEP_RATE, Ear, sane
 from audioreactive.media.audio import ANALYSIS_RATE, from_samples
 
 NAMES = ("onsets", "rms", "bass.rms", "high.onsets", "chroma", "tonnetz", "mfcc", "spectral_contrast", "hits")
@@ -75,6 +78,48 @@ def test_the_scale_of_loudness_settles_within_ten_seconds_and_can_be_frozen() ->
     for sound in (quiet, loud):
         follows.hear(sound)
     assert follows.hear(quiet).values["mix.rms"][-1, 0] < 0.3
+
+
+@pytest.mark.parametrize(
+    ("level", "after_ten", "after_a_minute"),
+    [(0.1, 2.0, 1.06), (0.2, 1.26, 1.06), (0.5, 1.0, 1.0), (0.02, 1.0, 1.0)],
+)
+def test_a_quiet_beginning_leaves_room_that_closes(level: float, after_ten: float, after_a_minute: float) -> None:
+    scale = Scale("rms", 1, STEP_RATE, USUAL_LOUDNESS)
+
+    def heard_for(seconds: int) -> float:
+        for _ in range(4 * seconds):
+            scale.scaled(np.full((STEP_RATE // 4, 1), level, np.float32))
+            scale.settle()
+        return scale.reach / level
+
+    assert heard_for(10) == pytest.approx(after_ten, rel=0.03)
+    assert heard_for(50) == pytest.approx(after_a_minute, rel=0.03)
+    scale.reset()
+    assert heard_for(10) == pytest.approx(after_ten, rel=0.03)
+
+
+def test_the_room_of_a_part_that_is_missing_is_bounded() -> None:
+    sound = tone(3000, 12)
+    ear = Ear(["bass.rms", "high.rms"])
+    ear.hear(sound * np.float32(0.35 / np.sqrt(np.mean(np.square(sound)))))
+    whole = ear.scales["mix.rms"]
+    assert whole.reach == pytest.approx(0.35, rel=0.05)
+    assert 0 < ear.scales["bass.rms"].reach < 0.1 * whole.reach
+
+
+def test_rms_is_that_of_the_offline_analysis_later() -> None:
+    sound = np.concatenate((noise(3, 0.2), music(5)))
+    ear = Ear(["rms"])
+    ear.hear(noise(12, 0.4))
+    ear.freeze(True)
+    live = ear.hear(sound).values["mix.rms"][:, 0] * ear.scales["mix.rms"].reach
+    late = round(DELAYS["rms"] * STEP_RATE)
+    true = rhythm.rms(sound, frame_length=RMS_FRAME, hop_length=FINE_HOP)
+    places = np.arange(8, len(live) - late)
+    np.testing.assert_allclose(
+        live[places + late - 1], np.minimum(true[places], ear.scales["mix.rms"].reach), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("sound", [silence(2), np.full(2 * ANALYSIS_RATE, np.nan, np.float32), 1e30 * noise(2)])

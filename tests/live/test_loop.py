@@ -17,11 +17,12 @@ from audioreactive.flashes.measure import measure
 from audioreactive.generators import open_generator
 from audioreactive.live.clock import SimulatedClock
 from audioreactive.live.deck import Deck
-from audioreactive.live.inputs import BLOCK, Ring
-from audioreactive.live.loop import Loop, NoScreen
+from audioreactive.live.inputs import BLOCK, Ring, until_block
+from audioreactive.live.loop import SMALLER, WHOLE, Loop, NoScreen
 from audioreactive.live.perform import Performance, prepare
 from audioreactive.live.presets import opening_presets
 from audioreactive.live.safety import FlashLimiter
+from audioreactive.live.sizing import BUDGET, FAST_ENOUGH, TOO_SLOW, Sizing
 from audioreactive.media.audio import ANALYSIS_RATE
 
 
@@ -40,6 +41,9 @@ class Samples:
     @property
     def ended(self) -> bool:
         return self.place + BLOCK > len(self.sound)
+
+    def next_block(self, now: float) -> float:
+        return now + until_block(now, self.position)
 
     def begin(self) -> None: ...
 
@@ -90,6 +94,39 @@ def test_a_slow_generator_leaves_pictures_out_and_its_delay_does_not_grow() -> N
     delays = list(measured.latencies)
     assert max(delays[-5:]) <= max(delays[:5]) + 0.011
     assert max(delays) < 0.2 + 2.1 * BLOCK / ANALYSIS_RATE
+
+
+def test_on_a_slow_machine_a_picture_begins_with_the_block_that_has_just_come_in() -> None:
+    loop, _ = loop_of(music(3), cost=0.0275, fps=60)
+    report = loop.run(3).report()
+    assert report["latency_ms_p95"] == pytest.approx(27.5 + 10.4, abs=2.1)
+    assert loop.measured.frames == pytest.approx(3 * 96 / 3, abs=2)
+    assert report["oldest_sound_ms_p95"] == pytest.approx(27.5 + 3 * 10.4, abs=2.5)
+
+
+def test_all_sound_is_heard_once_where_some_of_it_is_heard_while_waiting() -> None:
+    loop, _ = loop_of(music(2), cost=0.0275, fps=60)
+    taken: list[np.ndarray] = []
+    loop.heard.append(taken.append)
+    loop.run(2)
+    sound = np.concatenate(taken)
+    np.testing.assert_array_equal(sound, music(2)[: len(sound)])
+    assert len(sound) > 1.9 * ANALYSIS_RATE
+
+
+def test_where_fewer_pixels_are_painted_a_word_says_so_once() -> None:
+    loop, _ = loop_of(music(1), cost=0.02)
+    said: list[str] = []
+    loop.log = said.append
+    loop.show.sizing = Sizing(open_generator("painter", device="cpu").generator.resized((36, 64)), adapts=True)
+    for _ in range(2):
+        for _ in range(TOO_SLOW):
+            loop._note_work(2 * BUDGET)
+        assert not loop.show.sizing.is_whole
+        for _ in range(FAST_ENOUGH):
+            loop._note_work(0.1 * BUDGET)
+        assert loop.show.sizing.is_whole
+    assert said == [SMALLER, WHOLE]
 
 
 def test_with_the_same_cost_the_same_pictures_are_shown() -> None:
