@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from audioreactive.patches.motion import Motion
     from audioreactive.pipeline.production import Production
 
-STEPS: Final = {"l": 2.0**-10, "n": 2.0**-9, "s": 2.0**-9, "p": 2.0**-12, "gain": 2.0**-12, "mean": 2.0**-9,
-                "deviation": 2.0**-9}  # fmt: skip
+STEPS: Final = {"l": 2.0**-12, "n": 2.0**-11, "s": 2.0**-11, "p": 2.0**-14, "gain": 2.0**-14, "mean": 2.0**-11,
+                "deviation": 2.0**-11}  # fmt: skip
 """First part of a table's name -> step of its numbers: weights of latents, of noise fields, shares and phases of loops,
-the noise's gain and levels."""
+the noise's gain and levels. Steps four times as long move edges by whole levels; shorter ones bring nothing more."""
 LARGEST_NUMBER: Final = 1 << 23
 MOST_ORDER: Final = 2
 DIGITS: Final = 5

@@ -111,8 +111,8 @@ def test_the_browser_paints_what_render_paints(browser: Any, recipe: Path) -> No
         frames = _frames(production, [0, 9, 23], lambda count: None)
     for number, frame in zip((0, 9, 23), frames, strict=True):
         far = np.abs(tab.drawn(number / 8, (128, 72)) - frame.astype(int))
-        # Slopes are measured between other pixels, so that a few at edges differ more.
-        assert far.mean() < 1 and np.percentile(far, 97) <= 4
+        # A browser may measure slopes once for two rows or columns, so that a few values differ more.
+        assert far.mean() < 0.22 and np.percentile(far, 99.8) <= 4
     assert not tab.problems
 
 
