@@ -1,4 +1,5 @@
-"""Make the gallery of presets: `python tools/gallery.py` writes docs/gallery.md, and a strip of pictures for each.
+"""Make the gallery of presets: `python tools/gallery.py` writes docs/gallery.md, a strip of pictures for each, and
+docs/gallery.html, a page on which they move; `--page` writes the page alone.
 
 The pictures are four moments of the demo song, a few seconds apart, in the middle of which the song changes.
 """
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 import audioreactive as ar
+from audioreactive.codec.gallery_page import gallery_page
 from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.presets import shipped_presets
 
@@ -19,12 +21,15 @@ DOCS = Path(__file__).parents[1] / "docs"
 SIZE, FPS = (384, 216), 30
 MOMENTS = (5.0, 10.4, 15.9, 21.2)
 """Seconds into the demo song."""
+STILL = 15.9
+"""The same, for the pictures of the page before the song is played."""
 QUALITY = 84
 HEAD = """# Gallery of presets
 
 Each preset is a way of moving, and was made with one kind of music in mind; any song may be tried with any of them. The
 pictures are four moments of the demo song, painted by the painter's family that the preset asks for; with a StyleGAN
-(`--model FILE`), the same preset moves that model instead.
+(`--model FILE`), the same preset moves that model instead. On [gallery.html](gallery.html), a page of one file to be
+opened in a browser, all of them move to the demo song.
 
 ```
 render song.mp3 --preset {first}
@@ -39,8 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PRESET", action="append", help="presets whose pictures are made anew")
     parser.add_argument("--text", action="store_true", help="write the text alone")
+    parser.add_argument("--page", action="store_true", help="write the page alone")
     arguments = parser.parse_args()
     names = list(shipped_presets())
+    if not arguments.text:
+        (DOCS / "gallery.html").write_bytes(gallery_page(DEMO_SONG, names, title="Gallery of presets", still=STILL))
+    if arguments.page:
+        return
     folder = DOCS / "gallery"
     folder.mkdir(exist_ok=True)
     if not arguments.text:

@@ -11,7 +11,7 @@ quantise    weights in 1 to 32 bits a layer, xz
 denoise     the spectral gate for their twin sounds
 sound       a sound as Opus, or as it is
 recipe      a video of this program as its recipe and its song
-page        a page that plays a file in a browser
+pages       a page that plays a file in a browser; gallery_page has presets side by side
 metrics     how far two clips are apart
 compare     a clip in this and other codecs at equal bytes
 packing     the whole way, there and back

@@ -27,8 +27,9 @@ MARKED_BY: Final = 64
 
 
 def page(
-    *, title: str, about: Mapping[str, Any], blobs: Mapping[str, bytes], scripts: Sequence[str], loop: bool
-) -> bytes:
+    *, title: str, about: Mapping[str, Any], blobs: Mapping[str, bytes], scripts: Sequence[str], loop: bool,
+    form: str = "page",
+) -> bytes:  # fmt: skip
     """Make a page.
 
     Args:
@@ -37,13 +38,14 @@ def page(
         blobs: name -> bytes that are embedded.
         scripts: names of the scripts in the folder `page`, in order.
         loop: whether it begins again at the end.
+        form: name of the page's text and style in the folder `page`.
     """
     shifted = {name: _embedded(data) for name, data in blobs.items()}
     told = {**about, "loop": loop, "shifts": {name: shift for name, (shift, _) in shifted.items()}}
-    text = _text("page.html")
+    text = _text(f"{form}.html")
     values = {
         "TITLE": html.escape(title.encode("ascii", "replace").decode()),
-        "STYLE": _text("style.css"),
+        "STYLE": _text(f"{form}.css"),
         "LOOP": "true" if loop else "false",
         "ABOUT": json.dumps(told, separators=(",", ":")).replace("<", "\\u003c"),
         "SCRIPT": "\n".join(map(_text, scripts)),

@@ -30,9 +30,14 @@ LARGEST_SIDE: Final = 16384
 def sections_of(network: GridNetwork) -> dict[str, bytes]:
     """Round the numbers and weights of a network and code them."""
     grids = [grid.detach().round().to(torch.int32).numpy() for grid in network.grids]
+    return {"grids": entropy.encode(grids), "decoder": decoder_bytes(network)}
+
+
+def decoder_bytes(network: GridNetwork) -> bytes:
+    """Write the weights of a network's decoder."""
     state = network.state_dict()
     weights = torch.cat([state[name].flatten() for name in WEIGHTS]).numpy().astype("<f2")
-    return {"grids": entropy.encode(grids), "decoder": weights.tobytes()}
+    return bytes(weights.tobytes())
 
 
 def rounded(network: GridNetwork) -> GridNetwork:

@@ -20,21 +20,21 @@ from audioreactive._support.files import shortened, write_aside
 from audioreactive.codec.analysis import analyse
 from audioreactive.codec.container import Archive, archive_bytes
 from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
-from audioreactive.codec.grids import levels
+from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, levels
 from audioreactive.codec.metrics import psnr
-from audioreactive.codec.network import described, read_network, read_picture, rounded, sections_of
+from audioreactive.codec.network import decoder_bytes, described, read_network, read_picture, rounded, sections_of
 from audioreactive.codec.sound import good_opus
 from audioreactive.errors import CodecError
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
 
     from audioreactive.codec.clip import Clip
-    from audioreactive.codec.grids import GridNetwork
 
 KIND: Final = "network"
 WEIGHT: Final = 5e-4
@@ -42,23 +42,29 @@ WEIGHT: Final = 5e-4
 PASSES: Final = 50
 """Times that a fit sees each frame."""
 FEWEST_STEPS: Final = 300
-SMALLEST_SIZE: Final = 4000
-"""Bytes below which no file is asked for: the decoder alone takes 3400."""
+HEAD_ROOM: Final = 40
+"""Bytes by which a header may grow when its numbers are known."""
+SMALLEST_GRIDS: Final = 600
+"""Bytes for the grids below which no file is asked for."""
 SAVED_SECONDS: Final = 60.0
 """Seconds between two states that are kept."""
 REPORTS: Final = 8
 SOUND_SHARE: Final = 0.25
 """Most of a file's size that its sound takes if a size is asked for."""
-NOISY_ROOM: Final = 1.04
-"""Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding lowers
-them."""
-ROUNDED_ROOM: Final = 0.98
-MEASURED: Final = (0.2, 0.4, 0.6, 0.78, 0.84, 0.92)
-"""Shares of the steps after which the numbers are coded, to see how many bytes they take indeed."""
-STEERING: Final = 0.06
-"""Exponent with which the weight follows the bytes that a step expects."""
-SMOOTHING: Final = 0.15
-"""Share of a step in what the last steps expected on average."""
+NOISY_ROOM: Final = 1.06
+"""Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding and
+slow steps lower them a little."""
+MEASURES: Final = 16
+"""Times that the numbers are coded during a fit, to see how many bytes they take."""
+STEERING: Final = 0.7
+"""Exponent with which the weight follows these bytes."""
+FINER: Final = (1.0, 2.0)
+"""Bounds of the factor by which numbers become finer at last if bytes are left."""
+FINER_TRIES: Final = 7
+FULL: Final = 0.985
+"""Share of the bytes from which they count as used."""
+SEEN_FRAMES: Final = 12
+"""Frames by which it is judged whether finer numbers are better."""
 LARGEST_GAP: Final = 2048.0
 """Magnitude below which numbers become 0 at most."""
 GAPS: Final = 10
@@ -113,13 +119,10 @@ class _Packing:
         self.steps = max(round(settings.effort * max(PASSES * count / drawn, FEWEST_STEPS)), 8)
         told = f"{clip.digest()} {settings.size} {settings.effort} {settings.seed} {self.steps}"
         self.key = hashlib.sha256(told.encode()).hexdigest()
-        self.expected: float | None = None
-        """Bytes that the last steps expected."""
-        self.ratio = 1.0
-        """Bytes of the range coder for each that the fit expects."""
-        self.measured = [math.ceil(self.steps * share) for share in MEASURED]
-        """Steps after which this is measured."""
+        self.measured = {math.ceil(self.steps * k / MEASURES) for k in range(1, MEASURES)}
+        """Steps after which the numbers are coded, if a size is asked for."""
         self.sound, self.sound_psnr = self._coded_sound()
+        self.besides = self._besides()
         self.room = self._room()
         pyramid = analyse(clip.frames, levels(count, clip.size))
         weight = WEIGHT if self.room is None else weight_for(pyramid, self.room)
@@ -136,13 +139,13 @@ class _Packing:
             self._fit()
         except (KeyboardInterrupt, SystemExit) as interrupt:
             self._save()
-            packed = self._write(self._sections(), finished=False)
+            packed = self._write(self._so_far(), finished=False)
             interrupt.add_note(
                 f"{self.output} holds the best so far ({packed.psnr:.1f} dB in {packed.bytes} bytes); the same command "
                 "goes on"
             )
             raise
-        packed = self._write(self._small_enough(), finished=True)
+        packed = self._write(self._fitting(), finished=True)
         state.unlink(missing_ok=True)
         return packed
 
@@ -157,14 +160,19 @@ class _Packing:
         """Bytes for the grids."""
         if self.settings.size is None:
             return None
-        room = self.settings.size - len(self.sound) - SMALLEST_SIZE
-        if room <= 0:
-            least = len(self.sound) + SMALLEST_SIZE + 1000
+        room = self.settings.size - len(self.sound) - self.besides
+        if room < SMALLEST_GRIDS:
             raise CodecError(
                 f"{self.settings.size} bytes are too few: the sound takes {len(self.sound)} and the decoder "
-                f"{SMALLEST_SIZE}; give at least {least}"
+                f"{self.besides}; give at least {len(self.sound) + self.besides + SMALLEST_GRIDS}"
             )
         return room
+
+    def _besides(self) -> int:
+        """Bytes of all but the grids and the sound: the decoder and the header."""
+        network = GridNetwork(levels(len(self.clip.frames), self.clip.size))
+        sections = {"grids": b"", "decoder": decoder_bytes(network)}
+        return len(archive_bytes(self._header(network), self._whole(sections))) - len(self.sound) + HEAD_ROOM
 
     def _fit(self) -> None:
         fit, saved, shown = self.fit, time.monotonic(), 0
@@ -174,65 +182,100 @@ class _Packing:
             while fit.done < self.steps:
                 error, bits = fit.step()
                 errors.append(error)
-                if self.room is not None:
-                    self._steer(bits * self.pixels / 8)
+                if self.room is not None and fit.done in self.measured:
+                    self._steer(len(self._sections()["grids"]))
                 advance(1)
                 if fit.done * REPORTS // self.steps > shown:
                     shown = fit.done * REPORTS // self.steps
                     decibels = -10 * math.log10(max(float(np.mean(errors[-len(self.clip.frames) :])), 1e-15))
-                    size = len(self.sound) + SMALLEST_SIZE + bits * self.pixels / 8
+                    size = len(self.sound) + self.besides + bits * self.pixels / 8
                     self.progress.say(f"{decibels:.1f} dB in about {size / 1000:.0f} KB after {fit.done} steps")
                 if time.monotonic() - saved > SAVED_SECONDS:
                     self._save()
                     saved = time.monotonic()
 
-    def _steer(self, size: float) -> None:
-        """Move the weight so that the grids have the bytes that are asked for when the fit ends."""
+    def _steer(self, size: int) -> None:
+        """Move the weight so that the grids, which have `size` bytes now, have those that are asked for at last."""
         assert self.room is not None
-        self.expected = size if self.expected is None else self.expected + SMOOTHING * (size - self.expected)
-        size = self.expected
-        if self.fit.done in self.measured:
-            self.ratio = len(self._sections()["grids"]) / max(size, 1.0)
-        wanted = self.room * (NOISY_ROOM if self.fit.is_noisy else ROUNDED_ROOM)
-        factor = (max(size * self.ratio, 1.0) / wanted) ** STEERING
-        self.fit.weight = float(np.clip(self.fit.weight * factor, 1e-7, 1.0))
+        wanted = self.room * (NOISY_ROOM if self.fit.is_noisy else 1.0)
+        self.fit.weight = float(np.clip(self.fit.weight * (size / wanted) ** STEERING, 1e-7, 1.0))
 
-    def _small_enough(self) -> dict[str, bytes]:
-        """Sections that fit into the size: if need be, small numbers become 0, those first that are nearest to it."""
+    def _fitting(self) -> dict[str, bytes]:
+        """Sections that fit into the size and use it: if need be, small numbers become 0, or all become finer."""
         made = self._sections()
-        if self.room is None or len(made["grids"]) <= self.room:
+        if self.room is None:
             return made
-        whole = [grid.data.clone() for grid in self.fit.network.grids]
+        if len(made["grids"]) > self.room:
+            return self._smaller(self.room)
+        return made if len(made["grids"]) >= FULL * self.room else self._finer(self.room, made)
+
+    def _so_far(self) -> dict[str, bytes]:
+        """What `_fitting` gives, or too much if nothing fits yet."""
+        try:
+            return self._fitting()
+        except CodecError:
+            return self._sections()
+
+    def _smaller(self, room: int) -> dict[str, bytes]:
+        """Sections without the numbers that are nearest to 0."""
+        grids = self.fit.network.grids
+        whole = [grid.data.clone() for grid in grids]
         low, high, found = 0.5, LARGEST_GAP, None
         for _ in range(GAPS):
             gap = math.sqrt(low * high)
-            for grid, values in zip(self.fit.network.grids, whole, strict=True):
+            for grid, values in zip(grids, whole, strict=True):
                 grid.data.copy_(values.where(values.abs() >= gap, 0.0))
             made = self._sections()
-            if len(made["grids"]) <= self.room:
-                found, high = [grid.data.clone() for grid in self.fit.network.grids], gap
+            if len(made["grids"]) <= room:
+                found, high = made, gap
+                kept = [grid.data.clone() for grid in grids]
             else:
                 low = gap
         if found is None:
             raise CodecError(f"the clip does not fit into {self.settings.size} bytes: give more, or a smaller --side")
-        for grid, values in zip(self.fit.network.grids, found, strict=True):
+        for grid, values in zip(grids, kept, strict=True):
             grid.data.copy_(values)
-        return self._sections()
+        return found
+
+    def _finer(self, room: int, made: dict[str, bytes]) -> dict[str, bytes]:
+        """Sections with as much finer steps as there is room for, if the picture is closer by them."""
+        network = self.fit.network
+        whole, units, before = [grid.data.clone() for grid in network.grids], network.units.clone(), self._seen_psnr()
+        low, high = FINER
+        best = 1.0, made
+        for _ in range(FINER_TRIES):
+            factor = math.sqrt(low * high)
+            self._scale(whole, units, factor)
+            tried = self._sections()
+            if len(tried["grids"]) <= room:
+                low, best = factor, (factor, tried)
+            else:
+                high = factor
+        self._scale(whole, units, best[0])
+        if self._seen_psnr() > before:
+            return best[1]
+        self._scale(whole, units, 1.0)
+        return made
+
+    def _scale(self, whole: Sequence[torch.Tensor], units: torch.Tensor, factor: float) -> None:
+        network = self.fit.network
+        for grid, values in zip(network.grids, whole, strict=True):
+            grid.data.copy_((values * factor).clamp(-LARGEST_VALUE, LARGEST_VALUE))
+        network.units.copy_(units / factor)
+
+    def _seen_psnr(self) -> float:
+        """PSNR in dB of some frames as a file would give them back."""
+        network, last = rounded(self.fit.network), max(len(self.clip.frames) - 1, 1)
+        some = np.unique(np.linspace(0, len(self.clip.frames) - 1, SEEN_FRAMES).astype(int))
+        made = np.stack([network.picture(i / last, self.clip.size).numpy() for i in some])
+        return psnr(self.clip.frames[some], made)
 
     def _sections(self) -> dict[str, bytes]:
         return sections_of(self.fit.network)
 
     def _write(self, sections: Mapping[str, bytes], *, finished: bool) -> Packed:
-        frames, (width, height) = self.clip.frames, self.clip.size
-        header: dict[str, Any] = {
-            "kind": KIND,
-            "picture": {"fps": str(self.clip.fps), "frames": len(frames), "height": height, "width": width},
-            "network": described(self.fit.network),
-        }
-        whole = {**sections, **({"sound": self.sound} if self.sound else {})}
-        if self.sound:
-            header["sound"] = {"suffix": ".opus"}
-        data = archive_bytes(header, whole)
+        frames = self.clip.frames
+        data = archive_bytes(self._header(self.fit.network), self._whole(sections))
         with write_aside(self.output) as partial:
             partial.write_bytes(data)
         network = rounded(self.fit.network)
@@ -240,6 +283,18 @@ class _Packing:
             [network.picture(i / max(len(frames) - 1, 1), self.clip.size).numpy() for i in range(len(frames))]
         )
         return Packed(self.output, len(data), psnr(frames, made), self.sound_psnr, len(self.sound), finished)
+
+    def _header(self, network: GridNetwork) -> dict[str, Any]:
+        width, height = self.clip.size
+        told: dict[str, Any] = {
+            "kind": KIND,
+            "picture": {"fps": str(self.clip.fps), "frames": len(self.clip.frames), "height": height, "width": width},
+            "network": described(network),
+        }
+        return {**told, **({"sound": {"suffix": ".opus"}} if self.sound else {})}
+
+    def _whole(self, sections: Mapping[str, bytes]) -> dict[str, bytes]:
+        return {**sections, **({"sound": self.sound} if self.sound else {})}
 
     def _save(self) -> None:
         with write_aside(state_path(self.output)) as partial, partial.open("wb") as file:

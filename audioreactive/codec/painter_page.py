@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,18 +29,44 @@ if TYPE_CHECKING:
     from audioreactive.patches.motion import Motion
     from audioreactive.pipeline.production import Production
 
-STEPS: Final = {"l": 2.0**-10, "n": 2.0**-9, "s": 2.0**-9, "p": 2.0**-12, "gain": 2.0**-12, "mean": 2.0**-9,
-                "deviation": 2.0**-9}  # fmt: skip
+STEPS: Final = {"l": 2.0**-12, "n": 2.0**-11, "s": 2.0**-11, "p": 2.0**-14, "gain": 2.0**-14, "mean": 2.0**-11,
+                "deviation": 2.0**-11}  # fmt: skip
 """First part of a table's name -> step of its numbers: weights of latents, of noise fields, shares and phases of loops,
-the noise's gain and levels."""
+the noise's gain and levels. Steps four times as long move edges by whole levels; shorter ones bring nothing more."""
 LARGEST_NUMBER: Final = 1 << 23
 MOST_ORDER: Final = 2
 DIGITS: Final = 5
 """Digits of the palette's numbers behind the point."""
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What the script needs of one recipe."""
+
+    about: dict[str, Any]
+    """Rate, length, palette and noise, and how the tables are written."""
+    tables: bytes
+    families: tuple[str, ...]
+
+
 def recipe_page(production: Production, song: bytes | None, *, title: str, start: float = 0.0) -> bytes:
     """Make the page of a recipe; the song is a file's content in a format that browsers play.
+
+    Raises:
+        CodecError: the recipe is not of the painter.
+    """
+    scene = scene_of(production)
+    width, height = production.encoding.settings.size
+    about = {"size": [width, height], "start": start, **scene.about, "painter": constants()}
+    texts = json.dumps(shaders(list(scene.families))).encode()
+    blobs = {
+        "tables": deflated(scene.tables), "shaders": deflated(texts), **({"song": song} if song is not None else {})
+    }  # fmt: skip
+    return page(title=title, about=about, blobs=blobs, scripts=("player.js", "painter.js", "recipe.js"), loop=False)
+
+
+def scene_of(production: Production) -> Scene:
+    """Write down the motion, palette and noise of a recipe.
 
     Raises:
         CodecError: the recipe is not of the painter.
@@ -50,27 +77,26 @@ def recipe_page(production: Production, song: bytes | None, *, title: str, start
             f"a page draws recipes of the painter, and this one is of {production.scene.source.name}: make a video"
         )
     moving = production.scene.motion.at(slice(production.start, production.stop))
-    tables = _tables(moving)
-    columns, data = packed_tables(tables)
-    fps, (width, height) = production.encoding.settings.fps, production.encoding.settings.size
-    palette = production.scene.palette
+    columns, data = packed_tables(_tables(moving))
+    fps, palette = production.encoding.settings.fps, production.scene.palette
     families = _families(generator, palette)
+    names = tuple(generator.families[k] for k in families)
     about = {
-        "size": [width, height], "fps": [fps.numerator, fps.denominator], "frames": production.frames, "start": start,
-        "tables": {"frames": production.frames, "columns": columns},
-        "noise": _noise(moving, generator),
-        "painter": {
-            "palette": [_vector(vector, families, len(generator.families)) for vector in palette],
-            "families": [generator.families[k] for k in families],
-            "schemes": [[[c[0], c[1], float(np.deg2rad(c[2]))] for c in scheme] for scheme in SCHEMES.values()],
-            "toLms": _TO_LMS, "toRgb": _TO_RGB, "stops": STOPS, "leastShare": painter.LEAST_SHARE,
-            "finestRows": painter.FINEST_ROWS, "mostSamples": painter.MOST_SAMPLES, "bloomRows": painter.BLOOM_ROWS,
-            "longest": painter.LONGEST,
-        },
+        "fps": [fps.numerator, fps.denominator], "frames": production.frames,
+        "tables": {"frames": production.frames, "columns": columns}, "noise": _noise(moving, generator),
+        "palette": [_vector(vector, families, len(generator.families)) for vector in palette], "families": names,
     }  # fmt: skip
-    texts = json.dumps(shaders([generator.families[k] for k in families])).encode()
-    blobs = {"tables": deflated(data), "shaders": deflated(texts), **({"song": song} if song is not None else {})}
-    return page(title=title, about=about, blobs=blobs, scripts=("player.js", "painter.js"), loop=False)
+    return Scene(about, data, names)
+
+
+def constants() -> dict[str, Any]:
+    """Return what the script needs to know of the painter."""
+    return {
+        "schemes": [[[c[0], c[1], float(np.deg2rad(c[2]))] for c in scheme] for scheme in SCHEMES.values()],
+        "toLms": _TO_LMS, "toRgb": _TO_RGB, "stops": STOPS, "leastShare": painter.LEAST_SHARE,
+        "finestRows": painter.FINEST_ROWS, "mostSamples": painter.MOST_SAMPLES, "bloomRows": painter.BLOOM_ROWS,
+        "longest": painter.LONGEST,
+    }  # fmt: skip
 
 
 def shaders(families: list[str]) -> dict[str, str]:

@@ -79,6 +79,22 @@ def test_a_size_is_kept(tmp_path: Path) -> None:
     assert made.bytes == (tmp_path / "a.arc").stat().st_size <= 4800
 
 
+@pytest.mark.parametrize(("asked", "frames"), [(4800, 4), (7500, 4), (7500, 12)])
+def test_a_size_is_used(tmp_path: Path, asked: int, frames: int) -> None:
+    # What moves loses most of the bytes that it began with; what does not keeps them.
+    noisy = moving(frames, (64, 40)).astype(int) + np.random.RandomState(0).randint(-20, 21, (frames, 40, 64, 1))
+    clip = Clip(noisy.clip(0, 255).astype(np.uint8), Fraction(8), None)
+    made = pack(clip, tmp_path / "a.arc", PackSettings(size=asked, effort=0.06))
+    assert 0.97 * asked <= made.bytes <= asked
+
+
+def test_an_interrupted_fit_keeps_its_size(tmp_path: Path) -> None:
+    clip = Clip(np.random.RandomState(0).randint(0, 256, (2, 36, 60, 3), np.uint8), Fraction(3), None)
+    with pytest.raises(KeyboardInterrupt):
+        pack(clip, tmp_path / "a.arc", PackSettings(size=4800, effort=0.04), _Interrupting(3))
+    assert (tmp_path / "a.arc").stat().st_size <= 4800 and begun(tmp_path / "a.arc")
+
+
 def test_more_bytes_look_better(tmp_path: Path) -> None:
     clip = Clip(moving(3), Fraction(8), None)
     sizes = [pack(clip, tmp_path / f"{k}.arc", PackSettings(size=k, effort=0.06)) for k in (4700, 7000)]
@@ -139,6 +155,32 @@ def test_a_killed_fit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     on = _Interrupting(10**9)
     pack(clip, output, QUICK, on)
     assert on.said[0] == "going on at step 8 of 30"
+
+
+def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+    import time
+
+    np.save(tmp_path / "frames.npy", moving(4, (16, 12)))
+    script = (
+        "import numpy as np; from fractions import Fraction; from pathlib import Path; "
+        "from audioreactive.codec import packing; from audioreactive.codec.clip import Clip; "
+        "packing.SAVED_SECONDS = 0.0; clip = Clip(np.load('frames.npy'), Fraction(8), None); "
+        "packing.pack(clip, Path('a.arc'), packing.PackSettings(effort=20.0))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    output = tmp_path / "a.arc"
+    while not begun(output) and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert begun(output) and not output.exists()
+    on = _Interrupting(1)
+    with pytest.raises(KeyboardInterrupt):
+        pack(Clip(np.load(tmp_path / "frames.npy"), Fraction(8), None), output, PackSettings(effort=20.0), on)
+    assert "going on at step" in on.said[0]
+    assert read_player(open_archive(output)).frames == 4
 
 
 def test_a_state_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -72,8 +72,13 @@ class Tab:
             f"(() => {{ player.renderer.setSize{size}; player.renderer.draw({seconds}); "
             "return player.renderer.canvas.toDataURL(); })()"
         )
-        picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
-        return np.asarray(picture.convert("RGB")).astype(int)
+        return _picture(address)
+
+
+def _picture(address: str) -> np.ndarray:
+    """The picture (h, w, 3) in a data URL."""
+    picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+    return np.asarray(picture.convert("RGB")).astype(int)
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +116,8 @@ def test_the_browser_paints_what_render_paints(browser: Any, recipe: Path) -> No
         frames = _frames(production, [0, 9, 23], lambda count: None)
     for number, frame in zip((0, 9, 23), frames, strict=True):
         far = np.abs(tab.drawn(number / 8, (128, 72)) - frame.astype(int))
-        # Slopes are measured between other pixels, so that a few at edges differ more.
-        assert far.mean() < 1 and np.percentile(far, 97) <= 4
+        # A browser may measure slopes once for two rows or columns, so that a few values differ more.
+        assert far.mean() < 0.22 and np.percentile(far, 99.8) <= 4
     assert not tab.problems
 
 
@@ -144,6 +149,56 @@ def test_it_plays_in_step_seeks_and_loops(browser: Any, network: Path) -> None:
     tab.page.click("#full")
     tab.page.wait_for_function("document.fullscreenElement !== null")
     assert not tab.problems
+
+
+def test_a_gallery_paints_each_preset_at_the_moment_that_is_heard(browser: Any, tmp_path: Path) -> None:
+    from audioreactive.codec import gallery_page
+    from audioreactive.pipeline.planning import plan_render, prepare
+    from audioreactive.pipeline.production import RenderSettings
+    from audioreactive.pipeline.recipe import Recipe
+
+    soundfile.write(tmp_path / "song.flac", music(2.0), 24_576, subtype="PCM_16")
+    names = ["carousel", "tides"]
+    made = gallery_page.gallery_page(tmp_path / "song.flac", names, title="All", still=0.5)
+    (tmp_path / "all.html").write_bytes(made)
+    page = browser.new_page(viewport={"width": 700, "height": 700})
+    page.set_default_timeout(PATIENCE)
+    problems, requests = [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((tmp_path / "all.html").as_uri())
+    page.wait_for_function("window.gallery?.tiles.every(tile => tile.drawn === 12)")
+    for index, name in enumerate(names):
+        settings = RenderSettings(fps=gallery_page.FPS, size=(128, 72))
+        recipe = Recipe(preset=ar.load_preset(name))
+        frame = _frames(prepare(plan_render(tmp_path / "song.flac", tmp_path / "a.mp4", recipe=recipe,
+                                            settings=settings)), [12], lambda count: None)[0]  # fmt: skip
+        address = page.evaluate(f"""(() => {{ const {{renderer}} = gallery.tiles[{index}]; renderer.most = 4;
+            renderer.setSize(128, 72); renderer.draw(0.5); return renderer.canvas.toDataURL(); }})()""")
+        far = np.abs(_picture(address) - frame.astype(int))
+        assert far.mean() < 0.22 and np.percentile(far, 99.8) <= 4
+    assert page.locator("article code").all_inner_texts() == [f"render song.mp3 --preset {name}" for name in names]
+    page.click("article:nth-of-type(2) .picture")
+    page.wait_for_function("gallery.playing && gallery.now > 0.1 && gallery.tiles[1].drawn > 0")
+    page.keyboard.press("k")
+    page.wait_for_function("!gallery.playing")
+    assert not problems and requests == [(tmp_path / "all.html").as_uri()]
+    page.close()
+
+
+def test_the_gallery_in_the_documents_has_all_presets() -> None:
+    import json
+    import re
+    from pathlib import Path
+
+    from audioreactive.patches.presets import shipped_presets
+
+    data = (Path(__file__).parents[2] / "docs" / "gallery.html").read_bytes()
+    assert len(data) < 1_000_000
+    about = json.loads(re.search(rb'id="about">(.*?)</script>', data)[1])  # type: ignore[index]
+    assert [tile["name"] for tile in about["presets"]] == list(shipped_presets())
+    for tile in about["presets"]:
+        assert tile["about"] == " ".join(ar.load_preset(tile["name"]).about.split())
 
 
 def test_it_asks_nothing_of_a_network(browser: Any, network: Path) -> None:

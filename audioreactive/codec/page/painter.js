@@ -1,4 +1,5 @@
-// Draws a recipe of the painter: motion over a palette -> parameters and noise -> the painter's shaders.
+// Draws recipes of the painter: motion over a palette -> parameters and noise -> the painter's shaders. What `told` is in
+// a call is one recipe's part of the page; `about.painter` is the same for all.
 
 // --- Noise fields, as NumPy's RandomState draws them -------------------------------------------------------------------
 
@@ -59,8 +60,8 @@ class Twister {
 
 // --- Tables: columns of whole numbers as differences, in two planes of bytes -------------------------------------------
 
-function readTables(bytes) {
-    const {columns, frames} = about.tables, made = {};
+function readTables(bytes, {columns, frames}) {
+    const made = {};
     let at = 0;
     for (const [name, kind, value, order] of columns) {
         if (kind === "constant") { made[name] = new Float64Array(frames).fill(value); continue; }
@@ -149,9 +150,10 @@ function cubicPlaces(from, to) {
 }
 
 class Noise {
-    constructor(tables) {
+    constructor(told, tables) {
+        this.told = told;
         this.tables = tables;
-        const {sizes, keys} = about.noise;
+        const {sizes, keys} = told;
         this.fields = sizes.map(([rows, columns], layer) => keys.map(
             field => new Twister(Uint32Array.from(field[layer])).normals(rows * columns)));
         const [rows, columns] = sizes[sizes.length - 1];
@@ -162,7 +164,7 @@ class Noise {
     }
 
     map(layer, t) {
-        const {groups, loops, seeds, sizes, octaves} = about.noise, table = this.tables, group = groups[layer];
+        const {groups, loops, seeds, sizes, octaves} = this.told, table = this.tables, group = groups[layer];
         const fields = this.fields[layer], count = sizes[layer][0] * sizes[layer][1], made = new Float64Array(count);
         for (let f = 0; f < seeds; f++) {
             const weight = table[`n.${group}.${f}`][t];
@@ -190,8 +192,8 @@ class Noise {
 
     // All maps together, in the finest one's size.
     table(t) {
-        const {rows, columns} = this, total = new Float32Array(rows * columns), strength = about.noise.strength;
-        about.noise.sizes.forEach(([r, c], layer) => {
+        const {rows, columns} = this, total = new Float32Array(rows * columns), strength = this.told.strength;
+        this.told.sizes.forEach(([r, c], layer) => {
             const map = this.map(layer, t);
             if (r === rows && c === columns) {
                 for (let i = 0; i < total.length; i++) total[i] += strength * map[i];
@@ -218,12 +220,13 @@ class Noise {
 // --- The renderer ------------------------------------------------------------------------------------------------------
 
 class PainterRenderer {
-    constructor(canvas, tables, shaders) {
-        this.canvas = canvas;
-        this.graphics = new Graphics(canvas);
-        this.tables = tables;
-        this.noise = new Noise(tables);
-        this.programs = new Map(Object.entries(shaders));
+    constructor(graphics, told, bytes, programs) {
+        this.canvas = graphics.gl.canvas;
+        this.graphics = graphics;
+        this.told = told;
+        this.tables = readTables(bytes, told.tables);
+        this.noise = new Noise(told.noise, this.tables);
+        this.programs = programs;
         this.most = about.painter.mostSamples;
         this.shrink = 1;
         this.continuous = false;
@@ -256,7 +259,7 @@ class PainterRenderer {
 
     // Weights of a frame over the palette -> families with their shares, and all parameters.
     scene(t) {
-        const {palette, families, leastShare} = about.painter;
+        const {palette, families} = this.told, {leastShare} = about.painter;
         const weights = [0, 1, 2].map(g => palette.map((_, p) => this.tables[`l.${g}.${p}`][t]));
         const mixed = (g, key, length) => {
             const made = new Array(length).fill(0);
@@ -286,7 +289,7 @@ class PainterRenderer {
     }
 
     draw(seconds) {
-        const frame = Math.min(Math.round(seconds * about.fps[0] / about.fps[1]), about.frames - 1);
+        const {fps, frames} = this.told, frame = Math.min(Math.round(seconds * fps[0] / fps[1]), frames - 1);
         const {graphics, canvas, samples} = this, width = canvas.width * samples, height = canvas.height * samples;
         const {shown, made, share} = this.scene(frame);
         const table = graphics.floats("noise", this.noise.columns, this.noise.rows, this.noise.table(frame));
@@ -358,8 +361,7 @@ function roundHalfEven(x) {
     return Math.abs(x % 1) === 0.5 && whole % 2 ? whole - 1 : whole;
 }
 
-async function makeRenderer(canvas) {
-    const shaders = JSON.parse(new TextDecoder().decode(await inflated(await embedded("shaders"))));
-    return new PainterRenderer(canvas, readTables(await inflated(await embedded("tables"))), shaders);
+// Name -> text of a shader, until it is compiled.
+async function readPrograms() {
+    return new Map(Object.entries(JSON.parse(new TextDecoder().decode(await inflated(await embedded("shaders"))))));
 }
-start();
