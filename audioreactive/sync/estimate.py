@@ -119,7 +119,7 @@ def estimate(evidence: Evidence) -> Estimate:
     for (a, b), (lag, slope) in zip(borders, lines, strict=True):
         sheared = _sheared(curves[a:b], times[a:b], slope, step)
         fine, spread = _peak(sheared.sum(0), evidence.lags, lag)
-        half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.0
+        half = (times[1] - times[0]) / 2 if len(times) > 1 else times[0]  # one block begins with the video
         segments.append(Segment(float(times[a] - half), float(times[b - 1] + half), fine, spread))
         path[a:b] += fine - lag
     longest = max(range(len(segments)), key=lambda i: segments[i].stop - segments[i].start)
