@@ -55,6 +55,8 @@ class Evidence:
     """(B,) middle of each block in seconds."""
     chance: NDArray[np.float64]
     """(n,) highest peaks of the whole by chance, in deviations; empty if they were not measured."""
+    likelihood: float = 0.0
+    """Logarithm of the likelihood that one deviation stands for; 0 where that is not known."""
 
     @property
     def whole(self) -> NDArray[np.float64]:
