@@ -22,6 +22,7 @@ import numpy as np
 from audioreactive.sync.evidence import REACH, Evidence
 from audioreactive.sync.heard import HEARD_RATE, band_gains, standardized
 from audioreactive.sync.seen import MEASURED, STILL
+from audioreactive.sync.track import path_height
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -200,10 +201,13 @@ def learned_evidence(
     turned = [np.roll(some[:, ::-1], round(i * some.shape[1] / nulls), axis=1) for i in range(nulls)]
     backwards = [block_curves(tower(one, "seen", weights), part, lags) for one in turned]
     spread = math.sqrt(float(np.mean([np.square(null, dtype=np.float64).mean() for null in backwards]))) or math.inf
-    peaks = np.array([null.sum(0, dtype=np.float64).max() / spread / len(null) ** 0.5 for null in backwards])
     blocks = (np.arange(len(curves)) + 0.5) * BLOCK / TOWER_RATE
     grid = np.arange(-lags, lags + 1) / TOWER_RATE
-    evidence = Evidence(np.asarray(curves / spread, np.float32), grid, blocks, peaks, likelihood=spread)
+    evidence = Evidence(
+        np.asarray(curves / spread, np.float32), grid, blocks, likelihood=spread,
+        chance=np.array([null.sum(0, dtype=np.float64).max() / spread / len(null) ** 0.5 for null in backwards]),
+        chance_of_paths=np.array([path_height(null / spread, grid, spread) for null in backwards]),
+    )  # fmt: skip
     frame = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     return Learned(evidence, seen, heard, _cuts(inputs), frame)
 

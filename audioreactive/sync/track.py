@@ -58,14 +58,14 @@ def tracked(evidence: Evidence, border: Border | None = None) -> Estimate:
     """The lag over time that the likelihoods of short blocks show.
 
     Args:
-        evidence: with `likelihood`.
+        evidence: with `likelihood` and `chance_of_paths`.
         border: finds the place of a jump, from about where it is and the lags before and after it; None: between two
             blocks.
     """
     curves = evidence.curves.astype(np.float64) * evidence.likelihood
     times, lags = evidence.times, evidence.lags
     block = float(times[1] - times[0]) if len(times) > 1 else 2 * float(times[0])
-    walk = _walk(np.minimum(curves, MOST_LIKELY) - FAR_COST * np.abs(lags))
+    walk = likely_path(curves, lags)
     borders = _passages(lags[walk], round(SHORTEST / block))
     path = np.empty(len(times))
     own = np.full(len(times), np.nan)
@@ -75,8 +75,7 @@ def tracked(evidence: Evidence, border: Border | None = None) -> Estimate:
         deviations.append(_deviation(curves[a:b], lags, path[a:b]))
     longest = max(range(len(borders)), key=lambda i: borders[i][1] - borders[i][0])
     a, b = borders[longest]
-    told = max(int(np.count_nonzero(evidence.curves.any(1))), 1)
-    height = float(_values(evidence.curves.astype(np.float64), lags, path).sum() / told**0.5)
+    height = path_height(evidence.curves, lags, evidence.likelihood)
     lag = float(path[a:b].mean())
     line = fitted_line(times[a:b], own[a:b])
     # Neighbouring places share most of their blocks.
@@ -100,7 +99,7 @@ def tracked(evidence: Evidence, border: Border | None = None) -> Estimate:
         slope_deviation=slope_deviation,
         jitter=float(np.sqrt(np.mean(np.square(rest[known])))) if known.any() else 0.0,
         height=height,
-        chance=min(chance_of(height, evidence.chance) * JUMP_CHANCES ** (len(segments) - 1), 1.0),
+        chance=_chance(height, len(segments), evidence),
         rival=rival_of(aligned, lags, lag),
         segments=segments,
         times=times,
@@ -109,8 +108,25 @@ def tracked(evidence: Evidence, border: Border | None = None) -> Estimate:
     )
 
 
-def _walk(gains: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The most likely path (B,) of lags: each block stays, steps to a neighbour, or jumps."""
+def _chance(height: float, passages: int, evidence: Evidence) -> float:
+    """Probability of so high a path by chance: of one lag, or of one jump, which chance may take as well, and odds
+    against each further one.
+    """
+    if passages == 1:
+        return chance_of(height, evidence.chance)
+    return min(chance_of(height, evidence.chance_of_paths) * JUMP_CHANCES ** (passages - 2), 1.0)
+
+
+def path_height(curves: NDArray[np.floating], lags: Curve, likelihood: float) -> float:
+    """Height of the most likely path through curves (B, L) in deviations, which chance is free to take as well."""
+    walk = likely_path(curves * likelihood, lags)
+    told = max(int(np.count_nonzero(curves.any(1))), 1)
+    return float(curves[np.arange(len(walk)), walk].sum(dtype=np.float64) / told**0.5)
+
+
+def likely_path(curves: NDArray[np.floating], lags: Curve) -> NDArray[np.int64]:
+    """The most likely path (B,) through likelihoods (B, L): each block stays, steps to a neighbour, or jumps."""
+    gains = np.minimum(curves, MOST_LIKELY) - FAR_COST * np.abs(lags)
     blocks, count = gains.shape
     total, back = gains[0].copy(), np.zeros((blocks, count), np.int32)
     here = np.arange(count, dtype=np.int32)
@@ -181,11 +197,6 @@ def _sheared(curves: NDArray[np.float64], lags: Curve, path: Curve) -> NDArray[n
     """Curves moved so that the path lies at lag 0."""
     moved = [np.interp(lags + at, lags, curve, left=0, right=0) for curve, at in zip(curves, path, strict=True)]
     return np.stack(moved)
-
-
-def _values(curves: NDArray[np.float64], lags: Curve, path: Curve) -> Curve:
-    """Values (B,) of the curves at the path."""
-    return np.array([np.interp(at, lags, curve) for curve, at in zip(curves, path, strict=True)])
 
 
 def _deviation(curves: NDArray[np.float64], lags: Curve, path: Curve) -> float:

@@ -65,7 +65,8 @@ def evidence_of(lags_of_blocks: np.ndarray, height: float = 4.0) -> Evidence:
     noise = rng.standard_normal((len(lags_of_blocks), len(lags)))
     bumps = height * np.exp(-0.5 * ((lags - lags_of_blocks[:, None]) / 0.012) ** 2)
     times = (np.arange(len(lags_of_blocks)) + 0.5) * BLOCK / TOWER_RATE
-    return Evidence((noise + bumps).astype(np.float32), lags, times, np.array([3.0, 3.5, 4.0, 3.2]), likelihood=1.0)
+    chance = np.array([3.0, 3.5, 4.0, 3.2])
+    return Evidence((noise + bumps).astype(np.float32), lags, times, chance, chance + 2, likelihood=1.0)
 
 
 def test_a_lag_that_swings_is_followed() -> None:
@@ -83,6 +84,7 @@ def test_a_jump_is_placed_where_it_is_said_to_be() -> None:
     assert [round(part.lag, 2) for part in told.segments] == [0.05, -0.28]
     assert told.segments[1].start == pytest.approx(21 / 4 + 0.1, abs=0.26)
     assert told.lag_at(np.array([0.0, 11.9])) == pytest.approx([0.05, -0.28], abs=0.01)
+    assert told.chance < 1e-3
     stray = truth[:21].copy()
     stray[10] = 0.4
     assert len(tracked(evidence_of(stray)).segments) == 1
