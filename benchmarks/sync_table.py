@@ -1,9 +1,8 @@
 """Sync of made scenes by complexity and by event: ours, and the baselines, on the same features.
 
 Scenes of even seeds, which no method was fitted to. A frame counts as aligned within half a frame (16.7 ms); jitter is
-the root
-mean square error of the clips that are told within 100 ms, and over all clips beside it. `told` is the share of clips
-for which `audioreactive sync` would name an offset; scenes of silence count as right where it says "cannot tell".
+the root mean square error of the clips that are told within 100 ms. `told` is the share of clips for which
+`audioreactive sync` would name an offset; scenes of silence count as right where it says "cannot tell".
 
     python benchmarks/sync_table.py [--seeds 4] [--json FILE]
 """
@@ -18,10 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.sync.estimate import estimate
-from audioreactive.sync.evidence import find_evidence
-from audioreactive.sync.found import CLOSEST_RIVAL, LEAST_CERTAIN
-from audioreactive.sync.heard import heard_changes
+from audioreactive.sync.heard import band_levels, heard_changes
+from audioreactive.sync.measure import by_changes
 from audioreactive.sync.research.baselines import Cca, cross_correlation, on_frames, ridge_lag, svd_pca
 from audioreactive.sync.research.scenes import FPS, KINDS, Kind, Scene, make_scene
 from audioreactive.sync.seen import measure_changes, seen_changes
@@ -33,14 +30,12 @@ HALF = 0.5 / float(FPS)
 COMPLEXITIES = (1, 2, 3, 4, 5)
 
 
-def ours(scene: Scene, seen: NDArray[np.float32], heard: NDArray[np.float32]) -> tuple[NDArray[np.float64], bool]:
-    """(offset of each frame, whether the command would tell it)."""
-    told = estimate(find_evidence(seen, scene.times + HALF, heard))
-    parts = np.searchsorted([part.start for part in told.segments[1:]], scene.times, side="right")
-    offsets = np.array([-told.segments[part].lag for part in parts])
-    if len(told.segments) == 1:
-        offsets = -np.interp(scene.times, told.times, told.path)
-    return offsets, told.chance <= LEAST_CERTAIN and told.rival <= CLOSEST_RIVAL
+def ours(scene: Scene) -> tuple[NDArray[np.float64], bool, float]:
+    """(offset of each frame, whether the command would tell it, seconds for what is decoded)."""
+    measured = measure_changes(scene.frames)
+    began = time.perf_counter()
+    found = by_changes(measured, scene.times + HALF, band_levels(scene.sound))
+    return -found.estimate.lag_at(scene.times), found.is_clear, time.perf_counter() - began
 
 
 def main() -> None:
@@ -64,9 +59,8 @@ def main() -> None:
                 scene = make_scene(kind, complexity, 2 * seed)
                 seen, heard = seen_changes(measure_changes(scene.frames)), heard_changes(scene.sound)
                 frames = on_frames(heard, len(seen), FPS)
-                began = time.perf_counter()
-                offsets, told = ours(scene, seen, heard)
-                seconds.append(time.perf_counter() - began)
+                offsets, told, taken = ours(scene)
+                seconds.append(taken)
                 found: dict[str, NDArray[np.float64]] = {"ours": offsets}
                 if kind != "silence":
                     for name, method in (

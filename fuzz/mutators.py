@@ -440,6 +440,11 @@ def mutate_metadata(data: bytes, draw: Random, change: Change) -> bytes:
         return change(data)
 
 
+def mutate_film(data: bytes, draw: Random, change: Change) -> bytes:
+    """A folder's two texts, or a video's bytes."""
+    return (mutate_metadata if data.startswith(b"{") else mutate_media)(data, draw, change)
+
+
 MUTATORS: Final[dict[str, Mutator]] = {
     "presets": mutate_preset,
     "models": mutate_model,
@@ -448,6 +453,7 @@ MUTATORS: Final[dict[str, Mutator]] = {
     "videos": mutate_media,
     "clips": mutate_clip,
     "metadata": mutate_metadata,
+    "sync": mutate_film,
     "folders": mutate_folder,
     "arguments": mutate_arguments,
 }

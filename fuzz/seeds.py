@@ -306,6 +306,27 @@ def metadata(folder: Path) -> None:
     )
 
 
+def sync(folder: Path) -> None:
+    """A second of strokes that are seen and heard, in two containers; and the two texts in a folder of frames."""
+    tone = folder / "tone.wav"
+    frames = np.zeros((26, 16, 16, 3), np.uint8)
+    sound = np.zeros(26 * 500, np.float32)
+    for frame in (3, 7, 9, 14, 17, 23):
+        frames[frame] = 200
+        sound[frame * 500 : frame * 500 + 200] = 0.5
+    soundfile.write(tone, sound, 12000)
+    settings = VideoSettings(fps=Fraction(24), size=(16, 16))
+    with VideoWriter(
+        folder / "a.mp4", settings, frame_size=(16, 16), sound=tone, duration=Fraction(26, 24), preset=LEAST
+    ) as file:
+        file.write(frames)
+    other = ["-i", str(folder / "a.mp4"), "-c:v", "copy", "-c:a", "libopus", "-b:a", "16k", str(folder / "a.mkv")]
+    subprocess.run([str(ffmpeg_path()), "-v", "error", "-y", *other], check=True)
+    tone.unlink()
+    info = json.dumps({"fps": "24", "size": [16, 16], "frames": 48}).encode()
+    (folder / "folder").write_bytes(info + b"\0" + LEAST.encode())
+
+
 def folders(folder: Path) -> None:
     """Work folders as renders leave them, and with what archives may hold."""
     for name, data in fuzz_folders.seeds().items():
@@ -345,7 +366,7 @@ def clips(folder: Path) -> None:
 
 def main() -> None:
     """Write the corpus anew."""
-    for make in (presets, models, synthesizers, audio, videos, clips, metadata, folders, arguments):
+    for make in (presets, models, synthesizers, audio, videos, clips, metadata, sync, folders, arguments):
         with tempfile.TemporaryDirectory() as made:
             make(Path(made))
             shutil.rmtree(CORPUS / make.__name__, ignore_errors=True)

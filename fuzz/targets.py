@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from dataclasses import dataclass
@@ -10,7 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import cv2
 import numpy as np
+import scipy.interpolate  # what a reader imports is no deed of the input's
+import scipy.ndimage  # noqa: F401
+import soundfile
 import torch
 
 from audioreactive.codec.container import open_archive
@@ -27,6 +32,10 @@ from audioreactive.media.ffmpeg import ffmpeg_path
 from audioreactive.patches.motion import motion
 from audioreactive.patches.presets import load_preset, parse_preset, preset_text
 from audioreactive.patches.schema import Hippo
+from audioreactive.sync import measure
+from audioreactive.sync.estimate import estimate
+from audioreactive.sync.evidence import REACH
+from audioreactive.sync.foretell import RecipeForetold, foretold_evidence, recipe_of
 from audioreactive.video import frame_times, probe, read_preset, tags
 from fuzz.arguments import read_arguments
 from fuzz.folders import read_folder
@@ -175,6 +184,60 @@ def _metadata(data: bytes, scratch: Path) -> None:
     load_preset(str(folder))
 
 
+def _sync(data: bytes, scratch: Path) -> None:
+    """Measure a video; or a folder of frames, whose two texts a NUL parts, and its sound.
+
+    What its recipe makes of a song that nobody sent is compared by its motion: compilers are other programs.
+    """
+    path, sound = scratch / "film.mp4", None
+    if data.startswith(b"{"):
+        path, sound = scratch / "film", scratch / "film" / "sound.wav"
+        if not path.exists():
+            _film(path)
+        info, _, preset = data.partition(b"\0")
+        _file(path / "video.json", info)
+        _file(path / "preset.toml", preset)
+    else:
+        _file(path, data)
+    recipe = recipe_of(path)
+    report = measure(path, sound)
+    numbers = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    if (report.verdict == "cannot tell") != (numbers["offset_ms"] is None):
+        raise AssertionError("a verdict that does not agree with its offset")
+    if recipe is not None:
+        _foretell(recipe)
+
+
+def _foretell(recipe: RecipeForetold) -> None:
+    """What a recipe foretells must be numbers, and so what is told by it."""
+    features = _features(recipe.preset.feature_names())
+    motion_only = RecipeForetold(
+        recipe.preset, None, step=recipe.step, synthesize=lambda patch, features, _: _synthesize(patch, features)
+    )
+    reach = round(REACH * features.fps)
+    (table,) = motion_only(features, [range(-reach, FRAMES + reach)])
+    seen = np.linspace(0, 1, FRAMES, dtype=np.float32)[:, None]
+    evidence = foretold_evidence([seen], [table], [range(FRAMES)], features.fps)
+    if not (np.isfinite(table).all() and np.isfinite(evidence.curves).all() and np.isfinite(estimate(evidence).lag)):
+        raise AssertionError("what is foretold leaves the numbers")
+
+
+def _film(folder: Path) -> None:
+    """Two seconds of strokes that are seen and heard."""
+    folder.mkdir()
+    draw = np.random.RandomState(0)
+    strokes = np.cumsum(draw.randint(2, 6, 20))
+    sound = np.zeros(2 * audio.ANALYSIS_RATE, np.float32)
+    for frame in range(48):
+        light = 250 if frame in strokes else 20
+        picture = np.full((16, 16, 3), light, np.uint8)
+        cv2.imwrite(str(folder / f"frame_{frame:06d}.png"), picture)
+        if frame in strokes:
+            first = frame * audio.ANALYSIS_RATE // 24
+            sound[first : first + 800] = 0.5 * draw.standard_normal(800)[: len(sound) - first]
+    soundfile.write(folder / "sound.wav", sound, audio.ANALYSIS_RATE)
+
+
 def _file(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
@@ -190,6 +253,7 @@ TARGETS: Final = {
         Target("videos", _videos, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("clips", _clips, seconds=5, megabytes=800, longest=24_576),
         Target("metadata", _metadata, seconds=2, megabytes=200, longest=4096),
+        Target("sync", _sync, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("folders", read_folder, seconds=2, megabytes=200, longest=16_384),
         Target("arguments", read_arguments, seconds=5, megabytes=200, longest=4096, is_guarded=False),
     )

@@ -150,10 +150,13 @@ def plot_sync(report: SyncReport, path: Path, *, title: str) -> None:
         for times, offsets in zip(np.split(report.times, parts), np.split(report.offsets, parts), strict=True):
             over.plot(times, offsets * 1e3, color=ACCENT, linewidth=1.8, solid_capstyle="round")
             if len(times) == 1:
-                over.plot(times, offsets * 1e3, "_", color=ACCENT, markersize=14, markeredgewidth=1.8)
+                part = next((p for p in report.passages if p.start <= times[0] < p.stop), None)
+                start, stop = (part.start, part.stop) if part else (0.0, 2 * float(times[0]))
+                over.hlines(offsets * 1e3, start, stop, color=ACCENT, linewidth=1.8)
         shown = np.concatenate([report.offsets, report.measured[np.isfinite(report.measured)]]) * 1e3
         low, high = float(shown.min()), float(shown.max())
         over.set_ylim(min(low, -late) - 40, max(high, early) + 40)
+        over.set_xlim(left=0)
         over.set_xlabel("seconds; points: each passage by itself; line: offset, drift and jumps", color=INK)
     figure.suptitle(f"{title}: {report.verdict}\n{report.reason}", color=INK, fontsize=11, wrap=True)
     with write_aside(path) as partial:

@@ -9,7 +9,7 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, Choice, overwrite_option, quiet_option
+from audioreactive.commands.options import PATH, Choice, ModelFile, overwrite_option, quiet_option
 from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
 from audioreactive.errors import shown
 
@@ -65,6 +65,12 @@ class ToleranceOption(click.ParamType):
 @click.argument("file", type=PATH)
 @click.argument("other", type=PATH, required=False)
 @click.option("--audio", type=PATH, metavar="FILE", help="The sound that the video should have. [default: its own]")
+@click.option(
+    "--model",
+    type=ModelFile(),
+    metavar="FILE",
+    help="Model file that the video was made with: its pictures are foretold from the preset in the video.",
+)
 @click.option("--repair", type=PATH, metavar="FILE", help="Write the video with offset and drift taken out.")
 @click.option(
     "--retime",
@@ -89,6 +95,7 @@ def command(
     file: Path,
     other: Path | None,
     audio: Path | None,
+    model: Path | None,
     repair: Path | None,
     retime: str,
     tolerance: Tolerance,
@@ -106,21 +113,21 @@ def command(
 
     Ends with exit code 0 in sync, 1 out of sync, 3 if it cannot be told: silence and a still picture have no offset.
     """
-    check_reports(plot, numbers, overwrite=overwrite, inputs=(file, other, audio))
+    check_reports(plot, numbers, overwrite=overwrite, inputs=(file, other, audio, model))
     progress = progress_for(quiet)
     if other is not None:
-        if audio is not None or repair is not None:
-            raise click.UsageError("two sounds are compared as they are: --audio and --repair are for a video")
+        if audio is not None or repair is not None or model is not None:
+            raise click.UsageError("two sounds are compared as they are: --audio, --model and --repair are for a video")
         return _compare_takes(file, other, tolerance, plot, numbers, progress)
     if file.suffix.lower() in SOUNDS:
         raise click.UsageError(f"{shown(str(file))} is a sound: give a video, or a second sound to compare it with")
     if repair is not None:
         from audioreactive.sync.repair import check_repair
 
-        check_repair(file, repair, overwrite=overwrite, inputs=(audio, plot, numbers))
+        check_repair(file, repair, overwrite=overwrite, inputs=(audio, model, plot, numbers))
     from audioreactive.sync import measure
 
-    recipe = _recipe(file, progress)
+    recipe = _recipe(file, model, progress)
     report = measure(file, audio, tolerance=tolerance, recipe=recipe, progress=progress)
     click.echo(describe(report, file.name))
     if numbers is not None:
@@ -135,7 +142,7 @@ def command(
     return _repair(file, audio, repair, report, retime, tolerance, recipe, progress)
 
 
-def _recipe(video: Path, progress: Progress) -> RecipeForetold | None:
+def _recipe(video: Path, model: Path | None, progress: Progress) -> RecipeForetold | None:
     """The recipe that the video carries."""
     from audioreactive.sync.foretell import recipe_of
 
@@ -144,7 +151,7 @@ def _recipe(video: Path, progress: Progress) -> RecipeForetold | None:
 
         return synthesize(patch, features, generator, progress)
 
-    return recipe_of(video, synthesize=made, say=progress.say)
+    return recipe_of(video, model, synthesize=made, say=progress.say)
 
 
 def _repair(

@@ -3,7 +3,10 @@
 container   what a container says of the offset, exact to its clock
 heard       changes in a sound
 seen        changes in a picture
-evidence    how well both fit at each lag, against chance
+steadied    changes in a picture without those of a moving camera
+towers      how well both fit at each lag, by a small network
+track       the lag over time by its likelihoods, through jumps
+evidence    how well both fit at each lag, by templates, against chance
 estimate    offset, drift, jumps and jitter
 foretell    the same by the pictures that a video's recipe foretells
 recordings  two recordings of the same sound

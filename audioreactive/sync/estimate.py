@@ -72,6 +72,10 @@ class Segment:
     """Lag of the sound in seconds in the middle of the segment."""
     deviation: float
     """Its uncertainty: one standard deviation in seconds."""
+    first: int = 0
+    """Its first block."""
+    end: int | None = None
+    """The first block that is not in it; None: it goes to the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +105,15 @@ class Estimate:
     blocks: NDArray[np.float64]
     """(B,) lag of each block by itself, near the path; not a number where it tells nothing."""
 
+    def lag_at(self, seconds: Curve) -> Curve:
+        """Lag at some moments, each by the blocks of its own segment."""
+        part = np.searchsorted([segment.start for segment in self.segments[1:]], seconds, side="right")
+        lags = np.empty(len(seconds))
+        for i, segment in enumerate(self.segments):
+            own = slice(segment.first, segment.end)
+            lags[part == i] = np.interp(seconds[part == i], self.times[own], self.path[own])
+        return lags
+
 
 def estimate(evidence: Evidence) -> Estimate:
     """The lag that the evidence shows, with its drift and its jumps."""
@@ -118,9 +131,9 @@ def estimate(evidence: Evidence) -> Estimate:
     segments = []
     for (a, b), (lag, slope) in zip(borders, lines, strict=True):
         sheared = _sheared(curves[a:b], times[a:b], slope, step)
-        fine, spread = _peak(sheared.sum(0), evidence.lags, lag)
-        half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.0
-        segments.append(Segment(float(times[a] - half), float(times[b - 1] + half), fine, spread))
+        fine, spread = peak_of(sheared.sum(0), evidence.lags, lag)
+        half = (times[1] - times[0]) / 2 if len(times) > 1 else times[0]  # one block begins with the video
+        segments.append(Segment(float(times[a] - half), float(times[b - 1] + half), fine, spread, a, b))
         path[a:b] += fine - lag
     longest = max(range(len(segments)), key=lambda i: segments[i].stop - segments[i].start)
     a, b = borders[longest]
@@ -147,8 +160,8 @@ def estimate(evidence: Evidence) -> Estimate:
         slope_deviation=slope_deviation,
         jitter=float(np.sqrt(np.mean(np.square(residual[known])))) if known.any() else 0.0,
         height=height,
-        chance=min(_chance(height, evidence.chance) * JUMP_CHANCES ** (len(segments) - 1), 1.0),
-        rival=_rival(along, evidence.lags, segments[longest].lag),
+        chance=min(chance_of(height, evidence.chance) * JUMP_CHANCES ** (len(segments) - 1), 1.0),
+        rival=rival_of(along, evidence.lags, segments[longest].lag),
         segments=tuple(segments),
         times=times,
         path=path,
@@ -214,7 +227,7 @@ def _best_line(
     best = int(heights.argmax())
     bend = 0.0
     if 0 < best < len(slopes) - 1:
-        bend = _vertex(*heights[best - 1 : best + 2])
+        bend = vertex(*heights[best - 1 : best + 2])
     return (float(lags[int(totals[best].argmax())]), float(slopes[best] + bend * unit)), float(heights[best])
 
 
@@ -248,13 +261,13 @@ def _walk(gains: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
     return path, float(total.max())
 
 
-def _vertex(left: float, middle: float, right: float) -> float:
+def vertex(left: float, middle: float, right: float) -> float:
     """Place of the vertex of a parabola through three values, relative to the middle one, within half a step."""
     bend = left - 2 * middle + right
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _peak(total: Curve, lags: Curve, near: float) -> tuple[float, float]:
+def peak_of(total: Curve, lags: Curve, near: float) -> tuple[float, float]:
     """Lag of the peak of a curve next to `near`, between the grid's lags, and its uncertainty."""
     step = float(lags[1] - lags[0])
     inside = np.flatnonzero(np.abs(lags - near) <= SPREAD_PEAK)
@@ -280,7 +293,7 @@ def _own_peak(curve: Curve, lags: Curve, near: float) -> float:
     at = int(inside[curve[inside].argmax()])
     if at in (inside[0], inside[-1]) or not curve[at] > 2:
         return math.nan  # what rises to the border of the search belongs to another peak
-    return float(lags[at]) + _vertex(*curve[at - 1 : at + 2]) * float(lags[1] - lags[0])
+    return float(lags[at]) + vertex(*curve[at - 1 : at + 2]) * float(lags[1] - lags[0])
 
 
 def _along(curves: NDArray[np.floating], lags: Curve, path: Curve) -> Curve:
@@ -288,7 +301,7 @@ def _along(curves: NDArray[np.floating], lags: Curve, path: Curve) -> Curve:
     return np.array([np.interp(at, lags, curve) for curve, at in zip(curves, path, strict=True)])
 
 
-def _chance(height: float, peaks: NDArray[np.float64]) -> float:
+def chance_of(height: float, peaks: NDArray[np.float64]) -> float:
     """Probability of so high a peak by chance, from a Gumbel distribution with the mean and deviation of the peaks."""
     if len(peaks) < 3:
         return 1.0
@@ -297,7 +310,7 @@ def _chance(height: float, peaks: NDArray[np.float64]) -> float:
     return -math.expm1(-math.exp(min(-(height - location) / scale, 50)))
 
 
-def _rival(total: Curve, lags: Curve, lag: float) -> float:
+def rival_of(total: Curve, lags: Curve, lag: float) -> float:
     """Height of the second peak, relative to the one at `lag`: the highest beyond the places, on both sides of it, at
     which the curve has fallen clearly. A slow picture has one broad peak and no second one.
     """

@@ -13,7 +13,7 @@ under chance in each block.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -55,6 +55,10 @@ class Evidence:
     """(B,) middle of each block in seconds."""
     chance: NDArray[np.float64]
     """(n,) highest peaks of the whole by chance, in deviations; empty if they were not measured."""
+    chance_of_paths: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(n,) heights of the most likely paths by chance, which may jump; empty if they were not measured."""
+    likelihood: float = 0.0
+    """Logarithm of the likelihood that one deviation stands for; 0 where that is not known."""
 
     @property
     def whole(self) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from audioreactive.errors import AudioReactiveError, printable
+from audioreactive.errors import AudioReactiveError, SyncError, printable, shown
 from audioreactive.sync.evidence import REACH, Evidence
 from audioreactive.sync.heard import HEARD_RATE
 from audioreactive.video import probe, read_preset
@@ -302,34 +302,53 @@ def _finer(curves: NDArray[np.float64], fps: Fraction, lags: int) -> tuple[NDArr
 
 
 def recipe_of(
-    video: Path, *, synthesize: Synthesizing | None = None, say: Callable[[str], None] = lambda sentence: None
+    video: Path,
+    model: Path | None = None,
+    *,
+    synthesize: Synthesizing | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> RecipeForetold | None:
     """The recipe that a video carries, with its generator if that is at hand; None without a recipe.
 
     A file that carries text that is no recipe has none; `say` is told so.
 
+    Args:
+        video: the file, or a folder of frames.
+        model: file of the model that made the video; None: the generator that the recipe names, if it ships.
+        synthesize: makes the envelopes of the preset's synthesizers.
+        say: receives remarks.
+
     Raises:
         VideoError: the video does not exist or cannot be read.
+        SyncError: a model is given, and the video was not made by it.
+        StyleGANError: the file contains no StyleGAN model.
     """
     from audioreactive.patches.presets import parse_preset
 
     text = read_preset(video)
     if text is None:
+        if model is not None:
+            raise SyncError(f"{video.name} carries no preset that {model.name} could make pictures of: omit --model")
         return None
     try:
         preset = parse_preset(text, video.name)
         info = probe(video)
         step = _step(preset, info.fps)
-        generator = _generator(preset)
+        generator = _shipped(preset) if model is None else None
     except AudioReactiveError as error:
         say(f"the preset in {video.name} is not used: {error}")
         return None
+    if model is not None:
+        generator = _from_file(model, preset, video.name)
     if generator is None and any(getattr(one, "aim", None) == "seen" for one in preset.patch.synthesizers):
-        say(f"the motion in {video.name} was fitted to pictures of a model that is not at hand: its preset is not used")
+        say(
+            f"the motion in {video.name} was fitted to pictures of a model that is not at hand: its preset is used if "
+            "the model is given with --model FILE"
+        )
         return None
     if generator is None and preset.made_with is not None and preset.made_with.model is not None:
-        model = printable(preset.made_with.model, 80)
-        say(f"{model}, which made the pictures, is not asked: only how much moves is compared")
+        name = printable(preset.made_with.model, 80)
+        say(f"only how much moves is compared: the pictures were made by {name}; give its file with --model FILE")
     if step is None:
         say(f"{video.name} has {info.fps} frames a second and its preset {preset.render.fps}: it is not used")
         return None
@@ -345,14 +364,30 @@ def _step(preset: Preset, fps: Fraction) -> int | None:
     return step if step in (1, 2) and abs(ratio / step - 1) < RETIMED else None
 
 
-def _generator(preset: Preset) -> Generator | None:
-    """The generator that a preset names, if it ships and is quick enough; else None."""
+def _shipped(preset: Preset) -> Generator | None:
+    """The generator that a preset names, if it ships; None for a model file, whatever its name."""
     from audioreactive.generators import named_source
     from audioreactive.generators.devices import choose_device, choose_dtype
 
-    name = preset.made_with.model if preset.made_with else None
-    source = named_source(name) if name is not None else None
+    made = preset.made_with
+    source = named_source(made.model) if made and made.model is not None and made.model_sha256 is None else None
     if source is None:
         return None
     device = choose_device("auto")
     return source.load(device, choose_dtype("auto", device))
+
+
+def _from_file(model: Path, preset: Preset, video: str) -> Generator:
+    """The network in a file, if it made the video."""
+    from audioreactive.generators import named_source, open_generator
+
+    made = preset.made_with
+    if made and made.model is not None and made.model_sha256 is None and named_source(made.model) is not None:
+        raise SyncError(f"{video} was made by {printable(made.model, 80)} and not by a model file: omit --model")
+    loaded = open_generator(model)
+    if made and made.model_sha256 is not None and made.model_sha256 != loaded.source.sha256:
+        raise SyncError(
+            f"{shown(str(model))} is not the model that made {video}, which is {shown(made.model or '')} with the "
+            f"SHA-256 {printable(made.model_sha256, 64)}"
+        )
+    return loaded.generator

@@ -49,12 +49,11 @@ def heard_changes(samples: NDArray[np.float32]) -> FloatArray:
     """Changes of a mono sound at `ANALYSIS_RATE`: (rows, 6) float32, of the columns `HEARD`; rows = N / HOP, rounded
     up.
     """
-    levels = _levels(samples)
-    return _changes(levels)
+    return level_changes(band_levels(samples))
 
 
-def _levels(samples: NDArray[np.float32]) -> FloatArray:
-    """Logarithm of the energy of each band above its floor, (rows, bands)."""
+def band_levels(samples: NDArray[np.float32]) -> FloatArray:
+    """Logarithm of the energy of each band above its floor, (rows, bands); rows = N / HOP, rounded up."""
     rows = -(-len(samples) // HOP)
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     frequencies = np.fft.rfftfreq(WINDOW, 1 / ANALYSIS_RATE)
@@ -76,17 +75,11 @@ def _levels(samples: NDArray[np.float32]) -> FloatArray:
     return np.asarray(np.log1p(energy / floor), np.float32)
 
 
-def _changes(levels: FloatArray) -> FloatArray:
+def level_changes(levels: FloatArray) -> FloatArray:
     """Levels (rows, bands) -> changes (rows, 6), each of mean 0 and deviation 1 unless it is constant."""
     rows, bands = levels.shape
-    gains, losses = np.zeros_like(levels), np.zeros_like(levels)
-    if rows > SPAN + BEFORE:
-        most = np.lib.stride_tricks.sliding_window_view(levels, BEFORE, axis=0).max(-1)
-        least = np.lib.stride_tricks.sliding_window_view(levels, BEFORE, axis=0).min(-1)
-        late = SPAN + BEFORE - 1
-        gains[late:] = np.maximum(levels[late:] - most[: rows - late], 0)
-        losses[late:] = np.maximum(least[: rows - late] - levels[late:], 0)
-        gains[LEAD:], losses[LEAD:] = gains[:-LEAD].copy(), losses[:-LEAD].copy()
+    gains = band_gains(levels)
+    losses = band_gains(-levels)
     loudness = levels.mean(1)
     swell = np.zeros(rows, np.float32)
     if rows > 2 * LOUDNESS_SPAN:
@@ -97,6 +90,17 @@ def _changes(levels: FloatArray) -> FloatArray:
     columns = [gains[:, :third], gains[:, third : 2 * third], gains[:, 2 * third :], gains, losses]
     table = np.stack([*(column.mean(1) for column in columns), swell], axis=1)
     return standardized(table)
+
+
+def band_gains(levels: FloatArray) -> FloatArray:
+    """Growth of each band over `SPAN` rows, from the loudest of the `BEFORE` rows before, (rows, bands)."""
+    rows, gains = len(levels), np.zeros_like(levels)
+    if rows > SPAN + BEFORE:
+        most = np.lib.stride_tricks.sliding_window_view(levels, BEFORE, axis=0).max(-1)
+        late = SPAN + BEFORE - 1
+        gains[late:] = np.maximum(levels[late:] - most[: rows - late], 0)
+        gains[LEAD:] = gains[:-LEAD].copy()
+    return gains
 
 
 def standardized(table: FloatArray, most: float = 4.0) -> FloatArray:

@@ -15,10 +15,12 @@ from audioreactive.sync.by_recipe import by_recipe
 from audioreactive.sync.estimate import Estimate, Segment, estimate
 from audioreactive.sync.evidence import REACH, find_evidence
 from audioreactive.sync.found import LEAST_CERTAIN, READING, Found
-from audioreactive.sync.heard import heard_changes
+from audioreactive.sync.heard import band_levels, level_changes
 from audioreactive.sync.recordings import same_sound
 from audioreactive.sync.report import R37, Passage, SyncReport, Tolerance, in_words, judge
 from audioreactive.sync.seen import seen_changes
+from audioreactive.sync.towers import learned_evidence
+from audioreactive.sync.track import tracked
 from audioreactive.sync.watching import Watched, own_sound, watch
 
 if TYPE_CHECKING:
@@ -158,9 +160,24 @@ def _why_not(found: Found) -> str:
 
 def by_picture(watched: Watched, sound: Audio, start: float) -> Found:
     """The lag of a sound behind a picture, by the changes of both."""
-    seen, heard = seen_changes(watched.changes), heard_changes(sound.samples)
-    evidence = find_evidence(seen, watched.clock.middles, heard, heard_start=start)
-    return Found(estimate(evidence), evidence, "picture", READING * watched.clock.last)
+    return by_changes(watched.changes, watched.clock.middles, band_levels(sound.samples), start)
+
+
+def by_changes(
+    measured: NDArray[np.float32], times: NDArray[np.float64], levels: NDArray[np.float32], start: float = 0.0
+) -> Found:
+    """The same from measurements (T, 17) of a picture at these times, and levels (N, 6) of a sound from `start` on.
+
+    The towers are asked first, and the templates where they cannot tell.
+    """
+    reading = READING * float(np.median(np.diff(times)))
+    learned = learned_evidence(measured, times, levels, heard_start=start)
+    found = Found(tracked(learned.evidence, learned.border), learned.evidence, "picture", reading)
+    if found.is_clear:
+        return found
+    evidence = find_evidence(seen_changes(measured), times, level_changes(levels), heard_start=start)
+    plain = Found(estimate(evidence), evidence, "picture", reading)
+    return plain if plain.is_clear else found
 
 
 def _with_own_sound(found: Found, watched: Watched, own: Audio, master: Audio, notes: list[str]) -> Found:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from audioreactive.sync.heard import standardized
+from audioreactive.sync.steadied import STEADIED, SteadyMeter, cell_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 SIDE: Final = 64
 """Most pixels of the longer side. What is smaller than a sixty-fourth of the picture is hardly seen."""
-CELLS: Final = 8
-"""Pixels of a cell's side: the strongest change of any cell finds a hit in a corner of a busy picture."""
 SEEN: Final = ("gain", "loss", "colour", "motion", "local", "surge", "stop", "jerk", "light")
 """Names of the columns: pixels that brighten; that darken; change of colour; any change; the largest one of a cell;
 motion that begins; that ends; second differences, as of a bounce; change of the mean brightness."""
+MEASURED: Final = ("gain", "loss", "colour", "motion", "local", "jerk", "light")
+"""Names of the measurements that the columns are made from."""
 STILL: Final = 4e-4
 """Mean change of a pixel below which a picture counts as still: a tenth of a level of 255."""
 _WEIGHTS: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -36,15 +37,17 @@ class ChangeMeter:
 
     def __init__(self) -> None:
         self._rows: list[tuple[float, ...]] = []
+        self._steady = SteadyMeter()
         self._last: FloatArray | None = None
         self._difference: FloatArray | None = None
 
     def add(self, frame: NDArray[np.uint8]) -> None:
         """Measure the next frame."""
         picture: FloatArray = frame.astype(np.float32) / np.float32(255)
+        steadied = self._steady.measure(picture)
         if self._last is None:
             self._last = picture
-            self._rows.append((0.0,) * 7)
+            self._rows.append((0.0,) * len(MEASURED) + steadied)
             return
         difference: FloatArray = picture - self._last
         light: FloatArray = np.asarray(difference @ _WEIGHTS, np.float32)
@@ -56,20 +59,21 @@ class ChangeMeter:
                 float(np.maximum(-light, 0).mean()),
                 float(np.abs(tint).mean()),
                 float(np.abs(light).mean()),
-                float(_cells(np.abs(light)).max()),
+                float(cell_means(np.abs(light)).max()),
                 jerk,
                 float(light.mean()),
+                *steadied,
             )
         )
         self._last, self._difference = picture, light
 
     def finish(self) -> FloatArray:
-        """Measurements of all frames as they are, (T, 7): gain, loss, colour, motion, local, jerk, light."""
-        return np.array(self._rows, np.float32).reshape(-1, 7)
+        """Measurements of all frames as they are, (T, 17): `MEASURED`, and `STEADIED` of the steadied picture."""
+        return np.array(self._rows, np.float32).reshape(-1, len(MEASURED) + len(STEADIED))
 
 
 def measure_changes(frames: Iterable[NDArray[np.uint8]]) -> FloatArray:
-    """Measurements of small frames (H, W, 3) uint8: (T, 7) float32, see `ChangeMeter.finish`."""
+    """Measurements of small frames (H, W, 3) uint8: (T, 17) float32, see `ChangeMeter.finish`."""
     meter = ChangeMeter()
     for frame in frames:
         meter.add(frame)
@@ -77,8 +81,8 @@ def measure_changes(frames: Iterable[NDArray[np.uint8]]) -> FloatArray:
 
 
 def seen_changes(measured: FloatArray) -> FloatArray:
-    """Measurements (T, 7) -> changes (T, 9) of the columns `SEEN`, each of mean 0 and deviation 1 unless constant."""
-    gain, loss, colour, motion, local, jerk, light = measured.T
+    """Measurements (T, 17) -> changes (T, 9) of the columns `SEEN`, each of mean 0 and deviation 1 unless constant."""
+    gain, loss, colour, motion, local, jerk, light = measured[:, : len(MEASURED)].T
     # Ratios to what is usual around: a calm passage counts as much as a wild one.
     usual = _around(motion) + STILL
     steps = np.log1p(motion / usual)
@@ -104,11 +108,3 @@ def _around(values: FloatArray, reach: int = 45) -> FloatArray:
     from scipy.ndimage import median_filter
 
     return np.asarray(median_filter(values, 2 * reach + 1, mode="nearest"), np.float32)
-
-
-def _cells(change: FloatArray) -> FloatArray:
-    """Mean of each cell of CELLS² pixels; what is left at the edges counts with the last cell that is whole."""
-    height, width = (max(side // CELLS, 1) for side in change.shape)
-    rows = np.add.reduceat(change, np.arange(height) * (change.shape[0] // height), axis=0)
-    sums = np.add.reduceat(rows, np.arange(width) * (change.shape[1] // width), axis=1)
-    return np.asarray(sums / CELLS**2, np.float32)

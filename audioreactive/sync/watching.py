@@ -35,7 +35,7 @@ class Watched:
     times: VideoTimes
     clock: PictureClock
     changes: NDArray[np.float32]
-    """(T, 7) measurements; see `seen.ChangeMeter`."""
+    """(T, 17) measurements; see `seen.ChangeMeter`."""
     cells: NDArray[np.uint8]
     """(T, C) mean colour of each cell, for recipes."""
 

@@ -71,6 +71,11 @@ def test_a_jump_parts_the_video_and_no_block_alone_does() -> None:
     assert [round(part.lag, 2) for part in stray.segments] == [0.05]
 
 
+def test_the_passage_of_a_short_video_is_all_of_it() -> None:
+    (part,) = estimate(evidence_of(np.array([0.05]), height=9)).segments
+    assert (part.start, part.stop) == (0.0, 2.0)
+
+
 def test_two_peaks_of_one_height_are_rivals() -> None:
     one = evidence_of(np.full(8, 0.0))
     two = Evidence(one.curves + np.roll(one.curves, 128, axis=1), one.lags, one.times, one.chance)

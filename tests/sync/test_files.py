@@ -155,6 +155,8 @@ def test_the_command_ends_with_a_code_for_scripts(film: Path, moved: Callable[[f
         (("--repair", "fixed.avi"), "should end in .mp4"),
         (("other.wav", "--audio", "x.wav"), "for a video"),
         (("--audio", "missing.wav"), "missing.wav"),
+        (("--model", "painter"), "painter"),
+        (("--model", "missing.pt"), "missing.pt"),
     ],
 )
 def test_bad_options_are_one_sentence(film: Path, arguments: tuple[str, ...], words: str) -> None:

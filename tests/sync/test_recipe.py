@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from film_files import ffmpeg, write_sound
 from sounds import noise
+from support import save_small_model
 
 import audioreactive
+from audioreactive.errors import SyncError
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.media.audio import ANALYSIS_RATE, Audio
 from audioreactive.patches.preset import preset_of
@@ -24,6 +26,7 @@ from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent
 from audioreactive.sync import by_recipe, measure
 from audioreactive.sync.foretell import between, passages_of, recipe_of
+from stylegan_ops.errors import StyleGANError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,37 @@ def test_the_recipe_tells_the_offset_to_milliseconds(render: Path, tmp_path: Pat
     report = measure(late, recipe=recipe)
     assert report.basis == "recipe" and report.verdict == "out of sync"
     assert report.offset == pytest.approx(-0.137, abs=0.005)
+
+
+def test_the_model_file_that_made_a_video_foretells_its_pictures(tmp_path: Path) -> None:
+    """Whatever the file is called: `painter` is a name of a generator, and here one of a file."""
+    song, mine, other = write_sound(tmp_path / "song.wav", strokes(8)), tmp_path / "painter", tmp_path / "other.pt"
+    save_small_model(mine)
+    save_small_model(other, img_resolution=16)
+    video, late = tmp_path / "song.mp4", tmp_path / "late.mp4"
+    audioreactive.render(song, video, preset="pulse", model=mine, size=(64, 64), fps=20)
+    ffmpeg("-i", video, "-itsoffset", 0.137, "-i", video, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
+    told: list[str] = []
+    assert (without := recipe_of(late, say=told.append)) is not None and not without.shows_pictures
+    assert "the pictures were made by painter; give its file with --model FILE" in told[0]
+    recipe = recipe_of(late, mine)
+    assert recipe is not None and recipe.shows_pictures
+    report = measure(late, recipe=recipe)
+    assert report.basis == "recipe" and report.offset == pytest.approx(-0.137, abs=0.005)
+    with pytest.raises(SyncError, match=r"other\.pt' is not the model that made late\.mp4, which is 'painter'"):
+        recipe_of(late, other)
+    with pytest.raises(StyleGANError):
+        recipe_of(late, song)
+    plain = tmp_path / "plain.mp4"
+    ffmpeg("-i", late, "-map_metadata", -1, "-c", "copy", plain)
+    with pytest.raises(SyncError, match=r"plain\.mp4 carries no preset that painter could make pictures of"):
+        recipe_of(plain, mine)
+
+
+def test_a_model_file_is_refused_for_a_video_of_the_painter(render: Path, tmp_path: Path) -> None:
+    save_small_model(tmp_path / "a.pt")
+    with pytest.raises(SyncError, match=r"song\.mp4 was made by painter and not by a model file: omit --model"):
+        recipe_of(render, tmp_path / "a.pt")
 
 
 def test_other_text_in_a_video_is_no_recipe(render: Path, tmp_path: Path) -> None:
