@@ -171,6 +171,7 @@ def render(
     tempo: float | None = None,
     tempo_range: tuple[float, float] | None = None,
     stems: Mapping[str, Path | str] | None = None,
+    weights: Sequence[Path | str] = (),
     workers: int | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
@@ -223,6 +224,7 @@ def render(
         tempo: known tempo in beats per minute; None: estimated.
         tempo_range: (lowest, highest) tempo to consider, in beats per minute.
         stems: name -> sound file, as further sources of features.
+        weights: files of second models and of edits that the preset's weights name, if they are not beside it.
         workers: number of processes on this machine.
         cluster: Ray cluster to render on: auto, or ray://host:port.
         overwrite: replace an existing output.
@@ -237,6 +239,7 @@ def render(
     from audioreactive.chunks.folder import work_folder
     from audioreactive.patches.preset import Preset, preset_of
     from audioreactive.patches.presets import load_preset
+    from audioreactive.pipeline.weights import folder_of
     from audioreactive.video import VIDEO_ENCODERS, check_output
 
     if is_web_address(song):
@@ -251,9 +254,10 @@ def render(
     output = as_path(output) if output is not None else song.with_suffix(".mp4")
     opened = as_model(model)
     chosen = opened if isinstance(opened, Path) else None
-    named = [as_path(file) for file in (song, chosen, *(stems or {}).values()) if file is not None]
+    named = [as_path(file) for file in (song, chosen, *(stems or {}).values(), *weights) if file is not None]
     keep_apart(output, (*named, _file_of(preset), _file_of(synthesizer)), cleared=(work_folder(output),))
     check_output(output, overwrite)
+    folder = folder_of(preset) if isinstance(preset, str | Path) else None
     if patch is not None:
         preset = preset_of(patch)
     elif preset is not None and not isinstance(preset, Preset):
@@ -296,6 +300,8 @@ def render(
         max_size=None if max_size is None else parse_bytes(str(max_size)),
         max_bitrate=None if max_bitrate is None else parse_rate(str(max_bitrate)),
         deadline=None if deadline is None else parse_deadline(_digits(deadline)),
+        weights=tuple(as_path(file) for file in weights),
+        folder=folder,
     )
     settings = settings if crf is None else replace(settings, crf=crf)
     settings = settings if chunk is None else replace(settings, chunk=_time("chunk", chunk))

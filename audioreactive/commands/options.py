@@ -404,4 +404,12 @@ track_option = click.option(
     metavar="N",
     help="Which of several sounds in SONG, as of a film. [default: the default one, unless it is silent]",
 )
+weights_option = click.option(
+    "--with",
+    "others",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A second model, or edits, that the preset's [[weights]] name. Can be repeated. [default: beside the preset]",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output file.")

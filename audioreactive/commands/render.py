@@ -42,6 +42,7 @@ from audioreactive.commands.options import (
     tempo_range_option,
     track_option,
     weight_option,
+    weights_option,
 )
 from audioreactive.commands.sections import SectionedCommand
 from audioreactive.errors import printable
@@ -64,7 +65,9 @@ if TYPE_CHECKING:
 SECTIONS = {
     "What most people need": ("output", "model", "preset", "seed", "size"),
     "What is rendered": ("demo", "start", "duration", "follow", "track", "stems", "beats", "tempo", "tempo_range"),
-    "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe", "loop"),
+    "How it looks": (
+        "palette", "truncation", "label", "others", "fit", "texture", "colour", "flash_safe", "loop",
+    ),
     "How it moves": (
         "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
     ),
@@ -150,6 +153,7 @@ SECTIONS = {
     help="Let presets evolve: of N that are drawn and then changed step by step, render the one that reacts most.",
 )
 @synthesizer_option
+@weights_option
 @motion_seed_option
 @weight_option
 @set_option
@@ -219,7 +223,8 @@ def command(
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
     overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
-    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, **knobs: float,
+    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, others: tuple[Path, ...],
+    **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -246,6 +251,7 @@ def command(
     from audioreactive.patches.presets import load_preset, preset_path
     from audioreactive.pipeline.production import RenderSettings
     from audioreactive.pipeline.recipe import Recipe
+    from audioreactive.pipeline.weights import folder_of
     from audioreactive.video import check_output
 
     check_tempo(tempo, tempo_range)
@@ -259,7 +265,7 @@ def command(
         raise click.UsageError("--save-preset names one file, and each song gets a preset: their videos carry them")
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
     table = stem_table(stems)
-    files = (model_file(model), preset_path(preset), synthesizer_path(synthesizer))
+    files = (model_file(model), preset_path(preset), synthesizer_path(synthesizer), *others)
     inputs = (*(song for song, _ in jobs), *table.values(), *files, follow)
     for _, video in jobs:
         keep_apart(video, inputs, cleared=(work_folder(video),))
@@ -289,7 +295,8 @@ def command(
             fps=fps, size=size, fit=fit, start=start, duration=duration, track=track, device=device,
             precision=precision, batch=batch, crf=crf, encoder=encoder, chunk=chunk, beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
-            max_size=max_size, max_bitrate=max_bitrate, deadline=deadline,
+            max_size=max_size, max_bitrate=max_bitrate, deadline=deadline, weights=others,
+            folder=folder_of(preset),
         ),
         stems=table,
         workers=workers,
@@ -371,11 +378,11 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after another with one model; a song that fails is reported, and the others are rendered."""
     from audioreactive._support.files import make_folder
     from audioreactive.chunks.workers import WorkerPool
-    from audioreactive.generators import open_generator
+    from audioreactive.pipeline.planning import open_for
     from audioreactive.video import check_output
 
-    order.recipe.make()  # an error in the recipe shows before the first song
-    model = open_generator(order.model, device=order.settings.device, precision=order.settings.precision)
+    preset = order.recipe.make()  # an error in the recipe shows before the first song
+    model = open_for(order.model, preset, order.settings)
     bad = []
     folder = jobs[0][1].parent
     is_new = not folder.exists() and not order.dry_run

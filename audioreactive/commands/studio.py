@@ -18,6 +18,7 @@ from audioreactive.commands.options import (
     quiet_option,
     stem_table,
     track_option,
+    weights_option,
 )
 from audioreactive.errors import AudioReactiveError
 
@@ -31,6 +32,7 @@ LACKING = "the studio needs a few more packages: pip install 'audioreactive[stud
 @click.command(context_settings=CONTEXT)
 @click.argument("song", type=PATH)
 @model_option
+@weights_option
 @click.option("--preset", metavar="NAME|FILE", help="Begin with this preset, or with the one inside a video.")
 @click.option("--fps", type=FrameRate(), help="Frames a second. [default: the project's, else 24]")
 @track_option
@@ -46,6 +48,7 @@ LACKING = "the studio needs a few more packages: pip install 'audioreactive[stud
 def command(
     song: Path, model: Path | str | None, preset: str | None, fps: Fraction | None, track: int | None,
     stems: tuple[tuple[str, Path], ...], port: int, no_browser: bool, device: str, quiet: bool,
+    others: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Open SONG in a page on this computer, to shape its video section by section.
 
@@ -67,16 +70,20 @@ def command(
     from audioreactive.generators import open_generator
     from audioreactive.media.audio import check_file
     from audioreactive.patches.presets import load_preset
+    from audioreactive.pipeline.weights import folder_of, given_files, weight_files
     from audioreactive.studio.studio import Opening, Studio
 
     check_file(song)
-    given = load_preset(preset) if preset is not None else None
+    started = load_preset(preset) if preset is not None else None
     listening = listening_socket(port)
     token = secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token}"
     click.echo(address)
-    loaded = open_generator(model, device=device)
-    opening = Opening(song, given, fps, stem_table(stems), track)
+    files = given_files(others)
+    if started is not None and model is not None:
+        files = weight_files(started, others, folder_of(preset), files)
+    loaded = open_generator(model, device=device, weights=files)
+    opening = Opening(song, started, fps, stem_table(stems), track)
     studio = Studio(opening, loaded, progress_for(quiet))
     try:
         if not no_browser:

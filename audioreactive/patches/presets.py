@@ -152,6 +152,7 @@ _MOST_TABLES = {
     ("noise", "sequences"): _most(NoisePatch, "sequences"),
     ("camera", "moves"): _most(Camera, "moves"),
     ("bends",): _most(Patch, "bends"),
+    ("weights",): _most(Patch, "weights"),
 }
 """Path of each list of tables -> most tables that it may have."""
 
@@ -188,7 +189,7 @@ def _describe(error: ValidationError) -> str:
         keys = [
             str(key)
             for i, key in enumerate(location)
-            if i < 2 or location[i - 2] in ("sections", "bends") or not isinstance(location[i - 1], int)
+            if i < 2 or location[i - 2] in ("sections", "bends", "weights") or not isinstance(location[i - 1], int)
         ]
         keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch is at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)

@@ -488,6 +488,55 @@ class Bend(Part):
         return self
 
 
+FileName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f/\\:.\-][^\x00-\x1f\x7f/\\:]{0,127}$")]
+"""Name of a file without any folder: a preset never says where on a computer a file lies."""
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""Hexadecimal SHA-256 of a file."""
+
+
+class WeightChange(Part):
+    """Change of a network's weights: towards a second model of the same architecture, or by rank-one edits.
+
+    The file is looked for among those that are given with the option --with, and beside the preset.
+    """
+
+    toward: FileName | None = None
+    """Name of the second model's file."""
+    edits: FileName | None = None
+    """Name of a file of edits, as `audioreactive model edit` takes it."""
+    sha256: Digest | None = None
+    """Digest of the file; a file with another one is refused."""
+    layers: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
+    """Depths of the first and the last layer that change, from 0 for the coarsest to 1 for the finest."""
+    envelope: Envelope | None = None
+    """Envelope that moves the amount from `low` to `high`; None: it is `high` throughout."""
+    low: Annotated[float, Field(ge=-100, le=100)] | None = None
+    """Amount where the envelope is 0; None: 0, the first model."""
+    high: Annotated[float, Field(ge=-100, le=100)] = 1.0
+    """Amount where the envelope is 1: share of the second model, or factor of the edits."""
+    muted: bool = False
+    """Whether the change is switched off, for a while."""
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return self.toward or self.edits or ""
+
+    @model_validator(mode="after")
+    def _it_makes_sense(self) -> WeightChange:
+        if (self.toward is None) == (self.edits is None):
+            raise ValueError("weights move toward a second model, or by edits: give one of the two")
+        if self.envelope is not None:
+            _univariate(self.envelope, "a change of weights")
+        if self.envelope is None and self.low is not None:
+            raise ValueError("low needs an envelope; without one the amount is high throughout")
+        if self.layers[0] > self.layers[1]:
+            raise ValueError(f"layers {list(self.layers)} run backwards: give the coarser depth first")
+        if self.toward is not None and not all(0 <= amount <= 1 for amount in (self.low or 0, self.high)):
+            raise ValueError("a share of a second model is from 0 to 1")
+        return self
+
+
 PaletteSeeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
 
 
@@ -577,13 +626,17 @@ class Patch(Part):
     """Movement of the picture's plane, for StyleGAN3."""
     bends: Annotated[tuple[Bend, ...], Field(max_length=32)] = ()
     """Transforms of activations, for networks."""
+    weights: Annotated[tuple[WeightChange, ...], Field(max_length=8)] = ()
+    """Changes of a network's weights, one after the other."""
 
     @model_serializer(mode="wrap")
     def _without_what_says_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write bends only where there are any."""
+        """Write bends and weights only where there are any."""
         data: dict[str, Any] = write(self)
         if not self.bends:
             data.pop("bends", None)
+        if not self.weights:
+            data.pop("weights", None)
         if self.camera is None:
             data.pop("camera", None)
         return data
@@ -609,7 +662,7 @@ class Patch(Part):
             found += [e for e in (getattr(sequence, "envelope", None), sequence.modulator) if e is not None]
         if self.noise.amplitude is not None:
             found.append(self.noise.amplitude.envelope)
-        moving = (*(self.camera.moves if self.camera is not None else ()), *self.bends)
+        moving = (*(self.camera.moves if self.camera is not None else ()), *self.bends, *self.weights)
         found += [e for part in moving if (e := getattr(part, "envelope", None)) is not None]
         return found
 
