@@ -140,7 +140,7 @@ def render(
     best_of: int | None = None,
     evolve: int | None = None,
     synthesizer: Synthesizer | Path | str | None = None,
-    palette: Sequence[int] | None = None,
+    palette: Sequence[int | str] | None = None,
     truncation: float | None = None,
     label: int | None = None,
     overrides: Sequence[str] = (),
@@ -193,7 +193,7 @@ def render(
         best_of: number of random patches to draw, from `seed` upwards; the most audio-reactive one is kept.
         evolve: number of patches to score while the most audio-reactive ones of the drawn are changed further.
         synthesizer: "hippo", a trained file, or a `Synthesizer`: makes the motion of a random patch.
-        palette: seeds of the pictures to move between.
+        palette: seeds of the pictures to move between, and own pictures, such as w:0123456789abcdef/0.
         truncation: 1 for the model's whole variety, 0 for its average picture.
         label: class of a conditional model.
         overrides: changes such as "noise.strength *= 2".

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 from fractions import Fraction
 from pathlib import Path
@@ -207,6 +208,31 @@ class SeedList(click.ParamType):
                 self.fail(f"{shown(value)} names more than {MOST_SEEDS} seeds", param, ctx)
             seeds += range(low, high + 1)
         return tuple(seeds)
+
+
+class PaletteList(SeedList):
+    """Vectors of a palette: seeds, and own pictures that were imported."""
+
+    name = "SEEDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Text such as "66,w:0123456789abcdef/0-3" -> all entries, in order."""
+        if isinstance(value, tuple):
+            return value
+        entries: list[int | str] = []
+        for item in str(value).split(","):
+            match = _OWN_PICTURES.fullmatch(item.strip())
+            if match is None:
+                entries += super().convert(item, param, ctx)
+            else:
+                first = int(match[2] or 0)
+                entries += [f"w:{match[1]}/{at}" for at in range(first, int(match[3] or first) + 1)]
+            if len(entries) > MOST_SEEDS:
+                self.fail(f"{shown(value)} names more than {MOST_SEEDS} seeds", param, ctx)
+        return tuple(entries)
+
+
+_OWN_PICTURES = re.compile(r"w:([0-9a-f]{16})(?:/(\d{1,4})(?:-(\d{1,4}))?)?")
 
 
 class Seed(click.ParamType):

@@ -19,8 +19,8 @@ from audioreactive.commands.options import (
     Choice,
     FrameRate,
     OutputPath,
+    PaletteList,
     RealNumber,
-    SeedList,
     Size,
     Stem,
     Time,
@@ -122,7 +122,7 @@ SECTIONS = {
 @beats_option
 @tempo_option
 @tempo_range_option
-@click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
+@click.option("--palette", type=PaletteList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
     type=RealNumber(-2, 2),
@@ -216,7 +216,7 @@ SECTIONS = {
 def command(
     songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | str | None, preset: str | None,
     seed: int | None, best_of: int | None, evolve: int | None, synthesizer: str | None, motion_seed: int | None,
-    weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
+    weights: tuple[tuple[str, float], ...], palette: tuple[int | str, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,

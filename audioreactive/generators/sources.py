@@ -305,6 +305,24 @@ def open_generator(
     return LoadedGenerator(ModelFile.at(path), generator)
 
 
+def plain_network(model: Path | str, *, device: str = "auto") -> AnyGenerator:
+    """Load a network on plain PyTorch in 32 bits, through which gradients flow.
+
+    Raises:
+        RenderError: the model is no StyleGAN, or the device cannot be used.
+        StyleGANError: the file contains no StyleGAN model.
+    """
+    from audioreactive.generators.devices import choose_device
+    from stylegan_ops.checkpoint import made_generator, read_checkpoint
+
+    where = choose_device(device)
+    source = named_source(model) if isinstance(model, str) else None
+    if source is not None and not isinstance(source, BuiltinModel):
+        raise RenderError("only the latents of a StyleGAN can be fitted to a picture: give a model file, or stylegan2")
+    with contextlib.nullcontext(Path(str(model))) if source is None else source.opened() as path:
+        return made_generator(read_checkpoint(path), device=where, implementation="reference")
+
+
 def check_model(path: Path) -> None:
     """Raise CheckpointError if a model file cannot be opened."""
     from stylegan_ops.containers import map_file

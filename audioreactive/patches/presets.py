@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from audioreactive._support.files import as_path, is_web_address, open_regular, write_aside
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
+from audioreactive.patches.own_pictures import accompany, adopt
 from audioreactive.patches.preset import Preset
 from audioreactive.patches.schema import Camera, LatentPatch, NoisePatch, Part, Patch
 from audioreactive.patches.sections import MOST_SECTIONS
@@ -84,7 +85,9 @@ def load_preset(name: str) -> Preset:
         )
     if strange:
         raise PresetError(f"the preset {name!r} is a device or a pipe, not a file")
-    return parse_preset(_preset_text(path), name)
+    preset = parse_preset(_preset_text(path), name)
+    adopt((preset.patch, *preset.section_patches()), path.absolute().parent)
+    return preset
 
 
 def _preset_text(path: Path) -> str:
@@ -260,3 +263,4 @@ def save_preset(preset: Preset, path: Path) -> None:
     """Write a preset to a TOML file, which is replaced only when the new one is complete."""
     with write_aside(path) as partial:
         partial.write_bytes(preset_text(preset).encode())
+    accompany((preset.patch, *preset.section_patches()), path.absolute().parent)

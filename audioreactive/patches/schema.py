@@ -9,6 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -108,6 +109,18 @@ def _tempo_factor(factor: float) -> float:
     if factor not in (0.5, 1, 2):
         raise ValueError("a tempo is halved, kept or doubled: give 0.5, 1 or 2")
     return factor
+
+
+def _own_pictures(seeds: object) -> object:
+    """Refuse entries of a palette that are neither seeds nor own pictures in one sentence instead of two."""
+    if isinstance(seeds, list | tuple):
+        for entry in seeds:
+            if isinstance(entry, str) and not re.fullmatch(r"w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?", entry):
+                raise ValueError(
+                    f"{shown(entry)} is neither a seed nor an own picture, such as 'w:0123456789abcdef/0' from "
+                    "audioreactive palette import"
+                )
+    return seeds
 
 
 SCORED = (*FEATURES, "sections")
@@ -537,7 +550,16 @@ class WeightChange(Part):
         return self
 
 
-PaletteSeeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
+OwnPictureName = Annotated[str, Field(pattern=r"^w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?$")]
+"""Latents of a user's own picture: digits of the digest of a sidecar, and the picture's number in it; see
+`patches.own_pictures`."""
+PaletteEntry = Seed | OwnPictureName
+PaletteSeeds = Annotated[tuple[PaletteEntry, ...], BeforeValidator(_own_pictures), Field(min_length=1, max_length=1024)]
+
+
+def seed_number(entry: int | str) -> int:
+    """Return a palette's entry as a seed: a number that stands for an own picture where a random choice is needed."""
+    return entry if isinstance(entry, int) else int(entry[2:10], 16)
 
 
 class Palette(Part):
@@ -566,9 +588,13 @@ class Palette(Part):
                 raise ValueError(f"{depth} has {len(seeds)} seeds, and the palette {len(self.seeds)}: give as many")
         return self
 
-    def of_depth(self, depth: Depth) -> tuple[int, ...]:
+    def of_depth(self, depth: Depth) -> tuple[PaletteEntry, ...]:
         """Return the seeds of a depth group."""
-        own: dict[Depth, tuple[int, ...] | None] = {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}
+        own: dict[Depth, tuple[PaletteEntry, ...] | None] = {
+            "coarse": self.coarse,
+            "middle": self.middle,
+            "fine": self.fine,
+        }
         return own[depth] or self.seeds
 
 

@@ -24,7 +24,7 @@ class Recipe:
     preset: Preset | None = None
     seed: int | None = None
     """Seed of a drawn preset. Without preset and seed it is computed from the song, so that a song gives one video."""
-    palette: tuple[int, ...] | None = None
+    palette: tuple[int | str, ...] | None = None
     truncation: float | None = None
     label: int | None = None
     overrides: tuple[str, ...] = field(default=())
