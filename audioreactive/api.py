@@ -139,6 +139,7 @@ def render(
     seed: int | None = None,
     best_of: int | None = None,
     evolve: int | None = None,
+    wild: bool = False,
     synthesizer: Synthesizer | Path | str | None = None,
     palette: Sequence[int | str] | None = None,
     truncation: float | None = None,
@@ -192,6 +193,7 @@ def render(
         seed: seed from which a random patch is drawn.
         best_of: number of random patches to draw, from `seed` upwards; the most audio-reactive one is kept.
         evolve: number of patches to score while the most audio-reactive ones of the drawn are changed further.
+        wild: also draw bends, directions, a camera and weights, as far as the model has them.
         synthesizer: "hippo", a trained file, or a `Synthesizer`: makes the motion of a random patch.
         palette: seeds of the pictures to move between, and own pictures, such as w:0123456789abcdef/0.
         truncation: 1 for the model's whole variety, 0 for its average picture.
@@ -239,7 +241,7 @@ def render(
     from audioreactive.chunks.folder import work_folder
     from audioreactive.patches.preset import Preset, preset_of
     from audioreactive.patches.presets import load_preset
-    from audioreactive.pipeline.weights import folder_of
+    from audioreactive.pipeline.weights import folder_of, wild_of
     from audioreactive.video import VIDEO_ENCODERS, check_output
 
     if is_web_address(song):
@@ -271,6 +273,7 @@ def render(
         overrides=tuple(overrides),
         best_of=best_of,
         evolve=evolve,
+        wild=wild_of([as_path(file) for file in weights]) if wild else None,
         synthesizer=_synthesizer(synthesizer),
         knobs=Knobs(
             motion=_number("motion", motion),

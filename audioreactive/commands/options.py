@@ -438,4 +438,7 @@ weights_option = click.option(
     metavar="FILE",
     help="A second model, or edits, that the preset's [[weights]] name. Can be repeated. [default: beside the preset]",
 )
+wild_option = click.option(
+    "--wild", is_flag=True, help="Also draw bends, directions, a camera and weights, as far as the model has them."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output file.")

@@ -43,6 +43,7 @@ from audioreactive.commands.options import (
     track_option,
     weight_option,
     weights_option,
+    wild_option,
 )
 from audioreactive.commands.sections import SectionedCommand
 from audioreactive.errors import printable
@@ -69,7 +70,7 @@ SECTIONS = {
         "palette", "truncation", "label", "others", "fit", "texture", "colour", "flash_safe", "loop",
     ),
     "How it moves": (
-        "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
+        "motion", "beat", "speed", "best_of", "evolve", "wild", "synthesizer", "motion_seed", "weights", "overrides",
     ),
     "Output": (
         "fps", "crf", "max_size", "max_bitrate", "encoder", "overwrite", "fresh", "save_preset", "quiet",
@@ -152,6 +153,7 @@ SECTIONS = {
     metavar="N",
     help="Let presets evolve: of N that are drawn and then changed step by step, render the one that reacts most.",
 )
+@wild_option
 @synthesizer_option
 @weights_option
 @motion_seed_option
@@ -223,7 +225,7 @@ def command(
     device: str, precision: Precision, batch: int | None, crf: int, encoder: VideoEncoder, chunk: Fraction,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
     overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
-    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, others: tuple[Path, ...],
+    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, others: tuple[Path, ...], wild: bool,
     **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
@@ -251,7 +253,7 @@ def command(
     from audioreactive.patches.presets import load_preset, preset_path
     from audioreactive.pipeline.production import RenderSettings
     from audioreactive.pipeline.recipe import Recipe
-    from audioreactive.pipeline.weights import folder_of
+    from audioreactive.pipeline.weights import folder_of, wild_of
     from audioreactive.video import check_output
 
     check_tempo(tempo, tempo_range)
@@ -288,6 +290,7 @@ def command(
             overrides=(*motion_overrides(preset, motion_seed, weights), *overrides),
             best_of=best_of,
             evolve=evolve,
+            wild=wild_of(others) if wild else None,
             synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
             knobs=Knobs(**knobs),
         ),
@@ -382,7 +385,7 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     from audioreactive.video import check_output
 
     preset = order.recipe.make()  # an error in the recipe shows before the first song
-    model = open_for(order.model, preset, order.settings)
+    model = open_for(order.model, preset, order.settings, every=order.recipe.wild is not None)
     bad = []
     folder = jobs[0][1].parent
     is_new = not folder.exists() and not order.dry_run

@@ -31,7 +31,7 @@ CANDIDATES: Final = 32
 """Random pictures among which the start is chosen, besides the mean picture."""
 SPREAD_SAMPLES: Final = 1024
 """Latents from which their spread is measured."""
-RATE: Final = 0.06
+RATE: Final = 0.25
 """Largest step of the optimiser, in standard deviations of latents."""
 WARM_UP: Final = 0.05
 """Share of the steps in which the rate rises."""

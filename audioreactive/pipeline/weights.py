@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch, WeightChange
+    from audioreactive.patches.wild import Wild
 
 
 def given_files(given: Sequence[Path]) -> tuple[WeightFile, ...]:
@@ -30,6 +31,17 @@ def given_files(given: Sequence[Path]) -> tuple[WeightFile, ...]:
     for path in given:
         check_model(path)
     return tuple(WeightFile("edits" if is_edits(path) else "toward", path.name, ModelFile.at(path)) for path in given)
+
+
+def wild_of(given: Sequence[Path]) -> Wild:
+    """Return what a wild preset may have, with the second models among the files that were given.
+
+    Raises:
+        CheckpointError: a file cannot be opened.
+    """
+    from audioreactive.patches.wild import Wild
+
+    return Wild(seconds=tuple(one.name for one in given_files(given) if one.kind == "toward"))
 
 
 def weight_files(

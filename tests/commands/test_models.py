@@ -8,6 +8,8 @@ from safetensors.torch import save_file
 from support import GOLDEN
 
 from audioreactive.patches.presets import load_preset, network_presets
+from audioreactive.patches.randomizer import random_patch
+from audioreactive.patches.wild import Wild
 from audioreactive.video import probe
 
 
@@ -158,3 +160,23 @@ def test_weights_that_cannot_be_used_are_a_sentence(call, song, tmp_path, what, 
     assert result.code == 2 and words in result.err and "Traceback" not in result.err
     assert len(result.err.strip().splitlines()) <= 3
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_wild_presets_are_written_and_rendered(call, song, tmp_path) -> None:
+    out = tmp_path / "a.toml"
+    assert call("preset", "new", "--seed", 4, "--wild", "-o", out).code == 0
+    assert load_preset(str(out)).patch == Wild()(random_patch(4), 4)
+    model = GOLDEN / "sg3_t32.pkl"
+    assert "[[camera.moves]]" in call("preset", "new", "--seed", 4, "--wild", "--model", model).out
+    video = tmp_path / "a.mp4"
+    result = call("render", song, "--seed", 4, "--wild", "--model", model, "--duration", 0.3, "-o", video)
+    assert result.code == 0, result.err
+    drawn = load_preset(str(video)).patch
+    assert drawn.camera is not None and drawn.bends == Wild()(random_patch(4), 4).bends
+    calm = ("--wild", "--size", "64x64", "--duration", 0.3)
+    painted = call("render", song, "--seed", 4, *calm, "-o", tmp_path / "b.mp4")
+        "render", song, "--seed", 4, "--wild", "--size", "64x64", "--duration", 0.3, "-o", tmp_path / "b.mp4"
+    )
+    assert painted.code == 0 and "--wild changes nothing" in painted.err
+    assert call("render", song, "--preset", out, "--wild", "-o", tmp_path / "c.mp4").code == 2
+    assert call("preset", "new", "--preset", out, "--wild").code == 2
