@@ -175,8 +175,6 @@ def test_wild_presets_are_written_and_rendered(call, song, tmp_path) -> None:
     assert drawn.camera is not None and drawn.bends == Wild()(random_patch(4), 4).bends
     calm = ("--wild", "--size", "64x64", "--duration", 0.3)
     painted = call("render", song, "--seed", 4, *calm, "-o", tmp_path / "b.mp4")
-        "render", song, "--seed", 4, "--wild", "--size", "64x64", "--duration", 0.3, "-o", tmp_path / "b.mp4"
-    )
     assert painted.code == 0 and "--wild changes nothing" in painted.err
     assert call("render", song, "--preset", out, "--wild", "-o", tmp_path / "c.mp4").code == 2
     assert call("preset", "new", "--preset", out, "--wild").code == 2
