@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from support import GOLDEN
 
@@ -40,10 +42,21 @@ def test_a_stylegan3_is_inspected_and_converted(call, tmp_path) -> None:
     assert call("palette", tmp_path / "a.safetensors", "--seeds", "0-3", "-o", tmp_path / "grid.png").code == 0
 
 
+def test_latents_and_pictures_are_not_taken_for_models(call, tmp_path) -> None:
+    np.savez(tmp_path / "a.npz", w=np.zeros((1, 14, 64), np.float32))
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for name, words in (("a.npz", "imported into palettes"), ("a.npy", "imported into palettes"), ("a.png", "picture")):
+        told = call("model", "inspect", tmp_path / name)
+        assert told.code == 2 and words in told.err and "not a model: give" in told.err
+
+
 def test_directions_are_shown(call, tmp_path) -> None:
     out = tmp_path / "sheet.png"
     result = call("directions", GOLDEN / "sg3_t32.pkl", "--count", 3, "--method", "ganspace", "-o", out)
     assert result.code == 0 and out.is_file(), result.err
+    with Image.open(out) as sheet:  # tiles of 32 pixels are enlarged, or labels would cover them
+        assert sheet.width > 7 * 128 and sheet.height > 3 * 128
     refused = call("directions", "painter", "-o", tmp_path / "b.png")
     assert refused.code == 2 and "only the latents of a StyleGAN have directions" in refused.err
 
