@@ -139,8 +139,9 @@ def render(
     seed: int | None = None,
     best_of: int | None = None,
     evolve: int | None = None,
+    wild: bool = False,
     synthesizer: Synthesizer | Path | str | None = None,
-    palette: Sequence[int] | None = None,
+    palette: Sequence[int | str] | None = None,
     truncation: float | None = None,
     label: int | None = None,
     overrides: Sequence[str] = (),
@@ -172,6 +173,7 @@ def render(
     tempo: float | None = None,
     tempo_range: tuple[float, float] | None = None,
     stems: Mapping[str, Path | str] | None = None,
+    weights: Sequence[Path | str] = (),
     workers: int | None = None,
     cluster: str | None = None,
     overwrite: bool = False,
@@ -192,8 +194,9 @@ def render(
         seed: seed from which a random patch is drawn.
         best_of: number of random patches to draw, from `seed` upwards; the most audio-reactive one is kept.
         evolve: number of patches to score while the most audio-reactive ones of the drawn are changed further.
+        wild: also draw bends, directions, a camera and weights, as far as the model has them.
         synthesizer: "hippo", a trained file, or a `Synthesizer`: makes the motion of a random patch.
-        palette: seeds of the pictures to move between.
+        palette: seeds of the pictures to move between, and own pictures, such as w:0123456789abcdef/0.
         truncation: 1 for the model's whole variety, 0 for its average picture.
         label: class of a conditional model.
         overrides: changes such as "noise.strength *= 2".
@@ -225,6 +228,7 @@ def render(
         tempo: known tempo in beats per minute; None: estimated.
         tempo_range: (lowest, highest) tempo to consider, in beats per minute.
         stems: name -> sound file, as further sources of features.
+        weights: files of second models and of edits that the preset's weights name, if they are not beside it.
         workers: number of processes on this machine.
         cluster: Ray cluster to render on: auto, or ray://host:port.
         overwrite: replace an existing output.
@@ -239,6 +243,7 @@ def render(
     from audioreactive.chunks.folder import work_folder
     from audioreactive.patches.preset import Preset, preset_of
     from audioreactive.patches.presets import load_preset
+    from audioreactive.pipeline.weights import folder_of, wild_of
     from audioreactive.video import VIDEO_ENCODERS, check_output
     from audioreactive.video.formats import SPEEDS
 
@@ -254,9 +259,10 @@ def render(
     output = as_path(output) if output is not None else song.with_suffix(".mp4")
     opened = as_model(model)
     chosen = opened if isinstance(opened, Path) else None
-    named = [as_path(file) for file in (song, chosen, *(stems or {}).values()) if file is not None]
+    named = [as_path(file) for file in (song, chosen, *(stems or {}).values(), *weights) if file is not None]
     keep_apart(output, (*named, _file_of(preset), _file_of(synthesizer)), cleared=(work_folder(output),))
     check_output(output, overwrite)
+    folder = folder_of(preset) if isinstance(preset, str | Path) else None
     if patch is not None:
         preset = preset_of(patch)
     elif preset is not None and not isinstance(preset, Preset):
@@ -270,6 +276,7 @@ def render(
         overrides=tuple(overrides),
         best_of=best_of,
         evolve=evolve,
+        wild=wild_of([as_path(file) for file in weights]) if wild else None,
         synthesizer=_synthesizer(synthesizer),
         knobs=Knobs(
             motion=_number("motion", motion),
@@ -300,6 +307,8 @@ def render(
         max_size=None if max_size is None else parse_bytes(str(max_size)),
         max_bitrate=None if max_bitrate is None else parse_rate(str(max_bitrate)),
         deadline=None if deadline is None else parse_deadline(_digits(deadline)),
+        weights=tuple(as_path(file) for file in weights),
+        folder=folder,
     )
     settings = settings if crf is None else replace(settings, crf=crf)
     settings = settings if chunk is None else replace(settings, chunk=_time("chunk", chunk))

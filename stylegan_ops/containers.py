@@ -37,13 +37,20 @@ EMBEDDING = "torch.nn.Embedding"
 LONGEST_STORAGE_KEY = 100
 """Most characters of a storage's name, which is a number or an address."""
 
+ARRAYS = (
+    "a file of NumPy arrays, such as latents of a picture, not a model: give the model that they were made with; "
+    "latents are imported into palettes"
+)
+"""What files of arrays are, as the end of a sentence."""
+
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"\x89HDF", "an HDF5 file (Keras?), not a StyleGAN2 model"),
     (b"7z\xbc\xaf", "a 7-Zip archive; unpack it first"),
     (b"Rar!", "a RAR archive; unpack it first"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
+    (b"\x93NUMPY", ARRAYS),
+    (b"\x89PNG", "a picture, not a model: give the .pkl, .pt or .safetensors that paints such pictures"),
+    (b"\xff\xd8\xff", "a picture, not a model: give the .pkl, .pt or .safetensors that paints such pictures"),
     (b"GGUF", "a GGUF language model"),
 )
 
@@ -211,6 +218,8 @@ def _read_zip(path: Path, data: memoryview, budget: Budget) -> Root:
     """A torch file of 1.6 or later: a zip archive of a pickle and one entry for each storage."""
     entries = read_directory(data)
     pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if entries and all(name.endswith(".npy") for name in entries):
+        raise CheckpointError(f"{path} is {ARRAYS}")
     if not pickles:
         inside = ", ".join(sorted(entries)[:3]) or "nothing"
         raise CheckpointError(f"{path} is a zip archive of {inside[:200]!r}, not a model; unpack it first")

@@ -190,7 +190,6 @@ class Generator(Network[Architecture]):
             x = torch.lerp(self._mapping.average, x, truncation_psi)
         return x[:, None].repeat(1, self.num_ws, 1)
 
-    @torch.no_grad()
     def synthesis(self, ws: Tensor, noise: Noise = "const", *, bends: Bends = NO_BENDS) -> Tensor:
         """Pictures for latent vectors.
 
@@ -202,6 +201,15 @@ class Generator(Network[Architecture]):
 
         Returns:
             (B, 3, H, W) float32, RGB, nominally in [-1, 1], not clamped.
+
+        Raises:
+            StyleGANError: a shape is wrong.
+        """
+        with torch.no_grad():
+            return self.differentiable(ws, noise, bends=bends)
+
+    def differentiable(self, ws: Tensor, noise: Noise = "const", *, bends: Bends = NO_BENDS) -> Tensor:
+        """Pictures as of `synthesis`, through which gradients flow, if the network runs on plain PyTorch.
 
         Raises:
             StyleGANError: a shape is wrong.

@@ -63,5 +63,12 @@ class ModelInfo:
         noise = [] if self.movable else ["noise"]
         camera = ["[camera]"] if self.movable else []
         return ", ".join(
-            ["latents", *noise, *camera, f"[[bends]] of {len(self.layers)} layers", f"{self.w_dim} directions"]
+            [
+                "latents",
+                *noise,
+                *camera,
+                f"[[bends]] of {len(self.layers)} layers, by share or cluster of channels",
+                f"{self.w_dim} directions",
+                "[[weights]]",
+            ]
         )

@@ -293,10 +293,10 @@ def balanced(style: Tensor, energy: Tensor, gain: Tensor | float, dtype: torch.d
     In float16 the style is divided by its largest value before the convolution, and the scale after it is multiplied by
     that, because sums would exceed 65504 (as in StyleGAN2-ADA).
     """
-    scale = torch.rsqrt(energy + 1e-8).mul_(gain)
+    scale = torch.rsqrt(energy + 1e-8) * gain
     if dtype != torch.float16:
         return style, scale
-    peak = style.abs().amax(-1, keepdim=True).clamp_min_(1e-8)
+    peak = style.abs().amax(-1, keepdim=True).clamp_min(1e-8)
     return style / peak, scale * peak
 
 

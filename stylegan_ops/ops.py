@@ -231,6 +231,8 @@ def _styled_conv2d_phases_ref(x: Tensor, weight: Tensor, finish: Finish) -> Tens
 
 
 def _finish_ref_(x: Tensor, finish: Finish, rgb: ToRGB | None) -> Tensor:
+    if torch.is_grad_enabled():
+        return _finish_ref(x, finish, rgb)
     scale, bias = finish.scale.to(x.dtype), finish.bias.to(x.dtype)
     torch.addcmul(bias.view(1, -1, 1, 1), x, scale[:, :, None, None], out=x)
     if finish.noise is not None:
@@ -241,6 +243,19 @@ def _finish_ref_(x: Tensor, finish: Finish, rgb: ToRGB | None) -> Tensor:
     if rgb is not None:
         _to_rgb_ref(x, rgb)
     return x if finish.style is None else x.mul_(finish.style.to(x.dtype)[:, :, None, None])
+
+
+def _finish_ref(x: Tensor, finish: Finish, rgb: ToRGB | None) -> Tensor:
+    """The same without overwriting x, whose values gradients need."""
+    x = x * finish.scale.to(x.dtype)[:, :, None, None] + finish.bias.to(x.dtype).view(1, -1, 1, 1)
+    if finish.noise is not None:
+        x = x + (finish.noise * finish.noise_gain).to(x.dtype)
+    x = F.leaky_relu(x, 0.2)
+    if finish.clamp is not None:
+        x = x.clamp(-finish.clamp, finish.clamp)
+    if rgb is not None:
+        _to_rgb_ref(x, rgb)
+    return x if finish.style is None else x * finish.style.to(x.dtype)[:, :, None, None]
 
 
 def _to_rgb_ref(x: Tensor, rgb: ToRGB) -> None:

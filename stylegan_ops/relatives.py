@@ -70,8 +70,12 @@ RELATIVES: tuple[Relative, ...] = (
         "give the original that it was converted from, a .pkl",
     ),
     Relative(r"^progression\.\d+\.|^g_synthesis\.blocks\.", "a StyleGAN1 model for PyTorch, which is another network"),
-    Relative(r"^blocks\.\d+\.to_style\d\.|^to_noise\d\.", "lucidrains' stylegan2-pytorch, whose network differs from "
-             "StyleGAN2"),
+    Relative(
+        r"^blocks\.\d+\.to_(?:style|noise)\d\.|^to_noise\d\.",
+        "a model of lucidrains' stylegan2-pytorch, whose network differs from StyleGAN2 (no equalised rates, "
+        "noise with a bias, bilinear enlarging), so that its weights fit no other program",
+        "give a model that was trained with NVIDIA's or rosinality's code, or train one there on the same pictures",
+    ),
     Relative(r"relative_position_bias_table|^layers\.\d+\.blocks\.\d+\.(?:attn|norm1)", "StyleSwin or another network "
              "of transformers"),
     Relative(r"^toRGBLayers\.|^scaleLayers\.|^ToRGB_lod\d", "a Progressive GAN, which is another network"),

@@ -37,6 +37,7 @@ COMMANDS = {
     "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",
     "palette": "Show the pictures of a model's seeds in a grid.",
+    "project": "Find the latents of a model whose picture is closest to a given one.",
     "directions": "Show what changes along the directions of a model's latents.",
     "preset": "Draw, show and compare presets.",
     "model": "Inspect and convert model files.",

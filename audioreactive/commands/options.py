@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 from fractions import Fraction
 from pathlib import Path
@@ -209,6 +210,31 @@ class SeedList(click.ParamType):
         return tuple(seeds)
 
 
+class PaletteList(SeedList):
+    """Vectors of a palette: seeds, and own pictures that were imported."""
+
+    name = "SEEDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Text such as "66,w:0123456789abcdef/0-3" -> all entries, in order."""
+        if isinstance(value, tuple):
+            return value
+        entries: list[int | str] = []
+        for item in str(value).split(","):
+            match = _OWN_PICTURES.fullmatch(item.strip())
+            if match is None:
+                entries += super().convert(item, param, ctx)
+            else:
+                first = int(match[2] or 0)
+                entries += [f"w:{match[1]}/{at}" for at in range(first, int(match[3] or first) + 1)]
+            if len(entries) > MOST_SEEDS:
+                self.fail(f"{shown(value)} names more than {MOST_SEEDS} seeds", param, ctx)
+        return tuple(entries)
+
+
+_OWN_PICTURES = re.compile(r"w:([0-9a-f]{16})(?:/(\d{1,4})(?:-(\d{1,4}))?)?")
+
+
 class Seed(click.ParamType):
     """One seed, or `random`."""
 
@@ -403,5 +429,16 @@ track_option = click.option(
     type=click.IntRange(1, 64),
     metavar="N",
     help="Which of several sounds in SONG, as of a film. [default: the default one, unless it is silent]",
+)
+weights_option = click.option(
+    "--with",
+    "others",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A second model, or edits, that the preset's [[weights]] name. Can be repeated. [default: beside the preset]",
+)
+wild_option = click.option(
+    "--wild", is_flag=True, help="Also draw bends, directions, a camera and weights, as far as the model has them."
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output file.")

@@ -1,4 +1,4 @@
-"""`audioreactive palette MODEL`: the pictures of a model's seeds, to choose from."""
+"""`audioreactive palette MODEL | import`: the pictures of a model's seeds, to choose from; own pictures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands import CONTEXT
+from audioreactive.commands import CONTEXT, HelpfulGroup
 from audioreactive.commands.options import (
     PATH,
     Model,
+    PaletteList,
     RealNumber,
-    SeedList,
     WholeNumber,
     device_option,
     model_file,
@@ -23,9 +23,42 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command(context_settings=CONTEXT)
+class _Palettes(HelpfulGroup):
+    """Group whose usual command needs no name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the usual command's name before its arguments."""
+        return super().parse_args(ctx, args if args[:1] == ["import"] else ["show", *args])
+
+
+@click.group(cls=_Palettes, context_settings=CONTEXT)
+def command() -> None:
+    """Show the pictures of a model's seeds, or import own ones."""
+
+
+@command.command("import", context_settings=CONTEXT)
+@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
+@click.option("-o", "--output", type=PATH, metavar="FOLDER", help="Also write the sidecar there, to be shared.")
+def import_pictures(files: tuple[Path, ...], output: Path | None) -> None:
+    """Import the latents of own pictures, and print the entries of a palette.
+
+    \b
+    audioreactive palette import projected_w.npz
+    render song.mp3 --model abstract.pkl --palette 7,12,w:0123456789abcdef/0
+
+    FILE is what 'audioreactive project' wrote, or another projector or encoder: .npz, .npy, .pt, .pkl or .safetensors.
+    Nothing in it is run.
+    """
+    from audioreactive.patches.own_pictures import import_latents
+
+    for file in files:
+        for entry in import_latents(file, output):
+            click.echo(entry)
+
+
+@command.command("show", context_settings=CONTEXT)
 @click.argument("model", type=Model(), required=False)
-@click.option("--seeds", type=SeedList(), default="0-35", show_default=True, help="Seeds to show.")
+@click.option("--seeds", type=PaletteList(), default="0-35", show_default=True, help="Seeds to show.")
 @click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="Picture to write, .png or .jpg.")
 @click.option("--truncation", type=RealNumber(-2, 2), metavar="PSI", default=1.0, show_default=True)
 @click.option("--label", type=WholeNumber(min=0), metavar="N", help="Class of a conditional model.")
@@ -33,9 +66,9 @@ if TYPE_CHECKING:
 @device_option
 @overwrite_option
 @quiet_option
-def command(
+def show(
     model: Path | str | None,
-    seeds: tuple[int, ...],
+    seeds: tuple[int | str, ...],
     output: Path,
     truncation: float,
     label: int | None,
@@ -46,7 +79,8 @@ def command(
 ) -> None:
     """Show the pictures of MODEL's seeds in a grid (without MODEL, of the painter).
 
-    Choose from it with render --palette 66,230,389-400.
+    Choose from it with render --palette 66,230,389-400. Own pictures are imported with 'audioreactive palette import
+    FILE'.
     """
     from audioreactive._support.files import check_name
     from audioreactive._support.pictures import save_picture, tile

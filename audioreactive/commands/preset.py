@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT, HelpfulGroup
-from audioreactive.commands.options import PATH, knob_options, overwrite_option, seed_option, set_option
+from audioreactive.commands.options import (
+    PATH,
+    Model,
+    knob_options,
+    model_file,
+    overwrite_option,
+    seed_option,
+    set_option,
+    wild_option,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +30,8 @@ def command() -> None:
 @command.command(context_settings=CONTEXT)
 @seed_option
 @click.option("--preset", metavar="NAME|FILE", help="Start from this preset instead of a seed.")
+@wild_option
+@click.option("--model", type=Model(), metavar="FILE", help="With --wild: the model, for what only it has.")
 @knob_options
 @set_option
 @click.option(
@@ -34,6 +45,8 @@ def command() -> None:
 def new(
     seed: int | None,
     preset: str | None,
+    wild: bool,
+    model: Path | str | None,
     overrides: tuple[str, ...],
     sections: Path | None,
     output: Path | None,
@@ -49,19 +62,30 @@ def new(
     """
     from audioreactive._support.files import check_name
     from audioreactive.features.form import song_form
+    from audioreactive.generators import open_generator
+    from audioreactive.generators.moves import abilities
     from audioreactive.patches.knobs import Knobs
     from audioreactive.patches.overrides import override
     from audioreactive.patches.preset import MadeWith, preset_of
     from audioreactive.patches.presets import load_preset, preset_path, preset_text, save_preset
     from audioreactive.patches.randomizer import draw_sections, random_patch
+    from audioreactive.patches.wild import EVERY_NETWORK, Wild
     from audioreactive.pipeline.listening import DEFAULT_FPS, listen
 
     if (seed is None) == (preset is None):
         raise click.UsageError("give --seed N, --seed random or --preset NAME")
+    if wild and seed is None:
+        raise click.UsageError("a preset says how everything moves, and --wild draws that: leave one of them out")
+    if model is not None and not wild:
+        raise click.UsageError("a preset is drawn for every model; --model is for --wild")
     if output is not None:
-        check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset), sections))
+        check_name(output, (".toml",), overwrite=overwrite, inputs=(preset_path(preset), sections, model_file(model)))
     if seed is not None:
-        start = preset_of(random_patch(seed), made_with=MadeWith(seed=seed))
+        patch = random_patch(seed)
+        if wild:
+            able = EVERY_NETWORK if model is None else abilities(open_generator(model, device="cpu").generator)
+            patch = Wild(able)(patch, seed)
+        start = preset_of(patch, made_with=MadeWith(seed=seed))
     else:
         start = load_preset(str(preset))
     made = override(start, overrides).mapped(Knobs(**knobs))

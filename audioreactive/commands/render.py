@@ -19,8 +19,8 @@ from audioreactive.commands.options import (
     Choice,
     FrameRate,
     OutputPath,
+    PaletteList,
     RealNumber,
-    SeedList,
     Size,
     Stem,
     Time,
@@ -42,6 +42,8 @@ from audioreactive.commands.options import (
     tempo_range_option,
     track_option,
     weight_option,
+    weights_option,
+    wild_option,
 )
 from audioreactive.commands.sections import SectionedCommand
 from audioreactive.errors import printable
@@ -64,9 +66,11 @@ if TYPE_CHECKING:
 SECTIONS = {
     "What most people need": ("output", "model", "preset", "seed", "size"),
     "What is rendered": ("demo", "start", "duration", "follow", "track", "stems", "beats", "tempo", "tempo_range"),
-    "How it looks": ("palette", "truncation", "label", "fit", "texture", "colour", "flash_safe", "loop"),
+    "How it looks": (
+        "palette", "truncation", "label", "others", "fit", "texture", "colour", "flash_safe", "loop",
+    ),
     "How it moves": (
-        "motion", "beat", "speed", "best_of", "evolve", "synthesizer", "motion_seed", "weights", "overrides",
+        "motion", "beat", "speed", "best_of", "evolve", "wild", "synthesizer", "motion_seed", "weights", "overrides",
     ),
     "Output": (
         "fps", "crf", "max_size", "max_bitrate", "encoder", "encoder_speed", "overwrite", "fresh", "save_preset",
@@ -120,7 +124,7 @@ SECTIONS = {
 @beats_option
 @tempo_option
 @tempo_range_option
-@click.option("--palette", type=SeedList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
+@click.option("--palette", type=PaletteList(), help="Seeds of the pictures to move between, such as 66,230,389-400.")
 @click.option(
     "--truncation",
     type=RealNumber(-2, 2),
@@ -150,7 +154,9 @@ SECTIONS = {
     metavar="N",
     help="Let presets evolve: of N that are drawn and then changed step by step, render the one that reacts most.",
 )
+@wild_option
 @synthesizer_option
+@weights_option
 @motion_seed_option
 @weight_option
 @set_option
@@ -219,7 +225,7 @@ SECTIONS = {
 def command(
     songs: tuple[Path, ...], demo: bool, output: Path | None, model: Path | str | None, preset: str | None,
     seed: int | None, best_of: int | None, evolve: int | None, synthesizer: str | None, motion_seed: int | None,
-    weights: tuple[tuple[str, float], ...], palette: tuple[int, ...] | None, truncation: float | None,
+    weights: tuple[tuple[str, float], ...], palette: tuple[int | str, ...] | None, truncation: float | None,
     label: int | None, fps: Fraction | None, size: tuple[int, int] | None, fit: Fit | None, start: Fraction,
     duration: Fraction | None, overrides: tuple[str, ...], stems: tuple[tuple[str, Path], ...], beats: BeatTracker,
     tempo: float | None, tempo_range: tuple[float, float] | None, track: int | None,
@@ -227,7 +233,8 @@ def command(
     encoder_speed: str | None,
     workers: int | None, cluster: str | None, flash_safe: bool, loop: bool, follow: Path | None, draft: bool,
     overwrite: bool, fresh: bool, save_preset: Path | None, dry_run: bool, quiet: bool,
-    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, **knobs: float,
+    max_size: int | None, max_bitrate: int | None, deadline: Fraction | None, others: tuple[Path, ...], wild: bool,
+    **knobs: float,
 ) -> int:  # fmt: skip
     """Render each SONG to a video in which every motion can be traced to something heard.
 
@@ -254,6 +261,7 @@ def command(
     from audioreactive.patches.presets import load_preset, preset_path
     from audioreactive.pipeline.production import RenderSettings
     from audioreactive.pipeline.recipe import Recipe
+    from audioreactive.pipeline.weights import folder_of, wild_of
     from audioreactive.video import check_output
 
     check_tempo(tempo, tempo_range)
@@ -267,7 +275,7 @@ def command(
         raise click.UsageError("--save-preset names one file, and each song gets a preset: their videos carry them")
     overwrite = overwrite or (demo and jobs[0][1] == Path("demo.mp4"))
     table = stem_table(stems)
-    files = (model_file(model), preset_path(preset), synthesizer_path(synthesizer))
+    files = (model_file(model), preset_path(preset), synthesizer_path(synthesizer), *others)
     inputs = (*(song for song, _ in jobs), *table.values(), *files, follow)
     for _, video in jobs:
         keep_apart(video, inputs, cleared=(work_folder(video),))
@@ -290,6 +298,7 @@ def command(
             overrides=(*motion_overrides(preset, motion_seed, weights), *overrides),
             best_of=best_of,
             evolve=evolve,
+            wild=wild_of(others) if wild else None,
             synthesizer=choose_synthesizer(synthesizer, preset, motion_seed, weights),
             knobs=Knobs(**knobs),
         ),
@@ -298,7 +307,8 @@ def command(
             precision=precision, batch=batch, crf=crf, encoder=encoder, encoder_speed=encoder_speed, chunk=chunk,
             beat_tracker=beats,
             tempo=tempo, tempo_range=tempo_range, flash_safe=flash_safe, loop=loop, draft=draft, follow=follow,
-            max_size=max_size, max_bitrate=max_bitrate, deadline=deadline,
+            max_size=max_size, max_bitrate=max_bitrate, deadline=deadline, weights=others,
+            folder=folder_of(preset),
         ),
         stems=table,
         workers=workers,
@@ -380,11 +390,11 @@ def _render_all(jobs: list[tuple[Path, Path]], order: _Order) -> int:
     """Render one song after another with one model; a song that fails is reported, and the others are rendered."""
     from audioreactive._support.files import make_folder
     from audioreactive.chunks.workers import WorkerPool
-    from audioreactive.generators import open_generator
+    from audioreactive.pipeline.planning import open_for
     from audioreactive.video import check_output
 
-    order.recipe.make()  # an error in the recipe shows before the first song
-    model = open_generator(order.model, device=order.settings.device, precision=order.settings.precision)
+    preset = order.recipe.make()  # an error in the recipe shows before the first song
+    model = open_for(order.model, preset, order.settings, every=order.recipe.wild is not None)
     bad = []
     folder = jobs[0][1].parent
     is_new = not folder.exists() and not order.dry_run

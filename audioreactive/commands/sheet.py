@@ -20,12 +20,14 @@ from audioreactive.commands.options import (
     model_option,
     overwrite_option,
     quiet_option,
+    weights_option,
 )
 
 if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
+    from audioreactive.generators import WeightFile
     from audioreactive.patches.schema import Patch
 
 MOST_TILES = 64
@@ -51,6 +53,7 @@ STILLS = (".png", ".jpg")
     help="A video (.mp4, .webm, .mov, .mkv), or a picture of one moment (.png, .jpg).",
 )
 @model_option
+@weights_option
 @click.option("--start", type=Time(), help="Begin here in the song. [default: a third into it]")
 @click.option("--duration", type=Time(), default="8", show_default=True, help="Length of a video.")
 @click.option("--fps", type=FrameRate(), default="24", show_default=True)
@@ -61,6 +64,7 @@ STILLS = (".png", ".jpg")
 def command(
     song: Path, seeds: tuple[int, ...] | None, presets: tuple[str, ...], output: Path, model: Path | str | None,
     start: Fraction | None, duration: Fraction, fps: Fraction, height: int, device: str, overwrite: bool, quiet: bool,
+    others: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Preview many seeds or presets for SONG in one grid. The full render of a seed moves identically.
 
@@ -72,14 +76,15 @@ def command(
     from audioreactive._support.pictures import save_picture
     from audioreactive.generators import open_generator
     from audioreactive.generators.devices import default_batch
-    from audioreactive.patches.presets import preset_path
+    from audioreactive.patches.presets import load_preset, preset_path
     from audioreactive.pipeline.listening import frame_range, listen
     from audioreactive.pipeline.planning import make_motion
+    from audioreactive.pipeline.weights import folder_of, weight_files
     from audioreactive.rendering.previews import Preview, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output
     from stylegan_ops import keep_freed_memory
 
-    inputs = (song, model_file(model), *map(preset_path, presets))
+    inputs = (song, model_file(model), *map(preset_path, presets), *others)
     still = output.suffix.lower() in STILLS
     if still:
         check_name(output, STILLS, overwrite=overwrite, inputs=inputs)
@@ -90,7 +95,11 @@ def command(
     names = tuple({name for _, patch in patches for name in patch.feature_names()})
     features = listen(song, fps=fps, progress=progress, names=names)
     first, stop = frame_range(features, features.duration / 3 if start is None else start, duration)
-    generator = open_generator(model, device=device).generator
+    files: tuple[WeightFile, ...] = ()
+    for name in presets if model is not None else ():
+        if name != "all":
+            files = weight_files(load_preset(name), others, folder_of(name), files)
+    generator = open_generator(model, device=device, weights=files).generator
     previews = [
         Preview(label, make_motion(patch, features, generator, progress).on(generator)) for label, patch in patches
     ]

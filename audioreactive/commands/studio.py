@@ -20,14 +20,15 @@ from audioreactive.commands.options import (
     quiet_option,
     stem_table,
     track_option,
+    weights_option,
 )
 from audioreactive.errors import AudioReactiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from fractions import Fraction
 
-    from audioreactive.generators import LoadedGenerator
+    from audioreactive.generators import LoadedGenerator, WeightFile
     from audioreactive.progress import Progress
     from audioreactive.studio.bench import Bench
     from audioreactive.studio.projects import Opening
@@ -38,6 +39,7 @@ LACKING = "the studio needs a few more packages: pip install 'audioreactive[stud
 @click.command(context_settings=CONTEXT)
 @click.argument("song", type=PATH, required=False)
 @model_option
+@weights_option
 @click.option("--preset", metavar="NAME|FILE", help="Begin with this preset, or with the one inside a video.")
 @click.option("--fps", type=FrameRate(), help="Frames a second. [default: the project's, else 24]")
 @track_option
@@ -58,7 +60,7 @@ LACKING = "the studio needs a few more packages: pip install 'audioreactive[stud
 def command(
     song: Path | None, model: Path | str | None, preset: str | None, fps: Fraction | None, track: int | None,
     stems: tuple[tuple[str, Path], ...], folders: tuple[Path, ...], port: int, no_browser: bool, device: str,
-    quiet: bool,
+    quiet: bool, others: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Open SONG in a page on this computer, to shape its video section by section; without SONG, choose one there.
 
@@ -80,6 +82,7 @@ def command(
         raise
     from audioreactive.media.audio import check_file
     from audioreactive.patches.presets import load_preset
+    from audioreactive.pipeline.weights import folder_of, given_files, weight_files
     from audioreactive.studio.projects import Opening, Projects
     from audioreactive.studio.safety import listening_socket
 
@@ -88,12 +91,15 @@ def command(
     elif preset is not None or stems or track is not None:
         raise click.UsageError("--preset, --stem and --track are for a song: name it")
     given = load_preset(preset) if preset is not None else None
+    files = given_files(others)
+    if given is not None and model is not None:
+        files = weight_files(given, others, folder_of(preset), files)
     allowed = _folders(song, folders)
     listening = listening_socket(port)
     token = secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token}"
     click.echo(address)
-    projects = Projects(_maker(model, device, fps, allowed), allowed, progress_for(quiet))
+    projects = Projects(_maker(model, files, device, fps, allowed), allowed, progress_for(quiet))
     app = App(projects, token, listening.getsockname()[1])
     if song is not None:
         projects.open(Opening(song, given, fps, stem_table(stems), track), needed=True)
@@ -124,7 +130,11 @@ def _folders(song: Path | None, folders: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _maker(
-    model: Path | str | None, device: str, fps: Fraction | None, folders: tuple[Path, ...]
+    model: Path | str | None,
+    weights: Sequence[WeightFile],
+    device: str,
+    fps: Fraction | None,
+    folders: tuple[Path, ...],
 ) -> Callable[[Opening, Progress], Bench]:
     """Make the function that opens projects, all with one generator."""
     loaded: list[LoadedGenerator] = []
@@ -138,7 +148,7 @@ def _maker(
 
         if not loaded:
             with progress.track("loading the model", 1, "model") as advance:
-                loaded.append(open_generator(model, device=device))
+                loaded.append(open_generator(model, device=device, weights=weights))
                 advance(1)
         opening = opening if opening.fps is not None else replace(opening, fps=fps)
         return Bench(Studio(opening, loaded[0], progress), folders)

@@ -8,6 +8,8 @@ from audioreactive.generators.sources import (
     GeneratorSource,
     LoadedGenerator,
     ModelFile,
+    WeightedSource,
+    WeightFile,
     named_source,
     open_generator,
 )
@@ -24,6 +26,8 @@ __all__ = [
     "Layout",
     "LoadedGenerator",
     "ModelFile",
+    "WeightFile",
+    "WeightedSource",
     "draft_canvas",
     "named_source",
     "open_generator",

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, MutableMapping
+    from collections.abc import Callable, Hashable, MutableMapping, Sequence
 
     import torch
 
     from stylegan_ops.bending import Bends, Transform
 
-Ability = Literal["camera", "bends", "directions"]
+Ability = Literal["camera", "bends", "directions", "weights"]
 
 NEEDS: Final[dict[Ability, str]] = {
     "camera": "only StyleGAN3 and StyleGAN-XL models can be moved, turned and enlarged as a plane",
     "directions": "only the latents of a StyleGAN have directions",
     "bends": "only the layers of a StyleGAN can be bent",
+    "weights": "only the weights of a StyleGAN can be moved",
 }
 """What a generator must be to be moved in each way, as the end of a sentence."""
 
@@ -48,6 +49,28 @@ class Bending:
     """Number of clusters."""
 
 
+AMOUNT_STEPS: Final = 64
+"""Steps of the amounts of changes of weights in a unit: frames whose rounded amounts are equal share one network."""
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """A change of weights, without its amount, which moves."""
+
+    kind: Literal["toward", "edits"]
+    file: str
+    """Name of the file of the second model, or of the edits."""
+    first: float = 0.0
+    """Depth of the first layer that changes, from 0 for the coarsest to 1 for the finest."""
+    last: float = 1.0
+    """Depth of the last layer that changes."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every layer moves towards a second model, so that the latents do too."""
+        return self.kind == "toward" and (self.first, self.last) == (0, 1)
+
+
 @dataclass(frozen=True)
 class Moves:
     """What moves in the frames of a batch besides latents and noise."""
@@ -56,6 +79,14 @@ class Moves:
     """(B, 3, 3) inverse of what happens to the picture's plane, in units of its width; None: nothing."""
     bends: tuple[tuple[Bending, tuple[float, ...]], ...] = ()
     """Transforms of activations, each with an amount for each sample."""
+    weights: tuple[tuple[Weighting, tuple[float, ...]], ...] = ()
+    """Changes of weights, each with an amount for each sample."""
+
+    def part(self, samples: Sequence[int]) -> Moves:
+        """Return what moves in some samples, with the same weights."""
+        transform = None if self.transform is None else self.transform[list(samples)]
+        bends = tuple((bending, tuple(amounts[at] for at in samples)) for bending, amounts in self.bends)
+        return Moves(transform, bends)
 
 
 NO_MOVES: Final = Moves()

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from audioreactive.errors import RenderError, did_you_mean, shown
 from audioreactive.generators.builtin import BUILTIN_NAME, builtin_digest, builtin_generator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import torch
 
     from audioreactive.generators.devices import Precision
     from audioreactive.generators.protocol import Generator
+    from audioreactive.generators.weights import Weights
     from stylegan_ops import AnyGenerator
+    from stylegan_ops.assembly import Checkpoint
+    from stylegan_ops.blending import Edits
 
 
 PAINTER_NAME: Final = "painter"
@@ -78,6 +85,14 @@ class BuiltinModel:
     def carried(self) -> BuiltinModel:
         """Return itself, because every machine has the model."""
         return self
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Yield the path of its file."""
+        from importlib.resources import as_file, files
+
+        with as_file(files("audioreactive") / "assets" / "builtin.safetensors") as path:
+            yield path
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
         """Load the network."""
@@ -143,14 +158,86 @@ class ModelFile:
             RenderError: the file has changed.
             StyleGANError: the file contains no StyleGAN model.
         """
+        with self.opened() as path:
+            return _stylegan(path, device, dtype)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Yield the path of a file with the source's content.
+
+        Raises:
+            RenderError: the file has changed.
+        """
         if self.content is not None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model"
                 path.write_bytes(self.content)
-                return _stylegan(path, device, dtype)
+                yield path
+            return
         if file_digest(self.path) != self.sha256:
             raise RenderError(f"the model {self.path} was changed while it was being rendered with; begin again")
-        return _stylegan(self.path, device, dtype)
+        yield self.path
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """File of a second model or of edits, which the `[[weights]]` of presets name."""
+
+    kind: Literal["toward", "edits"]
+    name: str
+    """Name in presets."""
+    file: ModelFile
+
+
+@dataclass(frozen=True)
+class WeightedSource:
+    """A network whose weights can move, with the files by which they do."""
+
+    base: ModelFile | BuiltinModel
+    files: tuple[WeightFile, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the network's file."""
+        return self.base.name
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all files."""
+        parts = [self.base.sha256, *(f"{one.kind} {one.name} {one.file.sha256}" for one in self.files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def carried(self) -> WeightedSource:
+        """Return a copy that contains all files."""
+        files = tuple(replace(one, file=one.file.carried()) for one in self.files)
+        return WeightedSource(self.base.carried(), files)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
+        """Load the network, and what its weights can become.
+
+        Raises:
+            RenderError: a file has changed.
+            StyleGANError: a file contains no StyleGAN model, or one that does not fit.
+        """
+        from audioreactive.generators.weights import Weights
+        from stylegan_ops import CheckpointError
+        from stylegan_ops.blending import read_edits
+        from stylegan_ops.checkpoint import made_generator, read_checkpoint
+        from stylegan_ops.variants import Variants
+
+        with self.base.opened() as path:
+            base = read_checkpoint(path)
+        others: list[Checkpoint | Edits] = []
+        for one in self.files:
+            with one.file.opened() as path:
+                others.append(read_checkpoint(path) if one.kind == "toward" else read_edits(path))
+        make = functools.partial(made_generator, device=device, dtype=dtype)
+        try:
+            variants = Variants(base, others, make)
+        except CheckpointError as error:
+            names = ", ".join(str(one.file.path) for one in self.files)
+            raise RenderError(f"the weights of {self.name} cannot move by {names}: {error}") from error
+        return with_weights(wrapped(make(base)), Weights(tuple(one.name for one in self.files), variants))
 
 
 def named_source(name: str) -> GeneratorSource | None:
@@ -182,14 +269,22 @@ def close_name(name: str) -> str:
 
 
 def open_generator(
-    model: Path | str | None = None, *, device: str = "auto", precision: Precision = "auto"
+    model: Path | str | None = None,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    weights: Sequence[WeightFile] = (),
 ) -> LoadedGenerator:
     """Load a generator on a device and in a precision.
 
-    model: a name that `named_source` knows, a model file, or None for the painter.
+    Args:
+        model: a name that `named_source` knows, a model file, or None for the painter.
+        device: auto, cpu, cuda, ...
+        precision: auto, fp32, bf16 or fp16.
+        weights: files by which its weights can move, if it is a network; the painter passes them over.
 
     Raises:
-        RenderError: the device cannot be used.
+        RenderError: the device cannot be used, or a file of weights does not fit.
         StyleGANError: the file contains no StyleGAN model.
     """
     from audioreactive.generators.devices import choose_device, choose_dtype
@@ -197,11 +292,42 @@ def open_generator(
     where = choose_device(device)
     dtype = choose_dtype(precision, where)
     source = PainterSource() if model is None else named_source(model) if isinstance(model, str) else None
+    if weights and isinstance(source, BuiltinModel):
+        source = WeightedSource(source, tuple(weights))
     if source is not None:
         return LoadedGenerator(source, source.load(where, dtype))
     path = Path(str(model))
+    if weights:
+        check_model(path)
+        source = WeightedSource(ModelFile.at(path), tuple(weights))
+        return LoadedGenerator(source, source.load(where, dtype))
     generator = _stylegan(path, where, dtype)  # first, because its errors explain a bad file
     return LoadedGenerator(ModelFile.at(path), generator)
+
+
+def plain_network(model: Path | str, *, device: str = "auto") -> AnyGenerator:
+    """Load a network on plain PyTorch in 32 bits, through which gradients flow.
+
+    Raises:
+        RenderError: the model is no StyleGAN, or the device cannot be used.
+        StyleGANError: the file contains no StyleGAN model.
+    """
+    from audioreactive.generators.devices import choose_device
+    from stylegan_ops.checkpoint import made_generator, read_checkpoint
+
+    where = choose_device(device)
+    source = named_source(model) if isinstance(model, str) else None
+    if source is not None and not isinstance(source, BuiltinModel):
+        raise RenderError("only the latents of a StyleGAN can be fitted to a picture: give a model file, or stylegan2")
+    with contextlib.nullcontext(Path(str(model))) if source is None else source.opened() as path:
+        return made_generator(read_checkpoint(path), device=where, implementation="reference")
+
+
+def check_model(path: Path) -> None:
+    """Raise CheckpointError if a model file cannot be opened."""
+    from stylegan_ops.containers import map_file
+
+    map_file(path)
 
 
 def file_digest(path: Path) -> str:
@@ -214,6 +340,15 @@ def _stylegan(path: Path, device: torch.device, dtype: torch.dtype) -> Generator
     from stylegan_ops import load_generator
 
     return wrapped(load_generator(path, device=device, dtype=dtype))
+
+
+def with_weights(generator: Generator, weights: Weights) -> Generator:
+    """Return a network whose weights can move."""
+    from audioreactive.generators.stylegan2 import StyleGAN2
+    from audioreactive.generators.stylegan3 import StyleGAN3
+
+    assert isinstance(generator, StyleGAN2 | StyleGAN3)
+    return replace(generator, weights=weights)
 
 
 def wrapped(network: AnyGenerator) -> Generator:

@@ -13,6 +13,7 @@ from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
 from audioreactive.generators.networks import NetworkGenerator
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
+from audioreactive.generators.weights import pictures_by_weights
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     import stylegan_ops
     from audioreactive.generators.pixels import Layout
+    from audioreactive.generators.weights import Weights
     from stylegan_ops.bending import Bends
     from stylegan_ops.generator import Noise
 
@@ -33,8 +35,10 @@ class StyleGAN2(NetworkGenerator["stylegan_ops.Generator | stylegan_ops.StyleGAN
     """A StyleGAN2 or StyleGAN1 network that fits the generator protocol."""
 
     network: stylegan_ops.Generator | stylegan_ops.StyleGAN1Generator
-    abilities: frozenset[Ability] = frozenset({"bends", "directions"})
+    abilities: frozenset[Ability] = frozenset({"bends", "directions", "weights"})
     """Ways in which it can be moved."""
+    weights: Weights | None = None
+    """Second models and edits towards which its weights can move."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
 
@@ -42,6 +46,11 @@ class StyleGAN2(NetworkGenerator["stylegan_ops.Generator | stylegan_ops.StyleGAN
     def noise_sizes(self) -> Sequence[tuple[int, int]]:
         """Sizes (h, w) of the noise maps in layer order."""
         return self.network.noise_sizes
+
+    @property
+    def weight_files(self) -> Sequence[str]:
+        """Names of the files by which its weights can be moved."""
+        return () if self.weights is None else self.weights.files
 
     @functools.cached_property
     def cost(self) -> Cost:
@@ -79,6 +88,8 @@ class StyleGAN2(NetworkGenerator["stylegan_ops.Generator | stylegan_ops.StyleGAN
         self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
     ) -> torch.Tensor:
         """Make pictures (B, 3, h, w) float32 from latents and noise maps; None: the model's own constant maps."""
+        if moves.weights:
+            return pictures_by_weights(self, ws, noise, moves)
         maps: Noise = "const" if noise is None else noise
         if not moves.bends:
             return self.network.synthesis(ws, maps)
@@ -139,7 +150,7 @@ class _Frames:
         self._graphs = GraphSynthesis(generator.network, self._finish)
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
-        if moves.bends:  # how many samples are bent changes from batch to batch, which no graph can follow
+        if moves.bends or moves.weights:  # what is computed changes from batch to batch, which no graph can follow
             return self._finish(self._generator.synthesis(ws, noise, moves))
         return self._graphs(ws, noise)
 

@@ -12,6 +12,7 @@ from audioreactive.generators.networks import NetworkGenerator
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
 from audioreactive.generators.stylegan2 import WIDEST, sources_digest
+from audioreactive.generators.weights import pictures_by_weights
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from audioreactive.generators.pixels import Layout
+    from audioreactive.generators.weights import Weights
     from stylegan_ops.bending import Bends
     from stylegan_ops.stylegan3.generator import AliasFreeGenerator
 
@@ -31,8 +33,10 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
     """A StyleGAN3 network that fits the generator protocol."""
 
     network: AliasFreeGenerator
-    abilities: frozenset[Ability] = frozenset({"camera", "bends", "directions"})
+    abilities: frozenset[Ability] = frozenset({"camera", "bends", "directions", "weights"})
     """Ways in which it can be moved."""
+    weights: Weights | None = None
+    """Second models and edits towards which its weights can move."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
 
@@ -40,6 +44,11 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
     def noise_sizes(self) -> Sequence[tuple[int, int]]:
         """Empty: the network has no noise."""
         return ()
+
+    @property
+    def weight_files(self) -> Sequence[str]:
+        """Names of the files by which its weights can be moved."""
+        return () if self.weights is None else self.weights.files
 
     @functools.cached_property
     def cost(self) -> Cost:
@@ -63,6 +72,8 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
         self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None, moves: Moves = NO_MOVES
     ) -> torch.Tensor:
         """Make pictures (B, 3, h, w) float32 from latents; there is no noise, and `moves` may move the picture."""
+        if moves.weights:
+            return pictures_by_weights(self, ws, noise, moves)
         transform = moves.transform
         if transform is not None:
             transform = self.network.transform @ transform.to(self.device)

@@ -235,6 +235,7 @@ def what_waits(preset: Preset) -> tuple[str, ...]:
     others = {
         "camera": patch.camera is not None,
         "bends": bool(patch.bends),
+        "weights": bool(patch.weights),
         "directions": any(isinstance(sequence, LatentDirection) for sequence in patch.latents.sequences),
     }
     if resting := [name for name, there in others.items() if there]:

@@ -28,7 +28,7 @@ def opening_presets(names: Sequence[str], overrides: Sequence[str] = ()) -> tupl
 def rerolled(preset: Preset, number: int) -> Preset:
     """Return a preset with other forms and colours: the next seeds of its palette, with the same motion."""
     palette = preset.patch.palette
-    seeds = tuple((seed + 7919 * number) % 2**32 for seed in palette.seeds)
+    seeds = tuple(seed if isinstance(seed, str) else (seed + 7919 * number) % 2**32 for seed in palette.seeds)
     other = palette.model_copy(update={"seeds": seeds, "coarse": None, "middle": None, "fine": None})
     patch = preset.patch.model_copy(update={"palette": other})
     return preset.model_copy(update={"patch": patch})

@@ -21,6 +21,7 @@ from audioreactive.patches.schema import (
     LatentSegmentation,
     LatentSynthesizer,
     depth_slices,
+    seed_number,
 )
 from audioreactive.patches.tables import (
     NO_ENVELOPES,
@@ -107,19 +108,34 @@ def make_palette(palette: Palette, generator: Mapper) -> torch.Tensor:
     return vectors
 
 
-def _mapped(palette: Palette, seeds: Sequence[int], generator: Mapper) -> torch.Tensor:
+def _mapped(palette: Palette, seeds: Sequence[int | str], generator: Mapper) -> torch.Tensor:
     """Map seeds to latents (P, L, W) float32, each in the class of the palette's seed at the same position."""
     import torch
 
     vectors = []
     for seed, main in zip(seeds, palette.seeds, strict=True):
+        if isinstance(seed, str):
+            vectors.append(_own_picture(seed, generator))
+            continue
         z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.z_dim)).float().to(generator.device)
         c = None
         if generator.c_dim:
-            label = torch.tensor([_class_of(palette, main, generator)])
+            label = torch.tensor([_class_of(palette, seed_number(main), generator)])
             c = torch.nn.functional.one_hot(label, generator.c_dim).float().to(generator.device)
         vectors.append(generator.mapping(z, c, truncation_psi=palette.truncation))
     return torch.cat(vectors).float()
+
+
+def _own_picture(entry: str, generator: Mapper) -> torch.Tensor:
+    """Latents (1, L, W) of a user's own picture, which are not truncated."""
+    import torch
+
+    from audioreactive.patches.own_pictures import vector_of
+
+    z = torch.zeros(1, generator.z_dim, device=generator.device)
+    c = torch.eye(generator.c_dim, device=generator.device)[:1] if generator.c_dim else None
+    shape = generator.mapping(z, c).shape[1:]
+    return torch.from_numpy(vector_of(entry, shape).copy())[None].to(generator.device)
 
 
 def _class_of(palette: Palette, seed: int, generator: Mapper) -> int:
@@ -128,7 +144,7 @@ def _class_of(palette: Palette, seed: int, generator: Mapper) -> int:
         return palette.label
     if palette.family is not None and palette.family in generator.families:
         return list(generator.families).index(palette.family)
-    return (palette.seeds[0] if generator.families else seed) % generator.c_dim
+    return (seed_number(palette.seeds[0]) if generator.families else seed) % generator.c_dim
 
 
 def latent_weights(

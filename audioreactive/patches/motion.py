@@ -6,7 +6,7 @@ latent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from audioreactive.patches.moves import (
     check_moves,
     direction_vectors,
     faded_moves,
+    latents_of_others,
     move_motion,
 )
 from audioreactive.patches.noise import NoiseSequence, Window, draw_field, faded, noise_motion
@@ -121,9 +122,11 @@ class Motion:
         canvas = plan_canvas(generator, size=wanted, fit=fit, even=(False, False))
         resized = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
         noise = NoiseSequence(self.noise, tuple(resized.noise_sizes), generator.device, draw)
-        return Inputs(
-            Latents(self.latents, vectors), noise, canvas, self.moves, direction_vectors(self.moves, generator)
-        )
+        others = {
+            at: Latents(self.latents, self.vectors(mapper)) for at, mapper in latents_of_others(self.moves, generator)
+        }
+        directions = direction_vectors(self.moves, generator)
+        return Inputs(Latents(self.latents, vectors), noise, canvas, self.moves, directions, others)
 
     def vectors(self, generator: Mapper) -> torch.Tensor:
         """Map the palettes' seeds to vectors (P, L, W) float32; raises RenderError if the generator lacks a class."""
@@ -178,6 +181,8 @@ class Inputs:
     """Motion of a camera, of bends, and along directions."""
     directions: torch.Tensor | None = None
     """(D, L, W) vectors of the directions."""
+    others: Mapping[int, Latents] = field(default_factory=dict)
+    """Number of a change of all weights towards another model -> that model's own latents."""
 
     def __len__(self) -> int:
         """T, the number of frames."""
@@ -188,10 +193,21 @@ class Inputs:
         import torch
 
         ws, noise = self.latents.frames(start, stop), self.noise.frames(start, stop)
+        moves = self.moves.frames(start, stop)
+        for at, latents in self.others.items():
+            ws = _between(ws, latents.frames(start, stop), moves.weights[at][1])
         if self.directions is not None:
             places = np.stack([held(place, start, stop) for _, place in self.moves.directions], 1)  # [B, D]
             ws = ws + torch.einsum("bd,dlw->blw", on_device(places, ws.device), self.directions)
-        return MovedFed(ws, noise, self.moves.frames(start, stop)) if self.moves else Fed(ws, noise)
+        return MovedFed(ws, noise, moves) if self.moves else Fed(ws, noise)
+
+
+def _between(ws: torch.Tensor, others: torch.Tensor, shares: Sequence[float]) -> torch.Tensor:
+    """Mix latents (B, L, W) with a share (B,) of others; at 0 and 1 they are one of the two exactly."""
+    import torch
+
+    share = torch.tensor(shares, dtype=ws.dtype, device=ws.device)[:, None, None]
+    return torch.where(share == 1, others, torch.lerp(ws, others, share))
 
 
 def motion(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.errors import RenderError
-from audioreactive.generators.moves import NEEDS, Bending, Moves, abilities
+from audioreactive.errors import RenderError, shown
+from audioreactive.generators.moves import AMOUNT_STEPS, NEEDS, Bending, Moves, Weighting, abilities
 from audioreactive.patches.schema import (
     DEPTHS,
     TARGETS,
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
     from audioreactive.generators.directions import Method
     from audioreactive.generators.moves import Ability
-    from audioreactive.generators.protocol import Generator
+    from audioreactive.generators.protocol import Generator, Mapper
     from audioreactive.patches.noise import Window
-    from audioreactive.patches.schema import Bend, Camera, Depth, Patch
+    from audioreactive.patches.schema import Bend, Camera, Depth, Patch, WeightChange
     from audioreactive.patches.tables import FloatArray
     from stylegan_ops.bending import Transform
 
@@ -70,10 +70,12 @@ class MoveMotion:
     """Transforms of activations, each with its amounts (T,)."""
     directions: tuple[tuple[Direction, FloatArray], ...] = ()
     """Directions of latents, each with the way along it (T,) in standard deviations."""
+    weights: tuple[tuple[Weighting, FloatArray], ...] = ()
+    """Changes of weights, each with its amounts (T,)."""
 
     def __bool__(self) -> bool:
         """Whether a generator must be given anything besides latents and noise."""
-        return self.camera is not None or bool(self.bends)
+        return self.camera is not None or bool(self.bends) or bool(self.weights)
 
     def needs(self) -> list[Ability]:
         """Return what a generator must be able to do."""
@@ -81,6 +83,7 @@ class MoveMotion:
             ("camera", self.camera is not None),
             ("bends", bool(self.bends)),
             ("directions", bool(self.directions)),
+            ("weights", bool(self.weights)),
         ]
         return [ability for ability, wanted in needed if wanted]
 
@@ -92,13 +95,16 @@ class MoveMotion:
         if self.camera is not None:
             transform = torch.from_numpy(inverse_transforms(held(self.camera, start, stop)))
         bends = tuple((bending, tuple(held(amounts, start, stop).tolist())) for bending, amounts in self.bends)
-        return Moves(transform, bends)
+        weights = tuple((change, stepped(held(amounts, start, stop))) for change, amounts in self.weights)
+        return Moves(transform, bends, weights)
 
     def at(self, frames: NDArray[np.int64] | slice) -> MoveMotion:
         """Return the motion of some frames, in any order: at these indices, or in a slice."""
         camera = None if self.camera is None else np.ascontiguousarray(self.camera[frames])
         bends = tuple((bending, amounts[frames].copy()) for bending, amounts in self.bends)
-        return MoveMotion(camera, bends, tuple((way, place[frames].copy()) for way, place in self.directions))
+        directions = tuple((way, place[frames].copy()) for way, place in self.directions)
+        weights = tuple((change, amounts[frames].copy()) for change, amounts in self.weights)
+        return MoveMotion(camera, bends, directions, weights)
 
     def mixed(self, other: MoveMotion, share: FloatArray) -> MoveMotion:
         """Return the motion that is this one with a share (T,) of another of the same parts."""
@@ -113,7 +119,11 @@ class MoveMotion:
             (direction, (1 - share) * place + share * others)
             for (direction, place), (_, others) in zip(self.directions, other.directions, strict=True)
         )
-        return replace(self, camera=camera, bends=bends, directions=directions)
+        weights = tuple(
+            (change, (1 - share) * amounts + share * others)
+            for (change, amounts), (_, others) in zip(self.weights, other.weights, strict=True)
+        )
+        return replace(self, camera=camera, bends=bends, directions=directions, weights=weights)
 
     def tables(self) -> dict[str, FloatArray]:
         """Return tables, name -> (T, C), that represent the motion; see `motion.Motion.tables`."""
@@ -125,7 +135,14 @@ class MoveMotion:
             found["bends"] = np.stack([amounts for _, amounts in self.bends], 1)
         if self.directions:
             found["directions"] = np.stack([place for _, place in self.directions], 1)
+        if self.weights:
+            found["weights"] = np.stack([amounts for _, amounts in self.weights], 1)
         return found
+
+
+def stepped(amounts: FloatArray) -> tuple[float, ...]:
+    """Round amounts of changes of weights to whole steps, so that many frames share one network."""
+    return tuple((np.round(amounts.astype(np.float64) * AMOUNT_STEPS) / AMOUNT_STEPS).tolist())
 
 
 RESTING: Final = MoveMotion()
@@ -137,7 +154,20 @@ def move_motion(patch: Patch, features: Features, span: slice = WHOLE_SONG) -> M
     camera = None if patch.camera is None else camera_path(patch.camera, features)[span]
     ways = [s for s in patch.latents.sequences if isinstance(s, LatentDirection) and not s.muted]
     directions = tuple((_direction(way), _place(way, features)[span]) for way in ways)
-    return MoveMotion(camera, tuple(bends), directions)
+    weights = tuple((_weighting(one), _shares(one, features)[span]) for one in patch.weights if not one.muted)
+    return MoveMotion(camera, tuple(bends), directions, weights)
+
+
+def _weighting(change: WeightChange) -> Weighting:
+    return Weighting("toward" if change.toward is not None else "edits", change.file, *change.layers)
+
+
+def _shares(change: WeightChange, features: Features) -> FloatArray:
+    """Compute the amount of a change of weights over the song, (T,)."""
+    if change.envelope is None:
+        return np.full(features.frames, change.high, np.float32)
+    low, values = np.float32(change.low or 0.0), shape_envelope(change.envelope, features)[:, 0]
+    return (low * (1 - values) + np.float32(change.high) * values).astype(np.float32)
 
 
 def _direction(way: LatentDirection) -> Direction:
@@ -228,6 +258,7 @@ def faded_moves(parts: Sequence[MoveMotion], windows: Sequence[Window], frames: 
         camera = np.zeros((frames, len(TARGETS)), np.float32)
     tables: dict[Bending, FloatArray] = {}
     ways: dict[Direction, FloatArray] = {}
+    changes: dict[Weighting, FloatArray] = {}
     for part, (start, share) in zip(parts, windows, strict=True):
         seen = slice(start, start + len(share))
         if camera is not None and part.camera is not None:
@@ -238,18 +269,36 @@ def faded_moves(parts: Sequence[MoveMotion], windows: Sequence[Window], frames: 
             table[seen] += share * (amounts - rest)
         for direction, place in part.directions:
             ways.setdefault(direction, np.zeros(frames, np.float32))[seen] += share * place
-    return MoveMotion(camera, tuple(tables.items()), tuple(ways.items()))
+        for change, amounts in part.weights:
+            changes.setdefault(change, np.zeros(frames, np.float32))[seen] += share * amounts
+    return MoveMotion(camera, tuple(tables.items()), tuple(ways.items()), tuple(changes.items()))
 
 
 def check_moves(moves: MoveMotion, generator: object) -> None:
     """Raise RenderError if a generator cannot be moved in the way that a motion needs."""
     able = abilities(generator)
+    files: Sequence[str] = getattr(generator, "weight_files", ())
     for ability in moves.needs():
         if ability not in able:
-            key = {"camera": "[camera]", "bends": "[[bends]]", "directions": 'strategy = "direction"'}[ability]
+            key = _KEYS[ability]
             raise RenderError(
                 f"the preset has {key}, and {NEEDS[ability]}: give such a model with --model, or leave {key} out"
             )
+    for change, _ in moves.weights:
+        if change.file not in files:
+            raise RenderError(
+                f"the preset's [[weights]] need the file {shown(change.file)}: put it beside the preset, "
+                "or give it with --with"
+            )
+
+
+_KEYS: Final[dict[Ability, str]] = {
+    "camera": "[camera]",
+    "bends": "[[bends]]",
+    "directions": 'strategy = "direction"',
+    "weights": "[[weights]]",
+}
+"""What a generator can do -> how a preset asks for it."""
 
 
 def check_patch(patch: Patch, generator: object) -> None:
@@ -258,7 +307,8 @@ def check_patch(patch: Patch, generator: object) -> None:
     bends = tuple((_bending(bend), np.zeros(1, np.float32)) for bend in patch.bends if not bend.muted)
     ways = [s for s in patch.latents.sequences if isinstance(s, LatentDirection) and not s.muted]
     directions = tuple((_direction(way), np.zeros(1, np.float32)) for way in ways)
-    check_moves(MoveMotion(camera, bends, directions), generator)
+    weights = tuple((_weighting(change), np.zeros(1, np.float32)) for change in patch.weights if not change.muted)
+    check_moves(MoveMotion(camera, bends, directions, weights), generator)
 
 
 def direction_vectors(moves: MoveMotion, generator: Generator) -> torch.Tensor | None:
@@ -282,3 +332,14 @@ def direction_vectors(moves: MoveMotion, generator: Generator) -> torch.Tensor |
             known[key] = find_directions(generator, direction.method, inputs, direction.index + 1)  # type: ignore[arg-type]
         vectors[at, inputs] = known[key][direction.index]
     return vectors.to(generator.device)
+
+
+def latents_of_others(moves: MoveMotion, generator: Generator) -> list[tuple[int, Mapper]]:
+    """List the models towards which every layer moves, so that latents do too, by their numbers among the changes."""
+    from audioreactive.generators.weights import other_mapper
+
+    found = []
+    for at, (change, _) in enumerate(moves.weights):
+        if change.everywhere:
+            found.append((at, other_mapper(generator, change.file)))
+    return found

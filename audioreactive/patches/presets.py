@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from audioreactive._support.files import as_path, is_web_address, open_regular, write_aside
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
+from audioreactive.patches.own_pictures import accompany, adopt
 from audioreactive.patches.preset import Preset
 from audioreactive.patches.schema import Camera, LatentPatch, NoisePatch, Part, Patch
 from audioreactive.patches.sections import MOST_SECTIONS
@@ -84,7 +85,9 @@ def load_preset(name: str) -> Preset:
         )
     if strange:
         raise PresetError(f"the preset {name!r} is a device or a pipe, not a file")
-    return parse_preset(_preset_text(path), name)
+    preset = parse_preset(_preset_text(path), name)
+    adopt((preset.patch, *preset.section_patches()), path.absolute().parent)
+    return preset
 
 
 def _preset_text(path: Path) -> str:
@@ -152,6 +155,7 @@ _MOST_TABLES = {
     ("noise", "sequences"): _most(NoisePatch, "sequences"),
     ("camera", "moves"): _most(Camera, "moves"),
     ("bends",): _most(Patch, "bends"),
+    ("weights",): _most(Patch, "weights"),
 }
 """Path of each list of tables -> most tables that it may have."""
 
@@ -188,7 +192,7 @@ def _describe(error: ValidationError) -> str:
         keys = [
             str(key)
             for i, key in enumerate(location)
-            if i < 2 or location[i - 2] in ("sections", "bends") or not isinstance(location[i - 1], int)
+            if i < 2 or location[i - 2] in ("sections", "bends", "weights") or not isinstance(location[i - 1], int)
         ]
         keys = keys[1:] if keys[:1] == ["patch"] else keys  # in a file, the patch is at the top level
         message = printable(problem["msg"].removeprefix("Value error, "), 400)
@@ -259,3 +263,4 @@ def save_preset(preset: Preset, path: Path) -> None:
     """Write a preset to a TOML file, which is replaced only when the new one is complete."""
     with write_aside(path) as partial:
         partial.write_bytes(preset_text(preset).encode())
+    accompany((preset.patch, *preset.section_patches()), path.absolute().parent)

@@ -271,7 +271,7 @@ def latent_sequence(draws: Draws) -> dict[str, Any]:
                 **common,
             }
         case "feature":
-            envelope = _envelope(draws, draws.one_of(DEFAULT_FEATURES))
+            envelope = draw_envelope(draws, draws.one_of(DEFAULT_FEATURES))
             vectors = draws.some(PALETTE_SIZE, _weights_needed(envelope["feature"]))
             return {"strategy": "feature", "envelope": envelope, "vectors": vectors, **common}
         case _:
@@ -295,13 +295,13 @@ def noise_sequence(draws: Draws) -> dict[str, Any]:
     common = _common(draws)
     match draws.one_of(NOISE_STRATEGIES):
         case "feature":
-            envelope = _envelope(draws, draws.one_of(DEFAULT_FEATURES))
+            envelope = draw_envelope(draws, draws.one_of(DEFAULT_FEATURES))
             fields = draws.some(NOISE_FIELDS, _weights_needed(envelope["feature"]))
             return {"strategy": "feature", "envelope": envelope, "fields": fields, **common}
         case "blend":
             return {
                 "strategy": "blend",
-                "envelope": _envelope(draws, draws.one_of(DEFAULT_FEATURES)),
+                "envelope": draw_envelope(draws, draws.one_of(DEFAULT_FEATURES)),
                 "fields": draws.some(NOISE_FIELDS, draws.integer(3, 8)),
                 "slow": draws.log_between(4, 16),
                 "fast": draws.log_between(0.25, 1),
@@ -322,7 +322,7 @@ def _common(draws: Draws) -> dict[str, Any]:
     depth = _depth(draws)
     if draws.one_of(("average", "modulate")) == "average":
         return {"depth": depth, "merge": "average"}
-    modulator = _envelope(draws, draws.one_of(UNIVARIATE))
+    modulator = draw_envelope(draws, draws.one_of(UNIVARIATE))
     # Full intensity on every drum hit would flash.
     return {"depth": depth, "merge": "modulate", "modulator": modulator, "intensity": draws.between(0.3, 0.8)}
 
@@ -338,7 +338,7 @@ def _weights_needed(feature: str) -> int:
     return max(split_name(feature)[1].channels, 2)
 
 
-def _envelope(draws: Draws, feature: str) -> dict[str, Any]:
+def draw_envelope(draws: Draws, feature: str) -> dict[str, Any]:
     """Draw the shape of a feature's envelope by its kind: onsets decay, notes and timbres are smoothed.
 
     The channels of notes and timbres have similar values; contrast prevents their weighted average from being the same

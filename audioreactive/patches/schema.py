@@ -9,6 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -108,6 +109,18 @@ def _tempo_factor(factor: float) -> float:
     if factor not in (0.5, 1, 2):
         raise ValueError("a tempo is halved, kept or doubled: give 0.5, 1 or 2")
     return factor
+
+
+def _own_pictures(seeds: object) -> object:
+    """Refuse entries of a palette that are neither seeds nor own pictures in one sentence instead of two."""
+    if isinstance(seeds, list | tuple):
+        for entry in seeds:
+            if isinstance(entry, str) and not re.fullmatch(r"w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?", entry):
+                raise ValueError(
+                    f"{shown(entry)} is neither a seed nor an own picture, such as 'w:0123456789abcdef/0' from "
+                    "audioreactive palette import"
+                )
+    return seeds
 
 
 SCORED = (*FEATURES, "sections")
@@ -488,7 +501,65 @@ class Bend(Part):
         return self
 
 
-PaletteSeeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1024)]
+FileName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f/\\:.\-][^\x00-\x1f\x7f/\\:]{0,127}$")]
+"""Name of a file without any folder: a preset never says where on a computer a file lies."""
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""Hexadecimal SHA-256 of a file."""
+
+
+class WeightChange(Part):
+    """Change of a network's weights: towards a second model of the same architecture, or by rank-one edits.
+
+    The file is looked for among those that are given with the option --with, and beside the preset.
+    """
+
+    toward: FileName | None = None
+    """Name of the second model's file."""
+    edits: FileName | None = None
+    """Name of a file of edits, as `audioreactive model edit` takes it."""
+    sha256: Digest | None = None
+    """Digest of the file; a file with another one is refused."""
+    layers: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
+    """Depths of the first and the last layer that change, from 0 for the coarsest to 1 for the finest."""
+    envelope: Envelope | None = None
+    """Envelope that moves the amount from `low` to `high`; None: it is `high` throughout."""
+    low: Annotated[float, Field(ge=-100, le=100)] | None = None
+    """Amount where the envelope is 0; None: 0, the first model."""
+    high: Annotated[float, Field(ge=-100, le=100)] = 1.0
+    """Amount where the envelope is 1: share of the second model, or factor of the edits."""
+    muted: bool = False
+    """Whether the change is switched off, for a while."""
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return self.toward or self.edits or ""
+
+    @model_validator(mode="after")
+    def _it_makes_sense(self) -> WeightChange:
+        if (self.toward is None) == (self.edits is None):
+            raise ValueError("weights move toward a second model, or by edits: give one of the two")
+        if self.envelope is not None:
+            _univariate(self.envelope, "a change of weights")
+        if self.envelope is None and self.low is not None:
+            raise ValueError("low needs an envelope; without one the amount is high throughout")
+        if self.layers[0] > self.layers[1]:
+            raise ValueError(f"layers {list(self.layers)} run backwards: give the coarser depth first")
+        if self.toward is not None and not all(0 <= amount <= 1 for amount in (self.low or 0, self.high)):
+            raise ValueError("a share of a second model is from 0 to 1")
+        return self
+
+
+OwnPictureName = Annotated[str, Field(pattern=r"^w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?$")]
+"""Latents of a user's own picture: digits of the digest of a sidecar, and the picture's number in it; see
+`patches.own_pictures`."""
+PaletteEntry = Seed | OwnPictureName
+PaletteSeeds = Annotated[tuple[PaletteEntry, ...], BeforeValidator(_own_pictures), Field(min_length=1, max_length=1024)]
+
+
+def seed_number(entry: int | str) -> int:
+    """Return a palette's entry as a seed: a number that stands for an own picture where a random choice is needed."""
+    return entry if isinstance(entry, int) else int(entry[2:10], 16)
 
 
 class Palette(Part):
@@ -517,9 +588,13 @@ class Palette(Part):
                 raise ValueError(f"{depth} has {len(seeds)} seeds, and the palette {len(self.seeds)}: give as many")
         return self
 
-    def of_depth(self, depth: Depth) -> tuple[int, ...]:
+    def of_depth(self, depth: Depth) -> tuple[PaletteEntry, ...]:
         """Return the seeds of a depth group."""
-        own: dict[Depth, tuple[int, ...] | None] = {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}
+        own: dict[Depth, tuple[PaletteEntry, ...] | None] = {
+            "coarse": self.coarse,
+            "middle": self.middle,
+            "fine": self.fine,
+        }
         return own[depth] or self.seeds
 
 
@@ -577,13 +652,17 @@ class Patch(Part):
     """Movement of the picture's plane, for StyleGAN3."""
     bends: Annotated[tuple[Bend, ...], Field(max_length=32)] = ()
     """Transforms of activations, for networks."""
+    weights: Annotated[tuple[WeightChange, ...], Field(max_length=8)] = ()
+    """Changes of a network's weights, one after the other."""
 
     @model_serializer(mode="wrap")
     def _without_what_says_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write bends only where there are any."""
+        """Write bends and weights only where there are any."""
         data: dict[str, Any] = write(self)
         if not self.bends:
             data.pop("bends", None)
+        if not self.weights:
+            data.pop("weights", None)
         if self.camera is None:
             data.pop("camera", None)
         return data
@@ -609,7 +688,7 @@ class Patch(Part):
             found += [e for e in (getattr(sequence, "envelope", None), sequence.modulator) if e is not None]
         if self.noise.amplitude is not None:
             found.append(self.noise.amplitude.envelope)
-        moving = (*(self.camera.moves if self.camera is not None else ()), *self.bends)
+        moving = (*(self.camera.moves if self.camera is not None else ()), *self.bends, *self.weights)
         found += [e for part in moving if (e := getattr(part, "envelope", None)) is not None]
         return found
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from audioreactive.errors import RenderError, did_you_mean
 from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
+from audioreactive.generators.moves import abilities
 from audioreactive.generators.sources import PainterSource
 from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.moves import check_patch
@@ -34,6 +35,7 @@ from audioreactive.pipeline.production import (
     make_scene,
 )
 from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.pipeline.weights import given_files, weight_files, with_digests
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
-    from audioreactive.generators import Canvas, Fit, Generator
+    from audioreactive.generators import Canvas, Fit, Generator, WeightFile
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch
@@ -123,9 +125,15 @@ def plan_render(
     loaded = model if isinstance(model, LoadedGenerator) else None
     # The painter with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
     asked = (model, recipe.label, settings.size) != (None, None, None) or settings.device not in ("auto", "cpu")
-    if loaded is None and asked:
+    if not isinstance(model, LoadedGenerator) and asked:
         _check_song(song, stems or {})
-        loaded = _open(model, settings)
+        loaded = open_for(model, preset, settings, every=recipe.wild is not None)
+    if recipe.wild is not None:
+        able = frozenset() if loaded is None else abilities(loaded.generator)
+        recipe = replace(recipe, wild=recipe.wild.on(able))
+        preset = recipe.make()
+        if not able:
+            progress.say("--wild changes nothing: the painter has no layers, directions or weights")
     if loaded is not None:
         _check_model(loaded, preset, settings)
 
@@ -133,7 +141,7 @@ def plan_render(
         return listen(song, fps=fps, stems=stems, settings=settings, progress=progress, names=names)
 
     features = hear(() if recipe.needs_song else preset.feature_names())
-    loaded = loaded or _open(None, settings)
+    loaded = loaded or open_for(None, preset, settings)
     if recipe.needs_song:
         recipe = _drawn_for(recipe, features, loaded.generator)
         preset = recipe.make()
@@ -265,10 +273,20 @@ def _families_not_there(preset: Preset, generator: Generator) -> list[str]:
     return [name for name in wanted if name and len(generator.families) > 1 and name not in generator.families]
 
 
-def _open(model: Path | str | LoadedGenerator | None, settings: RenderSettings) -> LoadedGenerator:
-    if isinstance(model, LoadedGenerator):
-        return model
-    return open_generator(model, device=settings.device, precision=settings.precision)
+def open_for(
+    model: Path | str | None, preset: Preset, settings: RenderSettings, *, every: bool = False
+) -> LoadedGenerator:
+    """Load a generator, with the files by which a preset moves its weights, or with every file that was given.
+
+    Raises:
+        RenderError: a file of weights is missing or does not fit, or the device cannot be used.
+        StyleGANError: the file contains no StyleGAN model.
+    """
+    given = settings.weights
+    files: tuple[WeightFile, ...] = ()
+    if not _is_painter(model):
+        files = weight_files(preset, given, settings.folder, given_files(given) if every else ())
+    return open_generator(model, device=settings.device, precision=settings.precision, weights=files)
 
 
 def _is_painter(model: Path | str | LoadedGenerator | None) -> bool:
@@ -402,10 +420,12 @@ def _draft(generator: Generator, canvas: Canvas, fit: Fit) -> Canvas:
 
 def _signed(preset: Preset, plan: Plan) -> Preset:
     """The preset with the settings of the render, so that the preset in a video gives the same video again."""
-    from audioreactive.generators import ModelFile
+    from audioreactive.generators import ModelFile, WeightedSource
     from audioreactive.patches.preset import MadeWith, RenderDefaults
 
     source, size = plan.loaded.source, plan.canvas.size
+    if isinstance(source, WeightedSource):
+        preset, source = with_digests(preset, source.files), source.base
     made_with = MadeWith(
         program=f"audioreactive {version('audioreactive')}",
         model=source.name,

@@ -87,6 +87,10 @@ class RenderSettings:
     """Seconds from the beginning in which the video should be finished; it may be encoded faster for that."""
     max_bitrate: int | None = None
     """Most bits a second of picture and sound together, over each chunk."""
+    weights: tuple[Path, ...] = ()
+    """Files of second models and of edits, which a preset's `[[weights]]` may name."""
+    folder: Path | None = None
+    """Folder of the preset's file, in which such files are looked for too."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from audioreactive.patches.knobs import Knobs
 if TYPE_CHECKING:
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Synthesizer
+    from audioreactive.patches.wild import Wild
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Recipe:
     preset: Preset | None = None
     seed: int | None = None
     """Seed of a drawn preset. Without preset and seed it is computed from the song, so that a song gives one video."""
-    palette: tuple[int, ...] | None = None
+    palette: tuple[int | str, ...] | None = None
     truncation: float | None = None
     label: int | None = None
     overrides: tuple[str, ...] = field(default=())
@@ -36,6 +37,8 @@ class Recipe:
     """Number of presets to score while they evolve, from those that are drawn with `seed`."""
     synthesizer: Synthesizer | None = None
     """Synthesizer of the motion of a drawn preset; None: the sub-sequences of the Randomizer."""
+    wild: Wild | None = None
+    """What a drawn preset may have besides latents and noise; None: nothing."""
     knobs: Knobs = field(default_factory=Knobs)
     """Changes by knobs, applied last."""
 
@@ -50,6 +53,7 @@ class Recipe:
             "--best-of": self.best_of,
             "--evolve": self.evolve,
             "--synthesizer": self.synthesizer,
+            "--wild": self.wild,
         }
         for name, value in drawn_by.items():
             if self.preset is not None and value is not None:
@@ -82,6 +86,7 @@ class Recipe:
             seed = song_seed if self.seed is None else self.seed
             patch = random_patch(seed) if self.synthesizer is None else draw_around(self.synthesizer, seed)
             patch = with_lead(patch, seed) if self.leads and self.synthesizer is None else patch
+            patch = patch if self.wild is None else self.wild(patch, seed)
             preset = preset_of(patch, made_with=MadeWith(seed=seed))
         changes = {"seeds": self.palette, "truncation": self.truncation, "label": self.label}
         expressions = [

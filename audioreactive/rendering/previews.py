@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LOOK_HEIGHT = 64
 """Height in pixels to which pictures that are only measured are shrunk."""
+LEAST_TILE = 128
+"""Height in pixels that tiles of small pictures are enlarged to, so that labels cover little of them."""
 MOST_AT_ONCE, QUICK = 32, 10**9
 """Pictures that are measured are made in batches of up to so many, while a batch takes no more multiplications."""
 
@@ -70,6 +72,12 @@ def shrink(images: torch.Tensor, height: int) -> torch.Tensor:
     return interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
 
 
+def enlarged(images: torch.Tensor, least: int) -> torch.Tensor:
+    """Repeat pixels of pictures (B, 3, H, W) so often that they have at least `least` rows."""
+    times = -(-least // images.shape[2])
+    return images if times <= 1 else images.repeat_interleave(times, 2).repeat_interleave(times, 3)
+
+
 def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> NDArray[np.uint8]:
     """Pictures (P, h, w, 3) uint8 of the model for each seed of the palette, with its constant noise."""
     import torch
@@ -78,8 +86,9 @@ def palette_pictures(generator: Generator, palette: Palette, *, height: int) -> 
     from audioreactive.patches.latents import make_palette
 
     with torch.inference_mode():
+        least = min(height, LEAST_TILE)
         pictures = [
-            to_uint8(shrink(generator.synthesis(ws[None]).float().clamp(-1, 1), height)).cpu().numpy()
+            to_uint8(enlarged(shrink(generator.synthesis(ws[None]).float().clamp(-1, 1), height), least)).cpu().numpy()
             for ws in make_palette(palette, generator)
         ]
     return np.concatenate(pictures)
@@ -140,12 +149,11 @@ def direction_pictures(
     from audioreactive.patches.latents import make_palette
     from audioreactive.patches.schema import Palette
 
+    def shown(picture: torch.Tensor) -> torch.Tensor:
+        return to_uint8(enlarged(shrink(picture.float().clamp(-1, 1), height), min(height, LEAST_TILE))).cpu()
+
     with torch.inference_mode():
         (base,) = make_palette(Palette(seeds=(seed,), truncation=truncation), generator)
         vectors = find_directions(generator, method, range(generator.num_ws), count).to(generator.device)  # type: ignore[arg-type]
-        pictures = [
-            to_uint8(shrink(generator.synthesis((base + step * vector)[None]).float().clamp(-1, 1), height)).cpu()
-            for vector in vectors
-            for step in steps
-        ]
+        pictures = [shown(generator.synthesis((base + step * vector)[None])) for vector in vectors for step in steps]
     return torch.cat(pictures).numpy()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from audioreactive.errors import PresetError, printable
-from audioreactive.patches.schema import Part, Seed
+from audioreactive.patches.schema import PaletteEntry, Part, Seed
 from audioreactive.studio.renders import Delivery
 from audioreactive.studio.safety import LONGEST_MESSAGE
 
@@ -103,7 +103,7 @@ class Ask(Part):
     type: Literal["ask"]
     what: Literal["envelopes", "scores", "flashes", "best", "palette"]
     section: Index = 0
-    seeds: Annotated[tuple[Seed, ...], Field(max_length=64)] = ()
+    seeds: Annotated[tuple[PaletteEntry, ...], Field(max_length=64)] = ()
     keep: Annotated[tuple[Annotated[str, Field(max_length=20)], ...], Field(max_length=140)] = ()
 
 

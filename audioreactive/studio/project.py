@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 from filelock import FileLock, Timeout
 
 from audioreactive._support.files import PrivateFolder, described, is_plain, read_regular, shortened, write_aside
-from audioreactive.errors import AudioReactiveError, PresetError
+from audioreactive.errors import AudioReactiveError, PresetError, RenderError
+from audioreactive.patches.own_pictures import accompany, adopt
 from audioreactive.patches.presets import LARGEST_PRESET, parse_preset, preset_text
 from audioreactive.studio.document import Document
 from audioreactive.studio.journal import Journal
@@ -98,11 +99,12 @@ class Project:
     def _open(self, first: Callable[[], Preset]) -> None:
         text = self._text()
         given: Preset | None = None
-        problem: PresetError | None = None
+        problem: PresetError | RenderError | None = None
         if text is not None:
             try:
                 given = parse_preset(text, str(self.path))
-            except PresetError as error:
+                adopt((given.patch, *given.section_patches()), self.path.absolute().parent)
+            except (PresetError, RenderError) as error:
                 problem = error
 
         def begin() -> Document:
@@ -132,6 +134,8 @@ class Project:
             self._keep(old)
         with write_aside(self.path) as partial:
             partial.write_bytes(text.encode())
+        preset = self.document.preset
+        accompany((preset.patch, *preset.section_patches()), self.path.absolute().parent)
         return True
 
     def close(self) -> None:

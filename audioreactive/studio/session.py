@@ -343,7 +343,8 @@ class Session:
     async def _best(self, message: Ask, going: Any) -> None:
         """Score proposals of many seeds, and tell them in order, the best first."""
         studio, scored = self._studio, []
-        for done, seed in enumerate(message.seeds):
+        seeds = [seed for seed in message.seeds if isinstance(seed, int)]
+        for done, seed in enumerate(seeds):
             edit = edit_of({"kind": "redraw", "section": message.section, "seed": seed, "keep": message.keep})
             frames = studio.frames_of(message.section)
             clip = await self._plan(lambda e=edit, f=frames: studio.clips.of_patch(studio.patch_after(e), f))
@@ -352,13 +353,14 @@ class Session:
                 return
             scored.append({"seed": seed, "score": score})
             ordered = sorted(scored, key=lambda entry: -(entry["score"] if entry["score"] is not None else -99))
-            self._say({"type": "best", "section": message.section, "done": done + 1, "of": len(message.seeds),
+            self._say({"type": "best", "section": message.section, "done": done + 1, "of": len(seeds),
                        "order": ordered})  # fmt: skip
 
     async def _palette(self, message: Ask, going: Any) -> None:
         """Paint the pictures of seeds, for the palette's grid."""
         import base64
 
+        from audioreactive.patches.schema import seed_number
         from audioreactive.rendering.previews import palette_pictures
         from audioreactive.studio.painting import jpeg
 
@@ -368,9 +370,9 @@ class Session:
         small = generator.resized(generator.widened((96, 96 if not generator.families else 170)))
         family = part.patch.palette.family
         if family is None and generator.families:
-            family = list(generator.families)[part.patch.palette.seeds[0] % len(generator.families)]
+            family = list(generator.families)[seed_number(part.patch.palette.seeds[0]) % len(generator.families)]
 
-        def picture(seed: int) -> str:
+        def picture(seed: int | str) -> str:
             palette = part.patch.palette.model_copy(
                 update={"seeds": (seed,), "coarse": None, "middle": None, "fine": None, "family": family}
             )

@@ -158,9 +158,17 @@ class StyleGAN1Generator(Network[StyleGAN1Architecture]):
             ws[:, part] = torch.lerp(self._mapping.average.expand_as(x), x, truncation_psi)[:, None]
         return ws
 
-    @torch.no_grad()
     def synthesis(self, ws: Tensor, noise: Noise = "const", *, bends: Bends = NO_BENDS) -> Tensor:
         """Pictures (B, 3, H, W) float32 for latent vectors; see `Generator.synthesis`.
+
+        Raises:
+            StyleGANError: a shape is wrong.
+        """
+        with torch.no_grad():
+            return self.differentiable(ws, noise, bends=bends)
+
+    def differentiable(self, ws: Tensor, noise: Noise = "const", *, bends: Bends = NO_BENDS) -> Tensor:
+        """Pictures as of `synthesis`, through which gradients flow, if the network runs on plain PyTorch.
 
         Raises:
             StyleGANError: a shape is wrong.

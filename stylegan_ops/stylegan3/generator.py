@@ -139,7 +139,6 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
             x = torch.lerp(self._mapping.centre(label).expand_as(x), x, truncation_psi)
         return x[:, None].repeat(1, self.num_ws, 1)
 
-    @torch.no_grad()
     def synthesis(
         self, ws: Tensor, noise: Noise = "const", *, transform: Tensor | None = None, bends: Bends = NO_BENDS
     ) -> Tensor:
@@ -154,6 +153,17 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
 
         Returns:
             (B, 3, H, W) float32, RGB, nominally in [-1, 1], not clamped.
+
+        Raises:
+            StyleGANError: a shape is wrong.
+        """
+        with torch.no_grad():
+            return self.differentiable(ws, noise, transform=transform, bends=bends)
+
+    def differentiable(
+        self, ws: Tensor, noise: Noise = "const", *, transform: Tensor | None = None, bends: Bends = NO_BENDS
+    ) -> Tensor:
+        """Pictures as of `synthesis`, through which gradients flow, if the network runs on plain PyTorch.
 
         Raises:
             StyleGANError: a shape is wrong.

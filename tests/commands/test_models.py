@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
 from support import GOLDEN
 
 from audioreactive.patches.presets import load_preset, network_presets
+from audioreactive.patches.randomizer import random_patch
+from audioreactive.patches.wild import Wild
 from audioreactive.video import probe
 
 
@@ -36,10 +42,21 @@ def test_a_stylegan3_is_inspected_and_converted(call, tmp_path) -> None:
     assert call("palette", tmp_path / "a.safetensors", "--seeds", "0-3", "-o", tmp_path / "grid.png").code == 0
 
 
+def test_latents_and_pictures_are_not_taken_for_models(call, tmp_path) -> None:
+    np.savez(tmp_path / "a.npz", w=np.zeros((1, 14, 64), np.float32))
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for name, words in (("a.npz", "imported into palettes"), ("a.npy", "imported into palettes"), ("a.png", "picture")):
+        told = call("model", "inspect", tmp_path / name)
+        assert told.code == 2 and words in told.err and "not a model: give" in told.err
+
+
 def test_directions_are_shown(call, tmp_path) -> None:
     out = tmp_path / "sheet.png"
     result = call("directions", GOLDEN / "sg3_t32.pkl", "--count", 3, "--method", "ganspace", "-o", out)
     assert result.code == 0 and out.is_file(), result.err
+    with Image.open(out) as sheet:  # tiles of 32 pixels are enlarged, or labels would cover them
+        assert sheet.width > 7 * 128 and sheet.height > 3 * 128
     refused = call("directions", "painter", "-o", tmp_path / "b.png")
     assert refused.code == 2 and "only the latents of a StyleGAN have directions" in refused.err
 
@@ -71,3 +88,106 @@ def test_there_are_presets_for_networks() -> None:
     assert len(network_presets()) >= 4
     moving = [load_preset(name).patch for name in network_presets()]
     assert any(patch.camera for patch in moving) and any(patch.bends for patch in moving)
+
+
+WEIGHTS = (
+    "schema = 1\n[palette]\nseeds = [1, 2]\n[latents]\nbase = [0, 1]\n[noise]\nseeds = [1]\nbase = [0]\n"
+    '[[weights]]\n{what}\nenvelope = {{ feature = "rms" }}\n'
+)
+
+
+@pytest.fixture
+def second(tmp_path):
+    """A second model of the architecture of nvidia_skip64.pkl, in a folder of its own."""
+    from stylegan_ops.checkpoint import read_checkpoint, save_checkpoint
+
+    checkpoint = read_checkpoint(GOLDEN / "nvidia_skip64.pkl")
+    path = tmp_path / "models" / "b.safetensors"
+    path.parent.mkdir()
+    state = {name: values if values.ndim < 2 else values.flip(-1) for name, values in checkpoint.state.items()}
+    save_checkpoint(type(checkpoint)(checkpoint.format, checkpoint.architecture, state, None, ()), path)
+    return path
+
+
+def test_weights_move_in_one_process_and_in_several_and_the_video_names_the_file(call, song, tmp_path, second) -> None:
+    preset, first, again = tmp_path / "a.toml", tmp_path / "a.mkv", tmp_path / "b.mkv"
+    preset.write_text(WEIGHTS.format(what='toward = "b.safetensors"'))
+    options = ("--model", GOLDEN / "nvidia_skip64.pkl", "--duration", 1, "--chunk", 0.5, "--batch", 2)
+    result = call("render", song, "--preset", preset, "--with", second, *options, "-o", first)
+    assert result.code == 0, result.err
+    beside = tmp_path / "b.safetensors"
+    beside.write_bytes(second.read_bytes())
+    result = call("render", song, "--preset", preset, *options, "--workers", 2, "-o", again)
+    assert result.code == 0, result.err
+    assert digest_of_frames(first) == digest_of_frames(again)
+    carried = load_preset(str(first)).patch.weights[0]
+    assert carried.sha256 is not None and carried.toward == "b.safetensors"
+    plain = tmp_path / "c.mkv"
+    preset.write_text(WEIGHTS.partition("[[weights]]")[0])
+    assert call("render", song, "--preset", preset, *options, "-o", plain).code == 0
+    assert digest_of_frames(plain) != digest_of_frames(first)
+
+
+def digest_of_frames(path) -> str:
+    from hashlib import sha256
+
+    from audioreactive.video.reader import read_frames
+
+    digest = sha256()
+    for frame in read_frames(path):
+        digest.update(frame.tobytes())
+    return digest.hexdigest()
+
+
+def test_the_job_of_a_render_knows_the_second_model(second) -> None:
+    from audioreactive.generators.sources import ModelFile, WeightedSource, WeightFile
+
+    base = ModelFile.at(GOLDEN / "nvidia_skip64.pkl")
+    digests = {base.sha256}
+    for kind, file in (("toward", second), ("toward", base.path), ("edits", second)):
+        digests.add(WeightedSource(base, (WeightFile(kind, "b.safetensors", ModelFile.at(file)),)).sha256)
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize(
+    ("what", "content", "words"),
+    [
+        ('toward = "b.pkl"', None, "give it with --with"),
+        ('toward = "b.pkl"', b"\x80\x02cos\nsystem\n(S'touch hacked'\ntR.", "b.pkl"),
+        ('toward = "b.pkl"', b"", "empty"),
+        ('edits = "b.pkl"', b"\x00" * 100, "no file of edits"),
+        ('edits = "b.pkl"', "of another", "which this model does not have"),
+        ('toward = "../b.pkl"', None, "weights.0.toward"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_a_sentence(call, song, tmp_path, what, content, words) -> None:
+    preset = tmp_path / "a.toml"
+    preset.write_text(WEIGHTS.format(what=what))
+    if content == "of another":
+        save_file({"nothing.out": torch.ones(3), "nothing.in": torch.ones(4)}, tmp_path / "b.pkl")
+    elif content is not None:
+        (tmp_path / "b.pkl").write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    model = GOLDEN / "nvidia_skip64.pkl"
+    result = call("render", song, "--preset", preset, "--model", model, "-o", tmp_path / "a.mp4")
+    assert result.code == 2 and words in result.err and "Traceback" not in result.err
+    assert len(result.err.strip().splitlines()) <= 3
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_wild_presets_are_written_and_rendered(call, song, tmp_path) -> None:
+    out = tmp_path / "a.toml"
+    assert call("preset", "new", "--seed", 4, "--wild", "-o", out).code == 0
+    assert load_preset(str(out)).patch == Wild()(random_patch(4), 4)
+    model = GOLDEN / "sg3_t32.pkl"
+    assert "[[camera.moves]]" in call("preset", "new", "--seed", 4, "--wild", "--model", model).out
+    video = tmp_path / "a.mp4"
+    result = call("render", song, "--seed", 4, "--wild", "--model", model, "--duration", 0.3, "-o", video)
+    assert result.code == 0, result.err
+    drawn = load_preset(str(video)).patch
+    assert drawn.camera is not None and drawn.bends == Wild()(random_patch(4), 4).bends
+    calm = ("--wild", "--size", "64x64", "--duration", 0.3)
+    painted = call("render", song, "--seed", 4, *calm, "-o", tmp_path / "b.mp4")
+    assert painted.code == 0 and "--wild changes nothing" in painted.err
+    assert call("render", song, "--preset", out, "--wild", "-o", tmp_path / "c.mp4").code == 2
+    assert call("preset", "new", "--preset", out, "--wild").code == 2
