@@ -26,6 +26,7 @@ from torch.nn import functional
 from audioreactive._support.streams import named_stream
 from audioreactive.correlation import watch
 from audioreactive.correlation.video_features import SPECTRUM_BANDS, VARYING_BANDS
+from audioreactive.learn.descent import Descent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,18 +178,14 @@ class Response:
         (sample,) = self._samples
         states = torch.from_numpy(sample.states)
         wanted = torch.cat([self._directions[name].along(sample.static[name]) for name in STATIC], 1)
-        weights = [part.requires_grad_() for layer in self._layers for part in layer]
-        optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=DECAY)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        descent = Descent([part for layer in self._layers for part in layer], rate=rate, steps=steps, decay=DECAY)
+        self._layers = list(zip(descent.parameters[::2], descent.parameters[1::2], strict=True))
         stream = named_stream(f"response {self._seed} batches {len(states)}")
         for _ in range(steps):
             chosen = torch.from_numpy(stream.randint(0, len(states), min(BATCH, len(states))))
-            optimiser.zero_grad()
-            loss = (self._network(states[chosen]) - wanted[chosen]).square().sum(1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        self._layers = [(weight.detach(), bias.detach()) for weight, bias in self._layers]
+            descent.step((self._network(states[chosen]) - wanted[chosen]).square().sum(1).mean())
+        found = descent.found()
+        self._layers = list(zip(found[::2], found[1::2], strict=True))
         self._floor = torch.from_numpy(0.1 * sample.spectrum.mean(0))
         varying = sample.spectrum.var(0).argsort(kind="stable")[::-1][:VARYING_BANDS]
         self._varying = torch.from_numpy(varying.copy())
