@@ -59,8 +59,7 @@ def test_the_best_that_keeps_the_rule_for_flashes_is_taken(monkeypatch) -> None:
     population = [(float(9 - k), random_patch(k)) for k in range(4)]
     for counts, place in (([2.0], 0), ([4.0, 3.5, 3.0], 2), ([4.0, 3.5, 6.0, 5.0], 1)):
         told = iter(counts)
-        monkeypatch.setattr(module, "most_flashes", lambda frames, fps, told=told: next(told))
-        monkeypatch.setattr(module, "WATCHED", 1)
+        monkeypatch.setattr(module, "most_flashes_of", lambda *_, told=told: next(told))
         assert module._safest(population, FEATURES, PAINTER) == population[place]
     monkeypatch.setattr(module, "QUICK", 0)
     assert module._safest(population, FEATURES, PAINTER) == population[0]

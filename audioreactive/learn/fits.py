@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
 
-FIT_VERSION: Final = 1
+FIT_VERSION: Final = 2
 """Version of the results; increase it whenever a change makes a fit give another motion for the same song."""
 MOST_KEPT: Final = 64
 """Number of fits that are kept; the oldest go."""

@@ -6,6 +6,7 @@ Section 4.3 compares the song with the envelopes, but a viewer sees pictures. He
 2. Envelopes, mixtures of what is heard (`projection`), are optimised so that the predicted features of the picture fit
    the song better than the same song at other times (`aim`). Pictures that change faster than `LIVELY` are penalised.
 3. Some frames of the fitted motion are rendered, the response is trained further with them, and the fit goes on.
+4. Small pictures of the result are watched for flashes, and it is smoothed where there are too many (`calming`).
 
 All random draws are named by the motion's seed, and all arithmetic runs on one thread, so that the result does not
 depend on the number of threads.
@@ -26,8 +27,8 @@ from torch import Tensor
 from audioreactive._support.streams import named_stream
 from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation.files import SECTION_COUNT, SECTIONS
-from audioreactive.flashes.definition import CHANGE
 from audioreactive.learn.aim import Aim
+from audioreactive.learn.calming import calmed, flashing
 from audioreactive.learn.decoders import SWING, bounded, filling_gain, gliding
 from audioreactive.learn.descent import Descent
 from audioreactive.learn.legendre import Windows
@@ -87,15 +88,14 @@ NEAREST = 2
 LIVELY = 0.016
 """Mean change of a pixel from frame to frame, of its range, above which the picture tires the eye; and of the change of
 this change, which is large where a picture trembles."""
-FLASH, SAFE, DIMMED = 0.33, 0.8, 5000.0
-"""Seconds in which luminance goes there and back in the fastest flashes that are allowed; the share of a flash's change
-that it may have; and the weight of the penalty on what goes beyond."""
+DIMMED = 5000.0
+"""Weight of the penalty on light that goes there and back as in a flash."""
 CALM = 2.0
 """Weight of the penalty on larger changes."""
 SURE = 0.04
 """Weight of the corrected score in standard deviations of chance, against 1 for the distance of the correlation from
 chance."""
-FITTING = 0.3
+FITTING = 1.5
 """Further weight of the correlation itself."""
 STRIKING = 0.2
 """Weight of the correlation of the picture's change with the strokes of the sound: they are what is missed first."""
@@ -279,7 +279,8 @@ def fit(stage: Stage, hippo: Hippo, progress: Progress) -> Fitted:
                 found = fitting.improved(
                     found, [range(at, at + length) for at in starts.tolist()], stream, losses, advance
                 )
-        return Fitted(mixing.motion(*found).numpy(), tuple(losses))
+        motion = mixing.motion(*found)
+        return Fitted(calmed(stage, motion, fitting.light(motion)).numpy(), tuple(losses))
 
 
 @dataclass(frozen=True)
@@ -321,13 +322,18 @@ class Fitting:
         mixture, amplitudes = descent.found()
         return mixture, amplitudes
 
+    def light(self, motion: Tensor) -> Tensor:
+        """Luminance (T, pixels) that is foretold for a motion (T, 17)."""
+        with torch.no_grad():
+            return self.response.light(self.stage.states(motion))
+
     def _loss(self, passage: Passage, seen: Seen, shifts: Sequence[int]) -> Tensor:
         """Loss () of what is seen in a passage."""
         raw, others = passage.fits(seen.tables, shifts)
         sure = (raw - others.mean()) / (others.std() + LEAST_SPREAD)
         stroked = passage.at_strokes(seen.tables["absolute_difference"])
         hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
-        unrest = CALM * (hurry - 1).clamp_min(0).square().sum() + DIMMED * _flashing(seen.light)
+        unrest = CALM * (hurry - 1).clamp_min(0).square().sum() + DIMMED * flashing(seen.light)
         loss = self.hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure - STRIKING * stroked
         return loss + self.hippo.calm * unrest
 
@@ -350,17 +356,6 @@ def _response(stage: Stage, mixing: Mixing, pairs: int, seed: str, progress: Pro
             advance(2 * count)
         advance(2 * max(pairs - count * MIXTURES, 0))
     return Response(Sample.joined(samples), stage.groups, seed)
-
-
-def _flashing(light: Tensor) -> Tensor:
-    """Mean excess () of the luminance (T, pixels) over what it is before and after, where it goes there and back as
-    quickly and as far as a flash does.
-    """
-    reach = max(round(FLASH / 2 * RATE), 1)
-    if len(light) <= 2 * reach:
-        return 0 * light.sum()
-    there_and_back = light[reach:-reach] - (light[: -2 * reach] + light[2 * reach :]) / 2
-    return (there_and_back.abs() - SAFE * CHANGE).clamp_min(0).mean()
 
 
 def _shifts(length: int, stream: np.random.RandomState) -> list[int]:

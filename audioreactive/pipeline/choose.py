@@ -18,7 +18,9 @@ import numpy as np
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
+from audioreactive.flashes import FLASHES
 from audioreactive.flashes.definition import CHANGE, luminance, to_light
+from audioreactive.flashes.detect import most_flashes
 from audioreactive.generators.devices import default_batch
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
@@ -67,6 +69,8 @@ LONG_PREVIEW = (420, 3)
 """Frames of a preview and the step between them for a generator whose pictures take no time."""
 QUICK = 10**8
 """Most multiplications for a picture of such a generator."""
+WATCHED, WATCHED_AT_ONCE = 2400, 240
+"""Frames in which a motion is watched for flashes, in passages of so many spread over the song."""
 MOST_PREVIEWING = 2 * 10**12
 """Multiplications up to which the previews of all candidates are rendered, not only of the best `PREVIEWS`."""
 
@@ -234,6 +238,21 @@ def preview_score(
         return score_total(passage, seen, fps=features.fps / step).z
     except ScoreError:
         return 0.0
+
+
+def most_flashes_of(moving: Motion, features: Features, sketch: Generator) -> float:
+    """Count the most flashes in a second, in sketches of some passages; those after one that breaks the rule are not
+    watched.
+    """
+    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
+    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
+    most = 0.0
+    for start in starts:
+        shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
+        most = max(most, most_flashes(pictures_at(moving, sketch, shown), float(features.fps)))
+        if most > FLASHES:
+            break
+    return most
 
 
 def preview_frames(sketch: Generator, features: Features) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from audioreactive._support.streams import named_stream
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import ScoreError
 from audioreactive.flashes import FLASHES
-from audioreactive.flashes.detect import most_flashes
 from audioreactive.learn.foresight import Foresight
 from audioreactive.patches.motion import motion
 from audioreactive.patches.mutation import mutated
@@ -27,10 +26,10 @@ from audioreactive.pipeline.choose import (
     PREVIEW_FRAMES,
     QUICK,
     change_at_strokes,
+    most_flashes_of,
     preview_score,
 )
 from audioreactive.progress import Progress, Silent
-from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +51,6 @@ MOST_LEARNING = 2 * 10**12
 """Multiplications that the pictures of a response may take, beyond the fewest."""
 UNSEEN = 3.0
 """Deviations that are taken off the score of a patch that hardly moves at strokes, or flashes there."""
-WATCHED, WATCHED_AT_ONCE = 2400, 240
-"""Frames in which the best patch is watched for flashes, in passages of so many spread over the song."""
 
 
 @dataclass(frozen=True)
@@ -133,23 +130,10 @@ def _safest(population: list[tuple[float, Patch]], features: Features, generator
         return population[0]
     worst = []
     for member in population[:PARENTS]:
-        worst.append(_most_flashes(motion(member[1], features), features, sketch))
+        worst.append(most_flashes_of(motion(member[1], features), features, sketch))
         if worst[-1] <= FLASHES:
             return member
     return population[int(np.argmin(worst))]
-
-
-def _most_flashes(moving: Motion, features: Features, sketch: Generator) -> float:
-    """The most flashes in a second, in sketches of some passages; those after one that breaks the rule are not seen."""
-    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
-    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
-    most = 0.0
-    for start in starts:
-        shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
-        most = max(most, most_flashes(pictures_at(moving, sketch, shown), float(features.fps)))
-        if most > FLASHES:
-            break
-    return most
 
 
 def _founder(patch: Patch, seed: int, number: int) -> Patch:
