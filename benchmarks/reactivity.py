@@ -19,7 +19,7 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +37,9 @@ from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.presets import shipped_presets
 from audioreactive.pipeline.choose import chosen_seed
 from audioreactive.pipeline.evolve import evolve
+from audioreactive.pipeline.fitted import better, fitting_seed
 from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.progress import Silent
 from audioreactive.rendering.previews import pictures_at
 from audioreactive.video import read_frames
 
@@ -111,9 +113,14 @@ def made(name: str, features: Features, generator: Generator) -> tuple[Preset, i
         seed = chosen_seed(recipe, features, generator)
         return recipe.make(seed), seed
     if name == "evolve":
-        preset = Recipe(seed=first, leads=True).make()
-        evolved = evolve(preset.patch, features, generator, count=EVOLVED, seed=first)
-        return preset.model_copy(update={"patch": evolved.patch}), first
+        seed = chosen_seed(Recipe(leads=True), features, generator)
+        preset = Recipe(seed=seed, leads=True).make()
+        evolved = evolve(preset.patch, features, generator, count=EVOLVED, seed=seed)
+        return preset.model_copy(update={"patch": evolved.patch}), seed
+    if name == "hippo":
+        recipe = Recipe(synthesizer=named_synthesizer(name))
+        recipe = replace(recipe, seed=fitting_seed(recipe, features, generator))
+        return better(recipe, features, generator, Silent())[0], recipe.seed
     return Recipe(seed=first, synthesizer=named_synthesizer(name)).make(), first
 
 
@@ -235,12 +242,19 @@ def summary(rows: list[Row]) -> str:
         steady = sum(abs(row.lag) <= 1 for row in own)
         calm = sum(row.flashes <= 3 for row in own)
         lines.append(
-            f"{recipe:>12}: median {statistics.median(scores):+.1f}, least {min(scores):+.1f}, "
-            f"median raw {statistics.median(row.raw for row in own):.3f}, "
+            f"{recipe:>12}: median {_interval(scores, '+.1f')}, least {min(scores):+.1f}, "
+            f"median raw {_interval([row.raw for row in own], '.3f')}, "
             f"{sum(z >= 5 for z in scores)} of {len(own)} at least +5; lag 0 ± 1 in {steady}; "
             f"at most 3 flashes in {calm}"
         )
     return "\n".join(lines)
+
+
+def _interval(values: list[float], form: str) -> str:
+    """Median of the songs' values, with a 95 % interval by drawing songs with replacement."""
+    drawn = np.random.RandomState(0).choice(values, (4096, len(values)))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+    return f"{statistics.median(values):{form}} [{low:{form}}, {high:{form}}]"
 
 
 if __name__ == "__main__":

@@ -92,9 +92,9 @@ DIMMED = 5000.0
 """Weight of the penalty on light that goes there and back as in a flash."""
 CALM = 2.0
 """Weight of the penalty on larger changes."""
-SURE = 0.04
+SURE, ENOUGH = 1.2, 10.0
 """Weight of the corrected score in standard deviations of chance, against 1 for the distance of the correlation from
-chance."""
+chance; it counts as 1 - exp(-score / ENOUGH), so that where it is high the correlation itself becomes the aim."""
 FITTING = 1.5
 """Further weight of the correlation itself."""
 STRIKING = 0.2
@@ -334,8 +334,8 @@ class Fitting:
         stroked = passage.at_strokes(seen.tables["absolute_difference"])
         hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
         unrest = CALM * (hurry - 1).clamp_min(0).square().sum() + DIMMED * flashing(seen.light)
-        loss = self.hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure - STRIKING * stroked
-        return loss + self.hippo.calm * unrest
+        reward = (1 + FITTING) * raw + SURE * (1 - (-sure / ENOUGH).exp()) + STRIKING * stroked
+        return self.hippo.correction * others.mean() - reward + self.hippo.calm * unrest
 
 
 def _pairs(generator: Generator) -> int:

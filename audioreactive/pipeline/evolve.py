@@ -7,12 +7,15 @@ the generator takes long for pictures, by its response (`learn.foresight`). The 
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audioreactive._support.streams import named_stream
+from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import ScoreError
 from audioreactive.flashes import FLASHES
@@ -29,10 +32,10 @@ from audioreactive.pipeline.choose import (
     most_flashes_of,
     preview_score,
 )
-from audioreactive.progress import Progress, Silent
+from audioreactive.progress import Advance, Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from audioreactive.features import Features
     from audioreactive.generators import Generator
@@ -41,8 +44,10 @@ if TYPE_CHECKING:
 
 FOUNDERS = 16
 """Most patches of the first generation; of few patches, a third."""
-PARENTS = 5
-"""Number of the best that are mutated."""
+PARENTS, GENERATION = 5, 6
+"""Number of the best that are mutated, and of children that are scored before parents are chosen anew."""
+MOST_THREADS = 4
+"""Most patches that are scored side by side."""
 PAIRS = 240
 """Most pairs of frames from which a slow generator's response is learnt."""
 FEWEST_PAIRS = 60
@@ -105,20 +110,41 @@ def evolve(
     drawn = [patch, *(_founder(patch, seed, number) for number in range(1, max(min(FOUNDERS, count // 3), 1)))]
     motions = [motion(one, features) for one in drawn]
     scored = _scorer(motions, features, generator, seed, progress)
-    with progress.track("evolving", count, "preset") as advance:
-        population: list[tuple[float, Patch]] = []
-        for one, moving in zip(drawn, motions, strict=True):
-            population.append((scored(moving), one))
-            advance(1)
+    with (
+        progress.track("evolving", count, "preset") as advance,
+        at_most_threads(1),
+        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
+    ):
+        first = scored(motions[0])  # alone: what all need is made then
+        advance(1)
+        population = [(first, drawn[0]), *_scored_together(pool, scored, motions[1:], drawn[1:], advance)]
         founders = float(np.median([score for score, _ in population]))
-        for number in range(len(drawn), count):
-            population.sort(key=lambda member: -member[0])
-            chosen = named_stream(f"audioreactive evolution {seed} {number}").randint(min(PARENTS, len(population)))
-            child = mutated(population[chosen][1], f"audioreactive evolution {seed} {number} changes")
-            population = [*population[: FOUNDERS - 1], (scored(motion(child, features)), child)]
-            advance(1)
+        for number in range(len(drawn), count, GENERATION):
+            population = sorted(population, key=lambda member: -member[0])[:FOUNDERS]
+            names = [f"audioreactive evolution {seed} {k}" for k in range(number, min(number + GENERATION, count))]
+            parents = [named_stream(name).randint(min(PARENTS, len(population))) for name in names]
+            children = [
+                mutated(population[parent][1], f"{name} changes") for parent, name in zip(parents, names, strict=True)
+            ]
+            moving = pool.map(lambda child: motion(child, features), children)
+            population += _scored_together(pool, scored, moving, children, advance)
     score, best = _safest(sorted(population, key=lambda member: -member[0]), features, generator)
     return Evolution(best, score, founders, count)
+
+
+def _scored_together(
+    pool: ThreadPoolExecutor,
+    scored: Callable[[Motion], float],
+    motions: Iterable[Motion],
+    patches: Sequence[Patch],
+    advance: Advance,
+) -> list[tuple[float, Patch]]:
+    """Score patches side by side, and return them in their order."""
+    members = []
+    for score, patch in zip(pool.map(scored, motions), patches, strict=True):
+        members.append((score, patch))
+        advance(1)
+    return members
 
 
 def _safest(population: list[tuple[float, Patch]], features: Features, generator: Generator) -> tuple[float, Patch]:
@@ -156,6 +182,12 @@ def _scorer(
             return preview_score(moving, features, heard, generator) - (0 if fine else UNSEEN)
 
         return previewed
-    pairs = int(np.clip(MOST_LEARNING // (2 * sketch.cost.multiplications), FEWEST_PAIRS, PAIRS))
-    foresight = Foresight.learnt(motions, sketch, pairs, f"evolution {seed}", progress)
+    foresight = learnt_response(motions, generator, seed, progress)
     return lambda moving: foresight.score(moving, heard, features.fps)
+
+
+def learnt_response(motions: list[Motion], generator: Generator, seed: int, progress: Progress) -> Foresight:
+    """Learn a generator's response from pictures of motions over one palette."""
+    sketch = generator.sketching()
+    pairs = int(np.clip(MOST_LEARNING // (2 * sketch.cost.multiplications), FEWEST_PAIRS, PAIRS))
+    return Foresight.learnt(motions, sketch, pairs, f"evolution {seed}", progress)

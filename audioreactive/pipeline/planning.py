@@ -265,11 +265,11 @@ def _drawn_for(recipe: Recipe, features: Features, generator: Generator) -> Reci
             return replace(recipe, seed=fitting_seed(recipe, features, generator))
         return replace(recipe, seed=song_seed(features.digest))
     recipe = replace(recipe, leads=True)
-    if recipe.best_of is not None or recipe.evolve is not None:
+    if recipe.best_of is not None:
         return replace(recipe, seed=song_seed(features.digest))
     from audioreactive.pipeline.choose import chosen_seed
 
-    return replace(recipe, seed=chosen_seed(recipe, features, generator))
+    return replace(recipe, seed=chosen_seed(replace(recipe, evolve=None), features, generator))
 
 
 def _families_not_there(preset: Preset, generator: Generator) -> list[str]:
