@@ -19,7 +19,7 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.presets import shipped_presets
 from audioreactive.pipeline.choose import chosen_seed
 from audioreactive.pipeline.evolve import evolve
-from audioreactive.pipeline.fitted import better, fitting_seed
+from audioreactive.pipeline.fitted import better
 from audioreactive.pipeline.recipe import Recipe, song_seed
 from audioreactive.progress import Silent
 from audioreactive.rendering.previews import pictures_at
@@ -101,26 +101,29 @@ def passage(features: Features, start: float, seconds: float) -> range:
     return range(first, first + length)
 
 
-def made(name: str, features: Features, generator: Generator) -> tuple[Preset, int | None]:
-    """Make the preset of a name in `MADE` for a song, and its seed; or load a preset."""
+def made(name: str, features: Features, generator: Generator, chosen: dict[str, int]) -> tuple[Preset, int | None]:
+    """Make the preset of a name in `MADE` for a song, and its seed; or load a preset.
+
+    `chosen` keeps the seed that was chosen for each song.
+    """
     if name not in MADE:
         return ar.load_preset(name), None
     first = song_seed(features.digest)
     if name == "random":
         return Recipe(seed=first).make(), first
+    if name in ("drawn", "evolve", "hippo"):
+        if features.digest not in chosen:
+            chosen[features.digest] = chosen_seed(Recipe(leads=True), features, generator)
+        seed = chosen[features.digest]
     if name == "drawn":
-        recipe = Recipe(leads=True)
-        seed = chosen_seed(recipe, features, generator)
-        return recipe.make(seed), seed
+        return Recipe(seed=seed, leads=True).make(), seed
     if name == "evolve":
-        seed = chosen_seed(Recipe(leads=True), features, generator)
         preset = Recipe(seed=seed, leads=True).make()
         evolved = evolve(preset.patch, features, generator, count=EVOLVED, seed=seed)
         return preset.model_copy(update={"patch": evolved.patch}), seed
     if name == "hippo":
-        recipe = Recipe(synthesizer=named_synthesizer(name))
-        recipe = replace(recipe, seed=fitting_seed(recipe, features, generator))
-        return better(recipe, features, generator, Silent())[0], recipe.seed
+        recipe = Recipe(seed=seed, synthesizer=named_synthesizer(name))
+        return better(recipe, features, generator, Silent())[0], seed
     return Recipe(seed=first, synthesizer=named_synthesizer(name)).make(), first
 
 
@@ -215,6 +218,7 @@ def main() -> None:
     names = [name for one in options.presets for name in (shipped_presets() if one == "all" else [one])]
     generator = None if options.command else ar.load_generator(options.model)
     rows: list[Row] = []
+    chosen: dict[str, int] = {}
     print(HEAD)
     for song in [DEMO_SONG if str(song) == "demo" else song for song in options.songs]:
         features = ar.analyze_file(song, fps=FPS, names=[*USUAL_FEATURES, *HITS.values()])
@@ -224,7 +228,7 @@ def main() -> None:
             if generator is None:
                 row = by_command(song, features, shown, label, None if name == "drawn" else name, options.command)
             else:
-                preset, seed = made(name, features, generator)
+                preset, seed = made(name, features, generator, chosen)
                 row = measure(song.stem, features, shown, label, preset, generator, seed)
             rows.append(row)
             print(row, flush=True)

@@ -145,7 +145,8 @@ def choose(
 
 def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int:
     """Choose the seed of a drawn preset for a song: of a few seeds that follow from the song's content, the one whose
-    picture reacts most in a passage in the middle of the song, if it moves at strokes and does not flash there.
+    picture reacts most in a passage in the middle of the song, if it moves at strokes, does not flash there, and keeps
+    the rule for flashes in small pictures of the song.
 
     Of a slow generator no or few pictures are looked at (`MOST_LOOKING`), and the motion is scored instead. A song too
     short to tell has the first seed.
@@ -168,12 +169,17 @@ def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int
     looks = MOST_LOOKING // (2 * STROKES * sketch.cost.multiplications)
     if looks < 1:
         return seeds[int(order[0])]
-    flashing = {}
+    flashing, flashes = {}, {}
     for index in order[: CANDIDATES if quick else min(TRIED, looks)]:
         change, flashing[index] = change_at_strokes(motions[index], features, generator)
         if change >= LEAST_CHANGE and flashing[index] <= MOST_FLASHING:
-            return seeds[int(index)]
-    return seeds[int(min(flashing, key=lambda index: flashing[index]))]
+            flashes[index] = most_flashes_of(motions[index], features, sketch) if quick else 0.0
+            if flashes[index] <= FLASHES:
+                return seeds[int(index)]
+        if len(flashes) == TRIED:
+            break
+    least = flashes or flashing
+    return seeds[int(min(least, key=lambda index: least[index]))]
 
 
 def _passage_score(moving: Motion, features: Features, heard: dict[str, FloatArray]) -> float:
