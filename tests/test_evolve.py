@@ -27,9 +27,9 @@ PAINTER = Painter(("silk",))
 
 
 def test_what_evolves_reacts_more_than_what_is_drawn(monkeypatch) -> None:
-    result = evolve(PATCH, FEATURES, PAINTER, count=16, seed=4)
+    result = evolve(PATCH, FEATURES, PAINTER, count=12, seed=5)
     monkeypatch.setattr(module, "MOST_THREADS", 1)
-    again = evolve(PATCH, FEATURES, PAINTER, count=16, seed=4)
+    again = evolve(PATCH, FEATURES, PAINTER, count=12, seed=5)
     assert result.patch == again.patch and result.score == again.score
     assert result.patch.palette == PATCH.palette
     heard = sound_tables(FEATURES)[0]
