@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import audioreactive as ar
+from audioreactive._support.pictures import save_picture, tile
+from audioreactive.commands.plots import plot_score
 from audioreactive.correlation import score_features, sound_tables, watch
 from audioreactive.errors import ScoreError
 from audioreactive.features.names import USUAL_FEATURES
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 FPS = 24
+SHEET = 24
+"""Frames of each half of a sheet."""
 EVOLVED = 64
 """Number of presets that are scored while they evolve."""
 MADE = ("random", "drawn", "evolve", "hippo", "hippo-inputs")
@@ -128,14 +132,26 @@ def made(name: str, features: Features, generator: Generator, chosen: dict[str, 
 
 
 def measure(
-    song: str, features: Features, shown: range, name: str, preset: Preset, generator: Generator, seed: int | None
-) -> Row:
-    """Render a passage small, and measure."""
+    song: str, features: Features, shown: range, name: str, preset: Preset, generator: Generator, seed: int | None,
+    looks: Path | None,
+) -> Row:  # fmt: skip
+    """Render a passage small, and measure; with a folder, also draw what moves what, and a sheet of frames."""
     moving = ar.motion(preset, features, generator=generator)
     frames = list(pictures_at(moving, generator.sketching(), np.arange(shown.start, shown.stop)))
     kept = Kept(1)
     seen = watch(kept.passing(frames))
-    return row_of(song, features, shown, name, seen, most_flashes(frames, FPS), kept, seed)
+    if looks is not None:
+        save_picture(sheet(frames), looks / f"{song}-{name}.png")
+    return row_of(song, features, shown, name, seen, most_flashes(frames, FPS), kept, seed, looks)
+
+
+def sheet(frames: list[Frame]) -> Frame:
+    """Arrange frames all over a passage, and below them successive ones of its middle."""
+    spread = np.linspace(0, len(frames) - 1, SHEET).astype(int)
+    middle = len(frames) // 2 + np.arange(SHEET)
+    places = [*spread, *np.minimum(middle, len(frames) - 1)]
+    labels = [f"{place / FPS:.2f} s" for place in places]
+    return tile(np.stack([np.kron(frames[place], np.ones((3, 3, 1), np.uint8)) for place in places]), labels, columns=8)
 
 
 def by_command(song: Path, features: Features, shown: range, name: str, preset: str | None, folder: Path) -> Row:
@@ -177,7 +193,7 @@ class Kept:
 
 def row_of(
     song: str, features: Features, shown: range, name: str, seen: dict[str, NDArray[np.float32]], flashes: float,
-    kept: Kept, seed: int | None,
+    kept: Kept, seed: int | None, looks: Path | None = None,
 ) -> Row:  # fmt: skip
     """Compare what is seen with what is heard."""
     tables, more = sound_tables(features)
@@ -197,6 +213,8 @@ def row_of(
     try:
         card = score_features(cut[0], cut[2], fps=Fraction(FPS), more=cut[1])
         found = (card.total.z, card.total.raw, card.lag, card.lag_p)
+        if looks is not None:
+            plot_score(card, looks / f"{song}-{name}-score.png", title=f"{song}, {name}")
     except ScoreError:
         found = (0.0, 0.0, 0, 1.0)
     return Row(song, name, *found, flashes, reach["bass"], reach["high"], float(change[1:].mean()), kept.bend(), seed)
@@ -213,9 +231,14 @@ def main() -> None:
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--command", type=Path, metavar="FOLDER", help="render by the real command, into this folder")
+    parser.add_argument(
+        "--looks", type=Path, metavar="FOLDER", help="draw what moves what, and sheets of frames, there"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     names = [name for one in options.presets for name in (shipped_presets() if one == "all" else [one])]
+    if options.looks:
+        options.looks.mkdir(parents=True, exist_ok=True)
     generator = None if options.command else ar.load_generator(options.model)
     rows: list[Row] = []
     chosen: dict[str, int] = {}
@@ -229,7 +252,7 @@ def main() -> None:
                 row = by_command(song, features, shown, label, None if name == "drawn" else name, options.command)
             else:
                 preset, seed = made(name, features, generator, chosen)
-                row = measure(song.stem, features, shown, label, preset, generator, seed)
+                row = measure(song.stem, features, shown, label, preset, generator, seed, options.looks)
             rows.append(row)
             print(row, flush=True)
     print(summary(rows))
