@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import audioreactive as ar
+from audioreactive._support.pictures import save_picture, tile
+from audioreactive.commands.plots import plot_score
 from audioreactive.correlation import score_features, sound_tables, watch
 from audioreactive.errors import ScoreError
 from audioreactive.features.names import USUAL_FEATURES
@@ -37,7 +39,9 @@ from audioreactive.media.demo import DEMO_SONG
 from audioreactive.patches.presets import shipped_presets
 from audioreactive.pipeline.choose import chosen_seed
 from audioreactive.pipeline.evolve import evolve
+from audioreactive.pipeline.fitted import better
 from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.progress import Silent
 from audioreactive.rendering.previews import pictures_at
 from audioreactive.video import read_frames
 
@@ -53,6 +57,8 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 FPS = 24
+SHEET = 24
+"""Frames of each half of a sheet."""
 EVOLVED = 64
 """Number of presets that are scored while they evolve."""
 MADE = ("random", "drawn", "evolve", "hippo", "hippo-inputs")
@@ -99,33 +105,53 @@ def passage(features: Features, start: float, seconds: float) -> range:
     return range(first, first + length)
 
 
-def made(name: str, features: Features, generator: Generator) -> tuple[Preset, int | None]:
-    """Make the preset of a name in `MADE` for a song, and its seed; or load a preset."""
+def made(name: str, features: Features, generator: Generator, chosen: dict[str, int]) -> tuple[Preset, int | None]:
+    """Make the preset of a name in `MADE` for a song, and its seed; or load a preset.
+
+    `chosen` keeps the seed that was chosen for each song.
+    """
     if name not in MADE:
         return ar.load_preset(name), None
     first = song_seed(features.digest)
     if name == "random":
         return Recipe(seed=first).make(), first
+    if name in ("drawn", "evolve", "hippo"):
+        if features.digest not in chosen:
+            chosen[features.digest] = chosen_seed(Recipe(leads=True), features, generator)
+        seed = chosen[features.digest]
     if name == "drawn":
-        recipe = Recipe(leads=True)
-        seed = chosen_seed(recipe, features, generator)
-        return recipe.make(seed), seed
+        return Recipe(seed=seed, leads=True).make(), seed
     if name == "evolve":
-        preset = Recipe(seed=first, leads=True).make()
-        evolved = evolve(preset.patch, features, generator, count=EVOLVED, seed=first)
-        return preset.model_copy(update={"patch": evolved.patch}), first
+        preset = Recipe(seed=seed, leads=True).make()
+        evolved = evolve(preset.patch, features, generator, count=EVOLVED, seed=seed)
+        return preset.model_copy(update={"patch": evolved.patch}), seed
+    if name == "hippo":
+        recipe = Recipe(seed=seed, synthesizer=named_synthesizer(name))
+        return better(recipe, features, generator, Silent())[0], seed
     return Recipe(seed=first, synthesizer=named_synthesizer(name)).make(), first
 
 
 def measure(
-    song: str, features: Features, shown: range, name: str, preset: Preset, generator: Generator, seed: int | None
-) -> Row:
-    """Render a passage small, and measure."""
+    song: str, features: Features, shown: range, name: str, preset: Preset, generator: Generator, seed: int | None,
+    looks: Path | None,
+) -> Row:  # fmt: skip
+    """Render a passage small, and measure; with a folder, also draw what moves what, and a sheet of frames."""
     moving = ar.motion(preset, features, generator=generator)
     frames = list(pictures_at(moving, generator.sketching(), np.arange(shown.start, shown.stop)))
     kept = Kept(1)
     seen = watch(kept.passing(frames))
-    return row_of(song, features, shown, name, seen, most_flashes(frames, FPS), kept, seed)
+    if looks is not None:
+        save_picture(sheet(frames), looks / f"{song}-{name}.png")
+    return row_of(song, features, shown, name, seen, most_flashes(frames, FPS), kept, seed, looks)
+
+
+def sheet(frames: list[Frame]) -> Frame:
+    """Arrange frames all over a passage, and below them successive ones of its middle."""
+    spread = np.linspace(0, len(frames) - 1, SHEET).astype(int)
+    middle = len(frames) // 2 + np.arange(SHEET)
+    places = [*spread, *np.minimum(middle, len(frames) - 1)]
+    labels = [f"{place / FPS:.2f} s" for place in places]
+    return tile(np.stack([np.kron(frames[place], np.ones((3, 3, 1), np.uint8)) for place in places]), labels, columns=8)
 
 
 def by_command(song: Path, features: Features, shown: range, name: str, preset: str | None, folder: Path) -> Row:
@@ -167,7 +193,7 @@ class Kept:
 
 def row_of(
     song: str, features: Features, shown: range, name: str, seen: dict[str, NDArray[np.float32]], flashes: float,
-    kept: Kept, seed: int | None,
+    kept: Kept, seed: int | None, looks: Path | None = None,
 ) -> Row:  # fmt: skip
     """Compare what is seen with what is heard."""
     tables, more = sound_tables(features)
@@ -187,6 +213,8 @@ def row_of(
     try:
         card = score_features(cut[0], cut[2], fps=Fraction(FPS), more=cut[1])
         found = (card.total.z, card.total.raw, card.lag, card.lag_p)
+        if looks is not None:
+            plot_score(card, looks / f"{song}-{name}-score.png", title=f"{song}, {name}")
     except ScoreError:
         found = (0.0, 0.0, 0, 1.0)
     return Row(song, name, *found, flashes, reach["bass"], reach["high"], float(change[1:].mean()), kept.bend(), seed)
@@ -203,11 +231,17 @@ def main() -> None:
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--command", type=Path, metavar="FOLDER", help="render by the real command, into this folder")
+    parser.add_argument(
+        "--looks", type=Path, metavar="FOLDER", help="draw what moves what, and sheets of frames, there"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     names = [name for one in options.presets for name in (shipped_presets() if one == "all" else [one])]
+    if options.looks:
+        options.looks.mkdir(parents=True, exist_ok=True)
     generator = None if options.command else ar.load_generator(options.model)
     rows: list[Row] = []
+    chosen: dict[str, int] = {}
     print(HEAD)
     for song in [DEMO_SONG if str(song) == "demo" else song for song in options.songs]:
         features = ar.analyze_file(song, fps=FPS, names=[*USUAL_FEATURES, *HITS.values()])
@@ -217,8 +251,8 @@ def main() -> None:
             if generator is None:
                 row = by_command(song, features, shown, label, None if name == "drawn" else name, options.command)
             else:
-                preset, seed = made(name, features, generator)
-                row = measure(song.stem, features, shown, label, preset, generator, seed)
+                preset, seed = made(name, features, generator, chosen)
+                row = measure(song.stem, features, shown, label, preset, generator, seed, options.looks)
             rows.append(row)
             print(row, flush=True)
     print(summary(rows))
@@ -235,12 +269,19 @@ def summary(rows: list[Row]) -> str:
         steady = sum(abs(row.lag) <= 1 for row in own)
         calm = sum(row.flashes <= 3 for row in own)
         lines.append(
-            f"{recipe:>12}: median {statistics.median(scores):+.1f}, least {min(scores):+.1f}, "
-            f"median raw {statistics.median(row.raw for row in own):.3f}, "
+            f"{recipe:>12}: median {_interval(scores, '+.1f')}, least {min(scores):+.1f}, "
+            f"median raw {_interval([row.raw for row in own], '.3f')}, "
             f"{sum(z >= 5 for z in scores)} of {len(own)} at least +5; lag 0 ± 1 in {steady}; "
             f"at most 3 flashes in {calm}"
         )
     return "\n".join(lines)
+
+
+def _interval(values: list[float], form: str) -> str:
+    """Median of the songs' values, with a 95 % interval by drawing songs with replacement."""
+    drawn = np.random.RandomState(0).choice(values, (4096, len(values)))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+    return f"{statistics.median(values):{form}} [{low:{form}}, {high:{form}}]"
 
 
 if __name__ == "__main__":

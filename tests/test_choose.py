@@ -24,17 +24,23 @@ MOVING, STILL, GLARING = (10.0, 0.05), (0.5, 0.0), (30.0, 0.4)
 
 
 @pytest.mark.parametrize(
-    ("pictures", "chosen"),
+    ("pictures", "flashes", "chosen"),
     [
-        ((MOVING, MOVING, MOVING, MOVING, MOVING), 0),
-        ((STILL, GLARING, MOVING, MOVING, MOVING), 2),
-        ((GLARING, (20.0, 0.2), GLARING, GLARING, GLARING), 1),  # none is calm: the calmest
+        ((MOVING, MOVING, MOVING, MOVING, MOVING), (3.0,), 0),
+        ((STILL, GLARING, MOVING, MOVING, MOVING), (1.0,), 2),
+        ((GLARING, (20.0, 0.2), GLARING, GLARING, GLARING), (), 1),  # none is calm: the calmest
+        ((MOVING, STILL, MOVING, MOVING, MOVING), (6.0, 3.5, 2.0), 3),
+        ((MOVING, MOVING, MOVING, MOVING, MOVING), (6.0, 3.5, 5.0, 4.0), 1),  # of four that flash, the least
     ],
 )
-def test_the_picture_that_reacts_most_is_chosen_if_it_moves_and_does_not_flash(monkeypatch, pictures, chosen) -> None:
+def test_the_picture_that_reacts_most_is_chosen_if_it_moves_and_does_not_flash(
+    monkeypatch, pictures, flashes, chosen
+) -> None:
     features = make_features(seconds=24)
     monkeypatch.setattr(choose, "CANDIDATES", 5)
-    looked_at = iter(pictures)
+    monkeypatch.setattr(choose, "LONG_PREVIEW", (choose.PREVIEW_FRAMES, 3))
+    looked_at, watched = iter(pictures), iter(flashes)
+    monkeypatch.setattr(choose, "most_flashes_of", lambda *_: next(watched))
     monkeypatch.setattr(choose, "change_at_strokes", lambda *_: next(looked_at))
     first = song_seed(features.digest)
     seeds = [first + k for k in range(5)]

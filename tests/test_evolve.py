@@ -26,8 +26,11 @@ PATCH = with_lead(random_patch(4), 4)
 PAINTER = Painter(("silk",))
 
 
-def test_what_evolves_reacts_more_than_what_is_drawn() -> None:
-    result = evolve(PATCH, FEATURES, PAINTER, count=8, seed=4)
+def test_what_evolves_reacts_more_than_what_is_drawn(monkeypatch) -> None:
+    result = evolve(PATCH, FEATURES, PAINTER, count=12, seed=5)
+    monkeypatch.setattr(module, "MOST_THREADS", 1)
+    again = evolve(PATCH, FEATURES, PAINTER, count=12, seed=5)
+    assert result.patch == again.patch and result.score == again.score
     assert result.patch.palette == PATCH.palette
     heard = sound_tables(FEATURES)[0]
     fresh = preview_score(motion(result.patch, FEATURES), FEATURES, heard, PAINTER)
@@ -66,8 +69,7 @@ def test_the_best_that_keeps_the_rule_for_flashes_is_taken(monkeypatch) -> None:
     population = [(float(9 - k), random_patch(k)) for k in range(4)]
     for counts, place in (([2.0], 0), ([4.0, 3.5, 3.0], 2), ([4.0, 3.5, 6.0, 5.0], 1)):
         told = iter(counts)
-        monkeypatch.setattr(module, "most_flashes", lambda frames, fps, told=told: next(told))
-        monkeypatch.setattr(module, "WATCHED", 1)
+        monkeypatch.setattr(module, "most_flashes_of", lambda *_, told=told: next(told))
         assert module._safest(population, FEATURES, PAINTER) == population[place]
     monkeypatch.setattr(module, "QUICK", 0)
     assert module._safest(population, FEATURES, PAINTER) == population[0]

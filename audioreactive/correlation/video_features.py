@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 LARGEST_SIDE = 256
 """Most pixels of the shorter side; larger frames are shrunk."""
-BATCH = 2
-"""Frames that are measured at once; two fit the processor's cache."""
+BATCH, MOST_PIXELS = 2, 2 * 256 * 256
+"""Frames that are measured at once: two large ones fit the processor's cache, of small ones up to so many pixels."""
+MOST_AT_ONCE = 32
+"""Most frames that are measured at once, however small."""
 SMALLEST_FOLLOWED = 16
 """Fewest pixels of the shorter side for optical flow; in smaller frames the directogram is 0."""
 HISTOGRAM_BINS = 32
@@ -106,7 +108,7 @@ def _measured(frames: Iterable[NDArray[np.uint8]], expected: int) -> list[torch.
     scattered among the large temporary tables of each batch, so that the C library could not reuse the memory of these:
     a megabyte lost for each frame.
     """
-    tables = [torch.empty(max(expected, BATCH), width) for width in _WIDTHS]
+    tables = [torch.empty(max(expected, MOST_AT_ONCE), width) for width in _WIDTHS]
     watcher: _Watcher | None = None
     count = 0
     for batch in _batches(frames):
@@ -121,11 +123,11 @@ def _measured(frames: Iterable[NDArray[np.uint8]], expected: int) -> list[torch.
 
 
 def _batches(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """Batches (n, H, W, 3) of frames, n <= BATCH, shrunk to LARGEST_SIDE."""
+    """Batches (n, H, W, 3) of frames, shrunk to LARGEST_SIDE."""
     kept: list[NDArray[np.uint8]] = []
     for frame in frames:
         kept.append(_shrunk(frame))
-        if len(kept) == BATCH:
+        if len(kept) >= min(max(MOST_PIXELS // (kept[0].size // 3), BATCH), MOST_AT_ONCE):
             yield np.stack(kept)
             kept = []
     if kept:
@@ -172,7 +174,7 @@ class _Watcher:
             (pixels.square().mean((0, 2, 3)) - pixels.mean((0, 2, 3)).square()).clamp_(min=0)[:, None],
             self._spectrum(grey),
             change.flatten(1).mean(1)[:, None] / 255,
-            torch.stack([self._directions(image) for image in grey]),
+            self._directions(grey),
         )
         return torch.cat(columns, dim=1)
 
@@ -183,19 +185,26 @@ class _Watcher:
         return rings[:, :SPECTRUM_BANDS] / self._band_sizes
 
     def _directions(self, grey: torch.Tensor) -> torch.Tensor:
-        """Directogram (Davis and Agrawala, 2018) of the flow from the frame before, (H, W) -> (DIRECTIONS,)."""
-        image = np.ascontiguousarray((grey.T if self._turned else grey).mul(255).round_().to(torch.uint8).numpy())
-        before, self._previous_grey = self._previous_grey, image
-        if before is None or not self._follows:
-            return torch.zeros(DIRECTIONS)
-        still = np.zeros((*image.shape, 2), np.float32)
-        flow = torch.from_numpy(np.asarray(self._flow.calc(before, image, still), np.float32)).flatten(0, 1)  # [H W, 2]
-        first, second = flow.T.contiguous()
+        """Directograms (Davis and Agrawala, 2018) of the flow from the frames before, (n, H, W) -> (n, DIRECTIONS)."""
+        count, size = len(grey), grey[0].numel()
+        if not self._follows:
+            return torch.zeros(count, DIRECTIONS)
+        images = (grey.mT if self._turned else grey).mul(255).round_().to(torch.uint8).contiguous().numpy()
+        flow = torch.from_numpy(np.stack([self._flowing(image) for image in images])).flatten(1, 2)  # [n, H W, 2]
+        first, second = flow.permute(2, 0, 1).contiguous()
         right, down = (second, first) if self._turned else (first, second)
         turns = torch.atan2(down, right).div_(2 * np.pi)
         # The middle of the first direction points right.
         direction = turns.mul_(DIRECTIONS).add_(0.5).floor_().int().remainder_(DIRECTIONS)
-        return torch.bincount(direction, torch.hypot(right, down), DIRECTIONS) / (len(flow) * len(grey))
+        direction += DIRECTIONS * torch.arange(count, dtype=torch.int32)[:, None]
+        sums = torch.bincount(direction.flatten(), torch.hypot(right, down).flatten(), count * DIRECTIONS)
+        return sums.view(count, DIRECTIONS) / (size * grey.shape[1])
+
+    def _flowing(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Flow (h, w, 2) from the frame before, 0 for the first."""
+        before, self._previous_grey = self._previous_grey, image
+        still = np.zeros((*image.shape, 2), np.float32)
+        return still if before is None else np.asarray(self._flow.calc(before, image, still), np.float32)
 
 
 def _histogram(levels: torch.Tensor) -> torch.Tensor:

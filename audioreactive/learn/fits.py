@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
 
-FIT_VERSION: Final = 1
+FIT_VERSION: Final = 2
 """Version of the results; increase it whenever a change makes a fit give another motion for the same song."""
 MOST_KEPT: Final = 64
 """Number of fits that are kept; the oldest go."""
@@ -35,6 +35,8 @@ PICTURES: Final = 4
 _MAGIC: Final = b"audioreactive fit\n"
 _LARGEST: Final = 1 << 28
 """Most bytes of an entry; an hour takes a fiftieth of it."""
+_unwritten: Final[list[tuple[str, FloatArray]]] = []
+"""Key and motion of the last fit of this process that the folder does not take."""
 
 
 def default_fits_dir() -> Path:
@@ -57,7 +59,10 @@ def kept_or_made(
         fit: fits the motion.
     """
     folder = default_fits_dir()
-    path = folder / f"{_key(patch, hippo, features, generator)}.fit"
+    key = _key(patch, hippo, features, generator)
+    if _unwritten and _unwritten[0][0] == key:
+        return _unwritten[0][1]
+    path = folder / f"{key}.fit"
     arrays = read_entry(path, _MAGIC, _LARGEST)
     if arrays is not None and "motion" in arrays and arrays["motion"].dtype == np.float32:
         with contextlib.suppress(OSError):
@@ -65,6 +70,8 @@ def kept_or_made(
         return arrays["motion"]
     motion = np.asarray(fit(), np.float32)
     write_entry(path, _MAGIC, {"motion": motion})
+    if not path.is_file():
+        _unwritten[:] = [(key, motion)]
     _tidy(folder)
     return motion
 

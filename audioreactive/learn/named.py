@@ -19,7 +19,7 @@ THESIS: Final = "hippo-inputs"
 """Name of the same with the loss of the thesis, which does not look at pictures."""
 SEEN_COEFFICIENTS: Final = 512
 """Coefficients of an envelope that is fitted to what is seen: enough for the rise before a stroke."""
-SEEN_STEPS: Final = 700
+SEEN_STEPS: Final = 500
 """Steps of a fit to what is seen."""
 
 

@@ -26,6 +26,8 @@ from torch.nn import functional
 from audioreactive._support.streams import named_stream
 from audioreactive.correlation import watch
 from audioreactive.correlation.video_features import SPECTRUM_BANDS, VARYING_BANDS
+from audioreactive.flashes.definition import LUMINANCE
+from audioreactive.learn.descent import Descent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,9 @@ QUIET = 1e-4
 """Value that is added to amplitudes of the spectrum before their logarithm is taken."""
 FAINT = 0.1
 """Changes below this share of the root mean square count less in the fit of the model of change."""
+
+DECODED = (0.305306011, 0.682171111, 0.012522878)
+"""Coefficients of the cubic that is within 0.002 of sRGB's decoding, and takes a tenth of the time."""
 
 STATIC = ("rgb_histogram", "hsv_histogram", "deviation", "spectrum", "look")
 """What the network predicts: histograms, standard deviation of pixel values, logarithm of the spectrum, thumbnail."""
@@ -177,18 +182,14 @@ class Response:
         (sample,) = self._samples
         states = torch.from_numpy(sample.states)
         wanted = torch.cat([self._directions[name].along(sample.static[name]) for name in STATIC], 1)
-        weights = [part.requires_grad_() for layer in self._layers for part in layer]
-        optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=DECAY)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        descent = Descent([part for layer in self._layers for part in layer], rate=rate, steps=steps, decay=DECAY)
+        self._layers = list(zip(descent.parameters[::2], descent.parameters[1::2], strict=True))
         stream = named_stream(f"response {self._seed} batches {len(states)}")
         for _ in range(steps):
             chosen = torch.from_numpy(stream.randint(0, len(states), min(BATCH, len(states))))
-            optimiser.zero_grad()
-            loss = (self._network(states[chosen]) - wanted[chosen]).square().sum(1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        self._layers = [(weight.detach(), bias.detach()) for weight, bias in self._layers]
+            descent.step((self._network(states[chosen]) - wanted[chosen]).square().sum(1).mean())
+        found = descent.found()
+        self._layers = list(zip(found[::2], found[1::2], strict=True))
         self._floor = torch.from_numpy(0.1 * sample.spectrum.mean(0))
         varying = sample.spectrum.var(0).argsort(kind="stable")[::-1][:VARYING_BANDS]
         self._varying = torch.from_numpy(varying.copy())
@@ -261,11 +262,16 @@ class Response:
             tables, bend=_root(bends @ self._shares["absolute_difference"]).mean(), light=self._light(parts["look"])
         )
 
+    def light(self, states: Tensor) -> Tensor:
+        """Predict the relative luminance (T, pixels) of thumbnails for states (T, C)."""
+        return self._light(self._parts(states)["look"])
+
     def _light(self, looks: Tensor) -> Tensor:
         """Relative luminance (T, pixels) of thumbnails, from their coordinates (T, k)."""
         directions = self._directions["look"]
-        colours = (looks @ directions.rows + directions.mean).clamp(1e-3, 1).view(len(looks), -1, 3)
-        light: Tensor = colours.pow(2.2) @ colours.new_tensor([0.2126, 0.7152, 0.0722])
+        colours = (looks @ directions.rows + directions.mean).clamp(0, 1).view(len(looks), -1, 3)
+        decoded = colours * (colours * (DECODED[0] * colours + DECODED[1]) + DECODED[2])
+        light: Tensor = decoded @ colours.new_tensor(LUMINANCE.tolist())
         return light
 
 

@@ -6,6 +6,7 @@ Section 4.3 compares the song with the envelopes, but a viewer sees pictures. He
 2. Envelopes, mixtures of what is heard (`projection`), are optimised so that the predicted features of the picture fit
    the song better than the same song at other times (`aim`). Pictures that change faster than `LIVELY` are penalised.
 3. Some frames of the fitted motion are rendered, the response is trained further with them, and the fit goes on.
+4. Small pictures of the result are watched for flashes, and it is smoothed where there are too many (`calming`).
 
 All random draws are named by the motion's seed, and all arithmetic runs on one thread, so that the result does not
 depend on the number of threads.
@@ -15,6 +16,7 @@ Conventions: T frames at RATE, F frames of the video, E = 17 envelopes, D dimens
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,9 +27,10 @@ from torch import Tensor
 from audioreactive._support.streams import named_stream
 from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation.files import SECTION_COUNT, SECTIONS
-from audioreactive.flashes.definition import CHANGE
 from audioreactive.learn.aim import Aim
+from audioreactive.learn.calming import calmed, flashing
 from audioreactive.learn.decoders import SWING, bounded, filling_gain, gliding
+from audioreactive.learn.descent import Descent
 from audioreactive.learn.legendre import Windows
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
 from audioreactive.learn.projection import Span
@@ -47,7 +50,7 @@ from audioreactive.progress import foretelling
 from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -85,21 +88,20 @@ NEAREST = 2
 LIVELY = 0.016
 """Mean change of a pixel from frame to frame, of its range, above which the picture tires the eye; and of the change of
 this change, which is large where a picture trembles."""
-FLASH, SAFE, DIMMED = 0.33, 0.8, 5000.0
-"""Seconds in which luminance goes there and back in the fastest flashes that are allowed; the share of a flash's change
-that it may have; and the weight of the penalty on what goes beyond."""
+DIMMED = 5000.0
+"""Weight of the penalty on light that goes there and back as in a flash."""
 CALM = 2.0
 """Weight of the penalty on larger changes."""
-SURE = 0.04
+SURE, ENOUGH = 1.2, 10.0
 """Weight of the corrected score in standard deviations of chance, against 1 for the distance of the correlation from
-chance."""
-FITTING = 0.3
+chance; it counts as 1 - exp(-score / ENOUGH), so that where it is high the correlation itself becomes the aim."""
+FITTING = 1.5
 """Further weight of the correlation itself."""
 STRIKING = 0.2
 """Weight of the correlation of the picture's change with the strokes of the sound: they are what is missed first."""
 LEAST_SPREAD = 0.003
 """Value that is added to the standard deviation of chance, which few shifts estimate badly."""
-PLACES = 1024
+PLACES = 384
 """Frames all over the song from which the size of a motion is told, about."""
 BORDER = 0.5
 """Standard deviation in seconds of the Gaussian filter on the change from one kind of section to another."""
@@ -114,6 +116,9 @@ GLIDING = (
     (0.0, slice(LATENTS, ENVELOPES)),
 )
 """Glide in seconds, and the envelopes that have it: forms and matter alike, light, noise."""
+
+MARGIN = math.ceil(3 * GLIDE_OF_LIGHT * RATE)
+"""Frames before and after a passage that its gliding motion depends on."""
 
 
 @dataclass(frozen=True)
@@ -189,10 +194,12 @@ class Mixing:
         basis, _ = windows.orthonormal(hippo.coefficients)
         curves = torch.from_numpy(Span.of(tables, windows, basis).curves()) * windows.frames**0.5
         curves = torch.cat([curves, *(curves * gate[:, None] for gate in _kinds(features, windows.frames).T)], 1)
-        self._smooth = {seconds: gliding(curves, seconds).float() for seconds in (GLIDE_OF_FORMS, GLIDE_OF_LIGHT)}
-        self._smooth[0.0] = curves.float()
+        self._curves = curves.float().contiguous()
         step = max(len(curves) // PLACES, 1)
-        self._some = {seconds: smooth[::step].contiguous() for seconds, smooth in self._smooth.items()}
+        self._some = {
+            seconds: (gliding(curves, seconds) if seconds else curves)[::step].float().contiguous()
+            for seconds, _ in GLIDING
+        }
         self.size = curves.shape[1]
         self.frames = windows.frames
 
@@ -206,7 +213,11 @@ class Mixing:
             stop: one past the last frame; None: to the end.
         """
         shares = STILLEST + (1 - STILLEST) * torch.sigmoid(amplitudes)
-        everywhere, within = self._mixed(self._some, mixture), self._mixed(self._smooth, mixture, slice(start, stop))
+        some_parts = [self._some[seconds] @ mixture[:, columns] for seconds, columns in GLIDING]
+        everywhere, within = (
+            torch.cat(some_parts, 1),
+            self._within(mixture, start, self.frames if stop is None else stop),
+        )
         made = []
         for columns, share in zip(SEQUENCES, shares, strict=True):
             some, here = everywhere[:, list(columns)], within[:, list(columns)]
@@ -220,11 +231,12 @@ class Mixing:
         order = np.argsort([column for columns in SEQUENCES for column in columns])
         return torch.cat(made, 1)[:, torch.from_numpy(order)]
 
-    @staticmethod
-    def _mixed(curves: Mapping[float, Tensor], mixture: Tensor, frames: slice = slice(None)) -> Tensor:
-        """Envelopes (frames, 17) of a mixture, each of curves that glide as long as its part of the motion does."""
-        parts = [curves[seconds][frames] @ mixture[:, columns] for seconds, columns in GLIDING]
-        return torch.cat(parts, 1)
+    def _within(self, mixture: Tensor, start: int, stop: int) -> Tensor:
+        """Envelopes (stop - start, 17) of a mixture, each of which glides as long as its part of the motion does."""
+        first, last = max(start - MARGIN, 0), min(stop + MARGIN, self.frames)
+        made = self._curves[first:last] @ mixture
+        parts = [gliding(made[:, columns], seconds) if seconds else made[:, columns] for seconds, columns in GLIDING]
+        return torch.cat(parts, 1)[start - first : stop - first]
 
 
 def _kinds(features: Features, frames: int) -> Tensor:
@@ -267,7 +279,8 @@ def fit(stage: Stage, hippo: Hippo, progress: Progress) -> Fitted:
                 found = fitting.improved(
                     found, [range(at, at + length) for at in starts.tolist()], stream, losses, advance
                 )
-        return Fitted(mixing.motion(*found).numpy(), tuple(losses))
+        motion = mixing.motion(*found)
+        return Fitted(calmed(stage, motion, fitting.light(motion)).numpy(), tuple(losses))
 
 
 @dataclass(frozen=True)
@@ -294,9 +307,8 @@ class Fitting:
         """
         if not passages:
             return found
-        fitted = tuple(part.clone().requires_grad_() for part in found)
-        optimiser = torch.optim.Adam(fitted, lr=RATE_OF_LEARNING)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(passages))
+        descent = Descent(found, rate=RATE_OF_LEARNING, steps=len(passages))
+        fitted = descent.parameters
         rest = self.stage.states(torch.zeros(self.mixing.frames, ENVELOPES))[:, ENVELOPES:]
         heard: dict[range, Passage] = {}
         for frames in passages:
@@ -305,13 +317,15 @@ class Fitting:
             motion = self.mixing.motion(fitted[0], fitted[1], frames.start, frames.stop)
             seen = self.response.features(torch.cat([motion, rest[frames.start : frames.stop]], 1))
             loss = self._loss(heard[frames], seen, _shifts(len(frames), stream))
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
+            losses.append(descent.step(loss))
             advance(1)
-        return fitted[0].detach(), fitted[1].detach()
+        mixture, amplitudes = descent.found()
+        return mixture, amplitudes
+
+    def light(self, motion: Tensor) -> Tensor:
+        """Luminance (T, pixels) that is foretold for a motion (T, 17)."""
+        with torch.no_grad():
+            return self.response.light(self.stage.states(motion))
 
     def _loss(self, passage: Passage, seen: Seen, shifts: Sequence[int]) -> Tensor:
         """Loss () of what is seen in a passage."""
@@ -319,9 +333,9 @@ class Fitting:
         sure = (raw - others.mean()) / (others.std() + LEAST_SPREAD)
         stroked = passage.at_strokes(seen.tables["absolute_difference"])
         hurry = torch.stack([seen.tables["absolute_difference"].mean(), seen.bend]) / LIVELY
-        unrest = CALM * (hurry - 1).clamp_min(0).square().sum() + DIMMED * _flashing(seen.light)
-        loss = self.hippo.correction * others.mean() - (1 + FITTING) * raw - SURE * sure - STRIKING * stroked
-        return loss + self.hippo.calm * unrest
+        unrest = CALM * (hurry - 1).clamp_min(0).square().sum() + DIMMED * flashing(seen.light)
+        reward = (1 + FITTING) * raw + SURE * (1 - (-sure / ENOUGH).exp()) + STRIKING * stroked
+        return self.hippo.correction * others.mean() - reward + self.hippo.calm * unrest
 
 
 def _pairs(generator: Generator) -> int:
@@ -342,17 +356,6 @@ def _response(stage: Stage, mixing: Mixing, pairs: int, seed: str, progress: Pro
             advance(2 * count)
         advance(2 * max(pairs - count * MIXTURES, 0))
     return Response(Sample.joined(samples), stage.groups, seed)
-
-
-def _flashing(light: Tensor) -> Tensor:
-    """Mean excess () of the luminance (T, pixels) over what it is before and after, where it goes there and back as
-    quickly and as far as a flash does.
-    """
-    reach = max(round(FLASH / 2 * RATE), 1)
-    if len(light) <= 2 * reach:
-        return 0 * light.sum()
-    there_and_back = light[reach:-reach] - (light[: -2 * reach] + light[2 * reach :]) / 2
-    return (there_and_back.abs() - SAFE * CHANGE).clamp_min(0).mean()
 
 
 def _shifts(length: int, stream: np.random.RandomState) -> list[int]:

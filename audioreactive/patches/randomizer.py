@@ -21,7 +21,7 @@ from audioreactive.features.names import (
     is_univariate,
     split_name,
 )
-from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Patch
+from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Hippo, Patch
 from audioreactive.patches.sections import Section, changes_between
 
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ def draw_sections(patch: Patch, form: Sequence[FormSection], fps: Fraction, *, s
 def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
     """Draw the patch of a seed in which a synthesizer makes the motion.
 
-    Only the change of sections does not come from it: each kind of section has a picture, around which it moves.
+    Only the change of sections does not come from it: each kind of section has a picture, around which it moves. What
+    is fitted to pictures has the palette of the drawn patch of the same seed, so that the two can be compared.
     """
     draws = Draws.named(seed, f"around a synthesizer {synthesizer.kind}")
     pictures = draws.some(PALETTE_SIZE, SECTION_PICTURES + len(DEPTHS) * VECTORS_PER_DEPTH)
@@ -206,14 +207,22 @@ def draw_around(synthesizer: Synthesizer, seed: int) -> Patch:
         "base": tuple(range(SECTION_PICTURES)),
         "levels": {"synthesizer": synthesizer.name},
     }
+    palette = {**_palette(seed), "family": draws.one_of(LEAD_FAMILIES)}
+    if is_seen(synthesizer):
+        palette = with_lead(random_patch(seed), seed).palette.model_dump(exclude_none=True)
     return Patch.model_validate(
         {
-            "palette": {**_palette(seed), "family": draws.one_of(LEAD_FAMILIES)},
+            "palette": palette,
             "latents": {"base": pictures[:1], "vividness": VIVIDNESS, "sequences": [sections, motion]},
             "noise": noise,
             "synthesizers": [synthesizer.model_dump()],
         }
     )
+
+
+def is_seen(synthesizer: Synthesizer | None) -> bool:
+    """Whether a synthesizer's motion is fitted to pictures."""
+    return isinstance(synthesizer, Hippo) and synthesizer.aim == "seen"
 
 
 def with_synthesizer(patch: Patch, synthesizer: Synthesizer) -> Patch:

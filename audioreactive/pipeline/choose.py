@@ -18,7 +18,9 @@ import numpy as np
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
+from audioreactive.flashes import FLASHES
 from audioreactive.flashes.definition import CHANGE, luminance, to_light
+from audioreactive.flashes.detect import most_flashes
 from audioreactive.generators.devices import default_batch
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
@@ -67,6 +69,8 @@ LONG_PREVIEW = (420, 3)
 """Frames of a preview and the step between them for a generator whose pictures take no time."""
 QUICK = 10**8
 """Most multiplications for a picture of such a generator."""
+WATCHED, WATCHED_AT_ONCE = 2400, 240
+"""Frames in which a motion is watched for flashes, in passages of so many spread over the song."""
 MOST_PREVIEWING = 2 * 10**12
 """Multiplications up to which the previews of all candidates are rendered, not only of the best `PREVIEWS`."""
 
@@ -141,7 +145,8 @@ def choose(
 
 def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int:
     """Choose the seed of a drawn preset for a song: of a few seeds that follow from the song's content, the one whose
-    picture reacts most in a passage in the middle of the song, if it moves at strokes and does not flash there.
+    picture reacts most in a passage in the middle of the song, if it moves at strokes, does not flash there, and keeps
+    the rule for flashes in small pictures of the song.
 
     Of a slow generator no or few pictures are looked at (`MOST_LOOKING`), and the motion is scored instead. A song too
     short to tell has the first seed.
@@ -164,12 +169,17 @@ def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int
     looks = MOST_LOOKING // (2 * STROKES * sketch.cost.multiplications)
     if looks < 1:
         return seeds[int(order[0])]
-    flashing = {}
+    flashing, flashes = {}, {}
     for index in order[: CANDIDATES if quick else min(TRIED, looks)]:
         change, flashing[index] = change_at_strokes(motions[index], features, generator)
         if change >= LEAST_CHANGE and flashing[index] <= MOST_FLASHING:
-            return seeds[int(index)]
-    return seeds[int(min(flashing, key=lambda index: flashing[index]))]
+            flashes[index] = most_flashes_of(motions[index], features, sketch) if quick else 0.0
+            if flashes[index] <= FLASHES:
+                return seeds[int(index)]
+        if len(flashes) == TRIED:
+            break
+    least = flashes or flashing
+    return seeds[int(min(least, key=lambda index: least[index]))]
 
 
 def _passage_score(moving: Motion, features: Features, heard: dict[str, FloatArray]) -> float:
@@ -234,6 +244,21 @@ def preview_score(
         return score_total(passage, seen, fps=features.fps / step).z
     except ScoreError:
         return 0.0
+
+
+def most_flashes_of(moving: Motion, features: Features, sketch: Generator) -> float:
+    """Count the most flashes in a second, in sketches of some passages; those after one that breaks the rule are not
+    watched.
+    """
+    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
+    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
+    most = 0.0
+    for start in starts:
+        shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
+        most = max(most, most_flashes(pictures_at(moving, sketch, shown), float(features.fps)))
+        if most > FLASHES:
+            break
+    return most
 
 
 def preview_frames(sketch: Generator, features: Features) -> tuple[int, int]:

@@ -7,16 +7,18 @@ the generator takes long for pictures, by its response (`learn.foresight`). The 
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audioreactive._support.streams import named_stream
+from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import ScoreError
 from audioreactive.flashes import FLASHES
-from audioreactive.flashes.detect import most_flashes
 from audioreactive.learn.foresight import Foresight
 from audioreactive.patches.motion import motion
 from audioreactive.patches.mutation import mutated
@@ -27,13 +29,13 @@ from audioreactive.pipeline.choose import (
     PREVIEW_FRAMES,
     QUICK,
     change_at_strokes,
+    most_flashes_of,
     preview_score,
 )
-from audioreactive.progress import Progress, Silent
-from audioreactive.rendering.previews import pictures_at
+from audioreactive.progress import Advance, Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from audioreactive.features import Features
     from audioreactive.generators import Generator
@@ -42,8 +44,10 @@ if TYPE_CHECKING:
 
 FOUNDERS = 16
 """Most patches of the first generation; of few patches, a third."""
-PARENTS = 5
-"""Number of the best that are mutated."""
+PARENTS, GENERATION = 5, 6
+"""Number of the best that are mutated, and of children that are scored before parents are chosen anew."""
+MOST_THREADS = 4
+"""Most patches that are scored side by side."""
 PAIRS = 240
 """Most pairs of frames from which a slow generator's response is learnt."""
 FEWEST_PAIRS = 60
@@ -52,8 +56,6 @@ MOST_LEARNING = 2 * 10**12
 """Multiplications that the pictures of a response may take, beyond the fewest."""
 UNSEEN = 3.0
 """Deviations that are taken off the score of a patch that hardly moves at strokes, or flashes there."""
-WATCHED, WATCHED_AT_ONCE = 2400, 240
-"""Frames in which the best patch is watched for flashes, in passages of so many spread over the song."""
 
 
 @dataclass(frozen=True)
@@ -108,20 +110,41 @@ def evolve(
     drawn = [patch, *(_founder(patch, seed, number) for number in range(1, max(min(FOUNDERS, count // 3), 1)))]
     motions = [motion(one, features) for one in drawn]
     scored = _scorer(motions, features, generator, seed, progress)
-    with progress.track("evolving", count, "preset") as advance:
-        population: list[tuple[float, Patch]] = []
-        for one, moving in zip(drawn, motions, strict=True):
-            population.append((scored(moving), one))
-            advance(1)
+    with (
+        progress.track("evolving", count, "preset") as advance,
+        at_most_threads(1),
+        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
+    ):
+        first = scored(motions[0])  # alone: what all need is made then
+        advance(1)
+        population = [(first, drawn[0]), *_scored_together(pool, scored, motions[1:], drawn[1:], advance)]
         founders = float(np.median([score for score, _ in population]))
-        for number in range(len(drawn), count):
-            population.sort(key=lambda member: -member[0])
-            chosen = named_stream(f"audioreactive evolution {seed} {number}").randint(min(PARENTS, len(population)))
-            child = mutated(population[chosen][1], f"audioreactive evolution {seed} {number} changes")
-            population = [*population[: FOUNDERS - 1], (scored(motion(child, features)), child)]
-            advance(1)
+        for number in range(len(drawn), count, GENERATION):
+            population = sorted(population, key=lambda member: -member[0])[:FOUNDERS]
+            names = [f"audioreactive evolution {seed} {k}" for k in range(number, min(number + GENERATION, count))]
+            parents = [named_stream(name).randint(min(PARENTS, len(population))) for name in names]
+            children = [
+                mutated(population[parent][1], f"{name} changes") for parent, name in zip(parents, names, strict=True)
+            ]
+            moving = pool.map(lambda child: motion(child, features), children)
+            population += _scored_together(pool, scored, moving, children, advance)
     score, best = _safest(sorted(population, key=lambda member: -member[0]), features, generator)
     return Evolution(best, score, founders, count)
+
+
+def _scored_together(
+    pool: ThreadPoolExecutor,
+    scored: Callable[[Motion], float],
+    motions: Iterable[Motion],
+    patches: Sequence[Patch],
+    advance: Advance,
+) -> list[tuple[float, Patch]]:
+    """Score patches side by side, and return them in their order."""
+    members = []
+    for score, patch in zip(pool.map(scored, motions), patches, strict=True):
+        members.append((score, patch))
+        advance(1)
+    return members
 
 
 def _safest(population: list[tuple[float, Patch]], features: Features, generator: Generator) -> tuple[float, Patch]:
@@ -133,23 +156,10 @@ def _safest(population: list[tuple[float, Patch]], features: Features, generator
         return population[0]
     worst = []
     for member in population[:PARENTS]:
-        worst.append(_most_flashes(motion(member[1], features), features, sketch))
+        worst.append(most_flashes_of(motion(member[1], features), features, sketch))
         if worst[-1] <= FLASHES:
             return member
     return population[int(np.argmin(worst))]
-
-
-def _most_flashes(moving: Motion, features: Features, sketch: Generator) -> float:
-    """The most flashes in a second, in sketches of some passages; those after one that breaks the rule are not seen."""
-    passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
-    starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
-    most = 0.0
-    for start in starts:
-        shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
-        most = max(most, most_flashes(pictures_at(moving, sketch, shown), float(features.fps)))
-        if most > FLASHES:
-            break
-    return most
 
 
 def _founder(patch: Patch, seed: int, number: int) -> Patch:
@@ -172,6 +182,12 @@ def _scorer(
             return preview_score(moving, features, heard, generator) - (0 if fine else UNSEEN)
 
         return previewed
-    pairs = int(np.clip(MOST_LEARNING // (2 * sketch.cost.multiplications), FEWEST_PAIRS, PAIRS))
-    foresight = Foresight.learnt(motions, sketch, pairs, f"evolution {seed}", progress)
+    foresight = learnt_response(motions, generator, seed, progress)
     return lambda moving: foresight.score(moving, heard, features.fps)
+
+
+def learnt_response(motions: list[Motion], generator: Generator, seed: int, progress: Progress) -> Foresight:
+    """Learn a generator's response from pictures of motions over one palette."""
+    sketch = generator.sketching()
+    pairs = int(np.clip(MOST_LEARNING // (2 * sketch.cost.multiplications), FEWEST_PAIRS, PAIRS))
+    return Foresight.learnt(motions, sketch, pairs, f"evolution {seed}", progress)

@@ -186,8 +186,16 @@ def plan_render(
 
 def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | None]:
     """The preset to render, with the settings to embed in it; with `best_of` the most audio-reactive candidate, with
-    `evolve` what evolved, and a sentence about the choice.
+    `evolve` what evolved, of a motion that is fitted to pictures and what is drawn the better, and a sentence about the
+    choice.
     """
+    from audioreactive.patches.randomizer import is_seen
+
+    if is_seen(plan.recipe.synthesizer):
+        from audioreactive.pipeline.fitted import better
+
+        preset, sentence = better(plan.recipe, plan.features, plan.loaded.generator, progress or Silent())
+        return _signed(preset, plan), sentence
     if plan.recipe.evolve is not None:
         preset, sentence = _evolved(plan, plan.recipe.evolve, progress or Silent())
         return _signed(preset, plan), sentence
@@ -257,14 +265,20 @@ def _following(
 
 def _drawn_for(recipe: Recipe, features: Features, generator: Generator) -> Recipe:
     """The recipe with the seed that suits the song, and with what a first video should always show."""
+    from audioreactive.patches.randomizer import is_seen
+
     if recipe.synthesizer is not None:
+        if is_seen(recipe.synthesizer):
+            from audioreactive.pipeline.fitted import fitting_seed
+
+            return replace(recipe, seed=fitting_seed(recipe, features, generator))
         return replace(recipe, seed=song_seed(features.digest))
     recipe = replace(recipe, leads=True)
-    if recipe.best_of is not None or recipe.evolve is not None:
+    if recipe.best_of is not None:
         return replace(recipe, seed=song_seed(features.digest))
     from audioreactive.pipeline.choose import chosen_seed
 
-    return replace(recipe, seed=chosen_seed(recipe, features, generator))
+    return replace(recipe, seed=chosen_seed(replace(recipe, evolve=None), features, generator))
 
 
 def _families_not_there(preset: Preset, generator: Generator) -> list[str]:

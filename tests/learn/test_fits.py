@@ -79,3 +79,14 @@ def test_the_oldest_fits_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for strength in (1.1, 1.2, 1.3, 1.4):
         kept_or_made(with_value(PATCH, "noise.strength", strength), HIPPO, FEATURES, PAINTER, Fits())
     assert len(list(folder.iterdir())) == 2
+
+
+def test_a_fit_that_cannot_be_kept_is_made_once_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "write_entry", lambda *_: None)
+    fit = Fits()
+    made = [kept_or_made(PATCH, HIPPO, FEATURES, PAINTER, fit) for _ in range(2)]
+    assert fit.count == 1
+    np.testing.assert_array_equal(*made)
+    monkeypatch.setattr(fits, "_unwritten", [])
+    kept_or_made(PATCH, HIPPO, FEATURES, PAINTER, fit)
+    assert fit.count == 2

@@ -86,16 +86,6 @@ def test_a_part_of_the_motion_is_the_same_part_of_the_whole() -> None:
     torch.testing.assert_close(still, sight.STILLEST * loud)
 
 
-def test_light_that_goes_there_and_back_quickly_counts_as_a_flash() -> None:
-    frames = torch.arange(96)
-    lit = {hertz: 0.5 + 0.3 * torch.sin(2 * np.pi * hertz * frames / 24)[:, None] for hertz in (0.25, 3.0)}
-    assert float(sight._flashing(lit[3.0])) > 0.1
-    assert float(sight._flashing(lit[0.25])) == 0
-    step = (frames > 48).float()[:, None]
-    assert float(sight._flashing(step)) < 0.1  # a cut is no flash: it does not come back
-    assert float(sight._flashing(lit[3.0][:4])) == 0
-
-
 def test_it_needs_the_generator_and_no_longer_song_than_a_second() -> None:
     with pytest.raises(SynthesizerError, match="it needs the generator whose pictures it moves"):
         synthesize(PATCH, FEATURES)
