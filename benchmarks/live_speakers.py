@@ -102,7 +102,7 @@ def main() -> None:
     for second in range(2, asked.seconds - 1):
         middle = second + len(CLICK) / 2 / RATE
         knows = next(((at, began) for at, seconds, began in screen.pictures if seconds >= middle), None)
-        near = clicks[np.abs(clicks - knows[0]) < 0.4] if knows else []
+        near = clicks[np.abs(clicks - knows[0]) < 0.4] if knows else clicks[:0]
         if knows is not None and len(near):
             late.append(1000 * (knows[0] - near[0]))
             off.append(1000 * (knows[1] + middle - near[0]))

@@ -38,8 +38,8 @@ SLOWEST, FASTEST = 54.0, 190.0
 """Beats a minute that are considered."""
 USUAL_BPM, USUAL_OCTAVES = 110.0, 0.5
 """Mean and standard deviation of the tempo, on a logarithmic scale."""
-STEADINESS: Final = 60.0
-"""Strictness of the tempo: it changes at a beat by a ratio r with probability exp(-60 · |r - 1|)."""
+STEADINESS: Final = 120.0
+"""Strictness of the tempo: it changes at a beat by a ratio r with probability exp(-120 · |r - 1|)."""
 EVIDENCE: Final = 0.3
 """Share of a step's evidence that counts: neighbouring steps tell nearly the same."""
 LEAK: Final = 2e-4

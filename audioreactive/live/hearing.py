@@ -199,7 +199,7 @@ class Ear:
             for key, scale in self.scales.items()
         }
         level = np.sqrt(np.square(sound.reshape(count, FINE_HOP)).mean(axis=1))
-        return Heard(first, values, flux, level)
+        return Heard(first, {key: values[key] for key in self.keys}, flux, level)
 
     def _powers(self, line: FloatArray, first: int, count: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
         """Power spectra of the mix and its parts: of each step's newest 42 ms, and of every fourth's newest 83 ms."""
