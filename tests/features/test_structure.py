@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
+from scipy.cluster.vq import kmeans2
 from scipy.linalg import eigh
 from scipy.ndimage import median_filter
 
@@ -111,3 +114,14 @@ def test_k_means_finds_clear_clusters() -> None:
     truth = random.integers(0, 4, 200)
     labels = structure.k_means(centres[truth] + 0.3 * random.normal(size=(200, 2)), 4)
     assert len({(int(a), int(b)) for a, b in zip(truth, labels, strict=True)}) == 4
+
+
+@pytest.mark.parametrize("k", [2, 5, 11])
+def test_k_means_ends_early_with_the_labels_of_all_its_rounds(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points without clusters, which take several rounds, against SciPy's own loop, which ends when it has counted."""
+    monkeypatch.setattr(structure, "TRIES", 1)
+    points = np.random.default_rng(3).normal(size=(300, k))
+    argument = "rng" if "rng" in inspect.signature(kmeans2).parameters else "seed"
+    random = {argument: np.random.default_rng(0)}
+    expected = kmeans2(points, k, iter=structure.ROUNDS, minit="++", **random)[1]
+    np.testing.assert_array_equal(structure.k_means(points, k), expected)
