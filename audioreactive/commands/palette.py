@@ -30,6 +30,12 @@ class _Palettes(HelpfulGroup):
         """Put the usual command's name before its arguments."""
         return super().parse_args(ctx, args if args[:1] == ["import"] else ["show", *args])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names; the usual one for any other word."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
 
 @click.group(cls=_Palettes, context_settings=CONTEXT)
 def command() -> None:
