@@ -44,8 +44,8 @@ def command() -> None:
 
 @command.command("import", context_settings=CONTEXT)
 @click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
-@click.option("-o", "--output", type=PATH, metavar="FOLDER", help="Also write the sidecar there, to be shared.")
-def import_pictures(files: tuple[Path, ...], output: Path | None) -> None:
+@click.option("-o", "--output", "folder", type=PATH, metavar="FOLDER", help="Also write the sidecar there.")
+def import_pictures(files: tuple[Path, ...], folder: Path | None) -> None:
     """Import the latents of own pictures, and print the entries of a palette.
 
     \b
@@ -58,7 +58,7 @@ def import_pictures(files: tuple[Path, ...], output: Path | None) -> None:
     from audioreactive.patches.own_pictures import import_latents
 
     for file in files:
-        for entry in import_latents(file, output):
+        for entry in import_latents(file, folder):
             click.echo(entry)
 
 
