@@ -61,26 +61,37 @@ class Bend:
         return replace(self, amounts=self.amounts[samples])
 
     def __call__(self, x: Tensor, unit: float) -> Tensor:
-        """Transform x (B, C, h, w), of which `unit` pixels are the width of the picture; x itself stays as it is."""
+        """Transform x (B, C, h, w), channels last, of which `unit` pixels are the width of the picture.
+
+        x is overwritten. Samples at the identity, and channels that are not chosen, stay as they are, bit for bit.
+        """
         bent = [at for at, amount in enumerate(self.amounts) if amount != IDENTITY[self.transform]]
         if not bent:
             return x
-        everything = len(bent) == len(x) and self.channels is None
-        index = torch.tensor(bent, device=x.device)
-        values = x if everything else x[index]
-        if self.channels is not None:
-            channels = self.channels.to(x.device)
-            values = values[:, channels]
+        if (pointwise := _POINTWISE.get(self.transform)) is not None:
+            return pointwise(x, self._table(x))
+        channels = None if self.channels is None else self.channels.to(x.device)
+        values = x if channels is None else x.index_select(1, channels)
+        if len(bent) < len(x):
+            values = values[bent]
         amounts = torch.tensor([self.amounts[at] for at in bent], dtype=torch.float32, device=x.device)
-        values = _TRANSFORMS[self.transform](values, amounts, unit, self.angle).to(x.dtype)
-        if everything:
-            return values.contiguous(memory_format=torch.channels_last)
-        result = x.clone(memory_format=torch.channels_last)
+        plain = values.to(torch.float32, memory_format=torch.contiguous_format)
+        values = _SPATIAL[self.transform](plain, amounts, unit, self.angle).to(x.dtype)
+        for at, sample in enumerate(bent):
+            if channels is None:
+                x[sample] = values[at]
+            else:
+                x[sample].index_copy_(0, channels, values[at])
+        return x
+
+    def _table(self, x: Tensor) -> Tensor:
+        """Amounts (B, C, 1, 1) float32 of each sample and channel: the identity where nothing is transformed."""
+        amounts = torch.tensor(self.amounts, dtype=torch.float32, device=x.device)[:, None]
         if self.channels is None:
-            result[index] = values
-        else:
-            result[index[:, None], channels[None]] = values
-        return result
+            return amounts.expand(len(x), x.shape[1])[:, :, None, None]
+        table = torch.full((len(x), x.shape[1]), IDENTITY[self.transform], device=x.device)
+        table[:, self.channels.to(x.device)] = amounts
+        return table[:, :, None, None]
 
 
 Bends = Mapping[int, Sequence[Bend]]
@@ -104,13 +115,13 @@ def idle_left_out(bends: Bends) -> Bends:
 
 
 def bent(x: Tensor, bends: Sequence[Bend], unit: float) -> Tensor:
-    """Apply bends one after the other."""
+    """Apply bends one after the other; x is overwritten."""
     for bend in bends:
         x = bend(x, unit)
     return x
 
 
-# The transforms: values (b, c, h, w), amounts (b,), pixels in a width of the picture, angle of a translation.
+# Transforms in space: values (b, c, h, w) float32, amounts (b,), pixels in a width of the picture, angle.
 
 
 def _moved(values: Tensor, matrix: Tensor) -> Tensor:
@@ -145,54 +156,80 @@ def _scaled(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tenso
     return _moved(values, torch.stack([factor, zero, zero, zero, factor, zero], 1).view(-1, 2, 3))
 
 
-def _flipped(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
-    return torch.lerp(values.float(), values.flip(-1).float(), amounts[:, None, None, None])
-
-
 def _dilated(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
     """The largest value around each place; radii between whole pixels are blends of the two next to them."""
     radii = (amounts.clamp(0, LARGEST_RADIUS) * unit).tolist()
+    if len(set(radii)) == 1:
+        return _dilated_by(values, radii[0])
     return torch.cat([_dilated_by(values[at : at + 1], radius) for at, radius in enumerate(radii)])
 
 
 def _dilated_by(values: Tensor, radius: float) -> Tensor:
     whole = math.floor(radius)
-    small = values if whole == 0 else F.max_pool2d(values.float(), 2 * whole + 1, 1, whole)
-    if radius == whole:
-        return small
-    large = F.max_pool2d(values.float(), 2 * whole + 3, 1, whole + 1)
-    return torch.lerp(small.float(), large, radius - whole)
+    small = _largest_within(values, whole)
+    return small if radius == whole else torch.lerp(small, _largest_within(small, 1), radius - whole)
+
+
+def _largest_within(values: Tensor, radius: int) -> Tensor:
+    """The largest value of each square of 2 · radius + 1 pixels, first along rows, then along columns."""
+    if not radius:
+        return values
+    for axis in (3, 2):
+        window = 2 * radius + 1
+        pad = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
+        runs, length = F.pad(values, pad, value=-math.inf), 1
+        while 2 * length <= window:  # the largest of two runs side by side is that of one twice as long
+            runs = torch.maximum(
+                runs.narrow(axis, 0, runs.shape[axis] - length), runs.narrow(axis, length, runs.shape[axis] - length)
+            )
+            length *= 2
+        count = values.shape[axis]
+        values = torch.maximum(runs.narrow(axis, 0, count), runs.narrow(axis, window - length, count))
+    return values
 
 
 def _eroded(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
-    return -_dilated(-values, amounts, unit, angle)
+    return _dilated(values.neg(), amounts, unit, angle).neg_()
 
 
-def _multiplied(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
-    return values * amounts[:, None, None, None].to(values.dtype)
-
-
-def _thresholded(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
-    size = values.float().square().mean((2, 3), keepdim=True).sqrt() * amounts[:, None, None, None]
-    return torch.where(values.float().abs() < size, torch.zeros_like(values), values)
-
-
-def _inverted(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
-    mirrored = 2 * values.float().mean((2, 3), keepdim=True) - values.float()
-    return torch.lerp(values.float(), mirrored, amounts[:, None, None, None])
-
-
-def _ablated(values: Tensor, amounts: Tensor, unit: float, angle: float) -> Tensor:
-    return values * (1 - amounts[:, None, None, None]).to(values.dtype)
-
-
-_TRANSFORMS: Mapping[Transform, Callable[[Tensor, Tensor, float, float], Tensor]] = {
+_SPATIAL: Mapping[Transform, Callable[[Tensor, Tensor, float, float], Tensor]] = {
     "translate": _translated,
     "rotate": _rotated,
     "scale": _scaled,
-    "flip": _flipped,
     "erode": _eroded,
     "dilate": _dilated,
+}
+
+
+# Transforms place by place: x (B, C, h, w), which is overwritten, and amounts (B, C, 1, 1) float32.
+
+
+def _flipped(x: Tensor, amounts: Tensor) -> Tensor:
+    if x.dtype == torch.float32:
+        return x.lerp_(x.flip(-1), amounts)
+    return x.copy_(torch.lerp(x.float(), x.flip(-1).float(), amounts))
+
+
+def _multiplied(x: Tensor, amounts: Tensor) -> Tensor:
+    return x.mul_(amounts.to(x.dtype))
+
+
+def _ablated(x: Tensor, amounts: Tensor) -> Tensor:
+    return x.mul_((1 - amounts).to(x.dtype))
+
+
+def _thresholded(x: Tensor, amounts: Tensor) -> Tensor:
+    size = torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True, dtype=torch.float32)
+    return x.masked_fill_(x.abs() < size * (amounts / math.sqrt(x.shape[2] * x.shape[3])), 0)
+
+
+def _inverted(x: Tensor, amounts: Tensor) -> Tensor:
+    middle = x.mean((2, 3), keepdim=True, dtype=torch.float32)
+    return x.mul_((1 - 2 * amounts).to(x.dtype)).add_((2 * amounts * middle).to(x.dtype))
+
+
+_POINTWISE: Mapping[Transform, Callable[[Tensor, Tensor], Tensor]] = {
+    "flip": _flipped,
     "multiply": _multiplied,
     "threshold": _thresholded,
     "invert": _inverted,

@@ -383,7 +383,7 @@ class Generator(Network[Architecture]):
             ops.to_rgb(found, rgb)
         if ends_block and (last or residual):
             return found
-        return styled(found, batch.modulations[at + 1].style)
+        return found.mul_(batch.modulations[at + 1].style.to(found.dtype)[:, :, None, None])
 
     @property
     def _unit(self) -> float:

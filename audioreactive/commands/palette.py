@@ -30,6 +30,12 @@ class _Palettes(HelpfulGroup):
         """Put the usual command's name before its arguments."""
         return super().parse_args(ctx, args if args[:1] == ["import"] else ["show", *args])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names; the usual one for any other word."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
 
 @click.group(cls=_Palettes, context_settings=CONTEXT)
 def command() -> None:
@@ -38,8 +44,8 @@ def command() -> None:
 
 @command.command("import", context_settings=CONTEXT)
 @click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
-@click.option("-o", "--output", type=PATH, metavar="FOLDER", help="Also write the sidecar there, to be shared.")
-def import_pictures(files: tuple[Path, ...], output: Path | None) -> None:
+@click.option("-o", "--output", "folder", type=PATH, metavar="FOLDER", help="Also write the sidecar there.")
+def import_pictures(files: tuple[Path, ...], folder: Path | None) -> None:
     """Import the latents of own pictures, and print the entries of a palette.
 
     \b
@@ -52,7 +58,7 @@ def import_pictures(files: tuple[Path, ...], output: Path | None) -> None:
     from audioreactive.patches.own_pictures import import_latents
 
     for file in files:
-        for entry in import_latents(file, output):
+        for entry in import_latents(file, folder):
             click.echo(entry)
 
 

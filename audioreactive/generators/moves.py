@@ -5,12 +5,18 @@ Not every generator can be moved in every way; `abilities` says in which. A gene
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+import numpy as np
+
+from audioreactive._support.entries import read_entry, write_entry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, MutableMapping, Sequence
+    from pathlib import Path
 
     import torch
 
@@ -26,6 +32,11 @@ NEEDS: Final[dict[Ability, str]] = {
 }
 """What a generator must be to be moved in each way, as the end of a sentence."""
 
+CLUSTERS_VERSION: Final = 1
+"""Version of the clusters; increase it whenever a change gives other ones for the same network."""
+LARGEST_CLUSTERS: Final = 1 << 20
+"""Most bytes of a layer's clusters on disk."""
+_MAGIC: Final = b"audioreactive clusters\n"
 CLUSTER_SAMPLES: Final = 8
 """Pictures whose activations decide about the clusters of channels."""
 
@@ -128,6 +139,7 @@ def bends_on(
     synthesise: Callable[[torch.Tensor, Bends], object],
     mapping: Callable[..., torch.Tensor],
     known: MutableMapping[Hashable, torch.Tensor],
+    network_key: str = "",
 ) -> Bends:
     """Turn the bends of a batch into those of one network.
 
@@ -137,13 +149,14 @@ def bends_on(
         synthesise: makes pictures from latents, with bends.
         mapping: maps noise vectors (and classes) to latents.
         known: choices of channels made before, to which new ones are added.
+        network_key: text that identifies the network, by which clusters are kept on disk; empty: they are not.
     """
     from stylegan_ops.bending import Bend
 
     found: dict[int, list[Bend]] = {}
     for bending, amounts in moves.bends:
         layer = round(bending.layer * (len(network.layer_names) - 1))
-        channels = _channels(network, bending, layer, synthesise, mapping, known)
+        channels = _channels(network, bending, layer, synthesise, mapping, known, network_key)
         found.setdefault(layer, []).append(Bend(bending.transform, amounts, channels, bending.angle))
     return found
 
@@ -155,6 +168,7 @@ def _channels(
     synthesise: Callable[[torch.Tensor, Bends], object],
     mapping: Callable[..., torch.Tensor],
     known: MutableMapping[Hashable, torch.Tensor],
+    network_key: str,
 ) -> torch.Tensor | None:
     """Choose the channels that a bend transforms; None for all."""
     from stylegan_ops.bending import random_channels
@@ -169,9 +183,32 @@ def _channels(
         return known[key]
     key = (layer, bending.clusters)
     if key not in known:
-        known[key] = layer_clusters(network, layer, bending.clusters, synthesise, mapping)
+        path = _clusters_path(network_key, network.layer_names[layer], bending.clusters) if network_key else None
+        kept = None if path is None else _kept_clusters(path, network.layer_channels[layer])
+        known[key] = layer_clusters(network, layer, bending.clusters, synthesise, mapping) if kept is None else kept
+        if path is not None and kept is None:
+            write_entry(path, _MAGIC, {"clusters": known[key].numpy()})
     chosen = known[key]
     return (chosen == bending.cluster % (int(chosen.max()) + 1)).nonzero()[:, 0]
+
+
+def _clusters_path(network_key: str, layer: str, clusters: int) -> Path:
+    """Return the path of the clusters of a layer in the user's cache."""
+    from platformdirs import user_cache_path
+
+    digest = hashlib.sha256(f"{CLUSTERS_VERSION} {network_key} {layer} {clusters}".encode()).hexdigest()
+    return user_cache_path("audioreactive") / "clusters" / f"{digest[:40]}.clusters"
+
+
+def _kept_clusters(path: Path, channels: int) -> torch.Tensor | None:
+    """Read the clusters of a layer; None if they are not there or do not fit."""
+    import torch
+
+    arrays = read_entry(path, _MAGIC, LARGEST_CLUSTERS)
+    found = None if arrays is None else arrays.get("clusters")
+    if found is None or found.shape != (channels,) or found.dtype != np.int64 or found.min() < 0:
+        return None
+    return torch.from_numpy(found)
 
 
 def layer_clusters(
@@ -182,7 +219,6 @@ def layer_clusters(
     mapping: Callable[..., torch.Tensor],
 ) -> torch.Tensor:
     """Compute the cluster of each channel of a layer (C,), from the activations of a few fixed latents."""
-    import numpy as np
     import torch
 
     from stylegan_ops.bending import Tap, clustered_channels

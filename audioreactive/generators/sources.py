@@ -96,7 +96,7 @@ class BuiltinModel:
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Generator:
         """Load the network."""
-        return builtin_generator(device, dtype)
+        return with_digest(builtin_generator(device, dtype), builtin_digest())
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class ModelFile:
             StyleGANError: the file contains no StyleGAN model.
         """
         with self.opened() as path:
-            return _stylegan(path, device, dtype)
+            return with_digest(_stylegan(path, device, dtype), self.sha256)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Path]:
@@ -237,7 +237,8 @@ class WeightedSource:
         except CheckpointError as error:
             names = ", ".join(str(one.file.path) for one in self.files)
             raise RenderError(f"the weights of {self.name} cannot move by {names}: {error}") from error
-        return with_weights(wrapped(make(base)), Weights(tuple(one.name for one in self.files), variants))
+        generator = with_digest(wrapped(make(base)), self.base.sha256)
+        return with_weights(generator, Weights(tuple(one.name for one in self.files), variants))
 
 
 def named_source(name: str) -> GeneratorSource | None:
@@ -302,7 +303,8 @@ def open_generator(
         source = WeightedSource(ModelFile.at(path), tuple(weights))
         return LoadedGenerator(source, source.load(where, dtype))
     generator = _stylegan(path, where, dtype)  # first, because its errors explain a bad file
-    return LoadedGenerator(ModelFile.at(path), generator)
+    file = ModelFile.at(path)
+    return LoadedGenerator(file, with_digest(generator, file.sha256))
 
 
 def plain_network(model: Path | str, *, device: str = "auto") -> AnyGenerator:
@@ -340,6 +342,15 @@ def _stylegan(path: Path, device: torch.device, dtype: torch.dtype) -> Generator
     from stylegan_ops import load_generator
 
     return wrapped(load_generator(path, device=device, dtype=dtype))
+
+
+def with_digest(generator: Generator, digest: str) -> Generator:
+    """Return a network that knows the digest of its file."""
+    from audioreactive.generators.stylegan2 import StyleGAN2
+    from audioreactive.generators.stylegan3 import StyleGAN3
+
+    assert isinstance(generator, StyleGAN2 | StyleGAN3)
+    return replace(generator, digest=digest)
 
 
 def with_weights(generator: Generator, weights: Weights) -> Generator:

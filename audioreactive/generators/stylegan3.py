@@ -37,6 +37,8 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
     """Ways in which it can be moved."""
     weights: Weights | None = None
     """Second models and edits towards which its weights can move."""
+    digest: str = ""
+    """SHA-256 of the model's file, if it is known: what is found in a model is kept on disk by it."""
     _channels: dict[Hashable, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
     """Choices of channels that bends have made."""
 
@@ -79,8 +81,13 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
             transform = self.network.transform @ transform.to(self.device)
         if not moves.bends:
             return self.network.synthesis(ws, transform=transform)
-        bends = bends_on(self.network, moves, self._bent, self.mapping, self._channels)
+        bends = self.bends(moves)
         return self.network.synthesis(ws, transform=transform, bends=bends)
+
+    def bends(self, moves: Moves) -> Bends:
+        """Return the bends of a batch, with the channels that they are of."""
+        key = f"{self.digest} {self.img_size} {self.dtype} {self.fingerprint}" if self.digest else ""
+        return bends_on(self.network, moves, self._bent, self.mapping, self._channels, key)
 
     def _bent(self, ws: torch.Tensor, bends: Bends) -> torch.Tensor:
         return self.network.synthesis(ws, bends=bends)

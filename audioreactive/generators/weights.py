@@ -66,6 +66,8 @@ def pictures_by_weights(
 
     weights = generator.weights
     assert weights is not None
+    if moves.bends:
+        generator.bends(moves)  # clusters of channels are those of the first model, whatever comes first
     groups: dict[tuple[Step, ...], list[int]] = {}
     for sample in range(len(ws)):
         groups.setdefault(weights.steps(moves, sample), []).append(sample)

@@ -262,7 +262,7 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
         if not bends:
             return filtered_lrelu(found, scale, layer.bias, style, layer.resampling, workspace, name)
         found = filtered_lrelu(found, scale, layer.bias, None, layer.resampling, workspace, name)
-        return styled(bent(found, bends, self._unit(index)), style)
+        return bent(found, bends, self._unit(index)).mul_(style.to(found.dtype)[:, :, None, None])
 
     def _unit(self, index: int) -> float:
         """Samples of a layer's result in a width of the picture as it was trained."""

@@ -13,9 +13,10 @@ from audioreactive._support.files import keep_apart
 from audioreactive.commands import COMMANDS, group
 
 READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
-        "first", "second", "file", "other", "follow", "mapping", "edits"}  # fmt: skip
-WRITTEN = {"output", "plot", "numbers", "save_preset", "repair", "report", "record", "html"}
-"""Parameters of the commands that are files, or may be."""
+        "first", "second", "file", "other", "follow", "mapping", "edits", "others", "picture", "files"}  # fmt: skip
+WRITTEN = {"output", "plot", "numbers", "save_preset", "repair", "report", "record", "html", "preview"}
+FOLDERS = {"folder"}
+"""Parameters of the commands that are files, or may be; in folders, files get names by what is in them."""
 
 # The file `x.…` is an input, and the output has its name.
 CASES = {
@@ -30,7 +31,12 @@ CASES = {
     "sheet output": "sheet {x.mp4} --seeds 1 -o {X.mp4}",
     "sheet output of the model": "sheet {song.wav} --seeds 1 --model {x.png} -o {X.png}",
     "sheet output of the preset": "sheet {song.wav} --preset {x.png} -o {X.png}",
-    "palette output": "palette {x.png} -o {X.png}",
+    "sheet output of a second model": "sheet {song.wav} --seeds 1 --with {x.png} -o {X.png}",
+    "render output of a second model": "render {song.wav} --with {x.mp4} -o {X.mp4}",
+    "palette show output": "palette {x.png} -o {X.png}",
+    "project output": "project {x.npz} --model stylegan2 -o {X.npz}",
+    "project output of the model": "project {song.wav} --model {x.npz} -o {X.npz}",
+    "project preview": "project {x.png} --model stylegan2 -o {out.npz} --preview {X.png}",
     "live report": "live --input {x.json} --report {X.json} --headless --clock simulated",
     "live report of the mapping": "live --input {song.wav} --mapping {x.json} --report {X.json} --headless",
     "live record": "live --input {x.mp4} --record {X.mp4} --headless --clock simulated",
@@ -129,7 +135,7 @@ def test_every_command_that_writes_is_among_them() -> None:
         (name, parameter.name) for name, command in commands(group).items() for parameter in command.params
         if isinstance(parameter.type, click.Path)
     }  # fmt: skip
-    assert {parameter for _, parameter in written} <= READ | WRITTEN
+    assert {parameter for _, parameter in written} <= READ | WRITTEN | FOLDERS
     for name, parameter in written:
         if parameter in WRITTEN:
             assert any(case.startswith(f"{name} {parameter}") for case in CASES), f"{name} writes {parameter}"

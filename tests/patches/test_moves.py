@@ -22,6 +22,8 @@ from audioreactive.patches.presets import parse_preset, preset_text
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import Camera, Patch
 from audioreactive.rendering.renderer import iter_frames
+from stylegan_ops.bending import IDENTITY
+from stylegan_ops.bending import Bend as BendOf
 
 HEAD = """
 schema = 1
@@ -97,6 +99,60 @@ def test_clusters_are_of_channels_that_exist_and_differ() -> None:
     pictures = [rendered(patch(text), "sg3_t32.pkl", features) for text in texts]
     assert all((one != other).any() for one, other in pairwise(pictures))
     np.testing.assert_array_equal(pictures[1], rendered(patch(texts[1]), "sg3_t32.pkl", features))
+
+
+def test_clusters_are_kept_on_disk_by_model(tmp_path, monkeypatch) -> None:
+    """The second time no picture is made for them; a damaged file counts as none."""
+    from audioreactive.generators import moves
+
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
+    found, text = [], '[[bends]]\ntransform = "ablate"\nhigh = 1\ncluster = 0\n'
+    whole = moves.layer_clusters
+    monkeypatch.setattr(moves, "layer_clusters", lambda *a: found.append(a) or whole(*a))
+    first = rendered(patch(text), "nvidia_skip64.pkl", make_features(0.1))
+    (kept,) = (tmp_path / "audioreactive" / "clusters").iterdir()
+    np.testing.assert_array_equal(rendered(patch(text), "nvidia_skip64.pkl", make_features(0.1)), first)
+    assert len(found) == 1
+    kept.write_bytes(kept.read_bytes()[:-1])
+    np.testing.assert_array_equal(rendered(patch(text), "nvidia_skip64.pkl", make_features(0.1)), first)
+    assert len(found) == 2
+    rendered(patch(text), "rosinality32.pt", make_features(0.1))
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_transform_is_what_its_definition_says(dtype: torch.dtype) -> None:
+    """Against a plain form; channels that are not chosen and samples at rest stay as they are, bit for bit."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 6, 12, 20, generator=draw).to(dtype).contiguous(memory_format=torch.channels_last)
+    channels, unit = torch.tensor([1, 2, 5]), 20.0
+    part = x[:2, channels].float()
+    small, large = (torch.nn.functional.max_pool2d(part, 2 * r + 1, 1, r) for r in (1, 2))
+    low = -torch.nn.functional.max_pool2d(-part, 3, 1, 1)
+    rms = part.square().mean((2, 3), keepdim=True).sqrt()
+    wanted = {
+        ("dilate", 0.07): torch.lerp(small, large, 0.4),
+        ("erode", 0.05): low,
+        ("flip", 1.0): part.flip(-1),
+        ("multiply", 2.5): 2.5 * part,
+        ("ablate", 0.25): 0.75 * part,
+        ("invert", 1.0): 2 * part.mean((2, 3), keepdim=True) - part,
+        ("threshold", 0.5): torch.where(part.abs() < 0.5 * rms, 0.0, part),
+        ("translate", 0.1): None,
+        ("rotate", 180.0): part.flip(-1, -2),
+    }
+    for (name, amount), values in wanted.items():
+        rest = IDENTITY[name]
+        found = BendOf(name, (amount, amount, rest), channels)(x.clone(memory_format=torch.channels_last), unit)
+        others = [at for at in range(6) if at not in channels.tolist()]
+        assert torch.equal(found[2], x[2]) and torch.equal(found[:, others], x[:, others]), name
+        chosen = found[:2, channels].float()
+        tolerance = 1e-4 if dtype == torch.float32 else 0.05
+        if name == "translate":
+            torch.testing.assert_close(chosen[..., 2:], part[..., :-2], rtol=0, atol=tolerance)
+        else:
+            torch.testing.assert_close(chosen, values, rtol=0, atol=tolerance, msg=name)
+        assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_muted_bends_and_sections() -> None:
@@ -284,7 +340,7 @@ def test_generators_without_directions_say_so() -> None:
 def test_what_the_document_shows_is_sound() -> None:
     text = (Path(__file__).parent.parent.parent / "docs" / "models.md").read_text("utf-8")
     shown = [block.partition("```")[0] for block in text.split("```TOML")[1:]]
-    assert len(shown) == 3
+    assert len(shown) == 4
     for block in shown:
         made = patch(block)
-        assert made.camera or made.bends or made.latents.sequences
+        assert made.camera or made.bends or made.weights or made.latents.sequences
