@@ -203,8 +203,9 @@ def learned_evidence(
     spread = math.sqrt(float(np.mean([np.square(null, dtype=np.float64).mean() for null in backwards]))) or math.inf
     blocks = (np.arange(len(curves)) + 0.5) * BLOCK / TOWER_RATE
     grid = np.arange(-lags, lags + 1) / TOWER_RATE
+    curves /= np.float32(spread)
     evidence = Evidence(
-        np.asarray(curves / spread, np.float32), grid, blocks, likelihood=spread,
+        curves, grid, blocks, likelihood=spread,
         chance=np.array([null.sum(0, dtype=np.float64).max() / spread / len(null) ** 0.5 for null in backwards]),
         chance_of_paths=np.array([path_height(null / spread, grid, spread) for null in backwards]),
     )  # fmt: skip
