@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,9 +56,9 @@ def main() -> None:
     cca = Cca.fitted(clips) if clips else None
     rows: list[dict[str, object]] = []
     seconds: list[float] = []
-    for kind in KINDS:
-        for complexity in COMPLEXITIES:
-            for seed in range(options.seeds):
+    for seed in range(options.seeds):
+        for kind in KINDS:
+            for complexity in COMPLEXITIES:
                 scene = make_scene(kind, complexity, 2 * seed)
                 offsets, told, taken = ours(scene)
                 seconds.append(taken)
@@ -79,6 +80,9 @@ def main() -> None:
                             "accuracy": float(right.mean()), "rms_ms": float(1e3 * np.sqrt(np.mean(error**2))),
                         }
                     )  # fmt: skip
+            print(f"seed {2 * seed}: {kind}", file=sys.stderr, flush=True)
+            if options.json:
+                options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
 
     def cell(method: str, key: str, value: object) -> str:
@@ -103,8 +107,6 @@ def main() -> None:
     wrong = [row for row in sure if float(str(row["rms_ms"])) > 60]
     print(f"told and wrong by more than 60 ms: {len(wrong)}")
     print(f"{1e3 * np.median(seconds):.0f} ms a clip of 10 s")
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
