@@ -57,6 +57,8 @@ CUT_AROUND: Final = 41
 """Rows of which the usual change is taken, a third of a second."""
 CUT_REACH: Final = 1.2
 """Seconds around the border of two passages in which the cut is sought."""
+_PIECE: Final = 1 << 16
+"""Rows that are convolved at a time."""
 _BATCH: Final = 512
 """Blocks that are compared at a time."""
 
@@ -97,7 +99,7 @@ def seen_input(measured: FloatArray, times: NDArray[np.float64]) -> FloatArray:
     """Measurements (T, 17) of a picture, seen at these times -> input (14, n) of its tower, from second 0 on."""
     steadied = measured[:, len(MEASURED) :]
     gap = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
-    many = max(round(1 / gap / 30), 1) if gap > 0 and 1 / gap > FASTEST else 1
+    many = min(max(round(1 / gap / 30), 1), len(times)) if gap > 0 and 1 / gap > FASTEST else 1
     if many > 1:
         whole = len(times) // many * many
         steadied = steadied[:whole].reshape(-1, many, steadied.shape[1]).mean(1)
@@ -149,13 +151,21 @@ def load_towers() -> Weights:
 
 
 def tower(inputs: FloatArray, side: str, weights: Weights) -> FloatArray:
-    """Input (channels, n) -> embedding (EMBEDDED, n) of one side, `seen` or `heard`."""
-    hidden = inputs
-    for number, dilation in enumerate(DILATIONS[side], 1):
-        hidden = np.maximum(
-            _convolved(hidden, weights[f"{side}.{number}.weight"], weights[f"{side}.{number}.bias"], dilation), 0
-        )
-    return _convolved(hidden, weights[f"{side}.3.weight"], weights[f"{side}.3.bias"], 1)
+    """Input (channels, n) -> embedding (EMBEDDED, n) of one side, `seen` or `heard`; piece by piece."""
+    one, two = DILATIONS[side]
+    reach, rows = 4 * one + 2 * two, inputs.shape[1]
+    result = np.empty((EMBEDDED, rows), np.float32)
+    for first in range(0, rows, _PIECE):
+        low, stop = max(first - reach, 0), min(first + _PIECE, rows)
+        hidden = inputs[:, low : min(stop + reach, rows)]
+        for number, dilation in enumerate((one, two), 1):
+            convolved = _convolved(
+                hidden, weights[f"{side}.{number}.weight"], weights[f"{side}.{number}.bias"], dilation
+            )
+            hidden = np.maximum(convolved, 0)
+        hidden = _convolved(hidden, weights[f"{side}.3.weight"], weights[f"{side}.3.bias"], 1)
+        result[:, first:stop] = hidden[:, first - low : stop - low]
+    return result
 
 
 def _convolved(inputs: FloatArray, weight: FloatArray, bias: FloatArray, dilation: int) -> FloatArray:
@@ -200,7 +210,7 @@ def learned_evidence(
     some, part = inputs[:, low : low + MOST_NULL_ROWS], heard[:, low : low + MOST_NULL_ROWS + 2 * lags]
     turned = [np.roll(some[:, ::-1], round(i * some.shape[1] / nulls), axis=1) for i in range(nulls)]
     backwards = [block_curves(tower(one, "seen", weights), part, lags) for one in turned]
-    spread = math.sqrt(float(np.mean([np.square(null, dtype=np.float64).mean() for null in backwards]))) or math.inf
+    spread = math.sqrt(float(np.mean([np.square(null, dtype=np.float64).mean() for null in backwards]))) or 1.0
     blocks = (np.arange(len(curves)) + 0.5) * BLOCK / TOWER_RATE
     grid = np.arange(-lags, lags + 1) / TOWER_RATE
     curves /= np.float32(spread)
