@@ -114,7 +114,8 @@ def _chance(height: float, passages: int, evidence: Evidence) -> float:
     """
     if passages == 1:
         return chance_of(height, evidence.chance)
-    return min(chance_of(height, evidence.chance_of_paths) * JUMP_CHANCES ** (passages - 2), 1.0)
+    odds: float = chance_of(height, evidence.chance_of_paths) * JUMP_CHANCES ** (passages - 2)
+    return min(odds, 1.0)
 
 
 def path_height(curves: NDArray[np.floating], lags: Curve, likelihood: float) -> float:
