@@ -4,7 +4,7 @@ Scenes of even seeds, which no method was fitted to. A frame counts as aligned w
 the root mean square error of the clips that are told within 100 ms. `told` is the share of clips for which
 `audioreactive sync` would name an offset; scenes of silence count as right where it says "cannot tell".
 
-    python benchmarks/sync_table.py [--seeds 4] [--ours] [--json FILE]
+    python benchmarks/sync_table.py [--seeds 4] [--complexity 5] [--ours] [--json FILE]
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--complexity", type=int, choices=COMPLEXITIES, default=None, help="this one alone")
     parser.add_argument("--ours", action="store_true", help="without the baselines")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
     seconds: list[float] = []
     for seed in range(options.seeds):
         for kind in KINDS:
-            for complexity in COMPLEXITIES:
+            for complexity in COMPLEXITIES if options.complexity is None else (options.complexity,):
                 scene = make_scene(kind, complexity, 2 * seed)
                 offsets, told, taken = ours(scene)
                 seconds.append(taken)

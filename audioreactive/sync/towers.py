@@ -51,8 +51,10 @@ AROUND: Final = 45
 """Frames on both sides from which the usual amount of change is taken."""
 CHANGE_COLUMNS: Final = [3, 10]
 """Columns of the picture's input that a cut raises: how much changes, and the pixels that change most."""
+CUT_ODDS: Final = 2.0
+"""Logarithm of the odds for a cut that each deviation of the picture's change above what is usual gives."""
 MOST_CUT: Final = 3.0
-"""Logarithm of the odds for a cut that the picture's changes give at most: one each deviation above what is usual."""
+"""Most deviations that count."""
 CUT_AROUND: Final = 41
 """Rows of which the usual change is taken, a third of a second."""
 CUT_REACH: Final = 1.2
@@ -92,7 +94,10 @@ class Learned:
         one, other = (near + lags + round(lag * TOWER_RATE) for lag in (before, after))
         fits = (self.seen[:, near] * (self.heard[:, one] - self.heard[:, other])).sum(0) / TEMPERATURE
         odds = np.cumsum(fits) + self.cuts[near]
-        return float((near[int(odds.argmax())] + 0.5) / TOWER_RATE - self.frame / 2)
+        # The middle of what is possible: where nothing tells, it is half as far away on average as any other.
+        possible = np.cumsum(np.exp(odds - odds.max()))
+        place = near[int(np.searchsorted(possible, possible[-1] / 2))]
+        return float((place + 0.5) / TOWER_RATE - self.frame / 2)
 
 
 def seen_input(measured: FloatArray, times: NDArray[np.float64]) -> FloatArray:
@@ -228,7 +233,7 @@ def _cuts(inputs: FloatArray) -> FloatArray:
     from scipy.ndimage import median_filter
 
     change = inputs[CHANGE_COLUMNS].sum(0)
-    return np.asarray(np.clip(change - median_filter(change, CUT_AROUND), 0, MOST_CUT), np.float32)
+    return np.asarray(CUT_ODDS * np.clip(change - median_filter(change, CUT_AROUND), 0, MOST_CUT), np.float32)
 
 
 def _placed(heard: FloatArray, start: float, rows: int, lags: int) -> FloatArray:
