@@ -15,7 +15,6 @@ import numpy as np
 
 from audioreactive.sync.estimate import (
     FAR_COST,
-    JUMP_CHANCES,
     LEAST_SPREAD,
     Estimate,
     Segment,
@@ -42,6 +41,8 @@ JUMP_COST: Final = 10.0
 """Logarithm of the odds against a jump between two blocks, to any one lag."""
 STEP_COST: Final = 3.0
 """Logarithm of the odds against a step to the next lag of the grid."""
+FURTHER: Final = 300.0
+"""Factor of the probability of chance for each jump after the first: unrelated strokes are fitted by several."""
 MOST_LIKELY: Final = 9.9
 """Most evidence of one block, less than a jump costs: no block alone makes one, however clear it is."""
 SHORTEST: Final = 0.75
@@ -114,7 +115,7 @@ def _chance(height: float, passages: int, evidence: Evidence) -> float:
     """
     if passages == 1:
         return chance_of(height, evidence.chance)
-    odds: float = chance_of(height, evidence.chance_of_paths) * JUMP_CHANCES ** (passages - 2)
+    odds: float = chance_of(height, evidence.chance_of_paths) * FURTHER ** (passages - 2)
     return min(odds, 1.0)
 
 
