@@ -106,23 +106,23 @@ class Towers(nn.Module):
         around = functional.pad(b, (LAGS, LAGS)).unfold(2, size, BLOCK)[:, :, :blocks]
         own = a[:, :, : blocks * BLOCK].unfold(2, BLOCK, BLOCK)
         spectrum = (torch.fft.rfft(around, size) * torch.fft.rfft(own, size).conj()).sum(1)
-        return torch.fft.irfft(spectrum, size)[..., : 2 * LAGS + 1] / TEMPERATURE
+        found: Tensor = torch.fft.irfft(spectrum, size)[..., : 2 * LAGS + 1] / TEMPERATURE
+        return found
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Arrays by the names that `towers` reads."""
-        return {
-            f"{side}.{number}.{kind}": getattr(layer, kind).detach().numpy()
-            for side, tower in self.sides.items()
-            for number, layer in enumerate(tower.layers, 1)  # type: ignore[union-attr, arg-type]
-            for kind in ("weight", "bias")
-        }
+        return {_read_name(name): tensor.numpy() for name, tensor in self.state_dict().items()}
 
     def read(self, path: Path) -> None:
         """Take the weights of a file."""
-        with torch.no_grad():
-            for name, values in load_file(path).items():
-                side, number, kind = name.split(".")
-                getattr(self.sides[side].layers[int(number) - 1], kind).copy_(torch.from_numpy(values))  # type: ignore[index, union-attr, operator]
+        found = load_file(path)
+        self.load_state_dict({name: torch.from_numpy(found[_read_name(name)]) for name in self.state_dict()})
+
+
+def _read_name(name: str) -> str:
+    """The name `sides.seen.layers.0.weight` of PyTorch as `seen.1.weight`."""
+    _, side, _, number, kind = name.split(".")
+    return f"{side}.{int(number) + 1}.{kind}"
 
 
 def scenes(seeds: Sequence[int]) -> list[Example]:
@@ -160,7 +160,7 @@ def batch(
         first = stream.randint(last + 1) if changed and last > 0 else 0
         move = stream.randint(-MOVED, MOVED + 1) if changed else 0
         rows = np.clip(np.arange(first, first + ROWS) - move, 0, example.heard.shape[1] - 1)
-        tables = [example.seen[:, first : first + ROWS], example.heard[:, rows]]
+        tables: list[NDArray[np.floating]] = [example.seen[:, first : first + ROWS], example.heard[:, rows]]
         if changed:
             tables = [
                 table * stream.uniform(0.8, 1.2, (len(table), 1)) + 0.05 * stream.standard_normal(table.shape)

@@ -51,12 +51,16 @@ AROUND: Final = 45
 """Frames on both sides from which the usual amount of change is taken."""
 CHANGE_COLUMNS: Final = [3, 10]
 """Columns of the picture's input that a cut raises: how much changes, and the pixels that change most."""
+CUT_ODDS: Final = 2.0
+"""Logarithm of the odds for a cut that each deviation of the picture's change above what is usual gives."""
 MOST_CUT: Final = 3.0
-"""Logarithm of the odds for a cut that the picture's changes give at most: one each deviation above what is usual."""
+"""Most deviations that count."""
 CUT_AROUND: Final = 41
 """Rows of which the usual change is taken, a third of a second."""
 CUT_REACH: Final = 1.2
 """Seconds around the border of two passages in which the cut is sought."""
+_PIECE: Final = 1 << 16
+"""Rows that are convolved at a time."""
 _BATCH: Final = 512
 """Blocks that are compared at a time."""
 
@@ -90,14 +94,17 @@ class Learned:
         one, other = (near + lags + round(lag * TOWER_RATE) for lag in (before, after))
         fits = (self.seen[:, near] * (self.heard[:, one] - self.heard[:, other])).sum(0) / TEMPERATURE
         odds = np.cumsum(fits) + self.cuts[near]
-        return float((near[int(odds.argmax())] + 0.5) / TOWER_RATE - self.frame / 2)
+        # The middle of what is possible: where nothing tells, it is half as far away on average as any other.
+        possible = np.cumsum(np.exp(odds - odds.max()))
+        place = near[int(np.searchsorted(possible, possible[-1] / 2))]
+        return float((place + 0.5) / TOWER_RATE - self.frame / 2)
 
 
 def seen_input(measured: FloatArray, times: NDArray[np.float64]) -> FloatArray:
     """Measurements (T, 17) of a picture, seen at these times -> input (14, n) of its tower, from second 0 on."""
     steadied = measured[:, len(MEASURED) :]
     gap = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
-    many = max(round(1 / gap / 30), 1) if gap > 0 and 1 / gap > FASTEST else 1
+    many = min(max(round(1 / gap / 30), 1), len(times)) if gap > 0 and 1 / gap > FASTEST else 1
     if many > 1:
         whole = len(times) // many * many
         steadied = steadied[:whole].reshape(-1, many, steadied.shape[1]).mean(1)
@@ -149,13 +156,21 @@ def load_towers() -> Weights:
 
 
 def tower(inputs: FloatArray, side: str, weights: Weights) -> FloatArray:
-    """Input (channels, n) -> embedding (EMBEDDED, n) of one side, `seen` or `heard`."""
-    hidden = inputs
-    for number, dilation in enumerate(DILATIONS[side], 1):
-        hidden = np.maximum(
-            _convolved(hidden, weights[f"{side}.{number}.weight"], weights[f"{side}.{number}.bias"], dilation), 0
-        )
-    return _convolved(hidden, weights[f"{side}.3.weight"], weights[f"{side}.3.bias"], 1)
+    """Input (channels, n) -> embedding (EMBEDDED, n) of one side, `seen` or `heard`; piece by piece."""
+    one, two = DILATIONS[side]
+    reach, rows = 4 * one + 2 * two, inputs.shape[1]
+    result = np.empty((EMBEDDED, rows), np.float32)
+    for first in range(0, rows, _PIECE):
+        low, stop = max(first - reach, 0), min(first + _PIECE, rows)
+        hidden = inputs[:, low : min(stop + reach, rows)]
+        for number, dilation in enumerate((one, two), 1):
+            convolved = _convolved(
+                hidden, weights[f"{side}.{number}.weight"], weights[f"{side}.{number}.bias"], dilation
+            )
+            hidden = np.maximum(convolved, 0)
+        hidden = _convolved(hidden, weights[f"{side}.3.weight"], weights[f"{side}.3.bias"], 1)
+        result[:, first:stop] = hidden[:, first - low : stop - low]
+    return result
 
 
 def _convolved(inputs: FloatArray, weight: FloatArray, bias: FloatArray, dilation: int) -> FloatArray:
@@ -200,11 +215,12 @@ def learned_evidence(
     some, part = inputs[:, low : low + MOST_NULL_ROWS], heard[:, low : low + MOST_NULL_ROWS + 2 * lags]
     turned = [np.roll(some[:, ::-1], round(i * some.shape[1] / nulls), axis=1) for i in range(nulls)]
     backwards = [block_curves(tower(one, "seen", weights), part, lags) for one in turned]
-    spread = math.sqrt(float(np.mean([np.square(null, dtype=np.float64).mean() for null in backwards]))) or math.inf
+    spread = math.sqrt(float(np.mean([np.square(null, dtype=np.float64).mean() for null in backwards]))) or 1.0
     blocks = (np.arange(len(curves)) + 0.5) * BLOCK / TOWER_RATE
     grid = np.arange(-lags, lags + 1) / TOWER_RATE
+    curves /= np.float32(spread)
     evidence = Evidence(
-        np.asarray(curves / spread, np.float32), grid, blocks, likelihood=spread,
+        curves, grid, blocks, likelihood=spread,
         chance=np.array([null.sum(0, dtype=np.float64).max() / spread / len(null) ** 0.5 for null in backwards]),
         chance_of_paths=np.array([path_height(null / spread, grid, spread) for null in backwards]),
     )  # fmt: skip
@@ -217,7 +233,7 @@ def _cuts(inputs: FloatArray) -> FloatArray:
     from scipy.ndimage import median_filter
 
     change = inputs[CHANGE_COLUMNS].sum(0)
-    return np.asarray(np.clip(change - median_filter(change, CUT_AROUND), 0, MOST_CUT), np.float32)
+    return np.asarray(CUT_ODDS * np.clip(change - median_filter(change, CUT_AROUND), 0, MOST_CUT), np.float32)
 
 
 def _placed(heard: FloatArray, start: float, rows: int, lags: int) -> FloatArray:

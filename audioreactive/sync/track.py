@@ -15,7 +15,6 @@ import numpy as np
 
 from audioreactive.sync.estimate import (
     FAR_COST,
-    JUMP_CHANCES,
     LEAST_SPREAD,
     Estimate,
     Segment,
@@ -42,6 +41,8 @@ JUMP_COST: Final = 10.0
 """Logarithm of the odds against a jump between two blocks, to any one lag."""
 STEP_COST: Final = 3.0
 """Logarithm of the odds against a step to the next lag of the grid."""
+FURTHER: Final = 300.0
+"""Factor of the probability of chance for each jump after the first: unrelated strokes are fitted by several."""
 MOST_LIKELY: Final = 9.9
 """Most evidence of one block, less than a jump costs: no block alone makes one, however clear it is."""
 SHORTEST: Final = 0.75
@@ -62,10 +63,10 @@ def tracked(evidence: Evidence, border: Border | None = None) -> Estimate:
         border: finds the place of a jump, from about where it is and the lags before and after it; None: between two
             blocks.
     """
-    curves = evidence.curves.astype(np.float64) * evidence.likelihood
+    curves = evidence.curves
     times, lags = evidence.times, evidence.lags
     block = float(times[1] - times[0]) if len(times) > 1 else 2 * float(times[0])
-    walk = likely_path(curves, lags)
+    walk = likely_path(curves, lags, evidence.likelihood)
     borders = _passages(lags[walk], round(SHORTEST / block))
     path = np.empty(len(times))
     own = np.full(len(times), np.nan)
@@ -81,7 +82,7 @@ def tracked(evidence: Evidence, border: Border | None = None) -> Estimate:
     # Neighbouring places share most of their blocks.
     shared = math.sqrt(TOGETHER / block)
     slope, slope_deviation = (line.slope, shared * line.slope_deviation) if line else (0.0, math.inf)
-    aligned = _sheared(curves[a:b], lags, path[a:b] - lag).sum(0)
+    aligned = _aligned(curves[a:b], lags, path[a:b] - lag)
     rest = own - path
     known = np.isfinite(rest)
     edges = [float(times[i] - block / 2) for i, _ in borders] + [float(times[-1] + block / 2)]
@@ -114,22 +115,26 @@ def _chance(height: float, passages: int, evidence: Evidence) -> float:
     """
     if passages == 1:
         return chance_of(height, evidence.chance)
-    return min(chance_of(height, evidence.chance_of_paths) * JUMP_CHANCES ** (passages - 2), 1.0)
+    odds: float = chance_of(height, evidence.chance_of_paths) * FURTHER ** (passages - 2)
+    return min(odds, 1.0)
 
 
 def path_height(curves: NDArray[np.floating], lags: Curve, likelihood: float) -> float:
     """Height of the most likely path through curves (B, L) in deviations, which chance is free to take as well."""
-    walk = likely_path(curves * likelihood, lags)
+    walk = likely_path(curves, lags, likelihood)
     told = max(int(np.count_nonzero(curves.any(1))), 1)
     return float(curves[np.arange(len(walk)), walk].sum(dtype=np.float64) / told**0.5)
 
 
-def likely_path(curves: NDArray[np.floating], lags: Curve) -> NDArray[np.int64]:
-    """The most likely path (B,) through likelihoods (B, L): each block stays, steps to a neighbour, or jumps."""
-    gains = np.minimum(curves, MOST_LIKELY) - FAR_COST * np.abs(lags)
-    blocks, count = gains.shape
-    total, back = gains[0].copy(), np.zeros((blocks, count), np.int32)
-    here = np.arange(count, dtype=np.int32)
+def likely_path(curves: NDArray[np.floating], lags: Curve, likelihood: float) -> NDArray[np.int64]:
+    """The most likely path (B,) through curves (B, L) in deviations: a block stays, steps to a neighbour, or jumps."""
+
+    def gains(block: int) -> Curve:
+        return np.asarray(np.minimum(curves[block] * likelihood, MOST_LIKELY) - FAR_COST * np.abs(lags), np.float64)
+
+    blocks, count = curves.shape
+    total, back = gains(0), np.zeros((blocks, count), np.int16)
+    here = np.arange(count, dtype=np.int16)
     for b in range(1, blocks):
         best, origin = total.copy(), here.copy()
         for shift in (-1, 1):
@@ -143,7 +148,7 @@ def likely_path(curves: NDArray[np.floating], lags: Curve) -> NDArray[np.int64]:
         leap = int(total.argmax())
         jumps = total[leap] - JUMP_COST > best
         back[b] = np.where(jumps, leap, origin)
-        total = np.where(jumps, total[leap] - JUMP_COST, best) + gains[b]
+        total = np.where(jumps, total[leap] - JUMP_COST, best) + gains(b)
     path = np.empty(blocks, np.int64)
     path[-1] = int(total.argmax())
     for b in range(blocks - 1, 0, -1):
@@ -163,26 +168,25 @@ def _passages(lags: Curve, shortest: int) -> list[tuple[int, int]]:
     return list(pairwise([*edges, len(lags)]))
 
 
-def _along(curves: NDArray[np.float64], lags: Curve, path: Curve, width: int) -> tuple[Curve, Curve]:
+def _along(curves: NDArray[np.floating], lags: Curve, path: Curve, width: int) -> tuple[Curve, Curve]:
     """(smooth path, lag at each block from the blocks around it) near a path on the grid's lags."""
     settled = np.clip(path, np.median(path) - MOST_BEND, np.median(path) + MOST_BEND)  # a passage may hold a short jump
-    sheared = _sheared(curves, lags, settled)
-    kernel = np.hanning(2 * width + 1)[1:-1] if width > 1 else np.ones(1)
-    near = np.flatnonzero(np.abs(lags) <= NEAR)
-    around = np.stack([_short(column, kernel) for column in sheared[:, near].T], axis=1)
-    own = np.full(len(path), np.nan)
     step = float(lags[1] - lags[0])
+    near = np.arange(-round(NEAR / step), round(NEAR / step) + 1) * step
+    rows = [np.interp(at + near, lags, curve, left=0, right=0) for curve, at in zip(curves, settled, strict=True)]
+    kernel = np.hanning(2 * width + 1)[1:-1] if width > 1 else np.ones(1)
+    around = np.stack([_short(column, kernel) for column in np.stack(rows).T], axis=1)
+    own = np.full(len(path), np.nan)
     for b, row in enumerate(around):
         at = int(row.argmax())
         if 0 < at < len(row) - 1:
-            own[b] = settled[b] + float(lags[near[at]]) + vertex(*row[at - 1 : at + 2]) * step
+            own[b] = settled[b] + near[at] + vertex(*row[at - 1 : at + 2]) * step
     known = np.isfinite(own)
     if not known.any():
         return settled, own
     weight = np.where(known, np.maximum(around.max(1), 1e-3), 0)
-    filled = np.where(known, own, 0)
     smooth = np.hanning(width + 3)[1:-1]
-    total, mass = _short(filled * weight, smooth), _short(weight, smooth)
+    total, mass = _short(np.where(known, own, 0) * weight, smooth), _short(weight, smooth)
     return np.where(mass > 1e-9, total / np.maximum(mass, 1e-9), float(np.nanmedian(own))), own
 
 
@@ -193,12 +197,14 @@ def _short(values: Curve, kernel: Curve) -> Curve:
     return full[first : first + len(values)]
 
 
-def _sheared(curves: NDArray[np.float64], lags: Curve, path: Curve) -> NDArray[np.float64]:
-    """Curves moved so that the path lies at lag 0."""
-    moved = [np.interp(lags + at, lags, curve, left=0, right=0) for curve, at in zip(curves, path, strict=True)]
-    return np.stack(moved)
+def _aligned(curves: NDArray[np.floating], lags: Curve, path: Curve) -> Curve:
+    """Sum (L,) of curves that are moved so that the path lies at lag 0."""
+    total = np.zeros(len(lags))
+    for curve, at in zip(curves, path, strict=True):
+        total += np.interp(lags + at, lags, curve, left=0, right=0)
+    return total
 
 
-def _deviation(curves: NDArray[np.float64], lags: Curve, path: Curve) -> float:
+def _deviation(curves: NDArray[np.floating], lags: Curve, path: Curve) -> float:
     """Uncertainty of the lag of a passage."""
-    return max(peak_of(_sheared(curves, lags, path).sum(0), lags, 0.0)[1], LEAST_SPREAD)
+    return max(peak_of(_aligned(curves, lags, path), lags, 0.0)[1], LEAST_SPREAD)

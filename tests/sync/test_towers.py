@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audioreactive.sync import towers
 from audioreactive.sync.evidence import Evidence
 from audioreactive.sync.heard import band_levels
 from audioreactive.sync.measure import by_changes
-from audioreactive.sync.research.scenes import FPS, Kind, make_scene
+from audioreactive.sync.research.scenes import FPS, Kind, Scene, make_scene
 from audioreactive.sync.seen import MEASURED, measure_changes
 from audioreactive.sync.steadied import STEADIED, SteadyMeter, camera_move
-from audioreactive.sync.towers import BLOCK, TOWER_RATE, _convolved, block_curves, learned_evidence
+from audioreactive.sync.towers import (
+    BLOCK,
+    TOWER_RATE,
+    _convolved,
+    block_curves,
+    learned_evidence,
+    load_towers,
+    seen_input,
+    tower,
+)
 from audioreactive.sync.track import tracked
 
 HALF_A_FRAME = 0.5 / float(FPS)
@@ -45,6 +55,19 @@ def test_convolutions_are_those_of_pytorch() -> None:
     parts = (torch.from_numpy(part) for part in (inputs[None], weight, bias))
     wanted = torch.nn.functional.conv1d(*parts, dilation=3, padding=6)[0].numpy()
     assert np.allclose(_convolved(inputs, weight, bias, 3), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["seen", "heard"])
+def test_a_long_film_is_convolved_piece_by_piece(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = np.random.default_rng(4).standard_normal((14 if side == "seen" else 12, 300)).astype(np.float32)
+    whole = tower(inputs, side, load_towers())
+    monkeypatch.setattr(towers, "_PIECE", 70)
+    assert np.allclose(tower(inputs, side, load_towers()), whole, atol=1e-5)
+
+
+def test_few_frames_of_a_fast_camera_are_read() -> None:
+    times = np.arange(24) / 1000
+    assert seen_input(np.ones((24, 17), np.float32), times).shape == (14, 1)
 
 
 def test_blocks_are_compared_at_every_lag() -> None:
@@ -97,6 +120,13 @@ def test_occlusion_reverberation_and_a_trembling_camera_are_stood(kind: Kind) ->
     assert found.is_clear
     error = -found.estimate.lag_at(scene.times) - scene.truth
     assert np.mean(np.abs(error) < HALF_A_FRAME) > 0.8
+
+
+@pytest.mark.parametrize("frames", [24, 300])
+def test_a_sound_that_is_heard_after_the_picture_tells_nothing(bounces: Scene, frames: int) -> None:
+    measured, levels = measure_changes(bounces.frames[:frames]), band_levels(bounces.sound)
+    found = by_changes(measured, bounces.times[:frames], levels, 60.0)
+    assert not found.is_clear
 
 
 def test_a_cut_is_found_where_it_is() -> None:
