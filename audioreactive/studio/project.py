@@ -84,7 +84,7 @@ class Project:
             raise AudioReactiveError(
                 f"the project's folder {str(self.folder)!r} cannot be used: {described(error)}"
             ) from error
-        self._lock = FileLock(self.folder / "lock", blocking=False)
+        self._lock = FileLock(self.folder / "lock", blocking=False, thread_local=False)  # closed by any thread
         try:
             self._lock.acquire()
         except Timeout:

@@ -33,6 +33,8 @@ DEEPEST: Final = 4
 """Folders within folders that are looked into."""
 MOST_FOUND: Final = 200
 """Most songs that a page is told of."""
+ENDING: Final = 60.0
+"""Most seconds for which the end of the opening is waited for: a step of the analysis takes some."""
 READING: Final = 0.5
 """Seconds in which a page is told why the studio ends."""
 
@@ -129,6 +131,7 @@ class Projects:
         self._song: Path | None = None
         self._stage, self._share = "", 0.0
         self._cancelled = threading.Event()
+        self._closing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -153,15 +156,16 @@ class Projects:
 
     def leave(self) -> None:
         """Close the project, so that another can be opened."""
-        bench, self.bench = self.bench, None
-        if bench is not None:
-            bench.close()
+        with self._closing:  # who comes second waits until it is closed
+            bench, self.bench = self.bench, None
+            if bench is not None:
+                bench.close()
 
     def close(self) -> None:
         """Close the project, or stop opening it."""
         self._cancelled.set()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=ENDING)
         self.leave()
 
     def described(self) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
             server.should_exit = True
             thread.join()
             listening.close()
+            projects.close()
 
         stack.callback(stop)
         return Running(studio, projects, port, "secret", song, stop)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from studio_pages import PATIENCE, FakeBench, Page, Running
+from studio_pages import PATIENCE, FakeBench, Page, Running, connected, write_song
 
 from audioreactive.commands import studio as command_module
 from audioreactive.errors import AudioError, AudioReactiveError, RenderError
@@ -200,3 +200,15 @@ def test_a_fit_stops_when_the_page_says_so(running: Running, page: Page, monkeyp
     page.send(type="ping")
     page.until("pong")
     assert running.studio.described()["steps"] == steps
+
+
+def test_a_project_that_was_closed_opens_again(run_studio: Callable[..., Running], tmp_path: Path) -> None:
+    first = run_studio(write_song(tmp_path / "song.wav", 4))
+    with connected(first) as page:
+        page.send(type="edit", edit={"kind": "set", "section": 0, "path": "noise.strength", "value": 2.5})
+        page.until("state")
+    first.stop()
+    assert first.projects.bench is None
+    again = run_studio(first.song)
+    assert again.studio.state.arrangement.parts[0].patch.noise.strength == 2.5
+    again.stop()

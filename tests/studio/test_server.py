@@ -26,7 +26,7 @@ from audioreactive.studio import server as server_module
 from audioreactive.studio.project import kept_stems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from audioreactive.progress import Advance
@@ -142,25 +142,31 @@ def test_frames_are_those_of_the_video_and_come_by_credit(page: Page, running: R
 
 def test_what_a_person_waits_for_is_painted_alone(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(painting, "HELD", 10 * PATIENCE)
-    studio, painted, enough = running.studio, [], threading.Event()
-    clip = studio.clips.of_preset(studio.state.document.preset, range(24))
+    studio = running.studio
+    painted: list[tuple[str, int]] = []
+    clip = studio.clips.of_preset(studio.state.document.preset, range(240))
+    easel = painting.Easel(
+        studio.loaded.generator, 24.0, lambda view, _, frame, __: painted.append((view, frame)), pytest.fail, threads=1
+    )
 
-    def sink(view: str, number: int, frame: int, jpeg: bytes) -> None:
-        painted.append((view, frame))
-        if len(painted) >= 12:
-            enough.set()
-
-    easel = painting.Easel(studio.loaded.generator, 24.0, sink, pytest.fail, threads=1)
-    try:
-        easel.show("tile0", clip, at=0, credit=9, height=144)
-        while not painted:
+    def until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition() and time.monotonic() < end:
             time.sleep(0.01)
+        assert condition(), painted
+
+    try:
+        easel.show("tile0", clip, at=0, credit=240, height=144)
+        until(lambda: len(painted) > 1)
         easel.hold()
-        time.sleep(0.3)  # what is being painted is finished
-        painted.clear()
-        easel.show("main", clip, at=3, credit=9, height=144)
-        assert enough.wait(PATIENCE)
-        assert painted[0] == ("main", 3) and "tile0" in dict(painted), "the rest follows once it is there"
+        easel.show("main", clip, at=3, credit=240, height=144, still=True)
+        until(lambda: ("main", 3) in painted)
+        after = len(painted)
+        time.sleep(0.5)
+        assert len(painted) == after < 240, "the tile waits while a slider moves"
+        easel.show("main", clip, at=5, credit=9, height=144)
+        until(lambda: painted[-1][0] == "tile0")
+        assert painted[after] == ("main", 5), "the tile goes on once the picture is there"
     finally:
         easel.stop()
 
