@@ -13,9 +13,8 @@ probabilities by multiplications and divisions alone, which every machine rounds
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import constriction
 import numpy as np
 
 from audioreactive.codec.grids import LARGEST_VALUE
@@ -57,9 +56,25 @@ class _Wave:
     times: slice
 
 
+LACKING: Final = "networks need one more package: pip install 'audioreactive[codec]'"
+
+
+def range_coder() -> Any:
+    """Import the range coder's package, which other parts of the program do not need.
+
+    Raises:
+        CodecError: it is not installed.
+    """
+    try:
+        import constriction
+    except ImportError as error:
+        raise CodecError(LACKING) from error
+    return constriction.stream
+
+
 def encode(grids: Sequence[Numbers]) -> bytes:
     """Code grids (t, c, r, k), whose shapes and order the decoder knows."""
-    coder = constriction.stream.queue.RangeEncoder()
+    coder = range_coder().queue.RangeEncoder()
     head = bytearray()
     coarser: Numbers | None = None
     for grid in grids:
@@ -81,7 +96,7 @@ def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Num
     head, rest = data[4 : 4 + length], data[4 + length :]
     if len(head) != length or len(rest) % 4:
         raise CodecError("the numbers of the grids are cut off; get the file again")
-    coder = constriction.stream.queue.RangeDecoder(np.frombuffer(rest, "<u4").astype(np.uint32))
+    coder = range_coder().queue.RangeDecoder(np.frombuffer(rest, "<u4").astype(np.uint32))
     reader = _Head(head)
     grids: list[Numbers] = []
     for shape in shapes:
@@ -107,9 +122,7 @@ class _Head:
         return int.from_bytes(piece, "little")
 
 
-def _encode_grid(
-    grid: Numbers, coarser: Numbers | None, largest: int, coder: constriction.stream.queue.RangeEncoder, head: bytearray
-) -> None:
+def _encode_grid(grid: Numbers, coarser: Numbers | None, largest: int, coder: Any, head: bytearray) -> None:
     parts = [
         (wave, grid[wave.times, wave.channel][:, wave.rows, wave.columns])
         for wave in _waves(np.abs(_framed(grid)), coarser, grid.shape)
@@ -133,9 +146,7 @@ def _encode_grid(
             coder.encode(symbols, tables[min(wave.channel, 1)][context])
 
 
-def _decode_grid(
-    grid: Numbers, coarser: Numbers | None, largest: int, coder: constriction.stream.queue.RangeDecoder, head: _Head
-) -> None:
+def _decode_grid(grid: Numbers, coarser: Numbers | None, largest: int, coder: Any, head: _Head) -> None:
     kinds = min(grid.shape[1], 2)
     tables = [[_model((head.number(1), head.number(1)), largest) for _ in range(CONTEXTS)] for _ in range(kinds)]
     size = np.abs(_framed(grid))
@@ -172,7 +183,7 @@ def _model(table: tuple[int, int], largest: int) -> object:
     falls[0] = (1 - zero) / 2
     side = np.maximum(np.multiply.accumulate(falls), 1e-7)
     weights = np.concatenate([side[::-1], [zero], side])
-    return constriction.stream.model.Categorical(weights, perfect=False)
+    return range_coder().model.Categorical(weights, perfect=False)
 
 
 def _framed(grid: Numbers) -> Numbers:

@@ -19,6 +19,7 @@ import numpy as np
 from audioreactive._support.files import shortened, write_aside
 from audioreactive.codec.analysis import analyse
 from audioreactive.codec.container import Archive, archive_bytes
+from audioreactive.codec.entropy import range_coder
 from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
 from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, levels
 from audioreactive.codec.metrics import psnr
@@ -105,8 +106,9 @@ def pack(clip: Clip, output: Path, settings: PackSettings = PackSettings(), prog
     An interrupt leaves the best so far in the file, and a note on the exception.
 
     Raises:
-        CodecError: the size that is asked for is too small.
+        CodecError: the size that is asked for is too small, or a package is missing.
     """
+    range_coder()  # which is needed at last, is known to be there at once
     return _Packing(clip, output, settings, progress or Silent()).run()
 
 

@@ -229,6 +229,47 @@ def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
         read_clip(tmp_path / "song.wav")
 
 
+def test_what_has_no_picture_is_told_in_one_sentence(clip_file: Path, tmp_path: Path) -> None:
+    from audioreactive.codec.clip import read_clip
+
+    song, cut = clip_file.parent / "tone.wav", tmp_path / "cut.mkv"
+    with pytest.raises(CodecError, match=r"^'[^']*tone.wav' is a sound without a picture: give a video[^.:]*$"):
+        read_clip(song)
+    cut.write_bytes(b"no video")
+    for path in (cut, tmp_path / "nothing.mp4"):
+        with pytest.raises(CodecError) as caught:
+            read_clip(path)
+        assert str(caught.value).count(str(path)) == 1 and "is a sound" not in str(caught.value)
+
+
+def test_without_its_package_a_network_is_refused_at_once(
+    clip_file: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from click.testing import CliRunner
+
+    from audioreactive.commands import group
+
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    for call in (["pack", str(clip_file), "-o", str(tmp_path / "a.arc")],
+                 ["unpack", str(packed), "-o", str(tmp_path / "a.mp4")]):  # fmt: skip
+        failed = CliRunner().invoke(group, call).exception
+        assert isinstance(failed, CodecError) and "pip install 'audioreactive[codec]'" in str(failed)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_rest_of_the_program_does_not_import_its_package() -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; sys.modules['constriction'] = None; import audioreactive.api, audioreactive.commands.pack; "
+        "import audioreactive.codec.recipe, audioreactive.codec.pages, audioreactive.pipeline.planning"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 def test_a_single_frame(tmp_path: Path) -> None:
     packed = pack(Clip(moving(1), Fraction(25), None), tmp_path / "a.arc", QUICK)
     player = read_player(open_archive(packed.path))
