@@ -7,11 +7,13 @@ The weighted mean magnitude of what is known (these neighbours, those in time, o
 chooses one of `CONTEXTS` tables.
 
 A table has two bytes: the probability of 0, and the scale of a geometric distribution of the magnitudes. They become
-probabilities by multiplications and divisions alone, which every machine rounds in the same way.
+probabilities by multiplications and divisions alone, which every machine rounds in the same way. zlib packs all tables
+together.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 BOUNDS: Final = np.array([1, 2, 4, 7, 11, 16, 24, 36, 56, 96, 192, 512])
 """Bounds of the contexts, in sixteenths of a step."""
 CONTEXTS: Final = len(BOUNDS) + 1
+LARGEST_HEAD: Final = 2 + 2 * 2 * CONTEXTS + 1
+"""More bytes than a grid's largest number and its tables take."""
 SLANT: Final = 2
 """Steps to the right by which a wave is ahead of itself in the next row."""
 BESIDE: Final = ((0, -1, 3), (-1, 0, 3), (-1, -1, 1), (-1, 1, 2), (0, -2, 1), (-2, 0, 1))
@@ -83,7 +87,8 @@ def encode(grids: Sequence[Numbers]) -> bytes:
         if largest:
             _encode_grid(grid, coarser, largest, coder, head)
         coarser = grid
-    return len(head).to_bytes(4, "little") + bytes(head) + np.asarray(coder.get_compressed(), "<u4").tobytes()
+    tables = zlib.compress(head, 9)
+    return len(tables).to_bytes(4, "little") + tables + np.asarray(coder.get_compressed(), "<u4").tobytes()
 
 
 def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Numbers]:
@@ -93,9 +98,10 @@ def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Num
         CodecError: the bytes are not what `encode` writes for these shapes.
     """
     length = int.from_bytes(data[:4], "little")
-    head, rest = data[4 : 4 + length], data[4 + length :]
-    if len(head) != length or len(rest) % 4:
+    tables, rest = data[4 : 4 + length], data[4 + length :]
+    if len(tables) != length or len(rest) % 4:
         raise CodecError("the numbers of the grids are cut off; get the file again")
+    head = _unpacked(tables, len(shapes) * LARGEST_HEAD)
     coder = range_coder().queue.RangeDecoder(np.frombuffer(rest, "<u4").astype(np.uint32))
     reader = _Head(head)
     grids: list[Numbers] = []
@@ -108,6 +114,18 @@ def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Num
             _decode_grid(grid, grids[-1] if grids else None, largest, coder, reader)
         grids.append(grid)
     return grids
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """What zlib packed, up to `most` bytes."""
+    unpacking = zlib.decompressobj()
+    try:
+        made = unpacking.decompress(data, most)
+    except zlib.error as error:
+        raise CodecError("the tables of the grids are damaged; get the file again") from error
+    if not unpacking.eof or unpacking.unused_data:
+        raise CodecError("the tables of the grids are too long or cut off; get the file again")
+    return made
 
 
 class _Head:
