@@ -229,6 +229,31 @@ def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
         read_clip(tmp_path / "song.wav")
 
 
+def test_a_decoder_comes_back_to_half_a_step() -> None:
+    import zlib
+
+    import torch
+
+    from audioreactive.codec.grids import GridNetwork, levels
+    from audioreactive.codec.network import MATRICES, PLAIN, decoder_bytes, read_decoder
+
+    torch.manual_seed(0)
+    network = GridNetwork(levels(3, (20, 10)), hidden=5)
+    state, channels = network.state_dict(), len(network.units)
+    state["second.weight"][2] = 0
+    data = decoder_bytes(network)
+    back = read_decoder(data, channels, 5)
+    assert all(torch.equal(back[name], state[name].half().float()) for name in PLAIN)
+    for name, largest in MATRICES.items():
+        step = state[name].flatten(1).abs().amax(1) / largest
+        assert bool(((back[name] - state[name]).flatten(1).abs() <= 0.51 * step[:, None]).all())
+    whole = 2 * (channels + 3 + 5 + 5 + 3 + 5 + 5 + 3)
+    for damaged in (data[:-1], data[:9], data + b"0", data[:whole] + zlib.compress(bytes(1 << 20)),
+                    b"\xff\x7f" + data[2:]):  # fmt: skip
+        with pytest.raises(CodecError, match="get the file again"):
+            read_decoder(damaged, channels, 5)
+
+
 def test_what_has_no_picture_is_told_in_one_sentence(clip_file: Path, tmp_path: Path) -> None:
     from audioreactive.codec.clip import read_clip
 
