@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, nargs="*", default=[10_000, 20_000, 40_000])
     parser.add_argument("--clips", nargs="*", default=list(KINDS))
     parser.add_argument("--seconds", type=float, help="length of the clips; default: each kind's own")
+    parser.add_argument("--longest", type=int, metavar="FRAMES", help="cut longer clips")
     parser.add_argument("--effort", type=float, default=1.0)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
@@ -36,10 +37,10 @@ def main() -> None:
         clip = make_clip(name, (width, height), options.seconds)
         for size in options.bytes:
             # The sound is the same for all.
-            silent = type(clip)(clip.frames, clip.fps, None)
+            silent = type(clip)(clip.frames[: options.longest], clip.fps, None)
             rows = compare(silent, PackSettings(size=size, effort=options.effort))
             found += [{"clip": name, "asked": size, **asdict(row)} for row in rows]
-            print(f"{name} {options.size}, {len(clip.frames)} frames, {size} bytes\n{table(rows)}\n", flush=True)
+            print(f"{name} {options.size}, {len(silent.frames)} frames, {size} bytes\n{table(rows)}\n", flush=True)
             if options.json:
                 options.json.write_text(json.dumps(found, indent=1), "utf-8")
     if options.plot:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive.errors import AudioError, CodecError, VideoError
+from audioreactive.errors import AudioError, AudioReactiveError, CodecError, VideoError
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -86,10 +86,23 @@ def read_clip(path: Path, *, largest_side: int | None = None, with_sound: bool =
             frames[count] = frame
             count += 1
     except VideoError as error:
-        raise CodecError(f"{str(path)!r} cannot be packed: {error}") from error
+        raise CodecError(_without_picture(path, error)) from error
     if not count:
-        raise CodecError(f"{str(path)!r} cannot be packed: it has no picture")
+        raise CodecError(f"{str(path)!r} has no picture: give a video")
     return Clip(frames[:count], info.fps, sound)
+
+
+def _without_picture(path: Path, error: VideoError) -> str:
+    """Why a file is no clip, in one sentence."""
+    from audioreactive.media.decoding import contents
+
+    try:
+        streams = [track.stream for track in contents(path).tracks]
+    except (AudioReactiveError, OSError):
+        streams = []
+    if not streams or streams != list(range(len(streams))):  # a video's first stream is its picture
+        return str(error).replace("ffmpeg cannot do this: ", "")
+    return f"{str(path)!r} is a sound without a picture: give a video, such as one that 'render' makes of it"
 
 
 def check_clip(name: str, frames: int, fps: Fraction, size: tuple[int, int]) -> None:

@@ -7,15 +7,16 @@ The weighted mean magnitude of what is known (these neighbours, those in time, o
 chooses one of `CONTEXTS` tables.
 
 A table has two bytes: the probability of 0, and the scale of a geometric distribution of the magnitudes. They become
-probabilities by multiplications and divisions alone, which every machine rounds in the same way.
+probabilities by multiplications and divisions alone, which every machine rounds in the same way. zlib packs all tables
+together.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import constriction
 import numpy as np
 
 from audioreactive.codec.grids import LARGEST_VALUE
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 BOUNDS: Final = np.array([1, 2, 4, 7, 11, 16, 24, 36, 56, 96, 192, 512])
 """Bounds of the contexts, in sixteenths of a step."""
 CONTEXTS: Final = len(BOUNDS) + 1
+LARGEST_HEAD: Final = 2 + 2 * 2 * CONTEXTS + 1
+"""More bytes than a grid's largest number and its tables take."""
 SLANT: Final = 2
 """Steps to the right by which a wave is ahead of itself in the next row."""
 BESIDE: Final = ((0, -1, 3), (-1, 0, 3), (-1, -1, 1), (-1, 1, 2), (0, -2, 1), (-2, 0, 1))
@@ -57,9 +60,25 @@ class _Wave:
     times: slice
 
 
+LACKING: Final = "networks need one more package: pip install 'audioreactive[codec]'"
+
+
+def range_coder() -> Any:
+    """Import the range coder's package, which other parts of the program do not need.
+
+    Raises:
+        CodecError: it is not installed.
+    """
+    try:
+        import constriction
+    except ImportError as error:
+        raise CodecError(LACKING) from error
+    return constriction.stream
+
+
 def encode(grids: Sequence[Numbers]) -> bytes:
     """Code grids (t, c, r, k), whose shapes and order the decoder knows."""
-    coder = constriction.stream.queue.RangeEncoder()
+    coder = range_coder().queue.RangeEncoder()
     head = bytearray()
     coarser: Numbers | None = None
     for grid in grids:
@@ -68,7 +87,8 @@ def encode(grids: Sequence[Numbers]) -> bytes:
         if largest:
             _encode_grid(grid, coarser, largest, coder, head)
         coarser = grid
-    return len(head).to_bytes(4, "little") + bytes(head) + np.asarray(coder.get_compressed(), "<u4").tobytes()
+    tables = zlib.compress(head, 9)
+    return len(tables).to_bytes(4, "little") + tables + np.asarray(coder.get_compressed(), "<u4").tobytes()
 
 
 def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Numbers]:
@@ -78,10 +98,11 @@ def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Num
         CodecError: the bytes are not what `encode` writes for these shapes.
     """
     length = int.from_bytes(data[:4], "little")
-    head, rest = data[4 : 4 + length], data[4 + length :]
-    if len(head) != length or len(rest) % 4:
+    tables, rest = data[4 : 4 + length], data[4 + length :]
+    if len(tables) != length or len(rest) % 4:
         raise CodecError("the numbers of the grids are cut off; get the file again")
-    coder = constriction.stream.queue.RangeDecoder(np.frombuffer(rest, "<u4").astype(np.uint32))
+    head = _unpacked(tables, len(shapes) * LARGEST_HEAD)
+    coder = range_coder().queue.RangeDecoder(np.frombuffer(rest, "<u4").astype(np.uint32))
     reader = _Head(head)
     grids: list[Numbers] = []
     for shape in shapes:
@@ -93,6 +114,18 @@ def decode(data: bytes, shapes: Sequence[tuple[int, int, int, int]]) -> list[Num
             _decode_grid(grid, grids[-1] if grids else None, largest, coder, reader)
         grids.append(grid)
     return grids
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """What zlib packed, up to `most` bytes."""
+    unpacking = zlib.decompressobj()
+    try:
+        made = unpacking.decompress(data, most)
+    except zlib.error as error:
+        raise CodecError("the tables of the grids are damaged; get the file again") from error
+    if not unpacking.eof or unpacking.unused_data:
+        raise CodecError("the tables of the grids are too long or cut off; get the file again")
+    return made
 
 
 class _Head:
@@ -107,9 +140,7 @@ class _Head:
         return int.from_bytes(piece, "little")
 
 
-def _encode_grid(
-    grid: Numbers, coarser: Numbers | None, largest: int, coder: constriction.stream.queue.RangeEncoder, head: bytearray
-) -> None:
+def _encode_grid(grid: Numbers, coarser: Numbers | None, largest: int, coder: Any, head: bytearray) -> None:
     parts = [
         (wave, grid[wave.times, wave.channel][:, wave.rows, wave.columns])
         for wave in _waves(np.abs(_framed(grid)), coarser, grid.shape)
@@ -133,9 +164,7 @@ def _encode_grid(
             coder.encode(symbols, tables[min(wave.channel, 1)][context])
 
 
-def _decode_grid(
-    grid: Numbers, coarser: Numbers | None, largest: int, coder: constriction.stream.queue.RangeDecoder, head: _Head
-) -> None:
+def _decode_grid(grid: Numbers, coarser: Numbers | None, largest: int, coder: Any, head: _Head) -> None:
     kinds = min(grid.shape[1], 2)
     tables = [[_model((head.number(1), head.number(1)), largest) for _ in range(CONTEXTS)] for _ in range(kinds)]
     size = np.abs(_framed(grid))
@@ -172,7 +201,7 @@ def _model(table: tuple[int, int], largest: int) -> object:
     falls[0] = (1 - zero) / 2
     side = np.maximum(np.multiply.accumulate(falls), 1e-7)
     weights = np.concatenate([side[::-1], [zero], side])
-    return constriction.stream.model.Categorical(weights, perfect=False)
+    return range_coder().model.Categorical(weights, perfect=False)
 
 
 def _framed(grid: Numbers) -> Numbers:

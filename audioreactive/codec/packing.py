@@ -19,6 +19,7 @@ import numpy as np
 from audioreactive._support.files import shortened, write_aside
 from audioreactive.codec.analysis import analyse
 from audioreactive.codec.container import Archive, archive_bytes
+from audioreactive.codec.entropy import range_coder
 from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
 from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, levels
 from audioreactive.codec.metrics import psnr
@@ -105,8 +106,9 @@ def pack(clip: Clip, output: Path, settings: PackSettings = PackSettings(), prog
     An interrupt leaves the best so far in the file, and a note on the exception.
 
     Raises:
-        CodecError: the size that is asked for is too small.
+        CodecError: the size that is asked for is too small, or a package is missing.
     """
+    range_coder()  # which is needed at last, is known to be there at once
     return _Packing(clip, output, settings, progress or Silent()).run()
 
 
@@ -122,10 +124,10 @@ class _Packing:
         self.measured = {math.ceil(self.steps * k / MEASURES) for k in range(1, MEASURES)}
         """Steps after which the numbers are coded, if a size is asked for."""
         self.sound, self.sound_psnr = self._coded_sound()
-        self.besides = self._besides()
-        self.room = self._room()
-        pyramid = analyse(clip.frames, levels(count, clip.size))
-        weight = WEIGHT if self.room is None else weight_for(pyramid, self.room)
+        first = GridNetwork(levels(count, clip.size))
+        room = None if settings.size is None else self._room(first)
+        pyramid = analyse(clip.frames, first.levels)
+        weight = WEIGHT if room is None else weight_for(pyramid, room)
         self.fit = Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
 
     def run(self) -> Packed:
@@ -156,21 +158,20 @@ class _Packing:
         self.progress.say("coding the sound as Opus")
         return good_opus(self.clip.sound, most_bytes=None if size is None else int(SOUND_SHARE * size))
 
-    def _room(self) -> int | None:
-        """Bytes for the grids."""
-        if self.settings.size is None:
-            return None
-        room = self.settings.size - len(self.sound) - self.besides
+    def _room(self, network: GridNetwork) -> int:
+        """Bytes for the grids of a network, if a size is asked for."""
+        assert self.settings.size is not None
+        besides = self._besides(network)
+        room = self.settings.size - len(self.sound) - besides
         if room < SMALLEST_GRIDS:
             raise CodecError(
                 f"{self.settings.size} bytes are too few: the sound takes {len(self.sound)} and the decoder "
-                f"{self.besides}; give at least {len(self.sound) + self.besides + SMALLEST_GRIDS}"
+                f"{besides}; give at least {len(self.sound) + besides + SMALLEST_GRIDS}"
             )
         return room
 
-    def _besides(self) -> int:
+    def _besides(self, network: GridNetwork) -> int:
         """Bytes of all but the grids and the sound: the decoder and the header."""
-        network = GridNetwork(levels(len(self.clip.frames), self.clip.size))
         sections = {"grids": b"", "decoder": decoder_bytes(network)}
         return len(archive_bytes(self._header(network), self._whole(sections))) - len(self.sound) + HEAD_ROOM
 
@@ -182,13 +183,13 @@ class _Packing:
             while fit.done < self.steps:
                 error, bits = fit.step()
                 errors.append(error)
-                if self.room is not None and fit.done in self.measured:
+                if self.settings.size is not None and fit.done in self.measured:
                     self._steer(len(self._sections()["grids"]))
                 advance(1)
                 if fit.done * REPORTS // self.steps > shown:
                     shown = fit.done * REPORTS // self.steps
                     decibels = -10 * math.log10(max(float(np.mean(errors[-len(self.clip.frames) :])), 1e-15))
-                    size = len(self.sound) + self.besides + bits * self.pixels / 8
+                    size = len(self.sound) + self._besides(fit.network) + bits * self.pixels / 8
                     self.progress.say(f"{decibels:.1f} dB in about {size / 1000:.0f} KB after {fit.done} steps")
                 if time.monotonic() - saved > SAVED_SECONDS:
                     self._save()
@@ -196,18 +197,18 @@ class _Packing:
 
     def _steer(self, size: int) -> None:
         """Move the weight so that the grids, which have `size` bytes now, have those that are asked for at last."""
-        assert self.room is not None
-        wanted = self.room * (NOISY_ROOM if self.fit.is_noisy else 1.0)
+        wanted = self._room(self.fit.network) * (NOISY_ROOM if self.fit.is_noisy else 1.0)
         self.fit.weight = float(np.clip(self.fit.weight * (size / wanted) ** STEERING, 1e-7, 1.0))
 
     def _fitting(self) -> dict[str, bytes]:
         """Sections that fit into the size and use it: if need be, small numbers become 0, or all become finer."""
         made = self._sections()
-        if self.room is None:
+        if self.settings.size is None:
             return made
-        if len(made["grids"]) > self.room:
-            return self._smaller(self.room)
-        return made if len(made["grids"]) >= FULL * self.room else self._finer(self.room, made)
+        room = self._room(self.fit.network)
+        if len(made["grids"]) > room:
+            return self._smaller(room)
+        return made if len(made["grids"]) >= FULL * room else self._finer(room, made)
 
     def _so_far(self) -> dict[str, bytes]:
         """What `_fitting` gives, or too much if nothing fits yet."""

@@ -97,7 +97,7 @@ def test_an_interrupted_fit_keeps_its_size(tmp_path: Path) -> None:
 
 def test_more_bytes_look_better(tmp_path: Path) -> None:
     clip = Clip(moving(3), Fraction(8), None)
-    sizes = [pack(clip, tmp_path / f"{k}.arc", PackSettings(size=k, effort=0.06)) for k in (4700, 7000)]
+    sizes = [pack(clip, tmp_path / f"{k}.arc", PackSettings(size=k, effort=0.06)) for k in (2900, 7000)]
     assert sizes[1].psnr > sizes[0].psnr + 1 and sizes[1].bytes > sizes[0].bytes
 
 
@@ -225,8 +225,74 @@ def test_what_is_not_for_networks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CodecError, match=r"give --side 5.. to shrink"):
         check_clip("film.mp4", 100, Fraction(24), (1920, 1080))
     soundfile.write(tmp_path / "song.wav", np.zeros(1000), 8000)
-    with pytest.raises(CodecError, match="cannot be packed"):
+    with pytest.raises(CodecError, match="is a sound without a picture"):
         read_clip(tmp_path / "song.wav")
+
+
+def test_a_decoder_comes_back_to_half_a_step() -> None:
+    import zlib
+
+    import torch
+
+    from audioreactive.codec.grids import GridNetwork, levels
+    from audioreactive.codec.network import MATRICES, PLAIN, decoder_bytes, read_decoder
+
+    torch.manual_seed(0)
+    network = GridNetwork(levels(3, (20, 10)), hidden=5)
+    state, channels = network.state_dict(), len(network.units)
+    state["second.weight"][2] = 0
+    data = decoder_bytes(network)
+    back = read_decoder(data, channels, 5)
+    assert all(torch.equal(back[name], state[name].half().float()) for name in PLAIN)
+    for name, largest in MATRICES.items():
+        step = state[name].flatten(1).abs().amax(1) / largest
+        assert bool(((back[name] - state[name]).flatten(1).abs() <= 0.51 * step[:, None]).all())
+    whole = 2 * (channels + 3 + 5 + 5 + 3 + 5 + 5 + 3)
+    for damaged in (data[:-1], data[:9], data + b"0", data[:whole] + zlib.compress(bytes(1 << 20)),
+                    b"\xff\x7f" + data[2:]):  # fmt: skip
+        with pytest.raises(CodecError, match="get the file again"):
+            read_decoder(damaged, channels, 5)
+
+
+def test_what_has_no_picture_is_told_in_one_sentence(clip_file: Path, tmp_path: Path) -> None:
+    from audioreactive.codec.clip import read_clip
+
+    song, cut = clip_file.parent / "tone.wav", tmp_path / "cut.mkv"
+    with pytest.raises(CodecError, match=r"^'[^']*tone.wav' is a sound without a picture: give a video[^.:]*$"):
+        read_clip(song)
+    cut.write_bytes(b"no video")
+    for path in (cut, tmp_path / "nothing.mp4"):
+        with pytest.raises(CodecError) as caught:
+            read_clip(path)
+        assert str(caught.value).count(str(path)) == 1 and "is a sound" not in str(caught.value)
+
+
+def test_without_its_package_a_network_is_refused_at_once(
+    clip_file: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from click.testing import CliRunner
+
+    from audioreactive.commands import group
+
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    for call in (["pack", str(clip_file), "-o", str(tmp_path / "a.arc")],
+                 ["unpack", str(packed), "-o", str(tmp_path / "a.mp4")]):  # fmt: skip
+        failed = CliRunner().invoke(group, call).exception
+        assert isinstance(failed, CodecError) and "pip install 'audioreactive[codec]'" in str(failed)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_rest_of_the_program_does_not_import_its_package() -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; sys.modules['constriction'] = None; import audioreactive.api, audioreactive.commands.pack; "
+        "import audioreactive.codec.recipe, audioreactive.codec.pages, audioreactive.pipeline.planning"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_a_single_frame(tmp_path: Path) -> None:
