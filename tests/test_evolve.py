@@ -15,6 +15,7 @@ from audioreactive.learn import response
 from audioreactive.learn.foresight import Foresight
 from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch, with_lead
+from audioreactive.pipeline import choose
 from audioreactive.pipeline import evolve as module
 from audioreactive.pipeline.choose import preview_score
 from audioreactive.pipeline.evolve import evolve
@@ -28,7 +29,7 @@ PAINTER = Painter(("silk",))
 
 def test_what_evolves_reacts_more_than_what_is_drawn(monkeypatch) -> None:
     result = evolve(PATCH, FEATURES, PAINTER, count=12, seed=5)
-    monkeypatch.setattr(module, "MOST_THREADS", 1)
+    monkeypatch.setattr(choose, "MOST_THREADS", 1)
     again = evolve(PATCH, FEATURES, PAINTER, count=12, seed=5)
     assert result.patch == again.patch and result.score == again.score
     assert result.patch.palette == PATCH.palette

@@ -47,7 +47,7 @@ def test_which_is_better(one: Look, other: Look, wins: bool) -> None:
 
 def test_a_motion_that_does_not_react_gives_way_to_what_is_drawn(monkeypatch) -> None:
     monkeypatch.setattr(module, "synthesize", resting)
-    monkeypatch.setattr(module, "PLACES", (0.5, 0.5))
+    monkeypatch.setattr(module, "COMPARED", 240)
     preset, sentence = better(RECIPE, FEATURES, PAINTER, Silent())
     assert preset == drawn_like(RECIPE).make() and sentence is not None and "reacts more here" in sentence
     weighted = Recipe(seed=5, synthesizer=named_synthesizer("hippo", weights={"onsets": 10}))

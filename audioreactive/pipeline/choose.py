@@ -8,13 +8,17 @@ rendered previews: all of them where previews take no time, else those whose mot
 from __future__ import annotations
 
 import math
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation import score_total, sound_tables, watch
 from audioreactive.correlation.chance import FEWEST_FRAMES
 from audioreactive.errors import ScoreError
@@ -29,7 +33,7 @@ from audioreactive.progress import Progress, Silent, in_words
 from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.schema import Patch
     from audioreactive.pipeline.recipe import Recipe
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 CANDIDATES = 12
 """Number of presets that are drawn for a song if none is asked for; the painter's are compared within some ten seconds
@@ -67,6 +74,10 @@ PREVIEW_FRAMES = FEWEST_FRAMES
 """Number of rendered frames of a preview, the fewest that can be scored."""
 LONG_PREVIEW = (420, 3)
 """Frames of a preview and the step between them for a generator whose pictures take no time."""
+SHORT_PREVIEW = (PREVIEW_FRAMES, 4)
+"""The same of one that only tells which candidates are worth a longer one."""
+MOST_THREADS = 4
+"""Most previews of such a generator that are made side by side."""
 QUICK = 10**8
 """Most multiplications for a picture of such a generator."""
 WATCHED, WATCHED_AT_ONCE = 2400, 240
@@ -159,10 +170,12 @@ def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int
     if features.frames < PREVIEW_FRAMES:
         return first
     quick = CANDIDATES * LONG_PREVIEW[0] * sketch.cost.multiplications <= MOST_LOOKING
-    scores = [
-        preview_score(moving, features, heard, generator) if quick else _passage_score(moving, features, heard)
-        for moving in motions
-    ]
+    if quick:
+        scores = list(
+            side_by_side(lambda moving: preview_score(moving, features, heard, generator), motions, generator)
+        )
+    else:
+        scores = [_passage_score(moving, features, heard) for moving in motions]
     if not any(scores):  # nothing changes
         return first
     order = np.argsort(-np.array(scores), kind="stable")
@@ -228,12 +241,14 @@ def preview_score(
     *,
     batch: int | None = None,
     place: float = 0.5,
+    short: bool = False,
 ) -> float:
-    """Corrected score of a passage, rendered small with every second or third frame; 0 if picture or sound do not
-    change there. `place` is its position in the song, from 0 (beginning) to 1 (end).
+    """Corrected score of a passage, rendered small with every few frames; 0 if picture or sound do not change there.
+
+    `place` is its position in the song, from 0 (beginning) to 1 (end). A short one takes half of the time.
     """
     sketch = generator.sketching()
-    frames, step = preview_frames(sketch, features)
+    frames, step = preview_frames(sketch, features, short=short)
     start = round((features.frames - ((frames - 1) * step + 1)) * place)
     shown = start + step * np.arange(frames)
     # A frame reacts to all sound since the frame before.
@@ -261,12 +276,30 @@ def most_flashes_of(moving: Motion, features: Features, sketch: Generator) -> fl
     return most
 
 
-def preview_frames(sketch: Generator, features: Features) -> tuple[int, int]:
+def preview_frames(sketch: Generator, features: Features, *, short: bool = False) -> tuple[int, int]:
     """Number of frames of a preview, and the step between them: more where they are made in no time."""
     if sketch.cost.multiplications > QUICK:
         return PREVIEW_FRAMES, PREVIEW_STEP
-    step = min(LONG_PREVIEW[1], max((features.frames - 1) // (PREVIEW_FRAMES - 1), 1))
-    return min(LONG_PREVIEW[0], (features.frames - 1) // step + 1), step
+    frames, step = SHORT_PREVIEW if short else LONG_PREVIEW
+    step = min(step, max((features.frames - 1) // (PREVIEW_FRAMES - 1), 1))
+    return min(frames, (features.frames - 1) // step + 1), step
+
+
+def side_by_side(make: Callable[[Item], Made], items: Iterable[Item], generator: Generator) -> Iterator[Made]:
+    """Yield what is made of each item, in order; several at once where the generator's pictures take no time.
+
+    The first is made alone, and with it what all of them need. Each takes one thread, so that results do not depend on
+    their number.
+    """
+    threads = MOST_THREADS if generator.sketching().cost.multiplications <= QUICK else 1
+    with (
+        at_most_threads(1) if threads > 1 else nullcontext(),
+        ThreadPoolExecutor(min(os.cpu_count() or 1, threads)) as pool,
+    ):
+        left = iter(items)
+        for first in islice(left, 1):
+            yield make(first)
+        yield from pool.map(make, left)
 
 
 def _preview_seconds(motion: Motion, generator: Generator, batch: int | None) -> float:

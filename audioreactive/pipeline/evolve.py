@@ -1,21 +1,19 @@
 """Evolution of a random preset for a song (section 6.2 of the thesis).
 
 Patches over one palette are a population. The first generation is drawn; then the best are mutated in their
-sub-sequences, and what reacts more takes the place of what reacts less. A patch is scored by a small preview, or, where
-the generator takes long for pictures, by its response (`learn.foresight`). The result is an ordinary preset.
+sub-sequences, and what reacts more takes the place of what reacts less. A patch is scored by a short small preview, and
+the best few by longer ones; or, where the generator takes long for pictures, by its response (`learn.foresight`). The
+result is an ordinary preset.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audioreactive._support.streams import named_stream
-from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation import sound_tables
 from audioreactive.errors import ScoreError
 from audioreactive.flashes import FLASHES
@@ -31,11 +29,12 @@ from audioreactive.pipeline.choose import (
     change_at_strokes,
     most_flashes_of,
     preview_score,
+    side_by_side,
 )
-from audioreactive.progress import Advance, Progress, Silent
+from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
     from audioreactive.features import Features
     from audioreactive.generators import Generator
@@ -46,8 +45,8 @@ FOUNDERS = 16
 """Most patches of the first generation; of few patches, a third."""
 PARENTS, GENERATION = 5, 6
 """Number of the best that are mutated, and of children that are scored before parents are chosen anew."""
-MOST_THREADS = 4
-"""Most patches that are scored side by side."""
+FINALISTS = 8
+"""Number of the best that are looked at for longer in the end."""
 PAIRS = 240
 """Most pairs of frames from which a slow generator's response is learnt."""
 FEWEST_PAIRS = 60
@@ -66,7 +65,7 @@ class Evolution:
     score: float
     """Corrected score of its preview."""
     founders: float
-    """Median of the scores of the first generation."""
+    """Median of the scores of the first generation, in shorter previews."""
     scored: int
     """Number of patches that were scored."""
 
@@ -75,7 +74,7 @@ class Evolution:
         """Sentence for the user about the result."""
         return (
             f"of {self.scored} presets that evolved, the best reacts {self.score:+.1f} deviations above chance; "
-            f"the median of those that were drawn {self.founders:+.1f}"
+            f"the median of those that were drawn {self.founders:+.1f}, in a shorter look"
         )
 
 
@@ -108,43 +107,47 @@ def evolve(
             f"({float(PREVIEW_FRAMES / features.fps):.1f} s): choose one with --seed instead"
         )
     drawn = [patch, *(_founder(patch, seed, number) for number in range(1, max(min(FOUNDERS, count // 3), 1)))]
-    motions = [motion(one, features) for one in drawn]
-    scored = _scorer(motions, features, generator, seed, progress)
-    with (
-        progress.track("evolving", count, "preset") as advance,
-        at_most_threads(1),
-        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool,
-    ):
-        first = scored(motions[0])  # alone: what all need is made then
-        advance(1)
-        population = [(first, drawn[0]), *_scored_together(pool, scored, motions[1:], drawn[1:], advance)]
+    scored = _scorer(drawn, features, generator, seed, progress)
+    with progress.track("evolving", count, "preset") as advance:
+
+        def together(patches: list[Patch]) -> list[tuple[float, Patch]]:
+            members = []
+            found = side_by_side(lambda one: scored(motion(one, features)), patches, generator)
+            for score, one in zip(found, patches, strict=True):
+                members.append((score, one))
+                advance(1)
+            return members
+
+        population = together(drawn)
         founders = float(np.median([score for score, _ in population]))
         for number in range(len(drawn), count, GENERATION):
             population = sorted(population, key=lambda member: -member[0])[:FOUNDERS]
             names = [f"audioreactive evolution {seed} {k}" for k in range(number, min(number + GENERATION, count))]
             parents = [named_stream(name).randint(min(PARENTS, len(population))) for name in names]
-            children = [
-                mutated(population[parent][1], f"{name} changes") for parent, name in zip(parents, names, strict=True)
-            ]
-            moving = pool.map(lambda child: motion(child, features), children)
-            population += _scored_together(pool, scored, moving, children, advance)
+            population += together(
+                [mutated(population[parent][1], f"{name} changes") for parent, name in zip(parents, names, strict=True)]
+            )
+    population = _finalists(population, features, generator)
     score, best = _safest(sorted(population, key=lambda member: -member[0]), features, generator)
     return Evolution(best, score, founders, count)
 
 
-def _scored_together(
-    pool: ThreadPoolExecutor,
-    scored: Callable[[Motion], float],
-    motions: Iterable[Motion],
-    patches: Sequence[Patch],
-    advance: Advance,
+def _finalists(
+    population: list[tuple[float, Patch]], features: Features, generator: Generator
 ) -> list[tuple[float, Patch]]:
-    """Score patches side by side, and return them in their order."""
-    members = []
-    for score, patch in zip(pool.map(scored, motions), patches, strict=True):
-        members.append((score, patch))
-        advance(1)
-    return members
+    """The best of the population, scored by longer previews and by what is seen of strokes; of a slow one, all."""
+    if generator.sketching().cost.multiplications > QUICK:
+        return population
+    heard, _ = sound_tables(features)
+
+    def score(patch: Patch) -> float:
+        moving = motion(patch, features)
+        change, flashing = change_at_strokes(moving, features, generator)
+        fine = change >= LEAST_CHANGE and flashing <= MOST_FLASHING
+        return preview_score(moving, features, heard, generator) - (0 if fine else UNSEEN)
+
+    best = [patch for _, patch in sorted(population, key=lambda member: -member[0])[:FINALISTS]]
+    return list(zip(side_by_side(score, best, generator), best, strict=True))
 
 
 def _safest(population: list[tuple[float, Patch]], features: Features, generator: Generator) -> tuple[float, Patch]:
@@ -169,20 +172,14 @@ def _founder(patch: Patch, seed: int, number: int) -> Patch:
 
 
 def _scorer(
-    motions: list[Motion], features: Features, generator: Generator, seed: int, progress: Progress
+    drawn: list[Patch], features: Features, generator: Generator, seed: int, progress: Progress
 ) -> Callable[[Motion], float]:
     """Make the function that scores a motion."""
     heard, _ = sound_tables(features)
     sketch = generator.sketching()
     if sketch.cost.multiplications <= QUICK:
-
-        def previewed(moving: Motion) -> float:
-            change, flashing = change_at_strokes(moving, features, generator)
-            fine = change >= LEAST_CHANGE and flashing <= MOST_FLASHING
-            return preview_score(moving, features, heard, generator) - (0 if fine else UNSEEN)
-
-        return previewed
-    foresight = learnt_response(motions, generator, seed, progress)
+        return lambda moving: preview_score(moving, features, heard, generator, short=True)
+    foresight = learnt_response([motion(one, features) for one in drawn], generator, seed, progress)
     return lambda moving: foresight.score(moving, heard, features.fps)
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioreactive.correlation import sound_tables
-from audioreactive.errors import PresetError
+from audioreactive.correlation import score_total, sound_tables, watch
+from audioreactive.errors import PresetError, ScoreError
 from audioreactive.flashes import FLASHES
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.motion import motion
 from audioreactive.patches.schema import Hippo
-from audioreactive.pipeline.choose import PREVIEW_FRAMES, QUICK, chosen_seed, most_flashes_of, preview_score
+from audioreactive.pipeline.choose import PREVIEW_FRAMES, QUICK, chosen_seed, most_flashes_of
+from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from audioreactive.pipeline.recipe import Recipe
     from audioreactive.progress import Progress
 
-PLACES = (1 / 6, 1 / 2, 5 / 6)
-"""Places in the song, from 0 to 1, where both are compared; the middle alone where pictures take long."""
+COMPARED = 1440
+"""Frames in which both are compared, a minute at 24 a second; where pictures take long, as few as can be scored."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Look:
     """What is seen of a motion in small pictures."""
 
     score: float
-    """Mean corrected score of some passages."""
+    """Corrected score of the middle of the song."""
     flashes: float
     """Most flashes in a second; 0 where pictures take too long to watch them."""
 
@@ -77,7 +78,7 @@ def better(recipe: Recipe, features: Features, generator: Generator, progress: P
     fitted = recipe.make()
     assert isinstance(recipe.synthesizer, Hippo)
     drawn = _drawn(recipe, features)
-    if recipe.synthesizer.weights or drawn is None or features.frames < 2 * PREVIEW_FRAMES:
+    if recipe.synthesizer.weights or drawn is None or features.frames < PREVIEW_FRAMES:
         return fitted, None
 
     def made(patch: Patch, features: Features) -> dict[str, NDArray[np.float32]]:
@@ -106,10 +107,17 @@ def _drawn(recipe: Recipe, features: Features) -> Preset | None:
 
 
 def look_at(moving: Motion, features: Features, generator: Generator) -> Look:
-    """Score passages of a motion in small pictures, and watch it for flashes."""
-    heard, _ = sound_tables(features)
+    """Score the middle of a song in small pictures, and watch a motion for flashes.
+
+    No frame is left out: motion that answers every frame would be taken for less than it is.
+    """
     sketch = generator.sketching()
     quick = sketch.cost.multiplications <= QUICK
-    places = PLACES if quick else PLACES[1:2]
-    scores = [preview_score(moving, features, heard, generator, place=place) for place in places]
-    return Look(float(np.mean(scores)), most_flashes_of(moving, features, sketch) if quick else 0.0)
+    length = min(COMPARED if quick else PREVIEW_FRAMES, features.frames)
+    shown = np.arange(length) + (features.frames - length) // 2
+    heard = {name: table[shown] for name, table in sound_tables(features)[0].items()}
+    try:
+        score = score_total(heard, watch(pictures_at(moving, sketch, shown), expected=length), fps=features.fps).z
+    except ScoreError:
+        score = 0.0
+    return Look(score, most_flashes_of(moving, features, sketch) if quick else 0.0)

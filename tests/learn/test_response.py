@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from audioreactive.correlation import VIDEO_FEATURES, watch
+from audioreactive.flashes.definition import LIGHT
 from audioreactive.learn import response as module
 from audioreactive.learn.response import Response, Sample
 
@@ -92,3 +93,8 @@ def test_more_samples_are_learnt_too() -> None:
             errors.append(np.abs(made - wanted).mean())
             response.add(Sample.measured(far, pictures_of(far)))
     assert errors[1] < errors[0] / 2
+
+
+def test_the_cubic_is_close_to_the_decoding_of_srgb() -> None:
+    codes, (third, second, first) = np.arange(256) / 255, module.DECODED
+    np.testing.assert_allclose(codes * (codes * (third * codes + second) + first), LIGHT, rtol=0, atol=0.002)
