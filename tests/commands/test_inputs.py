@@ -15,7 +15,7 @@ from audioreactive.commands import COMMANDS, group
 READ = {"songs", "song", "model", "video", "audio", "music", "preset", "presets", "stems", "synthesizer", "sections",
         "first", "second", "file", "other", "follow", "mapping", "edits", "others", "picture", "files"}  # fmt: skip
 WRITTEN = {"output", "plot", "numbers", "save_preset", "repair", "report", "record", "html", "preview"}
-FOLDERS = {"folder"}
+FOLDERS = {"folder", "folders"}
 """Parameters of the commands that are files, or may be; in folders, files get names by what is in them."""
 
 # The file `x.…` is an input, and the output has its name.
