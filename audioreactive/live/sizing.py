@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from audioreactive.generators import Generator
     from audioreactive.generators.protocol import FrameFunction
 
-SCALES: Final = (1.0, 0.75, 0.5, 0.35, 0.25)
-"""Sides of what is painted, as shares of what was asked for."""
+SCALES: Final = (1.0, 0.87, 0.75, 0.62, 0.5, 0.42, 0.35, 0.25)
+"""Sides of what is painted, as shares of what was asked for, with one sample a pixel; before them, all samples."""
 BUDGET: Final = 0.029
 """Seconds that all work for a picture may take: with a capture block, sound to picture stays within 45 ms, and the next
 picture begins three blocks after this one."""
 TOO_SLOW: Final = 4
 """Pictures in a row over the budget after which fewer pixels are painted."""
-FAST: Final = 0.45
-"""Share of the budget below which a picture is fast: the next larger size has about twice its pixels."""
+ROOM: Final = 0.9
+"""Share of the budget that the next finer picture may take; it is taken to cost as much more as it has samples."""
 FAST_ENOUGH: Final = 90
 """Fast pictures in a row after which more pixels are painted."""
 
@@ -49,6 +49,9 @@ class Sizing:
         self._level = self._slow = self._fast = 0
         self._made: dict[int, FrameFunction] = {0: generator.frame_function("rgb24")}
         self._sides = {0: self._size}
+        self._samples = [scale**2 for scale in SCALES]
+        if isinstance(generator, Painter):
+            self._samples.insert(0, generator.samples**2)
 
     @property
     def painted(self) -> tuple[int, int]:
@@ -58,12 +61,12 @@ class Sizing:
     @property
     def is_whole(self) -> bool:
         """Whether every pixel is painted."""
-        return self._level == 0
+        return self.painted == self._size
 
     def paint(self, ws: torch.Tensor, noise: Sequence[torch.Tensor]) -> NDArray[np.uint8]:
         """Make one picture (1, H, W, 3)."""
         frames = self._made[self._level](ws, noise).cpu().numpy()
-        if self._level == 0:
+        if self.is_whole:
             return np.asarray(frames, np.uint8)
         import cv2
 
@@ -74,8 +77,9 @@ class Sizing:
         if not self._adapts:
             return
         self._slow = self._slow + 1 if seconds > BUDGET else 0
-        self._fast = self._fast + 1 if seconds < FAST * BUDGET else 0
-        if self._slow >= TOO_SLOW and self._level < len(SCALES) - 1:
+        finer = self._samples[max(self._level - 1, 0)] / self._samples[self._level]
+        self._fast = self._fast + 1 if seconds * finer < ROOM * BUDGET else 0
+        if self._slow >= TOO_SLOW and self._level < len(SCALES):
             self._change(self._level + 1)
         elif self._fast >= FAST_ENOUGH and self._level > 0:
             self._change(self._level - 1)
@@ -83,7 +87,8 @@ class Sizing:
     def _change(self, level: int) -> None:
         self._slow = self._fast = 0
         if level not in self._made:
-            width, height = (max(round(side * SCALES[level] / 2) * 2, 2) for side in self._size)
+            scale = SCALES[level - 1]
+            width, height = (max(round(side * scale / 2) * 2, 2) if scale < 1 else side for side in self._size)
             assert isinstance(self._generator, Painter)
             smaller = self._generator.sketching().resized((height, width))
             self._made[level], self._sides[level] = smaller.frame_function("rgb24"), (width, height)

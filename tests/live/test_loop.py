@@ -120,11 +120,11 @@ def test_where_fewer_pixels_are_painted_a_word_says_so_once() -> None:
     loop.log = said.append
     loop.show.sizing = Sizing(open_generator("painter", device="cpu").generator.resized((36, 64)), adapts=True)
     for _ in range(2):
-        for _ in range(TOO_SLOW):
+        for _ in range(2 * TOO_SLOW):
             loop._note_work(2 * BUDGET)
         assert not loop.show.sizing.is_whole
-        for _ in range(FAST_ENOUGH):
-            loop._note_work(0.1 * BUDGET)
+        for _ in range(2 * FAST_ENOUGH):
+            loop._note_work(0.05 * BUDGET)
         assert loop.show.sizing.is_whole
     assert said == [SMALLER, WHOLE]
 

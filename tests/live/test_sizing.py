@@ -21,6 +21,11 @@ def test_slow_pictures_are_painted_smaller_and_shown_in_the_same_size() -> None:
     whole = size.paint(ws, noise)
     for _ in range(TOO_SLOW):
         size.took(2 * BUDGET)
+    assert size.painted == (160, 96) and size.is_whole, "fewer samples come first"
+    rough = size.paint(ws, noise)
+    assert 0 < np.abs(rough.astype(float) - whole).mean() < 12
+    for _ in range(2 * TOO_SLOW):
+        size.took(2 * BUDGET)
     assert size.painted == (120, 72)
     smaller = size.paint(ws, noise)
     assert smaller.shape == whole.shape == (1, 96, 160, 3)
@@ -28,8 +33,8 @@ def test_slow_pictures_are_painted_smaller_and_shown_in_the_same_size() -> None:
     for _ in range(50):
         size.took(2 * BUDGET)
     assert size.painted == (40, 24)
-    for _ in range(4 * FAST_ENOUGH):
-        size.took(0.1 * BUDGET)
+    for _ in range(8 * FAST_ENOUGH):
+        size.took(0.05 * BUDGET)
     assert size.painted == (160, 96)
 
 
@@ -39,3 +44,16 @@ def test_a_single_slow_picture_changes_nothing_and_nor_does_any_where_all_pixels
         patient.took(2 * BUDGET if k % TOO_SLOW else 0.8 * BUDGET)
         strict.took(1.0)
     assert patient.painted == strict.painted == (160, 96)
+
+
+def test_it_becomes_finer_where_there_is_room_for_it() -> None:
+    size = sizing(adapts=True)
+    for _ in range(5 * TOO_SLOW):
+        size.took(2 * BUDGET)
+    assert size.painted == (80, 48)
+    for _ in range(FAST_ENOUGH + 1):
+        size.took(0.6 * BUDGET)  # 0.92 with 1.54 times the pixels
+    assert size.painted == (80, 48)
+    for _ in range(FAST_ENOUGH + 1):
+        size.took(0.55 * BUDGET)
+    assert size.painted == (100, 60)

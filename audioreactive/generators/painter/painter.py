@@ -206,7 +206,7 @@ class Painter:
         return shown, float(shares[shown[-1]]) / max(total, 1e-9)
 
     @property
-    def _samples(self) -> int:
+    def samples(self) -> int:
         """Samples of a pixel in each direction."""
         finest = ROUGH_FINEST_ROWS if self.rough else FINEST_ROWS
         return min(max(-(-finest // min(self.img_size)), 1), MOST_SAMPLES)
@@ -225,7 +225,7 @@ class Painter:
         """Grid on which a picture is painted."""
         height, width = self.img_size
         rows, columns = (-(-side // 4) * 4 for side in self.img_size)
-        k = self._samples
+        k = self.samples
         return Raster((height * k, width * k), (rows * k, columns * k))
 
     def _plain(
@@ -241,7 +241,7 @@ class Painter:
         if len(shown) == 2:
             colour = plain.reveal(made[1], ws.new_tensor([share]), colour, painted[1], raster)
         picture = plain.finish(made[0], colour, self._bloomed(plain.glowing(colour)), raster.size)
-        return functional.avg_pool2d(picture, self._samples)
+        return functional.avg_pool2d(picture, self.samples)
 
     def _light(
         self, compiled: Proven, ws: torch.Tensor, shares: torch.Tensor, coarse: torch.Tensor, table: torch.Tensor,
@@ -289,12 +289,12 @@ class Painter:
         buffers: _Buffers,
     ) -> None:  # fmt: skip
         """Make a picture of what `_light` returns; a small one is made large and shrunk."""
-        if self._samples == 1:
+        if self.samples == 1:
             compiled.finish(*light, picture)
             return
         large = buffers.take("large", 3, *self._raster.size)
         compiled.finish(*light, large)
-        picture.copy_(functional.avg_pool2d(large, self._samples))
+        picture.copy_(functional.avg_pool2d(large, self.samples))
 
     def _noise_tables(self, noise: Sequence[torch.Tensor] | None, count: int) -> torch.Tensor:
         """One table (B, rows, columns) of all noise maps together."""
@@ -339,7 +339,7 @@ class _Frames:
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
         compiled = self._painter._kernels
-        if self._layout == "yuv420p" and compiled and self._painter._samples == 1:
+        if self._layout == "yuv420p" and compiled and self._painter.samples == 1:
             finish = compiled.finish_yuv
             if finish is not None:
                 return self._painter._yuv(compiled, finish, ws, noise, self._buffers)
