@@ -143,7 +143,8 @@ for turn, cut in enumerate(random.Random(7).sample(range(3, 3 + 4 * len(names)),
     os.kill(child, (signal.SIGKILL, signal.SIGTERM)[turn % 2])
     os.waitpid(child, 0)
     found = json.loads(path.read_text())
-    print(json.dumps([cut, [name for name in names if found.get(name, {}).get("passed") == 5], len(found["goals"])]))
+    row = [cut, [name for name in names if found.get(name, {}).get("passed") == 5], len(found["goals"])]
+    print(json.dumps(row), flush=True)  # what is not flushed is written again by each child that is forked
 """
 
 
