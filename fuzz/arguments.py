@@ -7,6 +7,7 @@ networks, ffmpeg, training) is a stand-in that refuses.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import shutil
@@ -42,8 +43,11 @@ STAND_INS: Final = {
     "audioreactive.video": ("read_preset",),
     "stylegan_ops": ("convert_checkpoint", "inspect_checkpoint"),
     "audioreactive.commands.doctor": ("_devices", "_video", "_ops"),
+    "webbrowser": ("open",),
 }
-"""Module -> functions that take long."""
+"""Module -> functions that take long, or leave the process."""
+SERVER: Final = "audioreactive.studio.server"
+"""Module whose `serve` does not end by itself; it needs packages that may not be there."""
 VALUES: Final = (
     "1", "0", "-1", "1.5", "1e9", "1e999999999", "nan", "inf", "9" * 400, "24000/1001", "1/0", "1x1", "1920x1080", "x",
     "99999x99999", "1:35", "::", "66,230,389-400", "5-1", "1-99999999999", "random", "auto", "cpu", "cuda:99", "pulse",
@@ -96,6 +100,8 @@ def _in_private(said: io.TextIOWrapper, told: io.TextIOWrapper, words: list[str]
         for module, names in STAND_INS.items():
             for name in names:
                 stack.enter_context(mock.patch(f"{module}.{name}", _refuse))
+        if _has_studio():
+            stack.enter_context(mock.patch(f"{SERVER}.serve", _refuse))
         stack.enter_context(mock.patch.object(sys, "argv", ["audioreactive", *words]))
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(told))
@@ -108,6 +114,12 @@ def _in_private(said: io.TextIOWrapper, told: io.TextIOWrapper, words: list[str]
 
 def _refuse(*arguments: object, **options: object) -> NoReturn:
     raise RenderError("a stand-in renders nothing here")
+
+
+@cache
+def _has_studio() -> bool:
+    """Whether the studio's packages are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("starlette", "uvicorn", "websockets"))
 
 
 @cache
