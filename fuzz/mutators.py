@@ -449,6 +449,7 @@ MUTATORS: Final[dict[str, Mutator]] = {
     "presets": mutate_preset,
     "models": mutate_model,
     "synthesizers": mutate_model,
+    "latents": mutate_model,
     "audio": mutate_media,
     "videos": mutate_media,
     "clips": mutate_clip,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import safetensors.numpy
 import soundfile
 import torch
 
@@ -339,6 +340,18 @@ def arguments(folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
+def latents(folder: Path) -> None:
+    """Latents as projectors and encoders write them."""
+    ws = np.random.RandomState(0).randn(2, 3, 4).astype(np.float32)
+    np.save(folder / "whole.npy", ws)
+    np.save(folder / "turned.npy", np.asfortranarray(ws[0].astype(np.float64)))
+    np.savez(folder / "stored.npz", w=ws, noise=np.zeros(3), names=np.array(["a", "b"]))
+    np.savez_compressed(folder / "deflated.npz", projected_w=ws.astype(np.float16))
+    torch.save({"a.png": {"latent": torch.from_numpy(ws[0])}}, folder / "encoder.pt")
+    (folder / "array.pkl").write_bytes(pickle.dumps({"w": ws}))
+    safetensors.numpy.save_file({"w": ws}, folder / "sidecar.safetensors")
+
+
 def clips(folder: Path) -> None:
     """Packed clips of each kind; the thesis' network has no weights but 0, which xz makes short."""
     picture = {"fps": "8", "frames": 10, "height": 6, "width": 9}
@@ -366,7 +379,7 @@ def clips(folder: Path) -> None:
 
 def main() -> None:
     """Write the corpus anew."""
-    for make in (presets, models, synthesizers, audio, videos, clips, metadata, sync, folders, arguments):
+    for make in (presets, models, synthesizers, latents, audio, videos, clips, metadata, sync, folders, arguments):
         with tempfile.TemporaryDirectory() as made:
             make(Path(made))
             shutil.rmtree(CORPUS / make.__name__, ignore_errors=True)

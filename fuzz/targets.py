@@ -30,6 +30,7 @@ from audioreactive.learn.tables import input_table
 from audioreactive.media import audio
 from audioreactive.media.ffmpeg import ffmpeg_path
 from audioreactive.patches.motion import motion
+from audioreactive.patches.own_pictures import read_latents
 from audioreactive.patches.presets import load_preset, parse_preset, preset_text
 from audioreactive.patches.schema import Hippo
 from audioreactive.sync import measure
@@ -137,6 +138,12 @@ def _models(data: bytes, scratch: Path) -> None:
     picture = generator.synthesis(generator.mapping(torch.ones(1, generator.z_dim), labels, 0.7))
     if picture.shape != (1, 3, *architecture.img_size):
         raise AssertionError(f"a frame has the shape {tuple(picture.shape)}")
+
+
+def _latents(data: bytes, scratch: Path) -> None:
+    found = read_latents(_file(scratch / "latents", data))
+    if found.ndim != 3 or found.dtype != np.float32 or not np.isfinite(found).all():
+        raise AssertionError(f"latents of {found.shape} {found.dtype}")
 
 
 def _synthesizers(data: bytes, scratch: Path) -> None:
@@ -249,6 +256,7 @@ TARGETS: Final = {
         Target("presets", _presets, seconds=2, megabytes=200, longest=4096),
         Target("models", _models, seconds=10, megabytes=500, longest=24_576),
         Target("synthesizers", _synthesizers, seconds=2, megabytes=200, longest=24_576),
+        Target("latents", _latents, seconds=2, megabytes=300, longest=24_576),
         Target("audio", _audio, seconds=20, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("videos", _videos, seconds=30, megabytes=500, longest=8192, uses_ffmpeg=True),
         Target("clips", _clips, seconds=5, megabytes=800, longest=24_576),

@@ -1,8 +1,8 @@
-"""Zip archives of uncompressed entries, as views of a file. torch writes such files since version 1.6.
+"""Zip archives, as views of a file. torch writes such files since version 1.6, and NumPy its .npz.
 
-Nothing is copied, and nothing that an archive claims of itself is believed: every offset and length is checked against
-the file, so that memory and time depend on the directory's own bytes alone. Python's `zipfile` copies each entry, and
-makes room for what the directory says before it looks.
+Nothing is copied that is not compressed, and nothing that an archive claims of itself is believed: every offset and
+length is checked against the file, so that memory and time depend on the directory's own bytes alone. Python's
+`zipfile` copies each entry, and makes room for what the directory says before it looks.
 
 Source: PKWARE's APPNOTE.TXT, sections 4.3.7 (local headers), 4.3.12 (directory), 4.3.14 to 4.3.16 (its end), 4.5.3
 (numbers of 64 bits).
@@ -23,7 +23,7 @@ LONGEST_NAME = 1024
 MOST_FIELDS = 16
 """Most extra fields of an entry that are read; torch writes one."""
 
-_STORED = 0
+_STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 1
 _LONG = 0xFFFF_FFFF
 """Value that marks a number of more than 32 bits, which is stored in an extra field."""
@@ -55,16 +55,41 @@ class Entry:
         return self.method == _STORED and self.length == self.size
 
     def content(self, data: memoryview) -> memoryview:
-        """The bytes of the entry, as a view of the file.
+        """The bytes of an entry that is stored, as a view of the file.
 
         Raises:
             Damaged: they do not lie in the file, or do not have the checksum that the directory gives.
         """
+        if not self.is_stored:
+            raise Damaged(f"the entry {self.name[:80]!r} is not whole")
+        return self._checked(self._packed(data))
+
+    def unpacked(self, data: memoryview) -> memoryview:
+        """The bytes of an entry that is stored or deflated; no more are made than the directory says.
+
+        Raises:
+            Damaged: they do not lie in the file, or are not those that the directory describes.
+        """
+        if self.method != _DEFLATED:
+            return self.content(data)
+        unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            content = unpacking.decompress(self._packed(data), self.size + 1)
+        except zlib.error as error:
+            raise Damaged(f"the entry {self.name[:80]!r} is damaged") from error
+        if len(content) != self.size:
+            raise Damaged(f"the entry {self.name[:80]!r} is not whole")
+        return self._checked(memoryview(content))
+
+    def _packed(self, data: memoryview) -> memoryview:
         fields = _unpack(_LOCAL, data, self.offset, b"PK\3\4")
         start = self.offset + _LOCAL.size + fields[9] + fields[10]
         content = data[start : start + self.length]
-        if not self.is_stored or self.flags & _ENCRYPTED or len(content) != self.length:
+        if self.flags & _ENCRYPTED or len(content) != self.length:
             raise Damaged(f"the entry {self.name[:80]!r} is not whole")
+        return content
+
+    def _checked(self, content: memoryview) -> memoryview:
         if zlib.crc32(content) != self.checksum:
             raise Damaged(f"the entry {self.name[:80]!r} is damaged")
         return content

@@ -91,7 +91,8 @@ class TensorRecord(Record):
         )
         if bfloat:
             return torch.from_numpy(view.copy(order="C").view(np.int16)).view(torch.bfloat16).to(torch.float32)
-        return torch.from_numpy(view.astype(np.float32, order="C"))
+        with np.errstate(over="ignore"):  # numbers beyond float32 are infinite, as in torch
+            return torch.from_numpy(view.astype(np.float32, order="C"))
 
 
 class ArrayRecord(Record):

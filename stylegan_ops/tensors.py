@@ -1,9 +1,12 @@
-"""Tensors in any pickle or torch file, without running anything in it: latents that encoders and projectors write."""
+"""Tensors in any pickle, torch or NumPy file, without running anything in it: latents of encoders and projectors."""
 
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from stylegan_ops import arrays
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.containers import map_file, read_root
 from stylegan_ops.errors import CheckpointError
@@ -19,7 +22,7 @@ LONGEST_NAME = 300
 
 
 def read_tensors(path: str | Path, most: int) -> dict[str, Tensor]:
-    """Tensors in a pickle or torch file in float32, by the keys on the way with dots between them.
+    """Tensors of floating-point numbers in a file, in float32, by the keys on the way with dots between them.
 
     Args:
         path: the file.
@@ -32,6 +35,8 @@ def read_tensors(path: str | Path, most: int) -> dict[str, Tensor]:
     data = map_file(path)
     budget = Budget(len(data))
     try:
+        if (made := _numpy_arrays(data, most)) is not None:
+            return made
         root = read_root(path, data, budget)
         refuse_unknown_names(root.unknown)
         found: dict[str, Tensor] = {}
@@ -51,6 +56,19 @@ def read_tensors(path: str | Path, most: int) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is damaged or not whole ({error}); fetch it again") from error
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: its tensors do not fit together; fetch it again") from error
+
+
+def _numpy_arrays(data: memoryview, most: int) -> dict[str, Tensor] | None:
+    """Tensors of a NumPy file; None if it is another one."""
+    start = bytes(data[: len(arrays.MAGIC)])
+    if start == arrays.MAGIC:
+        found = {"": arrays.read_array(data)}
+    elif start.startswith(b"PK\3\4") and arrays.array_names(data) is not None:
+        found = arrays.read_archive(data, most)
+    else:
+        return None
+    with np.errstate(over="ignore"):  # numbers beyond float32 are infinite, as in torch
+        return {name: torch.from_numpy(array.astype("<f4")) for name, array in found.items() if array.dtype.kind == "f"}
 
 
 def _records(root: object) -> dict[str, TensorRecord | ArrayRecord]:

@@ -180,7 +180,13 @@ class FlashWatch:
         """Thumbnails that were saved with the chunk; None if they are missing or do not fit."""
         try:
             kept = np.load(self._folder / light_name(chunk.index), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            MemoryError,
+            RecursionError,
+        ):  # the last two: signs or brackets in a header
             return None
         fits = kept.dtype == np.uint8 and kept.shape == (len(chunk), *self._geometry.cells, 3)
         return kept if fits else None

@@ -9,13 +9,13 @@ import contextlib
 import hashlib
 import math
 import time
-import zipfile
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from audioreactive._support.entries import BAD_ENTRY, read_entry, write_entry
 from audioreactive._support.files import shortened, write_aside
 from audioreactive.codec.analysis import analyse
 from audioreactive.codec.container import Archive, archive_bytes
@@ -29,7 +29,7 @@ from audioreactive.errors import CodecError
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -70,6 +70,8 @@ LARGEST_GAP: Final = 2048.0
 """Magnitude below which numbers become 0 at most."""
 GAPS: Final = 10
 """Magnitudes that are tried."""
+LARGEST_STATE: Final = 1 << 31
+_MAGIC: Final = b"audioreactive packing 1\n"
 LARGEST_SOUND: Final = 64 << 20
 LARGEST_DECODER: Final = 1 << 20
 LARGEST_GRIDS: Final = 1 << 28
@@ -128,15 +130,23 @@ class _Packing:
         room = None if settings.size is None else self._room(first)
         pyramid = analyse(clip.frames, first.levels)
         weight = WEIGHT if room is None else weight_for(pyramid, room)
-        self.fit = Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
+        self.fit = self._begun(
+            lambda: Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
+        )
+
+    def _begun(self, fresh: Callable[[], Fit]) -> Fit:
+        """The fit that was cut short, or else a fresh one."""
+        fit, kept = fresh(), _kept(self.output)
+        if kept is None or _key(kept) != self.key:
+            return fit
+        try:
+            fit.restore(kept)
+        except (*BAD_ENTRY, RuntimeError, AttributeError):
+            return fresh()
+        self.progress.say(f"going on at step {fit.done} of {self.steps}")
+        return fit
 
     def run(self) -> Packed:
-        state = state_path(self.output)
-        if begun(self.output, self.key):
-            with contextlib.suppress(KeyError, ValueError, OSError, zipfile.BadZipFile, MemoryError):
-                with state.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-                    self.fit.restore(dict(kept))
-                self.progress.say(f"going on at step {self.fit.done} of {self.steps}")
         try:
             self._fit()
         except (KeyboardInterrupt, SystemExit) as interrupt:
@@ -148,7 +158,7 @@ class _Packing:
             )
             raise
         packed = self._write(self._fitting(), finished=True)
-        state.unlink(missing_ok=True)
+        state_path(self.output).unlink(missing_ok=True)
         return packed
 
     def _coded_sound(self) -> tuple[bytes, float | None]:
@@ -298,23 +308,29 @@ class _Packing:
         return {**sections, **({"sound": self.sound} if self.sound else {})}
 
     def _save(self) -> None:
-        with write_aside(state_path(self.output)) as partial, partial.open("wb") as file:
-            arrays: dict[str, Any] = {"key": np.frombuffer(self.key.encode(), np.uint8), **self.fit.state()}
-            np.savez(file, **arrays)
+        arrays = {"key": np.frombuffer(self.key.encode(), np.uint8), **self.fit.state()}
+        write_entry(state_path(self.output), _MAGIC, arrays)
 
 
 def state_path(output: Path) -> Path:
     """Path of the state of a fit that was cut short."""
-    return output.with_name(f".{shortened(output.name, 200)}.packing.npz")
+    return output.with_name(f".{shortened(output.name, 200)}.packing")
 
 
 def begun(output: Path, key: str | None = None) -> bool:
     """Whether a fit for this output was cut short, with `key` the fit of that clip with those settings."""
-    try:
-        with state_path(output).open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            return key is None or kept["key"].tobytes() == key.encode()
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return False
+    kept = _kept(output)
+    return kept is not None and key in (None, _key(kept))
+
+
+def _kept(output: Path) -> dict[str, NDArray[Any]] | None:
+    """State of a fit that was cut short; None if there is none, or it is not what was written."""
+    return read_entry(state_path(output), _MAGIC, LARGEST_STATE)
+
+
+def _key(kept: Mapping[str, NDArray[Any]]) -> str | None:
+    """Digest of the clip and the settings to which a state belongs."""
+    return kept["key"].tobytes().decode("ascii", "replace") if "key" in kept else None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
-import math
 import re
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +42,8 @@ LARGEST_VALUE: Final = 1e4
 """Largest number of a latent; honest ones are below 100."""
 NAMES: Final = ("w", "ws", "w_plus", "wplus", "wp", "projected_w", "latent", "latents", "latent_code", "latent_codes")
 """Names of latents in files of projectors and encoders."""
+PACKED: Final = (b"\x93NUMPY", b"PK\x03\x04", b"\x80")
+"""First bytes of files of NumPy, torch and pickle; others are safetensors or nothing."""
 _ENTRY: Final = re.compile(r"w:([0-9a-f]{16})(?:/(\d{1,4}))?")
 
 
@@ -114,10 +113,7 @@ def read_sidecar(path: Path, digest: str | None = None) -> NDArray[np.float32]:
     Raises:
         RenderError: it cannot be read, is damaged, or has another digest.
     """
-    try:
-        content = read_regular(path, LARGEST_FILE)
-    except OSError as error:
-        raise RenderError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+    content = _content(path)
     if digest is not None and hashlib.sha256(content).hexdigest()[:DIGITS] != digest:
         raise RenderError(f"{str(path)!r} is not the file that its name says: it was changed; import it again")
     return _from_safetensors(content, path)
@@ -210,63 +206,20 @@ def read_latents(path: Path) -> NDArray[np.float32]:
     Raises:
         RenderError: the file cannot be read, or holds no latents.
     """
-    try:
-        content = read_regular(path, LARGEST_FILE)
-    except OSError as error:
-        raise RenderError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
-    if content.startswith(b"\x93NUMPY"):
-        return _as_latents(_numpy_array(io.BytesIO(content), len(content), path), path)
-    if content.startswith(b"PK\x03\x04") and _has_arrays(content):
-        return _chosen(_npz_arrays(content, path), path)
-    if content.startswith((b"PK\x03\x04", b"\x80")):
-        return _chosen(_torch_arrays(path), path)
+    content = _content(path)
+    if content.startswith(PACKED):
+        return _chosen(_arrays(path), path)
     return _from_safetensors(content, path)
 
 
-def _has_arrays(content: bytes) -> bool:
+def _content(path: Path) -> bytes:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False
-    return bool(names) and all(name.endswith(".npy") for name in names[:100])
+        return read_regular(path, LARGEST_FILE)
+    except OSError as error:
+        raise RenderError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
 
 
-def _npz_arrays(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
-    arrays, left = {}, LARGEST_FILE
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for entry in archive.infolist()[:100]:
-                if entry.file_size > left:
-                    raise RenderError(f"{str(path)!r} holds more than {LARGEST_FILE} bytes of arrays")
-                left -= entry.file_size
-                with archive.open(entry) as file:
-                    data = file.read(entry.file_size + 1)
-                arrays[entry.filename.removesuffix(".npy")] = _numpy_array(io.BytesIO(data), len(data), path)
-    except (zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, OSError, RuntimeError) as error:  # type: ignore[attr-defined]
-        raise _damaged(path) from error
-    return arrays
-
-
-def _numpy_array(file: io.BytesIO, size: int, path: Path) -> NDArray[Any]:
-    """Read an array of numbers in NumPy's format; its size is checked before anything is allocated."""
-    try:
-        version = np.lib.format.read_magic(file)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if header is None:
-            raise ValueError("another version of the format")
-        shape, _, dtype = header(file)
-        if dtype.hasobject:
-            raise RenderError(f"{str(path)!r} holds Python objects, which would have to be run: save plain arrays")
-        if math.prod(shape) * dtype.itemsize > size:
-            raise ValueError("larger than its file")
-        file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, TypeError, EOFError, SyntaxError) as error:
-        raise _damaged(path) from error
-
-
-def _torch_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     from stylegan_ops import StyleGANError
     from stylegan_ops.tensors import read_tensors
 
@@ -321,7 +274,3 @@ def _as_latents(array: NDArray[Any], path: Path) -> NDArray[np.float32]:
     if not np.isfinite(found).all() or np.abs(found).max() > LARGEST_VALUE:
         raise RenderError(f"{str(path)!r} holds numbers that no latents have: infinite ones, or beyond 10000")
     return found
-
-
-def _damaged(path: Path) -> RenderError:
-    return RenderError(f"{str(path)!r} is damaged, or no file of arrays; write it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -190,6 +191,31 @@ def test_a_state_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
     on = _Interrupting(10**9)
     pack(clip, output, QUICK, on)
     assert not any("going on" in said for said in on.said)
+
+
+def test_a_state_that_is_a_pipe_or_a_link_is_not_read(tmp_path: Path) -> None:
+    output = tmp_path / "a.arc"
+    os.mkfifo(state_path(output))
+    assert not begun(output)
+    state_path(output).unlink()
+    state_path(output).symlink_to("/dev/zero")
+    assert not begun(output)
+
+
+def test_a_state_that_does_not_fit_leaves_the_fit_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of it was taken before it did not fit."""
+    monkeypatch.setattr(packing, "SAVED_SECONDS", 0.0)
+    clip, whole, cut = Clip(moving(4, (16, 12)), Fraction(8), None), tmp_path / "a.arc", tmp_path / "b.arc"
+    pack(clip, whole, QUICK)
+    with pytest.raises(ZeroDivisionError):
+        pack(clip, cut, QUICK, _Interrupting(9, ZeroDivisionError))
+    kept = packing._kept(cut)
+    assert kept is not None
+    packing.write_entry(state_path(cut), packing._MAGIC, {name: kept[name] for name in kept if name != "draw"})
+    on = _Interrupting(10**9)
+    pack(clip, cut, QUICK, on)
+    assert not any("going on" in said for said in on.said)
+    assert cut.read_bytes() == whole.read_bytes()
 
 
 def test_both_interpolations_are_one() -> None:

@@ -36,7 +36,7 @@ PATIENT = {name: replace(target, seconds=math.inf) for name, target in TARGETS.i
 """On a busy machine a moment takes longer; the fuzzer itself counts the processor's seconds."""
 REFUSED = ("tags", "link", "other")
 """Seeds that are no more than a step on the way to something."""
-CHANGES = {"presets": 100, "models": 100, "synthesizers": 100, "clips": 60, "audio": 6, "videos": 3,
+CHANGES = {"presets": 100, "models": 100, "synthesizers": 100, "latents": 100, "clips": 60, "audio": 6, "videos": 3,
            "sync": 3, "metadata": 100, "folders": 100, "arguments": 100}  # fmt: skip
 """Inputs of each target: those that start ffmpeg take a tenth of a second."""
 

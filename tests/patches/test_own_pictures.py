@@ -147,6 +147,41 @@ def _bomb() -> bytes:
     return found.getvalue()
 
 
+def _packed(method: int, broken: bool = False) -> bytes:
+    """An .npz of a given compression, on request with bytes in its middle that are no such compression."""
+    found = io.BytesIO()
+    with zipfile.ZipFile(found, "w", method) as archive:
+        archive.writestr("w.npy", np.random.RandomState(1).bytes(4000))
+    content = bytearray(found.getvalue())
+    if broken:
+        content[300:400] = b"\xff" * 100
+    return bytes(content)
+
+
+def _said_larger() -> bytes:
+    """An .npz whose directory says that an entry has more bytes than are there."""
+    content = bytearray(_packed(zipfile.ZIP_DEFLATED))
+    place = content.find(b"PK\1\2")
+    content[place + 24 : place + 28] = (60_000).to_bytes(4, "little")
+    return bytes(content)
+
+
+def _crowded() -> bytes:
+    """An archive of 60 000 empty entries that are one."""
+    found = io.BytesIO()
+    with zipfile.ZipFile(found, "w") as archive:
+        archive.writestr("w.npy", b"")
+    content = found.getvalue()
+    start, end = content.find(b"PK\1\2"), content.find(b"PK\5\6")
+    many = content[start:end] * 60_000
+    last = content[end : end + 8] + b"\x60\xea" * 2 + len(many).to_bytes(4, "little") + content[end + 16 :]
+    return content[:start] + many + last
+
+
+def _described(header: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
 def _objects() -> bytes:
     found = io.BytesIO()
     np.savez(found, w=np.array([Attack()], object))
@@ -164,6 +199,17 @@ def _objects() -> bytes:
         (_bomb(), "damaged"),
         (b"PK\x03\x04" + bytes(100), "."),
         (b"\x93NUMPY\x01\x00\xff\xff", "damaged"),
+        (_described(b"-" * 900 + b"1"), "damaged"),
+        (_described(b"-" * 9000 + b"1"), "damaged"),
+        (_described(b"{'descr':" + b"[" * 300), "damaged"),
+        (_described(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 512), }"), "damaged"),
+        (_described(b"{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }"), "damaged"),
+        (_packed(zipfile.ZIP_LZMA), "damaged"),
+        (_packed(zipfile.ZIP_LZMA, broken=True), "damaged"),
+        (_packed(zipfile.ZIP_DEFLATED, broken=True), "damaged"),
+        (_packed(zipfile.ZIP_STORED, broken=True), "damaged"),
+        (_said_larger(), "damaged"),
+        (_crowded(), "60000 entries"),
         (pickle.dumps({"w": 3}), "no array by the name of latents"),
         (pickle.dumps([[[]] * 30_000]), "entries"),
     ],
