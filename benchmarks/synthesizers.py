@@ -39,9 +39,10 @@ from audioreactive.learn.research.frechet import fixed_features, load_swav
 from audioreactive.learn.synthesize import synthesize
 from audioreactive.learn.tables import input_table
 from audioreactive.learn.training import Plan, gather, train
+from audioreactive.patches.fields import depth_slices
 from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.randomizer import draw_around, random_patch
-from audioreactive.patches.schema import Hippo, depth_slices
+from audioreactive.patches.schema import Hippo
 from audioreactive.rendering.previews import shrink
 
 if TYPE_CHECKING:

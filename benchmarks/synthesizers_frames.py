@@ -13,9 +13,10 @@ import torch
 
 from audioreactive.learn.research.frechet import frechet
 from audioreactive.learn.research.targets import Content
+from audioreactive.patches.fields import depth_slices
 from audioreactive.patches.motion import Fed
 from audioreactive.patches.randomizer import draw_around
-from audioreactive.patches.schema import NOISE_OCTAVES, Hippo, Patch, depth_slices
+from audioreactive.patches.schema import NOISE_OCTAVES, Hippo, Patch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -106,7 +106,7 @@ class GraphSynthesis:
         self._seen: set[object] = set()
         self._graphs: dict[object, _Graph | None] = {}
         self._side: torch.cuda.Stream | None = None
-        """What is recorded runs here first; always the same, because cuBLAS keeps memory for each stream."""
+        """Stream on which a batch runs before it is recorded; one for all, because cuBLAS keeps memory for each."""
         self._said = False
 
     @torch.no_grad()

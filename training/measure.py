@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audioreactive.learn.research.frechet import fixed_features, frechet
-from audioreactive.patches.schema import DEPTHS, depth_slices
+from audioreactive.patches.fields import DEPTHS, depth_slices
 from stylegan_ops import Generator
 from training.pictures import Z_DIM, meaning, paint
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audioreactive.patches.schema import depth_slices
+from audioreactive.patches.fields import depth_slices
 from training.embedding import Embedding
 from training.network import Discriminator, GeneratorNetwork
 from training.pictures import (

@@ -19,7 +19,8 @@ from audioreactive.errors import CodecError
 from audioreactive.generators.painter import Painter, painter, webgl
 from audioreactive.generators.painter.parameters import LATENTS
 from audioreactive.generators.painter.schemes import _TO_LMS, _TO_RGB, SCHEMES, STOPS
-from audioreactive.patches.schema import NOISE_OCTAVES, depth_slices
+from audioreactive.patches.fields import depth_slices
+from audioreactive.patches.schema import NOISE_OCTAVES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

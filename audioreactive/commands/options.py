@@ -278,7 +278,7 @@ class FeatureWeight(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
         """Text such as "onsets=10" -> (name, weight)."""
-        from audioreactive.patches.schema import SCORED
+        from audioreactive.patches.fields import SCORED
 
         if isinstance(value, tuple):
             return value

@@ -16,7 +16,7 @@ from audioreactive.correlation.files import SECTION_COUNT, SECTIONS
 from audioreactive.errors import AudioReactiveError, SynthesizerError
 from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file, split_name
 from audioreactive.learn.tables import RATE, input_table
-from audioreactive.patches.schema import SCORED
+from audioreactive.patches.fields import SCORED
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from torch.nn import functional
 from audioreactive._support.streams import named_stream
 from audioreactive.learn.losses import ENVELOPES, SEQUENCES
 from audioreactive.learn.tables import RATE
-from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH, Depth
+from audioreactive.patches.fields import DEPTHS, Depth
+from audioreactive.patches.schema import NOISE_OCTAVES, VECTORS_PER_DEPTH
 
 REACH = 0.9
 """Largest length of a depth group's motion; 1 reaches the vectors of the palette. The limit keeps latents near the

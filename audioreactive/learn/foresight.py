@@ -19,7 +19,7 @@ from audioreactive._support.threads import at_most_threads
 from audioreactive.correlation import score_total
 from audioreactive.errors import ScoreError
 from audioreactive.learn.response import Response, Sample
-from audioreactive.patches.schema import depth_slices
+from audioreactive.patches.fields import depth_slices
 from audioreactive.rendering.previews import pictures_at
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
+from audioreactive.patches.fields import DEPTHS
+from audioreactive.patches.schema import NOISE_OCTAVES, VECTORS_PER_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -23,7 +23,8 @@ from audioreactive.errors import SynthesizerError
 from audioreactive.learn.decoders import LearnedDecoder, parameter_free, rotation
 from audioreactive.learn.generators import EnvelopeGenerator, Kind
 from audioreactive.learn.tables import INPUTS, RATE
-from audioreactive.patches.schema import Part, Trained
+from audioreactive.patches.fields import Part
+from audioreactive.patches.schema import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -43,8 +43,9 @@ from audioreactive.learn.tables import (
     target_tables,
     to_rate,
 )
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.motion import motion as motion_of
-from audioreactive.patches.schema import DEPTHS, VECTORS_PER_DEPTH
+from audioreactive.patches.schema import VECTORS_PER_DEPTH
 from audioreactive.patches.tables import smooth
 from audioreactive.progress import foretelling
 from audioreactive.rendering.previews import pictures_at

@@ -28,7 +28,7 @@ from audioreactive.learn.dataset import CLIP, all_clips, split_songs, weigh
 from audioreactive.learn.decoders import parameter_free
 from audioreactive.learn.model_file import Configuration, SynthesizerNetwork
 from audioreactive.learn.research.targets import Content, curate, given_motion
-from audioreactive.patches.schema import DEPTHS
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:

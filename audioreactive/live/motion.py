@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from audioreactive.live.shaping import Low, Shaper, averaged, on_circle, scattered
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.noise import SIGMA_SCALE, LoopMotion, NoiseMotion
 from audioreactive.patches.schema import (
-    DEPTHS,
     LatentDirection,
     LatentFeature,
     LatentLoop,
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audioreactive.patches.fields import Envelope
     from audioreactive.patches.preset import Preset
-    from audioreactive.patches.schema import Envelope, NoisePatch, Patch
+    from audioreactive.patches.schema import NoisePatch, Patch
 
     FloatArray = NDArray[np.float32]
 

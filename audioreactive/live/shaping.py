@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from audioreactive.patches.schema import Envelope
+    from audioreactive.patches.fields import Envelope
 
     FloatArray = NDArray[np.float32]
 

@@ -15,12 +15,14 @@ from pydantic import BaseModel
 from audioreactive.errors import PresetError
 from audioreactive.features.names import split_name
 from audioreactive.patches.moves import identity
-from audioreactive.patches.schema import LatentLoop, NoiseBlend, NoiseLoop, Patch, Positions
+from audioreactive.patches.schema import LatentLoop, NoiseBlend, NoiseLoop, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from audioreactive.patches.schema import Bend, Envelope, LatentSequence, NoiseSequence
+    from audioreactive.patches.fields import Envelope, Positions
+    from audioreactive.patches.move_schema import Bend
+    from audioreactive.patches.schema import LatentSequence, NoiseSequence
 
 Model = TypeVar("Model", bound=BaseModel)
 

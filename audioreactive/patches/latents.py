@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audioreactive.errors import RenderError
+from audioreactive.patches.fields import DEPTHS, depth_slices
 from audioreactive.patches.schema import (
-    DEPTHS,
     VECTORS_PER_DEPTH,
     LatentDirection,
     LatentFeature,
     LatentLoop,
     LatentSegmentation,
     LatentSynthesizer,
-    depth_slices,
     seed_number,
 )
 from audioreactive.patches.tables import (

@@ -15,6 +15,7 @@ import numpy as np
 from audioreactive.errors import RenderError
 from audioreactive.features.tempo import at_tempo_factor
 from audioreactive.generators import Canvas, parse_size, plan_canvas
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.latents import Latents, check_table, latent_weights, make_palette
 from audioreactive.patches.moves import (
     RESTING,
@@ -26,7 +27,6 @@ from audioreactive.patches.moves import (
     move_motion,
 )
 from audioreactive.patches.noise import NoiseSequence, Window, draw_field, faded, noise_motion
-from audioreactive.patches.schema import DEPTHS
 from audioreactive.patches.sections import spans
 from audioreactive.patches.tables import NO_ENVELOPES, held, on_device
 

@@ -13,15 +13,9 @@ import numpy as np
 
 from audioreactive.errors import RenderError, shown
 from audioreactive.generators.moves import AMOUNT_STEPS, NEEDS, Bending, Moves, Weighting, abilities
-from audioreactive.patches.schema import (
-    DEPTHS,
-    TARGETS,
-    CameraDrift,
-    CameraEnvelope,
-    CameraSwing,
-    LatentDirection,
-    depth_slices,
-)
+from audioreactive.patches.fields import DEPTHS, depth_slices
+from audioreactive.patches.move_schema import TARGETS, CameraDrift, CameraEnvelope, CameraSwing
+from audioreactive.patches.schema import LatentDirection
 from audioreactive.patches.tables import WHOLE_SONG, bar_position, held, shape_envelope
 
 if TYPE_CHECKING:
@@ -34,8 +28,10 @@ if TYPE_CHECKING:
     from audioreactive.generators.directions import Method
     from audioreactive.generators.moves import Ability
     from audioreactive.generators.protocol import Generator, Mapper
+    from audioreactive.patches.fields import Depth
+    from audioreactive.patches.move_schema import Bend, Camera, WeightChange
     from audioreactive.patches.noise import Window
-    from audioreactive.patches.schema import Bend, Camera, Depth, Patch, WeightChange
+    from audioreactive.patches.schema import Patch
     from audioreactive.patches.tables import FloatArray
     from stylegan_ops.bending import Transform
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from audioreactive._support.streams import named_stream
 from audioreactive.errors import RenderError
-from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, NoiseBlend, NoiseFeature, NoiseLoop, depth_slices
+from audioreactive.patches.fields import DEPTHS, depth_slices
+from audioreactive.patches.schema import NOISE_OCTAVES, NoiseBlend, NoiseFeature, NoiseLoop
 from audioreactive.patches.tables import (
     NO_ENVELOPES,
     WHOLE_SONG,

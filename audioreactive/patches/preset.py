@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from audioreactive.patches.schema import Palette, Part, Patch, check_keys
+from audioreactive.patches.fields import Part, check_keys
+from audioreactive.patches.schema import Palette, Patch
 from audioreactive.patches.sections import MOST_SECTIONS, Section, changes_between, check_sections, section_patches
 
 if TYPE_CHECKING:

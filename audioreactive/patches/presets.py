@@ -15,15 +15,18 @@ from pydantic import ValidationError
 
 from audioreactive._support.files import as_path, is_web_address, open_regular, write_aside
 from audioreactive.errors import PresetError, did_you_mean, printable, shown
+from audioreactive.patches.move_schema import Camera
 from audioreactive.patches.own_pictures import accompany, adopt
 from audioreactive.patches.preset import Preset
-from audioreactive.patches.schema import Camera, LatentPatch, NoisePatch, Part, Patch
+from audioreactive.patches.schema import LatentPatch, NoisePatch, Patch
 from audioreactive.patches.sections import MOST_SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic_core import ErrorDetails
+
+    from audioreactive.patches.fields import Part
 
 LARGEST_PRESET = 1 << 19
 """Most bytes of a preset: twice as many as the largest patch that the schema allows; most of them are a synthesizer's.

@@ -21,7 +21,8 @@ from audioreactive.features.names import (
     is_univariate,
     split_name,
 )
-from audioreactive.patches.schema import DEPTHS, LOOP_BARS, VECTORS_PER_DEPTH, Hippo, Patch
+from audioreactive.patches.fields import DEPTHS
+from audioreactive.patches.schema import LOOP_BARS, VECTORS_PER_DEPTH, Hippo, Patch
 from audioreactive.patches.sections import Section, changes_between
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from audioreactive.features.form import FormSection
-    from audioreactive.patches.schema import Depth, Synthesizer
+    from audioreactive.patches.fields import Depth
+    from audioreactive.patches.schema import Synthesizer
 
 Choice = TypeVar("Choice")
 

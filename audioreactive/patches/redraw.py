@@ -10,13 +10,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from audioreactive.errors import PresetError, shown
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.randomizer import Draws, random_patch, with_lead
-from audioreactive.patches.schema import DEPTHS, Patch
+from audioreactive.patches.schema import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from audioreactive.patches.schema import Depth
+    from audioreactive.patches.fields import Depth
 
 HALVES: Final = ("latents", "noise")
 _KEPT: Final = re.compile(r"palette|family|latents|noise|(latents|noise)\.(\d{1,3})")

@@ -10,73 +10,40 @@ Conventions:
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from audioreactive.errors import shown
+from audioreactive.features.names import DEFAULT_FEATURES, SEGMENT_COUNTS, is_univariate
+from audioreactive.patches.fields import (
+    DEPTHS,
+    SCORED,
+    Depth,
+    Depths,
+    Envelope,
+    Intensity,
+    Part,
+    Period,
+    Position,
+    Positions,
+    Reach,
+    ScoredName,
+    Seconds,
+    Seed,
+    SegmentableName,
+    SynthesizerName,
+    TempoFactor,
+    check_univariate,
 )
-
-from audioreactive.errors import FeatureError, shown
-from audioreactive.features.names import (
-    DEFAULT_FEATURES,
-    FEATURES,
-    SEGMENT_COUNTS,
-    SEGMENTABLE,
-    is_univariate,
-    split_name,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-Depth = Literal["coarse", "middle", "fine"]
-DEPTHS: tuple[Depth, ...] = ("coarse", "middle", "fine")
-"""Depth groups, named as in StyleGAN's papers."""
-_OLDER_DEPTHS: Final = {"deep": "coarse", "shallow": "fine"}
-"""Names of depth groups in older presets -> today's."""
+from audioreactive.patches.move_schema import Bend, Camera, WeightChange
 
 VECTORS_PER_DEPTH = 3
 """Number of palette vectors between which a synthesizer moves in each depth group (appendix A.2)."""
 NOISE_OCTAVES = 4
 """Number of sizes of noise maps that a synthesizer controls, from 4² to 32² pixels (appendix A.2)."""
-
 LOOP_BARS = (4, 8, 16, 32)
 """Lengths in bars of the randomizer's loops (section 4.1.1); a preset may have others."""
-
-
-def depth_slices(layers: int) -> tuple[slice, ...]:
-    """Divide a model's layers in thirds, coarse to fine: one slice for each of `DEPTHS`.
-
-    Depth is relative, so that a patch made for one model works with another. `layers` is the number of latent inputs or
-    of noise maps.
-    """
-    edges = [round(layers * third / 3) for third in range(4)]
-    return tuple(slice(start, stop) for start, stop in pairwise(edges))
-
-
-def _known_feature(name: str) -> str:
-    try:
-        split_name(name)
-    except FeatureError as error:
-        raise ValueError(str(error)) from None
-    return name
-
-
-def _scored(name: str) -> str:
-    if name not in SCORED:
-        close = get_close_matches(name, SCORED, 1)
-        guess = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"there is no {name!r} to weigh{guess}; there are {', '.join(SCORED)}")
-    return name
 
 
 def _few_weights(weights: object) -> object:
@@ -84,31 +51,6 @@ def _few_weights(weights: object) -> object:
     if isinstance(weights, dict) and len(weights) > len(SCORED):
         raise ValueError(f"names {len(weights)} features, where there are {len(SCORED)}")
     return weights
-
-
-def _segmentable(name: str) -> str:
-    if name not in SEGMENTABLE:
-        raise ValueError(f"a segmentation needs one of {', '.join(SEGMENTABLE)}")
-    return name
-
-
-def _depths_of_today(depths: object) -> object:
-    """Older names replaced by today's; anything else is left to be checked."""
-    if not isinstance(depths, list | tuple):
-        return depths
-    return tuple(_OLDER_DEPTHS.get(depth, depth) if isinstance(depth, str) else depth for depth in depths)
-
-
-def _distinct_depths(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
-    if len(set(depths)) != len(depths):
-        raise ValueError("the same depth is given twice")
-    return tuple(depth for depth in DEPTHS if depth in depths)
-
-
-def _tempo_factor(factor: float) -> float:
-    if factor not in (0.5, 1, 2):
-        raise ValueError("a tempo is halved, kept or doubled: give 0.5, 1 or 2")
-    return factor
 
 
 def _own_pictures(seeds: object) -> object:
@@ -121,74 +63,6 @@ def _own_pictures(seeds: object) -> object:
                     "audioreactive palette import"
                 )
     return seeds
-
-
-SCORED = (*FEATURES, "sections")
-"""Names with which a synthesizer's motion is compared: the features of Table 3.1, and the sections."""
-
-ScoredName = Annotated[str, Field(max_length=100), AfterValidator(_scored)]
-SynthesizerName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-FeatureName = Annotated[str, Field(max_length=100), AfterValidator(_known_feature)]
-SegmentableName = Annotated[str, Field(max_length=100), AfterValidator(_segmentable)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""Seed of `numpy.random.RandomState`; the latent of seed s is RandomState(s).randn(1, z_dim), as StyleGAN users do."""
-Position = Annotated[int, Field(ge=0, le=4095)]
-Positions = Annotated[tuple[Position, ...], Field(min_length=1, max_length=256)]
-Depths = Annotated[
-    tuple[Depth, ...],
-    Field(min_length=1, max_length=3),
-    BeforeValidator(_depths_of_today),
-    AfterValidator(_distinct_depths),
-]
-Seconds = Annotated[float, Field(ge=0, le=600)]
-Period = Annotated[float, Field(ge=0.001, le=3600)]
-"""Period in seconds; a shorter one would turn more than once in each frame."""
-TempoFactor = Annotated[float, AfterValidator(_tempo_factor)]
-Intensity = Annotated[float, Field(ge=0, le=2)]
-
-
-class Part(BaseModel):
-    """Base of all parts of a patch: immutable, and strict about unknown keys and invalid values."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _only_known_keys(cls, data: object) -> object:
-        """List the allowed keys if one is mistyped; pydantic alone only says that it is forbidden."""
-        if isinstance(data, dict):
-            known = [field.alias or name for name, field in cls.model_fields.items()]
-            check_keys([key for key in data if key not in cls.model_fields], known)
-        return data
-
-
-def check_keys(keys: Iterable[object], known: Sequence[str]) -> None:
-    """Raise ValueError at the first unknown key, with the most similar known one."""
-    for key in keys:
-        if key not in known:
-            close = get_close_matches(str(key)[:100], known, 1)
-            guess = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"unknown key {shown(key)}{guess}; the keys here are {', '.join(known)}")
-
-
-class Envelope(Part):
-    """Feature with its shaping, applied in this order: contrast, release, attack, smooth."""
-
-    feature: FeatureName
-    contrast: Annotated[float, Field(ge=0.1, le=16)] = 1.0
-    """Exponent on the feature's value in [0, 1]: above 1, peaks stand out."""
-    release: Seconds = 0.0
-    """Seconds in which a peak decays to 1/e; 0 changes nothing."""
-    attack: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Seconds of a linear rise before each peak, so that a stroke moves the picture instead of cutting it. The peak
-    keeps its time and height. 0 changes nothing."""
-    smooth: Seconds = 0.0
-    """Standard deviation in seconds of a Gaussian filter."""
-
-
-def _univariate(envelope: Envelope, what: str) -> None:
-    if not is_univariate(envelope.feature):
-        raise ValueError(f"{what} needs one envelope, and {envelope.feature} has several channels")
 
 
 class _Sequence(Part):
@@ -294,7 +168,7 @@ class LatentDirection(_Sequence):
 
     @model_validator(mode="after")
     def _one_envelope(self) -> LatentDirection:
-        _univariate(self.envelope, "a direction")
+        check_univariate(self.envelope, "a direction")
         if self.merge != "average":
             raise ValueError("a direction is added to the main sequence: leave merge out")
         return self
@@ -304,9 +178,6 @@ LatentSequence = Annotated[
     LatentSegmentation | LatentFeature | LatentLoop | LatentSynthesizer | LatentDirection,
     Field(discriminator="strategy"),
 ]
-
-
-Reach = Annotated[float, Field(ge=0, le=4)]
 
 
 class LatentPatch(Part):
@@ -389,165 +260,6 @@ class NoisePatch(Part):
     reach: Reach = 1.0
     """Final factor on the motion of the noise, and of its amount, around their averages over the song: 0 stops it."""
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
-
-
-Target = Literal["x", "y", "rotation", "zoom"]
-TARGETS: tuple[Target, ...] = ("x", "y", "rotation", "zoom")
-"""What of a camera moves. x and y: the picture to the right and upwards, in its widths; rotation: degrees,
-counter-clockwise; zoom: doublings, so that 1 is twice as large."""
-Amount = Annotated[float, Field(ge=-3600, le=3600)]
-
-
-class CameraEnvelope(Part):
-    """Movement of the camera by an envelope: `low` where it is 0, `high` where it is 1."""
-
-    strategy: Literal["envelope"]
-    target: Target
-    envelope: Envelope
-    low: Amount = 0.0
-    high: Amount
-
-    @model_validator(mode="after")
-    def _one_envelope(self) -> CameraEnvelope:
-        _univariate(self.envelope, "a camera")
-        return self
-
-
-class _Periodic(Part):
-    """Base of movements of the camera that have a period."""
-
-    target: Target
-    amount: Amount
-    bars: Annotated[float, Field(ge=0.001, le=1024)] | None = None
-    seconds: Period | None = None
-
-    @model_validator(mode="after")
-    def _one_length(self) -> _Periodic:
-        if (self.bars is None) == (self.seconds is None):
-            raise ValueError("a movement of the camera needs either bars or seconds")
-        return self
-
-
-class CameraSwing(_Periodic):
-    """Movement to and fro: `amount` to both sides of the rest, once per period."""
-
-    strategy: Literal["swing"]
-    phase: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    """Start, in turns: 0 in the middle, 0.25 at the furthest."""
-
-
-class CameraDrift(_Periodic):
-    """Movement in one direction: `amount` in each period."""
-
-    strategy: Literal["drift"]
-    envelope: Envelope | None = None
-    """Factor on the speed, where it should change; None: 1."""
-
-    @model_validator(mode="after")
-    def _one_envelope(self) -> CameraDrift:
-        if self.envelope is not None:
-            _univariate(self.envelope, "a camera")
-        return self
-
-
-CameraMove = Annotated[CameraEnvelope | CameraSwing | CameraDrift, Field(discriminator="strategy")]
-
-
-class Camera(Part):
-    """Movement of the plane on which a StyleGAN3 paints; movements of one target are added up."""
-
-    reach: Reach = 1.0
-    """Final factor on all movements: 0 stops them."""
-    moves: Annotated[tuple[CameraMove, ...], Field(max_length=32)] = ()
-
-
-BendTransform = Literal[
-    "translate", "rotate", "scale", "flip", "erode", "dilate", "multiply", "threshold", "invert", "ablate"
-]
-"""Transforms of activations, as `stylegan_ops.bending` has them."""
-
-
-class Bend(Part):
-    """Transform of a network's activations between two layers; its amount moves with an envelope."""
-
-    layer: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Depth of the layer, from 0 for the coarsest to 1 for the finest."""
-    transform: BendTransform
-    envelope: Envelope | None = None
-    """Envelope that moves the amount from `low` to `high`; None: it is `high` throughout."""
-    low: Annotated[float, Field(ge=-720, le=720)] | None = None
-    """Amount where the envelope is 0; None: the one that changes nothing."""
-    high: Annotated[float, Field(ge=-720, le=720)]
-    angle: Annotated[float, Field(ge=-360, le=360)] = 0.0
-    """Direction of a translation in degrees: 0 to the right, 90 upwards."""
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the channels that are transformed, chosen by `seed`."""
-    seed: Seed = 0
-    cluster: Annotated[int, Field(ge=0, le=31)] | None = None
-    """Number of the cluster whose channels are transformed: channels that are active at similar places."""
-    clusters: Annotated[int, Field(ge=2, le=32)] = 5
-    """Number of clusters into which the layer's channels are divided."""
-    muted: bool = False
-    """Whether the bend is switched off, for a while."""
-
-    @model_validator(mode="after")
-    def _it_makes_sense(self) -> Bend:
-        if self.envelope is not None:
-            _univariate(self.envelope, "a bend")
-        if self.envelope is None and self.low is not None:
-            raise ValueError("low needs an envelope; without one the amount is high throughout")
-        if self.cluster is not None and self.share != 1:
-            raise ValueError("a bend is of a random share of channels or of a cluster: give share or cluster")
-        return self
-
-
-FileName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f/\\:.\-][^\x00-\x1f\x7f/\\:]{0,127}$")]
-"""Name of a file without any folder: a preset never says where on a computer a file lies."""
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""Hexadecimal SHA-256 of a file."""
-
-
-class WeightChange(Part):
-    """Change of a network's weights: towards a second model of the same architecture, or by rank-one edits.
-
-    The file is looked for among those that are given with the option --with, and beside the preset.
-    """
-
-    toward: FileName | None = None
-    """Name of the second model's file."""
-    edits: FileName | None = None
-    """Name of a file of edits, as `audioreactive model edit` takes it."""
-    sha256: Digest | None = None
-    """Digest of the file; a file with another one is refused."""
-    layers: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
-    """Depths of the first and the last layer that change, from 0 for the coarsest to 1 for the finest."""
-    envelope: Envelope | None = None
-    """Envelope that moves the amount from `low` to `high`; None: it is `high` throughout."""
-    low: Annotated[float, Field(ge=-100, le=100)] | None = None
-    """Amount where the envelope is 0; None: 0, the first model."""
-    high: Annotated[float, Field(ge=-100, le=100)] = 1.0
-    """Amount where the envelope is 1: share of the second model, or factor of the edits."""
-    muted: bool = False
-    """Whether the change is switched off, for a while."""
-
-    @property
-    def file(self) -> str:
-        """Name of its file."""
-        return self.toward or self.edits or ""
-
-    @model_validator(mode="after")
-    def _it_makes_sense(self) -> WeightChange:
-        if (self.toward is None) == (self.edits is None):
-            raise ValueError("weights move toward a second model, or by edits: give one of the two")
-        if self.envelope is not None:
-            _univariate(self.envelope, "a change of weights")
-        if self.envelope is None and self.low is not None:
-            raise ValueError("low needs an envelope; without one the amount is high throughout")
-        if self.layers[0] > self.layers[1]:
-            raise ValueError(f"layers {list(self.layers)} run backwards: give the coarser depth first")
-        if self.toward is not None and not all(0 <= amount <= 1 for amount in (self.low or 0, self.high)):
-            raise ValueError("a share of a second model is from 0 to 1")
-        return self
 
 
 OwnPictureName = Annotated[str, Field(pattern=r"^w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?$")]

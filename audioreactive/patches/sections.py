@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 
 from audioreactive.features.beats import BEATS_PER_BAR
 from audioreactive.features.form import song_form
-from audioreactive.patches.schema import Part, Patch, Seconds
+from audioreactive.patches.fields import Part, Seconds
+from audioreactive.patches.schema import Patch
 from audioreactive.patches.tables import bar_position
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audioreactive.features.beats import BEATS_PER_BAR
-from audioreactive.patches.schema import DEPTHS
+from audioreactive.patches.fields import DEPTHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from audioreactive.features import Features
-    from audioreactive.patches.schema import Depth, Envelope, LatentLoop, LatentSequence, NoiseLoop, NoiseSequence
+    from audioreactive.patches.fields import Depth, Envelope
+    from audioreactive.patches.schema import LatentLoop, LatentSequence, NoiseLoop, NoiseSequence
 
 FloatArray = NDArray[np.float32]
 Scalar = TypeVar("Scalar", np.float32, np.float64)

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.randomizer import UNIVARIATE, Draws, draw_envelope
-from audioreactive.patches.schema import DEPTHS, Patch
+from audioreactive.patches.schema import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -38,7 +38,7 @@ COMPARED = 1440
 
 @dataclass(frozen=True)
 class Look:
-    """What is seen of a motion in small pictures."""
+    """Score and flashes of a motion, measured in small pictures."""
 
     score: float
     """Corrected score of the middle of the song."""

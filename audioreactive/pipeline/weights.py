@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from audioreactive.patches.move_schema import WeightChange
     from audioreactive.patches.preset import Preset
-    from audioreactive.patches.schema import Patch, WeightChange
+    from audioreactive.patches.schema import Patch
     from audioreactive.patches.wild import Wild
 
 

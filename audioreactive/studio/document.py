@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, ValidationError
 
 from audioreactive.errors import PresetError
+from audioreactive.patches.fields import Part, Seed
 from audioreactive.patches.presets import validated
-from audioreactive.patches.schema import Part, Patch, Seed
+from audioreactive.patches.schema import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

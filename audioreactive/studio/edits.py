@@ -11,12 +11,12 @@ from audioreactive.errors import PresetError
 from audioreactive.features.form import song_form
 from audioreactive.generators import parse_size
 from audioreactive.patches.arrangement import Arrangement, arranged
+from audioreactive.patches.fields import DEPTHS, Depth, Part, Seed
 from audioreactive.patches.knobs import Knobs, tempo_of_loops, with_reaction
 from audioreactive.patches.overrides import with_value
 from audioreactive.patches.presets import load_preset, shipped_presets
 from audioreactive.patches.randomizer import random_patch, with_lead, without_idle_synthesizers
 from audioreactive.patches.redraw import redrawn, with_new_palette
-from audioreactive.patches.schema import DEPTHS, Depth, Part, Seed
 from audioreactive.studio.document import MOST_TAKES, Document, Take
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from audioreactive.errors import PresetError, printable
-from audioreactive.patches.schema import PaletteEntry, Part, Seed
+from audioreactive.patches.fields import Part, Seed
+from audioreactive.patches.schema import PaletteEntry
 from audioreactive.studio.renders import Delivery
 from audioreactive.studio.safety import LONGEST_MESSAGE
 

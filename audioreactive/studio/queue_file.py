@@ -9,8 +9,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from audioreactive._support.files import read_regular, write_aside
 from audioreactive.errors import AudioReactiveError
+from audioreactive.patches.fields import Part
 from audioreactive.patches.presets import LARGEST_PRESET, parse_preset, preset_text
-from audioreactive.patches.schema import Part
 from audioreactive.studio.renders import MOST_JOBS, Delivery, Job
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from audioreactive.errors import AudioReactiveError, Cancelled, OutputError, RenderError, shown
 from audioreactive.generators import parse_size
-from audioreactive.patches.schema import Part
+from audioreactive.patches.fields import Part
 from audioreactive.pipeline.listening import parse_frame_rate
 from audioreactive.pipeline.planning import plan_render, prepare
 from audioreactive.pipeline.production import RenderSettings, produce

@@ -63,7 +63,7 @@ def song() -> Audio:
 
 @pytest.fixture(scope="module")
 def heard(song: Audio) -> Analysis:
-    """What is heard of the song, whatever the frame rate."""
+    """Analysis of the song, from which features of any frame rate are made."""
     return listen(song, keys=sorted({song_key(name) for name in USUAL_FEATURES}), segmentations=SEGMENTABLE)
 
 

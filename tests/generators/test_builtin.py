@@ -15,7 +15,7 @@ from support import threads
 
 from audioreactive.generators.builtin import TRUNCATION, builtin_generator
 from audioreactive.generators.pixels import to_uint8
-from audioreactive.patches.schema import DEPTHS, depth_slices
+from audioreactive.patches.fields import DEPTHS, depth_slices
 
 if TYPE_CHECKING:
     from audioreactive.generators.stylegan2 import StyleGAN2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,14 +15,17 @@ from hypothesis import strategies as st
 from support import make_features
 
 from audioreactive.errors import PresetError
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.knobs import TURN, Knobs, answers_hits
 from audioreactive.patches.motion import motion
 from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.preset import Preset, preset_of
 from audioreactive.patches.presets import load_preset, parse_preset, preset_text, shipped_presets
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.patches.schema import DEPTHS, Patch
 from audioreactive.patches.tables import shape_envelope, smooth
+
+if TYPE_CHECKING:
+    from audioreactive.patches.schema import Patch
 
 NAMES = tuple(field.name for field in fields(Knobs))
 SHIPPED = {name: load_preset(name).patch for name in shipped_presets()}

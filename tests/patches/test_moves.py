@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,13 +18,16 @@ from audioreactive.generators import open_generator
 from audioreactive.generators.moves import Moves
 from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.motion import Fed, motion
+from audioreactive.patches.move_schema import Camera
 from audioreactive.patches.moves import camera_path, inverse_transforms
 from audioreactive.patches.presets import parse_preset, preset_text
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.patches.schema import Camera, Patch
 from audioreactive.rendering.renderer import iter_frames
 from stylegan_ops.bending import IDENTITY
 from stylegan_ops.bending import Bend as BendOf
+
+if TYPE_CHECKING:
+    from audioreactive.patches.schema import Patch
 
 HEAD = """
 schema = 1

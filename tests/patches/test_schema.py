@@ -5,16 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from audioreactive.patches.schema import (
-    Amplitude,
-    Envelope,
-    LatentLoop,
-    LatentSegmentation,
-    NoiseLoop,
-    Palette,
-    Patch,
-    depth_slices,
-)
+from audioreactive.patches.fields import Envelope, depth_slices
+from audioreactive.patches.schema import Amplitude, LatentLoop, LatentSegmentation, NoiseLoop, Palette, Patch
 
 MINIMAL = {"palette": {"seeds": [1]}, "latents": {"base": [0]}, "noise": {"seeds": [1], "base": [0]}}
 

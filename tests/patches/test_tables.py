@@ -12,7 +12,8 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from support import make_features
 
-from audioreactive.patches.schema import Envelope, LatentLoop
+from audioreactive.patches.fields import Envelope
+from audioreactive.patches.schema import LatentLoop
 from audioreactive.patches.tables import (
     approach,
     bar_position,

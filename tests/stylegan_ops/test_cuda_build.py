@@ -90,7 +90,7 @@ def test_nvrtc_compiles_every_source_for_the_first_and_the_last_gpu(cache: Path,
 
 
 def test_no_source_is_left_out() -> None:
-    """Of those that `.ci/run` compiles, however many there will be."""
+    """Every .cu file is among the programs that `.ci/run` compiles, however many there will be."""
     root = Path(__file__).parents[2]
     sources = [path for folder in ("audioreactive", "stylegan_ops") for path in (root / folder).rglob("*.cu")]
     everything = [*cuda_kernels.programs(), *painter_kernels.programs()]

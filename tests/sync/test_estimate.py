@@ -16,7 +16,7 @@ HALF_A_FRAME = 0.5 / float(FPS)
 
 
 def changes(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """What is seen of a scene, and what is heard."""
+    """Changes of a scene's picture and of its sound, frame by frame."""
     return seen_changes(measure_changes(scene.frames)), heard_changes(scene.sound)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audioreactive.patches.schema import depth_slices
+from audioreactive.patches.fields import depth_slices
 from stylegan_ops import Generator
 from stylegan_ops.architecture import Architecture
 from training import fused

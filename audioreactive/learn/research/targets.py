@@ -20,10 +20,11 @@ from audioreactive.correlation import sound_tables
 from audioreactive.learn.decoders import residual_motion
 from audioreactive.learn.losses import ENVELOPES, OwnLatents
 from audioreactive.learn.scoring import motion_score
+from audioreactive.patches.fields import DEPTHS
 from audioreactive.patches.motion import Motion, motion
 from audioreactive.patches.noise import NoiseSequence
 from audioreactive.patches.randomizer import random_patch
-from audioreactive.patches.schema import DEPTHS, NOISE_OCTAVES, VECTORS_PER_DEPTH
+from audioreactive.patches.schema import NOISE_OCTAVES, VECTORS_PER_DEPTH
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
