@@ -28,7 +28,8 @@ from audioreactive.generators import FITS, named_source, open_generator, parse_s
 from audioreactive.generators.devices import PRECISIONS
 from audioreactive.patches.knobs import Knobs
 from audioreactive.pipeline.listening import parse_frame_rate
-from audioreactive.pipeline.planning import make_motion, plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import make_motion, prepare
 from audioreactive.pipeline.production import RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import as_progress

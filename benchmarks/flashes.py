@@ -30,7 +30,8 @@ from audioreactive.flashes import find_flashes
 from audioreactive.generators import stylegan2
 from audioreactive.generators.sources import NETWORK_NAME
 from audioreactive.media.demo import DEMO_SONG
-from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent

@@ -31,7 +31,8 @@ from audioreactive.chunks.making import ChunkMaker, LocalExecutor, available_cor
 from audioreactive.chunks.plan import chunk_length, plan_chunks
 from audioreactive.chunks.workers import WorkerExecutor, WorkerPool
 from audioreactive.media.demo import DEMO_SONG
-from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import Production, RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Silent

@@ -42,7 +42,7 @@ def still_features(folder: Path) -> int:
     from audioreactive.codec.painter_page import recipe_page
     from audioreactive.generators import open_generator, plan_canvas
     from audioreactive.patches.presets import load_preset
-    from audioreactive.pipeline.planning import make_motion
+    from audioreactive.pipeline.preparing import make_motion
     from audioreactive.pipeline.production import Production, RenderSettings, make_encoding, make_scene
     from audioreactive.video import output_format
 

@@ -12,7 +12,8 @@ from audioreactive.codec.embedding import deflated, page
 from audioreactive.codec.painter_page import constants, scene_of, shaders
 from audioreactive.codec.sound import opus
 from audioreactive.patches.presets import load_preset
-from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import RenderSettings
 from audioreactive.pipeline.recipe import Recipe
 

@@ -28,7 +28,8 @@ from audioreactive.codec.quantise import MEMORY
 from audioreactive.codec.sound import opus
 from audioreactive.errors import AudioReactiveError, CodecError, PresetError, RenderError, shown
 from audioreactive.patches.presets import LARGEST_PRESET, parse_preset
-from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.progress import Progress, Silent

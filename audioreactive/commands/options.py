@@ -219,20 +219,23 @@ class PaletteList(SeedList):
         """Text such as "66,w:0123456789abcdef/0-3" -> all entries, in order."""
         if isinstance(value, tuple):
             return value
+        from audioreactive.patches.fields import OWN_PICTURE
+
+        several = re.compile(rf"{OWN_PICTURE.pattern}(?:-(\d{{1,4}}))?")
         entries: list[int | str] = []
         for item in str(value).split(","):
-            match = _OWN_PICTURES.fullmatch(item.strip())
+            match = several.fullmatch(item.strip())
             if match is None:
                 entries += super().convert(item, param, ctx)
             else:
                 first = int(match[2] or 0)
-                entries += [f"w:{match[1]}/{at}" for at in range(first, int(match[3] or first) + 1)]
+                last = int(match[3] or first)
+                if last < first:
+                    self.fail(f"{shown(item)} does not run upwards", param, ctx)
+                entries += [f"w:{match[1]}/{at}" for at in range(first, last + 1)]
             if len(entries) > MOST_SEEDS:
                 self.fail(f"{shown(value)} names more than {MOST_SEEDS} seeds", param, ctx)
         return tuple(entries)
-
-
-_OWN_PICTURES = re.compile(r"w:([0-9a-f]{16})(?:/(\d{1,4})(?:-(\d{1,4}))?)?")
 
 
 class Seed(click.ParamType):

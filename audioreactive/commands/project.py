@@ -17,6 +17,7 @@ from audioreactive.commands.options import (
     overwrite_option,
     quiet_option,
 )
+from audioreactive.learn.picture_fit import STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("picture", type=PATH)
 @click.option("--model", type=Model(), metavar="FILE", required=True, help="StyleGAN model, or stylegan2.")
 @click.option("-o", "--output", type=PATH, metavar="FILE.npz", required=True, help="Latents to write.")
-@click.option("--steps", type=WholeNumber(1, 100_000), default=400, show_default=True, help="Steps of the optimiser.")
+@click.option("--steps", type=WholeNumber(1, 100_000), default=STEPS, show_default=True, help="Steps of the optimiser.")
 @click.option("--label", type=WholeNumber(min=0), metavar="N", help="Class of a conditional model.")
 @click.option("--preview", type=PATH, metavar="FILE", help="Also write the picture of the latents, .png or .jpg.")
 @device_option

@@ -346,7 +346,9 @@ def _render(
     song: Path, output: Path, model: Path | str | LoadedGenerator | None, order: _Order, pool: WorkerPool | None = None
 ) -> None:
     from audioreactive.patches.presets import save_preset
-    from audioreactive.pipeline.planning import decide, plan_render, prepare
+    from audioreactive.pipeline.deciding import decide
+    from audioreactive.pipeline.planning import plan_render
+    from audioreactive.pipeline.preparing import prepare
     from audioreactive.pipeline.production import produce
 
     progress = progress_for(order.quiet)

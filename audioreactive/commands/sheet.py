@@ -78,7 +78,7 @@ def command(
     from audioreactive.generators.devices import default_batch
     from audioreactive.patches.presets import load_preset, preset_path
     from audioreactive.pipeline.listening import frame_range, listen
-    from audioreactive.pipeline.planning import make_motion
+    from audioreactive.pipeline.preparing import make_motion
     from audioreactive.pipeline.weights import folder_of, weight_files
     from audioreactive.rendering.previews import Preview, sheet_frames
     from audioreactive.video import VideoSettings, VideoWriter, check_output

@@ -14,23 +14,39 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Decay of the two running means, and the value that is added to the divisor (Kingma and Ba, 2015)."""
 
 
-class Descent:
-    """Adam, or AdamW (Loshchilov and Hutter, 2019), with a learning rate that falls to 0 along a cosine."""
+def cosine(done: float) -> float:
+    """Return the factor of the learning rate after a share of the steps: from 1 to 0 along a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
-    def __init__(self, start: Sequence[Tensor], *, rate: float, steps: int, decay: float = 0.0) -> None:
+
+class Descent:
+    """Adam, or AdamW (Loshchilov and Hutter, 2019), with a learning rate that changes along the way."""
+
+    def __init__(
+        self,
+        start: Sequence[Tensor],
+        *,
+        rate: float,
+        steps: int,
+        decay: float = 0.0,
+        betas: tuple[float, float] = BETAS,
+        schedule: Callable[[float], float] = cosine,
+    ) -> None:
         """Start with copies of tables of one dtype.
 
         Args:
             start: values of the parameters.
-            rate: first learning rate.
-            steps: number of steps until the learning rate is 0.
+            rate: largest learning rate.
+            steps: number of steps of the whole schedule.
             decay: weight decay relative to the learning rate.
+            betas: decay of the running means of the gradient and of its square.
+            schedule: share of the steps that are done -> factor of the learning rate.
         """
         self._row = torch.cat([table.detach().flatten() for table in start])
         edges = np.cumsum([0, *(table.numel() for table in start)]).tolist()
@@ -41,17 +57,18 @@ class Descent:
         """The parameters; `step` changes them in place."""
         self._mean, self._square = torch.zeros_like(self._row), torch.zeros_like(self._row)
         self._rate, self._steps, self._decay, self._done = rate, steps, decay, 0
+        self._betas, self._schedule = betas, schedule
 
     def step(self, loss: Tensor) -> float:
         """Take a step against the gradient of a loss (), and return its value."""
         gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, self.parameters)])
-        rate = self._rate * 0.5 * (1 + math.cos(math.pi * min(self._done / self._steps, 1)))
+        rate = self._rate * self._schedule(self._done / self._steps)
         self._done += 1
-        first, second = (1 - beta**self._done for beta in BETAS)
+        first, second = (1 - beta**self._done for beta in self._betas)
         with torch.no_grad():
             self._row.mul_(1 - rate * self._decay)
-            self._mean.lerp_(gradient, 1 - BETAS[0])
-            self._square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            self._mean.lerp_(gradient, 1 - self._betas[0])
+            self._square.mul_(self._betas[1]).addcmul_(gradient, gradient, value=1 - self._betas[1])
             divisor = self._square.sqrt().div_(math.sqrt(second)).add_(EPSILON)
             self._row.addcdiv_(self._mean, divisor, value=-rate / first)
         return float(loss.detach())

@@ -33,6 +33,8 @@ SPREAD_SAMPLES: Final = 1024
 """Latents from which their spread is measured."""
 RATE: Final = 0.25
 """Largest step of the optimiser, in standard deviations of latents."""
+BETAS: Final = (0.9, 0.99)
+"""Decay of the optimiser's running means; that of the squares is faster than usual, for the steps are few."""
 WARM_UP: Final = 0.05
 """Share of the steps in which the rate rises."""
 COOL_DOWN: Final = 0.4
@@ -140,19 +142,18 @@ class PictureFitter:
         """Fit the latents and return the best ones."""
         import torch
 
-        offset = ((self._start - self._mean) / self._deviation).clone().requires_grad_()
-        optimiser = torch.optim.Adam([offset], betas=(0.9, 0.99))
+        from audioreactive.learn.descent import Descent
+
+        start = (self._start - self._mean) / self._deviation
+        descent = Descent([start], rate=RATE, steps=steps, betas=BETAS, schedule=_rate)
+        (offset,) = descent.parameters
         with torch.enable_grad(), (progress or Silent()).track("fitting the picture", steps, "step") as advance:
             for step in range(steps):
-                for group in optimiser.param_groups:
-                    group["lr"] = RATE * _rate(step / steps)
                 ws = self._mean + self._deviation * offset
                 picture = self._network.differentiable(ws)
                 near = self._loss(picture)[0]
                 self._keep(ws.detach(), picture.detach(), float(near.detach()))
-                (gradient,) = torch.autograd.grad(near + HOLD * offset.square().mean(), offset)
-                offset.grad = gradient
-                optimiser.step()
+                descent.step(near + HOLD * offset.square().mean())
                 self.best.steps = step + 1
                 advance(1)
         ws = (self._mean + self._deviation * offset).detach()

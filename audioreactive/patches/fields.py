@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 Depth = Literal["coarse", "middle", "fine"]
 DEPTHS: tuple[Depth, ...] = ("coarse", "middle", "fine")
 """Depth groups, named as in StyleGAN's papers."""
+OWN_PICTURE: Final = re.compile(r"w:([0-9a-f]{16})(?:/(0|[1-9][0-9]{0,3}))?")
+"""A user's own picture in a palette: digits of the digest of a sidecar, and the picture's number in it; see
+`patches.own_pictures`."""
+PLAIN_FILE: Final = re.compile(r"[^\x00-\x20\x7f/\\:.\-][^\x00-\x1f\x7f/\\:]{0,127}")
+"""Name of a file without any folder: a preset never says where on a computer a file lies."""
 _OLDER_DEPTHS: Final = {"deep": "coarse", "shallow": "fine"}
 """Names of depth groups in older presets -> today's."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from audioreactive.patches.fields import Envelope, Part, Period, Reach, Seed, check_univariate
+from audioreactive.patches.fields import PLAIN_FILE, Envelope, Part, Period, Reach, Seed, check_univariate
 
 Target = Literal["x", "y", "rotation", "zoom"]
 TARGETS: tuple[Target, ...] = ("x", "y", "rotation", "zoom")
@@ -121,8 +121,7 @@ class Bend(Part):
         return self
 
 
-FileName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f/\\:.\-][^\x00-\x1f\x7f/\\:]{0,127}$")]
-"""Name of a file without any folder: a preset never says where on a computer a file lies."""
+FileName = Annotated[str, Field(pattern=f"^{PLAIN_FILE.pattern}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """Hexadecimal SHA-256 of a file."""
 

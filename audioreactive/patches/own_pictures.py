@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from audioreactive._support.files import read_regular, write_aside
 from audioreactive.errors import RenderError, printable, shown
+from audioreactive.patches.fields import OWN_PICTURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +44,6 @@ NAMES: Final = ("w", "ws", "w_plus", "wplus", "wp", "projected_w", "latent", "la
 """Names of latents in files of projectors and encoders."""
 PACKED: Final = (b"\x93NUMPY", b"PK\x03\x04", b"\x80")
 """First bytes of files of NumPy, torch and pickle; others are safetensors or nothing."""
-_ENTRY: Final = re.compile(r"w:([0-9a-f]{16})(?:/(\d{1,4}))?")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class OwnPicture:
     @classmethod
     def parse(cls, entry: str) -> OwnPicture:
         """Read an entry of a palette, such as w:0123456789abcdef/2."""
-        match = _ENTRY.fullmatch(entry)
+        match = OWN_PICTURE.fullmatch(entry)
         if match is None:
             raise RenderError(f"{shown(entry)} is no picture of a palette, such as w:0123456789abcdef/0")
         return cls(match[1], int(match[2] or 0))

@@ -9,7 +9,6 @@ Conventions:
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -18,6 +17,7 @@ from audioreactive.errors import shown
 from audioreactive.features.names import DEFAULT_FEATURES, SEGMENT_COUNTS, is_univariate
 from audioreactive.patches.fields import (
     DEPTHS,
+    OWN_PICTURE,
     SCORED,
     Depth,
     Depths,
@@ -57,7 +57,7 @@ def _own_pictures(seeds: object) -> object:
     """Refuse entries of a palette that are neither seeds nor own pictures in one sentence instead of two."""
     if isinstance(seeds, list | tuple):
         for entry in seeds:
-            if isinstance(entry, str) and not re.fullmatch(r"w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?", entry):
+            if isinstance(entry, str) and not OWN_PICTURE.fullmatch(entry):
                 raise ValueError(
                     f"{shown(entry)} is neither a seed nor an own picture, such as 'w:0123456789abcdef/0' from "
                     "audioreactive palette import"
@@ -262,10 +262,8 @@ class NoisePatch(Part):
     sequences: Annotated[tuple[NoiseSequence, ...], Field(max_length=64)] = ()
 
 
-OwnPictureName = Annotated[str, Field(pattern=r"^w:[0-9a-f]{16}(/(0|[1-9][0-9]{0,3}))?$")]
-"""Latents of a user's own picture: digits of the digest of a sidecar, and the picture's number in it; see
-`patches.own_pictures`."""
-PaletteEntry = Seed | OwnPictureName
+PaletteEntry = Seed | Annotated[str, Field(pattern=f"^{OWN_PICTURE.pattern}$")]
+"""Seed of a random vector, or a user's own picture."""
 PaletteSeeds = Annotated[tuple[PaletteEntry, ...], BeforeValidator(_own_pictures), Field(min_length=1, max_length=1024)]
 
 

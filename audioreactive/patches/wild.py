@@ -6,11 +6,10 @@ has a random stream of its own, so that other draws of a seed stay as they are.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from audioreactive.patches.fields import DEPTHS
+from audioreactive.patches.fields import DEPTHS, PLAIN_FILE
 from audioreactive.patches.randomizer import UNIVARIATE, Draws, draw_envelope
 from audioreactive.patches.schema import Patch
 
@@ -52,7 +51,6 @@ HELD: Final = ("rms", "bass.rms", "harmonic.rms")
 """Features that move weights: they change slowly."""
 EVERY_NETWORK: Final[frozenset[Ability]] = frozenset({"bends", "directions"})
 """What every StyleGAN can do."""
-_PLAIN_NAME: Final = re.compile(r"[^\x00-\x20\x7f/\\:.\-][^\x00-\x1f\x7f/\\:]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Wild:
             data["latents"]["sequences"] += _directions(Draws.named(seed, "wild directions"))
         if "camera" in self.abilities:
             data["camera"] = {"moves": _camera(Draws.named(seed, "wild camera"))}
-        seconds = [name for name in self.seconds if _PLAIN_NAME.fullmatch(name)]
+        seconds = [name for name in self.seconds if PLAIN_FILE.fullmatch(name)]
         if "weights" in self.abilities and seconds:
             data["weights"] = [_weights(Draws.named(seed, "wild weights"), seconds)]
         return Patch.model_validate(data)

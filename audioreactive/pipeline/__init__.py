@@ -2,7 +2,8 @@
 
 listening   song -> features
 recipe      requested changes -> a preset
-planning    checked inputs -> a plan -> a production
-choose      the most audio-reactive of many recipes
+planning    checked inputs -> a plan
+deciding    which preset, where several are tried on the song: choose, evolve, fitted
+preparing   a plan -> a production
 production  a production -> its video
 """

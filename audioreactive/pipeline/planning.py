@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from audioreactive.errors import RenderError, did_you_mean
 from audioreactive.generators import LoadedGenerator, draft_canvas, named_source, open_generator, plan_canvas
 from audioreactive.generators.moves import abilities
 from audioreactive.generators.sources import PainterSource
-from audioreactive.patches.knobs import Knobs
 from audioreactive.patches.moves import check_patch
 from audioreactive.pipeline.listening import (
     DEFAULT_FPS,
@@ -27,15 +25,12 @@ from audioreactive.pipeline.listening import (
 )
 from audioreactive.pipeline.production import (
     DRAFT_STEP,
-    LOOP_SECONDS,
-    Production,
     RenderSettings,
     check_limits,
     make_encoding,
-    make_scene,
 )
 from audioreactive.pipeline.recipe import Recipe, song_seed
-from audioreactive.pipeline.weights import given_files, weight_files, with_digests
+from audioreactive.pipeline.weights import given_files, weight_files
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -43,35 +38,11 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from audioreactive.features import Features
     from audioreactive.generators import Canvas, Fit, Generator, WeightFile
-    from audioreactive.patches.motion import Motion
     from audioreactive.patches.preset import Preset
-    from audioreactive.patches.schema import Patch
     from audioreactive.video import OutputFormat
     from audioreactive.video.chunks import Encoding
-
-
-def make_motion(
-    recipe: Patch | Preset, features: Features, generator: Generator | None = None, progress: Progress | None = None
-) -> Motion:
-    """Motion of a recipe for a song, including its sections and synthesizers; see `patches.motion.motion`.
-
-    A synthesizer that is fitted to what is seen needs the generator, with pictures of its own size.
-    """
-    from audioreactive.learn.synthesize import synthesize
-    from audioreactive.patches.motion import motion
-    from audioreactive.patches.schema import Patch
-
-    patch, sections = (recipe, ()) if isinstance(recipe, Patch) else (recipe.patch, recipe.sections)
-
-    def made(patch: Patch, features: Features) -> dict[str, NDArray[np.float32]]:
-        return synthesize(patch, features, generator, progress)
-
-    return motion(patch, features, made, sections=sections)
 
 
 @dataclass(frozen=True)
@@ -181,58 +152,6 @@ def plan_render(
         stop=max(stop, start + 1),
         settings=settings,
         begun=begun,
-    )
-
-
-def decide(plan: Plan, progress: Progress | None = None) -> tuple[Preset, str | None]:
-    """The preset to render, with the settings to embed in it; with `best_of` the most audio-reactive candidate, with
-    `evolve` what evolved, of a motion that is fitted to pictures and what is drawn the better, and a sentence about the
-    choice.
-    """
-    from audioreactive.patches.randomizer import is_seen
-
-    if is_seen(plan.recipe.synthesizer):
-        from audioreactive.pipeline.fitted import better
-
-        preset, sentence = better(plan.recipe, plan.features, plan.loaded.generator, progress or Silent())
-        return _signed(preset, plan), sentence
-    if plan.recipe.evolve is not None:
-        preset, sentence = _evolved(plan, plan.recipe.evolve, progress or Silent())
-        return _signed(preset, plan), sentence
-    if plan.recipe.best_of is None:
-        return _signed(plan.preset, plan), None
-    preset, sentence = _most_reactive(plan, progress or Silent())
-    return _signed(preset, plan), sentence
-
-
-def prepare(plan: Plan, progress: Progress | None = None) -> Production:
-    """Make the motion of the planned render, and with it everything that rendering needs."""
-    progress = progress or Silent()
-    features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
-    preset, chosen = decide(plan, progress)
-    moving = make_motion(preset, features, generator, progress)
-    generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
-    moving = moving.at(slice(None, None, DRAFT_STEP)) if plan.settings.draft else moving
-    if plan.settings.loop:
-        moving = moving.closed(plan.start, plan.stop, round(LOOP_SECONDS * plan.encoding.settings.fps))
-    return Production(
-        song=plan.song,
-        features=features,
-        preset=preset,
-        generator=generator,
-        scene=make_scene(
-            moving,
-            plan.loaded.source,
-            generator,
-            plan.encoding,
-            plan.settings,
-        ),
-        encoding=plan.encoding,
-        start=plan.start,
-        stop=plan.stop,
-        settings=plan.settings,
-        chosen=chosen,
-        begun=plan.begun,
     )
 
 
@@ -368,38 +287,6 @@ IDLE = {
 """Name of a knob -> message for a preset in which it has no effect."""
 
 
-def _most_reactive(plan: Plan, progress: Progress) -> tuple[Preset, str]:
-    """The most audio-reactive preset, and a sentence about the choice."""
-    from audioreactive.pipeline.choose import choose
-
-    first = plan.recipe.seed or 0
-    seeds = [(first + i) % 2**32 for i in range(plan.recipe.best_of or 1)]
-    presets = [replace(plan.recipe, seed=seed).make() for seed in seeds]
-    choice = choose(
-        [preset.patch for preset in presets],
-        plan.features,
-        plan.loaded.generator,
-        batch=plan.settings.batch,
-        progress=progress,
-    )
-    progress.say(f"{choice.sentence}; its seed is {seeds[choice.index]}")
-    score = f"{choice.previews[choice.index]:+.1f} deviations above chance"
-    return presets[choice.index], f"the best of {len(seeds)} was seed {seeds[choice.index]}, with a score of {score}"
-
-
-def _evolved(plan: Plan, count: int, progress: Progress) -> tuple[Preset, str]:
-    """The preset that evolved, and a sentence about it."""
-    from audioreactive.pipeline.evolve import evolve
-
-    recipe, seed = plan.recipe, plan.recipe.seed or 0
-    drawn = replace(recipe, overrides=(), knobs=Knobs()).make()
-    result = evolve(drawn.patch, plan.features, plan.loaded.generator, count=count, seed=seed, progress=progress)
-    progress.say(f"{result.sentence}; they began with seed {seed}")
-    evolved = drawn.model_copy(update={"patch": result.patch})
-    preset = replace(recipe, preset=evolved, seed=None, evolve=None, leads=False).make()
-    return preset, f"the best of {count} that evolved has a score of {result.score:+.1f} deviations above chance"
-
-
 def _frame_rate(settings: RenderSettings, preset: Preset, usual: Fraction) -> Fraction:
     if settings.fps is not None:
         return settings.fps
@@ -430,23 +317,3 @@ def _draft(generator: Generator, canvas: Canvas, fit: Fit) -> Canvas:
     if fit == "widen" and tuple(generator.widened((height, width))) == (height, width):
         return plan_canvas(generator, size=small.size, fit=fit)
     return small
-
-
-def _signed(preset: Preset, plan: Plan) -> Preset:
-    """The preset with the settings of the render, so that the preset in a video gives the same video again."""
-    from audioreactive.generators import ModelFile, WeightedSource
-    from audioreactive.patches.preset import MadeWith, RenderDefaults
-
-    source, size = plan.loaded.source, plan.canvas.size
-    if isinstance(source, WeightedSource):
-        preset, source = with_digests(preset, source.files), source.base
-    made_with = MadeWith(
-        program=f"audioreactive {version('audioreactive')}",
-        model=source.name,
-        model_sha256=source.sha256 if isinstance(source, ModelFile) else None,
-        song_sha256=plan.features.digest,
-        seed=preset.made_with.seed if preset.made_with else None,
-    )
-    fit = plan.settings.fit or preset.render.fit
-    render = RenderDefaults(fps=str(plan.features.fps), size=f"{size[0]}x{size[1]}", fit=fit)
-    return preset.model_copy(update={"made_with": made_with, "render": render})

@@ -16,7 +16,8 @@ from audioreactive.errors import AudioReactiveError, Cancelled, OutputError, Ren
 from audioreactive.generators import parse_size
 from audioreactive.patches.fields import Part
 from audioreactive.pipeline.listening import parse_frame_rate
-from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from stylegan_ops import StyleGANError

@@ -316,7 +316,7 @@ def test_the_rest_of_the_program_does_not_import_its_package() -> None:
 
     script = (
         "import sys; sys.modules['constriction'] = None; import audioreactive.api, audioreactive.commands.pack; "
-        "import audioreactive.codec.recipe, audioreactive.codec.pages, audioreactive.pipeline.planning"
+        "import audioreactive.codec.recipe, audioreactive.codec.pages, audioreactive.pipeline.preparing"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

@@ -153,7 +153,8 @@ def test_it_plays_in_step_seeks_and_loops(browser: Any, network: Path) -> None:
 
 def test_a_gallery_paints_each_preset_at_the_moment_that_is_heard(browser: Any, tmp_path: Path) -> None:
     from audioreactive.codec import gallery_page
-    from audioreactive.pipeline.planning import plan_render, prepare
+    from audioreactive.pipeline.planning import plan_render
+    from audioreactive.pipeline.preparing import prepare
     from audioreactive.pipeline.production import RenderSettings
     from audioreactive.pipeline.recipe import Recipe
 

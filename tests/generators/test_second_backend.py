@@ -21,7 +21,8 @@ from audioreactive.patches.motion import motion
 from audioreactive.patches.randomizer import random_patch
 from audioreactive.patches.schema import Palette
 from audioreactive.pipeline import choose as choose_module
-from audioreactive.pipeline.planning import plan_render, prepare
+from audioreactive.pipeline.planning import plan_render
+from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import Production, RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
 from audioreactive.rendering.previews import Preview, palette_pictures, sheet_frames

@@ -128,7 +128,7 @@ def test_frames_are_those_of_the_video_and_come_by_credit(page: Page, running: R
     page.until_frames(9)
     assert len(page.frames) == 9
     studio = running.studio
-    from audioreactive.pipeline.planning import make_motion
+    from audioreactive.pipeline.preparing import make_motion
 
     motion = make_motion(studio.state.document.preset, studio.features)
     generator = studio.loaded.generator.sketching().resized((clip["height"], clip["width"]))
