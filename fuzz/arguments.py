@@ -48,7 +48,7 @@ STAND_INS: Final = {
 }
 """Module -> functions that take long, or leave the process."""
 SERVER: Final = "audioreactive.studio.server"
-"""Module whose `serve` does not end by itself; it needs packages that may not be there."""
+"""Module whose servers do not end by themselves; it needs packages that may not be there."""
 VALUES: Final = (
     "1", "0", "-1", "1.5", "1e9", "1e999999999", "nan", "inf", "9" * 400, "24000/1001", "1/0", "1x1", "1920x1080", "x",
     "99999x99999", "1:35", "::", "66,230,389-400", "5-1", "1-99999999999", "random", "auto", "cpu", "cuda:99", "pulse",
@@ -102,7 +102,7 @@ def _in_private(said: io.TextIOWrapper, told: io.TextIOWrapper, words: list[str]
             for name in names:
                 stack.enter_context(mock.patch(f"{module}.{name}", _refuse))
         if _has_studio():
-            stack.enter_context(mock.patch(f"{SERVER}.serve", _refuse))
+            stack.enter_context(mock.patch(f"{SERVER}.server_of", _refuse))
         stack.enter_context(mock.patch.object(sys, "argv", ["audioreactive", *words]))
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(told))

@@ -33,6 +33,7 @@ COMMANDS = {
     "sync": "Measure and repair the sync of a video, or find one take in another.",
     "pack": "Pack a clip, sound and picture, into one small file.",
     "unpack": "Decode a packed clip at any size, or as a page.",
+    "share": "Hand clips to others in the same network, from browser to browser.",
     "flashes": "Check a video for flashes that can hurt photosensitive viewers.",
     "train": "Train a synthesizer on a folder of music.",
     "analyze": "Show what is heard in a song.",

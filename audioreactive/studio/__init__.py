@@ -19,4 +19,5 @@ projects     songs that could be opened, and the one that is being opened
 lobby        a page that waits, or chooses a song
 safety       who may ask: token, Host, Origin
 server       all of it behind HTTP and a WebSocket
+sharing      another page: files from browser to browser, in one network
 """

@@ -1,7 +1,7 @@
-"""Who may ask: only pages that this studio has sent, opened by whoever has its address.
+"""Who may ask: only pages that this program has sent, opened by whoever has its address.
 
 A web page that a person visits elsewhere can make their browser send requests to 127.0.0.1, and a name server can
-claim that 127.0.0.1 is the address of its own site. So every request must name this studio as its host and, where it
+claim that 127.0.0.1 is the address of its own site. So every request must name this program as its host and, where it
 tells one, as its origin; and it must bring the token of the address that was printed.
 """
 
@@ -15,8 +15,12 @@ from urllib.parse import parse_qs
 from audioreactive.errors import RenderError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+"""Names of this computer that no other one can use."""
 MOST_BODY: Final = 1 << 20
 """Most bytes of a request that is not an upload."""
 LONGEST_MESSAGE: Final = 1 << 17
@@ -39,35 +43,39 @@ HEADERS: Final = (
 )
 
 
-def listening_socket(port: int) -> socket.socket:
-    """Open a socket on this computer alone; port 0 takes a free one.
+def listening_socket(port: int, host: str = LOOPBACK[0]) -> socket.socket:
+    """Open a socket, by default on this computer alone; port 0 takes a free one.
 
     Raises:
-        RenderError: another program uses the port.
+        RenderError: another program uses the port, or this computer has no such address.
     """
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind(("127.0.0.1", port))
+        found.bind((host, port))
         found.listen(64)  # a browser that is opened at once waits until there is a page
     except OSError as error:
         found.close()
-        raise RenderError(f"the port {port} cannot be used ({error.strerror}): choose another with --port") from error
+        at = "" if host in LOOPBACK else f" of {host}"
+        raise RenderError(
+            f"the port {port}{at} cannot be used ({error.strerror}): choose another with --port"
+        ) from error
     return found
 
 
 class Guard:
-    """Refuses requests that do not come from the studio's own page.
+    """Refuses requests that do not come from the program's own page.
 
     Args:
         app: the application behind it.
         token: the secret of the address.
-        port: port on which the studio listens.
+        port: port on which the program listens.
+        names: names and addresses by which it is asked.
     """
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int, names: Collection[str] = LOOPBACK) -> None:
         self._app, self._token = app, token
-        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        self._hosts = {f"{name}:{port}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it with 403."""
@@ -80,7 +88,9 @@ class Guard:
 
         async def with_headers(message):  # type: ignore[no-untyped-def]
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                own = list(message.get("headers", ()))
+                named = {name.lower() for name, _ in own}
+                message["headers"] = [*own, *(each for each in HEADERS if each[0] not in named)]
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -111,7 +121,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close", "code": 4403})
         return
-    text = b"This page belongs to a studio on this computer: open it by the address that it printed.\n"
+    text = b"This page is opened by the whole address that the program has printed.\n"
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": text})

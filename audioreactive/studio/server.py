@@ -206,10 +206,10 @@ def _plain_name(text: str) -> str | None:
     return letters if letters and any(c.isalnum() for c in letters) else None
 
 
-def server_of(app: App) -> uvicorn.Server:
+def server_of(app: ASGIApp) -> uvicorn.Server:
     """Make the server of an application."""
     config = uvicorn.Config(
-        app.app,
+        app,
         log_level="warning",
         access_log=False,
         ws="auto",
@@ -225,7 +225,7 @@ def server_of(app: App) -> uvicorn.Server:
 def serve(app: App, listening: socket.socket, projects: Projects) -> None:
     """Serve until an interrupt, or until the studio gives up."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it warns of each frame to a page that was closed
-    server = server_of(app)
+    server = server_of(app.app)
 
     def end() -> None:
         server.should_exit = True

@@ -49,7 +49,7 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
         projects = Projects(lambda opening, progress: Bench(Studio(opening, loaded, progress)), [song.parent])
         projects.bench = Bench(studio)
         app = App(projects, "secret", port)
-        server = server_of(app)
+        server = server_of(app.app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
 
@@ -95,7 +95,7 @@ def serve_projects() -> Any:
     def serve(projects: Projects) -> tuple[str, str]:
         listening = listening_socket(0)
         port = listening.getsockname()[1]
-        server = server_of(App(projects, "secret", port))
+        server = server_of(App(projects, "secret", port).app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
 
