@@ -192,16 +192,16 @@ export function takes(app) {
   const { section, state } = app;
   const name = h("input", { name: "name", maxlength: "100", placeholder: `take ${state.takes.length + 1}`, "aria-label": "Name of the take", "data-key": "take-name" });
   fill($("panel-takes"),
-    h("p", { class: "soft small" }, "A take keeps this section's look under a name. Use it in any section, or hold it against what you have with A / B."),
+    h("p", { class: "soft small" }, "A take keeps this section's look under a name. Use it in any section, or hold it against what you have with A / B."),
     h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); app.edit({ kind: "keep", section, name: name.value.trim() || name.placeholder }); } }, name, h("button", {}, "Keep")),
     state.takes.length ? h("ul", { class: "list" }, ...state.takes.map((take, i) => h("li", { class: "row" },
       h("label", { class: "take" }, h("input", { type: "radio", name: "b", "data-key": `b${i}`, checked: app.other === take.name, onchange: () => app.chooseOther(take.name) }), h("span", {}, take.name), h("span", { class: "soft" }, take.section ? ` from ${take.section}` : "")),
       h("span", {}, h("button", { class: "quiet", "data-key": `use${i}`, onclick: () => app.edit({ kind: "take", section, name: take.name }) }, "Use"),
         h("button", { class: "quiet", "data-key": `drop${i}`, "aria-label": `Forget ${take.name}`, onclick: () => app.edit({ kind: "drop", name: take.name }) }, "Forget"))))) : h("p", { class: "empty" }, "No takes yet."),
     h("h3", {}, "Reaction"), h("p", { class: "soft small" }, "How far above chance the motion follows the sound, in deviations; above 2 is a reaction."),
-    h("button", { class: "quiet", "data-key": "scores", onclick: () => app.askScores() }, "Score all sections"),
+    h("button", { class: "asking", "data-key": "scores", onclick: () => app.askScores() }, "Score all sections"),
     h("h3", {}, "Flashes"), h("p", { class: "soft small" }, "Looks for more than three flashes a second, as they can hurt photosensitive viewers, before anything is rendered."),
-    h("button", { class: "quiet", "data-key": "flashes", onclick: () => app.askFlashes() }, "Look for flashes"), h("p", { id: "flash-word", class: "small" }, app.flashWord ?? ""));
+    h("button", { class: "asking", "data-key": "flashes", onclick: () => app.askFlashes() }, "Look for flashes"), h("p", { id: "flash-word", class: "small" }, app.flashWord ?? ""));
 }
 
 const SHAPES = [["wide", "1080p", "Wide 16:9", "1920 × 1080"], ["vertical", "vertical", "Vertical 9:16", "1080 × 1920"], ["square", "square", "Square", "1080 × 1080"], ["loop", "square", "Loop, square", "ends as it begins"], ["vertical loop", "vertical", "Loop, vertical", "ends as it begins"], ["4k", "4k", "4K", "3840 × 2160"], ["small", "720p", "Small", "1280 × 720"]];
