@@ -68,11 +68,7 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
         self.device = torch.device(device)
         self.dtype = dtype
         wanted = choice.wanted_implementation(implementation)
-        self.compiled = self.device.type == "cpu" and choice.use_compiled(wanted, self.device, dtype)
-        if wanted == "compiled" and not self.compiled:
-            raise StyleGANError(
-                f"compiled kernels were asked for, and StyleGAN3 has none on {self.device.type}; ask for auto"
-            )
+        self.compiled = choice.use_compiled(wanted, self.device, dtype)
         self._trained = architecture
         self._workspaces: list[Workspace] = []
         with torch.no_grad():
