@@ -371,11 +371,11 @@ def _rgb_to_yuv420(image: Tensor) -> Tensor:
 def _convert(image: Tensor, y: Tensor) -> None:
     """Write pixels (B, H · W · 3 / 2) uint8 in the layout yuv420p from a picture (B, 3, H, W)."""
     batch, _, height, width = image.shape
-    pointer = pointer(image, image, batch, 3, height, width)
+    address = pointer(image, image, batch, 3, height, width)
     if image.data_ptr() % 8:
         raise ValueError("the kernel reads pairs of pixels, whose addresses must be multiples of 8")
     grid = (divided_up(height * width // 4, THREADS), batch)
-    arguments = (ctypes.c_void_p(pointer), ctypes.c_void_p(y.data_ptr()), ctypes.c_int32(height), ctypes.c_int32(width))
+    arguments = (ctypes.c_void_p(address), ctypes.c_void_p(y.data_ptr()), ctypes.c_int32(height), ctypes.c_int32(width))
     launch("yuv", "rgb_to_yuv420", image.device, grid, *arguments)
 
 

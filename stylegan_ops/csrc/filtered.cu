@@ -7,6 +7,9 @@
 // taps. In steps along rows the threads of a warp take neighbouring rows, else neighbouring columns; lines have an odd
 // length, so that such threads use different banks.
 //
+// Elements' type is looked at where they are read and written, and not a parameter of the kernels: there is little to
+// win, and they would take three times as long to compile.
+//
 // The grid: groups of channels by tiles, samples. `UP`, `PHASE` (taps of the filter after up-sampling that fall on
 // samples, UP · PHASE in all), `DOWN` and `TAPS` are those of the published networks, or 0 for any.
 #include "device.h"
@@ -16,6 +19,7 @@ struct Filtered {
     const void *x;              // [batch, height, width, channels]
     void *y;                    // [batch, out_height, out_width, channels]
     int32_t height, width, out_height, out_width, channels;
+    int32_t type;               // of elements: 0 float32, 1 float16, 2 bfloat16
     int32_t vector;             // whether four channels can be read at once
     const float *scale;         // [batch, channels], `scale_stride` floats from one sample to the next
     int64_t scale_stride;
@@ -53,9 +57,10 @@ __device__ __forceinline__ int divided_up(int a, int by) { return a > 0 ? (a + b
 template <class T>
 __device__ __forceinline__ float4 read_four(const T *from, int count, bool vector) {
     if (vector) {
-        if constexpr (sizeof(T) == 4) return __ldca((const float4 *)from);
-        const uint2 bits = __ldca((const uint2 *)from);
-        if constexpr (sizeof(T) == 2) {
+        if constexpr (sizeof(T) == 4) {
+            return __ldca((const float4 *)from);
+        } else {
+            const uint2 bits = __ldca((const uint2 *)from);
             const float2 first = unpacked<T>(bits.x), second = unpacked<T>(bits.y);
             return {first.x, first.y, second.x, second.y};
         }
@@ -89,6 +94,22 @@ __device__ __forceinline__ void write_four(T *to, float4 values, int count, bool
         const float value[1] = {all[i]};
         Channels<T, 1>::write(to + i, value);
     }
+}
+
+// The element with the number `at` of a tensor, and up to three after it.
+__device__ __forceinline__ float4 read_elements(const Filtered &job, int64_t at, int count) {
+    if (job.type == 0) return read_four((const float *)job.x + at, count, job.vector);
+    if (job.type == 1) return read_four((const float16 *)job.x + at, count, job.vector);
+    return read_four((const bfloat16 *)job.x + at, count, job.vector);
+}
+
+__device__ __forceinline__ void write_elements(const Filtered &job, int64_t at, float4 values, int count) {
+    if (job.type == 0)
+        write_four((float *)job.y + at, values, count, job.vector);
+    else if (job.type == 1)
+        write_four((float16 *)job.y + at, values, count, job.vector);
+    else
+        write_four((bfloat16 *)job.y + at, values, count, job.vector);
 }
 
 __device__ __forceinline__ float4 four_floats(const float *from, int count, float otherwise) {
@@ -184,7 +205,7 @@ __device__ __forceinline__ void reduce(const Filtered &job, const float4 *from, 
     }
 }
 
-template <class T, int UP, int PHASE, int DOWN, int TAPS, bool SQUARE>
+template <int UP, int PHASE, int DOWN, int TAPS, bool SQUARE>
 __device__ __forceinline__ void filtered(const Filtered &job) {
     SHARED(float4, memory, FOURS);
     float4 *const first = memory, *const second = memory + job.second;
@@ -197,17 +218,17 @@ __device__ __forceinline__ void filtered(const Filtered &job) {
     const int in_pitch = odd(job.in_width), fine_pitch = odd(job.fine_width), out_pitch = odd(job.tile_width);
     const int runs = divided_up(job.tile_width, RUN);
     const Enlarging<UP, PHASE> enlarging(job);
-    const int from = blockIdx.x % groups * job.group, stop = from + job.group < job.channels ? from + job.group : job.channels;
-    for (int channel = from; channel < stop; channel += 4) {
+    const int begin = blockIdx.x % groups * job.group, end = begin + job.group;
+    for (int channel = begin; channel < end && channel < job.channels; channel += 4) {
         const int count = job.channels - channel < 4 ? job.channels - channel : 4;
         const float4 scale = four_floats(job.scale + sample * job.scale_stride + channel, count, 0),
                      bias = four_floats(job.bias + channel, count, 0);
-        const T *x = (const T *)job.x + sample * job.height * job.width * job.channels + channel;
+        const int64_t x = sample * job.height * job.width * job.channels + channel;
         for (int at = threadIdx.x; at < job.in_height * job.in_width; at += THREADS) {
             const int r = at / job.in_width, c = at % job.in_width, row = rows.first + r, column = columns.first + c;
             float4 value = {};
             if (row >= 0 && row < job.height && column >= 0 && column < job.width) {
-                value = read_four(x + ((int64_t)row * job.width + column) * job.channels, count, job.vector);
+                value = read_elements(job, x + ((int64_t)row * job.width + column) * job.channels, count);
                 value = {value.x * scale.x + bias.x, value.y * scale.y + bias.y, value.z * scale.z + bias.z,
                          value.w * scale.w + bias.w};
             }
@@ -259,7 +280,7 @@ __device__ __forceinline__ void filtered(const Filtered &job) {
         }
         __syncthreads();
         const float4 style = four_floats(job.style ? job.style + sample * job.style_stride + channel : nullptr, count, 1);
-        T *y = (T *)job.y + sample * job.out_height * job.out_width * job.channels + channel;
+        const int64_t y = sample * job.out_height * job.out_width * job.channels + channel;
         for (int at = threadIdx.x; at < job.tile_height * job.tile_width; at += THREADS) {
             const int r = at / job.tile_width, c = at % job.tile_width, row = top_row + r, column = left_column + c;
             if (row >= job.out_height || column >= job.out_width) continue;
@@ -273,25 +294,21 @@ __device__ __forceinline__ void filtered(const Filtered &job) {
                     add(sum, load_shared(second + (r * down + t) * out_pitch + c), __ldg(job.down_filter + t));
             }
             sum = {sum.x * style.x, sum.y * style.y, sum.z * style.z, sum.w * style.w};
-            write_four(y + ((int64_t)row * job.out_width + column) * job.channels, sum, count, job.vector);
+            write_elements(job, y + ((int64_t)row * job.out_width + column) * job.channels, sum, count);
         }
     }
 }
 
 }  // namespace
 
-#define FILTERED(T, name, kind, UP, PHASE, DOWN, TAPS)                                          \
-    KERNEL(filtered_##name##_##kind##_row, 3, (const __grid_constant__ Filtered job)) {         \
-        filtered<T, UP, PHASE, DOWN, TAPS, false>(job);                                         \
-    }                                                                                           \
-    KERNEL(filtered_##name##_##kind##_square, 3, (const __grid_constant__ Filtered job)) {      \
-        filtered<T, UP, PHASE, DOWN, TAPS, true>(job);                                          \
+#define FILTERED(kind, UP, PHASE, DOWN, TAPS)                                              \
+    KERNEL(filtered_##kind##_row, 3, (const __grid_constant__ Filtered job)) {             \
+        filtered<UP, PHASE, DOWN, TAPS, false>(job);                                       \
+    }                                                                                      \
+    KERNEL(filtered_##kind##_square, 3, (const __grid_constant__ Filtered job)) {          \
+        filtered<UP, PHASE, DOWN, TAPS, true>(job);                                        \
     }
-#define FILTERED_KINDS(T, name)             \
-    FILTERED(T, name, double, 2, 6, 2, 12)    \
-    FILTERED(T, name, fourfold, 4, 6, 2, 12)  \
-    FILTERED(T, name, any, 0, 0, 0, 0)
 
-FILTERED_KINDS(float, float32)
-FILTERED_KINDS(float16, float16)
-FILTERED_KINDS(bfloat16, bfloat16)
+FILTERED(double, 2, 6, 2, 12)
+FILTERED(fourfold, 4, 6, 2, 12)
+FILTERED(any, 0, 0, 0, 0)

@@ -54,7 +54,7 @@ class _Filtered(ctypes.Structure):
     _fields_ = (
         ("x", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
-        *((name, ctypes.c_int32) for name in ("height", "width", "out_height", "out_width", "channels", "vector")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "out_height", "out_width", "channels", "type", "vector")),
         ("scale", ctypes.c_void_p),
         ("scale_stride", ctypes.c_int64),
         ("bias", ctypes.c_void_p),
@@ -195,6 +195,7 @@ def _filtered_lrelu(
         out_height=out_height,
         out_width=out_width,
         channels=channels,
+        type=list(NAMES).index(x.dtype),
         vector=channels % RUN == 0 and x.data_ptr() % together == 0 and y.data_ptr() % together == 0,
         scale=scale_pointer,
         scale_stride=scale_stride,
@@ -223,7 +224,7 @@ def _filtered_lrelu(
         group=group,
     )
     kind = KINDS.get((up, len(up_filter), down, len(down_filter)), "any")
-    name = f"filtered_{NAMES[x.dtype]}_{kind}_{'square' if filters.square else 'row'}"
+    name = f"filtered_{kind}_{'square' if filters.square else 'row'}"
     blocks = divided_up(channels, group) * across * divided_up(out_height, tile.height)
     launch("filtered", name, x.device, (blocks, batch), job)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_ops import AliasFreeGenerator, StyleGANError, load_generator, selfcheck
+from stylegan_ops import AliasFreeGenerator, load_generator, selfcheck
 from stylegan_ops.memory import Workspace
 from stylegan_ops.stylegan3 import cuda_kernels, filtered
 from stylegan_ops.stylegan3.design import Plan, lowpass
@@ -206,30 +206,34 @@ def test_kernels_refuse_what_they_would_misread(machine: Machine) -> None:
             cuda_kernels._filtered_lrelu(**({"x": x, "y": y} | rest | change))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["sg3_t32", "sg3_r32", "sg3_alt64", "xl_stem16"])
-def test_golden_pictures(machine: Machine, name: str, dtype: torch.dtype) -> None:
-    """Whole networks: the kernel runs for every layer."""
-    with np.load(GOLDEN / f"{name}.npz") as arrays:
-        ws, wanted = (torch.from_numpy(arrays[key]) for key in ("mixed", "img"))
-    generator = load_generator(GOLDEN / f"{name}.pkl", device=machine.device, dtype=dtype, implementation="reference")
-    assert isinstance(generator, AliasFreeGenerator)
-    plain = generator.synthesis(ws[:2])
-    generator.compiled = True
-    found = generator.synthesis(ws[:2])
-    assert not torch.equal(found, plain), "another form has run"
-    tolerance = {torch.float32: 1e-4, torch.float16: 0.005, torch.bfloat16: 0.04}[dtype]
-    assert (found.cpu() - wanted[:2]).abs().max() <= tolerance * wanted[:2].abs().max()
+def test_golden_pictures(machine: Machine) -> None:
+    """A whole network: the kernel runs for every layer."""
+    names = ("xl_stem16",) if machine.device.type == "cpu" else ("xl_stem16", "sg3_t32", "sg3_r32", "sg3_alt64")
+    for name in names:
+        with np.load(GOLDEN / f"{name}.npz") as arrays:
+            ws, wanted = (torch.from_numpy(arrays[key])[:1] for key in ("mixed", "img"))
+        generator = load_generator(GOLDEN / f"{name}.pkl", device=machine.device, implementation="reference")
+        assert isinstance(generator, AliasFreeGenerator)
+        plain = generator.synthesis(ws)
+        generator.compiled = True
+        found = generator.synthesis(ws)
+        assert not torch.equal(found, plain), "another form has run"
+        assert (found.cpu() - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("radial", [False, True])
+def test_half_precision_of_a_network_on_another_canvas(machine: Machine, radial: bool) -> None:
+    plan = Plan(16, 128, 8, num_layers=4, margin_size=4, conv_kernel=1 if radial else 3, use_radial_filters=radial)
+    options: dict[str, Any] = {"z_dim": 16, "w_dim": 16, "seed": 1, "device": machine.device}
+    exact = AliasFreeGenerator.random(plan, **options, implementation="reference").resized((21, 30))
+    half = AliasFreeGenerator.random(plan, **options, implementation="reference", dtype=torch.float16)
+    half.compiled = True
+    ws = values(1, 2, exact.num_ws, 16).to(machine.device)
+    wanted, found = exact.synthesis(ws), half.resized((21, 30)).synthesis(ws)
+    assert found.shape == (2, 3, 21, 30) and (found - wanted).abs().max() <= 0.005 * wanted.abs().max()
 
 
 @pytest.mark.cuda
 def test_a_gpu_takes_the_kernel_by_itself(gpu: Machine) -> None:
     generator = load_generator(GOLDEN / "sg3_t32.pkl", device=gpu.device, implementation="compiled")
     assert generator.compiled and selfcheck.wrong(gpu.device, torch.float32) == []
-
-
-def test_kernels_that_are_asked_for_and_missing_are_told() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(StyleGANError, match="compiled kernels were asked for and cannot be used: PyTorch finds no GPU"):
-        load_generator(GOLDEN / "sg3_t32.pkl", device="cuda", implementation="compiled")
