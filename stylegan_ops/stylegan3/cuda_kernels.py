@@ -45,7 +45,7 @@ MOST_PADDING = 1 << 24
 """Most zeros, or samples that are cut off, at one side."""
 
 KINDS = {(2, 12, 2, 12): "double", (4, 24, 2, 12): "fourfold"}
-"""Factor up, its taps, factor down, its taps: those of the published networks, for which there are kernels of their own."""
+"""Factor up, its taps, factor down, its taps of the published networks, for which there are kernels of their own."""
 
 
 class _Filtered(ctypes.Structure):
@@ -54,7 +54,10 @@ class _Filtered(ctypes.Structure):
     _fields_ = (
         ("x", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
-        *((name, ctypes.c_int32) for name in ("height", "width", "out_height", "out_width", "channels", "type", "vector")),
+        *(
+            (name, ctypes.c_int32)
+            for name in ("height", "width", "out_height", "out_width", "channels", "type", "vector")
+        ),
         ("scale", ctypes.c_void_p),
         ("scale_stride", ctypes.c_int64),
         ("bias", ctypes.c_void_p),

@@ -212,9 +212,7 @@ def _check_filtered_lrelu(trial: selfcheck.Trial) -> None:
         left, top = 3 * up, up - at % 4  # zeros, or a crop
         cut = _longer(up_filter) + _longer(down_filter)
         size = (width * up + 2 * left - cut - 1) // down + 1, (height * up + 2 * top - cut - 1) // down + 1
-        resampling = Resampling(
-            up_filter, down_filter, up, down, (left, left, top, top), size, 2.0 if at else None
-        )
+        resampling = Resampling(up_filter, down_filter, up, down, (left, left, top, top), size, 2.0 if at else None)
         found = _filtered_lrelu_compiled(x, scale, bias, style, resampling, Workspace(trial.device), "y")
         free = None if style is None else torch.ones_like(style)
         largest = _filtered_lrelu_ref(x.float(), scale, bias, free, resampling)

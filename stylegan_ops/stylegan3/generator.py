@@ -27,7 +27,8 @@ from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
 from stylegan_ops.stylegan3.design import Plan
 from stylegan_ops.stylegan3.filtered import filtered_lrelu
 from stylegan_ops.stylegan3.initial import planned, random_state
-from stylegan_ops.stylegan3.layers import AliasFreePreparation, resampling_of
+from stylegan_ops.stylegan3.layers import AliasFreePreparation, PreparedLayer, resampling_of
+from stylegan_ops.stylegan3.tuning import kernel_pays
 
 Modulation = tuple[Tensor, Tensor]
 """Style (B, I) of a layer's input and scale (B, O) of its output."""
@@ -76,6 +77,8 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
             self._mapping = prepare.mapping()
             self._input = prepare.waves()
             self._layers = [prepare.layer(layer) for layer in architecture.layers]
+            if self.compiled and self.device.type == "cuda" and wanted == "auto":
+                self._layers = [self._measured(layer) for layer in self._layers]
 
     @classmethod
     def random(
@@ -115,6 +118,11 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
     def layer_channels(self) -> list[int]:
         """Channels of the layers that can be bent."""
         return [layer.source.out_channels for layer in self._layers[:-1]]
+
+    @property
+    def plain_layers(self) -> list[str]:
+        """Names of the layers whose activation plain PyTorch does, although there is a kernel: it is faster there."""
+        return [layer.source.name for layer in self._layers if not layer.resampling.pays]
 
     def style_weights(self, inputs: Sequence[int]) -> Tensor:
         """Weights (R, w_dim) with which the styles of layers depend on these latent inputs."""
@@ -203,6 +211,12 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
             for layer, own in zip(architecture.layers, self._layers, strict=True)
         ]
         return other
+
+    def _measured(self, layer: PreparedLayer) -> PreparedLayer:
+        """The layer, with the way that is faster on this GPU."""
+        if layer.source.to_rgb or kernel_pays(self.device, self.dtype, layer):
+            return layer
+        return dataclasses.replace(layer, resampling=dataclasses.replace(layer.resampling, pays=False))
 
     def _transform(self, transform: Tensor | None, batch: int) -> Tensor:
         if transform is None:
