@@ -243,23 +243,37 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
         image: Tensor,
         workspace: Workspace | None,
         bends: Bends,
+        depth: int = 0,
     ) -> None:
-        """Run the layers from `start` on. Where activations are large, the batch is split into parts."""
+        """Run the layers from `start` on. Where activations are large, the batch is split into parts.
+
+        Parts have memory of their own, by `depth`, because those that come later still lie in that of the whole.
+        """
         for index in range(start, len(self._layers)):
             samples = self._samples_at_once(index)
             if len(x) > samples:
                 for at in range(0, len(x), samples):
                     part = slice(at, at + samples)
                     own = [(style[part], scale[part]) for style, scale in modulations]
-                    self._synthesise(index, x[part], own, image[part], workspace, part_of(bends, part))
+                    self._synthesise(index, x[part], own, image[part], workspace, part_of(bends, part), depth + 1)
                 return
-            x = self._run_layer(index, x, modulations, workspace, bends.get(index, ()))
+            name = f"layer {depth} {index % 2}"
+            x = self._run_layer(index, x, modulations, workspace, name, bends.get(index, ()))
         image.copy_(x)
 
     def _run_layer(
-        self, index: int, x: Tensor, modulations: list[Modulation], workspace: Workspace | None, bends: Sequence[Bend]
+        self,
+        index: int,
+        x: Tensor,
+        modulations: list[Modulation],
+        workspace: Workspace | None,
+        name: str,
+        bends: Sequence[Bend],
     ) -> Tensor:
-        """Output of one layer, times the style of the next one; of the last one the picture."""
+        """Output of one layer, times the style of the next one; of the last one the picture.
+
+        `name` is that of the result in the workspace, where x must not lie.
+        """
         layer = self._layers[index]
         scale = modulations[index][1]
         found = layer.convolved(x)
@@ -268,7 +282,7 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
             if (clamp := layer.source.clamp) is not None:
                 picture = picture.clamp(-clamp, clamp)
             return picture * self.architecture.output_scale
-        style, name = modulations[index + 1][0], f"layer {index % 2}"
+        style = modulations[index + 1][0]
         if not bends:
             return filtered_lrelu(found, scale, layer.bias, style, layer.resampling, workspace, name)
         found = filtered_lrelu(found, scale, layer.bias, None, layer.resampling, workspace, name)
