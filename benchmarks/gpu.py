@@ -12,6 +12,7 @@ The steps, in this order, each with a time limit of its own (`--scale` multiplie
     race        the same with those that win cuDNN's race
     profile     the kernels of a replayed batch at 1024²
     generator   1024², 8 pictures at once, float16: plain formulation, reference, kernels, CUDA graph
+    stylegan3   T and R at 256² and 1024², float32 and float16: plain PyTorch, kernel, CUDA graph; memory
     pipeline    a whole render, beside the generator alone and the encoder alone
     painter     every family at 1080p: speed, and whether it is the right picture
     encoders    x264 and NVENC, several at once
@@ -229,6 +230,12 @@ def generator(run: Run) -> Result:
     return run.script("generator", *size, "--formulations", which, "--rounds", 1 if run.tiny else 3, seconds=240)
 
 
+def stylegan3(run: Run) -> Result:
+    """StyleGAN3 in its forms, precisions and sizes."""
+    tiny = ["--tiny", "--sizes", 16, "--batch", 2, "--rounds", 1] if run.tiny else []
+    return run.script("stylegan3_gpu", "--device", run.device, *tiny, seconds=300)
+
+
 def pipeline(run: Run) -> Result:
     """The whole way to a video, beside the generator alone and the encoder alone."""
     return _pipeline(run, "--encoder", "auto")
@@ -271,7 +278,8 @@ def training(run: Run) -> Result:
 STEPS: dict[str, Callable[[Run], Result]] = {
     step.__name__: step
     for step in (
-        build, check, tests, spoiling, layers, race, profile, generator, pipeline, painter, encoders, default, training,
+        build, check, tests, spoiling, layers, race, profile, generator, stylegan3, pipeline, painter, encoders,
+        default, training,
     )
 }  # fmt: skip
 
@@ -303,6 +311,11 @@ def goals(found: Result) -> list[Goal]:
     ]
     ours = [row for row in rows if row["formulation"] in ("fast", "graph") and row["dtype"] == "float16"]
     best = max(ours, key=lambda row: row["fps"]) if ours else {}
+    alias_free = [
+        row["ratio"]
+        for row in found.get("stylegan3", {}).get("rows", [])
+        if (row["config"], row["resolution"], row["dtype"]) == ("t", 1024, "float16") and row["form"] != "plain"
+    ]
     painted = found.get("painter", {}).get("rows", [])
     same = [row["same_in_two_runs"] and row["same_in_batches_of_one"] for row in painted]
     check = found.get("check", {})
@@ -314,6 +327,8 @@ def goals(found: Result) -> list[Goal]:
         _goal("1024² in float16: 600 frames a second", "generator", best.get("fps"), least=600),
         _goal("1024² in float16: 1000 frames a second", "generator", best.get("fps"), least=1000),
         _goal("4 times the plain formulation in float16", "generator", best.get("ratio"), least=4),
+        _goal("StyleGAN3-T at 1024² in float16: 3 times plain PyTorch", "stylegan3", max(alias_free, default=None),
+              least=3),
         _goal("a whole render within 10 % of the slower of generator and encoder", "pipeline",
               found.get("pipeline", {}).get("share_of_slower"), least=0.9),
         _goal("the painter at 1080p, every family: 400 frames a second", "painter",

@@ -133,7 +133,7 @@ def _warn_once(reason: str) -> None:
     warnings.warn(f"the compiled kernels cannot be used: {reason}; {COST}", RuntimeWarning, stacklevel=4)
 
 
-def _launch(program: str, kernel: str, device: torch.device, grid: Sequence[int], *arguments: Any) -> None:
+def launch(program: str, kernel: str, device: torch.device, grid: Sequence[int], *arguments: Any) -> None:
     """Queue a kernel on the current stream.
 
     Raises:
@@ -148,7 +148,7 @@ def _launch(program: str, kernel: str, device: torch.device, grid: Sequence[int]
         raise StyleGANError(f"{kernel} failed on {device}: {error}") from error
 
 
-def _divided_up(value: int, by: int) -> int:
+def divided_up(value: int, by: int) -> int:
     return -(-value // by)
 
 
@@ -162,7 +162,7 @@ def _reads_vectors(epilogue: Epilogue) -> bool:
     return _aligned(epilogue.scale, epilogue.bias, epilogue.style) and all(step % 4 == 0 for step in steps)
 
 
-def _pointer(like: Tensor, values: Tensor | None, *shape: int) -> int | None:
+def pointer(like: Tensor, values: Tensor | None, *shape: int) -> int | None:
     """Address of a contiguous float32 tensor on the same device; the kernels do not check the shape themselves."""
     if values is None:
         return None
@@ -174,7 +174,7 @@ def _pointer(like: Tensor, values: Tensor | None, *shape: int) -> int | None:
     return values.data_ptr()
 
 
-def _rows(like: Tensor, values: Tensor | None, *shape: int) -> tuple[int | None, int]:
+def strided_rows(like: Tensor, values: Tensor | None, *shape: int) -> tuple[int | None, int]:
     """Address of float32 rows (..., C), and the step in elements from one row to the next."""
     if values is None:
         return None, 0
@@ -182,9 +182,9 @@ def _rows(like: Tensor, values: Tensor | None, *shape: int) -> tuple[int | None,
     if rows.stride(1) != 1 and shape[-1] > 1:
         raise ValueError(f"rows without gaps were expected, not strides of {values.stride()}")
     if not rows.is_contiguous():
-        _pointer(like, values[..., :0], *shape[:-1], 0)
+        pointer(like, values[..., :0], *shape[:-1], 0)
         return values.data_ptr(), rows.stride(0)
-    return _pointer(like, values, *shape), shape[-1]
+    return pointer(like, values, *shape), shape[-1]
 
 
 def _epilogue(
@@ -200,14 +200,14 @@ def _epilogue(
 ) -> Epilogue:
     """Arguments of the steps after a convolution with output `y`, in a picture of this height and width."""
     batch, channels = y.shape[:2]
-    scale_pointer, scale_stride = _rows(y, scale, batch, channels)
-    style_pointer, style_stride = _rows(y, style, batch, channels)
+    scale_pointer, scale_stride = strided_rows(y, scale, batch, channels)
+    style_pointer, style_stride = strided_rows(y, style, batch, channels)
     shared = noise is not None and len(noise) == 1
     return Epilogue(
         scale=scale_pointer,
         scale_stride=scale_stride,
-        bias=_pointer(y, bias, channels),
-        noise=_pointer(y, noise, 1 if shared else batch, 1, height, width),
+        bias=pointer(y, bias, channels),
+        noise=pointer(y, noise, 1 if shared else batch, 1, height, width),
         noise_stride=0 if shared else height * width,
         noise_gain=noise_gain,
         clamp=clamp,
@@ -216,7 +216,7 @@ def _epilogue(
     )
 
 
-def _check_activations(x: Tensor) -> None:
+def check_activations(x: Tensor) -> None:
     """Raise unless x (B, C, h, w) is channels-last without gaps."""
     if x.ndim != 4 or x.dtype not in NAMES or not x.is_contiguous(memory_format=torch.channels_last):
         raise ValueError(f"channels-last activations were expected, not {x.dtype} {x.stride()}")
@@ -242,9 +242,9 @@ def _finish(
 ) -> None:
     """`torch.ops.stylegan_ops.finish` on a GPU; y may be x."""
     batch, channels, rows, width = x.shape
-    _check_activations(x)
+    check_activations(x)
     if y is not None:
-        _check_activations(y)
+        check_activations(y)
         if y.shape != x.shape or y.dtype != x.dtype or y.device != x.device:
             raise ValueError(f"the output is {y.dtype} {y.shape}, the input {x.dtype} {x.shape}")
     if first_row + rows > height:
@@ -253,7 +253,7 @@ def _finish(
         raise ValueError("rgb_weight needs a bias and an image, and taps where a smaller picture is added")
     if skip is not None and (height % 2 or width % 2):
         raise ValueError(f"a doubled picture has even sizes, not {height} × {width}")
-    rgb_pointer, rgb_stride = _rows(x, rgb_weight, batch, 3, channels)
+    rgb_pointer, rgb_stride = strided_rows(x, rgb_weight, batch, 3, channels)
     job = Finish(
         x=x.data_ptr(),
         y=None if y is None else y.data_ptr(),
@@ -266,11 +266,11 @@ def _finish(
         epilogue=_epilogue(x, height, width, scale, bias, noise, noise_gain, clamp, style),
         rgb_weight=rgb_pointer,
         rgb_stride=rgb_stride,
-        rgb_bias=_pointer(x, rgb_bias, 3),
+        rgb_bias=pointer(x, rgb_bias, 3),
         rgb_clamp=rgb_clamp,
-        skip=_pointer(x, skip, batch, 3, height // 2, width // 2),
-        taps=_pointer(x, taps, 4),
-        image=_pointer(x, image, batch, 3, height, width),
+        skip=pointer(x, skip, batch, 3, height // 2, width // 2),
+        taps=pointer(x, taps, 4),
+        image=pointer(x, image, batch, 3, height, width),
     )
     _start_finish(job, x, batch, "plain" if rgb_weight is None else "to_rgb")
 
@@ -291,7 +291,7 @@ def _start_finish(job: Finish, x: Tensor, batch: int, mode: str) -> None:
         lanes *= 2
     tile = THREADS // lanes * FINISH_PIXELS
     name = f"finish_{NAMES[x.dtype]}_{'vector' if vector else 'single'}_{mode}"
-    _launch("finish", name, x.device, (_divided_up(job.rows * job.width, tile), batch), job, ctypes.c_int32(lanes))
+    launch("finish", name, x.device, (divided_up(job.rows * job.width, tile), batch), job, ctypes.c_int32(lanes))
 
 
 def _finish_phases(
@@ -306,8 +306,8 @@ def _finish_phases(
 ) -> None:
     """`torch.ops.stylegan_ops.finish_phases`: x (B, 4 · C, h, w), the phases in row order -> y (B, C, 2h, 2w)."""
     batch, channels, height, width = y.shape
-    _check_activations(x)
-    _check_activations(y)
+    check_activations(x)
+    check_activations(y)
     if x.shape != (batch, 4 * channels, height // 2, width // 2) or height % 2 or width % 2 or x.dtype != y.dtype:
         raise ValueError(f"the output is {y.dtype} {y.shape}, the phases {x.dtype} {x.shape}")
     job = Finish(
@@ -336,8 +336,8 @@ def _smooth(
 ) -> None:
     """`torch.ops.stylegan_ops.smooth`: x (B, C, 2h + 1, 2w + 1), smoothed by taps (4,) -> y (B, C, 2h, 2w)."""
     batch, channels, height, width = y.shape
-    _check_activations(x)
-    _check_activations(y)
+    check_activations(x)
+    check_activations(y)
     if x.shape != (batch, channels, height + 1, width + 1) or height % 2 or width % 2 or x.dtype != y.dtype:
         raise ValueError(f"the output is {y.dtype} {y.shape}, the input {x.dtype} {x.shape}")
     job = Smooth(
@@ -346,18 +346,18 @@ def _smooth(
         height=height,
         width=width,
         channels=channels,
-        taps=_pointer(y, taps, 4),
+        taps=pointer(y, taps, 4),
         epilogue=_epilogue(y, height, width, scale, bias, noise, noise_gain, clamp, style),
     )
     most = VECTOR_BYTES // x.itemsize
     vector = channels % most == 0 and _aligned(job.x, job.y) and _reads_vectors(job.epilogue)
     across = width // SMOOTH_COLUMNS * (channels // (most if vector else 1))
     strip = LONGEST_STRIP
-    while strip > 2 and batch * across * _divided_up(height, strip) < ENOUGH_THREADS:
+    while strip > 2 and batch * across * divided_up(height, strip) < ENOUGH_THREADS:
         strip //= 2
     name = f"smooth_{NAMES[x.dtype]}_{'vector' if vector else 'single'}"
-    grid = (_divided_up(across, THREADS), _divided_up(height, strip), batch)
-    _launch("smooth", name, x.device, grid, job, ctypes.c_int32(strip))
+    grid = (divided_up(across, THREADS), divided_up(height, strip), batch)
+    launch("smooth", name, x.device, grid, job, ctypes.c_int32(strip))
 
 
 def _rgb_to_yuv420(image: Tensor) -> Tensor:
@@ -371,12 +371,12 @@ def _rgb_to_yuv420(image: Tensor) -> Tensor:
 def _convert(image: Tensor, y: Tensor) -> None:
     """Write pixels (B, H · W · 3 / 2) uint8 in the layout yuv420p from a picture (B, 3, H, W)."""
     batch, _, height, width = image.shape
-    pointer = _pointer(image, image, batch, 3, height, width)
+    address = pointer(image, image, batch, 3, height, width)
     if image.data_ptr() % 8:
         raise ValueError("the kernel reads pairs of pixels, whose addresses must be multiples of 8")
-    grid = (_divided_up(height * width // 4, THREADS), batch)
-    arguments = (ctypes.c_void_p(pointer), ctypes.c_void_p(y.data_ptr()), ctypes.c_int32(height), ctypes.c_int32(width))
-    _launch("yuv", "rgb_to_yuv420", image.device, grid, *arguments)
+    grid = (divided_up(height * width // 4, THREADS), batch)
+    arguments = (ctypes.c_void_p(address), ctypes.c_void_p(y.data_ptr()), ctypes.c_int32(height), ctypes.c_int32(width))
+    launch("yuv", "rgb_to_yuv420", image.device, grid, *arguments)
 
 
 _AFTER = "Tensor scale, Tensor bias, Tensor? noise, float noise_gain, float clamp, Tensor? style"

@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from stylegan_ops.checkpoint import AnyGenerator
 from stylegan_ops.deferred import Deferred, Maker
-from stylegan_ops.generator import Generator, Noise
+from stylegan_ops.errors import StyleGANError
+from stylegan_ops.generator import Noise
 from stylegan_ops.memory import moved
-from stylegan_ops.stylegan1.generator import StyleGAN1Generator
+from stylegan_ops.stylegan3.generator import AliasFreeGenerator
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ class _Graph:
     """Where its intermediate results lie, none of which is needed between two replays."""
     ws: Tensor
     noise: list[Tensor]
+    transform: Tensor | None
+    """Matrices that move a StyleGAN3's plane."""
     found: Tensor
     makings: dict[Maker, _Making | None] = field(default_factory=dict)
     """Recorded ways to make the noise; None: one that cannot be recorded."""
@@ -91,9 +95,7 @@ class GraphSynthesis:
     time.
     """
 
-    def __init__(
-        self, generator: Generator | StyleGAN1Generator, then: Callable[[Tensor], Tensor] | None = None
-    ) -> None:
+    def __init__(self, generator: AnyGenerator, then: Callable[[Tensor], Tensor] | None = None) -> None:
         """Record nothing yet.
 
         Args:
@@ -110,29 +112,32 @@ class GraphSynthesis:
         self._said = False
 
     @torch.no_grad()
-    def __call__(self, ws: Tensor, noise: Noise = "const") -> Tensor:
-        """As `Generator.synthesis`; or what `then` makes of it."""
+    def __call__(self, ws: Tensor, noise: Noise = "const", *, transform: Tensor | None = None) -> Tensor:
+        """As `Generator.synthesis`; or what `then` makes of it. Only a StyleGAN3 takes a transform."""
         if not _on_gpu(self._generator):
             self._say_once("the generator is not on a GPU")
-            return self._compute(ws, noise)
-        shape = (ws.shape, noise if isinstance(noise, str) else _shapes_of(noise))
+            return self._compute(ws, noise, transform)
+        moved_by = None if transform is None else transform.shape
+        shape = (ws.shape, noise if isinstance(noise, str) else _shapes_of(noise), moved_by)
         if shape not in self._graphs and shape not in self._seen:  # what does not come again is not worth recording
-            found = self._compute(ws, noise)  # a wrong shape is told here
+            found = self._compute(ws, noise, transform)  # a wrong shape is told here
             self._remember(shape)
             if isinstance(noise, Deferred):
                 self._remember(noise.make)
             return found
         if shape not in self._graphs and len(self._graphs) < MOST_GRAPHS and not _failed.is_set():
-            self._graphs[shape] = self._record(ws, noise)
+            self._graphs[shape] = self._record(ws, noise, transform)
         graph = self._graphs.get(shape)
         if graph is None:
             self._say_once(
                 "an earlier recording failed" if _failed.is_set() else f"there are {MOST_GRAPHS} graphs already"
             )
-            return self._compute(ws, noise)
+            return self._compute(ws, noise, transform)
         graph.ws.copy_(moved(ws, graph.ws.device))
         if not isinstance(noise, str):
             self._bring(graph, noise)
+        if graph.transform is not None and transform is not None:
+            graph.transform.copy_(moved(transform, graph.transform.device))
         graph.graph.replay()
         return graph.found.clone()
 
@@ -143,8 +148,13 @@ class GraphSynthesis:
         self._graphs.clear()
         self._seen.clear()
 
-    def _compute(self, ws: Tensor, noise: Noise) -> Tensor:
-        pictures = self._generator.synthesis(ws, noise)
+    def _compute(self, ws: Tensor, noise: Noise, transform: Tensor | None = None) -> Tensor:
+        if transform is None:
+            pictures = self._generator.synthesis(ws, noise)
+        elif isinstance(self._generator, AliasFreeGenerator):
+            pictures = self._generator.synthesis(ws, noise, transform=transform)
+        else:
+            raise StyleGANError("a transform was given, and this network has no plane that it could move")
         return pictures if self._then is None else self._then(pictures)
 
     def _remember(self, key: object) -> None:
@@ -170,18 +180,20 @@ class GraphSynthesis:
             graph.makings[noise.make] = self._record_making(graph, noise)
         return graph.makings[noise.make]
 
-    def _record(self, ws: Tensor, noise: Noise) -> _Graph | None:
-        given = [] if isinstance(noise, str) else list(noise)
-        pool = torch.cuda.graph_pool_handle()
+    def _record(self, ws: Tensor, noise: Noise, transform: Tensor | None) -> _Graph | None:
+        maps = [] if isinstance(noise, str) else list(noise)
+        matrices = [] if transform is None else [transform]
+        pool, last = torch.cuda.graph_pool_handle(), 1 + len(maps)
 
         def compute(own: list[Tensor]) -> Tensor:
-            return self._compute(own[0], noise if isinstance(noise, str) else own[1:])
+            own_noise = noise if isinstance(noise, str) else own[1:last]
+            return self._compute(own[0], own_noise, own[last] if matrices else None)
 
-        recorded = self._recorded([ws, *given], compute, pool)
+        recorded = self._recorded([ws, *maps, *matrices], compute, pool)
         if recorded is None:
             return None
         graph, own, found = recorded
-        return _Graph(graph, pool, own[0], own[1:], found)
+        return _Graph(graph, pool, own[0], own[1:last], own[last] if matrices else None, found)
 
     def _record_making(self, graph: _Graph, noise: Deferred) -> _Making | None:
         def make(own: list[Tensor]) -> None:
@@ -253,5 +265,5 @@ def _shapes_of(noise: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:
     return noise.shapes if isinstance(noise, Deferred) else tuple(tuple(values.shape) for values in noise)
 
 
-def _on_gpu(generator: Generator | StyleGAN1Generator) -> bool:
+def _on_gpu(generator: AnyGenerator) -> bool:
     return generator.device.type == "cuda"

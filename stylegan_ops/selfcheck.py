@@ -231,7 +231,7 @@ def _marker(subject: str, made: Build, dtype: torch.dtype) -> Path | None:
 def _sources() -> str:
     """Digest of the code that calls the kernels, and of the checks."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

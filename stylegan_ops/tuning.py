@@ -117,14 +117,14 @@ def _by_phases_and_transposed(
     phases = torch.randn(4 * outputs, inputs, 3, 3, device=device).to(dtype)
     phases = phases.contiguous(memory_format=torch.channels_last)
     transposed = phases[:outputs].transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    return _seconds(
+    return seconds(
         device,
         lambda: cuda_ops.styled_conv2d_phases(x, phases, finish, workspace, "y"),
         lambda: cuda_ops.styled_conv2d_up(x, transposed, taps, finish, workspace, "y"),
     )
 
 
-def _seconds(device: torch.device, *ways: Callable[[], object]) -> tuple[float, float]:
+def seconds(device: torch.device, *ways: Callable[[], object]) -> tuple[float, float]:
     """The least seconds of two ways, by the GPU's own clock."""
     least = [float("inf")] * len(ways)
     with torch.cuda.device(device), torch.no_grad():

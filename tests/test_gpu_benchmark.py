@@ -159,7 +159,7 @@ def test_a_run_may_be_cut_off_at_any_moment(tmp_path: Path) -> None:
         steps,
         goals,
     ) in found:  # three moments for the first results, which are of no step, then four for each step
-        assert len(steps) == (cut - 3) // 4 and goals == 11
+        assert len(steps) == (cut - 3) // 4 and goals == 12
 
 
 @pytest.fixture
@@ -199,13 +199,21 @@ def test_the_table_says_met_missed_and_not_run(gpu: ModuleType, tmp_path: Path) 
         {"resolution": 1024, "batch": 8, "formulation": "graph", "dtype": "float16", "fps": 700.0, "ratio": 5.0},
         {"resolution": 1024, "batch": 8, "formulation": "grouped", "dtype": "float16", "fps": 9000.0, "ratio": 1.0},
     ]
-    found = {"generator": {"rows": rows}, "check": {"checked": 9, "wrong": 1}}
+    alias_free = {"config": "t", "resolution": 1024, "dtype": "float16"}
+    relatives = [alias_free | {"form": "plain", "ratio": 1.0}, alias_free | {"form": "compiled", "ratio": 3.5}]
+    relatives += [one | {"dtype": "float32", "ratio": 9.0} for one in relatives]
+    found = {
+        "generator": {"rows": rows},
+        "check": {"checked": 9, "wrong": 1},
+        "stylegan3": {"rows": relatives},
+    }
     lines = gpu.table(found)
     assert "met      1024² in float16: 600 frames a second: 700" in lines
     assert "MISSED   1024² in float16: 1000 frames a second: 700" in lines
+    assert "met      StyleGAN3-T at 1024² in float16: 3 times plain PyTorch: 3.5" in lines
     assert "MISSED   no compiled operation differs from its reference: 1" in lines
     assert "not run  the tests that need a GPU pass" in lines
-    assert len(lines) == 11
+    assert len(lines) == 12
     path = tmp_path / "found.json"
     gpu.write(path, dict(found))
     assert gpu.earlier(path, {}) == found

@@ -64,7 +64,18 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
     @property
     def fingerprint(self) -> str:
         """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
-        return f"{'compiled' if self.network.compiled else 'plain'} kernels {sources_digest()}"
+        return f"{self._kernels} kernels {sources_digest()}"
+
+    @property
+    def _kernels(self) -> str:
+        """Kind of kernels; of compiled ones also where plain PyTorch runs: they were found wrong, or slower."""
+        from stylegan_ops import selfcheck
+
+        if not self.network.compiled:
+            return "plain"
+        kinds = " but not ".join(["compiled", *selfcheck.wrong(self.device, self.dtype)])
+        layers = self.network.plain_layers
+        return f"{kinds} (plain in {', '.join(layers)})" if layers else kinds
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W)."""
@@ -76,13 +87,15 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
         """Make pictures (B, 3, h, w) float32 from latents; there is no noise, and `moves` may move the picture."""
         if moves.weights:
             return pictures_by_weights(self, ws, noise, moves)
-        transform = moves.transform
-        if transform is not None:
-            transform = self.network.transform @ transform.to(self.device)
+        transform = self.moved_transform(moves)
         if not moves.bends:
             return self.network.synthesis(ws, transform=transform)
         bends = self.bends(moves)
         return self.network.synthesis(ws, transform=transform, bends=bends)
+
+    def moved_transform(self, moves: Moves) -> torch.Tensor | None:
+        """Return the matrices of a batch, (3, 3) or (B, 3, 3), with that of the file; None: nothing moves the plane."""
+        return None if moves.transform is None else self.network.transform @ moves.transform.to(self.device)
 
     def bends(self, moves: Moves) -> Bends:
         """Return the bends of a batch, with the channels that they are of."""
@@ -128,15 +141,19 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
 
 
 class _Frames:
-    """The network and the conversion to pixels."""
+    """The network and the conversion to pixels, as one CUDA graph on a GPU."""
 
     def __init__(self, generator: StyleGAN3, layout: Layout) -> None:
+        from stylegan_ops import GraphSynthesis
+
         self._generator = generator
-        self._layout: Layout = layout
+        self._finish = functools.partial(to_pixels, layout=layout, compiled=generator.network.compiled)
+        self._graphs = GraphSynthesis(generator.network, self._finish)
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor], moves: Moves = NO_MOVES) -> torch.Tensor:
-        pictures = self._generator.synthesis(ws, noise, moves)
-        return to_pixels(pictures, self._layout, compiled=self._generator.network.compiled)
+        if moves.bends or moves.weights:  # what is computed changes from batch to batch, which no graph can follow
+            return self._finish(self._generator.synthesis(ws, noise, moves))
+        return self._graphs(ws, transform=self._generator.moved_transform(moves))
 
     def release(self) -> None:
-        """Free nothing: the network keeps its memory for the next batch."""
+        self._graphs.forget()

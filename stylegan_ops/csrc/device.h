@@ -2,7 +2,8 @@
 //
 // Conventions: activations are [batch, rows, columns, channels] with channels innermost; all arithmetic is in float.
 // Kernels exist for N channels at a time, in accesses of 16 bytes, and for single ones, where the number of channels or
-// an address does not allow more. Every access of memory is an intrinsic, which the tests replace by a checked one.
+// an address does not allow more. Every access of memory is an intrinsic, or one of the functions for shared memory below;
+// the tests replace them by checked ones.
 //
 // Nothing is included: NVRTC, which compiles these sources on machines without a toolkit, has no headers. So there is no
 // code for the host either: `cuda_kernels.py` chooses a kernel and its grid, and the driver starts it. A kernel is
@@ -21,6 +22,19 @@ typedef long long int64_t;
 #endif
 
 #define KERNEL(name, blocks, parameters) extern "C" __global__ void __launch_bounds__(THREADS, blocks) name parameters
+
+// Memory that the threads of a block share. They meet at __syncthreads() between writing there and reading.
+#define SHARED(type, name, count) __shared__ type name[count]
+
+template <class T>
+__device__ __forceinline__ T load_shared(const T *from) {
+    return *from;
+}
+
+template <class T>
+__device__ __forceinline__ void store_shared(T *to, T value) {
+    *to = value;
+}
 
 __device__ __forceinline__ float from_float16(unsigned short bits) {
     float value;

@@ -27,7 +27,8 @@ from stylegan_ops.stylegan3.architecture import AliasFreeArchitecture
 from stylegan_ops.stylegan3.design import Plan
 from stylegan_ops.stylegan3.filtered import filtered_lrelu
 from stylegan_ops.stylegan3.initial import planned, random_state
-from stylegan_ops.stylegan3.layers import AliasFreePreparation, resampling_of
+from stylegan_ops.stylegan3.layers import AliasFreePreparation, PreparedLayer, resampling_of
+from stylegan_ops.stylegan3.tuning import kernel_pays
 
 Modulation = tuple[Tensor, Tensor]
 """Style (B, I) of a layer's input and scale (B, O) of its output."""
@@ -68,11 +69,7 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
         self.device = torch.device(device)
         self.dtype = dtype
         wanted = choice.wanted_implementation(implementation)
-        self.compiled = self.device.type == "cpu" and choice.use_compiled(wanted, self.device, dtype)
-        if wanted == "compiled" and not self.compiled:
-            raise StyleGANError(
-                f"compiled kernels were asked for, and StyleGAN3 has none on {self.device.type}; ask for auto"
-            )
+        self.compiled = choice.use_compiled(wanted, self.device, dtype)
         self._trained = architecture
         self._workspaces: list[Workspace] = []
         with torch.no_grad():
@@ -80,6 +77,8 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
             self._mapping = prepare.mapping()
             self._input = prepare.waves()
             self._layers = [prepare.layer(layer) for layer in architecture.layers]
+            if self.compiled and self.device.type == "cuda" and wanted == "auto":
+                self._layers = [self._measured(layer) for layer in self._layers]
 
     @classmethod
     def random(
@@ -119,6 +118,11 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
     def layer_channels(self) -> list[int]:
         """Channels of the layers that can be bent."""
         return [layer.source.out_channels for layer in self._layers[:-1]]
+
+    @property
+    def plain_layers(self) -> list[str]:
+        """Names of the layers whose activation plain PyTorch does, although there is a kernel: it is faster there."""
+        return [layer.source.name for layer in self._layers if not layer.resampling.pays]
 
     def style_weights(self, inputs: Sequence[int]) -> Tensor:
         """Weights (R, w_dim) with which the styles of layers depend on these latent inputs."""
@@ -208,6 +212,12 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
         ]
         return other
 
+    def _measured(self, layer: PreparedLayer) -> PreparedLayer:
+        """The layer, with the way that is faster on this GPU."""
+        if layer.source.to_rgb or kernel_pays(self.device, self.dtype, layer):
+            return layer
+        return dataclasses.replace(layer, resampling=dataclasses.replace(layer.resampling, pays=False))
+
     def _transform(self, transform: Tensor | None, batch: int) -> Tensor:
         if transform is None:
             return self._input.transform
@@ -233,23 +243,37 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
         image: Tensor,
         workspace: Workspace | None,
         bends: Bends,
+        depth: int = 0,
     ) -> None:
-        """Run the layers from `start` on. Where activations are large, the batch is split into parts."""
+        """Run the layers from `start` on. Where activations are large, the batch is split into parts.
+
+        Parts have memory of their own, by `depth`, because those that come later still lie in that of the whole.
+        """
         for index in range(start, len(self._layers)):
             samples = self._samples_at_once(index)
             if len(x) > samples:
                 for at in range(0, len(x), samples):
                     part = slice(at, at + samples)
                     own = [(style[part], scale[part]) for style, scale in modulations]
-                    self._synthesise(index, x[part], own, image[part], workspace, part_of(bends, part))
+                    self._synthesise(index, x[part], own, image[part], workspace, part_of(bends, part), depth + 1)
                 return
-            x = self._run_layer(index, x, modulations, workspace, bends.get(index, ()))
+            name = f"layer {depth} {index % 2}"
+            x = self._run_layer(index, x, modulations, workspace, name, bends.get(index, ()))
         image.copy_(x)
 
     def _run_layer(
-        self, index: int, x: Tensor, modulations: list[Modulation], workspace: Workspace | None, bends: Sequence[Bend]
+        self,
+        index: int,
+        x: Tensor,
+        modulations: list[Modulation],
+        workspace: Workspace | None,
+        name: str,
+        bends: Sequence[Bend],
     ) -> Tensor:
-        """Output of one layer, times the style of the next one; of the last one the picture."""
+        """Output of one layer, times the style of the next one; of the last one the picture.
+
+        `name` is that of the result in the workspace, where x must not lie.
+        """
         layer = self._layers[index]
         scale = modulations[index][1]
         found = layer.convolved(x)
@@ -258,7 +282,7 @@ class AliasFreeGenerator(Network[AliasFreeArchitecture]):
             if (clamp := layer.source.clamp) is not None:
                 picture = picture.clamp(-clamp, clamp)
             return picture * self.architecture.output_scale
-        style, name = modulations[index + 1][0], f"layer {index % 2}"
+        style = modulations[index + 1][0]
         if not bends:
             return filtered_lrelu(found, scale, layer.bias, style, layer.resampling, workspace, name)
         found = filtered_lrelu(found, scale, layer.bias, None, layer.resampling, workspace, name)

@@ -9,6 +9,8 @@ import torch
 from emulated_gpu import Machine, emulated, guarded, loaded, use_default_stream
 
 from stylegan_ops import cuda_kernels, kernels, ops
+from stylegan_ops.stylegan3 import cuda_kernels as stylegan3
+from stylegan_ops.stylegan3 import filtered
 
 if TYPE_CHECKING:
     import ctypes
@@ -34,7 +36,9 @@ def emulation(emulated_kernels: ctypes.CDLL) -> Iterator[Machine]:
         patch.setattr(cuda_kernels, "_convert", guarded(library, cuda_kernels._convert, 1))
         patch.setattr(cuda_kernels, "finish_phases", guarded(library, cuda_kernels._finish_phases, 1))
         patch.setattr(cuda_kernels, "smooth", guarded(library, cuda_kernels._smooth, 1))
+        patch.setattr(stylegan3, "filtered_lrelu", guarded(library, stylegan3._filtered_lrelu, 1))
         patch.setattr(ops, "_on_gpu", lambda x: True)
+        patch.setattr(filtered, "_on_gpu", lambda x: True)
         yield Machine(torch.device("cpu"), 1e-5)
 
 

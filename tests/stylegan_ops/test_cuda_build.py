@@ -33,6 +33,7 @@ from stylegan_ops import (
 from stylegan_ops import driver as driver_module
 from stylegan_ops.cuda_build import NvrtcCompiler, Program, Target, compile_all
 from stylegan_ops.driver import Driver, DriverError
+from stylegan_ops.stylegan3 import cuda_kernels as stylegan3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +86,7 @@ def test_nvrtc_compiles_every_source_for_the_first_and_the_last_gpu(cache: Path,
         for made, image in zip(everything, compile_all(everything, real, capability), strict=True):
             kernels = re.findall(r"^KERNEL\((\w+)", made.text, re.MULTILINE)
             assert image.content.startswith(b"\x7fELF") and image.origin.startswith("NVRTC ")
-            assert kernels or made.name in ("cuda-finish", "cuda-smooth")
+            assert kernels or made.name in ("cuda-finish", "cuda-smooth", "cuda-filtered")
             assert all(name.encode() in image.content for name in kernels)
 
 
@@ -112,6 +113,8 @@ def test_kernels_on_an_emulated_gpu_are_those_of_the_machine_code(
     for dtype, width, mode in itertools.product(cuda_kernels.NAMES.values(), ["vector", "single"], ["plain", "to_rgb"]):
         assert_has(real, "cuda-finish", f"finish_{dtype}_{width}_{mode}")
         assert_has(real, "cuda-smooth", f"smooth_{dtype}_{width}")
+    for kind, shape in itertools.product(["any", *stylegan3.KINDS.values()], ["row", "square"]):
+        assert_has(real, "cuda-filtered", f"filtered_{kind}_{shape}")
 
 
 def assert_has(compiler: NvrtcCompiler, program_name: str, kernel: str) -> None:

@@ -252,6 +252,44 @@ KERNEL(hazard, 1, (float *y, int)) { if (threadIdx.x < 31) __stwb(y + threadIdx.
 KERNEL(missed, 1, (float *y, int)) {
     if (threadIdx.x != 7) __stwb(y + threadIdx.x, __shfl_xor_sync(0xffffffffu, 1.0f, 4));
 }
+KERNEL(hurried, 1, (float *y, int)) {
+    SHARED(float, memory, 256);
+    store_shared(memory + threadIdx.x, 1.0f);
+    __stwb(y + threadIdx.x, load_shared(memory + (threadIdx.x + 1) % 256));
+}
+KERNEL(overtaken, 1, (float *y, int)) {
+    SHARED(float, memory, 256);
+    for (int i = 0; i < 2; i++) {
+        store_shared(memory + threadIdx.x, 1.0f);
+        __syncthreads();
+        __stwb(y + threadIdx.x, load_shared(memory + 255 - threadIdx.x));
+    }
+}
+KERNEL(empty, 1, (float *y, int)) {
+    SHARED(float, memory, 256);
+    if (threadIdx.x) store_shared(memory + threadIdx.x, 1.0f);
+    __syncthreads();
+    __stwb(y + threadIdx.x, load_shared(memory + threadIdx.x));
+}
+KERNEL(beyond, 1, (float *, int)) {
+    SHARED(float, memory, 256);
+    store_shared(memory + threadIdx.x + 1, 1.0f);
+}
+KERNEL(crooked, 1, (float *, int)) {
+    SHARED(float4, memory, 256);
+    store_shared((float4 *)((float *)(memory + threadIdx.x) + 1), float4{});
+}
+KERNEL(large, 1, (float *, int)) { SHARED(float4, memory, 3073); }
+KERNEL(unmet, 1, (float *, int)) { if (threadIdx.x != 7) __syncthreads(); }
+KERNEL(met, 1, (float *y, int)) {
+    SHARED(float, memory, 256);
+    for (int i = 0; i < 3; i++) {
+        store_shared(memory + threadIdx.x, __ldca(y + threadIdx.x));
+        __syncthreads();
+        __stwb(y + threadIdx.x, load_shared(memory + 255 - threadIdx.x));
+        __syncthreads();
+    }
+}
 KERNEL(sound, 1, (float *y, int)) {
     __stwb(y + threadIdx.x, __shfl_xor_sync(0xffffffffu, __ldca(y + threadIdx.x), 4));
 }
@@ -276,6 +314,13 @@ def test_the_emulation_tells_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "race": "written by one thread and used by another",
         "hazard": "written by one thread and used by another",
         "missed": "missed by a thread of the warp",
+        "hurried": "shared memory is (written by one thread and used by another|read) before",
+        "overtaken": "shared memory is written by one thread and used by another before they met",
+        "empty": "shared memory is read before it is written",
+        "beyond": "a write of 4 bytes outside of shared memory",
+        "crooked": "not a multiple of 16",
+        "large": "more than 49152 bytes of shared memory",
+        "unmet": "missed by a thread of the block",
     }
     for name, wanted in faults.items():
         library.emulation_forget()
@@ -286,6 +331,9 @@ def test_the_emulation_tells_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     library.emulation_forget()
     allow(library, y, write=True)
     run("sound")
+    backwards = y.flip(0)
+    run("met")
+    assert torch.equal(y, backwards)
     with pytest.raises(DriverError, match="cuLaunchKernel: invalid argument"):
         run("sound", 0)
     with pytest.raises(DriverError, match="cuModuleGetFunction: named symbol not found"):

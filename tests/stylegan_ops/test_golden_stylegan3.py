@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from stylegan_ops import AliasFreeGenerator, CheckpointError, StyleGANError, convert_checkpoint, load_generator
 from stylegan_ops.kernels import cpu_kernels
 from stylegan_ops.memory import Workspace
+from stylegan_ops.stylegan3 import generator as generator_module
+from stylegan_ops.stylegan3.design import Plan
 from stylegan_ops.stylegan3.filtered import Resampling, filtered_lrelu
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -239,3 +241,17 @@ def test_the_compiled_activation_is_the_plain_one(up: int, down: int, kind: str,
         wanted = filtered_lrelu(x, scale, bias, own_style, resampling)
         assert found.shape == wanted.shape == (2, 21, *out_size[::-1])
         assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
+def test_large_batches_go_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fits: parts of parts too, and memory that an earlier batch has left large."""
+    plan = Plan(64, 512, 16, num_layers=8, margin_size=2)
+    wanted = None
+    for limit in (1 << 30, 400_000, 200_000, 120_000, 70_000, 1):
+        generator = AliasFreeGenerator.random(plan, z_dim=8, w_dim=8, seed=1)
+        monkeypatch.setattr(generator_module, "CPU_WORKING_SET", limit)
+        ws = torch.randn(5, generator.num_ws, 8, generator=torch.Generator().manual_seed(1))
+        for _ in range(2):
+            found = generator.synthesis(ws)
+            wanted = found if wanted is None else wanted
+            assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max(), limit

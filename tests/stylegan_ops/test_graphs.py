@@ -13,8 +13,18 @@ import pytest
 import torch
 from emulated_graphs import Graph, Streams, play_graphs
 
-from stylegan_ops import Architecture, Generator, GraphSynthesis, StyleGANError, deferred, graphs, ops
+from stylegan_ops import (
+    AliasFreeGenerator,
+    Architecture,
+    Generator,
+    GraphSynthesis,
+    StyleGANError,
+    deferred,
+    graphs,
+    ops,
+)
 from stylegan_ops.initial import random_state
+from stylegan_ops.stylegan3.design import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,3 +205,22 @@ def test_one_recording_at_a_time(streams: Streams, monkeypatch: pytest.MonkeyPat
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(run, generators))
     assert most == [1, 1]
+
+
+def test_a_plane_that_moves_is_recorded_too(streams: Streams) -> None:
+    """StyleGAN3: without a transform, with one for all samples, and with one for each."""
+    plan = Plan(16, 128, 8, num_layers=4, margin_size=4)
+    generator = AliasFreeGenerator.random(plan, z_dim=8, w_dim=8, seed=1, implementation="reference")
+    synthesise = GraphSynthesis(generator)
+    for seed in range(3):
+        stream = torch.Generator().manual_seed(seed)
+        ws = torch.randn(2, generator.num_ws, 8, generator=stream)
+        one = torch.eye(3) + 0.1 * torch.randn(3, 3, generator=stream)
+        for transform in (None, one, torch.stack([one, torch.eye(3)])):
+            found = synthesise(ws, transform=transform)
+            assert torch.equal(found, generator.synthesis(ws, transform=transform))
+    assert streams.recorded == 3 and Graph.replays == 3 * 2
+    with pytest.raises(StyleGANError, match="has the shape"):
+        synthesise(ws, transform=torch.eye(2))
+    with pytest.raises(StyleGANError, match="no plane that it could move"):
+        GraphSynthesis(small())(inputs(1, 0)[0], transform=torch.eye(3))

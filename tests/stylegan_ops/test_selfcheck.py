@@ -15,6 +15,8 @@ from stylegan_ops import Architecture, Generator, build, cuda_build, cuda_kernel
 from stylegan_ops.cuda_kernels import Availability
 from stylegan_ops.initial import random_state
 from stylegan_ops.memory import Workspace
+from stylegan_ops.stylegan3 import cuda_kernels as stylegan3
+from stylegan_ops.stylegan3 import filtered
 from stylegan_ops.stylegan3.filtered import Resampling, filtered_lrelu
 from stylegan_ops.styles import Styles
 
@@ -135,10 +137,12 @@ def on_gpu(library: ctypes.CDLL, programs: list[cuda_build.Program], patch: pyte
     patch.setattr(kernels, "rgb_to_yuv420", cuda_kernels._rgb_to_yuv420)
     patch.setattr(cuda_kernels, "finish_phases", cuda_kernels._finish_phases)
     patch.setattr(cuda_kernels, "smooth", cuda_kernels._smooth)
+    patch.setattr(stylegan3, "filtered_lrelu", stylegan3._filtered_lrelu)
     patch.setattr(ops, "_on_gpu", lambda x: True)
+    patch.setattr(filtered, "_on_gpu", lambda x: True)
 
 
-GPU_OPS = ("styled_conv2d", "styled_conv2d_up", "styled_conv2d_phases", "rgb_to_yuv420")
+GPU_OPS = ("styled_conv2d", "styled_conv2d_up", "styled_conv2d_phases", "rgb_to_yuv420", "filtered_lrelu")
 
 
 def passing(dtype: torch.dtype) -> set[str]:
@@ -167,7 +171,29 @@ def test_wrong_kernels_on_an_emulated_gpu_are_not_used(
     assert len(told) == 1
     assert all((one - expected).abs().max() < 1e-4 for one in found)
     with pytest.warns(RuntimeWarning, match="the compiled rgb_to_yuv420 is wrong"):
-        assert passing(torch.float32) == {"styled_conv2d", "styled_conv2d_phases"}
+        assert passing(torch.float32) == {"styled_conv2d", "styled_conv2d_phases", "filtered_lrelu"}
+
+
+@pytest.mark.parametrize(("right", "wrong"), [
+    ("output * down - before;", "output * down - before + 1;"),  # the padding
+    ("value *= job.gain;", "value *= job.gain * 1.02f;"),
+    ("taps * (part + 1) / PARTS", "taps * (part + 1) / PARTS - part % 2"),  # the last taps of a square
+    ("row >= job.out_height ||", "row >= job.out_height - 1 ||"),
+    ("value < 0 ? value * job.slope", "value < -0.1f ? value * job.slope"),
+])  # fmt: skip
+def test_a_wrong_activation_of_stylegan3_on_an_emulated_gpu_is_not_used(
+    wrong_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
+) -> None:
+    spoil(wrong_sources / "filtered.cu", right, wrong)
+    programs = [program for program in cuda_kernels.programs() if program.name == "cuda-filtered"]
+    on_gpu(emulated(programs, tmp_path / "wrong.so"), programs, monkeypatch, "wrong")
+    x, one = torch.randn(1, 5, 6, 7, generator=torch.Generator().manual_seed(1)), torch.ones(1, 5)
+    around = Resampling(None, None, 1, 1, (0, 0, 0, 0), (7, 6), None)
+    for dtype in (torch.float32, torch.float16):
+        name = selfcheck.NAMES[dtype]
+        with pytest.warns(RuntimeWarning, match=f"the compiled filtered_lrelu is wrong on CPU in {name} .*is not used"):
+            found = filtered_lrelu(x.to(dtype), one, one[0], None, around, Workspace(CPU), "y")
+        assert torch.equal(found, filtered_lrelu(x.to(dtype), one, one[0], None, around))
 
 
 def test_a_gpu_that_refuses_a_kernel_is_not_asked_again(

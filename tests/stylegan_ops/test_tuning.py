@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from stylegan_ops import Architecture, build, layers, tuning
+from stylegan_ops import AliasFreeGenerator, Architecture, build, cuda_kernels, layers, tuning
 from stylegan_ops.layers import Preparation
+from stylegan_ops.stylegan3 import tuning as stylegan3_tuning
+from stylegan_ops.stylegan3.design import Plan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from stylegan_ops.stylegan3.layers import PreparedLayer
 
 ARCHITECTURE = Architecture(z_dim=8, w_dim=8, mapping_features=(8,), channels=(512, 256, 128, 64, 32))
 
@@ -72,6 +77,34 @@ def test_a_broken_choice_is_made_anew(cache: Path) -> None:
         assert tuning.kept_choice(("a",), lambda: (2.0, 1.0)) is False
     assert tuning.kept_choice(("a",), lambda: (1.0, 2.0)) is False, "it is kept"
     assert list(cache.iterdir()) == [path]
+
+
+def test_the_activation_of_stylegan3_is_left_to_plain_pytorch_where_that_is_well_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = Plan(16, 128, 8, num_layers=4, margin_size=4)
+    generator = AliasFreeGenerator.random(plan, z_dim=8, w_dim=8, seed=1, implementation="reference")
+    measured, layers = [], generator._layers
+    same = [layer.source.name for layer in layers if layer.source.out_size == layers[0].source.out_size]
+    assert 1 <= len(same) < len(layers) - 1
+
+    def times(device: torch.device, dtype: torch.dtype, layer: PreparedLayer) -> tuple[float, float]:
+        measured.append(layer.source.out_size)
+        return (1.0, 2.0) if layer.source.out_size == layers[0].source.out_size else (0.95, 1.0)  # plain, compiled
+
+    library = SimpleNamespace(identity="one")
+    monkeypatch.setattr(cuda_kernels, "cuda_kernels", lambda device: cuda_kernels.Availability(library, ""))
+    monkeypatch.setattr(stylegan3_tuning, "_plain_and_compiled", times)
+    generator.device = torch.device("cuda", 0)
+    for _ in range(2):
+        generator._layers = [generator._measured(layer) for layer in layers]
+        assert generator.plain_layers == same
+        assert generator.resized((24, 16)).plain_layers == generator.plain_layers
+    known = len(measured)
+    assert known == len(set(measured)), "equal layers once, and toRGB never"
+    library.identity = "another"
+    generator._measured(layers[0])
+    assert len(measured) == known + 1
 
 
 OTHER = """

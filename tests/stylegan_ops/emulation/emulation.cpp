@@ -26,6 +26,7 @@ namespace {
 constexpr int WARP = 32;
 constexpr size_t STACK = 128 << 10;
 constexpr uint32_t NOBODY = 0, SEVERAL = ~0u;
+constexpr size_t MOST_SHARED = 48 << 10;  // bytes of a block
 
 struct Region {
     uintptr_t start;
@@ -40,12 +41,26 @@ struct Coroutine {
     bool finished;
     int exchanges;
     float values[2];  // of the last two exchanges
+    uint32_t meetings;
+};
+
+// Four bytes of shared memory: the last threads that used them, and before which meeting.
+struct Word {
+    uint32_t writer, written, reader, read;
+};
+
+struct SharedMemory {
+    uintptr_t start;
+    size_t size;
+    std::vector<Word> words;
 };
 
 std::vector<Region> regions;
 bool unguarded = false;  // whether all memory may be used
 std::string fault;
 std::vector<Coroutine> threads;
+std::vector<SharedMemory> shared;  // of this block
+uint64_t arrivals, departures;     // of threads at meetings, and at the end
 ucontext_t scheduler;
 int current;
 const std::function<void()> *body;
@@ -59,13 +74,17 @@ void say(const std::string &what) {
 void start_thread() {
     (*body)();
     threads[current].finished = true;
+    departures++;
 }
 
 void run_block(std::mt19937 &random) {
     const int count = (int)threads.size();
+    shared.clear();
+    arrivals = departures = 0;
     for (Coroutine &coroutine : threads) {
         coroutine.finished = false;
         coroutine.exchanges = 0;
+        coroutine.meetings = 0;
         getcontext(&coroutine.context);
         coroutine.context.uc_stack.ss_sp = coroutine.stack.data();
         coroutine.context.uc_stack.ss_size = coroutine.stack.size();
@@ -159,6 +178,57 @@ float exchange(float value, int step) {
             swapcontext(&own.context, &scheduler);
         }
     return threads[other].values[turn & 1];
+}
+
+void share(void *memory, size_t size) {
+    size_t whole = size;
+    for (const SharedMemory &known : shared) {
+        if (known.start == (uintptr_t)memory) return;
+        whole += known.size;
+    }
+    if (whole > MOST_SHARED) say("a block has more than " + std::to_string(MOST_SHARED) + " bytes of shared memory");
+    shared.push_back({(uintptr_t)memory, size, std::vector<Word>(size / 4, Word{})});
+}
+
+bool may_share(const void *address, size_t size, bool write) {
+    const uintptr_t start = (uintptr_t)address;
+    if (start % size) {
+        say("an address is not a multiple of " + std::to_string(size));
+        return false;
+    }
+    const uint32_t own = current + 1, turn = threads[current].meetings;
+    for (SharedMemory &memory : shared) {
+        if (start < memory.start || start + size > memory.start + memory.size) continue;
+        for (size_t at = (start - memory.start) / 4; at < (start - memory.start + size) / 4; at++) {
+            Word &word = memory.words[at];
+            const bool written = word.writer != NOBODY && word.writer != own && word.written == turn;
+            const bool read = word.reader != NOBODY && word.reader != own && word.read == turn;
+            if (written || (write && read))
+                say("shared memory is written by one thread and used by another before they met");
+            if (!write && word.writer == NOBODY) say("shared memory is read before it is written");
+            if (write)
+                word.writer = own, word.written = turn;
+            else
+                word.reader = word.read == turn && word.reader != NOBODY && word.reader != own ? SEVERAL : own,
+                word.read = turn;
+        }
+        return true;
+    }
+    say(std::string(write ? "a write" : "a read") + " of " + std::to_string(size) + " bytes outside of shared memory");
+    return false;
+}
+
+void meet() {
+    Coroutine &own = threads[current];
+    own.meetings++;
+    arrivals++;
+    while (arrivals < (uint64_t)own.meetings * threads.size()) {
+        if (departures) {
+            say("a meeting is missed by a thread of the block");
+            return;
+        }
+        swapcontext(&own.context, &scheduler);
+    }
 }
 
 }  // namespace emulation

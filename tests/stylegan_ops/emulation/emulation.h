@@ -25,6 +25,9 @@ struct dim3 {
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
 struct alignas(8) float2 {
     float x, y;
 };
@@ -35,6 +38,7 @@ struct alignas(2) uchar2 {
     unsigned char x, y;
 };
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline uchar2 make_uchar2(unsigned char x, unsigned char y) { return {x, y}; }
 
 namespace emulation {
@@ -45,6 +49,9 @@ extern dim3 thread, block, grid, block_size;
 Result run(const std::function<void()> &kernel);
 bool may_access(const void *address, size_t size, bool write);
 float exchange(float value, int step);
+void share(void *memory, size_t size);
+bool may_share(const void *address, size_t size, bool write);
+void meet();
 
 using Entry = Result (*)(void **arguments);
 
@@ -88,6 +95,26 @@ template <class T>
 void __stwb(T *to, T value) {
     if (emulation::may_access(to, sizeof(T), true)) std::memcpy(to, &value, sizeof(T));
 }
+
+// Blocks run one after the other, so that one memory serves them all; what one leaves there is taken from the next.
+#define SHARED(type, name, count)     \
+    alignas(16) static type name[count]; \
+    emulation::share(name, sizeof(name))
+
+template <class T>
+T load_shared(const T *from) {
+    T value{};
+    if (emulation::may_share(from, sizeof(T), false)) std::memcpy(&value, from, sizeof(T));
+    return value;
+}
+
+template <class T>
+void store_shared(T *to, T value) {
+    if (emulation::may_share(to, sizeof(T), true)) std::memcpy(to, &value, sizeof(T));
+}
+
+// The whole block takes part.
+inline void __syncthreads() { emulation::meet(); }
 
 // The whole warp takes part.
 inline float __shfl_xor_sync(unsigned, float value, int step) { return emulation::exchange(value, step); }
