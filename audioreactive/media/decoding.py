@@ -317,6 +317,14 @@ def choose(found: Contents, path: Path, number: int | None) -> tuple[Track, list
     return heard, [f"{path.name} has {len(tracks)} tracks of sound; {heard} is used, {why}: --track takes another"]
 
 
+def heard_track(path: Path) -> Track | None:
+    """Return the track of a file that is heard if none is named; None without a sound that can be decoded."""
+    try:
+        return choose(contents(path), path, None)[0]
+    except AudioError:
+        return None
+
+
 def recording_of(path: Path, track: Track) -> Recording:
     """How a track is decoded, as long as nothing is known of it but what its head says."""
     return Recording(path, track, track.rate)
