@@ -134,8 +134,8 @@ def check_clip(name: str, frames: int, fps: Fraction, size: tuple[int, int]) -> 
     """Raise CodecError if a clip is too long or too large for a network, or its rate is none that a file states."""
     if not SLOWEST <= fps <= FASTEST:
         raise CodecError(
-            f"{name} has {float(fps):.4g} frames a second, and a packed clip has from {float(SLOWEST):.4g} to "
-            f"{float(FASTEST):g}: write it again with another rate"
+            f"{name} has {float(fps):.4g} frames a second, and a packed clip has from {SLOWEST} to {FASTEST}: "
+            "write it again with another rate"
         )
     seconds = float(frames / fps)
     if seconds > LONGEST_SECONDS or frames > MOST_FRAMES:
