@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from stylegan_ops.errors import StyleGANError
+
 Kind = Literal["skip", "resnet", "orig"]
 
 MAX_CHANNELS, MAX_LATENT, MAX_MAPPING_LAYERS, MAX_CLASSES = 16_384, 16_384, 64, 65_536
 MAX_RESOLUTION, MAX_SIDE = 4096, 16_384
 """Largest side in pixels of a square network's picture (no picture has more pixels), and of any picture."""
+LARGEST_GROWTH = 8
+"""Most pixels of an enlarged network's pictures, in those of the largest model."""
 MAX_ACTIVATION = 1 << 31
 """Most bytes in float32 of a frame's largest activation; StyleGAN2 at 1024² needs an eighth of a GiB."""
 MAX_MULTIPLICATIONS = 4 * 10**12
@@ -58,6 +62,20 @@ def fault_of_frame(architecture: Frame) -> str | None:
     if (work := architecture.frame_multiplications()) > MAX_MULTIPLICATIONS:
         return f"one frame takes {work:.2g} multiplications, where {MAX_MULTIPLICATIONS:.2g} are possible"
     return None
+
+
+def check_enlarged(img_size: tuple[int, int]) -> None:
+    """Refuse pictures (H, W) that are larger than any canvas.
+
+    Raises:
+        StyleGANError: a side, or the number of pixels, is too large.
+    """
+    height, width = img_size
+    if max(height, width) > MAX_SIDE or height * width > LARGEST_GROWTH * MAX_RESOLUTION**2:
+        raise StyleGANError(
+            f"pictures of {width} × {height} were asked for; {MAX_SIDE} pixels a side and "
+            f"{LARGEST_GROWTH * MAX_RESOLUTION**2} in all are possible: give a smaller constant"
+        )
 
 
 @dataclass(frozen=True)

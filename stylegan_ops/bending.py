@@ -114,6 +114,13 @@ def idle_left_out(bends: Bends) -> Bends:
     return {layer: some for layer, some in found.items() if some}
 
 
+def changed_samples(bends: Sequence[Bend]) -> list[int]:
+    """Indices of the samples that some bend changes."""
+    return sorted(
+        {at for bend in bends for at, amount in enumerate(bend.amounts) if amount != IDENTITY[bend.transform]}
+    )
+
+
 def bent(x: Tensor, bends: Sequence[Bend], unit: float) -> Tensor:
     """Apply bends one after the other; x is overwritten."""
     for bend in bends:

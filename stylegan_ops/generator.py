@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from stylegan_ops import choice, ops
-from stylegan_ops.architecture import Architecture, Convolution
-from stylegan_ops.bending import NO_BENDS, Bends, bent, idle_left_out, part_of
+from stylegan_ops.architecture import Architecture, Convolution, check_enlarged
+from stylegan_ops.bending import NO_BENDS, Bends, bent, changed_samples, idle_left_out, part_of
 from stylegan_ops.convolution import conv2d
 from stylegan_ops.errors import StyleGANError
 from stylegan_ops.fused import ToRGB
@@ -240,7 +240,7 @@ class Generator(Network[Architecture]):
             const_size: (h, w); the picture will be larger in the same proportion. (4, 7) makes a square model wide.
 
         Raises:
-            StyleGANError: `const_size` is smaller than the constant.
+            StyleGANError: `const_size` is smaller than the constant, or makes pictures that are too large.
         """
         height, width = self.architecture.const_size
         if const_size[0] < height or const_size[1] < width:
@@ -248,6 +248,7 @@ class Generator(Network[Architecture]):
                 f"a constant of {const_size[0]} × {const_size[1]} was asked for; this model's has {height} × {width}, "
                 "and it can only grow: give at least as much, and crop the picture"
             )
+        check_enlarged(dataclasses.replace(self.architecture, const_size=const_size).img_size)
         larger = type(self).__new__(type(self))
         larger.__dict__.update(self.__dict__)
         larger.architecture = dataclasses.replace(self.architecture, const_size=const_size)
@@ -376,11 +377,19 @@ class Generator(Network[Architecture]):
         ends_block, residual = at == block.last_layer, self.architecture.kind == "resnet"
         layer = block.layers[at - block.first_layer]
         scale, noise = batch.modulations[at].scale, batch.noise[at]
-        found = layer(x, scale, noise, next_style=None, rgb=None, keep=True, workspace=workspace)
+        painted = rgb if ends_block and not residual else None
+        changed = changed_samples(batch.bends[at])
+        # Samples that the bends leave alone get their colours as without bends, to the last bit.
+        fused = painted if len(changed) < len(x) else None
+        found = layer(x, scale, noise, next_style=None, rgb=fused, keep=True, workspace=workspace)
         assert found is not None
         found = bent(found, batch.bends[at], found.shape[3] * self._unit)
-        if ends_block and rgb is not None and not residual:
-            ops.to_rgb(found, rgb)
+        if painted is not None and changed:
+            own = painted if fused is None else dataclasses.replace(painted, image=torch.empty_like(painted.image))
+            ops.to_rgb(found, own)
+            if fused is not None:
+                for sample in changed:
+                    painted.image[sample] = own.image[sample]
         if ends_block and (last or residual):
             return found
         return found.mul_(batch.modulations[at + 1].style.to(found.dtype)[:, :, None, None])

@@ -17,6 +17,7 @@ import soundfile
 from depth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from audioreactive.errors import VideoError
 from audioreactive.video import (
@@ -33,6 +34,7 @@ from audioreactive.video import (
     read_preset,
     tags,
 )
+from audioreactive.video.animation import webp_milliseconds
 
 EXTENSIONS = (".mp4", ".webm", ".mov", ".mkv", "")
 """File extensions of videos with sound; test_animation.py tests the others."""
@@ -129,6 +131,30 @@ def test_lossless_formats_give_every_bit_back(tmp_path: Path, extension: str) ->
     frames = noise_frames(size=(51, 33))
     path = write(tmp_path / f"out{extension}", frames)
     np.testing.assert_array_equal(np.stack(list(read_frames(path))), frames)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (2, 3)])
+@pytest.mark.parametrize("extension", [".mkv", ".gif", ".webp", ""])
+def test_the_smallest_pictures_are_written(tmp_path: Path, extension: str, size: tuple[int, int]) -> None:
+    frames = np.repeat(noise_frames(1, size), 2, axis=0)
+    path = write(tmp_path / f"video{extension}", frames)
+    found = list(read_frames(path))
+    assert {frame.shape for frame in found} == {frames[0].shape}
+    if extension in (".mkv", ""):
+        assert np.array_equal(np.stack(found), frames)
+
+
+@pytest.mark.parametrize("frames", [2, 7, 30])
+def test_a_webp_of_equal_frames_is_shown_as_long_as_the_video(tmp_path: Path, frames: int) -> None:
+    still = np.repeat(noise_frames(1), frames, axis=0)
+    still[:] = still[:, :8, :8].mean(axis=(1, 2), keepdims=True)
+    path = write(tmp_path / "still.webp", still, fps=Fraction(10))
+    assert webp_milliseconds(path) == 100 * frames
+    with Image.open(path) as picture:  # another reader
+        assert picture.size == (48, 32)
+        picture.load()
+        assert picture.info["duration"] == 100 * frames and picture.info["loop"] == 0
+        assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - still[0]).max() <= 8
 
 
 def bt709(rgb: tuple[float, float, float]) -> np.ndarray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from audioreactive.errors import AudioError, AudioReactiveError, CodecError, VideoError
 
 if TYPE_CHECKING:
-    from fractions import Fraction
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 LONGEST_SECONDS: Final = 60
 """Longest clip that a network is fitted to: longer ones take hours, and are no loops or teasers."""
 MOST_FRAMES: Final = 3600
+SLOWEST: Final = Fraction(1, LONGEST_SECONDS)
+FASTEST: Final = Fraction(240)
+"""Bounds of the frames per second that a packed clip states."""
 MOST_PIXELS: Final = 16 << 20
 """Most pixels of all frames together: 6 s of 448x256 at 24 frames a second. A fit takes 60 bytes of memory for each."""
 
@@ -69,18 +74,25 @@ def read_clip(path: Path, *, largest_side: int | None = None, with_sound: bool =
     Raises:
         CodecError: there is no picture, or too much of it.
     """
-    from audioreactive.video import probe, read_frames
+    from audioreactive.video import frame_times, probe, read_frames
+    from audioreactive.video.even import even_order, reordered
 
     try:
-        info = probe(path)
+        info, times = probe(path), frame_times(path)
         width, height = info.width, info.height
         if largest_side is not None and (shrink := largest_side / max(width, height)) < 1:
             width, height = max(round(width * shrink), 1), max(round(height * shrink), 1)
-        check_clip(path.name, info.frames, info.fps, (width, height))
-        sound = read_sound(path) if with_sound and info.audio_codec else None
-        frames = np.empty((info.frames, height, width, 3), np.uint8)
+        fps = info.fps
+        order: Sequence[int] = range(info.frames)
+        if not times.is_even(fps):
+            fps, order = even_order(times.frames, SLOWEST, FASTEST)
+        check_clip(path.name, len(order), fps, (width, height))
+        sound = None
+        if with_sound and info.audio_codec:
+            sound = placed(read_sound(path), times.sound_start, len(order) / fps)
+        frames = np.empty((len(order), height, width, 3), np.uint8)
         count = 0
-        for frame in read_frames(path, largest_side=largest_side):
+        for frame in reordered(read_frames(path, largest_side=largest_side), order):
             if count == len(frames):
                 break
             frames[count] = frame
@@ -89,7 +101,20 @@ def read_clip(path: Path, *, largest_side: int | None = None, with_sound: bool =
         raise CodecError(_without_picture(path, error)) from error
     if not count:
         raise CodecError(f"{str(path)!r} has no picture: give a video")
-    return Clip(frames[:count], info.fps, sound)
+    return Clip(frames[:count], fps, sound)
+
+
+def placed(sound: Sound, start: float, seconds: Fraction) -> Sound | None:
+    """Return a sound as it is heard during a picture of so many seconds, which begins `start` seconds before the sound.
+
+    It begins with the picture, and ends with it or earlier; None if nothing is heard during the picture.
+    """
+    first = round(start * sound.rate)
+    samples = sound.samples[-first:] if first < 0 else sound.samples
+    samples = samples[: max(math.ceil(seconds * sound.rate) - max(first, 0), 0)]
+    if not len(samples):
+        return None
+    return Sound(np.pad(samples, ((max(first, 0), 0), (0, 0))), sound.rate)
 
 
 def _without_picture(path: Path, error: VideoError) -> str:
@@ -106,7 +131,12 @@ def _without_picture(path: Path, error: VideoError) -> str:
 
 
 def check_clip(name: str, frames: int, fps: Fraction, size: tuple[int, int]) -> None:
-    """Raise CodecError if a clip is too long or too large for a network."""
+    """Raise CodecError if a clip is too long or too large for a network, or its rate is none that a file states."""
+    if not SLOWEST <= fps <= FASTEST:
+        raise CodecError(
+            f"{name} has {float(fps):.4g} frames a second, and a packed clip has from {SLOWEST} to {FASTEST}: "
+            "write it again with another rate"
+        )
     seconds = float(frames / fps)
     if seconds > LONGEST_SECONDS or frames > MOST_FRAMES:
         raise CodecError(

@@ -18,6 +18,7 @@ import numpy as np
 from audioreactive._support.entries import BAD_ENTRY, read_entry, write_entry
 from audioreactive._support.files import shortened, write_aside
 from audioreactive.codec.analysis import analyse
+from audioreactive.codec.clip import FASTEST, SLOWEST
 from audioreactive.codec.container import Archive, archive_bytes
 from audioreactive.codec.entropy import range_coder
 from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
@@ -389,15 +390,15 @@ def read_rate(header: Mapping[str, Any]) -> Fraction:
     """Frames per second that a header states.
 
     Raises:
-        CodecError: they are not there, or not from 1/10 to 240.
+        CodecError: they are not there, or not from 1/60 to 240.
     """
     told = header.get("picture")
     text = told.get("fps") if isinstance(told, dict) else None
     if isinstance(text, str) and len(text) < 20:
         with contextlib.suppress(ValueError, ZeroDivisionError):
-            if Fraction(1, 10) <= (fps := Fraction(text)) <= 240:
+            if SLOWEST <= (fps := Fraction(text)) <= FASTEST:
                 return fps
-    raise CodecError("the header states no frame rate from 0.1 to 240: get the file again")
+    raise CodecError("the header states no frame rate from 1/60 to 240: get the file again")
 
 
 def read_suffix(header: Mapping[str, Any]) -> str:

@@ -238,11 +238,14 @@ def _song(video: Path, song: Path | None) -> Iterator[Path]:
     if song is not None:
         yield song
         return
+    from audioreactive.media.decoding import heard_track
     from audioreactive.media.ffmpeg import QUIET, VIDEO_DEMUXERS, run, stranger
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{video.stem}.mka"
-        source = [*QUIET, *stranger(video, VIDEO_DEMUXERS), "-map", "0:a:0", "-c", "copy"]
+        heard = heard_track(video)
+        stream = "a:0" if heard is None else str(heard.stream)
+        source = [*QUIET, *stranger(video, VIDEO_DEMUXERS), "-map", f"0:{stream}", "-c", "copy"]
         clean = ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
         try:
             run([*source, *clean, str(path)])

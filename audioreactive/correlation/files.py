@@ -16,10 +16,11 @@ from audioreactive.features import DEFAULT_FEATURES, FEATURES, analyze_file
 from audioreactive.media.audio import check_file
 from audioreactive.progress import Progress, Silent, track_share
 from audioreactive.video import frame_times, probe, read_frames
+from audioreactive.video.even import even_order, reordered
 from audioreactive.video.reader import SOUND_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
     )
     fps, order = info.fps, None
     if not times.is_even(fps) or fps > FASTEST:
-        fps, order = _even(times.frames)
+        fps, order = even_order(times.frames, Fraction(1), FASTEST)
         kind = "more frames than can be heard in step" if times.is_even(info.fps) else "no constant frame rate"
         progress.say(f"{video.name} has {kind}; it is resampled to {float(fps):.4g} frames a second")
     length = info.frames if order is None else len(order)
@@ -71,7 +72,7 @@ def score(video: Path | str, audio: Path | str | None = None, *, progress: Progr
         features = analyze_file(sound, fps=fps, progress=report, warn=progress.say)
     give_back()  # the analysis itself, with its own time grids
     with progress.track("watching", length, "frame") as advance:
-        frames = read_frames(video) if order is None else _reordered(read_frames(video), order)
+        frames = read_frames(video) if order is None else reordered(read_frames(video), order)
         seen = watch(_counted(frames, advance), expected=length)
     late = round(start * fps) if abs(start) > SAME_START else 0
     heard, more = sound_tables(features)
@@ -108,27 +109,6 @@ def _own_sound(video: Path, codec: str | None) -> Path:
     if codec is None:
         raise ScoreError(f"{video} has no sound of its own; give the song with --audio FILE")
     return video / SOUND_FILE if video.is_dir() else video
-
-
-def _even(stamps: NDArray[np.float64]) -> tuple[Fraction, list[int]]:
-    """Mean frame rate, and for each frame at that rate the index of the picture that is shown then."""
-    if stamps[-1] <= 0:
-        raise ScoreError("all pictures of the video carry the same time; write it again with a frame rate")
-    fps = Fraction((len(stamps) - 1) / stamps[-1]).limit_denominator(1001)
-    fps = min(max(fps, Fraction(1)), FASTEST)
-    count = int(stamps[-1] * fps) + 1
-    shown = np.searchsorted(stamps, np.arange(count) / float(fps) + 1e-6, side="right") - 1
-    return fps, shown.tolist()
-
-
-def _reordered(frames: Iterable[NDArray[np.uint8]], order: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    """Frames at these positions, which must not decrease."""
-    wanted = iter(order)
-    position = next(wanted, None)
-    for i, frame in enumerate(frames):
-        while position == i:
-            yield frame
-            position = next(wanted, None)
 
 
 def _counted(frames: Iterable[NDArray[np.uint8]], advance: Advance) -> Iterator[NDArray[np.uint8]]:

@@ -314,7 +314,18 @@ def choose(found: Contents, path: Path, number: int | None) -> tuple[Track, list
     why = "the default one" if heard.is_default else "the first that is not silent"
     if heard is not order[0] and order[0].is_default:
         why = f"as the default track {order[0].number} is silent"
-    return heard, [f"{path.name} has {len(tracks)} tracks of sound; {heard} is used, {why}: --track takes another"]
+    return heard, [
+        f"{path.name} has {len(tracks)} tracks of sound; {heard} is used, {why}: "
+        "render, analyze and studio take another with --track"
+    ]
+
+
+def heard_track(path: Path) -> Track | None:
+    """Return the track of a file that is heard if none is named; None without a sound that can be decoded."""
+    try:
+        return choose(contents(path), path, None)[0]
+    except AudioError:
+        return None
 
 
 def recording_of(path: Path, track: Track) -> Recording:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from audioreactive.studio.messages import next_text
 from audioreactive.studio.projects import Opening, found_songs
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Lobby:
 
     async def _read(self) -> None:
         while True:
-            chosen = _choice(await self._socket.receive_text())
+            chosen = _choice(await next_text(self._socket))
             found = self._found or []
             if chosen is None or not 0 <= chosen < len(found):
                 await self._say({"type": "error", "message": "this message cannot be read: no project is open"})

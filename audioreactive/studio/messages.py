@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -12,6 +12,9 @@ from audioreactive.patches.fields import Part, Seed
 from audioreactive.patches.schema import PaletteEntry
 from audioreactive.studio.renders import Delivery
 from audioreactive.studio.safety import LONGEST_MESSAGE
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
 
 MOST_CREDIT: Final = 240
 
@@ -167,6 +170,20 @@ Message = Annotated[
     Field(discriminator="type"),
 ]
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)
+
+
+async def next_text(socket: WebSocket) -> str:
+    """Wait for a page's next message; one of bytes, which no page sends, is an empty text.
+
+    Raises:
+        WebSocketDisconnect: the page has gone.
+    """
+    from starlette.websockets import WebSocketDisconnect
+
+    told = await socket.receive()
+    if told["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(told.get("code", 1000), told.get("reason"))
+    return told.get("text") or ""
 
 
 def message_of(text: str) -> Message:

@@ -37,6 +37,7 @@ from audioreactive.studio.messages import (
     Step,
     StopFit,
     message_of,
+    next_text,
 )
 from audioreactive.studio.painting import TILE_HEIGHT, Easel
 
@@ -147,7 +148,7 @@ class Session:
 
     async def _read(self) -> None:
         while True:
-            text = await self._socket.receive_text()
+            text = await next_text(self._socket)
             try:
                 message = message_of(text)
             except PresetError as error:

@@ -25,7 +25,7 @@ import numpy as np
 from audioreactive._support.files import as_path, check_name, write_aside
 from audioreactive.errors import SyncError, VideoError
 from audioreactive.media.audio import load
-from audioreactive.media.decoding import Decoder
+from audioreactive.media.decoding import Decoder, heard_track
 from audioreactive.media.ffmpeg import MOST_MEMORY, QUIET, VIDEO_DEMUXERS, await_end, plain_cause, run, spawn, stranger
 from audioreactive.progress import Progress, Silent
 from audioreactive.video import frame_times, output_format
@@ -167,13 +167,18 @@ def _output(kind: str) -> list[str]:
 
 
 def _restamp(video: Path, partial: Path, *, later: float, stretch: float) -> None:
-    """Copy all packets, with the sound `later` seconds later and the picture's times multiplied by `stretch`."""
+    """Copy the packets, with the sound `later` seconds later and the picture's times multiplied by `stretch`.
+
+    Of several sounds, the one that was measured is copied.
+    """
+    heard = heard_track(video)
+    stream = "a:0" if heard is None else str(heard.stream)
     again = stranger(video, VIDEO_DEMUXERS)
     scale = ["-itsscale", f"{stretch:.12f}"] if stretch != 1 else []
     _run(
         [
             *QUIET, "-y", *scale, *again, "-itsoffset", f"{later:.6f}", *again,
-            "-map", "0:v:0", "-map", "1:a:0", "-c", "copy", *_output(video.suffix.lower()),
+            "-map", "0:v:0", "-map", f"1:{stream}", "-c", "copy", *_output(video.suffix.lower()),
             f"file:{partial.absolute()}",
         ],
     )  # fmt: skip

@@ -8,6 +8,7 @@ groups     cuts a part between its closed groups of pictures
 sound      the video's sound track
 animation  GIF and WebP
 nvenc      checks whether this machine's GPU can encode
+even       pictures at a constant rate, whatever their time stamps
 reader     reads a finished file: properties, frames, embedded preset
 tags       stores the preset as metadata
 """

@@ -24,6 +24,8 @@ PALETTE_FRAMES: Final = 200
 in memory."""
 PALETTE_SIDE: Final = 128
 """Pixels of the longer side to which the frames are shrunk before a GIF's colours are chosen."""
+LONGEST_WEBP: Final = (1 << 24) - 1
+"""Milliseconds for which a picture of an animated WebP can be shown."""
 _PALETTE_FILE: Final = "palette.png"
 
 
@@ -65,7 +67,10 @@ def animate(
     if kind.animation.encoder == "gif":
         if (written := frames_reported(report)) != frames:
             raise VideoError(f"{written} of {frames} frames were coded; the video is not whole")
-    elif abs((told := webp_milliseconds(made)) - 1000 * frames / settings.fps) > 1000 / settings.fps:
+        return
+    if frames > 1 and not webp_milliseconds(made):  # all frames are equal: the encoder has written one picture
+        show_for(made, settings.size, round(1000 * frames / settings.fps))
+    if abs((told := webp_milliseconds(made)) - 1000 * frames / settings.fps) > 1000 / settings.fps:
         raise VideoError(f"{told} ms of {float(1000 * frames / settings.fps):.0f} were coded; the video is not whole")
 
 
@@ -80,6 +85,30 @@ def webp_milliseconds(path: Path) -> int:
             told += int.from_bytes(frame[12:15], "little")
             file.seek(size + size % 2 - len(frame), os.SEEK_CUR)
     return told
+
+
+def show_for(path: Path, size: tuple[int, int], milliseconds: int) -> None:
+    """Turn a WebP of one picture into an animation that shows it for so long, again and again."""
+    data, parts, at = path.read_bytes(), [], 12  # RIFF, its size, WEBP
+    while len(head := data[at : at + 8]) == 8:
+        length = int.from_bytes(head[4:], "little")
+        length += length % 2
+        if head[:4] in (b"ALPH", b"VP8 ", b"VP8L"):
+            parts.append(data[at : at + 8 + length])
+        at += 8 + length
+    canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
+    shown = bytes(6) + canvas + min(milliseconds, LONGEST_WEBP).to_bytes(3, "little") + b"\2"
+    body = [
+        b"WEBP",
+        _chunk(b"VP8X", b"\x12\0\0\0" + canvas),  # with transparency, as all frames that are coded here, and moving
+        _chunk(b"ANIM", bytes(6)),
+        _chunk(b"ANMF", shown + b"".join(parts)),
+    ]
+    path.write_bytes(_chunk(b"RIFF", b"".join(body)))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
 
 
 def webp_quality(crf: float) -> int:

@@ -207,8 +207,9 @@ def _prores(settings: VideoSettings) -> list[str]:
 
 
 def _ffv1(settings: VideoSettings) -> list[str]:
-    # As archives use it: version 3, all key frames, checksums; slices allow threads.
-    return ["-level", "3", "-g", "1", "-slices", "4", "-slicecrc", "1"]
+    # As archives use it: version 3, all key frames, checksums; slices allow threads. They are two by two.
+    slices = "4" if min(settings.size) > 1 else "1"
+    return ["-level", "3", "-g", "1", "-slices", slices, "-slicecrc", "1"]
 
 
 def _png(settings: VideoSettings) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from audioreactive._support.memory import give_back
 from audioreactive.errors import VideoError, shown
 from audioreactive.media.audio import LONGEST_HOURS
+from audioreactive.media.decoding import heard_track
 from audioreactive.media.ffmpeg import QUIET, VIDEO_DEMUXERS, Reading, reading, run, stranger
 from audioreactive.video import tags
 
@@ -26,7 +27,6 @@ INFO_FILE: Final = "video.json"
 """Names of the files in a folder of frames."""
 
 _READ: Final = "mp4, mov, mkv, webm, gif, webp and folders of frames of this program are read"
-_PACKETS: Final = ("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-f", "framecrc", "-")
 _LONGEST_METADATA: Final = 4 << 20
 _LONGEST_INFO: Final = 1 << 16
 _LARGEST_SIDE: Final = 16384
@@ -67,7 +67,7 @@ def probe(path: Path) -> VideoInfo:
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
     # A decoded frame's time base is exactly 1 / fps; the packets have the container's.
     first = _listing(path, [*source, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
-    packets = _listing(path, [*source, *_PACKETS])
+    packets = _listing(path, [*source, *_packets("a:0?")])
     heads = dict(re.findall(r"^#(\w+ \d): (.*)$", packets, re.MULTILINE))
     try:
         width, height = map(int, heads["dimensions 0"].split("x"))
@@ -96,7 +96,7 @@ class VideoTimes:
     frames: NDArray[np.float64]
     """(n,) seconds from the first picture to each picture, in order."""
     sound_start: float
-    """Seconds from the first picture to the first sound; 0 without sound."""
+    """Seconds from the first picture to the first sound of the track that is heard; 0 without sound."""
 
     def is_even(self, fps: Fraction) -> bool:
         """Whether each picture i is shown within half a frame of i / fps."""
@@ -115,7 +115,8 @@ def frame_times(path: Path) -> VideoTimes:
         info = _probe_folder(path)
         return VideoTimes(np.arange(info.frames) / float(info.fps), 0.0)
     source = [*QUIET, *stranger(path, VIDEO_DEMUXERS)]
-    packets = _listing(path, [*source, *_PACKETS])
+    heard = heard_track(path)
+    packets = _listing(path, [*source, *_packets("a:0?" if heard is None else str(heard.stream))])
     bases = {stream: float(Fraction(base)) for stream, base in re.findall(r"^#tb (\d): (.*)$", packets, re.MULTILINE)}
     # Store plain numbers: a list of all matches would take about 200 bytes per packet.
     stamps = {"0": array("q"), "1": array("q")}
@@ -173,6 +174,11 @@ def read_frames(path: Path, *, largest_side: int | None = None) -> Iterator[NDAr
     with _output_of([*QUIET, *source, *raw], path) as output:
         while output.read_into(frame := bytearray(size)) == size:
             yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+
+
+def _packets(sound: str) -> list[str]:
+    """Arguments that list the packets of the picture and of a sound."""
+    return ["-map", "0:v:0", "-map", f"0:{sound}", "-c", "copy", "-f", "framecrc", "-"]
 
 
 def is_frame_folder(path: Path) -> bool:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_ops import choice
+from stylegan_ops.architecture import check_enlarged
 from stylegan_ops.bending import NO_BENDS, Bends, bent, idle_left_out, part_of
 from stylegan_ops.convolution import conv2d
 from stylegan_ops.errors import StyleGANError
@@ -190,7 +191,7 @@ class StyleGAN1Generator(Network[StyleGAN1Architecture]):
                 [m if m is None or len(m) == 1 else m[at : at + samples] for m in maps],
                 part_of(idle_left_out(bends), slice(at, at + samples)),
             )
-            for at in range(0, count, samples)
+            for at in range(0, max(count, 1), samples)
         ]
         return pictures[0] if len(pictures) == 1 else torch.cat(pictures)
 
@@ -200,7 +201,7 @@ class StyleGAN1Generator(Network[StyleGAN1Architecture]):
         Features are normalised over the whole picture, so its middle changes a little too.
 
         Raises:
-            StyleGANError: `const_size` is smaller than the constant.
+            StyleGANError: `const_size` is smaller than the constant, or makes pictures that are too large.
         """
         own = self.architecture.const_size
         if const_size[0] < own[0] or const_size[1] < own[1]:
@@ -208,6 +209,7 @@ class StyleGAN1Generator(Network[StyleGAN1Architecture]):
                 f"a constant of {const_size[0]} × {const_size[1]} was asked for; this model's has {own[0]} × {own[1]}, "
                 "and it can only grow: give at least as much, and crop the picture"
             )
+        check_enlarged(dataclasses.replace(self.architecture, const_size=const_size).img_size)
         larger = type(self).__new__(type(self))
         larger.__dict__.update(self.__dict__)
         larger.architecture = dataclasses.replace(self.architecture, const_size=const_size)

@@ -11,13 +11,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 from codec_clips import moving
+from film_files import ffmpeg
 
 from audioreactive.codec import packing
-from audioreactive.codec.clip import Clip, read_clip
+from audioreactive.codec.clip import Clip, check_clip, read_clip
 from audioreactive.codec.container import archive_bytes, open_archive
 from audioreactive.codec.grids import GridNetwork, enlarged, levels
 from audioreactive.codec.metrics import psnr
-from audioreactive.codec.packing import PackSettings, begun, pack, read_player, state_path
+from audioreactive.codec.packing import PackSettings, begun, pack, read_player, read_rate, state_path
 from audioreactive.errors import CodecError
 from audioreactive.progress import Silent
 from audioreactive.video import probe, read_frames
@@ -348,3 +349,59 @@ def test_headers_that_do_not_fit_their_sections(packed: Path, tmp_path: Path, ke
     (tmp_path / "a.arc").write_bytes(archive_bytes(header, sections))
     with pytest.raises(CodecError):
         read_player(open_archive(tmp_path / "a.arc"))
+
+
+def played(path: Path, *arguments: object) -> Path:
+    """A clip of 2 s at 10 frames a second whose picture and sound begin as `arguments` say: a loud tone of 1 s."""
+    picture = ["-f", "lavfi", "-i", "testsrc=s=16x16:r=10:d=2"]
+    told = [str(argument) for argument in arguments]
+    sound = ["-f", "lavfi", "-i", "aevalsrc=0.9*sin(2000*t):s=8000:d=1"]
+    ffmpeg(*picture, *told, *sound, "-c:v", "ffv1", "-c:a", "flac", "-avoid_negative_ts", "disabled", path)
+    return path
+
+
+@pytest.mark.parametrize(("offset", "first", "last"), [(0.5, 0.5, 1.5), (-0.25, 0.0, 0.75), (1.5, 1.5, 2.0), (0, 0, 1)])
+def test_a_sound_is_packed_where_it_is_heard(tmp_path: Path, offset: float, first: float, last: float) -> None:
+    clip = read_clip(played(tmp_path / "clip.mkv", "-itsoffset", offset))
+    assert clip.sound is not None and clip.seconds == 2
+    loud = np.flatnonzero(np.abs(clip.sound.samples[:, 0]) > 0.1) / clip.sound.rate
+    assert loud[0] == pytest.approx(first, abs=0.003) and loud[-1] == pytest.approx(last, abs=0.003)
+    assert len(clip.sound.samples) <= clip.seconds * clip.sound.rate + 1
+
+
+def test_a_sound_that_is_not_heard_with_the_picture_is_left_out(tmp_path: Path) -> None:
+    assert read_clip(played(tmp_path / "clip.mkv", "-itsoffset", "3")).sound is None
+
+
+def test_pictures_without_an_even_rate_are_packed_when_they_are_shown(tmp_path: Path) -> None:
+    """Ten pictures in the first second and one in each of the next four, each with its time as its brightness."""
+    times = [*(k / 10 for k in range(10)), 1, 2, 3, 4]
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    lines = []
+    for k, (time, after) in enumerate(zip(times, [*times[1:], 5], strict=True)):
+        grey = np.full((16, 16), round(50 * time), np.uint8)
+        (folder / f"{k}.pgm").write_bytes(b"P5 16 16 255\n" + grey.tobytes())
+        lines.append(f"file {k}.pgm\nduration {after - time}\n")
+    (folder / "list.txt").write_text("".join(lines))
+    ffmpeg("-f", "concat", "-i", folder / "list.txt", "-fps_mode", "vfr", "-c:v", "ffv1", tmp_path / "uneven.mkv")
+    clip = read_clip(tmp_path / "uneven.mkv")
+    assert clip.seconds == pytest.approx(4, abs=0.5)
+    for number, frame in enumerate(clip.frames):
+        at = float(number / clip.fps)
+        shown = max(time for time in times if time <= at + 1e-3)
+        assert frame[8, 8, 0] == pytest.approx(50 * shown, abs=2), at
+
+
+@pytest.mark.parametrize("fps", [Fraction(1, 60), Fraction(1, 20), Fraction(24000, 1001), Fraction(240)])
+def test_rates_that_are_packed_are_read(fps: Fraction) -> None:
+    check_clip("clip", 1, fps, (16, 16))
+    assert read_rate({"picture": {"fps": str(fps)}}) == fps
+
+
+@pytest.mark.parametrize("fps", [Fraction(1, 61), Fraction(241), Fraction(1000)])
+def test_rates_that_cannot_be_read_are_not_packed(fps: Fraction) -> None:
+    with pytest.raises(CodecError, match="frames a second"):
+        check_clip("clip", 1, fps, (16, 16))
+    with pytest.raises(CodecError, match="frame rate"):
+        read_rate({"picture": {"fps": str(fps)}})

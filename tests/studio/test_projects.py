@@ -78,6 +78,9 @@ def test_a_page_chooses_waits_and_leaves(tmp_path: Path, serve_projects: Any) ->
         for bad in ({"type": "open", "song": 2}, {"type": "open", "song": "/etc/passwd"}, {"type": "show"}, [], 3):
             socket.send(json.dumps(bad))
             assert "no project is open" in page.until("error")["message"]
+        for bad_bytes in (b"", b"\x00\xff"):  # which no page sends
+            socket.send(bad_bytes)
+            assert "no project is open" in page.until("error")["message"]
         page.send(type="open", song=0)
         while not (waiting := page.until("lobby"))["opening"] or waiting["opening"]["share"] != 0.4:
             pass

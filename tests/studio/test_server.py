@@ -277,6 +277,7 @@ def test_malformed_messages_are_answered_and_nothing_breaks(running: Running, pa
     for _ in range(20):
         for _ in range(20):
             page.socket.send(malformed(draw))
+        page.socket.send(draw.randbytes(8))  # bytes, which no page sends
         page.send(type="ping")
         page.until("pong")
     page.send(type="edit", edit={"kind": "set", "section": 0, "path": "noise.strength", "value": 1.25})

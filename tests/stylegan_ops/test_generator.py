@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from stylegan_ops import Architecture, Generator, StyleGANError, op_status
 from stylegan_ops import generator as generator_module
+from stylegan_ops.bending import IDENTITY, Bend, Transform
 from stylegan_ops.initial import random_state
 
 SMALL = Architecture(z_dim=16, w_dim=24, mapping_features=(20, 24), channels=(12, 8, 8, 4))
@@ -314,3 +315,24 @@ def test_op_status_names_every_operation() -> None:
         "rgb_to_yuv420",
     }
     assert everywhere == names - on_a_gpu
+
+
+@pytest.mark.parametrize("kind", ["skip", "resnet"])
+@pytest.mark.parametrize("transform", IDENTITY)
+def test_samples_that_no_bend_changes_are_those_without_bends(kind: str, transform: Transform) -> None:
+    """To the last bit, whichever layer is bent, and whatever happens to the others of the batch."""
+    generator = make(kind=kind)
+    ws, rest = sample_ws(generator, 4), IDENTITY[transform]
+    without = generator.synthesis(ws)
+    for layer in range(len(generator.layer_names)):
+        found = generator.synthesis(ws, bends={layer: [Bend(transform, (rest, 0.6, rest, 0.05))]})
+        assert torch.equal(found[[0, 2]], without[[0, 2]]), generator.layer_names[layer]
+        all_bent = generator.synthesis(ws, bends={layer: [Bend(transform, (0.6, 0.6, 0.05, 0.05))]})
+        assert torch.equal(found[[1, 3]], all_bent[[1, 3]]), generator.layer_names[layer]
+        assert not torch.equal(all_bent[1], without[1]) or transform in ("translate", "erode", "dilate", "rotate")
+
+
+@pytest.mark.parametrize("const_size", [(4, 100_000), (100_000, 4), (20_000, 20_000)])
+def test_canvases_beyond_all_bounds_are_refused_before_memory_is_taken(const_size: tuple[int, int]) -> None:
+    with pytest.raises(StyleGANError, match="smaller constant"):
+        make().enlarged(const_size=const_size)

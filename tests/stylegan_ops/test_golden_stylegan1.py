@@ -103,3 +103,12 @@ def test_half_precision_is_close(dtype: torch.dtype) -> None:
     vectors = load("sg1_cond32")[1]
     generator = load_generator(GOLDEN / "sg1_cond32.pkl", dtype=dtype)
     assert_close(generator.synthesis(vectors["mixed"]), vectors["img_const"], 0.05)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_samples_give_no_pictures(name: str) -> None:
+    generator, vectors = load(name)
+    found = generator.synthesis(vectors["mixed"][:0])
+    assert found.shape == (0, *vectors["img_const"].shape[1:])
+    with pytest.raises(StyleGANError, match="smaller constant"):
+        generator.enlarged(const_size=(4, 100_000))

@@ -192,3 +192,22 @@ def test_a_verdict_needs_certainty() -> None:
     assert judge(at([0.045]), 0.010, R37) == "in sync"  # half a deviation beyond
     assert judge(at([0.0, 0.09]), 0.005, R37) == "out of sync"  # it drifts out
     assert judge(at([0.02]), 0.2, Tolerance("x", 0.01, 0.01)) == "cannot tell"
+
+
+@pytest.mark.parametrize("heard", [1, 2])
+def test_of_two_sounds_the_one_that_is_measured_is_repaired(film: Path, tmp_path: Path, heard: int) -> None:
+    """The first is late by 0.3 s, the second early by 0.2 s; the default one is heard, else the first."""
+    video, fixed = tmp_path / "two.mkv", tmp_path / "fixed.mkv"
+    offsets = {1: 0.3, 2: -0.2}
+    ffmpeg(
+        "-i", film, "-itsoffset", offsets[1], "-i", film, "-itsoffset", offsets[2], "-i", film, "-map", "0:v", "-map",
+        "1:a", "-map", "2:a", "-c", "copy", "-avoid_negative_ts", "disabled", "-disposition:a", "0",
+        f"-disposition:a:{heard - 1}", "default", video,
+    )  # fmt: skip
+    told = measure(video)
+    assert frame_times(video).sound_start == pytest.approx(offsets[heard], abs=0.045)  # the coder's delay is 42 ms
+    assert told.offset is not None and told.offset == pytest.approx(-offsets[heard], abs=0.06)
+    repair(video, None, fixed, told)
+    assert packets(fixed, "a:0") == packets(video, f"a:{heard - 1}")
+    again = measure(fixed)
+    assert again.verdict == "in sync" and again.offset is not None and abs(again.offset) < 0.03
