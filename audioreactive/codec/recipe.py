@@ -110,6 +110,11 @@ def pack_recipe(
 
     progress = progress or Silent()
     text = read_preset(video)
+    if text is None and video.is_dir():
+        raise CodecError(
+            f"{str(video)!r} is a folder without a recipe: give a video of this program, or a folder of frames that "
+            "'render' wrote, with its preset.toml"
+        )
     if text is None:
         raise CodecError(f"{str(video)!r} carries no recipe: only videos of this program do; pack it without --recipe")
     preset = parse_preset(text, video.name)

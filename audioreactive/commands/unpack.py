@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.command(context_settings=CONTEXT)
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", type=OutputPath(), metavar="VIDEO", help="The video. [default: FILE's name in .mp4]")
-@click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, without a network.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, offline too.")
 @click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
 @click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
 @click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a packed preset, if it is not in FILE.")
@@ -62,12 +62,15 @@ def command(
         if output is not None:
             raise click.UsageError("-o writes a video and --html a page: give one of the two")
         check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file,))
-        count = write_page(open_archive(file), html, size=size, fps=fps, progress=progress)
+        archive = open_archive(file)
+        if archive.header.get("kind") != "recipe" and (size is not None or fps is not None):
+            raise click.UsageError("the page of a network fills its window at any rate: leave --size and --fps out")
+        count = write_page(archive, html, size=size, fps=fps, progress=progress)
         click.echo(f"{html}: {count / 1000:.1f} KB")
         return
+    archive = open_archive(file)
     output = output or file.with_suffix(".mp4")
     check_output(output, overwrite, inputs=(file, model))
-    archive = open_archive(file)
     if archive.header.get("kind") == "recipe":
         from audioreactive.codec.recipe import unpack_recipe
 
