@@ -17,6 +17,7 @@ from audioreactive.commands.options import (
     device_option,
     overwrite_option,
     quiet_option,
+    weights_option,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
 @click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
 @click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a packed preset, if it is not in FILE.")
+@weights_option
 @device_option
 @overwrite_option
 @quiet_option
@@ -41,6 +43,7 @@ def command(
     size: tuple[int, int] | None,
     fps: Fraction | None,
     model: Path | None,
+    others: tuple[Path, ...],
     device: str,
     overwrite: bool,
     quiet: bool,
@@ -70,13 +73,14 @@ def command(
         return
     archive = open_archive(file)
     output = output or file.with_suffix(".mp4")
-    check_output(output, overwrite, inputs=(file, model))
+    check_output(output, overwrite, inputs=(file, model, *others))
     if archive.header.get("kind") == "recipe":
         from audioreactive.codec.recipe import unpack_recipe
 
         made = unpack_recipe(
-            archive, output, model=model, size=size, fps=fps, device=device, overwrite=overwrite, progress=progress
-        )
+            archive, output, model=model, weights=others, size=size, fps=fps, device=device, overwrite=overwrite,
+            progress=progress,
+        )  # fmt: skip
         click.echo(f"{output}: {made.frames} frames; {made.verdict}")
         return
     from audioreactive.codec.unpacking import unpack_network
