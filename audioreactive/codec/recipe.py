@@ -151,7 +151,12 @@ def pack_recipe(
             raise CodecError("--with-model needs the model's file: give it with --model FILE")
         sections["model"] = read_regular(model, LARGEST_FILE)
     size = write_archive(output, header, sections)
-    return PackedRecipe(output, size, len(data), video.stat().st_size if video.is_file() else 0, found)
+    return PackedRecipe(output, size, len(data), _size(video), found)
+
+
+def _size(video: Path) -> int:
+    files = video.iterdir() if video.is_dir() else (video,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def unpack_recipe(
@@ -253,6 +258,10 @@ def _song(video: Path, song: Path | None) -> Iterator[Path]:
     if song is not None:
         yield song
         return
+    if video.is_dir():
+        raise CodecError(
+            f"{str(video)!r} is a folder of frames: give the song that it was rendered from with --song FILE"
+        )
     from audioreactive.media.ffmpeg import QUIET, VIDEO_DEMUXERS, run, stranger
 
     with tempfile.TemporaryDirectory() as folder:

@@ -178,8 +178,7 @@ def _repair(
 
     done = repair(video, audio, output, report, retime_picture=retime == "picture", progress=progress)
     click.echo(done.sentence)
-    # A sound that was coded anew is heard a little otherwise (tempo, beats), and would foretell other pictures.
-    again = measure(output, audio, tolerance=tolerance, recipe=recipe, progress=progress)
+    again = measure(output, tolerance=tolerance, recipe=recipe, progress=progress)
     click.echo(describe(again, output.name))
     return EXIT_CODES[again.verdict]
 

@@ -44,3 +44,23 @@ def test_a_folder_is_no_live_input(call, tmp_path) -> None:
 def test_the_name_of_a_generator_says_what_to_do(call, tmp_path) -> None:
     refused = call("sync", tmp_path / "video.mp4", "--model", "stylegan2")
     assert refused.code == 2 and "not a file: leave --model out" in refused.err
+
+
+def test_a_folder_of_frames_is_packed_with_its_song(call, song, tmp_path) -> None:
+    frames = tmp_path / "frames"
+    made = call("render", song, "--preset", "pulse", "--size", "32x18", "--fps", 10, "--duration", 1, "-o", frames)
+    assert made.code == 0, made.err
+    refused = call("pack", "--recipe", frames, "-o", tmp_path / "a.arc")
+    assert refused.code == 2 and "is a folder of frames: give the song" in refused.err
+    packed = call("pack", "--recipe", frames, "--song", song, "-o", tmp_path / "a.arc")
+    assert packed.code == 0, packed.err
+    assert "its frames are exactly those" in packed.out and "the video has 0.0 KB" not in packed.out
+
+
+def test_a_picture_is_no_video_without_words_of_ffmpeg(call, tmp_path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.jpg")
+    for command in ("score", "pack"):
+        refused = call(command, tmp_path / "a.jpg")
+        assert refused.code == 2 and "ffmpeg cannot do this" not in refused.err
