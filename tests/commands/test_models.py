@@ -217,3 +217,9 @@ def test_sync_and_pack_find_the_weights_beside_the_video(call, song, tmp_path, s
     unpacked = call("unpack", video.with_suffix(".arc"), *model, "-o", again)
     assert unpacked.code == 0, unpacked.err
     assert "the frames are the same" in unpacked.out
+
+
+def test_a_second_model_that_no_preset_names_is_told(call, song, tmp_path, second) -> None:
+    options = ("--preset", "pulse", "--with", second, "--model", GOLDEN / "nvidia_skip64.pkl", "--duration", 0.5)
+    made = call("render", song, *options, "-o", tmp_path / "a.mp4")
+    assert made.code == 0 and f"note: --with {second} changes nothing" in made.err
