@@ -1,4 +1,4 @@
-"""Turn any song into a music video, painted or by a StyleGAN2 model, whose every motion follows the music.
+"""Turn any song into a music video, painted or by a StyleGAN model, whose every motion follows the music.
 
     import audioreactive as ar
 

@@ -64,13 +64,13 @@ def load_generator(
     """Load a generator.
 
     Args:
-        model: a StyleGAN2 model file of any kind, or a name: painter, painter:silk, stylegan2; None: painter.
+        model: a StyleGAN model file of any kind, or a name: painter, painter:silk, stylegan2; None: painter.
         device: auto (the first GPU, else the CPU), cpu, cuda, cuda:1, ...
         precision: auto, fp32, bf16 or fp16.
 
     Raises:
         RenderError: the device cannot be used.
-        StyleGANError: the file contains no StyleGAN2 model.
+        StyleGANError: the file contains no StyleGAN model.
     """
     return open_generator(
         as_model(model), device=device, precision=_one_of("precision", precision, PRECISIONS)

@@ -201,7 +201,8 @@ class _Packing:
                     shown = fit.done * REPORTS // self.steps
                     decibels = -10 * math.log10(max(float(np.mean(errors[-len(self.clip.frames) :])), 1e-15))
                     size = len(self.sound) + self._besides(fit.network) + bits * self.pixels / 8
-                    self.progress.say(f"{decibels:.1f} dB in about {size / 1000:.0f} KB after {fit.done} steps")
+                    steps = f"{fit.done} step{'' if fit.done == 1 else 's'}"
+                    self.progress.say(f"{decibels:.1f} dB in about {size / 1000:.0f} KB after {steps}")
                 if time.monotonic() - saved > SAVED_SECONDS:
                     self._save()
                     saved = time.monotonic()

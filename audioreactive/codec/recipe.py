@@ -32,6 +32,7 @@ from audioreactive.pipeline.planning import plan_render
 from audioreactive.pipeline.preparing import prepare
 from audioreactive.pipeline.production import RenderSettings, produce
 from audioreactive.pipeline.recipe import Recipe
+from audioreactive.pipeline.weights import weight_files
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def pack_recipe(
     *,
     song: Path | None = None,
     model: Path | None = None,
+    weights: tuple[Path, ...] = (),
     with_model: bool = False,
     as_opus: bool = False,
     start: Fraction = Fraction(0),
@@ -98,6 +100,7 @@ def pack_recipe(
         output: the file to write.
         song: the song that it was rendered from; None: the video's own sound, which its encoder has changed.
         model: the model's file, if it was made by one.
+        weights: files that the preset's `[[weights]]` name; others are looked for beside the video.
         with_model: whether the model's file travels with the recipe.
         as_opus: whether the song is coded as Opus instead of as it is.
         start: start of the video in the song, if it was rendered with one.
@@ -111,13 +114,21 @@ def pack_recipe(
 
     progress = progress or Silent()
     text = read_preset(video)
+    if text is None and video.is_dir():
+        raise CodecError(
+            f"{str(video)!r} is a folder without a recipe: give a video of this program, or a folder of frames that "
+            "'render' wrote, with its preset.toml"
+        )
     if text is None:
         raise CodecError(f"{str(video)!r} carries no recipe: only videos of this program do; pack it without --recipe")
     preset = parse_preset(text, video.name)
     info = probe(video)
     with _song(video, song) as heard:
         least = ALIKE if _is_song(preset, heard, song, progress) else NEAR
-        production = _production(heard, preset, _model(preset, model), start, info.frames, device, progress)
+        production = _production(
+            heard, preset, _model(preset, model), start, info.frames, device, progress, weights=weights,
+            folder=video.parent,
+        )  # fmt: skip
         numbers = np.unique(np.linspace(0, info.frames - 1, CHECKED).astype(int)).tolist()
         with progress.track("checking", len(numbers), "frame") as advance:
             frames = _frames(production, numbers, advance)
@@ -141,7 +152,12 @@ def pack_recipe(
             raise CodecError("--with-model needs the model's file: give it with --model FILE")
         sections["model"] = read_regular(model, LARGEST_FILE)
     size = write_archive(output, header, sections)
-    return PackedRecipe(output, size, len(data), video.stat().st_size if video.is_file() else 0, found)
+    return PackedRecipe(output, size, len(data), _size(video), found)
+
+
+def _size(video: Path) -> int:
+    files = video.iterdir() if video.is_dir() else (video,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def unpack_recipe(
@@ -149,6 +165,7 @@ def unpack_recipe(
     output: Path,
     *,
     model: Path | None = None,
+    weights: tuple[Path, ...] = (),
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
     device: str = "auto",
@@ -161,7 +178,9 @@ def unpack_recipe(
         CodecError: the file is damaged, or another model is needed.
     """
     progress = progress or Silent()
-    with opened(archive, model=model, size=size, fps=fps, device=device, progress=progress) as production:
+    with opened(
+        archive, model=model, weights=weights, size=size, fps=fps, device=device, progress=progress
+    ) as production:
         told = archive.header["recipe"]
         verdict = "drawn at another size or rate"
         if size is None and fps is None:
@@ -177,6 +196,7 @@ def opened(
     archive: Archive,
     *,
     model: Path | None = None,
+    weights: tuple[Path, ...] = (),
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
     device: str = "auto",
@@ -199,7 +219,8 @@ def opened(
         chosen = _model(preset, model)
         yield _production(
             song, preset, chosen, Fraction(told["start"]), frames, device, progress or Silent(), size=size, fps=fps,
-            digest=told["model"]["sha256"] if isinstance(chosen, Path) else None,
+            digest=told["model"]["sha256"] if isinstance(chosen, Path) else None, weights=weights,
+            folder=archive.path.parent,
         )  # fmt: skip
 
 
@@ -238,6 +259,10 @@ def _song(video: Path, song: Path | None) -> Iterator[Path]:
     if song is not None:
         yield song
         return
+    if video.is_dir():
+        raise CodecError(
+            f"{str(video)!r} is a folder of frames: give the song that it was rendered from with --song FILE"
+        )
     from audioreactive.media.decoding import heard_track
     from audioreactive.media.ffmpeg import QUIET, VIDEO_DEMUXERS, run, stranger
 
@@ -295,18 +320,22 @@ def _model(preset: Preset, model: Path | None) -> Path | str | None:
 def _production(
     song: Path, preset: Preset, model: Path | str | None, start: Fraction, frames: int, device: str,
     progress: Progress, *, size: tuple[int, int] | None = None, fps: Fraction | None = None, digest: str | None = None,
+    weights: tuple[Path, ...] = (), folder: Path | None = None,
 ) -> Production:  # fmt: skip
     from audioreactive.generators import open_generator
+    from audioreactive.generators.sources import digests_of
     from audioreactive.pipeline.listening import parse_frame_rate
 
     rate = parse_frame_rate(preset.render.fps) if preset.render.fps else None
     length = None if rate is None else frames / rate
-    settings = RenderSettings(start=start, duration=length, device=device, size=size, fps=fps)
+    settings = RenderSettings(
+        start=start, duration=length, device=device, size=size, fps=fps, weights=weights, folder=folder
+    )
     loaded = None
     if isinstance(model, Path):
-        loaded = open_generator(model, device=device)
+        loaded = open_generator(model, device=device, weights=weight_files(preset, weights, folder))
         wanted = digest or (preset.made_with.model_sha256 if preset.made_with else None)
-        if wanted is not None and loaded.source.sha256 != wanted:
+        if wanted is not None and wanted not in digests_of(loaded.source):
             raise CodecError(f"{str(model)!r} is not the model of the recipe, whose SHA-256 is {wanted}")
     plan = plan_render(
         song, Path("video.mp4"), model=loaded or model, recipe=Recipe(preset=preset), settings=settings,
@@ -353,7 +382,7 @@ def _checked(video: Path, frames: Sequence[NDArray[np.uint8]], numbers: Sequence
         raise CodecError(
             f"frame {at} of {video.name} is not what its recipe gives from this song (they are {worst:.1f} dB apart): "
             "give --song with the song's file, which a video of a part of it (--duration) needs, and --start if it was "
-            "rendered with one; --loop and --flash-safe cannot be packed, nor what was recorded live"
+            "rendered with one; --draft, --loop and --flash-safe cannot be packed, nor what was recorded live"
         )
     return float(np.mean(values))
 

@@ -102,7 +102,7 @@ class _LazyGroup(HelpfulGroup):
 @click.group(cls=_LazyGroup, context_settings=CONTEXT)
 @click.version_option(package_name="audioreactive", prog_name="audioreactive", help="Show the version.")
 def group() -> None:
-    """Turn any song into a music video, painted or by a StyleGAN2 model, whose every motion follows what is heard."""
+    """Turn any song into a music video, painted or by a StyleGAN model, whose every motion follows what is heard."""
 
 
 def main() -> NoReturn:

@@ -23,6 +23,13 @@ PACKAGES = (
     "pydantic",
     "ninja",
 )
+EXTRAS = {
+    "studio": ("studio", ("starlette", "uvicorn", "websockets")),
+    "live": ("live: devices, window, OSC, MIDI", ("sounddevice", "glfw", "moderngl", "pythonosc", "mido", "rtmidi")),
+    "codec": ("pack, unpack", ("constriction",)),
+    "cluster": ("Ray (--cluster)", ("ray",)),
+}
+"""Extra of the installation -> what it is for, and its modules."""
 
 
 @click.command(context_settings=CONTEXT)
@@ -117,13 +124,16 @@ def _ops() -> list[str]:
 
 
 def _extras() -> list[str]:
-    installed = importlib.util.find_spec("madmom") is not None
-    state = "installed" if installed else "not installed: pip install 'audioreactive[madmom]'"
-    ray = "installed" if importlib.util.find_spec("ray") else "not installed: pip install 'audioreactive[cluster]'"
+    state = _installed("madmom", ("madmom",))
     return [
         f"madmom (--beats madmom): {state}; its trained models are CC BY-NC-SA, not for commercial use",
-        f"Ray (--cluster): {ray}",
+        *(f"{what}: {_installed(extra, modules)}" for extra, (what, modules) in EXTRAS.items()),
     ]
+
+
+def _installed(extra: str, modules: tuple[str, ...]) -> str:
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    return f"lacks {', '.join(missing)}: pip install 'audioreactive[{extra}]'" if missing else "installed"
 
 
 def _folders() -> list[str]:

@@ -60,7 +60,8 @@ class ModelFile(LocalPath):
 
         path = super().convert(value, param, ctx)
         if not os.path.lexists(path) and _converted(self, named_source, value, param, ctx) is not None:
-            self.fail(f"{shown(str(value))} is a generator of the program itself, not a file", param, ctx)
+            remedy = "leave --model out" if isinstance(param, click.Option) else "give a model's file"
+            self.fail(f"{shown(str(value))} is a generator of the program itself, not a file: {remedy}", param, ctx)
         return path
 
 
@@ -351,7 +352,7 @@ model_option = click.option(
     "--model",
     type=Model(),
     metavar="FILE|painter[:FAMILY]",
-    help="StyleGAN2 model (.pkl, .pt or .safetensors), or a generator by name: painter, painter:silk, stylegan2. "
+    help="StyleGAN model (.pkl, .pt or .safetensors), or a generator by name: painter, painter:silk, stylegan2. "
     "[default: painter]",
 )
 seed_option = click.option(

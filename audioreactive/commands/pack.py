@@ -19,6 +19,7 @@ from audioreactive.commands.options import (
     device_option,
     overwrite_option,
     quiet_option,
+    weights_option,
 )
 from audioreactive.errors import shown
 
@@ -60,6 +61,7 @@ class Bytes(click.ParamType):
 @click.option("--song", type=PATH, metavar="FILE", help="With --recipe: the song that the video was rendered from.")
 @click.option("--opus", is_flag=True, help="With --recipe: code the song as Opus instead of taking it as it is.")
 @click.option("--model", type=ModelFile(), metavar="FILE", help="With --recipe: the model that made the video.")
+@weights_option
 @click.option("--with-model", is_flag=True, help="With --recipe and --model: put the model into the file.")
 @click.option("--start", type=Time(), help="With --recipe: where in the song the video begins, if not at 0.")
 @click.option(
@@ -92,6 +94,7 @@ def command(
     song: Path | None,
     opus: bool,
     model: Path | None,
+    others: tuple[Path, ...],
     with_model: bool,
     start: Fraction | None,
     side: int | None,
@@ -123,14 +126,14 @@ def command(
         _compare(video, size, side, effort, epochs, progress_for(quiet))
         return
     output = output or video.with_suffix(".arc")
-    check_output(output, (video, song, model), overwrite=overwrite or (begun(output) and not recipe))
+    check_output(output, (video, song, model, *others), overwrite=overwrite or (begun(output) and not recipe))
     progress = progress_for(quiet)
-    if not recipe and (song or opus or model or with_model or start is not None):
-        raise click.UsageError("--song, --opus, --model, --with-model and --start are for --recipe")
+    if not recipe and (song or opus or model or others or with_model or start is not None):
+        raise click.UsageError("--song, --opus, --model, --with, --with-model and --start are for --recipe")
     if recipe:
         if size is not None or side is not None or codec == "seed":
             raise click.UsageError("a recipe has no --size, --side and --codec: it is rendered again")
-        click.echo(_recipe(video, output, song, model, with_model, opus, start, device, progress))
+        click.echo(_recipe(video, output, song, model, others, with_model, opus, start, device, progress))
         return
     if codec == "seed":
         packed = _seed(video, output, side, epochs, batch, bits, progress)
@@ -151,20 +154,21 @@ def _compare(
 
 
 def _recipe(
-    video: Path, output: Path, song: Path | None, model: Path | None, with_model: bool, opus: bool,
-    start: Fraction | None, device: str, progress: Progress,
+    video: Path, output: Path, song: Path | None, model: Path | None, others: tuple[Path, ...], with_model: bool,
+    opus: bool, start: Fraction | None, device: str, progress: Progress,
 ) -> str:  # fmt: skip
     from fractions import Fraction
 
     from audioreactive.codec.recipe import pack_recipe
 
     made = pack_recipe(
-        video, output, song=song, model=model, with_model=with_model, as_opus=opus, start=start or Fraction(0),
-        device=device, progress=progress,
+        video, output, song=song, model=model, weights=others, with_model=with_model, as_opus=opus,
+        start=start or Fraction(0), device=device, progress=progress,
     )  # fmt: skip
+    apart = f"{made.psnr:.1f} dB from" if made.psnr < 100 else "exactly"
     return (
         f"{made.path}: {made.bytes / 1000:.1f} KB, {made.song_bytes / 1000:.1f} KB of it the song; the video has "
-        f"{made.video_bytes / 1000:.1f} KB, and its frames are {made.psnr:.1f} dB from those that are rendered again"
+        f"{made.video_bytes / 1000:.1f} KB, and its frames are {apart} those that are rendered again"
     )
 
 

@@ -10,10 +10,10 @@ from audioreactive.commands import CONTEXT, HelpfulGroup
 from audioreactive.commands.options import (
     PATH,
     Model,
+    Seed,
     knob_options,
     model_file,
     overwrite_option,
-    seed_option,
     set_option,
     wild_option,
 )
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 @command.command(context_settings=CONTEXT)
-@seed_option
+@click.option("--seed", type=Seed(), metavar="N|random", help="Draw a preset from this seed.")
 @click.option("--preset", metavar="NAME|FILE", help="Start from this preset instead of a seed.")
 @wild_option
 @click.option("--model", type=Model(), metavar="FILE", help="With --wild: the model, for what only it has.")
@@ -104,14 +104,22 @@ def new(
 @click.argument("preset", metavar="NAME|FILE", required=False)
 def show(preset: str | None) -> None:
     """Print a preset, or the one inside a video; without a name, list the presets that ship."""
-    from audioreactive.patches.presets import load_preset, preset_text, shipped_presets
+    from audioreactive.patches.presets import load_preset, network_presets, preset_text, shipped_presets
 
     if preset is not None:
         click.echo(preset_text(load_preset(preset)), nl=False)
         return
     for name in shipped_presets():
-        about = " ".join(load_preset(name).about.split())
-        click.echo(f"{name:12} {about.partition('. ')[0].removesuffix('.')}.")
+        click.echo(f"{name:12} {_first_sentence(load_preset(name).about)}")
+    click.echo("\nfor StyleGANs, not for the painter:")
+    for name in network_presets():
+        preset_of_networks = load_preset(name)
+        only = "" if preset_of_networks.patch.camera is None else " StyleGAN3 and StyleGAN-XL alone."
+        click.echo(f"{name:12} {_first_sentence(preset_of_networks.about)}{only}")
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
 
 
 @command.command(context_settings=CONTEXT)

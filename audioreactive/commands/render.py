@@ -493,10 +493,14 @@ def describe(plan: Plan, output: Path) -> str:
         "song": f"{plan.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
         "preset": f"{drawn}: {_contents(preset)}",
         "hears": ", ".join((*preset.feature_names(), *(f"sections of {n}" for n in preset.segmentation_names()))),
-        "palette": "; ".join(f"{len(p.seeds)} vectors, truncation {p.truncation:g}" for p in preset.palettes()),
+        "palette": "; ".join(f"{_vectors(len(p.seeds))}, truncation {p.truncation:g}" for p in preset.palettes()),
         "model": f"{plan.loaded.source.name}, {width}x{height}",
         "picture": f"{canvas.size[0]}x{canvas.size[1]} from {canvas.frame_size[0]}x{canvas.frame_size[1]}",
         "frames": f"{plan.start} to {plan.stop - 1} at {fps} a second",
         "output": str(output),
     }
     return "\n".join(f"{key:8} {printable(value)}" for key, value in rows.items())
+
+
+def _vectors(count: int) -> str:
+    return "1 vector" if count == 1 else f"{count} vectors"

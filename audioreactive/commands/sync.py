@@ -9,17 +9,18 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, Choice, ModelFile, overwrite_option, quiet_option
+from audioreactive.commands.options import PATH, Choice, ModelFile, overwrite_option, quiet_option, weights_option
 from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
 from audioreactive.errors import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from audioreactive.features import Features
     from audioreactive.features.types import FloatArray
-    from audioreactive.generators import Generator
+    from audioreactive.generators import Generator, WeightFile
+    from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch
     from audioreactive.progress import Progress
     from audioreactive.sync import SyncReport, Tolerance
@@ -71,6 +72,7 @@ class ToleranceOption(click.ParamType):
     metavar="FILE",
     help="Model file that the video was made with: its pictures are foretold from the preset in the video.",
 )
+@weights_option
 @click.option("--repair", type=PATH, metavar="FILE", help="Write the video with offset and drift taken out.")
 @click.option(
     "--retime",
@@ -96,6 +98,7 @@ def command(
     other: Path | None,
     audio: Path | None,
     model: Path | None,
+    others: tuple[Path, ...],
     repair: Path | None,
     retime: str,
     tolerance: Tolerance,
@@ -113,7 +116,7 @@ def command(
 
     Ends with exit code 0 in sync, 1 out of sync, 3 if it cannot be told: silence and a still picture have no offset.
     """
-    check_reports(plot, numbers, overwrite=overwrite, inputs=(file, other, audio, model))
+    check_reports(plot, numbers, overwrite=overwrite, inputs=(file, other, audio, model, *others))
     progress = progress_for(quiet)
     if other is not None:
         if audio is not None or repair is not None or model is not None:
@@ -124,10 +127,10 @@ def command(
     if repair is not None:
         from audioreactive.sync.repair import check_repair
 
-        check_repair(file, repair, overwrite=overwrite, inputs=(audio, model, plot, numbers))
+        check_repair(file, repair, overwrite=overwrite, inputs=(audio, model, plot, numbers, *others))
     from audioreactive.sync import measure
 
-    recipe = _recipe(file, model, progress)
+    recipe = _recipe(file, model, others, progress)
     report = measure(file, audio, tolerance=tolerance, recipe=recipe, progress=progress)
     click.echo(describe(report, file.name))
     if numbers is not None:
@@ -142,8 +145,8 @@ def command(
     return _repair(file, audio, repair, report, retime, tolerance, recipe, progress)
 
 
-def _recipe(video: Path, model: Path | None, progress: Progress) -> RecipeForetold | None:
-    """The recipe that the video carries."""
+def _recipe(video: Path, model: Path | None, others: tuple[Path, ...], progress: Progress) -> RecipeForetold | None:
+    """The recipe that the video carries; the files of its weights are given, or lie beside the video."""
     from audioreactive.sync.foretell import recipe_of
 
     def made(patch: Patch, features: Features, generator: Generator | None) -> Mapping[str, FloatArray]:
@@ -151,7 +154,12 @@ def _recipe(video: Path, model: Path | None, progress: Progress) -> RecipeForeto
 
         return synthesize(patch, features, generator, progress)
 
-    return recipe_of(video, model, synthesize=made, say=progress.say)
+    def weights(preset: Preset) -> Sequence[WeightFile]:
+        from audioreactive.pipeline.weights import weight_files
+
+        return weight_files(preset, others, video.parent)
+
+    return recipe_of(video, model, synthesize=made, weights=weights, say=progress.say)
 
 
 def _repair(

@@ -71,8 +71,17 @@ if TYPE_CHECKING:
     metavar="N",
     help="Clips of 8 seconds to learn from, with repetitions.",
 )
-@click.option("--batch", type=WholeNumber(1, 4096), default=32, show_default=True, metavar="N")
-@click.option("--learning-rate", type=RealNumber(0, 1, min_open=True), default=1e-3, show_default=True, metavar="RATE")
+@click.option(
+    "--batch", type=WholeNumber(1, 4096), default=32, show_default=True, metavar="N", help="Clips in each step."
+)
+@click.option(
+    "--learning-rate",
+    type=RealNumber(0, 1, min_open=True),
+    default=1e-3,
+    show_default=True,
+    metavar="RATE",
+    help="Largest step of the optimiser.",
+)
 @click.option(
     "--correction",
     type=RealNumber(0, 1),
@@ -98,7 +107,14 @@ if TYPE_CHECKING:
     help="How much it counts that the motion is fast where the sound is; 0 as in the thesis.",
 )
 @weight_option
-@click.option("--seed", type=WholeNumber(0, 2**32 - 1), default=0, show_default=True, metavar="N")
+@click.option(
+    "--seed",
+    type=WholeNumber(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Another seed, another network of the same music.",
+)
 @model_option
 @overwrite_option
 @quiet_option
@@ -118,7 +134,7 @@ def command(
     Interrupted, it goes on where it was when it is called again. Beside the file, its losses are drawn as a .png.
     """
     from audioreactive._support.files import check_name, keep_apart
-    from audioreactive.learn.dataset import find_music, hear_music
+    from audioreactive.learn.dataset import find_music, hear_music, why_none_is_held_out
     from audioreactive.learn.model_file import SUFFIX, write_model
     from audioreactive.learn.plot import plot_losses
     from audioreactive.learn.training import Plan, gather, train
@@ -144,7 +160,10 @@ def command(
         from audioreactive.generators.sources import NETWORK_NAME
 
         mapper = open_generator(model or NETWORK_NAME, device="cpu", precision="fp32").generator
-    material = gather(plan, hear_music(music, progress), mapper, progress)
+    songs = hear_music(music, progress)
+    if (reason := why_none_is_held_out(songs)) is not None:
+        progress.say(reason)
+    material = gather(plan, songs, mapper, progress)
     training = train(plan, material, state=state, progress=progress)
     write_model(training.network, output)
     plot_losses(training.curves, picture, title=output.name)

@@ -17,6 +17,7 @@ from audioreactive.commands.options import (
     device_option,
     overwrite_option,
     quiet_option,
+    weights_option,
 )
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 @click.command(context_settings=CONTEXT)
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", type=OutputPath(), metavar="VIDEO", help="The video. [default: FILE's name in .mp4]")
-@click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, without a network.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page that plays it in a browser, offline too.")
 @click.option("--size", type=Size(), help="Width and height, such as 1920x1080. [default: as packed]")
 @click.option("--fps", type=FrameRate(), help="Frames per second. [default: as packed]")
 @click.option("--model", type=ModelFile(), metavar="FILE", help="Model of a packed preset, if it is not in FILE.")
+@weights_option
 @device_option
 @overwrite_option
 @quiet_option
@@ -41,6 +43,7 @@ def command(
     size: tuple[int, int] | None,
     fps: Fraction | None,
     model: Path | None,
+    others: tuple[Path, ...],
     device: str,
     overwrite: bool,
     quiet: bool,
@@ -62,18 +65,22 @@ def command(
         if output is not None:
             raise click.UsageError("-o writes a video and --html a page: give one of the two")
         check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file,))
-        count = write_page(open_archive(file), html, size=size, fps=fps, progress=progress)
+        archive = open_archive(file)
+        if archive.header.get("kind") != "recipe" and (size is not None or fps is not None):
+            raise click.UsageError("the page of a network fills its window at any rate: leave --size and --fps out")
+        count = write_page(archive, html, size=size, fps=fps, progress=progress)
         click.echo(f"{html}: {count / 1000:.1f} KB")
         return
-    output = output or file.with_suffix(".mp4")
-    check_output(output, overwrite, inputs=(file, model))
     archive = open_archive(file)
+    output = output or file.with_suffix(".mp4")
+    check_output(output, overwrite, inputs=(file, model, *others))
     if archive.header.get("kind") == "recipe":
         from audioreactive.codec.recipe import unpack_recipe
 
         made = unpack_recipe(
-            archive, output, model=model, size=size, fps=fps, device=device, overwrite=overwrite, progress=progress
-        )
+            archive, output, model=model, weights=others, size=size, fps=fps, device=device, overwrite=overwrite,
+            progress=progress,
+        )  # fmt: skip
         click.echo(f"{output}: {made.frames} frames; {made.verdict}")
         return
     from audioreactive.codec.unpacking import unpack_network

@@ -353,6 +353,11 @@ def with_digest(generator: Generator, digest: str) -> Generator:
     return replace(generator, digest=digest)
 
 
+def digests_of(source: GeneratorSource) -> tuple[str, ...]:
+    """Digests by which a source is known: its own, and without the files by which its weights move."""
+    return (source.sha256, source.base.sha256) if isinstance(source, WeightedSource) else (source.sha256,)
+
+
 def with_weights(generator: Generator, weights: Weights) -> Generator:
     """Return a network whose weights can move."""
     from audioreactive.generators.stylegan2 import StyleGAN2

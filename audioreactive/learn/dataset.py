@@ -174,6 +174,17 @@ def split_songs(songs: Sequence[Song]) -> tuple[tuple[Song, ...], tuple[Song, ..
     return learned, tuple(song for song in songs if song.digest in held)
 
 
+def why_none_is_held_out(songs: Sequence[Song]) -> str | None:
+    """Sentence about songs that are too few for one to be held out; None if one is."""
+    if split_songs(songs)[1]:
+        return None
+    count = "one song" if len(songs) == 1 else f"{len(songs)} songs"
+    return (
+        f"{count} to learn from, and none is held out: nothing will tell whether what is learned holds for other "
+        f"songs; of {HELD_OUT} and more, one in {HELD_OUT} is held out"
+    )
+
+
 def weigh(tables: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """Weight of each table, 1 if not given: (tables,)."""
     return torch.tensor([weights.get(name, 1.0) for name in tables])

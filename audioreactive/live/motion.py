@@ -240,7 +240,8 @@ def what_waits(preset: Preset) -> tuple[str, ...]:
         "directions": any(isinstance(sequence, LatentDirection) for sequence in patch.latents.sequences),
     }
     if resting := [name for name, there in others.items() if there]:
-        told.append(f"the preset is played without its {' and '.join(resting)}, which are not live")
+        verb = "is" if resting == ["camera"] else "are"
+        told.append(f"the preset is played without its {' and '.join(resting)}, which {verb} not live")
     if any(isinstance(sequence, LatentSegmentation) for sequence in patch.latents.sequences):
         told.append("sections are known by what was heard before: a new one shows after some seconds")
     return tuple(told)

@@ -72,7 +72,12 @@ def open_input(text: str | None, *, simulated: bool, rate: int, channels: int, a
         )
     from audioreactive.live.devices import open_device
 
-    return open_device(text)
+    try:
+        return open_device(text)
+    except LiveError:
+        if text is not None and Path(text).is_dir():
+            raise LiveError(f"{shown(text)} is a folder, and no device has that name: give a sound file") from None
+        raise
 
 
 def perform(asked: Performance, loaded: LoadedGenerator, sound: SoundInput) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from audioreactive.pipeline.weights import given_files, weight_files
 from audioreactive.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -113,6 +113,8 @@ def plan_render(
 
     features = hear(() if recipe.needs_song else preset.feature_names())
     loaded = loaded or open_for(None, preset, settings)
+    for path in _unused(settings.weights, loaded):
+        progress.say(f"--with {path} changes nothing: no [[weights]] of the preset name it")
     if recipe.needs_song:
         recipe = _drawn_for(recipe, features, loaded.generator)
         preset = recipe.make()
@@ -220,6 +222,15 @@ def open_for(
     if not _is_painter(model):
         files = weight_files(preset, given, settings.folder, given_files(given) if every else ())
     return open_generator(model, device=settings.device, precision=settings.precision, weights=files)
+
+
+def _unused(given: Sequence[Path], loaded: LoadedGenerator) -> list[Path]:
+    """Files that were given and by which nothing moves."""
+    from audioreactive.generators import WeightedSource
+
+    files = loaded.source.files if isinstance(loaded.source, WeightedSource) else ()
+    used = {one.file.path.resolve() for one in files}
+    return [path for path in given if path.resolve() not in used]
 
 
 def _is_painter(model: Path | str | LoadedGenerator | None) -> bool:

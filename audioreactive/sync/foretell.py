@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from audioreactive.features import Features
-    from audioreactive.generators import Generator
+    from audioreactive.generators import Generator, WeightFile
     from audioreactive.patches.motion import Motion
     from audioreactive.patches.preset import Preset
     from audioreactive.patches.schema import Patch
@@ -306,6 +306,7 @@ def recipe_of(
     model: Path | None = None,
     *,
     synthesize: Synthesizing | None = None,
+    weights: Callable[[Preset], Sequence[WeightFile]] = lambda preset: (),
     say: Callable[[str], None] = lambda sentence: None,
 ) -> RecipeForetold | None:
     """The recipe that a video carries, with its generator if that is at hand; None without a recipe.
@@ -316,6 +317,7 @@ def recipe_of(
         video: the file, or a folder of frames.
         model: file of the model that made the video; None: the generator that the recipe names, if it ships.
         synthesize: makes the envelopes of the preset's synthesizers.
+        weights: finds the files by which the preset moves the weights of a network that is at hand.
         say: receives remarks.
 
     Raises:
@@ -339,7 +341,7 @@ def recipe_of(
         say(f"the preset in {video.name} is not used: {error}")
         return None
     if model is not None:
-        generator = _from_file(model, preset, video.name)
+        generator = _from_file(model, preset, video.name, weights)
     if generator is None and any(getattr(one, "aim", None) == "seen" for one in preset.patch.synthesizers):
         say(
             f"the motion in {video.name} was fitted to pictures of a model that is not at hand: its preset is used if "
@@ -377,15 +379,16 @@ def _shipped(preset: Preset) -> Generator | None:
     return source.load(device, choose_dtype("auto", device))
 
 
-def _from_file(model: Path, preset: Preset, video: str) -> Generator:
+def _from_file(model: Path, preset: Preset, video: str, weights: Callable[[Preset], Sequence[WeightFile]]) -> Generator:
     """The network in a file, if it made the video."""
     from audioreactive.generators import named_source, open_generator
+    from audioreactive.generators.sources import digests_of
 
     made = preset.made_with
     if made and made.model is not None and made.model_sha256 is None and named_source(made.model) is not None:
         raise SyncError(f"{video} was made by {printable(made.model, 80)} and not by a model file: omit --model")
-    loaded = open_generator(model)
-    if made and made.model_sha256 is not None and made.model_sha256 != loaded.source.sha256:
+    loaded = open_generator(model, weights=weights(preset))
+    if made and made.model_sha256 is not None and made.model_sha256 not in digests_of(loaded.source):
         raise SyncError(
             f"{shown(str(model))} is not the model that made {video}, which is {shown(made.model or '')} with the "
             f"SHA-256 {printable(made.model_sha256, 64)}"

@@ -252,7 +252,8 @@ def _listing(path: Path, arguments: list[str]) -> str:
     try:
         return run(arguments)
     except VideoError as error:
-        raise VideoError(f"{path} cannot be read as a video: {error}; {_READ}") from None
+        cause = str(error).removeprefix("ffmpeg cannot do this: ")
+        raise VideoError(f"{path} cannot be read as a video: {cause}; {_READ}") from None
 
 
 @contextlib.contextmanager

@@ -102,3 +102,22 @@ def test_songs_without_change_are_refused(call, tmp_path) -> None:
     assert result.code == 2
     assert "silent" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["silence.wav"]
+
+
+def test_training_on_too_few_songs_says_that_none_is_held_out(call, music, tmp_path) -> None:
+    short = ("--examples", 4, "--batch", 4, "--depth", 1)
+    made = call("train", "--music", music, "-o", tmp_path / "one.safetensors", *short)
+    assert made.code == 0 and "note: one song to learn from, and none is held out" in made.err
+    made = call("train", "--music", music, "-o", tmp_path / "two.safetensors", *short, "--quiet")
+    assert made.code == 0 and "held out" not in made.err
+
+
+def test_songs_are_held_out_from_five_on() -> None:
+    from types import SimpleNamespace
+    from typing import cast
+
+    from audioreactive.learn.dataset import Song, why_none_is_held_out
+
+    songs = [cast("Song", SimpleNamespace(digest=f"{i}")) for i in range(5)]
+    assert why_none_is_held_out(songs) is None
+    assert "4 songs to learn from" in str(why_none_is_held_out(songs[:4]))

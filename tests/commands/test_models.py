@@ -191,3 +191,35 @@ def test_wild_presets_are_written_and_rendered(call, song, tmp_path) -> None:
     assert painted.code == 0 and "--wild changes nothing" in painted.err
     assert call("render", song, "--preset", out, "--wild", "-o", tmp_path / "c.mp4").code == 2
     assert call("preset", "new", "--preset", out, "--wild").code == 2
+
+
+def test_sync_and_pack_find_the_weights_beside_the_video(call, song, tmp_path, second) -> None:
+    preset, video = tmp_path / "a.toml", tmp_path / "out" / "a.mkv"
+    video.parent.mkdir()
+    preset.write_text(WEIGHTS.format(what='toward = "b.safetensors"'))
+    model = ("--model", GOLDEN / "nvidia_skip64.pkl")
+    common = ("--preset", preset, "--with", second, *model, "--fps", 12, "--duration", 2, "-o", video)
+    made = call("render", song, *common)
+    assert made.code == 0, made.err
+    lacking = "[[weights]] need the file 'b.safetensors'"
+    assert lacking in call("sync", video, *model).err
+    given = call("sync", video, *model, "--with", second)
+    assert lacking not in given.err + given.out and given.code in (0, 1, 3)
+    refused = call("pack", video, "--recipe", "--song", song, *model)
+    assert refused.code == 2 and lacking in refused.err
+    packed = call("pack", video, "--recipe", "--song", song, *model, "--with", second)
+    assert packed.code == 0, packed.err
+    again = tmp_path / "again.mp4"
+    assert lacking in call("unpack", video.with_suffix(".arc"), *model, "-o", again).err
+    (video.parent / "b.safetensors").write_bytes(second.read_bytes())
+    beside = call("sync", video, *model)
+    assert lacking not in beside.err + beside.out
+    unpacked = call("unpack", video.with_suffix(".arc"), *model, "-o", again)
+    assert unpacked.code == 0, unpacked.err
+    assert "the frames are the same" in unpacked.out
+
+
+def test_a_second_model_that_no_preset_names_is_told(call, song, tmp_path, second) -> None:
+    options = ("--preset", "pulse", "--with", second, "--model", GOLDEN / "nvidia_skip64.pkl", "--duration", 0.5)
+    made = call("render", song, *options, "-o", tmp_path / "a.mp4")
+    assert made.code == 0 and f"note: --with {second} changes nothing" in made.err
