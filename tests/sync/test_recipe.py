@@ -147,11 +147,16 @@ def test_sections_and_bars_follow_another_take(tmp_path: Path) -> None:
         plan_render(live, tmp_path / "a.mp4", recipe=recipe, settings=replace(settings, follow=hiss))
 
 
-def test_of_lags_that_fit_alike_the_one_whose_pictures_are_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loops run by bars, and a sound that begins later may have its bars elsewhere."""
+@pytest.mark.parametrize("heard_again", [True, False])
+def test_of_lags_that_fit_alike_the_one_whose_pictures_are_there_is_told(
+    heard_again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loops run by bars, and a sound that begins later may have its bars elsewhere; in step, it is heard as it was, or
+    once it was coded again, with another rhythm: then no lag is told.
+    """
     rng, fps, late = np.random.default_rng(3), Fraction(20), 0.1
     strokes_moved = np.cumsum(rng.standard_normal((600, 40)) ** 3, axis=0)
-    loop = 3 * np.tile(np.cumsum(rng.standard_normal((40, 40)), axis=0), (15, 1))
+    loop, other = (3 * np.tile(np.cumsum(rng.standard_normal((40, 40)), axis=0), (15, 1)) for _ in range(2))
 
     class Bars:
         step, shows_pictures = 1, True
@@ -159,9 +164,10 @@ def test_of_lags_that_fit_alike_the_one_whose_pictures_are_there_is_told(monkeyp
         def __call__(self, sound: Audio, passages: list[range]) -> list[np.ndarray]:
             begin = np.flatnonzero(sound.samples)[0] / ANALYSIS_RATE - 1.0  # of the song when the video was made: 1 s
             elsewhere = 0.0 if abs(begin) < 0.01 else 0.7
+            now = loop if heard_again or abs(begin - late) < 0.01 else other
             at = [np.clip(np.arange(part.start, part.stop) + 100, 0, 599) for part in passages]
             return [
-                (moved(strokes_moved, rows - 20 * begin) + moved(loop, rows - 20 * (begin + elsewhere))).astype("f4")
+                (moved(strokes_moved, rows - 20 * begin) + moved(now, rows - 20 * (begin + elsewhere))).astype("f4")
                 for rows in at
             ]
 
@@ -178,13 +184,17 @@ def test_of_lags_that_fit_alike_the_one_whose_pictures_are_there_is_told(monkeyp
     watched = SimpleNamespace(
         info=SimpleNamespace(fps=fps), times=times, clock=clock, cells=np.rint((cells - low) / (high - low) * 255)
     )
+    notes: list[str] = []
     found = by_recipe.by_recipe(
         cast("Watched", watched),
         Audio(samples, ANALYSIS_RATE, "x", ""),
         0.0,
         cast("RecipeForetold", Bars()),
         Silent(),
-        [],
+        notes,
     )
-    assert found is not None and found.is_clear
+    if not heard_again:
+        assert found is None and "hears another rhythm" in notes[0]
+        return
+    assert not notes and found is not None and found.is_clear
     assert found.estimate.lag == pytest.approx(late, abs=0.01)
