@@ -52,14 +52,17 @@ class OutputPath(LocalPath):
 
 
 class ModelFile(LocalPath):
-    """A model's file; the name of a generator, which has none, gets its own error message."""
+    """A model's file. As an argument, the network that ships may be named; other generators have no file."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text -> Path."""
-        from audioreactive.generators.sources import named_source
+        from audioreactive.generators.sources import BuiltinModel, named_source
 
         path = super().convert(value, param, ctx)
-        if not os.path.lexists(path) and _converted(self, named_source, value, param, ctx) is not None:
+        named = None if os.path.lexists(path) else _converted(self, named_source, value, param, ctx)
+        if isinstance(named, BuiltinModel) and isinstance(param, click.Argument) and ctx is not None:
+            return ctx.with_resource(named.opened())
+        if named is not None:
             remedy = "leave --model out" if isinstance(param, click.Option) else "give a model's file"
             self.fail(f"{shown(str(value))} is a generator of the program itself, not a file: {remedy}", param, ctx)
         return path
@@ -381,8 +384,10 @@ def knob_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of `KNOBS`; the command gets each as a number."""
     for name, text in reversed(KNOBS.items()):
         low, high = (0.1, 10) if name == "speed" else (0, 4)
+        spellings = ("--colour", "--color") if name == "colour" else (f"--{name}",)
         command = click.option(
-            f"--{name}",
+            *spellings,
+            name,
             type=RealNumber(low, high),
             default=1.0,
             metavar="FACTOR",

@@ -46,7 +46,7 @@ from audioreactive.commands.options import (
     wild_option,
 )
 from audioreactive.commands.sections import SectionedCommand
-from audioreactive.errors import printable
+from audioreactive.errors import AudioReactiveError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,8 +279,6 @@ def command(
     inputs = (*(song for song, _ in jobs), *table.values(), *files, follow)
     for _, video in jobs:
         keep_apart(video, inputs, cleared=(work_folder(video),))
-    if len(jobs) == 1 and not dry_run:
-        check_output(jobs[0][1], overwrite)
     if save_preset is not None:
         check_name(save_preset, (".toml",), overwrite=overwrite, inputs=inputs)
     given = load_preset(preset) if preset is not None else None
@@ -320,6 +318,9 @@ def command(
         quiet=quiet,
     )  # fmt: skip
     if len(jobs) == 1:
+        order.recipe.make()  # what does not go together is told before what is in the way
+        if not dry_run:
+            check_output(jobs[0][1], overwrite)
         _render(*jobs[0], order.model, order)
         return 0
     return _render_all(jobs, order)
@@ -350,6 +351,7 @@ def _render(
     from audioreactive.pipeline.planning import plan_render
     from audioreactive.pipeline.preparing import prepare
     from audioreactive.pipeline.production import produce
+    from audioreactive.video import check_output
 
     progress = progress_for(order.quiet)
     plan = plan_render(
@@ -363,6 +365,10 @@ def _render(
     )
     if order.dry_run:
         click.echo(describe(plan, output))
+        try:
+            check_output(output, order.overwrite)
+        except AudioReactiveError as error:  # a real run would say so
+            progress.say(str(error))
         if order.save_preset is not None:
             save_preset(decide(plan, progress)[0], order.save_preset)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -57,4 +58,6 @@ def command(files: tuple[Path, ...], host: str | None, port: int, no_browser: bo
         click.echo("this computer is in no network: only its own browsers can open the page", err=True)
     if not no_browser:
         webbrowser.open(address)
-    server_of(Sharing(files, token, number, host).app).run(sockets=[listening])
+    click.echo("Ctrl-C ends it", err=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server_of(Sharing(files, token, number, host).app).run(sockets=[listening])

@@ -99,6 +99,8 @@ def command(
     token = secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token}"
     click.echo(address)
+    if not quiet:
+        click.echo("Ctrl-C ends it", err=True)
     projects = Projects(_maker(model, files, device, fps, allowed), allowed, progress_for(quiet))
     app = App(projects, token, listening.getsockname()[1])
     if song is not None:
@@ -107,6 +109,9 @@ def command(
         if not no_browser:
             webbrowser.open(address)
         serve(app, listening, projects)
+    except KeyboardInterrupt:  # the way in which it usually ends
+        if not quiet:
+            click.echo("closed; every edit is saved", err=True)
     finally:
         projects.close()
     if projects.needed_failed is not None:

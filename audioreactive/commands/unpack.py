@@ -71,9 +71,12 @@ def command(
         count = write_page(archive, html, size=size, fps=fps, progress=progress)
         click.echo(f"{html}: {count / 1000:.1f} KB")
         return
+    if output is not None:
+        check_output(output, overwrite, inputs=(file, model, *others))
     archive = open_archive(file)
-    output = output or file.with_suffix(".mp4")
-    check_output(output, overwrite, inputs=(file, model, *others))
+    if output is None:  # what is no archive is told before what lies beside it
+        output = file.with_suffix(".mp4")
+        check_output(output, overwrite, inputs=(file, model, *others))
     if archive.header.get("kind") == "recipe":
         from audioreactive.codec.recipe import unpack_recipe
 
