@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 RIGHT = 0.04
 RATES = (12.5, 18.0, 23.976, 29.97, 36.0, 59.94)
-FALLS = ("rectangular", "linear", "exponential", "cosine", "root", "held and dropped")
+FALLS = ("rectangular", "linear", "exponential", "cosine", "root", "late")
 
 
 def alike(seed: int) -> Film:
@@ -51,7 +51,7 @@ def other(seed: int) -> Film:
     share = {
         "rectangular": (x < 1) * 1.0, "linear": 1 - x, "exponential": np.exp(-4 * x) * (x < 1),
         "cosine": 0.5 + 0.5 * np.cos(np.pi * x), "root": np.sqrt(1 - x),
-        "held and dropped": np.clip(2 - 2 * x, 0, 1),
+        "late": 1 - x**3,
     }[fall] * (np.clip(age / attack, 0, 1) if attack else 1)  # fmt: skip
     frames = np.rint(255 * np.clip(_shown(share, moments, fps, stream), 0, 1)).astype(np.uint8)
     return frames, fps, _struck(moments, stream), -0.5 / fps, fall

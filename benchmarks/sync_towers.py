@@ -1,4 +1,4 @@
-"""Trains the two towers that tell where a sound fits a picture, on made scenes and signs and, if there are some, renders.
+"""Trains the two towers that tell where a sound fits a picture, on made scenes, on signs and, if given, on renders.
 
 Scenes of odd seeds from 201 on train, 101 and 103 validate, even ones test (`sync_table.py`). Signs of seeds from 2000
 on train, 1900 to 1947 validate, 1000 to 1899 test (`sync_signs.py`). Renders are videos of this program as they were
@@ -6,8 +6,8 @@ written, so that their lag is 0. In each step the sound is moved by up to half a
 each place, one and two and a half seconds must tell the true lag from all within a second (cross entropy, with a target
 of 10 ms).
 
-    python benchmarks/sync_towers.py --write audioreactive/assets/sync.safetensors [--seeds 20] [--signs 320] [--steps 2600]
-        [--renders FOLDER] [--start FILE]
+    python benchmarks/sync_towers.py --write audioreactive/assets/sync.safetensors [--seeds 20] [--signs 400]
+        [--steps 2600] [--renders FOLDER] [--start FILE]
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def main() -> None:
     """Train, print the loss now and then, write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--signs", type=int, default=320)
+    parser.add_argument("--signs", type=int, default=400)
     parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--renders", type=Path, default=None)
     parser.add_argument("--start", type=Path, default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from audioreactive.media.audio import Audio
     from audioreactive.sync.foretell import RecipeForetold
+
+FURTHEST_APART: Final = 0.06
+"""Seconds between two ways' lags from which on they contradict each other."""
 
 
 def measure(
@@ -168,7 +171,9 @@ def by_changes(
 ) -> Found:
     """The same from measurements (T, 17) of a picture at these times, and levels (N, 6) of a sound from `start` on.
 
-    The towers are asked first, and the templates where they cannot tell.
+    The towers are asked first, and the templates where they cannot tell. Where the towers see that picture and sound
+    belong together, but not which of several lags it is, the templates must choose the one that fits best by the
+    towers as well.
     """
     reading = READING * float(np.median(np.diff(times)))
     learned = learned_evidence(measured, times, levels, heard_start=start)
@@ -177,7 +182,9 @@ def by_changes(
         return found
     evidence = find_evidence(seen_changes(measured), times, level_changes(levels), heard_start=start)
     plain = Found(estimate(evidence), evidence, "picture", reading)
-    return plain if plain.is_clear else found
+    apart = abs(plain.estimate.lag - found.estimate.lag)
+    contradicted = found.estimate.chance <= LEAST_CERTAIN and apart > FURTHEST_APART
+    return plain if plain.is_clear and not contradicted else found
 
 
 def _with_own_sound(found: Found, watched: Watched, own: Audio, master: Audio, notes: list[str]) -> Found:

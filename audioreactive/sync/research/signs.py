@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
 
-Fall = Literal["rectangular", "linear", "exponential", "squared"]
+Fall = Literal["rectangular", "linear", "exponential", "squared", "held"]
 FALLS: Final[tuple[Fall, ...]] = get_args(Fall)
 Voice = Literal["click", "burst", "tone", "kick"]
 VOICES: Final[tuple[Voice, ...]] = get_args(Voice)
@@ -29,6 +29,8 @@ RATES: Final = (15.0, 20.0, 24.0, 25.0, 30.0, 48.0, 50.0, 60.0)
 SIZES: Final = ((36, 64), (48, 64), (64, 64), (64, 36), (27, 64))
 SECONDS: Final = 10.0
 FALL_SECONDS: Final = (0.03, 0.6)
+HELD: Final = 0.5
+"""Share of a fall that is held before it falls linearly."""
 MOST_ATTACK: Final = 2.0
 """Frames of the longest attack."""
 _LEAST_CONTRAST: Final = 0.08
@@ -96,13 +98,24 @@ def sign_levels(
     attack: float,
     overlap: str,
 ) -> NDArray[np.float64]:
-    """How far the sign has come out at each moment that is shown, in [0, 1]; `overlap`: the newest event, or the most."""
+    """How far the sign has come out at each moment that is shown, in [0, 1].
+
+    Args:
+        shown: moments in seconds.
+        moments: those of the events.
+        strengths: how far each event brings it out.
+        fall: form of the fall.
+        length: seconds of the fall.
+        attack: seconds of the attack.
+        overlap: what shows of several events: the `newest`, or the `most` of all.
+    """
     age = shown[:, None] - moments
     rise = np.clip(age / attack, 0, 1) if attack else np.ones_like(age)
     since = np.maximum(age - attack, 0)
     rest = np.clip(1 - since / length, 0, 1)
     falls = {
         "rectangular": (since < length).astype(np.float64), "linear": rest, "squared": rest**2,
+        "held": np.minimum(rest / (1 - HELD), 1),
         "exponential": np.exp(-3 * since / length),
     }[fall]  # fmt: skip
     values = np.where(age >= 0, strengths * rise * falls, 0.0)
