@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from audioreactive.media.audio import Audio
     from audioreactive.sync.foretell import RecipeForetold
 
+LEANING: Final = 0.2
+"""Largest probability of chance with which the towers lean to a lag that they do not tell."""
 FURTHEST_APART: Final = 0.06
 """Seconds between two ways' lags from which on they contradict each other."""
 
@@ -171,9 +173,8 @@ def by_changes(
 ) -> Found:
     """The same from measurements (T, 17) of a picture at these times, and levels (N, 6) of a sound from `start` on.
 
-    The towers are asked first, and the templates where they cannot tell. Where the towers see that picture and sound
-    belong together, but not which of several lags it is, the templates must choose the one that fits best by the
-    towers as well.
+    The towers are asked first, and the templates where they cannot tell. Where the towers lean to one lag, the
+    templates must not contradict it: they take the end of a flash for its beginning.
     """
     reading = READING * float(np.median(np.diff(times)))
     learned = learned_evidence(measured, times, levels, heard_start=start)
@@ -183,7 +184,8 @@ def by_changes(
     evidence = find_evidence(seen_changes(measured), times, level_changes(levels), heard_start=start)
     plain = Found(estimate(evidence), evidence, "picture", reading)
     apart = abs(plain.estimate.lag - found.estimate.lag)
-    contradicted = found.estimate.chance <= LEAST_CERTAIN and apart > FURTHEST_APART
+    leaning = len(found.estimate.segments) == 1 and found.estimate.chance <= LEANING
+    contradicted = leaning and apart > FURTHEST_APART
     return plain if plain.is_clear and not contradicted else found
 
 
