@@ -1,12 +1,13 @@
-"""Trains the two towers that tell where a sound fits a picture, on made scenes and, if there are some, on renders.
+"""Trains the two towers that tell where a sound fits a picture, on made scenes, on signs and, if given, on renders.
 
-Scenes of odd seeds from 201 on train, 101 and 103 validate, even ones test (`sync_table.py`). Renders are videos of
-this program as they were written, so that their lag is 0. In each step the sound is moved by up to half a second; at
+Scenes of odd seeds from 201 on train, 101 and 103 validate, even ones test (`sync_table.py`). Signs of seeds from 2000
+on train, 1900 to 1947 validate, 1000 to 1899 test (`sync_signs.py`). Renders are videos of this program as they were
+written, so that their lag is 0. In each step the sound is moved by up to half a second; at
 each place, one and two and a half seconds must tell the true lag from all within a second (cross entropy, with a target
 of 10 ms).
 
-    python benchmarks/sync_towers.py --write audioreactive/assets/sync.safetensors [--seeds 20] [--steps 2600]
-        [--renders FOLDER] [--start FILE]
+    python benchmarks/sync_towers.py --write audioreactive/assets/sync.safetensors [--seeds 20] [--signs 400]
+        [--steps 2600] [--renders FOLDER] [--start FILE]
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.nn import functional
 from audioreactive.media.audio import load
 from audioreactive.sync.heard import band_levels
 from audioreactive.sync.research.scenes import FPS, KINDS, make_scene
+from audioreactive.sync.research.signs import make_signs
 from audioreactive.sync.seen import measure_changes
 from audioreactive.sync.towers import (
     BLOCK,
@@ -60,6 +62,11 @@ BATCH = 12
 RATE = 2e-3
 VALIDATION = (101, 103)
 FIRST = 201
+SIGNS = 2000
+"""Seed of the first film of a sign that trains."""
+SIGNS_VALIDATION = range(1900, 1948)
+SIGNS_SHARE = 3
+"""One of so many examples of a step is a sign."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +121,13 @@ class Towers(nn.Module):
         return {_read_name(name): tensor.numpy() for name, tensor in self.state_dict().items()}
 
     def read(self, path: Path) -> None:
-        """Take the weights of a file."""
-        found = load_file(path)
-        self.load_state_dict({name: torch.from_numpy(found[_read_name(name)]) for name in self.state_dict()})
+        """Take the weights of a file; columns that it does not know count for nothing at first."""
+        found, state = load_file(path), {}
+        for name, own in self.state_dict().items():
+            weights = torch.from_numpy(found[_read_name(name)])
+            state[name] = torch.zeros_like(own)
+            state[name][tuple(slice(size) for size in weights.shape)] = weights
+        self.load_state_dict(state)
 
 
 def _read_name(name: str) -> str:
@@ -135,6 +146,16 @@ def scenes(seeds: Sequence[int]) -> list[Example]:
                 seen = seen_input(measure_changes(scene.frames), scene.times + 0.5 / float(FPS))
                 frames = np.minimum(np.arange(seen.shape[1]) * float(FPS) / TOWER_RATE, len(scene.truth) - 1)
                 found.append(Example(seen, heard_input(band_levels(scene.sound)), -scene.truth[frames.astype(int)]))
+    return found
+
+
+def signs(seeds: Sequence[int]) -> list[Example]:
+    """The films of signs of these seeds, in sync."""
+    found = []
+    for seed in seeds:
+        film = make_signs(seed)
+        seen = seen_input(measure_changes(film.frames), film.middles)
+        found.append(Example(seen, heard_input(band_levels(film.sound)), np.zeros(seen.shape[1])))
     return found
 
 
@@ -196,6 +217,7 @@ def main() -> None:
     """Train, print the loss now and then, write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--signs", type=int, default=400)
     parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--renders", type=Path, default=None)
     parser.add_argument("--start", type=Path, default=None)
@@ -204,8 +226,9 @@ def main() -> None:
     torch.manual_seed(0)
     draw, stream = random.Random(0), np.random.RandomState(0)
     validation, train = scenes(VALIDATION), scenes([FIRST + 2 * i for i in range(options.seeds)])
-    own = renders(options.renders) if options.renders else []
-    print(f"{len(train)} scenes and {len(own)} renders to train on, {len(validation)} scenes to validate")
+    flashes, own = signs(range(SIGNS, SIGNS + options.signs)), renders(options.renders) if options.renders else []
+    sides = {"scenes": validation, "signs": signs(SIGNS_VALIDATION)}
+    print(f"{len(train)} scenes, {len(flashes)} signs and {len(own)} renders to train on")
     towers = Towers(len(train[0].seen), len(train[0].heard))
     if options.start is not None:
         towers.read(options.start)
@@ -213,19 +236,25 @@ def main() -> None:
     for step in range(options.steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * max(1 - step / options.steps, 0.05) * (0.5 if options.start else 1.0)
-        some = draw.sample(own, min(len(own), BATCH // 3))
+        some = draw.sample(own, min(len(own), BATCH // 4)) + draw.sample(
+            flashes, min(len(flashes), BATCH // SIGNS_SHARE)
+        )
         seen, heard, lag = batch([*some, *draw.sample(train, BATCH - len(some))], stream, changed=True)
         loss, _ = loss_of(towers(seen, heard), lag)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % 100 == 99 or step == options.steps - 1:
-            with torch.no_grad():
-                told, share = loss_of(towers(*(parts := batch(validation, stream, changed=False))[:2]), parts[2])
-            print(
-                f"{step + 1:6} loss {loss.item():.3f} validation {told.item():.3f}, {share:.1%} of windows", flush=True
-            )
+            print(f"{step + 1:6} loss {loss.item():.3f}", *(_told(towers, *side) for side in sides.items()), flush=True)
             save_file(towers.weights(), options.write)
+
+
+def _told(towers: Towers, name: str, examples: Sequence[Example]) -> str:
+    """How well the towers tell the lags of examples that they were not trained on."""
+    with torch.no_grad():
+        seen, heard, lag = batch(examples, np.random.RandomState(0), changed=False)
+        loss, share = loss_of(towers(seen, heard), lag)
+    return f"{name} {loss.item():.3f}, {share:.1%} of windows"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
     from audioreactive.media.audio import Audio
     from audioreactive.sync.foretell import RecipeForetold
+
+LEANING: Final = 0.2
+"""Largest probability of chance with which the towers lean to a lag that they do not tell."""
+FURTHEST_APART: Final = 0.06
+"""Seconds between two ways' lags from which on they contradict each other."""
 
 
 def measure(
@@ -168,7 +173,8 @@ def by_changes(
 ) -> Found:
     """The same from measurements (T, 17) of a picture at these times, and levels (N, 6) of a sound from `start` on.
 
-    The towers are asked first, and the templates where they cannot tell.
+    The towers are asked first, and the templates where they cannot tell. Where the towers lean to one lag, the
+    templates must not contradict it: they take the end of a flash for its beginning.
     """
     reading = READING * float(np.median(np.diff(times)))
     learned = learned_evidence(measured, times, levels, heard_start=start)
@@ -177,7 +183,10 @@ def by_changes(
         return found
     evidence = find_evidence(seen_changes(measured), times, level_changes(levels), heard_start=start)
     plain = Found(estimate(evidence), evidence, "picture", reading)
-    return plain if plain.is_clear else found
+    apart = abs(plain.estimate.lag - found.estimate.lag)
+    leaning = len(found.estimate.segments) == 1 and found.estimate.chance <= LEANING
+    contradicted = leaning and apart > FURTHEST_APART
+    return plain if plain.is_clear and not contradicted else found
 
 
 def _with_own_sound(found: Found, watched: Watched, own: Audio, master: Audio, notes: list[str]) -> Found:

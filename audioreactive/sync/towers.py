@@ -49,6 +49,8 @@ FASTEST: Final = 45.0
 """Frames a second from which on neighbours are averaged, so that about 30 are left: the towers have learned those."""
 AROUND: Final = 45
 """Frames on both sides from which the usual amount of change is taken."""
+LIGHT: Final = MEASURED.index("light")
+"""Column of the measurements with the change of the whole picture's brightness."""
 CHANGE_COLUMNS: Final = [3, 10]
 """Columns of the picture's input that a cut raises: how much changes, and the pixels that change most."""
 CUT_ODDS: Final = 2.0
@@ -101,8 +103,8 @@ class Learned:
 
 
 def seen_input(measured: FloatArray, times: NDArray[np.float64]) -> FloatArray:
-    """Measurements (T, 17) of a picture, seen at these times -> input (14, n) of its tower, from second 0 on."""
-    steadied = measured[:, len(MEASURED) :]
+    """Measurements (T, 17) of a picture, seen at these times -> input (16, n) of its tower, from second 0 on."""
+    steadied = np.concatenate([measured[:, len(MEASURED) :], measured[:, LIGHT : LIGHT + 1]], axis=1)
     gap = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
     many = min(max(round(1 / gap / 30), 1), len(times)) if gap > 0 and 1 / gap > FASTEST else 1
     if many > 1:
@@ -115,10 +117,12 @@ def seen_input(measured: FloatArray, times: NDArray[np.float64]) -> FloatArray:
 
 
 def _seen_columns(steadied: FloatArray) -> FloatArray:
-    """Ratios to what is usual around, and motion that begins and ends; (T, 14), standardized."""
+    """Ratios to what is usual around, motion that begins and ends, and how far the brightness is from the usual one;
+    (T, 16), standardized.
+    """
     from scipy.ndimage import median_filter
 
-    gain, loss, colour, motion, local, jerk, light, back, top, share = steadied.T
+    gain, loss, colour, motion, local, jerk, light, back, top, share, whole = steadied.T
 
     def around(values: FloatArray) -> FloatArray:
         return np.asarray(median_filter(values, 2 * AROUND + 1, mode="nearest"), np.float32)
@@ -126,10 +130,15 @@ def _seen_columns(steadied: FloatArray) -> FloatArray:
     usual, usual_top = around(motion) + STILL, around(top) + 4 * STILL
     steps = np.diff(np.log1p(motion / usual), prepend=np.log1p(motion[:1] / usual[:1]))
     strides = np.diff(np.log1p(top / usual_top), prepend=np.log1p(top[:1] / usual_top[:1]))
+    # A sign that goes dark and one that lights up both leave what is usual when they begin, and come back as they fade.
+    level = np.cumsum(whole, dtype=np.float64).astype(np.float32)
+    distance = np.abs(level - around(level))
+    leaving = np.diff(distance, prepend=distance[:1])
     columns = [
         gain / usual, loss / usual, colour / usual, motion / usual, local / (around(local) + STILL),
         np.maximum(steps, 0), np.maximum(-steps, 0), jerk / usual, light / usual, back / usual, top / usual_top,
         share / (share.mean() + 1e-3), np.maximum(strides, 0), np.maximum(-strides, 0),
+        leaving / usual, distance / (distance.mean() + STILL),
     ]  # fmt: skip
     table = np.stack(columns, axis=1).astype(np.float32)
     table[:2] = table[2:].mean(0) if len(table) > 2 else 0
