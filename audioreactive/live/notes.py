@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OCTAVES: Final = ((8192, 0, 36), (4096, 36, 84))
 """(window in samples, first semitone above C1, one past the last): low notes need long windows to be told apart."""
 LONGEST: Final = max(window for window, _, _ in OCTAVES)
+PROMINENCE: Final = 1.5
+"""Exponent of the amplitudes of which chroma is the sum. A constant-Q filter lets its neighbours' tones through, which
+rewards the strongest; peaks of a spectrum do not, and would count faint overtones like notes."""
 SMOOTHING: Final = 10
 """Coarse steps (1/24 s) over which chroma is averaged."""
 COARSE_STEPS: Final = COARSE_HOP // FINE_HOP
@@ -56,7 +59,7 @@ class Notes:
 
     def _notes(self, frames: FloatArray) -> dict[str, FloatArray]:
         tones = np.concatenate([_tones(frames[:, -window:], *span) for window, *span in OCTAVES], axis=1)
-        chroma = tones.reshape(len(tones), -1, 12).sum(axis=1)
+        chroma = (tones**PROMINENCE).reshape(len(tones), -1, 12).sum(axis=1)
         shares = pitch.normalized(chroma, order=1)
         steps = np.asarray(np.sum([0.25 * (shares > step) for step in pitch.CENS_STEPS], axis=0), np.float32)
         rows = np.concatenate((self._quantised, steps))
