@@ -51,7 +51,8 @@ class SignFilm:
     @property
     def middles(self) -> NDArray[np.float64]:
         """(T,) middle of the time for which each frame is shown."""
-        return np.divide(np.arange(len(self.frames)) + 0.5, self.fps, dtype=np.float64)
+        middles: NDArray[np.float64] = np.divide(np.arange(len(self.frames)) + 0.5, self.fps, dtype=np.float64)
+        return middles
 
 
 def make_signs(seed: int, *, seconds: float = SECONDS) -> SignFilm:
