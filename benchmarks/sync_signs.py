@@ -109,7 +109,11 @@ def main() -> None:
         errors: dict[str, list[float]] = defaultdict(list)
         for seed in range(options.first, options.first + options.films):
             frames, fps, sound, lag, fall = make(seed)
-            found = by_changes(measure_changes(frames), (np.arange(len(frames)) + 0.5) / fps, band_levels(sound))
+            found = by_changes(
+                measure_changes(frames),
+                np.divide(np.arange(len(frames)) + 0.5, fps, dtype=np.float64),
+                band_levels(sound),
+            )
             error = found.estimate.lag - lag if found.is_clear else np.nan
             for key in ("all", fall, "under 28 a second" if fps < 28 else "28 a second and more"):
                 errors[key].append(error)

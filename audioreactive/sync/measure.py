@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -178,7 +179,11 @@ def by_changes(
     """
     reading = READING * float(np.median(np.diff(times)))
     learned = learned_evidence(measured, times, levels, heard_start=start)
-    found = Found(tracked(learned.evidence, learned.border), learned.evidence, "picture", reading)
+    told = tracked(learned.evidence, learned.border)
+    # Each second shows its events as exactly as a frame can be read: a line through so many points is no surer.
+    length = max(float(times[-1] - times[0]), 1.0)
+    unsure = float(np.hypot(told.slope_deviation, reading * (12 / length) ** 0.5 / length))
+    found = Found(replace(told, slope_deviation=unsure), learned.evidence, "picture", reading)
     if found.is_clear:
         return found
     evidence = find_evidence(seen_changes(measured), times, level_changes(levels), heard_start=start)

@@ -51,7 +51,8 @@ class SignFilm:
     @property
     def middles(self) -> NDArray[np.float64]:
         """(T,) middle of the time for which each frame is shown."""
-        return (np.arange(len(self.frames)) + 0.5) / self.fps
+        middles: NDArray[np.float64] = np.divide(np.arange(len(self.frames)) + 0.5, self.fps, dtype=np.float64)
+        return middles
 
 
 def make_signs(seed: int, *, seconds: float = SECONDS) -> SignFilm:
@@ -129,14 +130,14 @@ def _painted(share: NDArray[np.float64], stream: np.random.RandomState) -> NDArr
     """Frames in which the sign has come out so far."""
     height, width = SIZES[stream.randint(len(SIZES))]
     ground, colour = _colours(stream)
-    texture = np.ones((height, width, 1))
+    texture: NDArray[np.floating] = np.ones((height, width, 1))
     if stream.random_sample() < 0.3:
         coarse = stream.uniform(0.7, 1, (4, 4, 3))
         texture = np.kron(coarse, np.ones((-(-height // 4), -(-width // 4), 1)))[:height, :width]
     mask = _mask(height, width, stream)[..., None]
     picture = ground * texture
     change = (mask * (colour - picture)).astype(np.float32)
-    frames = picture.astype(np.float32) + share[:, None, None, None].astype(np.float32) * change
+    frames: FloatArray = picture.astype(np.float32) + share[:, None, None, None].astype(np.float32) * change
     if stream.random_sample() < 0.5:
         grain = np.float32(stream.uniform(0.001, 0.012))
         frames += grain * stream.standard_normal(frames.shape).astype(np.float32)
@@ -162,13 +163,13 @@ def _mask(height: int, width: int, stream: np.random.RandomState) -> NDArray[np.
     away = np.hypot(y - down, x - right)
     if kind == "rectangle":
         wide = stream.uniform(0.6, 1) * size
-        return ((np.abs(y - down) <= size) & (np.abs(x - right) <= wide)).astype(np.float64)
+        return np.asarray((np.abs(y - down) <= size) & (np.abs(x - right) <= wide), np.float64)
     if kind == "disc":
         return np.asarray(np.clip(size + 0.5 - away, 0, 1))
     if kind == "ring":
         return np.asarray(np.clip(size / 3 + 0.5 - np.abs(away - 2 * size / 3), 0, 1))
     if kind == "bar":
-        return (np.abs(y - down) <= size / 2).astype(np.float64)
+        return np.asarray(np.abs(y - down) <= size / 2, np.float64)
     return np.ones((height, width))
 
 
