@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from audioreactive.errors import RenderError
@@ -49,11 +48,6 @@ class StyleGAN2(NetworkGenerator["stylegan_ops.Generator | stylegan_ops.StyleGAN
         """Sizes (h, w) of the noise maps in layer order."""
         return self.network.noise_sizes
 
-    @property
-    def weight_files(self) -> Sequence[str]:
-        """Names of the files by which its weights can be moved."""
-        return () if self.weights is None else self.weights.files
-
     @functools.cached_property
     def cost(self) -> Cost:
         """Estimated cost: memory of four copies of largest activations and pictures, work of the 3 × 3 convolutions."""
@@ -67,20 +61,9 @@ class StyleGAN2(NetworkGenerator["stylegan_ops.Generator | stylegan_ops.StyleGAN
         )
 
     @property
-    def fingerprint(self) -> str:
-        """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
-        return f"{self._kernels} kernels {sources_digest()}"
-
-    @property
-    def _kernels(self) -> str:
-        """Kind of kernels; of compiled ones also those that were found wrong here, so that plain PyTorch runs."""
-        from stylegan_ops import selfcheck
-
-        if not self.network.compiled:
-            return "plain"
-        kinds = " but not ".join(["compiled", *selfcheck.wrong(self.device, self.dtype)])
+    def _otherwise(self) -> str:
         layers = [name.removeprefix("synthesis.").partition(".")[0] for name in self.network.by_phases]
-        return f"{kinds} (phases in {', '.join(layers)})" if layers else kinds
+        return f"phases in {', '.join(layers)}" if layers else ""
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W); see `stylegan_ops.Generator`."""
@@ -184,18 +167,3 @@ def _cut_off(picture: tuple[int, int], size: tuple[int, int]) -> float:
     """Compute the share of the picture that is lost when it is scaled to cover `size`."""
     scale = max(size[0] / picture[0], size[1] / picture[1])
     return 1 - size[0] * size[1] / (picture[0] * picture[1] * scale * scale)
-
-
-@functools.cache
-def sources_digest() -> str:
-    """Compute the first 16 digits of the SHA-256 of all sources of `stylegan_ops`."""
-    import hashlib
-
-    import stylegan_ops
-
-    folder = Path(stylegan_ops.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".py", ".cpp", ".h", ".cu"):
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ from audioreactive.generators.moves import NO_MOVES, Ability, Moves, bends_on
 from audioreactive.generators.networks import NetworkGenerator
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.protocol import Cost
-from audioreactive.generators.stylegan2 import WIDEST, sources_digest
+from audioreactive.generators.stylegan2 import WIDEST
 from audioreactive.generators.weights import pictures_by_weights
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
         """Empty: the network has no noise."""
         return ()
 
-    @property
-    def weight_files(self) -> Sequence[str]:
-        """Names of the files by which its weights can be moved."""
-        return () if self.weights is None else self.weights.files
-
     @functools.cached_property
     def cost(self) -> Cost:
         """Estimated cost: memory of the largest activations, work of convolutions and filters."""
@@ -62,20 +57,9 @@ class StyleGAN3(NetworkGenerator["AliasFreeGenerator"]):
         )
 
     @property
-    def fingerprint(self) -> str:
-        """Kind of kernels (compiled or plain, which differ in a frame's last bits) and digest of `stylegan_ops`."""
-        return f"{self._kernels} kernels {sources_digest()}"
-
-    @property
-    def _kernels(self) -> str:
-        """Kind of kernels; of compiled ones also where plain PyTorch runs: they were found wrong, or slower."""
-        from stylegan_ops import selfcheck
-
-        if not self.network.compiled:
-            return "plain"
-        kinds = " but not ".join(["compiled", *selfcheck.wrong(self.device, self.dtype)])
+    def _otherwise(self) -> str:
         layers = self.network.plain_layers
-        return f"{kinds} (plain in {', '.join(layers)})" if layers else kinds
+        return f"plain in {', '.join(layers)}" if layers else ""
 
     def mapping(self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0) -> torch.Tensor:
         """Map noise vectors (B, z_dim) and classes (B, c_dim) to latents (B, L, W)."""

@@ -19,6 +19,7 @@ from stylegan_ops.cuda_kernels import (
     pointer,
     strided_rows,
 )
+from stylegan_ops.stylegan3.kernels import check_filters
 
 FOURS = 3072
 """Groups of four numbers in a block's shared memory, as in filtered.cu."""
@@ -133,10 +134,7 @@ def _filters(up_filter: Tensor, down_filter: Tensor, up: int, down: int) -> Filt
     Raises:
         ValueError: they are of another form than the kernel's.
     """
-    if up < 1 or down < 1 or up_filter.ndim != 1 or len(up_filter) < 1:
-        raise ValueError(f"the filter {tuple(up_filter.shape)} with factors of {up} and {down} is beyond the kernel")
-    if down_filter.ndim not in (1, 2) or len(set(down_filter.shape)) != 1 or len(down_filter) < 1:
-        raise ValueError(f"the filter {tuple(down_filter.shape)} is neither a row nor a square")
+    check_filters(up_filter, down_filter, up, down)
     return Filters(up, len(up_filter), down, len(down_filter), down_filter.ndim == 2)
 
 

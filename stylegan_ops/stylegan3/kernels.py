@@ -111,6 +111,14 @@ def filtered_lrelu(
         raise StyleGANError("memory ran out in a compiled kernel; close other programs, or use a smaller batch")
 
 
+def check_filters(up_filter: Tensor, down_filter: Tensor, up: int, down: int) -> None:
+    """Raise ValueError unless these are filters of the forms that the kernels take, for CPUs and for GPUs."""
+    if up < 1 or down < 1 or up_filter.ndim != 1 or len(up_filter) < 1:
+        raise ValueError(f"the filter {tuple(up_filter.shape)} with factors of {up} and {down} is beyond the kernel")
+    if down_filter.ndim not in (1, 2) or len(set(down_filter.shape)) != 1 or len(down_filter) < 1:
+        raise ValueError(f"the filter {tuple(down_filter.shape)} is neither a row nor a square")
+
+
 def _check(x: Tensor, y: Tensor, up_filter: Tensor, down_filter: Tensor, up: int, down: int) -> None:
     """Raise ValueError unless the kernel can take these, because it checks nothing."""
     if x.dtype not in NAMES or y.dtype != x.dtype or x.shape[:2] != y.shape[:2]:
@@ -119,10 +127,9 @@ def _check(x: Tensor, y: Tensor, up_filter: Tensor, down_filter: Tensor, up: int
         memory_format=torch.channels_last
     ):
         raise ValueError(f"channels-last activations were expected, not {x.stride()} and {y.stride()}")
-    if up < 1 or down < 1 or up_filter.ndim != 1 or -(-len(up_filter) // up) > MAX_PHASE_TAPS:
+    check_filters(up_filter, down_filter, up, down)
+    if -(-len(up_filter) // up) > MAX_PHASE_TAPS:
         raise ValueError(f"the filter {tuple(up_filter.shape)} with a factor of {up} is beyond the kernel")
-    if down_filter.ndim not in (1, 2) or len(set(down_filter.shape)) != 1:
-        raise ValueError(f"the filter {tuple(down_filter.shape)} is neither a row nor a square")
 
 
 def _pointer(values: Tensor, *shape: int) -> int:

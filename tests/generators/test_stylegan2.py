@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import stylegan_ops
 from audioreactive.errors import RenderError
 from audioreactive.generators import plan_canvas, to_pixels
-from audioreactive.generators.stylegan2 import WIDEST, StyleGAN2, sources_digest
+from audioreactive.generators.networks import sources_digest
+from audioreactive.generators.stylegan2 import WIDEST, StyleGAN2
 
 
 def network(resolution: int = 32, **choices) -> stylegan_ops.Generator:

@@ -238,11 +238,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_address_of_another_computer_is_refused() -> None:
-    from audioreactive.commands.share import command
     from audioreactive.errors import RenderError
+    from audioreactive.studio.safety import listening_socket
 
-    failed = CliRunner().invoke(command, ["--host", "192.0.2.77", "--no-browser"]).exception
-    assert isinstance(failed, RenderError) and "192.0.2.77 cannot be used" in str(failed)
+    with pytest.raises(RenderError, match=r"the port 0 of 203\.0\.113\.77 cannot be used"):
+        listening_socket(0, "203.0.113.77")
 
 
 # In browsers.
@@ -342,6 +342,19 @@ def test_a_packed_clip_is_watched(browser: Any, tmp_path: Path) -> None:
         opening.value.wait_for_selector("#controls", state="visible")
         assert not opening.value.inner_text("#message") and not problems
         assert opening.value.evaluate("origin") == "null"
+        context.close()
+
+
+def test_one_page_too_many_is_told(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from audioreactive.studio import sharing
+
+    monkeypatch.setattr(sharing, "MOST_PEOPLE", 1)
+    with serving() as served, guest(served):
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(served.address())
+        page.wait_for_selector("#state >> text=there is no room")
         context.close()
 
 

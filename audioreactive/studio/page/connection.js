@@ -1,5 +1,6 @@
 // The connection to the studio: JSON both ways, frames as binary messages.
 
+const REFUSED = [4409, 4410, 4429]; // another page has it, has taken it over; too many pages: asking again does not help
 const token = new URLSearchParams(location.search).get("token") ?? "";
 
 export const address = (path, parameters = {}) => {
@@ -31,7 +32,7 @@ export class Connection extends EventTarget {
     };
     socket.onclose = ({ code }) => {
       if (this.socket !== socket) return;
-      const refused = code === 4409 || code === 4410;
+      const refused = REFUSED.includes(code);
       this.dispatchEvent(new CustomEvent(refused ? "busy" : "lost", { detail: { code } }));
       if (!refused && !this.stopped) {
         setTimeout(() => this.open(), this.wait);

@@ -111,7 +111,8 @@ connection.on("signal", ({ from, signal: content }) => {
   }
 });
 connection.on("error", ({ message }) => toast(message, "error"));
-for (const kind of ["lost", "busy"]) connection.on(kind, () => { $("state").textContent = "The program that serves this page does not answer."; });
+connection.on("lost", () => { $("state").textContent = "The program that serves this page does not answer."; });
+connection.on("busy", () => { $("state").textContent = "So many people are here that there is no room: try again when somebody has left."; });
 
 const rename = (name) => connection.send({ type: "name", name });
 $("name").addEventListener("change", ({ target }) => {
