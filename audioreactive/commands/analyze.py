@@ -9,9 +9,6 @@ import click
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
-    PATH,
-    FrameRate,
-    Stem,
     beats_option,
     check_tempo,
     overwrite_option,
@@ -22,6 +19,7 @@ from audioreactive.commands.options import (
     track_option,
 )
 from audioreactive.commands.reports import check_reports, plot_option
+from audioreactive.commands.values import PATH, FrameRate, Stem
 
 if TYPE_CHECKING:
     from fractions import Fraction

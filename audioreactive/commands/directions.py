@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT
-from audioreactive.commands.options import (
-    PATH,
-    Model,
-    RealNumber,
-    WholeNumber,
-    device_option,
-    model_file,
-    overwrite_option,
-    quiet_option,
-)
+from audioreactive.commands.options import device_option, overwrite_option, quiet_option
+from audioreactive.commands.values import PATH, Model, RealNumber, WholeNumber, model_file
 from audioreactive.errors import RenderError
 
 if TYPE_CHECKING:

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT
-from audioreactive.commands.options import (
-    PATH,
-    FrameRate,
-    RealNumber,
-    Size,
-    WholeNumber,
-    device_option,
-    model_file,
-    model_option,
-    quiet_option,
-    set_option,
-)
+from audioreactive.commands.options import device_option, model_option, quiet_option, set_option
+from audioreactive.commands.values import PATH, FrameRate, RealNumber, Size, WholeNumber, model_file
 from audioreactive.errors import LiveError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT, HelpfulGroup
-from audioreactive.commands.options import PATH, ModelFile, RealNumber, overwrite_option
+from audioreactive.commands.options import overwrite_option
+from audioreactive.commands.values import PATH, ModelFile, RealNumber
 from audioreactive.errors import printable
 
 if TYPE_CHECKING:

@@ -9,18 +9,8 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import (
-    PATH,
-    Choice,
-    ModelFile,
-    RealNumber,
-    Time,
-    WholeNumber,
-    device_option,
-    overwrite_option,
-    quiet_option,
-    weights_option,
-)
+from audioreactive.commands.options import device_option, overwrite_option, quiet_option, weights_option
+from audioreactive.commands.values import PATH, Choice, ModelFile, RealNumber, Time, WholeNumber
 from audioreactive.errors import shown
 
 if TYPE_CHECKING:

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT, HelpfulGroup
-from audioreactive.commands.options import (
-    PATH,
-    Model,
-    PaletteList,
-    RealNumber,
-    WholeNumber,
-    device_option,
-    model_file,
-    overwrite_option,
-    quiet_option,
-)
+from audioreactive.commands.options import device_option, overwrite_option, quiet_option
+from audioreactive.commands.values import PATH, Model, PaletteList, RealNumber, WholeNumber, model_file
 
 if TYPE_CHECKING:
     from pathlib import Path

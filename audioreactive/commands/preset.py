@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT, HelpfulGroup
-from audioreactive.commands.options import (
-    PATH,
-    Model,
-    Seed,
-    knob_options,
-    model_file,
-    overwrite_option,
-    set_option,
-    wild_option,
-)
+from audioreactive.commands.options import knob_options, overwrite_option, set_option, wild_option
+from audioreactive.commands.values import PATH, Model, Seed, model_file
 
 if TYPE_CHECKING:
     from pathlib import Path

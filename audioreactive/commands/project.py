@@ -8,15 +8,8 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import (
-    PATH,
-    Model,
-    WholeNumber,
-    device_option,
-    model_file,
-    overwrite_option,
-    quiet_option,
-)
+from audioreactive.commands.options import device_option, overwrite_option, quiet_option
+from audioreactive.commands.values import PATH, Model, WholeNumber, model_file
 from audioreactive.learn.picture_fit import STEPS
 
 if TYPE_CHECKING:

@@ -13,23 +13,10 @@ from audioreactive._support.amounts import parse_bytes, parse_deadline, parse_ra
 from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
-    FOLDER,
-    PATH,
-    Amount,
-    Choice,
-    FrameRate,
-    OutputPath,
-    PaletteList,
-    RealNumber,
-    Size,
-    Stem,
-    Time,
-    WholeNumber,
     beats_option,
     check_tempo,
     device_option,
     knob_options,
-    model_file,
     model_option,
     motion_seed_option,
     overwrite_option,
@@ -46,6 +33,21 @@ from audioreactive.commands.options import (
     wild_option,
 )
 from audioreactive.commands.sections import SectionedCommand
+from audioreactive.commands.values import (
+    FOLDER,
+    PATH,
+    Amount,
+    Choice,
+    FrameRate,
+    OutputPath,
+    PaletteList,
+    RealNumber,
+    Size,
+    Stem,
+    Time,
+    WholeNumber,
+    model_file,
+)
 from audioreactive.errors import AudioReactiveError, printable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audioreactive.commands.options import PATH
+from audioreactive.commands.values import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,8 +10,9 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, overwrite_option, quiet_option
+from audioreactive.commands.options import overwrite_option, quiet_option
 from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
+from audioreactive.commands.values import PATH
 
 if TYPE_CHECKING:
     from pathlib import Path

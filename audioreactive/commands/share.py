@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audioreactive.commands import CONTEXT
-from audioreactive.commands.options import PATH, WholeNumber
+from audioreactive.commands.values import PATH, WholeNumber
 from audioreactive.errors import AudioReactiveError
 
 if TYPE_CHECKING:

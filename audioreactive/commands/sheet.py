@@ -9,19 +9,8 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import (
-    PATH,
-    FrameRate,
-    SeedList,
-    Time,
-    WholeNumber,
-    device_option,
-    model_file,
-    model_option,
-    overwrite_option,
-    quiet_option,
-    weights_option,
-)
+from audioreactive.commands.options import device_option, model_option, overwrite_option, quiet_option, weights_option
+from audioreactive.commands.values import PATH, FrameRate, SeedList, Time, WholeNumber, model_file
 
 if TYPE_CHECKING:
     from fractions import Fraction

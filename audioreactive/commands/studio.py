@@ -11,10 +11,6 @@ from audioreactive._support.files import described
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
 from audioreactive.commands.options import (
-    PATH,
-    FrameRate,
-    Stem,
-    WholeNumber,
     device_option,
     model_option,
     quiet_option,
@@ -22,6 +18,7 @@ from audioreactive.commands.options import (
     track_option,
     weights_option,
 )
+from audioreactive.commands.values import PATH, FrameRate, Stem, WholeNumber
 from audioreactive.errors import AudioReactiveError
 
 if TYPE_CHECKING:

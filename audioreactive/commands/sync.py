@@ -9,8 +9,9 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import PATH, Choice, ModelFile, overwrite_option, quiet_option, weights_option
+from audioreactive.commands.options import overwrite_option, quiet_option, weights_option
 from audioreactive.commands.reports import check_reports, json_option, plot_option, write_numbers
+from audioreactive.commands.values import PATH, Choice, ModelFile
 from audioreactive.errors import shown
 
 if TYPE_CHECKING:

@@ -8,17 +8,8 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import (
-    PATH,
-    Choice,
-    RealNumber,
-    WholeNumber,
-    model_file,
-    model_option,
-    overwrite_option,
-    quiet_option,
-    weight_option,
-)
+from audioreactive.commands.options import model_option, overwrite_option, quiet_option, weight_option
+from audioreactive.commands.values import PATH, Choice, RealNumber, WholeNumber, model_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,17 +8,8 @@ import click
 
 from audioreactive.commands import CONTEXT
 from audioreactive.commands.bars import progress_for
-from audioreactive.commands.options import (
-    PATH,
-    FrameRate,
-    ModelFile,
-    OutputPath,
-    Size,
-    device_option,
-    overwrite_option,
-    quiet_option,
-    weights_option,
-)
+from audioreactive.commands.options import device_option, overwrite_option, quiet_option, weights_option
+from audioreactive.commands.values import PATH, FrameRate, ModelFile, OutputPath, Size
 
 if TYPE_CHECKING:
     from fractions import Fraction
