@@ -144,6 +144,28 @@ class Journal:
         """Flush the file to the disk, against a power cut; against a crash of the program nothing needs to be done."""
         os.fsync(self._file.fileno())
 
+    def exists(self) -> bool:
+        """Whether the file is still where it was opened."""
+        try:
+            return os.path.samestat(self._path.lstat(), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
+
+    def restore(self) -> None:
+        """Write the file again, with every edit, where somebody has deleted it."""
+        history = self.history
+        data = history.data
+        for edit in reversed(history.edits[: history.done]):
+            data = changed(data, edit.backwards)
+        entries: list[dict[str, Any]] = [{"base": data}]
+        entries += [{"label": one.label, "do": one.forwards, "undo": one.backwards} for one in history.edits]
+        entries += [{"step": "undo"}] * (len(history.edits) - history.done)
+        entries += [{"saved": digest} for digest in sorted(history.saved)]
+        with write_aside(self._path) as partial, partial.open("wb") as file:
+            file.writelines(map(_line, entries))
+        self._file.close()
+        self._file = _open_to_append(self._path)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

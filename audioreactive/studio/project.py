@@ -78,6 +78,15 @@ class Project:
     def __init__(self, path: Path, first: Callable[[], Preset]) -> None:
         self.path = path
         self.folder = project_folder(path)
+        self._take()
+        try:
+            self._open(first)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _take(self) -> None:
+        """Open the folder, made if it is missing, and lock it."""
         try:
             self._folder = PrivateFolder(self.folder)
         except OSError as error:
@@ -89,12 +98,9 @@ class Project:
             self._lock.acquire()
         except Timeout:
             self._folder.close()
-            raise AudioReactiveError(f"another studio has {str(path)!r} open: use its page, or stop it first") from None
-        try:
-            self._open(first)
-        except BaseException:
-            self._let_go()
-            raise
+            raise AudioReactiveError(
+                f"another studio has {str(self.path)!r} open: use its page, or stop it first"
+            ) from None
 
     def _open(self, first: Callable[[], Preset]) -> None:
         text = self._text()
@@ -123,7 +129,14 @@ class Project:
         return self.journal.document
 
     def save(self) -> bool:
-        """Write the preset file aside and rename it, if it has changed; returns whether it was written."""
+        """Write the preset file aside and rename it, if it has changed; returns whether it was written.
+
+        A folder that was deleted meanwhile is made again, with every edit.
+        """
+        if not self.journal.exists():
+            self._let_go()
+            self._take()
+            self.journal.restore()
         text = preset_text(self.document.preset)
         old = self._text()
         if old == text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,28 @@ def test_a_project_is_open_once(tmp_path: Path) -> None:
     with Project(path, lambda: FIRST.preset), pytest.raises(AudioReactiveError, match="another studio has"):
         Project(path, lambda: FIRST.preset)
     Project(path, lambda: FIRST.preset).close()
+
+
+def test_a_folder_deleted_meanwhile_is_made_again_with_every_edit(tmp_path: Path) -> None:
+    path = tmp_path / "song.studio.toml"
+    with Project(path, lambda: FIRST.preset) as project:
+        for value in (2.0, 3.0, 4.0):
+            project.journal.record(f"{value}", louder(project.document, value))
+        project.save()
+        project.journal.undo()
+        shutil.rmtree(project.folder)
+        project.journal.undo()
+        assert project.save()
+        with pytest.raises(AudioReactiveError, match="another studio"):
+            Project(path, lambda: FIRST.preset)
+    assert load_preset(str(path)).patch.noise.strength == 2.0
+    with Project(path, lambda: FIRST.preset) as project:
+        assert strength(project.document) == 2.0
+        assert (project.journal.history.undoable, project.journal.history.redoable) == ("2.0", "3.0")
+        assert project.journal.redo() and project.journal.redo() and not project.journal.redo()
+        assert strength(project.document) == 4.0
+        assert project.journal.undo() and project.journal.undo() and project.journal.undo()
+        assert project.document == FIRST and not project.journal.undo()
 
 
 def test_a_strange_file_in_the_place_of_the_project_is_refused(tmp_path: Path) -> None:
