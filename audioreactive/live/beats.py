@@ -81,11 +81,6 @@ class Foretold:
         """Beats a minute."""
         return 60 / self.period
 
-    @property
-    def next_beat(self) -> float:
-        """Seconds until the next beat."""
-        return (1 - self.phase) * self.period
-
 
 class Strokes:
     """Rises of the bands as levels of the strongest ones lately."""

@@ -27,8 +27,6 @@ LIVE_FPS: Final = Fraction(60)
 """Most pictures a second if nobody asks for another rate: what most displays show."""
 LIVE_SIZE: Final = (1280, 720)
 """Size of the painter's pictures if nobody asks for another."""
-DEFAULT_PRESET: Final = "pulse"
-MOST_SECONDS: Final = 24 * 3600
 
 
 @dataclass(frozen=True)

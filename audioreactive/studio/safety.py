@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 """Names of this computer that no other one can use."""
-MOST_BODY: Final = 1 << 20
-"""Most bytes of a request that is not an upload."""
 LONGEST_MESSAGE: Final = 1 << 17
 """Most characters of a message."""
 LONGEST_PASSAGE: Final = 300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from audioreactive.video import VideoSettings, output_format, read_frames
 from audioreactive.video.chunks import ENCODER_THREADS, Encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FPS = Fraction(24)
@@ -72,11 +74,25 @@ def make(output: Path, song: Path, frames: np.ndarray, *, length: int = 48, safe
     return ears.said
 
 
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory, song: Path, frames: np.ndarray) -> Callable[[str], Path]:
+    """The film without limits, with this extension; made once."""
+    folder = tmp_path_factory.mktemp("films")
+
+    @cache
+    def film(extension: str) -> Path:
+        make(folder / f"plain{extension}", song, frames)
+        return folder / f"plain{extension}"
+
+    return film
+
+
 @pytest.mark.parametrize("extension", [".mp4", ".webm"])
 @pytest.mark.parametrize("share", [0.35, 0.9])
-def test_the_size_is_kept(tmp_path: Path, song: Path, frames: np.ndarray, extension: str, share: float) -> None:
-    plain, small = tmp_path / f"plain{extension}", tmp_path / f"small{extension}"
-    make(plain, song, frames)
+def test_the_size_is_kept(
+    tmp_path: Path, song: Path, frames: np.ndarray, films: Callable[[str], Path], extension: str, share: float
+) -> None:
+    plain, small = films(extension), tmp_path / f"small{extension}"
     sound = 9 * 24_000
     most = int(sound + (plain.stat().st_size - sound) * share)
     said = make(small, song, frames, size=most)
@@ -97,9 +113,10 @@ def rates(path: Path, chunk: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("extension", [".mp4", ".webm"])
-def test_no_chunk_has_more_than_the_bit_rate(tmp_path: Path, song: Path, frames: np.ndarray, extension: str) -> None:
-    plain, small = tmp_path / f"plain{extension}", tmp_path / f"small{extension}"
-    make(plain, song, frames)
+def test_no_chunk_has_more_than_the_bit_rate(
+    tmp_path: Path, song: Path, frames: np.ndarray, films: Callable[[str], Path], extension: str
+) -> None:
+    plain, small = films(extension), tmp_path / f"small{extension}"
     usual = rates(plain, 48)
     sound = 8 * plain.stat().st_size / (len(frames) / FPS) - usual @ [48, 48, 48, 48, 16] / 208
     most = int(sound + 0.6 * usual.max())
@@ -117,10 +134,10 @@ def sound_of(path: Path) -> str:
     return run(["-v", "error", "-i", str(path), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "-"])
 
 
-def test_a_video_that_is_small_enough_is_the_same_file(tmp_path: Path, song: Path, frames: np.ndarray) -> None:
-    plain, small = tmp_path / "plain.mp4", tmp_path / "a" / "plain.mp4"
-    small.parent.mkdir()
-    make(plain, song, frames)
+def test_a_video_that_is_small_enough_is_the_same_file(
+    tmp_path: Path, song: Path, frames: np.ndarray, films: Callable[[str], Path]
+) -> None:
+    plain, small = films(".mp4"), tmp_path / "plain.mp4"
     said = make(small, song, frames, size=plain.stat().st_size, rate=10**8)
     assert said[0].endswith("nothing had to be given up") and small.read_bytes() == plain.read_bytes()
     said = make(small, song, frames, size=plain.stat().st_size - 1)
@@ -151,12 +168,12 @@ def test_the_same_settings_give_the_same_file(tmp_path: Path, song: Path, frames
 
 
 @pytest.mark.parametrize("extension", [".mp4", ".webm"])
-def test_what_is_not_possible_says_what_is(tmp_path: Path, song: Path, frames: np.ndarray, extension: str) -> None:
-    out = tmp_path / f"out{extension}"
-    make(out, song, frames)
-    pictures = run(["-v", "error", "-i", str(out), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"])
-    other = out.stat().st_size - sum(map(int, re.findall(r"^0, *-?\d+, *-?\d+, *\d+, *(\d+),", pictures, re.M)))
-    out.unlink()
+def test_what_is_not_possible_says_what_is(
+    tmp_path: Path, song: Path, frames: np.ndarray, films: Callable[[str], Path], extension: str
+) -> None:
+    plain, out = films(extension), tmp_path / f"out{extension}"
+    pictures = run(["-v", "error", "-i", str(plain), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"])
+    other = plain.stat().st_size - sum(map(int, re.findall(r"^0, *-?\d+, *-?\d+, *\d+, *(\d+),", pictures, re.M)))
     with pytest.raises(VideoError, match=r"--max-size is .* kB, and even at .*: \d+kB are possible") as told:
         make(out, song, frames, size=other + 3000)
     assert not out.exists()

@@ -33,8 +33,12 @@ def test_without_ray_there_is_a_sentence(scene: Scene, film: Film, monkeypatch: 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_without_a_cluster_there_is_a_sentence(scene: Scene, film: Film, tmp_path: Path) -> None:
+def test_without_a_cluster_there_is_a_sentence(
+    scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # away from the address of a cluster that ran here, or still does
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     out = replace(film, output=tmp_path / "out.mkv")
     with pytest.raises(RenderError, match="no Ray cluster answers at 'auto'"):
         make_counting(out, RayExecutor(scene, film.encoding, "auto"))
