@@ -165,6 +165,8 @@ def test_the_whole_way_by_mouse(browser: Any, run_studio: Callable[..., Running]
     # a video, in the page and as a file; its frames are those of the command line
     page.click("#tab-render")
     page.check("input[name=draft]")
+    page.uncheck("input[value=wide]")
+    page.fill("input[name=other]", "480x270")
     page.select_option("select[name=part]", "section")
     page.click("#panel-render .primary")
     tab.wait("studio.jobs.length === 1 && studio.jobs[0].state === 'done'")
@@ -179,7 +181,7 @@ def test_the_whole_way_by_mouse(browser: Any, run_studio: Callable[..., Running]
         tmp_path / download.value.suggested_filename,
         preset=running.studio.path,
         draft=True,
-        size="1080p",
+        size="480x270",
         fps=24,
         start=f"{place['start']:.3f}",
         duration=f"{place['end'] - place['start']:.3f}",

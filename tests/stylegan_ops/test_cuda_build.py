@@ -79,11 +79,12 @@ def program(text: str = ANSWER, **others: object) -> Program:
 # --- NVRTC
 
 
-def test_nvrtc_compiles_every_source_for_the_first_and_the_last_gpu(cache: Path, real: NvrtcCompiler) -> None:
+def test_nvrtc_compiles_every_source_for_the_first_or_the_last_gpu(cache: Path, real: NvrtcCompiler) -> None:
+    """Each for one of both, in turn; `.ci/run` compiles each for both."""
     known = [one for one in real.capabilities if one in cuda_build.CAPABILITIES]
     everything = [*cuda_kernels.programs(), *painter_kernels.programs(["finish", "reveal", "ink"])]
-    for capability in (known[0], known[-1]):
-        for made, image in zip(everything, compile_all(everything, real, capability), strict=True):
+    for part, capability in ((everything[::2], known[0]), (everything[1::2], known[-1])):
+        for made, image in zip(part, compile_all(part, real, capability), strict=True):
             kernels = re.findall(r"^KERNEL\((\w+)", made.text, re.MULTILINE)
             assert image.content.startswith(b"\x7fELF") and image.origin.startswith("NVRTC ")
             assert kernels or made.name in ("cuda-finish", "cuda-smooth", "cuda-filtered")
@@ -124,7 +125,7 @@ def assert_has(compiler: NvrtcCompiler, program_name: str, kernel: str) -> None:
 
 def test_a_gpu_that_is_newer_than_the_compiler_gets_ptx(cache: Path, real: NvrtcCompiler) -> None:
     newer = max(real.capabilities) + 10
-    image = compile_all(cuda_kernels.programs(), real, newer)[0]
+    image = compile_all(cuda_kernels.programs()[:1], real, newer)[0]
     assert image.content.startswith(b"//") and f".target sm_{max(real.capabilities)}".encode() in image.content
 
 
