@@ -32,8 +32,9 @@ needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ 
 
 @pytest.fixture(autouse=True)
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty cache, and nothing that was checked before."""
+    """An empty cache, a compiler that does not take long, and nothing that was checked before."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "FLAGS", tuple(flag.replace("-O3", "-O1") for flag in build.FLAGS))
     monkeypatch.setattr(selfcheck, "_verdicts", {})
     kernels._cpu_kernels.cache_clear()
     yield
