@@ -21,6 +21,7 @@ from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.sources import BuiltinModel, PainterSource
 from audioreactive.patches.latents import make_palette
 from audioreactive.patches.schema import Palette
+from stylegan_ops import build
 
 SMALL = (36, 64)
 compiled = pytest.mark.skipif(choice.kernels() is None, reason="there is no compiler here")
@@ -69,6 +70,29 @@ def test_compiled_and_plain_agree(family: str) -> None:
         difference = levels(picture, plain.finish(parameters, expected, bloom, raster.size)[0])
         assert difference.mean() < 0.1
         assert difference.quantile(0.999) < 2, "but for points at which a cell ends"
+
+
+def without_libraries() -> None:
+    for found in (kernels_module._library, kernels_module._shared):
+        found.cache_clear()
+
+
+FEATURES = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512vl"}
+"""What a processor must have for each width of registers: 4, 8 and 16 numbers."""
+
+
+@compiled
+@pytest.mark.parametrize("architecture", FEATURES)
+def test_registers_of_each_width_paint_the_same(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if FEATURES[architecture] not in build.chip().split():
+        pytest.skip(f"this processor has no {FEATURES[architecture]}")
+    flags = [f"-march={architecture}" if flag.startswith("-march") else flag for flag in build.FLAGS]
+    monkeypatch.setattr(build, "FLAGS", tuple(flag.replace("-O3", "-O1") for flag in flags))
+    without_libraries()
+    try:
+        test_compiled_and_plain_agree("paper")
+    finally:
+        without_libraries()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -325,8 +349,7 @@ def test_names_stand_for_generators() -> None:
 def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(kernels_module.build, "_cached", lambda cache, prefix: None)
-    for found in (kernels_module._library, kernels_module._shared):
-        found.cache_clear()
+    without_libraries()
     family = next(iter(FAMILIES))
     try:
         with pytest.warns(RuntimeWarning, match="no C\\+\\+ compiler was found") as told:
@@ -335,8 +358,7 @@ def test_without_a_compiler_there_is_one_warning_and_the_same_picture(monkeypatc
             assert "plain" in made.fingerprint
         assert len(told) == 1
     finally:
-        for found in (kernels_module._library, kernels_module._shared):
-            found.cache_clear()
+        without_libraries()
     assert pictures.shape == (2, 3, 16, 24) and pictures.isfinite().all()
 
 
