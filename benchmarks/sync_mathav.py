@@ -6,13 +6,14 @@ An example is half of a scene, five seconds, whose sound is moved by up to 0.4 s
 batches of 32, dropout of 0.3, at most 100 epochs, and the end after 15 without improvement are the seed's.
 
 On a CPU, features are computed once and kept in FOLDER: of the small encoder, which first learns for some minutes to
-tell from two pictures what has changed between them (the nine changes of `seen`), of an untrained ResNet-18, or those
-changes themselves. The whole of it, ResNet-18 at 224 x 224 trained with the rest, is one command for a GPU:
+tell from two pictures what has changed between them (the nine changes of `seen`), of an untrained ResNet-18 on pictures
+of 36 x 64, or those nine changes themselves, beside the six of the sound. The whole of it, ResNet-18 at 224 x 224
+learning with the rest, is one command for a GPU:
 
-    python benchmarks/sync_mathav.py FOLDER --end-to-end --device cuda
+    python benchmarks/sync_mathav.py FOLDER --features resnet18 --end-to-end --device cuda --minutes 600 --seeds 200
 
     python benchmarks/sync_mathav.py FOLDER [--features small|resnet18|changes] [--seeds 20] [--minutes 10]
-        [--networks NAME,...] [--evaluate] [--json FILE]
+        [--networks NAME,...] [--rate 1e-4] [--threads 1] [--json FILE]
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,8 +31,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from audioreactive.sync.heard import heard_changes
+from audioreactive.sync.heard import HEARD_RATE, heard_changes
 from audioreactive.sync.research.baselines import on_frames
 from audioreactive.sync.research.mathav.encoders import (
     BINS,
@@ -60,7 +63,7 @@ from audioreactive.sync.research.mathav.network import (
     production_loss,
 )
 from audioreactive.sync.research.mathav.stages import production
-from audioreactive.sync.research.scenes import FPS, KINDS, Scene, make_scene
+from audioreactive.sync.research.scenes import FPS, KINDS, Kind, Scene, make_scene
 from audioreactive.sync.seen import SEEN, measure_changes, seen_changes
 
 if TYPE_CHECKING:
@@ -82,6 +85,8 @@ MOVED: Final = 40
 """Most rows, of 10 ms, by which a sound is moved in training."""
 FIRST, VALIDATION, TEST = 201, (101, 103), (0, 2, 4)
 FEATURES: Final = ("small", "resnet18", "changes")
+SIZES: Final = {"small": (SMALL_D, BINS), "resnet18": (D, BINS), "changes": (len(SEEN), 6)}
+"""Features of the picture and of the sound."""
 FULL: Final = Settings()
 ABLATIONS: Final = {
     "w/o SVD": replace(FULL, svd=False), "w/o KL": replace(FULL, kl=False), "w/o DTW": replace(FULL, dtw=False),
@@ -102,15 +107,15 @@ class Example:
 
     scene: str
     """Kind, complexity and seed."""
-    seen: FloatArray
-    """(300, D)."""
+    seen: NDArray[np.float32] | NDArray[np.uint8]
+    """(300, D); end to end, the frames (300, H, W, 3) uint8."""
     heard: FloatArray
     """(1000, F)."""
     truth: FloatArray
     """(300,) offsets in seconds."""
 
 
-def names_of(seeds: Sequence[int]) -> Iterator[tuple[str, int, int]]:
+def names_of(seeds: Sequence[int]) -> Iterator[tuple[Kind, int, int]]:
     """Kind, complexity and seed of all scenes of these seeds but those of silence."""
     for seed in seeds:
         for kind in KINDS:
@@ -125,7 +130,7 @@ def made(folder: Path, seeds: Sequence[int]) -> list[Path]:
         path = folder / "scenes" / f"{kind}-{complexity}-{seed}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            scene = make_scene(kind, complexity, seed)  # type: ignore[arg-type]
+            scene = make_scene(kind, complexity, seed)
             tables = {
                 "frames": torch.from_numpy(scene.frames), "mel": torch.from_numpy(log_mel(scene.sound)),
                 "seen": torch.from_numpy(seen_changes(measure_changes(scene.frames))),
@@ -140,9 +145,7 @@ def made(folder: Path, seeds: Sequence[int]) -> list[Path]:
 def heard_rows(sound: FloatArray) -> FloatArray:
     """Changes of a sound, six columns, at 100 rows a second."""
     changes = heard_changes(sound)
-    from fractions import Fraction
-
-    return on_frames(changes, round(len(changes) / 2.56), Fraction(100))
+    return on_frames(changes, round(len(changes) * 100 / HEARD_RATE), Fraction(100))
 
 
 def seen_features(encoder: nn.Module, frames: Tensor, side: int | None, device: str) -> Tensor:
@@ -156,7 +159,7 @@ def seen_features(encoder: nn.Module, frames: Tensor, side: int | None, device: 
 def encoder_of(features: str, folder: Path, device: str) -> nn.Module | None:
     """The encoder of a kind of features; the small one must have learned (`pretext`)."""
     torch.manual_seed(20)
-    if features == "changes":
+    if features in ("changes", "frames"):
         return None
     if features == "resnet18":
         return ResNet18().to(device)
@@ -171,7 +174,9 @@ def examples_of(paths: Sequence[Path], features: str, folder: Path, device: str)
     found = []
     for path in paths:
         tables = load_file(path)
-        if encoder is None:
+        if features == "frames":
+            seen, heard = tables["frames"], tables["mel"]
+        elif encoder is None:
             seen, heard = tables["seen"], tables["heard"]
         else:
             kept = folder / features / path.name
@@ -208,12 +213,18 @@ def pretext(paths: Sequence[Path], folder: Path, minutes: float) -> None:
     save_file(encoder.state_dict(), folder / "small-encoder.safetensors")
 
 
-def network_of(name: str, seen: int, heard: int) -> nn.Module:
-    """A network by its name; its weights are drawn on a seed of its own."""
+def network_of(name: str, features: str, *, whole: bool = False) -> nn.Module:
+    """A network by its name, with its encoder if it is `whole`; its weights are drawn on a seed of its own."""
     torch.manual_seed(22)
+    sizes, network = SIZES[features], None
     if name == "LSTM":
-        return LstmConcatenated(seen, heard)
-    return Transformer(seen, heard) if name == "transformer" else MathAv(seen, heard, SETTINGS[name])
+        network = LstmConcatenated(*sizes)
+    else:
+        network = Transformer(*sizes) if name == "transformer" else MathAv(*sizes, SETTINGS[name])
+    if not whole:
+        return network
+    encoder = ResNet18() if features == "resnet18" else SmallEncoder()
+    return EndToEnd(encoder, network, SIDE if features == "resnet18" else None)
 
 
 def loss_of(name: str, told: Told, truth: Tensor) -> dict[str, Tensor]:
@@ -241,10 +252,18 @@ def batch(
 
 
 def train(
-    name: str, examples: Sequence[Example], validation: Sequence[Example], minutes: float, device: str, rate: float
-) -> tuple[nn.Module, list[dict[str, float]]]:
-    """Train a network until its validation loss has not fallen for 15 epochs, or time is up: (network, by epoch)."""
-    network = network_of(name, examples[0].seen.shape[1], examples[0].heard.shape[1]).to(device)
+    name: str,
+    network: nn.Module,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    minutes: float,
+    device: str,
+    rate: float,
+) -> list[dict[str, float]]:
+    """Train a network until its validation loss has not fallen for 15 epochs, or time is up; what was measured in each.
+
+    The network is left with the weights of its best epoch.
+    """
     stream = np.random.RandomState([22, 6])
     optimizer = torch.optim.Adam(network.parameters(), rate)
     best, since, history = {key: value.clone() for key, value in network.state_dict().items()}, 0, []
@@ -282,7 +301,7 @@ def train(
         if time.monotonic() - began > 60 * minutes:
             break
     network.load_state_dict(best)
-    return network, history
+    return history
 
 
 def validate(name: str, network: nn.Module, examples: Sequence[Example], device: str) -> dict[str, float]:
@@ -325,10 +344,14 @@ def tell(network: nn.Module, example: Example, device: str, *, optimised: bool =
     return replace(told, offsets=offsets, jitter=torch.tensor([half[1] for half in halves]))
 
 
+def file_of(features: str, name: str) -> str:
+    """Name of the file of a network's weights."""
+    return f"{features}-{name.replace('/', '')}.safetensors"
+
+
 def trained(folder: Path, features: str, name: str) -> tuple[nn.Module, Callable[[Scene], Example]]:
     """A network that was trained into a folder, and how it reads a scene."""
     encoder = encoder_of(features, folder, "cpu")
-    state = load_file(folder / f"{features}-{name.replace('/', '')}.safetensors")
 
     def read(scene: Scene) -> Example:
         truth = scene.truth.astype(np.float32)
@@ -337,9 +360,8 @@ def trained(folder: Path, features: str, name: str) -> tuple[nn.Module, Callable
         seen = seen_features(encoder, torch.from_numpy(scene.frames), None, "cpu")
         return Example("", seen.numpy(), log_mel(scene.sound), truth)
 
-    sizes = {"small": (SMALL_D, BINS), "resnet18": (D, BINS), "changes": (len(SEEN), 6)}[features]
-    network = network_of(name, *sizes)
-    network.load_state_dict(state)
+    network = network_of(name, features)
+    network.load_state_dict(load_file(folder / file_of(features, name)))
     return network, read
 
 
@@ -379,7 +401,9 @@ def latencies(network: nn.Module, encoder: nn.Module | None, side: int | None, d
     taken = []
     for _ in range(clips + 1):
         began = time.perf_counter()
-        if encoder is None:
+        if isinstance(network, EndToEnd):
+            seen, heard = scene.frames, log_mel(scene.sound)
+        elif encoder is None:
             seen, heard = seen_changes(measure_changes(scene.frames)), heard_rows(scene.sound)
         else:
             seen = seen_features(encoder, torch.from_numpy(scene.frames), side, device).numpy()
@@ -420,11 +444,9 @@ class EndToEnd(nn.Module):
         self.encoder, self.network, self.side = encoder, network, side
 
     def forward(self, frames: Tensor, heard: Tensor) -> Told:
-        """Frames (B, T, H, W, 3) uint8 and log-mel (B, T_a, F) -> offsets and jitter; a clip at a time is encoded."""
+        """Frames (B, T, H, W, 3) of 0 to 255 and log-mel (B, T_a, F) -> offsets and jitter; a clip at a time is encoded."""
         seen = [
-            torch.utils.checkpoint.checkpoint(
-                self.encoder, normalized_frames(clip[None], self.side)[0], use_reentrant=False
-            )
+            checkpoint(self.encoder, normalized_frames(clip[None], self.side)[0], use_reentrant=False)
             for clip in frames
         ]
         told: Told = self.network(torch.stack(seen), heard)
@@ -436,6 +458,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--features", choices=FEATURES, default="small")
+    parser.add_argument("--end-to-end", action="store_true", help="the encoder learns with the rest, from frames")
     parser.add_argument("--seeds", type=int, default=20, help="of 35 scenes each")
     parser.add_argument("--minutes", type=float, default=10.0, help="most, for each network")
     parser.add_argument("--pretext", type=float, default=4.0, help="minutes in which the small encoder learns")
@@ -451,19 +474,24 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     folder: Path = options.folder
     training = made(folder, [FIRST + 2 * i for i in range(options.seeds)])
-    if options.features == "small" and not (folder / "small-encoder.safetensors").exists():
+    whole: bool = options.end_to_end
+    if whole and options.features == "changes":
+        raise SystemExit("--end-to-end needs an encoder: --features small or resnet18")
+    kept = "frames" if whole else options.features
+    if options.features == "small" and not whole and not (folder / "small-encoder.safetensors").exists():
         pretext(training, folder, options.pretext)
-    sets = [examples_of(some, options.features, folder, options.device)
+    sets = [examples_of(some, kept, folder, options.device)
             for some in (training, made(folder, VALIDATION), made(folder, TEST))]  # fmt: skip
     rows: list[dict[str, object]] = []
     about: dict[str, object] = {}
     for name in names:
-        network, history = train(name, sets[0], sets[1], options.minutes, options.device, options.rate)
-        save_file(network.state_dict(), folder / f"{options.features}-{name.replace('/', '')}.safetensors")
+        network = network_of(name, options.features, whole=whole).to(options.device)
+        history = train(name, network, sets[0], sets[1], options.minutes, options.device, options.rate)
+        save_file(network.state_dict(), folder / file_of(("whole-" if whole else "") + options.features, name))
         rows += evaluate(name, network, sets[2], options.device)
         best = min(history, key=lambda epoch: epoch["loss"])
         distance = distance_of(network, sets[2], options.device)
-        encoder = encoder_of(options.features, folder, options.device)
+        encoder = None if whole else encoder_of(options.features, folder, options.device)
         side = SIDE if options.features == "resnet18" else None
         taken = latencies(network, encoder, side, options.device, 3 if side else 20)
         about[name] = {"history": history, "distance": distance, "seconds": taken, "parameters": parameters_of(network)}

@@ -41,7 +41,7 @@ EPSILON: Final = 1e-4
 
 
 class ResNet18(nn.Module):
-    """The network of 18 layers of He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016), Table 1.
+    """Network of 18 layers of He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (2016), Table 1.
 
     Args:
         classes: outputs of a last linear layer; None: the 512 means of the last maps, which is what the seed uses.
@@ -95,7 +95,7 @@ class Residual(nn.Module):
 
 
 class SmallEncoder(nn.Module):
-    """Three convolutions and a linear layer, 86 thousand weights: what seven hundred clips can train.
+    """Three convolutions and a linear layer, 89 248 weights: what seven hundred clips can train.
 
     It keeps a map of 2 x 4 places, as what moves is somewhere. Pictures are 36 x 64 pixels.
     """
