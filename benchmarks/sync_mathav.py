@@ -444,7 +444,7 @@ class EndToEnd(nn.Module):
         self.encoder, self.network, self.side = encoder, network, side
 
     def forward(self, frames: Tensor, heard: Tensor) -> Told:
-        """Frames (B, T, H, W, 3) of 0 to 255 and log-mel (B, T_a, F) -> offsets and jitter; a clip at a time is encoded."""
+        """Frames (B, T, H, W, 3) of 0 to 255, log-mel (B, T_a, F) -> offsets, jitter; clips are encoded one by one."""
         seen = [
             checkpoint(self.encoder, normalized_frames(clip[None], self.side)[0], use_reentrant=False)
             for clip in frames

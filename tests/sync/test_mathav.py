@@ -95,7 +95,7 @@ def test_rows_of_a_frame_are_averaged_by_their_share() -> None:
     np.testing.assert_allclose(means.sum(1), 1, rtol=1e-6)
     # A line stays a line: the middle of frame t lies at row (t + 1/2) 100 / 30.
     middle = (np.arange(30) + 0.5) * 100 / 30
-    np.testing.assert_allclose((means @ np.arange(100))[1:-1], middle[1:-1], atol=1e-4)
+    np.testing.assert_allclose((means @ np.arange(100))[1:-1], middle[1:-1], rtol=0, atol=0.02)  # a fiftieth of a row
 
 
 def test_truncation_is_the_plain_one_in_each_clip() -> None:
