@@ -200,7 +200,7 @@ def pretext(paths: Sequence[Path], folder: Path, minutes: float) -> None:
         first = stream.randint(2, 300 - 64)
         frames = torch.stack([tables["frames"][first : first + 64] for tables in picked])
         target = torch.stack([tables["seen"][first + 1 : first + 64] for tables in picked])
-        rows = encoder(normalized_frames(frames).flatten(0, 1)).unflatten(0, (4, 64))
+        rows = encoder(normalized_frames(frames).flatten(0, 1)).reshape(4, 64, -1)
         loss = (told(torch.cat([rows[:, :-1], rows[:, 1:]], 2)) - target).square().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -132,10 +132,11 @@ def normalized_frames(frames: Tensor, side: int | None = None) -> Tensor:
     pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).to(torch.float32) / 255
     if side is not None:
         pictures = functional.interpolate(pictures, (side, side), mode="bilinear", align_corners=False)
-    pictures = pictures.unflatten(0, (clips, count))
+    pictures = pictures.reshape(clips, count, *pictures.shape[1:])
     mean = pictures.mean((1, 3, 4), keepdim=True)
     deviation = pictures.std((1, 3, 4), keepdim=True, correction=0)
-    return (pictures - mean) / deviation.clamp_min(1e-4)
+    result: Tensor = (pictures - mean) / deviation.clamp_min(1e-4)
+    return result
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
