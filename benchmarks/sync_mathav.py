@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from audioreactive.sync.heard import HEARD_RATE, heard_changes
-from audioreactive.sync.research.baselines import on_frames
+from audioreactive.sync.research.baselines import best_lag, on_frames
 from audioreactive.sync.research.mathav.encoders import (
     BINS,
     SIDE,
@@ -60,6 +60,7 @@ from audioreactive.sync.research.mathav.network import (
     Told,
     Transformer,
     composite_loss,
+    means_of,
     production_loss,
 )
 from audioreactive.sync.research.mathav.stages import production
@@ -153,7 +154,7 @@ def seen_features(encoder: nn.Module, frames: Tensor, side: int | None, device: 
     pictures = normalized_frames(frames[None], side)[0]
     encoder.eval()
     with torch.no_grad():
-        return torch.cat([encoder(some.to(device)).cpu() for some in pictures.split(100)])
+        return torch.cat([encoder(some.to(device)).cpu() for some in torch.split(pictures, 100)])
 
 
 def encoder_of(features: str, folder: Path, device: str) -> nn.Module | None:
@@ -216,7 +217,8 @@ def pretext(paths: Sequence[Path], folder: Path, minutes: float) -> None:
 def network_of(name: str, features: str, *, whole: bool = False) -> nn.Module:
     """A network by its name, with its encoder if it is `whole`; its weights are drawn on a seed of its own."""
     torch.manual_seed(22)
-    sizes, network = SIZES[features], None
+    sizes = SIZES[features]
+    network: nn.Module
     if name == "LSTM":
         network = LstmConcatenated(*sizes)
     else:
@@ -266,7 +268,8 @@ def train(
     """
     stream = np.random.RandomState([22, 6])
     optimizer = torch.optim.Adam(network.parameters(), rate)
-    best, since, history = {key: value.clone() for key, value in network.state_dict().items()}, 0, []
+    best, since = {key: value.clone() for key, value in network.state_dict().items()}, 0
+    history: list[dict[str, float]] = []
     began, steps = time.monotonic(), 0
     while len(history) < EPOCHS and since < PATIENCE:
         network.train()
@@ -276,11 +279,11 @@ def train(
             some = [
                 (int(i), int(stream.randint(len(examples[i].seen) - CLIP + 1))) for i in order[start : start + BATCH]
             ]
-            tables = batch(examples, some, stream.randint(-MOVED, MOVED + 1, len(some)))
+            tables = batch(examples, some, stream.randint(-MOVED, MOVED + 1, len(some)).tolist())
             seen, heard, truth = (table.to(device) for table in tables)
             loss = loss_of(name, network(seen, heard), truth)
             optimizer.zero_grad()
-            loss["total"].backward()
+            loss["total"].backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             steps += 1
@@ -308,7 +311,7 @@ def validate(name: str, network: nn.Module, examples: Sequence[Example], device:
     """Loss, error and scale of H on the halves of scenes that did not train, their sound moved by fixed amounts."""
     network.eval()
     halves = [(i, first) for i in range(len(examples)) for first in (0, CLIP)]
-    moves = np.random.RandomState(7).randint(-MOVED, MOVED + 1, len(halves))
+    moves = np.random.RandomState(7).randint(-MOVED, MOVED + 1, len(halves)).tolist()
     totals, errors, sizes = [], [], []
     with torch.no_grad():
         for start in range(0, len(halves), BATCH):
@@ -333,9 +336,9 @@ def tell(network: nn.Module, example: Example, device: str, *, optimised: bool =
     network.eval()
     seen, heard, _ = batch([example] * 2, [(0, 0), (1, CLIP)], [0, 0])
     with torch.no_grad():
-        told = network(seen.to(device), heard.to(device))
+        told: Told = network(seen.to(device), heard.to(device))
     if not optimised:
-        return told  # type: ignore[no-any-return]
+        return told
     halves = [
         production(offsets.cpu().numpy().astype(np.float64), float(jitter))
         for offsets, jitter in zip(told.offsets, told.jitter, strict=True)
@@ -370,9 +373,14 @@ def evaluate(name: str, network: nn.Module, examples: Sequence[Example], device:
     rows: list[dict[str, object]] = []
     for example in examples:
         kind, complexity, seed = example.scene.split("-")
-        for label, optimised in ((name, True), ("w/o ADMM", False)) if name == "MathAV-Net" else ((name, True),):
-            told = tell(network, example, device, optimised=optimised)
-            error = told.offsets.cpu().numpy().ravel() - example.truth
+        told = tell(network, example, device)
+        found = {name: told.offsets.cpu().numpy().ravel()}
+        if name == "MathAV-Net":
+            found["w/o ADMM"] = tell(network, example, device, optimised=False).offsets.cpu().numpy().ravel()
+        if name in SETTINGS:
+            found[f"{name}, one lag of H"] = lags_of(told)
+        for label, offsets in found.items():
+            error = offsets - example.truth
             rows.append(
                 {
                     "method": label, "kind": kind, "complexity": int(complexity), "seed": int(seed),
@@ -380,6 +388,17 @@ def evaluate(name: str, network: nn.Module, examples: Sequence[Example], device:
                 }
             )  # fmt: skip
     return rows
+
+
+def lags_of(told: Told) -> NDArray[np.float64]:
+    """Offset of each frame if the shared space alone is asked: the lag at which H_v and H_a of a half agree most."""
+    assert told.seen is not None and told.heard is not None
+    frames = told.seen.shape[1]
+    means = means_of(told.heard.shape[1], frames, told.heard)
+    tables = [
+        (seen.cpu().numpy(), (means @ heard).cpu().numpy()) for seen, heard in zip(told.seen, told.heard, strict=True)
+    ]
+    return np.concatenate([np.full(frames, -best_lag(seen, heard, FPS)) for seen, heard in tables])
 
 
 def distance_of(network: nn.Module, examples: Sequence[Example], device: str) -> tuple[float, float] | None:
@@ -401,6 +420,7 @@ def latencies(network: nn.Module, encoder: nn.Module | None, side: int | None, d
     taken = []
     for _ in range(clips + 1):
         began = time.perf_counter()
+        seen: NDArray[np.generic]
         if isinstance(network, EndToEnd):
             seen, heard = scene.frames, log_mel(scene.sound)
         elif encoder is None:
