@@ -13,7 +13,7 @@ learning with the rest, is one command for a GPU:
     python benchmarks/sync_mathav.py FOLDER --features resnet18 --end-to-end --device cuda --minutes 600 --seeds 200
 
     python benchmarks/sync_mathav.py FOLDER [--features small|resnet18|changes] [--seeds 20] [--minutes 10]
-        [--networks NAME,...] [--rate 1e-4] [--threads 1] [--json FILE]
+        [--epochs 100] [--networks NAME,...] [--rate 1e-4] [--threads 1] [--evaluate] [--json FILE]
 """
 
 from __future__ import annotations
@@ -114,6 +114,14 @@ class Example:
     """(1000, F)."""
     truth: FloatArray
     """(300,) offsets in seconds."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When training ends, unless the validation loss has stopped falling before."""
+
+    epochs: int = EPOCHS
+    minutes: float = 10.0
 
 
 def names_of(seeds: Sequence[int]) -> Iterator[tuple[Kind, int, int]]:
@@ -258,7 +266,7 @@ def train(
     network: nn.Module,
     examples: Sequence[Example],
     validation: Sequence[Example],
-    minutes: float,
+    limits: Limits,
     device: str,
     rate: float,
 ) -> list[dict[str, float]]:
@@ -271,7 +279,7 @@ def train(
     best, since = {key: value.clone() for key, value in network.state_dict().items()}, 0
     history: list[dict[str, float]] = []
     began, steps = time.monotonic(), 0
-    while len(history) < EPOCHS and since < PATIENCE:
+    while len(history) < limits.epochs and since < PATIENCE:
         network.train()
         sums: dict[str, float] = {}
         order = stream.permutation(len(examples))
@@ -301,7 +309,7 @@ def train(
             best, since = {key: value.clone() for key, value in network.state_dict().items()}, 0
         else:
             since += 1
-        if time.monotonic() - began > 60 * minutes:
+        if time.monotonic() - began > 60 * limits.minutes:
             break
     network.load_state_dict(best)
     return history
@@ -331,20 +339,22 @@ def validate(name: str, network: nn.Module, examples: Sequence[Example], device:
     }  # fmt: skip
 
 
-def tell(network: nn.Module, example: Example, device: str, *, optimised: bool = True) -> Told:
-    """What a network tells of a scene of ten seconds, half by half; with stage 5."""
+def tell(network: nn.Module, example: Example, device: str) -> Told:
+    """What a network tells of a scene of ten seconds, half by half, without stage 5."""
     network.eval()
     seen, heard, _ = batch([example] * 2, [(0, 0), (1, CLIP)], [0, 0])
     with torch.no_grad():
         told: Told = network(seen.to(device), heard.to(device))
-    if not optimised:
-        return told
+    return told
+
+
+def produced(told: Told) -> NDArray[np.float64]:
+    """Offset of each frame of a scene after stage 5."""
     halves = [
-        production(offsets.cpu().numpy().astype(np.float64), float(jitter))
+        production(offsets.cpu().numpy().astype(np.float64), float(jitter))[0]
         for offsets, jitter in zip(told.offsets, told.jitter, strict=True)
     ]
-    offsets = torch.from_numpy(np.stack([half[0] for half in halves]))
-    return replace(told, offsets=offsets, jitter=torch.tensor([half[1] for half in halves]))
+    return np.concatenate(halves)
 
 
 def file_of(features: str, name: str) -> str:
@@ -368,17 +378,22 @@ def trained(folder: Path, features: str, name: str) -> tuple[nn.Module, Callable
     return network, read
 
 
-def evaluate(name: str, network: nn.Module, examples: Sequence[Example], device: str) -> list[dict[str, object]]:
-    """A row for each test scene."""
+def evaluate(
+    name: str, network: nn.Module, examples: Sequence[Example], device: str
+) -> tuple[list[dict[str, object]], tuple[float, float] | None]:
+    """(a row for each test scene, Fréchet AV distance and sum of variances of the shared space, if there is one)."""
     rows: list[dict[str, object]] = []
+    spaces: list[tuple[FloatArray, FloatArray]] = []
     for example in examples:
         kind, complexity, seed = example.scene.split("-")
         told = tell(network, example, device)
-        found = {name: told.offsets.cpu().numpy().ravel()}
+        found = {name: produced(told)}
         if name == "MathAV-Net":
-            found["w/o ADMM"] = tell(network, example, device, optimised=False).offsets.cpu().numpy().ravel()
+            found["w/o ADMM"] = told.offsets.cpu().numpy().ravel().astype(np.float64)
         if name in SETTINGS:
             found[f"{name}, one lag of H"] = lags_of(told)
+        if told.seen is not None and told.heard is not None:
+            spaces.append((told.seen.flatten(0, 1).cpu().numpy(), told.heard.flatten(0, 1).cpu().numpy()))
         for label, offsets in found.items():
             error = offsets - example.truth
             rows.append(
@@ -387,7 +402,10 @@ def evaluate(name: str, network: nn.Module, examples: Sequence[Example], device:
                     "accuracy": sync_accuracy(error), "rms_ms": 1e3 * temporal_jitter(error),
                 }
             )  # fmt: skip
-    return rows
+    if not spaces:
+        return rows, None
+    one, two = (np.concatenate(side) for side in zip(*spaces, strict=True))
+    return rows, (frechet_distance(one, two), float(one.var(0).sum() + two.var(0).sum()))
 
 
 def lags_of(told: Told) -> NDArray[np.float64]:
@@ -399,19 +417,6 @@ def lags_of(told: Told) -> NDArray[np.float64]:
         (seen.cpu().numpy(), (means @ heard).cpu().numpy()) for seen, heard in zip(told.seen, told.heard, strict=True)
     ]
     return np.concatenate([np.full(frames, -best_lag(seen, heard, FPS)) for seen, heard in tables])
-
-
-def distance_of(network: nn.Module, examples: Sequence[Example], device: str) -> tuple[float, float] | None:
-    """(Fréchet AV distance, sum of variances) of the shared space over scenes, or None where there is none."""
-    seen, heard = [], []
-    for example in examples:
-        told = tell(network, example, device, optimised=False)
-        if told.seen is None or told.heard is None:
-            return None
-        seen.append(told.seen.flatten(0, 1).cpu().numpy())
-        heard.append(told.heard.flatten(0, 1).cpu().numpy())
-    one, two = np.concatenate(seen), np.concatenate(heard)
-    return frechet_distance(one, two), float(one.var(0).sum() + two.var(0).sum())
 
 
 def latencies(network: nn.Module, encoder: nn.Module | None, side: int | None, device: str, clips: int) -> list[float]:
@@ -481,6 +486,8 @@ def main() -> None:
     parser.add_argument("--end-to-end", action="store_true", help="the encoder learns with the rest, from frames")
     parser.add_argument("--seeds", type=int, default=20, help="of 35 scenes each")
     parser.add_argument("--minutes", type=float, default=10.0, help="most, for each network")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="most, for each network")
+    parser.add_argument("--evaluate", action="store_true", help="networks that were trained before")
     parser.add_argument("--pretext", type=float, default=4.0, help="minutes in which the small encoder learns")
     parser.add_argument("--networks", default="MathAV-Net,LSTM,transformer", help=f"some of {', '.join(NETWORKS)}")
     parser.add_argument("--rate", type=float, default=RATE, help="learning rate of Adam")
@@ -506,11 +513,18 @@ def main() -> None:
     about: dict[str, object] = {}
     for name in names:
         network = network_of(name, options.features, whole=whole).to(options.device)
-        history = train(name, network, sets[0], sets[1], options.minutes, options.device, options.rate)
-        save_file(network.state_dict(), folder / file_of(("whole-" if whole else "") + options.features, name))
-        rows += evaluate(name, network, sets[2], options.device)
+        weights = folder / file_of(("whole-" if whole else "") + options.features, name)
+        if options.evaluate:
+            network.load_state_dict(load_file(weights))
+            history = json.loads(weights.with_suffix(".json").read_text("utf-8"))
+        else:
+            limits = Limits(options.epochs, options.minutes)
+            history = train(name, network, sets[0], sets[1], limits, options.device, options.rate)
+            save_file(network.state_dict(), weights)
+            weights.with_suffix(".json").write_text(json.dumps(history, indent=1) + "\n", "utf-8")
+        told, distance = evaluate(name, network, sets[2], options.device)
+        rows += told
         best = min(history, key=lambda epoch: epoch["loss"])
-        distance = distance_of(network, sets[2], options.device)
         encoder = None if whole else encoder_of(options.features, folder, options.device)
         side = SIDE if options.features == "resnet18" else None
         taken = latencies(network, encoder, side, options.device, 3 if side else 20)

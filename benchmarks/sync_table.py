@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sync_mathav import FEATURES, tell, trained
+from sync_mathav import FEATURES, produced, tell, trained
 
 from audioreactive.sync.heard import band_levels, heard_changes
 from audioreactive.sync.measure import by_changes
@@ -83,7 +83,7 @@ def main() -> None:
                     ):  # fmt: skip
                         found[name] = np.full(len(seen), -method(seen, frames, FPS))
                 for name, (network, read) in told_by.items() if kind != "silence" else ():
-                    found[name] = tell(network, read(scene), "cpu").offsets.numpy().ravel()
+                    found[name] = produced(tell(network, read(scene), "cpu"))
                 for name, guess in found.items():
                     error = guess - scene.truth
                     right = np.abs(error) < HALF if kind != "silence" else np.full(len(error), not told)
