@@ -5,6 +5,9 @@ the root mean square error of the clips that are told within 100 ms. `told` is t
 `audioreactive sync` would name an offset; scenes of silence count as right where it says "cannot tell".
 
     python benchmarks/sync_table.py [--seeds 4] [--complexity 5] [--ours] [--json FILE]
+        [--networks FOLDER [--features small]]
+
+With `--networks`, MathAV-Net, LSTM and transformer as `sync_mathav.py` trained them into a folder stand beside them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sync_mathav import FEATURES, produced, tell, trained
 
 from audioreactive.sync.heard import band_levels, heard_changes
 from audioreactive.sync.measure import by_changes
@@ -45,6 +49,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--complexity", type=int, choices=COMPLEXITIES, default=None, help="this one alone")
     parser.add_argument("--ours", action="store_true", help="without the baselines")
+    parser.add_argument("--networks", type=Path, default=None, help="folder of sync_mathav.py")
+    parser.add_argument("--features", choices=FEATURES, default="small", help="those that the networks were trained on")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     kinds: list[Kind] = [kind for kind in KINDS if kind != "silence"]
@@ -55,6 +61,10 @@ def main() -> None:
         table = on_frames(heard_changes(scene.sound), len(scene.frames), FPS)
         clips.append((seen_changes(measure_changes(scene.frames)), table))
     cca = Cca.fitted(clips) if clips else None
+    told_by = {
+        name: trained(options.networks, options.features, name)
+        for name in (("MathAV-Net", "LSTM", "transformer") if options.networks else ())
+    }
     rows: list[dict[str, object]] = []
     seconds: list[float] = []
     for seed in range(options.seeds):
@@ -72,6 +82,8 @@ def main() -> None:
                         ("CCA", cca.lag), ("SVD + PCA", svd_pca),
                     ):  # fmt: skip
                         found[name] = np.full(len(seen), -method(seen, frames, FPS))
+                for name, (network, read) in told_by.items() if kind != "silence" else ():
+                    found[name] = produced(tell(network, read(scene), "cpu"))
                 for name, guess in found.items():
                     error = guess - scene.truth
                     right = np.abs(error) < HALF if kind != "silence" else np.full(len(error), not told)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audioreactive._support.admm import solve
 from audioreactive._support.amounts import bytes_in_words
-from audioreactive.chunks.admm import solve
 from audioreactive.chunks.again import GivenUpError, Replay, in_threads
 from audioreactive.chunks.making import MOST_ENCODERS, ChunkMaker, available_cores, chunk_name
 from audioreactive.chunks.sizes import Trial, choose, picture_bytes

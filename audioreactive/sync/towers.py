@@ -22,6 +22,7 @@ import numpy as np
 from audioreactive.sync.evidence import REACH, Evidence
 from audioreactive.sync.heard import HEARD_RATE, band_gains, standardized
 from audioreactive.sync.seen import MEASURED, STILL
+from audioreactive.sync.steadied import STEADIED
 from audioreactive.sync.track import path_height
 
 if TYPE_CHECKING:
@@ -53,14 +54,24 @@ LIGHT: Final = MEASURED.index("light")
 """Column of the measurements with the change of the whole picture's brightness."""
 CHANGE_COLUMNS: Final = [3, 10]
 """Columns of the picture's input that a cut raises: how much changes, and the pixels that change most."""
+SHARE: Final = len(MEASURED) + STEADIED.index("share")
+"""Column of the measurements with the share of the pixels that change clearly."""
 CUT_ODDS: Final = 2.0
 """Logarithm of the odds for a cut that each deviation of the picture's change above what is usual gives."""
 MOST_CUT: Final = 3.0
 """Most deviations that count."""
 CUT_AROUND: Final = 41
 """Rows of which the usual change is taken, a third of a second."""
-CUT_REACH: Final = 1.2
-"""Seconds around the border of two passages in which the cut is sought."""
+CUT_REACH: Final = 2.0
+"""Seconds around the border of two passages in which the cut is sought: where an occlusion hides it, the border of the
+passages may lie before the occlusion and the cut after it."""
+WHOLE: Final = 0.3
+"""Share of the pixels from which on a change is one of the whole picture: another shot, light, something before the
+lens. Sound goes over most of these; where the picture stays and only what moves in it leaps, time itself has leapt."""
+WHOLE_ODDS: Final = 0.5
+"""Share of the odds for a cut that is left to a change of the whole picture."""
+FIT_ODDS: Final = 0.5
+"""Share of the towers' evidence that counts where a cut is placed: neighbouring rows look at the same events."""
 _PIECE: Final = 1 << 16
 """Rows that are convolved at a time."""
 _BATCH: Final = 512
@@ -94,7 +105,7 @@ class Learned:
             return about
         near = np.arange(first, last)
         one, other = (near + lags + round(lag * TOWER_RATE) for lag in (before, after))
-        fits = (self.seen[:, near] * (self.heard[:, one] - self.heard[:, other])).sum(0) / TEMPERATURE
+        fits = (self.seen[:, near] * (self.heard[:, one] - self.heard[:, other])).sum(0) * (FIT_ODDS / TEMPERATURE)
         odds = np.cumsum(fits) + self.cuts[near]
         # The middle of what is possible: where nothing tells, it is half as far away on average as any other.
         possible = np.cumsum(np.exp(odds - odds.max()))
@@ -234,15 +245,19 @@ def learned_evidence(
         chance_of_paths=np.array([path_height(null / spread, grid, spread) for null in backwards]),
     )  # fmt: skip
     frame = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    return Learned(evidence, seen, heard, _cuts(inputs), frame)
+    return Learned(evidence, seen, heard, _cuts(inputs, measured, times), frame)
 
 
-def _cuts(inputs: FloatArray) -> FloatArray:
-    """Logarithm of the odds for a cut at each row, (n,)."""
-    from scipy.ndimage import median_filter
+def _cuts(inputs: FloatArray, measured: FloatArray, times: NDArray[np.float64]) -> FloatArray:
+    """Logarithm of the odds for a cut at each row, (n,), from the picture's input and the measurements behind it."""
+    from scipy.ndimage import maximum_filter1d, median_filter
 
     change = inputs[CHANGE_COLUMNS].sum(0)
-    return np.asarray(CUT_ODDS * np.clip(change - median_filter(change, CUT_AROUND), 0, MOST_CUT), np.float32)
+    odds = CUT_ODDS * np.clip(change - median_filter(change, CUT_AROUND), 0, MOST_CUT)
+    grid = (np.arange(len(change)) + 0.5) / TOWER_RATE
+    # Between two frames, the input is interpolated: a change of the whole picture reaches into the rows beside it.
+    share = np.interp(grid, times, maximum_filter1d(measured[:, SHARE], 3))
+    return np.asarray(np.where(share > WHOLE, WHOLE_ODDS, 1.0) * odds, np.float32)
 
 
 def _placed(heard: FloatArray, start: float, rows: int, lags: int) -> FloatArray:

@@ -7,7 +7,7 @@ import osqp
 import pytest
 from scipy import sparse
 
-from audioreactive.chunks.admm import solve
+from audioreactive._support.admm import solve
 
 
 def truth(target: np.ndarray, rows: np.ndarray, most: np.ndarray, low: float, high: float) -> np.ndarray:

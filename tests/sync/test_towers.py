@@ -14,8 +14,13 @@ from audioreactive.sync.seen import MEASURED, measure_changes
 from audioreactive.sync.steadied import STEADIED, SteadyMeter, camera_move
 from audioreactive.sync.towers import (
     BLOCK,
+    CUT_ODDS,
+    MOST_CUT,
+    SHARE,
     TOWER_RATE,
+    WHOLE_ODDS,
     _convolved,
+    _cuts,
     block_curves,
     learned_evidence,
     load_towers,
@@ -135,3 +140,24 @@ def test_a_cut_is_found_where_it_is() -> None:
     told = tracked(learned.evidence, learned.border)
     cut = float(scene.times[np.abs(np.diff(scene.truth)).argmax()])
     assert len(told.segments) == 2 and abs(told.segments[1].start - cut) < 0.5
+
+
+def test_a_leap_within_a_shot_is_likelier_to_be_a_cut_in_time_than_another_shot() -> None:
+    measured = np.full((120, len(MEASURED) + len(STEADIED)), 0.01, np.float32)
+    for frame, share in ((40, 0.05), (80, 0.9)):
+        measured[frame, :SHARE] = 0.2
+        measured[frame, SHARE] = share
+    times = (np.arange(120) + 0.5) / 30
+    odds = _cuts(seen_input(measured, times), measured, times)
+    leap, shot = (float(odds[round(times[frame] * TOWER_RATE)]) for frame in (40, 80))
+    assert leap == pytest.approx(CUT_ODDS * MOST_CUT, rel=0.01)
+    assert shot == pytest.approx(WHOLE_ODDS * leap, rel=0.01)
+    assert odds[round(times[60] * TOWER_RATE)] == 0
+
+
+def test_a_jump_cut_beside_cuts_that_the_sound_goes_over_is_placed_to_the_frame() -> None:
+    scene = make_scene("explosion", 5, 301)
+    found = by_changes(measure_changes(scene.frames), scene.times + HALF_A_FRAME, band_levels(scene.sound))
+    cut = float(scene.times[np.abs(np.diff(scene.truth)).argmax() + 1])
+    assert len(found.estimate.segments) == 2
+    assert found.estimate.segments[1].start == pytest.approx(cut, abs=2 * HALF_A_FRAME)
