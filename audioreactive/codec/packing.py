@@ -17,12 +17,12 @@ import numpy as np
 
 from audioreactive._support.entries import BAD_ENTRY, read_entry, write_entry
 from audioreactive._support.files import shortened, write_aside
-from audioreactive.codec.analysis import analyse
+from audioreactive.codec.analysis import analyse, suited
 from audioreactive.codec.clip import FASTEST, SLOWEST
 from audioreactive.codec.container import Archive, archive_bytes
 from audioreactive.codec.entropy import range_coder
 from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
-from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, levels
+from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork
 from audioreactive.codec.metrics import psnr
 from audioreactive.codec.network import decoder_bytes, described, read_network, read_picture, rounded, sections_of
 from audioreactive.codec.sound import good_opus
@@ -51,7 +51,7 @@ SMALLEST_GRIDS: Final = 600
 SAVED_SECONDS: Final = 60.0
 """Seconds between two states that are kept."""
 REPORTS: Final = 8
-SOUND_SHARE: Final = 0.25
+SOUND_SHARE: Final = 0.35
 """Most of a file's size that its sound takes if a size is asked for."""
 NOISY_ROOM: Final = 1.06
 """Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding and
@@ -127,9 +127,10 @@ class _Packing:
         self.measured = {math.ceil(self.steps * k / MEASURES) for k in range(1, MEASURES)}
         """Steps after which the numbers are coded, if a size is asked for."""
         self.sound, self.sound_psnr = self._coded_sound()
-        first = GridNetwork(levels(count, clip.size))
-        room = None if settings.size is None else self._room(first)
-        pyramid = analyse(clip.frames, first.levels)
+        progress.say("looking at what moves")
+        layout = suited(clip.frames, WEIGHT)
+        room = None if settings.size is None else self._room(GridNetwork(layout))
+        pyramid = analyse(clip.frames, layout)
         weight = WEIGHT if room is None else weight_for(pyramid, room)
         self.fit = self._begun(
             lambda: Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
@@ -272,8 +273,10 @@ class _Packing:
 
     def _scale(self, whole: Sequence[torch.Tensor], units: torch.Tensor, factor: float) -> None:
         network = self.fit.network
-        for grid, values in zip(network.grids, whole, strict=True):
-            grid.data.copy_((values * factor).clamp(-LARGEST_VALUE, LARGEST_VALUE))
+        kinds = [kind for kind, parts in network.layout.parts.items() for _ in parts]
+        for grid, values, kind in zip(network.grids, whole, kinds, strict=True):
+            grown = values if kind in ("light", "motion") else values * factor
+            grid.data.copy_(grown.clamp(-LARGEST_VALUE, LARGEST_VALUE))
         network.units.copy_(units / factor)
 
     def _seen_psnr(self) -> float:

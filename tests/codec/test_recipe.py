@@ -98,7 +98,7 @@ def test_a_start_must_be_told(made: tuple[Path, Path], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("crf", "colours"), [(18, 3), (28, 3), (18, 1), (28, 1)])
 def test_noise_that_an_encoder_lost_is_the_same_picture(tmp_path: Path, crf: int, colours: int) -> None:
-    """Its finest part, above all in colours, goes at any quality; other noise, and the same one moved, is no likeness."""
+    """Its finest part goes, above all in colours; other noise, and the same one elsewhere, is no likeness."""
     from fractions import Fraction
 
     from audioreactive.codec.metrics import psnr
