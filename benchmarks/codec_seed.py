@@ -70,10 +70,12 @@ def main() -> None:
     parser.add_argument("--student-epochs", type=int, help="default: six sevenths of the teacher's")
     parser.add_argument("--seconds", type=float, help="length of the clips; default: each kind's own")
     parser.add_argument("--rate", type=int, help="sample rate of the sound; default: 48 000 Hz")
-    parser.add_argument("--faster", type=float, default=1.0, help="factor of the teacher's learning rate, for short runs")
+    parser.add_argument(
+        "--faster", type=float, default=1.0, help="factor of the teacher's learning rate, for short runs"
+    )
     parser.add_argument("--student-faster", type=float, default=1.0, help="factor of the student's learning rates")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--clips", nargs="*", default=list(KINDS))
+    parser.add_argument("--clips", nargs="*", choices=list(KINDS), default=["stills", "face", "dance"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))

@@ -43,10 +43,6 @@ HELP: Final = 0.8
 """Share of the error that is left where light helps, and of a frame's contrast where its base does."""
 STEP_SQUARED: Final = 8.7
 """Square of the finest grids' step for a weight of 1: 12 / (2 ln 2), by the theory of fine uniform rounding."""
-EVERY: Final = (0, 4, 8, 16)
-"""Frames between keys that are tried."""
-FEWEST_FRAMES: Final = 4
-"""Frames from which a clip may have keys."""
 SMALLEST: Final = 48
 """Shorter side in pixels of a picture that is halved."""
 AT_ONCE: Final = 8
@@ -86,28 +82,6 @@ class Pyramid:
                 (part / step).clamp(-LARGEST_VALUE, LARGEST_VALUE) for part, step in zip(parts, scales, strict=True)
             ]
         return made
-
-
-def suited(frames: NDArray[np.uint8], weight: float) -> Layout:
-    """Choose how many frames lie between keys: the clip is analysed with a few, in half its size, and coded roughly."""
-    from audioreactive.codec.entropy import encode
-
-    count, height, width, _ = frames.shape
-    plain = Layout(count, (width, height))
-    if count < FEWEST_FRAMES:
-        return plain
-    small = frames
-    if min(height, width) >= 2 * SMALLEST:
-        half = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
-        made = functional.interpolate(half, (height // 2, width // 2), mode="area").permute(0, 2, 3, 1)
-        small = (made + 0.5).to(torch.uint8).numpy()
-    sizes: dict[int, int] = {}
-    for every in EVERY:
-        if every < count or every == 0:
-            layout = Layout(count, (small.shape[2], small.shape[1]), every)
-            numbers = analyse(small, layout).numbers(finest_step(weight))
-            sizes[every] = len(encode([part.round().to(torch.int32).numpy() for part in numbers]))
-    return Layout(count, (width, height), min(sizes, key=lambda every: sizes[every]))
 
 
 def finest_step(weight: float) -> float:

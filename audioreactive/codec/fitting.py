@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from audioreactive._support.streams import named_stream
-from audioreactive.codec.analysis import GREY, TO_RGB, Pyramid, analyse, finest_step
+from audioreactive.codec.analysis import GREY, SMALLEST, TO_RGB, Pyramid, analyse, finest_step
 from audioreactive.codec.entropy import BESIDE, MARGIN, OTHER_CHANNEL, encode
 from audioreactive.codec.grids import (
     BASE,
@@ -51,6 +51,12 @@ SEARCHES: Final = 7
 FITTED: Final = 0.75
 """Bytes that a fit leaves of its beginning, measured on three clips."""
 LOG2: Final = math.log2(math.e)
+EVERY: Final = (0, 4, 8, 16)
+"""Frames between keys that are tried."""
+WORTH: Final = 0.95
+"""Share of the cost without keys that one with them must be below."""
+FEWEST_FRAMES: Final = 4
+"""Frames from which a clip may have keys."""
 BETAS: Final = (0.9, 0.99)
 PIXELS_AT_ONCE: Final = 1 << 17
 """Pixels of the frames that are drawn in one step."""
@@ -316,6 +322,40 @@ def nearby(values: torch.Tensor) -> torch.Tensor:
     before = values.abs().cumsum(1) - values.abs()
     weights = sum(weight for _, _, weight in BESIDE) + OTHER_CHANNEL * torch.arange(values.shape[1])
     return (total + OTHER_CHANNEL * before) / weights[:, None, None]
+
+
+def suited(frames: NDArray[np.uint8], weight: float) -> Layout:
+    """Choose how many frames lie between keys, of a few: by what begins with the least error + weight · bits.
+
+    That is found out with the clip in half its size.
+    """
+    count, height, width, _ = frames.shape
+    if count < FEWEST_FRAMES:
+        return Layout(count, (width, height))
+    small = frames
+    if min(height, width) >= 2 * SMALLEST:
+        whole = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+        half = functional.interpolate(whole, (height // 2, width // 2), mode="area").permute(0, 2, 3, 1)
+        small = (half + 0.5).to(torch.uint8).numpy()
+    costs = {every: _begun_cost(small, every, weight) for every in EVERY if every < count}
+    costs[0] *= WORTH
+    return Layout(count, (width, height), min(costs, key=lambda every: costs[every]))
+
+
+def _begun_cost(frames: NDArray[np.uint8], every: int, weight: float) -> float:
+    """Error + weight · bits of the network with which a fit begins."""
+    count, height, width, _ = frames.shape
+    network = GridNetwork(Layout(count, (width, height), every))
+    begin(network, analyse(frames, network.layout), weight, 0)
+    for grid in network.grids:
+        grid.data.round_()
+    numbers = [grid.data.to(torch.int32).numpy() for grid in network.grids]
+    last = max(count - 1, 1)
+    error = 0.0
+    for i, frame in enumerate(frames):
+        made = network.picture(i / last, (width, height)).float()
+        error += float((made - torch.from_numpy(frame).float()).square().mean()) / 255**2
+    return error / count + weight * 8 * len(encode(numbers)) / (count * height * width)
 
 
 def weight_for(pyramid: Pyramid, size: int) -> float:

@@ -286,7 +286,7 @@ def enlarged(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def _through(layer: nn.Linear, values: torch.Tensor) -> torch.Tensor:
     """A layer of (B, inputs, N) to (B, outputs, N)."""
-    made = torch.matmul(layer.weight, values)
+    made = torch.bmm(layer.weight.expand(len(values), -1, -1), values)  # matmul copies the values
     return made if layer.bias is None else made + layer.bias[:, None]
 
 

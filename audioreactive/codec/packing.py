@@ -17,11 +17,11 @@ import numpy as np
 
 from audioreactive._support.entries import BAD_ENTRY, read_entry, write_entry
 from audioreactive._support.files import shortened, write_aside
-from audioreactive.codec.analysis import analyse, suited
+from audioreactive.codec.analysis import analyse
 from audioreactive.codec.clip import FASTEST, SLOWEST
 from audioreactive.codec.container import Archive, archive_bytes
 from audioreactive.codec.entropy import range_coder
-from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
+from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, suited, weight_for
 from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork
 from audioreactive.codec.metrics import psnr
 from audioreactive.codec.network import decoder_bytes, described, read_network, read_picture, rounded, sections_of
