@@ -3,8 +3,8 @@
     python benchmarks/codec_rates.py --size 160x96 --bytes 8000 18000 40000 [--plot FILE] [--json FILE]
     python benchmarks/codec_rates.py --whole --size 448x256 --bytes 173000 520000 --clips stills face24 dance10
 
-173 000 and 520 000 bytes are a fifteenth and a fifth of what the thesis' student takes (2.48 MiB). With `--whole`, these
-are bytes of the file with its sound, and processor time is measured in place of other codecs.
+173 000 and 520 000 bytes are a fifteenth and a fifth of what the thesis' student takes (2.48 MiB). With `--whole`,
+these are bytes of the file with its sound, and processor time is measured in place of other codecs.
 """
 
 from __future__ import annotations

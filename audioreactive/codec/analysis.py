@@ -7,6 +7,7 @@ keys, the paths between them (see `motion`), and the light of each frame; `own` 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -170,7 +171,7 @@ def _motion(frames: torch.Tensor, layout: Layout) -> torch.Tensor:
     if min(height, width) >= 2 * SMALLEST:  # half the size is exact enough, and takes a quarter of the time
         small = functional.interpolate(frames, (height // 2, width // 2), mode="area")
         scale = torch.tensor([width / (width // 2), height / (height // 2)]).view(1, 2, 1, 1)
-    for k, (first, last) in enumerate(zip(layout.knots, layout.knots[1:], strict=False)):
+    for k, (first, last) in enumerate(itertools.pairwise(layout.knots)):
         inner = list(range(first + 1, last)) or [first]
         found = []
         for key in (first, last):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -106,7 +108,7 @@ def test_keys_are_at_whole_frames_from_the_first_to_the_last(frames: int, every:
     layout = Layout(frames, (40, 30), every)
     knots = layout.knots
     assert knots[0] == 0 and knots[-1] == frames - 1
-    assert all(0 < b - a <= every for a, b in zip(knots, knots[1:], strict=False))
+    assert all(0 < b - a <= every for a, b in itertools.pairwise(knots))
     for k, knot in enumerate(knots):
         span, share = layout.span(knot)
         assert knots[span + round(share)] == knot and share in (0, 1) and span in (k, k - 1)
