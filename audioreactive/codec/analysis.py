@@ -44,6 +44,8 @@ HELP: Final = 0.8
 """Share of the error that is left where light helps, and of a frame's contrast where its base does."""
 STEP_SQUARED: Final = 8.7
 """Square of the finest grids' step for a weight of 1: 12 / (2 ln 2), by the theory of fine uniform rounding."""
+MOVED: Final = 0.85
+"""Share of the error of keys that stand still which is left where their motion is kept."""
 SMALLEST: Final = 48
 """Shorter side in pixels of a picture that is halved."""
 AT_ONCE: Final = 8
@@ -114,7 +116,8 @@ def _base(left: torch.Tensor, layout: Layout) -> dict[str, list[torch.Tensor]]:
     still_parts = _piles(still[None], layout.parts["still"])
     keys_parts = _piles(unlit[list(layout.knots)] - enlarged(piled(still_parts), whole), layout.parts["keys"])
     keys = piled([one + other for one, other in zip(still_parts, keys_parts, strict=True)])
-    motion = [part.round() for part in _piles(_motion(unlit, layout) / MOTION_UNIT, layout.parts["motion"])]
+    ways = _worth(_motion(unlit, layout), unlit, keys, layout)
+    motion = [part.round() for part in _piles(ways / MOTION_UNIT, layout.parts["motion"])]
     ways = piled(motion) * MOTION_UNIT
     bases = torch.empty_like(left)
     for i in range(layout.frames):
@@ -184,6 +187,21 @@ def _motion(frames: torch.Tensor, layout: Layout) -> torch.Tensor:
         shares = torch.tensor([(i - first) / (last - first) for i in inner])
         made[k] = torch.cat(paths(ways[0], ways[1], shares, weight))
     return made
+
+
+def _worth(ways: torch.Tensor, frames: torch.Tensor, keys: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """Ways and bends (P - 1, 4, r, k), 0 where the frames (T, 3, H, W) are hardly nearer to the keys by them."""
+    whole = layout.size[::-1]
+    errors = torch.zeros(2, len(ways), 1, *ways.shape[2:])
+    for i in range(layout.frames):
+        k, share = layout.span(i)
+        if 0 < share < 1:
+            way, pair = enlarged(ways[k : k + 1], whole), (keys[k : k + 1], keys[k + 1 : k + 2])
+            for error, factor in zip(errors, (1.0, 0.0), strict=True):
+                made = displaced(*pair, factor * way, torch.tensor([share]), range(whole[0]), whole[0])
+                far = (made - frames[i]).abs().mean(1, keepdim=True)
+                error[k] += functional.interpolate(far, ways.shape[2:], mode="area")[0]
+    return ways * (errors[0] < MOVED * errors[1])
 
 
 def _helps(frame: torch.Tensor, base: torch.Tensor, layout: Layout) -> torch.Tensor:

@@ -53,6 +53,8 @@ FITTED: Final = 0.75
 LOG2: Final = math.log2(math.e)
 EVERY: Final = (0, 4, 8, 16)
 """Frames between keys that are tried."""
+SMALLER: Final = 0.8
+"""Exponent with which a clip's bytes follow its number of pixels."""
 WORTH: Final = 0.95
 """Share of the cost without keys that one with them must be below."""
 FEWEST_FRAMES: Final = 4
@@ -139,7 +141,7 @@ class Fit:
         for grid, scale, kind in grids:
             at = wanted[kind]
             part = grid.grid[at].requires_grad_()
-            rounded = self._rounded(part)
+            rounded = self._rounded(part, kind)
             around = (nearby(part.detach()) + 0.05).log()
             cost: torch.Tensor = _Bits.apply(rounded, scale, around)
             bits = bits + cost * (len(grid.grid) / (len(self.frames) * len(at)))
@@ -240,8 +242,9 @@ class Fit:
         drawn, self._queue = self._queue[:wanted], self._queue[wanted:]
         return sorted(drawn)
 
-    def _rounded(self, part: torch.Tensor) -> torch.Tensor:
-        if self.is_noisy:
+    def _rounded(self, part: torch.Tensor, kind: str) -> torch.Tensor:
+        # Noise on motion would blur what it moves.
+        if self.is_noisy and kind not in ("motion", "light"):
             return part + torch.rand(part.shape, generator=self._draw) - 0.5
         return part + (part.round() - part).detach()
 
@@ -324,10 +327,15 @@ def nearby(values: torch.Tensor) -> torch.Tensor:
     return (total + OTHER_CHANNEL * before) / weights[:, None, None]
 
 
-def suited(frames: NDArray[np.uint8], weight: float) -> Layout:
+def suited(frames: NDArray[np.uint8], weight: float, room: int | None = None) -> Layout:
     """Choose how many frames lie between keys, of a few: by what begins with the least error + weight · bits.
 
     That is found out with the clip in half its size.
+
+    Args:
+        frames: (T, H, W, 3) uint8.
+        weight: weight of the bits.
+        room: bytes that the numbers may take, from which the weight follows instead.
     """
     count, height, width, _ = frames.shape
     if count < FEWEST_FRAMES:
@@ -337,6 +345,9 @@ def suited(frames: NDArray[np.uint8], weight: float) -> Layout:
         whole = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
         half = functional.interpolate(whole, (height // 2, width // 2), mode="area").permute(0, 2, 3, 1)
         small = (half + 0.5).to(torch.uint8).numpy()
+    if room is not None:
+        share = (small.size / frames.size) ** SMALLER
+        weight = weight_for(analyse(small, Layout(count, (small.shape[2], small.shape[1]))), round(share * room))
     costs = {every: _begun_cost(small, every, weight) for every in EVERY if every < count}
     costs[0] *= WORTH
     return Layout(count, (width, height), min(costs, key=lambda every: costs[every]))

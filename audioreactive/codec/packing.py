@@ -22,7 +22,7 @@ from audioreactive.codec.clip import FASTEST, SLOWEST
 from audioreactive.codec.container import Archive, archive_bytes
 from audioreactive.codec.entropy import range_coder
 from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, suited, weight_for
-from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork
+from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, Layout
 from audioreactive.codec.metrics import psnr
 from audioreactive.codec.network import decoder_bytes, described, read_network, read_picture, rounded, sections_of
 from audioreactive.codec.sound import good_opus
@@ -128,7 +128,8 @@ class _Packing:
         """Steps after which the numbers are coded, if a size is asked for."""
         self.sound, self.sound_psnr = self._coded_sound()
         progress.say("looking at what moves")
-        layout = suited(clip.frames, WEIGHT)
+        plain = GridNetwork(Layout(count, clip.size))
+        layout = suited(clip.frames, WEIGHT, None if settings.size is None else self._room(plain))
         room = None if settings.size is None else self._room(GridNetwork(layout))
         pyramid = analyse(clip.frames, layout)
         weight = WEIGHT if room is None else weight_for(pyramid, room)
