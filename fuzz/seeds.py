@@ -356,7 +356,7 @@ def clips(folder: Path) -> None:
     """Packed clips of each kind; the thesis' network has no weights but 0, which xz makes short."""
     picture = {"fps": "8", "frames": 10, "height": 6, "width": 9}
     draw = torch.Generator().manual_seed(0)
-    for name, every in (("moving", 3), ("grids", 0)):
+    for name, every in (("moving", 4), ("grids", 0)):
         network = GridNetwork(Layout(10, (9, 6), every), hidden=4)
         for parameter in network.parameters():
             parameter.data.normal_(0, 1.5, generator=draw)

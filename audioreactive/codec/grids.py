@@ -47,8 +47,8 @@ MOTION_UNIT: Final = 1 / 8
 """Pixels of a step of `motion`."""
 LIGHT_UNIT: Final = 1 / 64
 """What a step of `light` adds to 1."""
-MOST_EVERY: Final = 64
-"""Most frames between two keys."""
+EVERY: Final = range(4, 65)
+"""Frames that may lie between two keys: with fewer, keys would be more than half as many as frames."""
 PIXELS_AT_ONCE: Final = 1 << 18
 """Pixels of a picture that are drawn at once."""
 BASE: Final = 3

@@ -16,7 +16,7 @@ import torch
 
 from audioreactive.codec import entropy
 from audioreactive.codec.clip import MOST_FRAMES, MOST_PIXELS
-from audioreactive.codec.grids import MOST_EVERY, GridNetwork, Layout
+from audioreactive.codec.grids import EVERY, GridNetwork, Layout
 from audioreactive.errors import CodecError, shown
 
 if TYPE_CHECKING:
@@ -115,8 +115,11 @@ def read_network(header: Mapping[str, Any], grids: bytes, decoder: bytes) -> Gri
         )
     if type(hidden) is not int or not 1 <= hidden <= MOST_HIDDEN:
         raise CodecError(f"the decoder claims {shown(hidden)} hidden numbers; it has 1 to {MOST_HIDDEN}")
-    if type(every) is not int or not 0 <= every <= MOST_EVERY:
-        raise CodecError(f"the network claims {shown(every)} frames between its keys; it has 0 to {MOST_EVERY}")
+    if type(every) is not int or (every and not (every in EVERY and every < frames)):
+        raise CodecError(
+            f"the network claims {shown(every)} frames between its keys, of {frames}: it has {EVERY[0]} to {EVERY[-1]}, "
+            "or no keys"
+        )
     layout = Layout(frames, size, every)
     state = read_decoder(decoder, layout, hidden)
     network = GridNetwork(layout, hidden=hidden)

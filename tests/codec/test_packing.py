@@ -348,6 +348,8 @@ def test_a_single_frame(tmp_path: Path) -> None:
         ("network", {"every": 4, "form": 2, "hidden": 10**6}),
         ("network", {"every": 4, "form": 2, "hidden": 23}),
         ("network", {"every": 3, "form": 2, "hidden": 24}),
+        ("network", {"every": 8, "form": 2, "hidden": 24}),
+        ("network", {"every": True, "form": 2, "hidden": 24}),
         ("network", {"every": 10**9, "form": 2, "hidden": 24}),
         ("network", {"every": -1, "form": 2, "hidden": 24}),
         ("network", {"hidden": 24}),
@@ -361,6 +363,15 @@ def test_headers_that_do_not_fit_their_sections(packed: Path, tmp_path: Path, ke
     header = {name: told for name, told in archive.header.items() if name != "sections"} | {key: value}
     (tmp_path / "a.arc").write_bytes(archive_bytes(header, sections))
     with pytest.raises(CodecError):
+        read_player(open_archive(tmp_path / "a.arc"))
+
+
+def test_a_file_of_the_first_form_is_refused_with_a_sentence(packed: Path, tmp_path: Path) -> None:
+    archive = open_archive(packed)
+    sections = {section.name: archive.read(section.name, 1 << 20) for section in archive.sections}
+    header = {name: told for name, told in archive.header.items() if name != "sections"} | {"network": {"hidden": 24}}
+    (tmp_path / "a.arc").write_bytes(archive_bytes(header, sections))
+    with pytest.raises(CodecError, match=r"form 1, and this program reads form 2: pack the clip again"):
         read_player(open_archive(tmp_path / "a.arc"))
 
 
