@@ -8,6 +8,7 @@ keys, the paths between them (see `motion`), and the light of each frame; `own` 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +90,7 @@ class Pyramid:
 
 def finest_step(weight: float) -> float:
     """Step of the finest grids' numbers, in units of the full scale, that suits a weight."""
-    return (STEP_SQUARED * weight) ** 0.5
+    return math.sqrt(STEP_SQUARED * weight)
 
 
 def analyse(frames: NDArray[np.uint8], layout: Layout) -> Pyramid:
@@ -201,7 +202,8 @@ def _worth(ways: torch.Tensor, frames: torch.Tensor, keys: torch.Tensor, layout:
                 made = displaced(*pair, factor * way, torch.tensor([share]), range(whole[0]), whole[0])
                 far = (made - frames[i]).abs().mean(1, keepdim=True)
                 error[k] += functional.interpolate(far, ways.shape[2:], mode="area")[0]
-    return ways * (errors[0] < MOVED * errors[1])
+    kept: torch.Tensor = ways * (errors[0] < MOVED * errors[1])
+    return kept
 
 
 def _helps(frame: torch.Tensor, base: torch.Tensor, layout: Layout) -> torch.Tensor:

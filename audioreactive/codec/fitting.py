@@ -57,7 +57,7 @@ SMALLER: Final = 0.8
 """Exponent with which a clip's bytes follow its number of pixels."""
 WORTH: Final = 0.95
 """Share of the cost without keys that one with them must be below."""
-FEWEST_FRAMES: Final = 4
+FEWEST_FRAMES: Final = 5
 """Frames from which a clip may have keys."""
 BETAS: Final = (0.9, 0.99)
 PIXELS_AT_ONCE: Final = 1 << 17
@@ -143,7 +143,7 @@ class Fit:
             part = grid.grid[at].requires_grad_()
             rounded = self._rounded(part, kind)
             around = (nearby(part.detach()) + 0.05).log()
-            cost: torch.Tensor = _Bits.apply(rounded, scale, around)
+            cost: torch.Tensor = _Bits.apply(rounded, scale, around)  # type: ignore[no-untyped-call]
             bits = bits + cost * (len(grid.grid) / (len(self.frames) * len(at)))
             slices.setdefault(kind, []).append(rounded)
             seen.append((at, part))
@@ -161,10 +161,11 @@ class Fit:
         every = torch.tensor(drawn)
         if not self.layout.knots:
             return {"own": every}
-        keys = torch.tensor([self.layout.span(i)[0] for i in drawn])
+        spans = {self.layout.span(i)[0] for i in drawn}
+        keys = spans | {k + 1 for k in spans}
         return {
-            "own": every, "light": every, "still": torch.zeros(1, dtype=torch.long), "motion": keys.unique(),
-            "keys": torch.cat([keys, keys + 1]).unique(),
+            "own": every, "light": every, "still": torch.zeros(1, dtype=torch.long),
+            "motion": torch.tensor(sorted(spans)), "keys": torch.tensor(sorted(keys)),
         }  # fmt: skip
 
     def _draw_frames(
@@ -366,7 +367,7 @@ def _begun_cost(frames: NDArray[np.uint8], every: int, weight: float) -> float:
     for i, frame in enumerate(frames):
         made = network.picture(i / last, (width, height)).float()
         error += float((made - torch.from_numpy(frame).float()).square().mean()) / 255**2
-    return error / count + weight * 8 * len(encode(numbers)) / (count * height * width)
+    return float(error / count + weight * 8 * len(encode(numbers)) / (count * height * width))
 
 
 def weight_for(pyramid: Pyramid, size: int) -> float:

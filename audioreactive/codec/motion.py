@@ -63,13 +63,14 @@ def paths(
         The way v between the keys and the bend b (2, r, k) of `grids.displaced`.
     """
     s = shares.view(-1, 1, 1, 1)
-    # Where a key counts less, its flow does: before = -s v + s (1 - s) b, after = (1 - s) v + s (1 - s) b.
-    rows = [(-s, s * (1 - s), before, (1 - s).square() * sure), (1 - s, s * (1 - s), after, s.square() * sure)]
-    vv = sum((w * a * a).sum(0) for a, _, _, w in rows) + 1e-6
-    vb = sum((w * a * b).sum(0) for a, b, _, w in rows)
-    bb = sum((w * b * b).sum(0) for _, b, _, w in rows) + 1e-4
-    v = sum((w * a * d).sum(0) for a, _, d, w in rows)
-    b = sum((w * b * d).sum(0) for _, b, d, w in rows)
+    # before = -s v + s (1 - s) b and after = (1 - s) v + s (1 - s) b; a key counts as it does in the picture.
+    one, other, bent = -s, 1 - s, s * (1 - s)
+    early, late = (1 - s).square() * sure, s.square() * sure
+    vv = (early * one * one + late * other * other).sum(0) + 1e-6
+    vb = (early * one * bent + late * other * bent).sum(0)
+    bb = ((early + late) * bent * bent).sum(0) + 1e-4
+    v = (early * one * before + late * other * after).sum(0)
+    b = (early * bent * before + late * bent * after).sum(0)
     det = vv * bb - vb * vb
     return (bb * v - vb * b) / det, (vv * b - vb * v) / det
 

@@ -117,8 +117,8 @@ def read_network(header: Mapping[str, Any], grids: bytes, decoder: bytes) -> Gri
         raise CodecError(f"the decoder claims {shown(hidden)} hidden numbers; it has 1 to {MOST_HIDDEN}")
     if type(every) is not int or (every and not (every in EVERY and every < frames)):
         raise CodecError(
-            f"the network claims {shown(every)} frames between its keys, of {frames}: it has {EVERY[0]} to {EVERY[-1]}, "
-            "or no keys"
+            f"the network claims {shown(every)} frames between its keys, of {frames}: it has {EVERY[0]} to "
+            f"{EVERY[-1]}, or no keys"
         )
     layout = Layout(frames, size, every)
     state = read_decoder(decoder, layout, hidden)
