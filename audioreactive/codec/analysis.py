@@ -212,7 +212,8 @@ def _helps(frame: torch.Tensor, base: torch.Tensor, layout: Layout) -> torch.Ten
     pictures = torch.stack([frame - base, frame])
     fine = (pictures - blurred(pictures, 8)).abs().mean(1, keepdim=True)
     near, whole = functional.interpolate(fine, (level.rows, level.columns), mode="area")
-    return (near < HELP * whole + 1e-3).float()
+    helps: torch.Tensor = near < HELP * whole + 1e-3
+    return helps.float()
 
 
 def _pyramid(pictures: torch.Tensor, levels: Sequence[Level]) -> list[torch.Tensor]:
