@@ -46,7 +46,7 @@ NOISY: Final = 0.8
 """Share of the steps with noise; in the rest, numbers are rounded."""
 WEIGHTS: Final = (1e-6, 0.1)
 """Bounds of the weight."""
-SEARCHES: Final = 7
+SEARCHES: Final = 5
 """Weights that are tried."""
 FITTED: Final = 0.75
 """Bytes that a fit leaves of its beginning, measured on three clips."""

@@ -286,8 +286,8 @@ def enlarged(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def _through(layer: nn.Linear, values: torch.Tensor) -> torch.Tensor:
     """A layer of (B, inputs, N) to (B, outputs, N)."""
-    made = torch.bmm(layer.weight.expand(len(values), -1, -1), values)  # matmul copies the values
-    return made if layer.bias is None else made + layer.bias[:, None]
+    weight = layer.weight.expand(len(values), -1, -1)  # matmul would copy the values
+    return torch.bmm(weight, values) if layer.bias is None else torch.baddbmm(layer.bias[:, None], weight, values)
 
 
 def _lerped(values: torch.Tensor, rows: range, height: int, width: int) -> torch.Tensor:

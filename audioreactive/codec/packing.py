@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 KIND: Final = "network"
 WEIGHT: Final = 5e-4
 """Squared error, in units of the full scale, that a bit a pixel may cost if no size is asked for."""
-PASSES: Final = 50
-"""Times that a fit sees each frame."""
+PASSES: Final = 36
+"""Times that a fit sees each frame of a long clip."""
+MORE_PASSES: Final = 180
+"""The same of a short one, up to `SOME_STEPS`."""
+SOME_STEPS: Final = 900
 FEWEST_STEPS: Final = 300
 HEAD_ROOM: Final = 40
 """Bytes by which a header may grow when its numbers are known."""
@@ -56,13 +59,13 @@ SOUND_SHARE: Final = 0.35
 NOISY_ROOM: Final = 1.06
 """Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding and
 slow steps lower them a little."""
-MEASURES: Final = 16
+MEASURES: Final = 8
 """Times that the numbers are coded during a fit, to see how many bytes they take."""
 STEERING: Final = 0.7
 """Exponent with which the weight follows these bytes."""
 FINER: Final = (1.0, 2.0)
 """Bounds of the factor by which numbers become finer at last if bytes are left."""
-FINER_TRIES: Final = 7
+FINER_TRIES: Final = 5
 FULL: Final = 0.985
 """Share of the bytes from which they count as used."""
 SEEN_FRAMES: Final = 12
@@ -121,7 +124,9 @@ class _Packing:
         count, (width, height) = len(clip.frames), clip.size
         self.pixels = count * width * height
         drawn = min(max(PIXELS_AT_ONCE // (width * height), 1), count)
-        self.steps = max(round(settings.effort * max(PASSES * count / drawn, FEWEST_STEPS)), 8)
+        once = count / drawn
+        steps = max(PASSES * once, min(MORE_PASSES * once, SOME_STEPS), FEWEST_STEPS)
+        self.steps = max(round(settings.effort * steps), 8)
         told = f"{clip.digest()} {settings.size} {settings.effort} {settings.seed} {self.steps}"
         self.key = hashlib.sha256(told.encode()).hexdigest()
         self.measured = {math.ceil(self.steps * k / MEASURES) for k in range(1, MEASURES)}
