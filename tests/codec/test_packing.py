@@ -146,7 +146,7 @@ def test_an_interrupt_keeps_the_best_and_the_rest_follows(tmp_path: Path) -> Non
     assert begun(cut) and read_player(open_archive(cut)).frames == 4
     on = _Interrupting(10**9)
     pack(clip, cut, QUICK, on)
-    assert on.said[0] == "going on at step 11 of 30"
+    assert "going on at step 11 of 30" in on.said
     assert cut.read_bytes() == whole.read_bytes() and not begun(cut)
 
 
@@ -158,7 +158,7 @@ def test_a_killed_fit_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not output.exists()
     on = _Interrupting(10**9)
     pack(clip, output, QUICK, on)
-    assert on.said[0] == "going on at step 8 of 30"
+    assert "going on at step 8 of 30" in on.said
 
 
 def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_process_that_is_killed_goes_on(tmp_path: Path) -> None:
     on = _Interrupting(1)
     with pytest.raises(KeyboardInterrupt):
         pack(Clip(np.load(tmp_path / "frames.npy"), Fraction(8), None), output, PackSettings(effort=20.0), on)
-    assert "going on at step" in on.said[0]
+    assert any("going on at step" in said for said in on.said)
     assert read_player(open_archive(output)).frames == 4
 
 
