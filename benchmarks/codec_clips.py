@@ -138,7 +138,9 @@ def drums(seconds: float) -> NDArray[np.float64]:
 KINDS = {
     "stills": Kind(stills, violin, Fraction(1), 5),
     "face": Kind(face, speech, Fraction(10), 3),
+    "face24": Kind(face, speech, Fraction(24), 3),
     "dance": Kind(dance, drums, Fraction(24), 3),
+    "dance10": Kind(dance, drums, Fraction(10), 3),
 }
 
 

@@ -10,9 +10,10 @@ Its Tables 9-1 to 9-4 and 9-15 and Figures 9-13 to 9-16, on clips made here. A p
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from audioreactive.codec.clip import Clip
     from audioreactive.codec.siren import SineNetwork
 
+WATCHED = 8
+"""Points of the curves, each at twice the epochs of the one before."""
 SWEEP = (1, 4, 7, 8, 10, 14, 16, 18, 24, 32)
 
 
@@ -64,34 +67,75 @@ def main() -> None:
     parser.add_argument("--size", default="64x36")
     parser.add_argument("--epochs", type=int, default=500)
     parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--student-epochs", type=int, help="default: six sevenths of the teacher's")
     parser.add_argument("--seconds", type=float, help="length of the clips; default: each kind's own")
-    parser.add_argument("--faster", type=float, default=1.0, help="factor of all learning rates, for short runs")
+    parser.add_argument("--rate", type=int, help="sample rate of the sound; default: 48 000 Hz")
+    parser.add_argument(
+        "--faster", type=float, default=1.0, help="factor of the teacher's learning rate, for short runs"
+    )
+    parser.add_argument("--student-faster", type=float, default=1.0, help="factor of the student's learning rates")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--clips", nargs="*", default=list(KINDS))
+    parser.add_argument("--clips", nargs="*", choices=list(KINDS), default=["stills", "face", "dance"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     rows: list[Row] = []
     curves: dict[str, list[float]] = {}
+    seen: dict[str, list[tuple[int, float, float]]] = {}
     for name in options.clips:
         clip = make_clip(name, (width, height), options.seconds)
+        if options.rate:
+            assert clip.sound is not None
+            clip = replace(clip, sound=resampled(clip.sound, options.rate))
         samples = Samples(clip, options.device)
         start = time.perf_counter()
-        taught = train_teacher(samples, epochs=options.epochs, batch=options.batch, rate=1e-5 * options.faster)
+        watch = _Watch(clip, options.epochs)
+        taught = train_teacher(
+            samples, epochs=options.epochs, batch=options.batch, rate=1e-5 * options.faster, watch=watch
+        )
+        seen[f"{name} teacher"] = watch.seen
         spent = time.perf_counter() - start
-        count = max(round(options.epochs * STUDENT_SHARE), 1)
+        count = options.student_epochs or max(round(options.epochs * STUDENT_SHARE), 1)
+        watch = _Watch(clip, count)
         start = time.perf_counter()
-        rates = (1e-4 * options.faster, 1e-5 * options.faster)
-        learnt = train_student(samples, taught.network, epochs=count, batch=options.batch, rates=rates)
+        rates = (1e-4 * options.student_faster, 1e-5 * options.student_faster)
+        learnt = train_student(samples, taught.network, epochs=count, batch=options.batch, rates=rates, watch=watch)
+        seen[f"{name} student"] = watch.seen
         took = time.perf_counter() - start
         curves |= {f"{name} teacher": taught.losses, f"{name} student": learnt.losses}
         rows.append(_row(name, "teacher", taught.network.cpu(), clip, options.epochs, spent))
         rows += _rounded(name, learnt.network.cpu(), clip, count, took)
         _show(rows)
+        for told, points in seen.items():
+            print(f"{told}: epoch, PSNR of the picture, of the sound")
+            print("\n".join(f"{epoch:6} {picture:6.2f} {sound:6.2f}" for epoch, picture, sound in points), flush=True)
         if options.json:
             options.json.write_text(
-                json.dumps({"rows": [asdict(row) for row in rows], "curves": curves}, indent=1), "utf-8"
+                json.dumps({"rows": [asdict(row) for row in rows], "losses": curves, "seen": seen}, indent=1), "utf-8"
             )
+
+
+class _Watch:
+    """PSNR of picture and sound after some epochs."""
+
+    def __init__(self, clip: Clip, epochs: int) -> None:
+        self.clip, self.epochs = clip, epochs
+        self.at = {max(round(epochs * 2**-k), 1) for k in range(WATCHED)}
+        self.seen: list[tuple[int, float, float]] = []
+
+    def __call__(self, epoch: int, network: SineNetwork) -> None:
+        if epoch in self.at:
+            player = player_of(copy.deepcopy(network).cpu(), self.clip)
+            assert self.clip.sound is not None
+            sound = Sound(player.sounds()[0][:, None], player.rate)
+            self.seen.append((epoch, psnr(self.clip.frames, player.frames()), sound_psnr(self.clip.sound, sound)))
+
+
+def resampled(sound: Sound, rate: int) -> Sound:
+    """A sound at another sample rate."""
+    import soxr
+
+    return Sound(np.asarray(soxr.resample(sound.samples, sound.rate, rate), np.float32), rate)
 
 
 def _rounded(name: str, network: SineNetwork, clip: Clip, epochs: int, took: float) -> list[Row]:

@@ -21,7 +21,7 @@ import soundfile
 import torch
 
 from audioreactive.codec.container import write_archive
-from audioreactive.codec.grids import GridNetwork, levels
+from audioreactive.codec.grids import GridNetwork, Layout
 from audioreactive.codec.network import described, sections_of
 from audioreactive.codec.quantise import compressed, packed
 from audioreactive.codec.recipe import THUMB
@@ -355,12 +355,13 @@ def latents(folder: Path) -> None:
 def clips(folder: Path) -> None:
     """Packed clips of each kind; the thesis' network has no weights but 0, which xz makes short."""
     picture = {"fps": "8", "frames": 10, "height": 6, "width": 9}
-    network = GridNetwork(levels(10, (9, 6)), hidden=4)
     draw = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        parameter.data.normal_(0, 1.5, generator=draw)
-    header: dict[str, Any] = {"kind": "network", "network": described(network), "picture": picture}
-    write_archive(folder / "grids.arc", header, sections_of(network))
+    for name, every in (("moving", 4), ("grids", 0)):
+        network = GridNetwork(Layout(10, (9, 6), every), hidden=4)
+        for parameter in network.parameters():
+            parameter.data.normal_(0, 1.5, generator=draw)
+        header: dict[str, Any] = {"kind": "network", "network": described(network), "picture": picture}
+        write_archive(folder / f"{name}.arc", header, sections_of(network))
     header["sound"] = {"suffix": ".opus"}
     write_archive(folder / "sounding.arc", header, {**sections_of(network), "sound": b"OggS"})
     silent = {name: torch.zeros_like(value) for name, value in student(0).state_dict().items()}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from audioreactive.codec.siren import SineNetwork
     from audioreactive.progress import Progress
 
+    Watch = Callable[[int, SineNetwork], None]
+
 TEACHER_EPOCHS: Final = 7000
 STUDENT_EPOCHS: Final = 6000
 TEACHER_RATE: Final = 1e-5
@@ -133,18 +135,19 @@ class Trained:
 
 def train_teacher(
     samples: Samples, *, epochs: int = TEACHER_EPOCHS, batch: int = BATCH, seed: int = 0, rate: float = TEACHER_RATE,
-    progress: Progress | None = None,
+    progress: Progress | None = None, watch: Watch | None = None,
 ) -> Trained:  # fmt: skip
-    """Train the teacher (Algorithm 5)."""
+    """Train the teacher (Algorithm 5); `watch` is shown the network after each epoch."""
     network = teacher(seed).to(samples.sound.device)
-    return _train(network, samples, combined_loss, lambda epoch: rate, epochs, batch, seed, "teacher", progress)
+    return _train(network, samples, combined_loss, lambda epoch: rate, epochs, batch, seed, "teacher", progress, watch)
 
 
 def train_student(
     samples: Samples, taught_by: SineNetwork, *, epochs: int = STUDENT_EPOCHS, batch: int = BATCH, seed: int = 1,
     alpha: float = ALPHA, rates: tuple[float, float] = STUDENT_RATES, progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Trained:  # fmt: skip
-    """Train the student (Algorithm 6)."""
+    """Train the student (Algorithm 6); `watch` is shown the network after each epoch."""
     network = student(seed).to(samples.sound.device)
 
     def loss(made: Outputs, batch: Batch) -> torch.Tensor:
@@ -155,12 +158,13 @@ def train_student(
     def rate(epoch: int) -> float:
         return rates[0] if epoch < FAST * epochs else rates[1]
 
-    return _train(network, samples, loss, rate, epochs, batch, seed, "student", progress)
+    return _train(network, samples, loss, rate, epochs, batch, seed, "student", progress, watch)
 
 
 def _train(
     network: SineNetwork, samples: Samples, loss: Callable[[Outputs, Batch], torch.Tensor],
     rate: Callable[[int], float], epochs: int, batch: int, seed: int, name: str, progress: Progress | None,
+    watch: Watch | None,
 ) -> Trained:  # fmt: skip
     from audioreactive.progress import Silent
 
@@ -178,6 +182,8 @@ def _train(
             error.backward()  # type: ignore[no-untyped-call]
             adam.step()
             losses.append(value)
+            if watch is not None:
+                watch(epoch + 1, network)
             advance(1)
     network.load_state_dict(state)
     return Trained(network.requires_grad_(False), losses)

@@ -17,17 +17,25 @@ import torch
 from torch.nn import functional
 
 from audioreactive._support.streams import named_stream
-from audioreactive.codec.analysis import Pyramid, analyse
+from audioreactive.codec.analysis import GREY, SMALLEST, TO_RGB, Pyramid, analyse, finest_step
 from audioreactive.codec.entropy import BESIDE, MARGIN, OTHER_CHANNEL, encode
-from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, enlarged, levels, place
+from audioreactive.codec.grids import (
+    BASE,
+    LARGEST_VALUE,
+    LIGHT_UNIT,
+    MOTION_UNIT,
+    GridNetwork,
+    Layout,
+    displaced,
+    enlarged,
+    piled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-STEP_SQUARED: Final = 8.7
-"""Square of the finest grids' step for a weight of 1: 12 / (2 ln 2), by the theory of fine uniform rounding."""
 GRID_RATE: Final = 0.03
 """Learning rate of the grids' numbers, whose steps are 1."""
 NET_RATE: Final = 3e-3
@@ -38,10 +46,19 @@ NOISY: Final = 0.8
 """Share of the steps with noise; in the rest, numbers are rounded."""
 WEIGHTS: Final = (1e-6, 0.1)
 """Bounds of the weight."""
-SEARCHES: Final = 7
+SEARCHES: Final = 5
 """Weights that are tried."""
 FITTED: Final = 0.75
 """Bytes that a fit leaves of its beginning, measured on three clips."""
+LOG2: Final = math.log2(math.e)
+EVERY: Final = (0, 4, 8, 16)
+"""Frames between keys that are tried."""
+SMALLER: Final = 0.8
+"""Exponent with which a clip's bytes follow its number of pixels."""
+WORTH: Final = 0.95
+"""Share of the cost without keys that one with them must be below."""
+FEWEST_FRAMES: Final = 5
+"""Frames from which a clip may have keys."""
 BETAS: Final = (0.9, 0.99)
 PIXELS_AT_ONCE: Final = 1 << 17
 """Pixels of the frames that are drawn in one step."""
@@ -79,7 +96,7 @@ class Fit:
         steps: steps of the whole fit, which decide about learning rates.
         weight: squared error, in units of the full scale, that one bit a pixel may cost.
         seed: seed of the noise and the order of the frames.
-        pyramid: the frames' pyramid, if it is known already.
+        pyramid: the frames' pyramid; None: that of a clip that does not move.
     """
 
     def __init__(
@@ -88,13 +105,16 @@ class Fit:
         count, height, width, _ = frames.shape
         self.frames, self.steps, self.weight = frames, steps, weight
         self.size = (width, height)
+        pyramid = pyramid or analyse(frames, Layout(count, self.size))
+        self.layout = pyramid.layout
         self.done = 0
         self._draw = torch.Generator().manual_seed(seed)
         self._order = named_stream(f"codec frames {seed}")
         self._queue: list[int] = []
-        self.network = GridNetwork(levels(count, self.size))
-        begin(self.network, pyramid or analyse(frames, self.network.levels), weight, seed)
+        self.network = GridNetwork(self.layout)
+        begin(self.network, pyramid, weight, seed)
         self._slices = [_Slices(grid.data) for grid in self.network.grids]
+        self._kinds = [kind for kind, parts in self.layout.parts.items() for _ in parts]
         self.scales = [_scales(grid.data) for grid in self.network.grids]
         """For each grid (2, C, 1, 1): the logarithm of a value's expected magnitude is one plus the other times the
         logarithm of those nearby."""
@@ -112,23 +132,22 @@ class Fit:
     def step(self) -> tuple[float, float]:
         """Take a step; returns the mean squared error and the bits a pixel."""
         drawn = self._drawn()
-        last = max(len(self.frames) - 1, 1)
-        times = [i / last for i in drawn]
         target = torch.from_numpy(self.frames[drawn]).permute(0, 3, 1, 2).float() / 255
-        pieces, bits = [], torch.zeros(())
+        bits = torch.zeros(())
         seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for grid, scale in zip(self._slices, self.scales, strict=True):
-            at, found = _seen(times, len(grid.grid) - 1)
+        slices: dict[str, list[torch.Tensor]] = {}
+        wanted = self._seen(drawn)
+        grids = zip(self._slices, self.scales, self._kinds, strict=True)
+        for grid, scale, kind in grids:
+            at = wanted[kind]
             part = grid.grid[at].requires_grad_()
-            rounded = self._rounded(part)
+            rounded = self._rounded(part, kind)
             around = (nearby(part.detach()) + 0.05).log()
-            cost = laplace_bits(rounded, scale[:1] + scale[1:] * around)
-            bits = bits + cost.sum() * (len(grid.grid) / (len(self.frames) * len(at)))
-            pieces.append(torch.stack([_mixed(rounded, two) for two in found]))
+            cost: torch.Tensor = _Bits.apply(rounded, scale, around)  # type: ignore[no-untyped-call]
+            bits = bits + cost * (len(grid.grid) / (len(self.frames) * len(at)))
+            slices.setdefault(kind, []).append(rounded)
             seen.append((at, part))
-        network = self.network
-        shape = (self.size[1], self.size[0])
-        made = network.decode(torch.cat([enlarged(piece, shape) for piece in pieces], 1))
+        made = self._draw_frames(drawn, slices, wanted)
         error = (made - target).square().mean()
         rate = bits / (self.size[0] * self.size[1])
         self._adam.zero_grad(set_to_none=True)
@@ -136,6 +155,39 @@ class Fit:
         self._move(seen)
         self.done += 1
         return float(error.detach()), float(rate.detach())
+
+    def _seen(self, drawn: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Kind of grids -> the slices that some frames see."""
+        every = torch.tensor(drawn)
+        if not self.layout.knots:
+            return {"own": every}
+        spans = {self.layout.span(i)[0] for i in drawn}
+        keys = spans | {k + 1 for k in spans}
+        return {
+            "own": every, "light": every, "still": torch.zeros(1, dtype=torch.long),
+            "motion": torch.tensor(sorted(spans)), "keys": torch.tensor(sorted(keys)),
+        }  # fmt: skip
+
+    def _draw_frames(
+        self, drawn: Sequence[int], slices: Mapping[str, list[torch.Tensor]], seen: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Decode frames (B, 3, H, W) from the slices that they see."""
+        network, layout = self.network, self.layout
+        width, height = self.size
+        units = network.unit("own")
+        parts = [enlarged(part * unit, (height, width)) for part, unit in zip(slices["own"], units, strict=True)]
+        if layout.knots:
+            spans = [layout.span(i) for i in drawn]
+            k = torch.tensor([span for span, _ in spans])
+            keys = network.keys(slices["still"], slices["keys"])
+            before, after = (torch.searchsorted(seen["keys"], at) for at in (k, k + 1))
+            way = enlarged(piled(slices["motion"]) * MOTION_UNIT, (height, width))
+            way = way[torch.searchsorted(seen["motion"], k)]
+            shares = torch.tensor([share for _, share in spans])
+            found = displaced(keys[before], keys[after], way, shares, range(height), height)
+            light = 1 + LIGHT_UNIT * enlarged(piled(slices["light"]), (height, width))
+            parts.insert(0, light * found)
+        return network.decode(torch.cat(parts, 1).flatten(2)).view(len(drawn), 3, height, width)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that a fit needs to go on later, as arrays."""
@@ -191,8 +243,9 @@ class Fit:
         drawn, self._queue = self._queue[:wanted], self._queue[wanted:]
         return sorted(drawn)
 
-    def _rounded(self, part: torch.Tensor) -> torch.Tensor:
-        if self.is_noisy:
+    def _rounded(self, part: torch.Tensor, kind: str) -> torch.Tensor:
+        # Noise on motion would blur what it moves.
+        if self.is_noisy and kind not in ("motion", "light"):
             return part + torch.rand(part.shape, generator=self._draw) - 0.5
         return part + (part.round() - part).detach()
 
@@ -219,14 +272,47 @@ def _same_shape(values: NDArray[Any], goal: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.array(values))
 
 
+class _Bits(torch.autograd.Function):
+    """Sum of `laplace_bits`, whose derivatives are known: a pass over the numbers instead of ten."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, scale: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
+        """Bits of values (t, c, r, k); logarithms of their scales are scale[0] + scale[1] · around."""
+        bits, by_value, by_scale = _laplace(values, scale[:1] + scale[1:] * around)
+        to_scale = torch.stack([by_scale.sum((0, 2, 3)), (by_scale * around).sum((0, 2, 3))])[..., None, None]
+        ctx.save_for_backward(by_value, to_scale)
+        return bits.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """Derivatives by values and scale."""
+        by_value, to_scale = ctx.saved_tensors
+        return by_value * given[0], to_scale * given[0], None
+
+
 def laplace_bits(values: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
     """Bits of values, rounded to whole numbers, under Laplace distributions with these logarithms of their scales."""
-    width, far = log_scale.exp(), values.abs()
-    upper = -torch.expm1(-(far + 0.5) / width)
-    lower = torch.sign(far - 0.5) * -torch.expm1(-(far - 0.5).abs() / width)
-    # Far out, where the difference vanishes in float32, its logarithm is known.
-    inside = (0.5 * (upper - lower)).clamp(min=1e-12)
-    return -torch.log2(inside) + (far / width - 25).clamp(min=0) * 1.4427
+    return _laplace(values, log_scale)[0]
+
+
+def _laplace(values: torch.Tensor, log_scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Bits of values, and their derivatives by the values and by the logarithms of the scales."""
+    narrow, far = (-log_scale).exp_().clamp_(max=1e3), values.abs()
+    # Outside the middle, a whole number has 0.5 exp((0.5 - far) / scale) (1 - exp(-1 / scale)).
+    once = torch.exp(-narrow)
+    gone = (-torch.expm1(-narrow)).clamp_(min=1e-12)
+    reach = (far - 0.5) * narrow
+    bits = 1 + reach * LOG2 - gone.log2()
+    by_far, by_scale = LOG2 * narrow, LOG2 * (narrow * once / gone - reach)
+    # In it, 1 - 0.5 (exp((far - 0.5) / scale) + exp((-far - 0.5) / scale)).
+    middle = far < 0.5
+    right, left = torch.exp(reach.clamp(max=0)), torch.exp((-far - 0.5) * narrow)
+    inside = (1 - 0.5 * (right + left)).clamp_(min=1e-12)
+    factor = 0.5 * LOG2 * narrow / inside
+    bits = torch.where(middle, -inside.log2(), bits)
+    by_far = torch.where(middle, factor * (right - left), by_far)
+    by_scale = torch.where(middle, factor * (right * (0.5 - far) + left * (0.5 + far)), by_scale)
+    return bits, by_far * values.sign(), by_scale
 
 
 def nearby(values: torch.Tensor) -> torch.Tensor:
@@ -242,9 +328,46 @@ def nearby(values: torch.Tensor) -> torch.Tensor:
     return (total + OTHER_CHANNEL * before) / weights[:, None, None]
 
 
-def finest_step(weight: float) -> float:
-    """Step of the finest grids' numbers, in units of the full scale, that suits a weight."""
-    return math.sqrt(STEP_SQUARED * weight)
+def suited(frames: NDArray[np.uint8], weight: float, room: int | None = None) -> Layout:
+    """Choose how many frames lie between keys, of a few: by what begins with the least error + weight · bits.
+
+    That is found out with the clip in half its size.
+
+    Args:
+        frames: (T, H, W, 3) uint8.
+        weight: weight of the bits.
+        room: bytes that the numbers may take, from which the weight follows instead.
+    """
+    count, height, width, _ = frames.shape
+    if count < FEWEST_FRAMES:
+        return Layout(count, (width, height))
+    small = frames
+    if min(height, width) >= 2 * SMALLEST:
+        whole = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+        half = functional.interpolate(whole, (height // 2, width // 2), mode="area").permute(0, 2, 3, 1)
+        small = (half + 0.5).to(torch.uint8).numpy()
+    if room is not None:
+        share = (small.size / frames.size) ** SMALLER
+        weight = weight_for(analyse(small, Layout(count, (small.shape[2], small.shape[1]))), round(share * room))
+    costs = {every: _begun_cost(small, every, weight) for every in EVERY if every < count}
+    costs[0] *= WORTH
+    return Layout(count, (width, height), min(costs, key=lambda every: costs[every]))
+
+
+def _begun_cost(frames: NDArray[np.uint8], every: int, weight: float) -> float:
+    """Error + weight · bits of the network with which a fit begins."""
+    count, height, width, _ = frames.shape
+    network = GridNetwork(Layout(count, (width, height), every))
+    begin(network, analyse(frames, network.layout), weight, 0)
+    for grid in network.grids:
+        grid.data.round_()
+    numbers = [grid.data.to(torch.int32).numpy() for grid in network.grids]
+    last = max(count - 1, 1)
+    error = 0.0
+    for i, frame in enumerate(frames):
+        made = network.picture(i / last, (width, height)).float()
+        error += float((made - torch.from_numpy(frame).float()).square().mean()) / 255**2
+    return float(error / count + weight * 8 * len(encode(numbers)) / (count * height * width))
 
 
 def weight_for(pyramid: Pyramid, size: int) -> float:
@@ -262,17 +385,27 @@ def weight_for(pyramid: Pyramid, size: int) -> float:
 
 def begin(network: GridNetwork, pyramid: Pyramid, weight: float, seed: int) -> None:
     """Give the grids the clip's own pyramid, in steps that suit the weight, and make the decoder add it up."""
-    finest = finest_step(weight)
+    finest, layout = finest_step(weight), network.layout
     draw = torch.Generator().manual_seed(seed)
-    weights = pyramid.weights(finest)
     for grid, numbers in zip(network.grids, pyramid.numbers(finest), strict=True):
         grid.requires_grad_(False)
         grid.data.copy_(numbers)
+    colours = torch.tensor(TO_RGB)
+    steps, units, columns = pyramid.steps(finest), [], []
+    for name in ("still", "keys", "own"):
+        for level, step in zip(layout.parts.get(name, ()), steps[name], strict=True):
+            # A base is in colours; a step of what each frame has for itself is what it does to the picture.
+            size = colours.norm(dim=0)[: level.channels] if name == "own" else torch.ones(level.channels)
+            units.append(size * step)
+            if name == "own":
+                columns.append(colours[:, : level.channels] / size)
+    if layout.knots:
+        columns.insert(0, colours[:, :BASE])
     with torch.no_grad():
-        network.units.copy_(weights.square().sum(0).sqrt())  # what a step of each channel does to the picture
-        network.skip.weight.copy_((weights / network.units)[..., None, None])
+        network.units.copy_(torch.cat(units))
+        network.skip.weight.copy_(torch.cat(columns, 1))
         assert network.skip.bias is not None and network.first.bias is not None and network.second.bias is not None
-        network.skip.bias.fill_(0.5)
+        network.skip.bias.fill_(0.0 if layout.knots else GREY)
         network.first.bias.zero_()
         network.second.bias.zero_()
         network.last.weight.zero_()
@@ -284,18 +417,3 @@ def begin(network: GridNetwork, pyramid: Pyramid, weight: float, seed: int) -> N
 def _scales(grid: torch.Tensor) -> torch.Tensor:
     size = grid.abs().mean((0, 2, 3)).clamp(min=0.02).log() * 0.5
     return torch.stack([size, torch.full_like(size, 0.5)])[:, :, None, None].requires_grad_()
-
-
-def _seen(times: Sequence[float], last: int) -> tuple[torch.Tensor, list[tuple[int, int, float]]]:
-    """Distinct slices that some moments see, and for each moment its two among them and the share of the second."""
-    placed = [place(time, last) for time in times]
-    needed = sorted({k for below, share in placed for k in ((below,) if share == 0 else (below, below + 1))})
-    where = {k: i for i, k in enumerate(needed)}
-    return torch.tensor(needed), [
-        (where[below], where[below if share == 0 else below + 1], share) for below, share in placed
-    ]
-
-
-def _mixed(part: torch.Tensor, two: tuple[int, int, float]) -> torch.Tensor:
-    first, second, share = two
-    return part[first] if first == second else torch.lerp(part[first], part[second], share)

@@ -1,7 +1,8 @@
 """A `GridNetwork` as the sections of a file, and read again.
 
 Sections: `grids`, the numbers (see `entropy`); `decoder`, its weights: `PLAIN` as float16, the scale of each row of
-`MATRICES` as float16, and by zlib the whole numbers (int8) that these scales multiply.
+`MATRICES` as float16, and by zlib the whole numbers (int8) that these scales multiply. The header states the network's
+form, which is `FORM`, its width, and the frames between its keys.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ import torch
 
 from audioreactive.codec import entropy
 from audioreactive.codec.clip import MOST_FRAMES, MOST_PIXELS
-from audioreactive.codec.grids import GridNetwork, levels
-from audioreactive.errors import CodecError
+from audioreactive.codec.grids import EVERY, GridNetwork, Layout
+from audioreactive.errors import CodecError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLAIN: Final = ("units", "skip.bias", "first.bias", "second.bias")
-MATRICES: Final = {"skip.weight": 127, "first.weight": 31, "second.weight": 31, "last.weight": 31}
+FORM: Final = 2
+"""Form of the network; form 1, of earlier programs, had neither keys nor motion and is no longer read."""
+PLAIN: Final = ("units", "skip.weight", "skip.bias", "first.bias", "second.bias")
+MATRICES: Final = {"first.weight": 31, "second.weight": 31, "last.weight": 31}
 """Name of a matrix -> largest magnitude of its whole numbers. Half as many cost a few hundredths of a dB at most."""
 MOST_HIDDEN: Final = 64
 LARGEST_GRIDS: Final = 1 << 28
@@ -50,13 +53,13 @@ def decoder_bytes(network: GridNetwork) -> bytes:
     return plain + zlib.compress(torch.cat(numbers).numpy().tobytes(), 9)
 
 
-def read_decoder(data: bytes, channels: int, hidden: int) -> dict[str, torch.Tensor]:
+def read_decoder(data: bytes, layout: Layout, hidden: int) -> dict[str, torch.Tensor]:
     """Read the weights of a decoder, by name.
 
     Raises:
         CodecError: they are not there, or damaged.
     """
-    shapes = _weight_shapes(channels, hidden)
+    shapes = _weight_shapes(layout, hidden)
     floats = sum(math.prod(shapes[name]) for name in PLAIN) + sum(shapes[name][0] for name in MATRICES)
     count = sum(math.prod(shapes[name]) for name in MATRICES)
     unpacking = zlib.decompressobj()
@@ -83,8 +86,8 @@ def read_decoder(data: bytes, channels: int, hidden: int) -> dict[str, torch.Ten
 
 def rounded(network: GridNetwork) -> GridNetwork:
     """Return the network as a file would give it back."""
-    made = GridNetwork(network.levels, hidden=network.hidden)
-    state = read_decoder(decoder_bytes(network), len(network.units), network.hidden)
+    made = GridNetwork(network.layout, hidden=network.hidden)
+    state = read_decoder(decoder_bytes(network), network.layout, network.hidden)
     state |= {f"grids.{i}": grid.detach().round() for i, grid in enumerate(network.grids)}
     made.load_state_dict(state)
     return made
@@ -92,7 +95,7 @@ def rounded(network: GridNetwork) -> GridNetwork:
 
 def described(network: GridNetwork) -> dict[str, Any]:
     """The network's part of the header."""
-    return {"hidden": network.hidden}
+    return {"every": network.layout.every, "form": FORM, "hidden": network.hidden}
 
 
 def read_network(header: Mapping[str, Any], grids: bytes, decoder: bytes) -> GridNetwork:
@@ -103,14 +106,24 @@ def read_network(header: Mapping[str, Any], grids: bytes, decoder: bytes) -> Gri
     """
     frames, size = read_picture(header)
     told = header.get("network")
-    hidden = told.get("hidden") if isinstance(told, dict) else None
+    told = told if isinstance(told, dict) else {}
+    form, hidden, every = (told.get(name) for name in ("form", "hidden", "every"))
+    if "hidden" in told and form != FORM:
+        raise CodecError(
+            f"the network has form {form or 1}, and this program reads form {FORM}: pack the clip again, or update the "
+            "program"
+        )
     if type(hidden) is not int or not 1 <= hidden <= MOST_HIDDEN:
-        raise CodecError(f"the decoder claims {hidden!r} hidden numbers; it has 1 to {MOST_HIDDEN}")
-    shape = levels(frames, size)
-    channels = sum(level.channels for level in shape)
-    state = read_decoder(decoder, channels, hidden)
-    network = GridNetwork(shape, hidden=hidden)
-    found = entropy.decode(grids, [(one.times, one.channels, one.rows, one.columns) for one in shape])
+        raise CodecError(f"the decoder claims {shown(hidden)} hidden numbers; it has 1 to {MOST_HIDDEN}")
+    if type(every) is not int or (every and not (every in EVERY and every < frames)):
+        raise CodecError(
+            f"the network claims {shown(every)} frames between its keys, of {frames}: it has {EVERY[0]} to "
+            f"{EVERY[-1]}, or no keys"
+        )
+    layout = Layout(frames, size, every)
+    state = read_decoder(decoder, layout, hidden)
+    network = GridNetwork(layout, hidden=hidden)
+    found = entropy.decode(grids, [level.shape for level in layout.levels])
     state |= {f"grids.{i}": torch.from_numpy(grid).float() for i, grid in enumerate(found)}
     network.load_state_dict(state)
     return network.requires_grad_(False)
@@ -131,9 +144,10 @@ def read_picture(header: Mapping[str, Any]) -> tuple[int, tuple[int, int]]:
     raise CodecError("the header states no picture of a size that a network can have: get the file again")
 
 
-def _weight_shapes(channels: int, hidden: int) -> dict[str, tuple[int, ...]]:
+def _weight_shapes(layout: Layout, hidden: int) -> dict[str, tuple[int, ...]]:
+    channels = layout.channels
     return {
-        "units": (channels,), "skip.bias": (3,), "first.bias": (hidden,), "second.bias": (hidden,),
-        "skip.weight": (3, channels, 1, 1), "first.weight": (hidden, channels, 1, 1),
-        "second.weight": (hidden, hidden, 1, 1), "last.weight": (3, hidden, 1, 1),
+        "units": (layout.units,), "skip.bias": (3,), "first.bias": (hidden,), "second.bias": (hidden,),
+        "skip.weight": (3, channels), "first.weight": (hidden, channels), "second.weight": (hidden, hidden),
+        "last.weight": (3, hidden),
     }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioreactive.codec.embedding import deflated, page
+from audioreactive.codec.grids import LIGHT_UNIT, MOTION_UNIT
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from audioreactive.codec.packing import Player
 
 NAMES = {
-    "units": "units", "skip.weight": "skip", "skip.bias": "skipBias", "first.weight": "first",
+    "skip.weight": "skip", "skip.bias": "skipBias", "first.weight": "first",
     "first.bias": "firstBias", "second.weight": "second", "second.bias": "secondBias", "last.weight": "last",
 }  # fmt: skip
 """Name of a tensor -> its name in the script."""
@@ -22,15 +23,16 @@ NAMES = {
 
 def network_page(player: Player, song: bytes | None, *, title: str) -> bytes:
     """Make the page of a clip; it begins again at its end, as loops and teasers do."""
-    network = player.network
+    network, layout = player.network, player.network.layout
     state = network.state_dict()
     width, height = player.size
     about: dict[str, Any] = {
         "size": [width, height], "fps": [player.fps.numerator, player.fps.denominator], "frames": player.frames,
         "start": 0,
         "network": {
-            "levels": [[one.times, one.channels, one.rows, one.columns] for one in network.levels],
-            "hidden": network.hidden,
+            "parts": [[kind, [level.shape for level in levels]] for kind, levels in layout.parts.items()],
+            "knots": layout.knots, "hidden": network.hidden, "motion": MOTION_UNIT, "light": LIGHT_UNIT,
+            "units": _numbers(network.units),
             "weights": {told: _numbers(state[name]) for name, told in NAMES.items()},
         },
     }  # fmt: skip

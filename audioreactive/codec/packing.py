@@ -21,8 +21,8 @@ from audioreactive.codec.analysis import analyse
 from audioreactive.codec.clip import FASTEST, SLOWEST
 from audioreactive.codec.container import Archive, archive_bytes
 from audioreactive.codec.entropy import range_coder
-from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, weight_for
-from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, levels
+from audioreactive.codec.fitting import PIXELS_AT_ONCE, Fit, suited, weight_for
+from audioreactive.codec.grids import LARGEST_VALUE, GridNetwork, Layout
 from audioreactive.codec.metrics import psnr
 from audioreactive.codec.network import decoder_bytes, described, read_network, read_picture, rounded, sections_of
 from audioreactive.codec.sound import good_opus
@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 KIND: Final = "network"
 WEIGHT: Final = 5e-4
 """Squared error, in units of the full scale, that a bit a pixel may cost if no size is asked for."""
-PASSES: Final = 50
-"""Times that a fit sees each frame."""
+PASSES: Final = 36
+"""Times that a fit sees each frame of a long clip."""
+MORE_PASSES: Final = 180
+"""The same of a short one, up to `SOME_STEPS`."""
+SOME_STEPS: Final = 900
 FEWEST_STEPS: Final = 300
 HEAD_ROOM: Final = 40
 """Bytes by which a header may grow when its numbers are known."""
@@ -51,18 +54,18 @@ SMALLEST_GRIDS: Final = 600
 SAVED_SECONDS: Final = 60.0
 """Seconds between two states that are kept."""
 REPORTS: Final = 8
-SOUND_SHARE: Final = 0.25
+SOUND_SHARE: Final = 0.35
 """Most of a file's size that its sound takes if a size is asked for."""
 NOISY_ROOM: Final = 1.06
 """Bytes that the numbers may take while there is noise on them, in units of what they may take at last: rounding and
 slow steps lower them a little."""
-MEASURES: Final = 16
+MEASURES: Final = 8
 """Times that the numbers are coded during a fit, to see how many bytes they take."""
 STEERING: Final = 0.7
 """Exponent with which the weight follows these bytes."""
 FINER: Final = (1.0, 2.0)
 """Bounds of the factor by which numbers become finer at last if bytes are left."""
-FINER_TRIES: Final = 7
+FINER_TRIES: Final = 5
 FULL: Final = 0.985
 """Share of the bytes from which they count as used."""
 SEEN_FRAMES: Final = 12
@@ -121,15 +124,19 @@ class _Packing:
         count, (width, height) = len(clip.frames), clip.size
         self.pixels = count * width * height
         drawn = min(max(PIXELS_AT_ONCE // (width * height), 1), count)
-        self.steps = max(round(settings.effort * max(PASSES * count / drawn, FEWEST_STEPS)), 8)
+        once = count / drawn
+        steps = max(PASSES * once, min(MORE_PASSES * once, SOME_STEPS), FEWEST_STEPS)
+        self.steps = max(round(settings.effort * steps), 8)
         told = f"{clip.digest()} {settings.size} {settings.effort} {settings.seed} {self.steps}"
         self.key = hashlib.sha256(told.encode()).hexdigest()
         self.measured = {math.ceil(self.steps * k / MEASURES) for k in range(1, MEASURES)}
         """Steps after which the numbers are coded, if a size is asked for."""
         self.sound, self.sound_psnr = self._coded_sound()
-        first = GridNetwork(levels(count, clip.size))
-        room = None if settings.size is None else self._room(first)
-        pyramid = analyse(clip.frames, first.levels)
+        progress.say("looking at what moves")
+        plain = GridNetwork(Layout(count, clip.size))
+        layout = suited(clip.frames, WEIGHT, None if settings.size is None else self._room(plain))
+        room = None if settings.size is None else self._room(GridNetwork(layout))
+        pyramid = analyse(clip.frames, layout)
         weight = WEIGHT if room is None else weight_for(pyramid, room)
         self.fit = self._begun(
             lambda: Fit(clip.frames, steps=self.steps, weight=weight, seed=settings.seed, pyramid=pyramid)
@@ -272,8 +279,10 @@ class _Packing:
 
     def _scale(self, whole: Sequence[torch.Tensor], units: torch.Tensor, factor: float) -> None:
         network = self.fit.network
-        for grid, values in zip(network.grids, whole, strict=True):
-            grid.data.copy_((values * factor).clamp(-LARGEST_VALUE, LARGEST_VALUE))
+        kinds = [kind for kind, parts in network.layout.parts.items() for _ in parts]
+        for grid, values, kind in zip(network.grids, whole, kinds, strict=True):
+            grown = values if kind in ("light", "motion") else values * factor
+            grid.data.copy_(grown.clamp(-LARGEST_VALUE, LARGEST_VALUE))
         network.units.copy_(units / factor)
 
     def _seen_psnr(self) -> float:

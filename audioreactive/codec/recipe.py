@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import math
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,9 +51,15 @@ CHECKED: Final = 8
 THUMB: Final = (24, 16)
 """Size (width, height) of the small pictures."""
 ALIKE: Final = 24.0
-"""PSNR in dB between a video's frames and what its recipe gives from its song, from which the recipe is the video's."""
+"""Likeness in dB of a video's frames and what its recipe gives from its song, from which the recipe is the video's."""
 NEAR: Final = 20.0
 """The same, if the sound is the video's own, which its encoder has changed."""
+BLOCK: Final = 8
+"""Side in pixels of the blocks whose means are compared where an encoder has lost fine noise."""
+BLOCKS_AHEAD: Final = 6.0
+"""dB by which these means must be closer than whole frames: other pictures are closer in them too."""
+KEPT: Final = 0.25
+"""Correlation of what is finer than blocks, from which it is the same noise, coarsely coded; other noise has 0."""
 OPUS_KILOBITS: Final = 128
 LARGEST_SONG: Final = 1 << 30
 MOST_FRAMES: Final = 6 * 3600 * 240
@@ -67,7 +74,7 @@ class PackedRecipe:
     song_bytes: int
     video_bytes: int
     psnr: float
-    """PSNR in dB of the frames of the recipe against the video's, which its encoder has changed."""
+    """Mean `likeness` in dB of the frames of the recipe to the video's, which its encoder has changed."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +366,7 @@ def _frames(production: Production, numbers: Sequence[int], advance: Any) -> lis
 
 
 def _checked(video: Path, frames: Sequence[NDArray[np.uint8]], numbers: Sequence[int], least: float) -> float:
-    """PSNR of a recipe's frames against the video's.
+    """Mean likeness of a recipe's frames to the video's.
 
     Raises:
         CodecError: they are not the same pictures.
@@ -376,7 +383,7 @@ def _checked(video: Path, frames: Sequence[NDArray[np.uint8]], numbers: Sequence
         if frame.shape != shown_frame.shape:  # it was fitted into another shape
             small = Image.fromarray(frame).resize((shown_frame.shape[1], shown_frame.shape[0]))
             frame = np.asarray(small)
-        values.append(psnr(shown_frame[None], frame[None]))
+        values.append(likeness(shown_frame, frame))
     if (worst := min(values)) < least:
         at = numbers[values.index(worst)]
         raise CodecError(
@@ -385,6 +392,29 @@ def _checked(video: Path, frames: Sequence[NDArray[np.uint8]], numbers: Sequence
             "rendered with one; --draft, --loop and --flash-safe cannot be packed, nor what was recorded live"
         )
     return float(np.mean(values))
+
+
+def likeness(coded: NDArray[np.uint8], frame: NDArray[np.uint8]) -> float:
+    """How close a video's frame (h, w, 3) is to the one that was encoded, in dB, whatever its encoder made of noise.
+
+    It is the PSNR, or what the means of blocks say if it is more. Encoders keep these means, and lose noise within
+    blocks, colours first; what they keep of it must go with the frame's, so that other noise is not taken for it.
+    """
+    plain = psnr(coded[None], frame[None])
+    rows, columns = (side // BLOCK for side in frame.shape[:2])
+    if not rows or not columns:
+        return plain
+    blocks = [
+        picture[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK, 3).astype(np.float64)
+        for picture in (coded, frame)
+    ]
+    means = [block.mean((1, 3), keepdims=True) for block in blocks]
+    one, other = (block - mean for block, mean in zip(blocks, means, strict=True))
+    power = math.sqrt(float(np.square(one).sum() * np.square(other).sum()))
+    if float((one * other).sum()) < KEPT * power or not power:
+        return plain
+    far = float(np.square(means[0] - means[1]).mean())
+    return max(plain, 10 * math.log10(255**2 / max(far, 1e-9)) - BLOCKS_AHEAD)
 
 
 def _compared(archive: Archive, frames: Sequence[NDArray[np.uint8]], production: Production) -> str:

@@ -21,7 +21,7 @@ from audioreactive.media import ffmpeg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RATES: Final = (24, 32, 48, 64, 96, 128, 160, 192, 256)
+RATES: Final = (16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 256)
 """Rates of Opus to choose from, in kbit/s."""
 GOOD: Final = 35.0
 """Peak signal-to-noise ratio in dB from which a rate is good enough."""

@@ -104,6 +104,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_browser_decodes_what_python_decodes(browser: Any, network: Path) -> None:
     tab, player = Tab(browser, network.with_suffix(".html").as_uri()), read_player(open_archive(network))
+    assert player.network.layout.knots, "the clip moves"
     for seconds, size in ((0.0, (48, 32)), (0.77, (48, 32)), (0.5, (131, 70))):
         far = np.abs(tab.drawn(seconds, size) - player.picture(seconds, size).astype(int))
         assert far.max() <= 2

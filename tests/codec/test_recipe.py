@@ -96,6 +96,37 @@ def test_a_start_must_be_told(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert "are the same" in unpack_recipe(open_archive(tmp_path / "a.arc"), tmp_path / "again.mp4").verdict
 
 
+@pytest.mark.parametrize(("crf", "colours"), [(18, 3), (28, 3), (18, 1), (28, 1)])
+def test_noise_that_an_encoder_lost_is_the_same_picture(tmp_path: Path, crf: int, colours: int) -> None:
+    """Its finest part goes, above all in colours; other noise, and the same one elsewhere, is no likeness."""
+    from fractions import Fraction
+
+    from audioreactive.codec.metrics import psnr
+    from audioreactive.codec.recipe import ALIKE, NEAR, likeness
+    from audioreactive.video import VideoSettings, VideoWriter
+
+    noise = np.random.RandomState(0).randint(0, 256, (4, 54, 96, colours), np.uint8).repeat(3 // colours, -1)
+    settings = VideoSettings(fps=Fraction(12), size=(96, 54), crf=crf, threads=1)
+    with VideoWriter(tmp_path / "a.mp4", settings, frame_size=(96, 54), sound=None) as writer:
+        writer.write(noise)
+    coded = list(read_frames(tmp_path / "a.mp4"))
+    assert colours == 1 or max(psnr(one[None], two[None]) for one, two in zip(coded, noise, strict=True)) < NEAR
+    assert min(likeness(one, two) for one, two in zip(coded, noise, strict=True)) > ALIKE
+    for others in (np.roll(noise, 1, 0), np.roll(noise, 5, 2), noise[:, ::-1]):
+        assert max(likeness(one, two) for one, two in zip(coded, others, strict=True)) < 15
+
+
+def test_means_of_blocks_do_not_excuse_another_picture() -> None:
+    """A scene with the same texture whose light differs a little has a likeness near its PSNR."""
+    from audioreactive.codec.metrics import psnr
+    from audioreactive.codec.recipe import likeness
+
+    first = np.random.RandomState(0).randint(40, 200, (54, 96, 3)).astype(np.uint8)
+    second = first + (20 + 20 * np.sin(np.arange(96) / 15)[:, None]).astype(np.uint8)
+    assert likeness(second, first) <= psnr(second[None], first[None]) + 0.1
+    assert likeness(first[:5, :5], first[:5, :5]) == likeness(first, first) == 150
+
+
 def test_videos_without_a_recipe(clip_file: Path, tmp_path: Path) -> None:
     with pytest.raises(CodecError, match="carries no recipe"):
         pack_recipe(clip_file, tmp_path / "a.arc")
