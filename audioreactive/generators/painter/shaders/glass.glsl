@@ -84,7 +84,7 @@ Vec3 glass(Place p, Latents z) {
     Float edge = min(wall, great * 0.62f) / width;
     Float edge_x = dFdx(edge);
     Float edge_y = dFdy(edge);
-    Float lead = cover(1.0f - edge, length2(edge_x, edge_y) + 1e-4f);
+    Float lead = cover(1.0f - edge, 1.25f * length2(edge_x, edge_y) + 1e-4f);
     Float e = min(edge, 1.0f);
     Float steep = 0.45f * width / p.px * e * inversesqrt(1.03f - e * e);
     Vec3 metal = z.dark * 0.35f + z.shadow * 0.08f + z.accent * (0.05f * glow);
