@@ -18,7 +18,7 @@ from audioreactive.codec.embedding import PAGE, deflated, page
 from audioreactive.errors import CodecError
 from audioreactive.generators.painter import Painter, painter, webgl
 from audioreactive.generators.painter.parameters import LATENTS
-from audioreactive.generators.painter.schemes import _TO_LMS, _TO_RGB, SCHEMES, STOPS
+from audioreactive.generators.painter.schemes import _TO_LMS, _TO_RGB, SCHEMES, STOPS, VIVID
 from audioreactive.patches.fields import depth_slices
 from audioreactive.patches.schema import NOISE_OCTAVES
 
@@ -94,7 +94,8 @@ def constants() -> dict[str, Any]:
     """Return what the script needs to know of the painter."""
     return {
         "schemes": [[[c[0], c[1], float(np.deg2rad(c[2]))] for c in scheme] for scheme in SCHEMES.values()],
-        "toLms": _TO_LMS, "toRgb": _TO_RGB, "stops": STOPS, "leastShare": painter.LEAST_SHARE,
+        "toLms": _TO_LMS, "toRgb": _TO_RGB, "stops": STOPS, "vivid": VIVID,
+        "leastShare": painter.LEAST_SHARE,
         "finestRows": painter.FINEST_ROWS, "mostSamples": painter.MOST_SAMPLES, "bloomRows": painter.BLOOM_ROWS,
         "longest": painter.LONGEST,
     }  # fmt: skip

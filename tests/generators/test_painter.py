@@ -14,9 +14,11 @@ from audioreactive.errors import RenderError
 from audioreactive.generators import named_source, open_generator
 from audioreactive.generators.painter import FAMILIES, Painter, choice, plain
 from audioreactive.generators.painter import kernels as kernels_module
-from audioreactive.generators.painter.functions import Raster
+from audioreactive.generators.painter.families import SHADERS
+from audioreactive.generators.painter.functions import Raster, Vector
 from audioreactive.generators.painter.painter import BLOOM_ROWS, bloomed
 from audioreactive.generators.painter.schemes import SCHEMES, colours, linear_rgb
+from audioreactive.generators.painter.shading import parse
 from audioreactive.generators.pixels import to_pixels
 from audioreactive.generators.sources import BuiltinModel, PainterSource
 from audioreactive.patches.latents import make_palette
@@ -327,6 +329,46 @@ def test_a_single_scheme_is_shown_as_it_is() -> None:
         for stop, (lightness, chroma, hue) in enumerate(stops):
             expected = (lightness, chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue)))
             assert found.ramp[k, 2 * stop].tolist() == pytest.approx(expected, abs=0.006)
+
+
+def test_a_walk_between_schemes_moves_each_colour_evenly() -> None:
+    first, last = torch.triu_indices(len(SCHEMES), len(SCHEMES), 1)
+    way = torch.linspace(0, 1, 61)[None, :, None]
+    ends = torch.eye(len(SCHEMES))[torch.stack([first, last])][:, :, None]
+    weights = ends[0] * (1 - way) + ends[1] * way
+    found = colours(weights, torch.zeros(weights.shape[:2]), torch.ones(weights.shape[:2]))
+    for ramp in (found.ramp, found.tone):
+        steps = (ramp[:, 1:] - ramp[:, :-1]).norm(dim=-1)  # differences in OKLab are about those that are seen
+        assert (steps.amax(1) < 1.6 * steps.mean(1) + 1e-6).all()
+
+
+def test_what_lies_between_two_schemes_is_vivid() -> None:
+    names = list(SCHEMES)
+    weights = torch.zeros(len(SCHEMES))
+    weights[[names.index("ember night"), names.index("deep forest")]] = 0.5  # hues of the bodies: 32 and 145 degrees
+    body = colours(weights, torch.zeros(()), torch.ones(())).ramp[4]
+    ends = [torch.polar(torch.tensor(SCHEMES[name][2][1]), torch.deg2rad(torch.tensor(SCHEMES[name][2][2])))
+            for name in ("ember night", "deep forest")]  # fmt: skip
+    straight = float((ends[0] + ends[1]).abs()) / 2
+    assert 1.1 * straight < float(body[1:].norm()) < float(torch.stack(ends).abs().mean())
+
+
+# --- edges
+
+
+def laid(below: float, above: float, coverage: float) -> float:
+    """One light over another one, as the shaders' text lays it."""
+    lights = (Vector((torch.tensor(light / 3),) * 3) for light in (below, above))
+    made = parse((SHADERS / "common.glsl").read_text("utf-8"))["laid"](*lights, torch.tensor(coverage))
+    return float(sum(made.parts))
+
+
+def test_half_a_pixel_of_light_is_shown_half_as_bright() -> None:
+    for below, above in ((0.0, 1.0), (1.0, 0.0), (0.2, 0.8), (0.5, 0.5)):
+        wanted = ((below**0.5 + above**0.5) / 2) ** 2
+        assert laid(below, above, 0.5) == pytest.approx(wanted, abs=1e-3)
+        assert laid(below, above, 0.0) == pytest.approx(below)
+        assert laid(below, above, 1.0) == pytest.approx(above)
 
 
 # --- where painters come from

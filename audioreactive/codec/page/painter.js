@@ -103,26 +103,38 @@ function ramp(lightness, chroma, direction) {
     return stops;
 }
 
-function colours(weights, hue, chroma) {
-    const schemes = about.painter.schemes;
-    let share = weights.map(w => Math.max(w, 0) ** 1.25);
-    const total = Math.max(share.reduce((a, b) => a + b, 0), 1e-12);
-    share = share.map(s => s / total);
-    const blend = f => [0, 1, 2, 3, 4].map(k => share.reduce((sum, s, i) => s ? sum + s * f(schemes[i][k]) : sum, 0));
-    const lightness = blend(c => c[0]), saturation = blend(c => c[1]).map(s => s * chroma);
-    const x = blend(c => Math.cos(c[2] + hue)), y = blend(c => Math.sin(c[2] + hue));
-    const direction = x.map((_, k) => unit([x[k], y[k]], 0.4));
-    const made = {ramp: ramp(lightness, saturation, direction)};
+// The ramp, the tone and the twin of a scheme, in OKLab.
+function derived(scheme) {
+    const [lightness, saturation, hues] = [0, 1, 2].map(c => scheme.map(colour => colour[c]));
+    const direction = hues.map(hue => [Math.cos(hue), Math.sin(hue)]);
     const pale = 0.55 * lightness[2] + 0.45 * lightness[4], near = direction[2], far = direction[4];
-    made.tone = ramp(
+    const tone = ramp(
         [lightness[0], lightness[1], lightness[2], pale, lightness[4]],
         [0.3 * saturation[2], 0.7 * saturation[2], saturation[2], 0.8 * saturation[2], saturation[4]],
         [near, near, near, unit([0.75 * near[0] + 0.25 * far[0], 0.75 * near[1] + 0.25 * far[1]], 0.4), far],
     );
     const c = Math.cos(0.95), s = Math.sin(0.95);
     const twin = [lightness[2], 0.17 * (near[0] * c + near[1] * s), 0.17 * (near[1] * c - near[0] * s)];
+    return [...ramp(lightness, saturation, direction), ...tone, twin];
+}
+
+const derivedOnce = [];
+function colours(weights, hue, chroma) {
+    const share = weights.map(w => Math.max(w, 0)), total = Math.max(share.reduce((a, b) => a + b, 0), 1e-12);
+    const {stops, vivid, schemes} = about.painter, c = Math.cos(hue), s = Math.sin(hue);
+    const mixed = Array.from({length: 2 * stops + 1}, () => [0, 0, 0, 0]);
+    share.forEach((w, i) => {
+        if (!w) return;
+        derivedOnce[i] ??= derived(schemes[i]);
+        derivedOnce[i].forEach(([l, a, b], k) => [l, a, b, Math.hypot(a, b)].forEach((x, n) => mixed[k][n] += w / total * x));
+    });
+    const lab = mixed.map(([l, a, b, strength], k) => {
+        const kept = Math.sqrt((1 + vivid) / ((a * a + b * b) / Math.max(strength * strength, 1e-12) + vivid));
+        const factor = kept * (k < 2 * stops ? chroma : 1);
+        return [l, (a * c - b * s) * factor, (a * s + b * c) * factor];
+    });
+    const made = {ramp: lab.slice(0, stops), tone: lab.slice(stops, 2 * stops), twin: linearRgb(lab[2 * stops])};
     ["dark", "shadow", "body", "accent", "light"].forEach((name, k) => made[name] = linearRgb(made.ramp[2 * k]));
-    made.twin = linearRgb(twin);
     return made;
 }
 

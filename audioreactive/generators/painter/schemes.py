@@ -1,7 +1,7 @@
 """Colour schemes of the painter, and the colours that a picture takes from them.
 
 A scheme has five colours in OKLab's polar form (Björn Ottosson, 2020; a perceptual space): dark, shadow, body,
-accent and light. Schemes are blended by weights, and hues as directions, so that a blend of two vivid colours is vivid.
+accent and light. Between them hues turn as directions, so that what lies between two vivid colours is vivid.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ SCHEMES: Final[dict[str, tuple[tuple[float, float, float], ...]]] = {
 
 STOPS: Final = 9
 """Stops of a ramp of colours."""
+VIVID: Final = 0.7
+"""How even a walk between schemes is, against how vivid the colours on its way are: where two opposite hues meet,
+colours change sqrt(1 + 1 / VIVID) times as fast as on a straight line; midway between hues at right angles they have
+0.84 of the chroma of the ends, on a straight line 0.71."""
 
 _TO_LMS: Final = ((0.3963377774, 0.2158037573), (-0.1055613458, -0.0638541728), (-0.0894841775, -1.2914855480))
 _TO_RGB: Final = (
@@ -105,40 +109,37 @@ def linear_rgb(lab: torch.Tensor) -> torch.Tensor:
 def colours(weights: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor) -> Colours:
     """Blend schemes and derive a picture's colours.
 
+    What a scheme looks like is derived first, then schemes are blended in OKLab. So a walk from one scheme to another
+    moves each colour evenly; a blend of vivid colours is kept vivid, more so than the straight line between them.
+
     Args:
         weights: (..., number of schemes); negative ones count as 0.
         hue: (...) by how much all hues are turned, in radians.
         chroma: (...) factor of the chroma.
     """
     table = _table(weights.device).to(weights.dtype)
-    share = weights.clamp(min=0) ** 1.25  # the leading scheme leads clearly
+    share = weights.clamp(min=0)
     share = share / share.sum(-1, keepdim=True).clamp(min=1e-12)
-    lightness, saturation = (torch.einsum("...s,sk->...k", share, table[..., k]) for k in (0, 1))
-    angles = table[..., 2] + hue[..., None, None]
-    direction = torch.stack([torch.einsum("...s,...sk->...k", share, f(angles)) for f in (torch.cos, torch.sin)], -1)
-    direction = _unit(direction, 0.4)  # opposite hues meet in a pale colour rather than in a jump
-    saturation = saturation * chroma[..., None]
-    ramp = _ramp(lightness, saturation, direction)
-    key = linear_rgb(ramp[..., ::2, :])
-    pale = 0.55 * lightness[..., 2] + 0.45 * lightness[..., 4]
-    near = direction[..., 2, :].unsqueeze(-2).expand(*direction.shape[:-2], 3, 2)
-    tone = _ramp(
-        torch.stack([*(lightness[..., k] for k in (0, 1, 2)), pale, lightness[..., 4]], -1),
-        torch.stack(
-            [0.3 * saturation[..., 2], 0.7 * saturation[..., 2], saturation[..., 2], 0.8 * saturation[..., 2],
-             saturation[..., 4]], -1),
-        torch.cat([near, _unit(0.75 * direction[..., 2:3, :] + 0.25 * direction[..., 4:5, :], 0.4),
-                   direction[..., 4:5, :]], -2),
-    )  # fmt: skip
-    x, y = direction[..., 2, 0], direction[..., 2, 1]
-    c, s = math.cos(0.95), math.sin(0.95)
-    twin = torch.stack([lightness[..., 2], 0.17 * (x * c + y * s), 0.17 * (y * c - x * s)], -1)
-    dark, shadow, body, accent, light = key.unbind(-2)
-    return Colours(ramp, tone, dark, shadow, body, accent, light, linear_rgb(twin))
+    mixed = torch.einsum("...s,skc->...kc", share, table)
+    strength = torch.einsum("...s,sk->...k", share, table[..., 1:].norm(dim=-1))
+    a, b = _kept_vivid(mixed[..., 1:], strength).unbind(-1)
+    c, s = hue.cos()[..., None], hue.sin()[..., None]
+    lab = torch.stack([mixed[..., 0], a * c - b * s, a * s + b * c], -1)
+    twin = linear_rgb(lab[..., -1, :])
+    ramps = torch.cat([lab[..., :-1, :1], lab[..., :-1, 1:] * chroma[..., None, None]], -1)
+    ramp, tone = ramps[..., :STOPS, :], ramps[..., STOPS:, :]
+    dark, shadow, body, accent, light = linear_rgb(ramp[..., ::2, :]).unbind(-2)
+    return Colours(ramp, tone, dark, shadow, body, accent, light, twin)
+
+
+def _kept_vivid(mixed: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+    """Lengthen mixed colours (..., 2) towards the mean chroma (...) of what was mixed; opposite hues meet in grey."""
+    share = mixed.square().sum(-1) / strength.square().clamp(min=1e-12)
+    return mixed * ((1 + VIVID) / (share + VIVID)).sqrt()[..., None]
 
 
 def _ramp(lightness: torch.Tensor, chroma: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-    """Nine stops (..., 9, 3) in OKLab from five colours; hues turn in between."""
+    """Nine stops (..., 9, 3) in OKLab from the lightness, chroma (..., 5) and direction of hue (..., 5, 2) of five."""
     stops = []
     for stop in range(STOPS):
         k, between = min(stop // 2, 3), stop / 2 - min(stop // 2, 3)
@@ -155,8 +156,18 @@ def _unit(vectors: torch.Tensor, least: float) -> torch.Tensor:
 
 @functools.cache
 def _table(device: torch.device) -> torch.Tensor:
-    """Schemes (number, 5, 3) with hues in radians."""
+    """The ramp, the tone and the twin of each scheme: (number, 19, 3) in OKLab, float64."""
     with torch.inference_mode(False):  # it is kept, and may be used in computing gradients
-        table = torch.tensor(list(SCHEMES.values()))
-        table[..., 2] = torch.deg2rad(table[..., 2])
-        return table.to(device)
+        lightness, chroma, hue = torch.tensor(list(SCHEMES.values()), dtype=torch.float64, device=device).unbind(-1)
+        direction = torch.stack([torch.deg2rad(hue).cos(), torch.deg2rad(hue).sin()], -1)
+        pale = 0.55 * lightness[:, 2] + 0.45 * lightness[:, 4]
+        near, far = direction[:, 2], direction[:, 4]
+        tone = _ramp(
+            torch.stack([*lightness[:, :3].unbind(1), pale, lightness[:, 4]], 1),
+            torch.stack([*(k * chroma[:, 2] for k in (0.3, 0.7, 1.0, 0.8)), chroma[:, 4]], 1),
+            torch.stack([near, near, near, _unit(0.75 * near + 0.25 * far, 0.4), far], 1),
+        )
+        x, y = near.unbind(1)
+        c, s = math.cos(0.95), math.sin(0.95)
+        twin = torch.stack([lightness[:, 2], 0.17 * (x * c + y * s), 0.17 * (y * c - x * s)], 1)
+        return torch.cat([_ramp(lightness, chroma, direction), tone, twin[:, None]], 1)

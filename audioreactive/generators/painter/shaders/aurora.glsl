@@ -15,9 +15,9 @@ Vec2 hung(Float t, Float y, Float rate, float edge, float wave, float phase, flo
     Float low_edge = edge + wave * sin(2.1f * t + phase) - 0.25f * wave * sin(5.3f * t + 1.7f * phase);
     Float h = low_edge - y;
     Float broad = bars(5.0f * t + 3.0f + phase, 20 + k);
-    Float narrow = blend(0.5f, bars(fine * t + 6.0f * broad + trembling, 30 + k), rise(0.7f, 0.2f, fine * rate));
+    Float narrow = blend(0.5f, bars(fine * t + 6.0f * broad + trembling, 30 + k), rise(0.9f, 0.4f, fine * rate));
     Float hair = blend(0.5f, bars(3.3f * fine * t + 9.0f * broad - trembling, 40 + k),
-                       rise(0.7f, 0.2f, 3.3f * fine * rate));
+                       rise(0.9f, 0.4f, 3.3f * fine * rate));
     Float ray = broad * (0.25f + 0.75f * narrow) * (0.55f + 0.75f * hair);
     Float reach = tall * (0.35f + 0.9f * broad + 0.5f * narrow);
     Float profile = rise(-0.015f, 0.05f, h) * exp(-max(h, 0.0f) / reach) +

@@ -24,12 +24,13 @@ Vec3 blocks(Place p, Latents z) {
     Float j = floor(b);
     Float first = select(a - i > b - j, Float(1.0f), Float(0.0f));
     float pixel = p.px / size;
+    float top_pixel = 2.7f * pixel;  // by how much the place on a top changes from a pixel's corner to the opposite one
     float half_ = 0.5f - span(z.m[0], 0.012f, 0.050f);
     float bevel = span(z.m[1], 0.03f, 0.08f);
     float mottled = span(z.m[2], 0.02f, 0.34f);
     float hue_at = span(z.m[3], 0.0f, 0.25f);
     // A line thinner than a pixel dims instead of breaking up.
-    float rim_share = 0.6f * bevel / (0.6f * bevel + pixel);
+    float rim_share = 0.6f * bevel / (0.6f * bevel + top_pixel);
     float ridge_share = 0.03f / (0.03f + pixel);
     float inlay_size = span(z.m[6], 0.10f, 0.32f);
     float left_light = 0.26f - 0.32f * z.sun.x;
@@ -54,10 +55,10 @@ Vec3 blocks(Place p, Latents z) {
         Float dy = y - squat * 0.5f * (ci + cj + 1.0f) + tall * h;
         Float top = dx - abs(dy) * (1.0f / squat);
         Float drop = max(dy - squat * dx, 0.0f);
-        Float on_top = cover(top * 0.7f, pixel);
-        Float shown = cover(min(dx, (dy + squat * dx) * 0.87f), pixel);
+        Float on_top = cover(top, top_pixel);
+        Float shown = cover(min(dx, (dy + squat * dx) * 0.64f), pixel);
         Float wall = select(side < 0.0f, Float(left_light), Float(right_light));
-        Float lip = rim_share * clamp01(1.0f - abs(top - 0.6f * bevel) / (0.6f * bevel + pixel)) *
+        Float lip = rim_share * clamp01(1.0f - abs(top - 0.6f * bevel) / (0.6f * bevel + top_pixel)) *
                     clamp01(0.5f + dy * (1.6f / squat) + 0.8f * dx);
         Float ridge = 0.4f * ridge_share * clamp01(1.0f - abs(side) / (0.03f + pixel)) * (1.0f - on_top);
         height = blend(height, h, shown);
@@ -66,7 +67,7 @@ Vec3 blocks(Place p, Latents z) {
         topmost = blend(topmost, on_top, shown);
         below = blend(below, drop, shown);
         glint = blend(glint, max(lip, ridge), shown);
-        inlaid = blend(inlaid, cover((top - half_ + inlay_size) * 0.7f, pixel), shown);
+        inlaid = blend(inlaid, cover(top - half_ + inlay_size, top_pixel), shown);
     }
     Float sunk = exp(-0.75f * below);
     Float bright = blend(light * sunk * (0.03f + 1.2f * height),

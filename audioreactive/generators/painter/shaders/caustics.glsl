@@ -62,7 +62,7 @@ Vec3 caustics(Place p, Latents z) {
     Vec2 fine = gathered(1.9f * flow.x + 0.5f * swell + 0.37f, 1.9f * flow.y - 0.5f * swell, 47, 1.3f * z.c[5] + 0.6f * z.m[5], 22.0f);
     float split = span(z.f[5], 0.04f, 0.14f);
     Float level = span(z.m[3], 0.23f, 0.31f) + 0.09f * swell;
-    float blur = 0.002f;
+    Float blur = 0.002f + 0.15f * footprint(net.x);  // the crest's mean over a pixel
     Vec3 light = Vec3(folded_light(net.x * (1.0f - split) - level, blur), folded_light(net.x - level, blur),
                       folded_light(net.x * (1.0f + split) - level, blur));
     Float soft = net.x * net.x * 9.0f;

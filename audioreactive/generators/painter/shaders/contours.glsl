@@ -33,14 +33,14 @@ Vec3 contours(Place p, Latents z) {
     Float shadow = 1.0f - 0.80f * rise(0.085f, 0.0f, distance) * (1.0f - edge) * rise(0.5f, 1.6f, w / p.px);
     Float near = min(f, 1.0f - f) * p.px / w;
     Float rim = line(near, 0.0028f, p.px) * clamp01(1.6f - 2.2f * w);
-    Float glow = exp(-below / 0.045f);
+    Float glow = blend(exp(-below / 0.045f), 1.0f, edge);
     float lines = span(z.m[3], 3.5f, 6.5f);
     Float apart = p.px / (w * lines);
-    Float fine = blend(min(0.0022f / apart, 0.3f), line(abs(fract(level * lines + 0.5f) - 0.5f) * apart, 0.0012f, p.px), clamp01(1.3f - 3.2f * w * lines));
+    Float fine = blend(min(0.0022f / apart, 0.3f), line(abs(fract(level * lines + 0.5f) - 0.5f) * apart, 0.0012f, p.px), clamp01(2.0f - 4.0f * w * lines));
     Float grain = 0.012f * detail(p.x * 60.0f, p.y * 60.0f, 37, 0.0f) + 0.005f * ruffle_mirrored(p);
     Float lit_here = 0.04f + depth * depth * span(z.f[5], 1.15f, 1.95f);
     Float sunny = 0.35f + 0.65f * clamp01(0.35f - uphill);
-    Vec3 colour = ramp(z, 0.05f + 0.90f * depth + grain * (0.3f + depth)) * (lit_here * shadow * (0.72f + 0.28f * f));
+    Vec3 colour = ramp(z, 0.05f + 0.90f * depth + grain * (0.3f + depth)) * (lit_here * shadow * (0.72f + 0.28f * blend(f, 0.0f, edge)));
     colour += z.accent * (glow * depth * (0.05f + 0.38f * depth));
     colour += z.light * (rim * sunny * (0.035f + 1.1f * depth * depth));
     return colour + blend3(z.accent, z.light, depth) * (fine * shadow * (0.020f + 0.40f * depth * depth));

@@ -20,7 +20,8 @@ Vec3 dunes(Place p, Latents z) {
     Float ripple_way = (way.x * 0.35f + s * 0.9f / k) * span(z.m[0], 12.0f, 24.0f) + 1.6f * small + 2.5f * wind +
                        0.07f * ruffled + 2.0f * z.m[1];
     Float ripple_w = footprint(ripple_way);
-    Float ripple = (cos(TAU * ripple_way) + 0.35f * cos(2.0f * TAU * ripple_way - 1.0f)) * rise(0.40f, 0.12f, ripple_w);
+    Float ripple = cos(TAU * ripple_way) * rise(0.40f, 0.12f, ripple_w) +
+                   0.35f * cos(2.0f * TAU * ripple_way - 1.0f) * rise(0.20f, 0.06f, ripple_w);
     Float strength = span(z.m[2], 0.12f, 0.50f) * (0.45f + 0.75f * rise(-0.6f, 0.7f, small + wind)) * rise(1.0f,
         0.86f, up);
     Float grain = detail(p.x * 150.0f, p.y * 150.0f, 84, z.m[3]) * (0.05f + 0.08f * abs(ruffle_mirrored(p)));
@@ -38,5 +39,5 @@ Vec3 dunes(Place p, Latents z) {
     Float depth = select(f < crest, 1.0f - up, (f - crest) / (1.0f - crest));
     Vec3 shade = ramp(z, 0.10f + 0.08f * depth + 0.02f * ripple * foot) * (0.20f + 0.35f * depth * pool) + z.twin *
         (0.05f * depth * depth * pool);
-    return blend3(sand, shade, dark);
+    return laid(sand, shade, dark);
 }

@@ -56,7 +56,7 @@ Vec3 fronds(Place p, Latents z) {
     Vec3 colour = water + behind * (far.x * (0.35f + 0.5f * far.y) + 0.09f * far.z) + z.accent * (0.25f * far.w);
     Float shown = near.x;
     Vec3 branch = ramp(z, hue_at + 0.50f * near.y * near.y) * ((0.35f + 1.5f * near.y) * stir);
-    colour = blend3(colour, branch, shown);
+    colour = laid(colour, branch, shown);
     colour += blend3(z.body, z.twin, Float(0.5f * twins)) * (0.13f * near.z * stir);
     return colour + blend3(z.accent, z.light, 0.45f) * (near.w * 2.2f * stir);
 }

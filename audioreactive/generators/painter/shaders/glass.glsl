@@ -20,7 +20,6 @@ Vec3 glass(Place p, Latents z) {
     Float scale = span(z.m[0], 2.5f, 3.3f) * inversesqrt(sqrt(0.04f + r2 * span(z.c[2], 0.3f, 0.8f)) + 0.25f);
     Float x = u * scale + 0.8f * z.c[6];
     Float y = v * scale + 0.8f * z.c[7];
-    Float pixel = max(footprint(x), footprint(y));
     Vec4 pane = cells(x, y, 3, 0.8f * z.m[1] + 0.6f * z.c[5], 0.38f);
 
     // The design's great lines: a disc, and a stream that flows behind it.
@@ -83,13 +82,16 @@ Vec3 glass(Place p, Latents z) {
     // Lead, round in section, with beads of light along it.
     float width = span(z.m[4], 0.034f, 0.054f);
     Float edge = min(wall, great * 0.62f) / width;
-    Float soft = pixel / width;
-    Float lead = cover(1.0f - edge, soft);
-    Float bulge = sqrt(max(1.0f - squared(min(edge, 1.0f)), 0.0f));
+    Float edge_x = dFdx(edge);
+    Float edge_y = dFdy(edge);
+    Float lead = cover(1.0f - edge, 1.25f * length2(edge_x, edge_y) + 1e-4f);
+    Float e = min(edge, 1.0f);
+    Float steep = 0.45f * width / p.px * e * inversesqrt(1.03f - e * e);
     Vec3 metal = z.dark * 0.35f + z.shadow * 0.08f + z.accent * (0.05f * glow);
-    n = normal(width * bulge, p, 0.45f);
+    Float nz = inversesqrt(1.0f + steep * steep * (edge_x * edge_x + edge_y * edge_y));
+    n = Vec3(edge_x * steep * nz, edge_y * steep * nz, nz);
     facing = max(n.x * z.sun.x + n.y * z.sun.y + n.z * z.sun.z, 0.0f);
     Float shine = squared(squared(facing)) * (1.0f - n.z * n.z);
     metal = (metal * (0.2f + 1.15f * facing) + z.light * (0.16f * squared(shine))) * (0.25f + 0.8f * glow);
-    return blend3(colour, metal, lead);
+    return laid(colour, metal, lead);
 }

@@ -64,7 +64,8 @@ Vec3 neon(Place p, Latents z) {
         float second = 1.0f - first - last;
         vec3 own = z.accent * (first * kept + second * lent) + z.body * (1.6f * (second * kept + last * lent)) +
                    z.twin * (1.3f * (last * kept + first * lent));
-        Float core = cover(1.25f * spread - abs(d), 0.8f * spread + p.px) * (1.25f * spread / (1.25f * spread +
+        // The core is brighter than a display can show: squared, its edge is as wide there as it is here.
+        Float core = squared(cover(1.35f * spread - abs(d), 0.8f * spread + p.px)) * (1.25f * spread / (1.25f * spread +
             0.4f * p.px));
         Float near = 1.0f / (1.0f + squared(d / (3.2f * spread)));
         Float wide = 1.0f / (1.0f + squared(d * breadth));

@@ -25,7 +25,11 @@ Vec3 paper(Place p, Latents z) {
     Vec2 cut = paper_cut(x, y, z);
     Vec2 distant = paper_cut(x + 2.4f * reach * z.sun.x, y + 2.4f * reach * z.sun.y, z);
     Vec2 close = cut + (distant - cut) * 0.4f;
-    Float w = footprint(cut.x) + 0.2f * p.px;
+    Float common_x = dFdx(cut.x);
+    Float common_y = dFdy(cut.x);
+    Float apart_x = dFdx(cut.y);
+    Float apart_y = dFdy(cut.y);
+    Float w = length2(common_x, common_y) + 0.2f * p.px;
     // How much a cut's edge faces the light: the depth grows towards the shadow.
     Float scale = p.px / w;
     Float facing = (close.x - cut.x) / reach * scale;
@@ -44,6 +48,7 @@ Vec3 paper(Place p, Latents z) {
         float own = wild * sin(2.4f * float(k) + 1.0f + 0.8f * z.m[4]);
         float level = 0.20f + spread * float(k) * (0.80f + 0.055f * float(k));
         Float d = cut.x + own * cut.y - level;
+        Float own_w = length2(common_x + own * apart_x, common_y + own * apart_y) + 0.2f * p.px;
         Float shadow = rise(-0.05f, 0.05f, close.x + own * close.y - level) * 0.50f +
                        rise(-0.20f, 0.16f, distant.x + own * distant.y - level) * 0.40f;
         float t = colour_at + 0.13f + 0.62f * deep * deep + 0.05f * sin(2.1f * float(k) + 1.2f * z.m[5]);
@@ -52,7 +57,7 @@ Vec3 paper(Place p, Latents z) {
         Vec3 sheet = ramp(z, Float(t)) * (brightness * (1.0f + grain));
         Float rim = clamp01(1.0f - abs(d * scale - 0.0045f) / (0.0045f + p.px)) * edge_light;
         sheet = sheet * (1.0f + 1.2f * rim) + edge_colour * (rim * (0.05f + 0.40f * deep));
-        colour = blend3(colour * (1.0f - shadow), sheet, cover(d, w));
+        colour = laid(colour * (1.0f - shadow), sheet, cover(d, own_w));
     }
     return colour;
 }

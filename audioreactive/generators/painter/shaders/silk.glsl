@@ -27,7 +27,7 @@ Vec3 silk(Place p, Latents z) {
         Float fold = hem * rise(1.0f, 0.6f, g) / squared(1.0f + g * span(z.m[1], 1.3f, 2.6f));
         Float edge = hem / squared(1.0f + 900.0f * g * g) * clamp01(0.03f / (w + 0.01f));
         // Threads run along the fold; feathers comb away from its edge.
-        Float threads = noise(across * 90.0f, along * 1.6f, 60 + k, z.m[2]) * rise(0.0075f, 0.0035f, w);
+        Float threads = noise(across * 90.0f, along * 1.6f, 60 + k, z.m[2]) * rise(0.0095f, 0.0050f, w);
         Float feathers = noise(along * 17.0f + 4.0f * w2, g * 2.0f - along * 2.5f, 80 + k, z.m[3]);
         Float weave = max(0.72f + span(z.m[4], 0.2f, 0.6f) * threads + span(z.m[5], 0.1f, 1.1f) * feathers * rise(0.0f, 0.25f, g) +
                           0.06f * shimmer, 0.03f);

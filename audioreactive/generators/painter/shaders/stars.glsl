@@ -3,7 +3,7 @@ Float stars(Float x, Float y, Place p, float density, int seed, float size) {
     Float sum = 0.0f;
     float scale = 4.3f;
     float strength = 1.5f;
-    float core = max(size, 0.55f * p.px);
+    float core = max(size, 0.8f * p.px);
     float dimmed = size * size / (core * core);
     UNROLL for (int k = 0; k < 3; k++) {
         Float u = x * scale + 31.7f * float(k);
@@ -42,5 +42,5 @@ Float spikes(Float x, Float y, Place p, float density, int seed, float size) {
     Float edge = clamp01(f * (1.0f - f) * g * (1.0f - g) * 16.0f);
     float thin = max(0.7f, p.px / size);
     return bright * edge * edge * (1.4f / thin) *
-           (exp(-dx / 9.0f - dy / thin) + exp(-dy / 9.0f - dx / thin));
+           (exp(-dx / 9.0f - squared(dy / thin)) + exp(-dy / 9.0f - squared(dx / thin)));
 }
