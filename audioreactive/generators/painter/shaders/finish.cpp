@@ -14,7 +14,8 @@ namespace {
 
 const int32_t STEP = 16;
 
-INLINE Float steps() { return Lanes{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+alignas(64) const float STEPS[STEP] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+INLINE Float steps() { return read(STEPS); }
 
 INLINE Float load(const float *from, int32_t count) {
     Lanes values{};
@@ -47,7 +48,7 @@ void stretch(const float *bloom, int32_t bloom_columns, float *wide, int32_t col
     for (int32_t column = 0; column < columns; column += STEP) {
         const Float x = min(max((steps() + (column + 0.5f)) * across - 0.5f, 0.0f), bloom_columns - 1.001f);
         const Float left = floor(x);
-        const IntLanes index = __builtin_convertvector(left.v, IntLanes);
+        const IntLanes index = whole_numbers(left.v);
         const Float first = gather(row.values, index), second = gather(row.values + 1, index);
         store(wide + column, first + (second - first) * (x - left), columns - column);
     }

@@ -1,12 +1,12 @@
-// The shaders' types and functions in C++: a `Float` holds a block of 4 x 4 pixels, one pixel a lane, row by row.
-// `float` is uniform: the same for all pixels. The compiler maps the vectors to whatever the chip has.
+// The shaders' types and functions in C++: a `Float` holds a block of 4 x 4 pixels, one pixel a lane, row by row, in as
+// many registers as the chip needs for 16 numbers. `float` is uniform: the same for all pixels.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -17,12 +17,68 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 #define EXPORT extern "C" __attribute__((visibility("default")))
+#define EACH(result, ...) __VA_ARGS__ __attribute__((always_inline)) { return result; }
 
 namespace painter {
 
-typedef float Lanes __attribute__((vector_size(64)));
-typedef int32_t IntLanes __attribute__((vector_size(64)));
-typedef uint32_t BitLanes __attribute__((vector_size(64)));
+// Numbers in one register. Vectors that are longer than a register are taken apart badly by compilers: `?:` number by
+// number, for instance. So that is done here.
+#if defined(__AVX512F__)
+#define REGISTER 64
+#elif defined(__AVX2__)
+#define REGISTER 32
+#else
+#define REGISTER 16
+#endif
+typedef float Part __attribute__((vector_size(REGISTER)));
+typedef int32_t IntPart __attribute__((vector_size(REGISTER)));
+typedef uint32_t BitPart __attribute__((vector_size(REGISTER)));
+
+template <typename Half> struct Pair {
+    Half first, second;
+};
+template <typename T> constexpr bool paired = false;
+template <typename Half> constexpr bool paired<Pair<Half>> = true;
+
+#if REGISTER == 64
+typedef Part Lanes;
+typedef IntPart IntLanes;
+typedef BitPart BitLanes;
+#elif REGISTER == 32
+typedef Pair<Part> Lanes;
+typedef Pair<IntPart> IntLanes;
+typedef Pair<BitPart> BitLanes;
+#else
+typedef Pair<Pair<Part>> Lanes;
+typedef Pair<Pair<IntPart>> IntLanes;
+typedef Pair<Pair<BitPart>> BitLanes;
+#endif
+
+template <typename Half> INLINE Pair<Half> joined(Half first, Half second) { return {first, second}; }
+
+// Applies a function of registers to all registers of some values.
+template <typename Function, typename T, typename... More> INLINE auto each(Function function, T x, More... more) {
+    if constexpr (paired<T>)
+        return joined(each(function, x.first, more.first...), each(function, x.second, more.second...));
+    else
+        return function(x, more...);
+}
+
+template <typename T> INLINE T filled(float value) {
+    if constexpr (paired<T>) {
+        const auto half = filled<decltype(T::first)>(value);
+        return {half, half};
+    } else {
+        return value - T{};
+    }
+}
+
+INLINE IntLanes whole_numbers(Lanes x) {
+    return each(EACH(__builtin_convertvector(x, IntPart), [](Part x)), x);
+}
+INLINE Lanes numbers(IntLanes x) {
+    return each(EACH(__builtin_convertvector(x, Part), [](IntPart x)), x);
+}
 
 struct Mask {
     IntLanes v;
@@ -32,28 +88,34 @@ struct Float {
     Lanes v;
     Float() = default;
     Float(Lanes v) : v(v) {}
-    Float(float value) : v(value - Lanes{}) {}
+    Float(float value) : v(filled<Lanes>(value)) {}
 };
 
-#define OPERATOR(op)                                                                      \
-    INLINE Float operator op(Float a, Float b) { return a.v op b.v; }                     \
+#define OPERATOR(op)                                                                                          \
+    INLINE Float operator op(Float a, Float b) { return each(EACH(a op b, [](Part a, Part b)), a.v, b.v); }   \
     INLINE Float &operator op##=(Float &a, Float b) { return a = a op b; }
 OPERATOR(+)
 OPERATOR(-)
 OPERATOR(*)
 OPERATOR(/)
 #undef OPERATOR
-INLINE Float operator-(Float a) { return -a.v; }
+INLINE Float operator-(Float a) {
+    return each(EACH(-a, [](Part a)), a.v);
+}
 
-#define COMPARISON(op) \
-    INLINE Mask operator op(Float a, Float b) { return {(IntLanes)(a.v op b.v)}; }
+#define COMPARISON(op)                                                                   \
+    INLINE Mask operator op(Float a, Float b) {                                          \
+        return {each(EACH((IntPart)(a op b), [](Part a, Part b)), a.v, b.v)};            \
+    }
 COMPARISON(<)
 COMPARISON(>)
 COMPARISON(<=)
 COMPARISON(>=)
 #undef COMPARISON
 
-INLINE Float select(Mask mask, Float yes, Float no) { return mask.v ? yes.v : no.v; }
+INLINE Float select(Mask mask, Float yes, Float no) {
+    return each(EACH(mask ? yes : no, [](IntPart mask, Part yes, Part no)), mask.v, yes.v, no.v);
+}
 INLINE float select(bool mask, float yes, float no) { return mask ? yes : no; }
 
 // Functions of uniform values.
@@ -75,44 +137,76 @@ INLINE float atan(float y, float x) { return std::atan2(y, x); }
 
 // Functions of pixels. Those that are no single instruction are polynomials (minimax) with errors below 1e-5, a
 // fourhundredth of a step of 8 bits; they are added up in pairs, because a chip does several sums at a time.
-#if defined(__AVX512F__)
-INLINE Float min(Float a, Float b) { return (Lanes)_mm512_min_ps((__m512)a.v, (__m512)b.v); }
-INLINE Float max(Float a, Float b) { return (Lanes)_mm512_max_ps((__m512)a.v, (__m512)b.v); }
-#else
-INLINE Float min(Float a, Float b) { return a.v < b.v ? a.v : b.v; }
-INLINE Float max(Float a, Float b) { return a.v > b.v ? a.v : b.v; }
-#endif
-INLINE Float abs(Float x) { return (Lanes)((BitLanes)x.v & 0x7fffffffu); }
-
-#if defined(__AVX512F__)
-INLINE Float floor(Float x) { return (Lanes)_mm512_roundscale_ps((__m512)x.v, 9); }
-INLINE Float nearest(Float x) { return (Lanes)_mm512_roundscale_ps((__m512)x.v, 8); }
-INLINE Float times_power(Float x, Float whole) { return (Lanes)_mm512_scalef_ps((__m512)x.v, (__m512)whole.v); }
-
+#if REGISTER == 64
+INLINE Part least(Part a, Part b) { return (Part)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE Part largest(Part a, Part b) { return (Part)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE Part down(Part x) { return (Part)_mm512_roundscale_ps((__m512)x, 9); }
+INLINE Part rounded(Part x) { return (Part)_mm512_roundscale_ps((__m512)x, 8); }
+INLINE Part scaled(Part x, Part whole) { return (Part)_mm512_scalef_ps((__m512)x, (__m512)whole); }
 // Newton's step after an estimate to 14 bits.
-INLINE Float inversesqrt(Float x) {
-    x = max(x, 1e-37f);
-    const Float y = (Lanes)_mm512_rsqrt14_ps((__m512)x.v);
-    return y * (Float(1.5f) - x * 0.5f * y * y);
+INLINE Part inverse_root(Part x) {
+    x = largest(x, 1e-37f - Part{});
+    const Part y = (Part)_mm512_rsqrt14_ps((__m512)x);
+    return y * (1.5f - x * 0.5f * y * y);
 }
-INLINE Float sqrt(Float x) { return x * inversesqrt(x); }
+INLINE Part root(Part x) { return x * inverse_root(x); }
+INLINE Part gathered(const float *values, IntPart index) {
+    return (Part)_mm512_mask_i32gather_ps(__m512{}, 0xffff, (__m512i)index, values, 4);
+}
 #else
-INLINE Float floor(Float x) {
-    const Lanes whole = __builtin_convertvector(__builtin_convertvector(x.v, IntLanes), Lanes);
-    return whole + __builtin_convertvector((IntLanes)(x.v < whole), Lanes);
+// Exact roots: estimates differ from maker to maker.
+#if REGISTER == 32
+INLINE Part least(Part a, Part b) { return (Part)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE Part largest(Part a, Part b) { return (Part)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE Part down(Part x) { return (Part)_mm256_round_ps((__m256)x, 9); }
+INLINE Part rounded(Part x) { return (Part)_mm256_round_ps((__m256)x, 8); }
+INLINE Part root(Part x) { return (Part)_mm256_sqrt_ps((__m256)x); }
+INLINE Part gathered(const float *values, IntPart index) {
+    return (Part)_mm256_i32gather_ps(values, (__m256i)index, 4);
 }
-INLINE Float nearest(Float x) { return floor(x + 0.5f); }
+#else
+INLINE Part least(Part a, Part b) { return a < b ? a : b; }
+INLINE Part largest(Part a, Part b) { return a > b ? a : b; }
+INLINE Part down(Part x) {
+    const Part whole = __builtin_convertvector(__builtin_convertvector(x, IntPart), Part);
+    return whole + __builtin_convertvector((IntPart)(x < whole), Part);
+}
+INLINE Part rounded(Part x) { return down(x + 0.5f); }
+INLINE Part root(Part x) { return Part{std::sqrt(x[0]), std::sqrt(x[1]), std::sqrt(x[2]), std::sqrt(x[3])}; }
+INLINE Part gathered(const float *values, IntPart index) {
+    return Part{values[index[0]], values[index[1]], values[index[2]], values[index[3]]};
+}
+#endif
+INLINE Part inverse_root(Part x) { return 1.0f / root(x); }
+INLINE Part scaled(Part x, Part whole) {
+    whole = least(largest(whole, -126.0f - Part{}), 126.0f - Part{});
+    return x * (Part)((BitPart)(__builtin_convertvector(whole, IntPart) + 127) << 23);
+}
+#endif
+INLINE Float min(Float a, Float b) {
+    return each(EACH(least(a, b), [](Part a, Part b)), a.v, b.v);
+}
+INLINE Float max(Float a, Float b) {
+    return each(EACH(largest(a, b), [](Part a, Part b)), a.v, b.v);
+}
+INLINE Float abs(Float x) {
+    return each(EACH((Part)((BitPart)x & 0x7fffffffu), [](Part x)), x.v);
+}
+INLINE Float floor(Float x) {
+    return each(EACH(down(x), [](Part x)), x.v);
+}
+INLINE Float nearest(Float x) {
+    return each(EACH(rounded(x), [](Part x)), x.v);
+}
 INLINE Float times_power(Float x, Float whole) {
-    whole = min(max(whole, -126.0f), 126.0f);
-    return x.v * (Lanes)((BitLanes)(__builtin_convertvector(whole.v, IntLanes) + 127) << 23);
+    return each(EACH(scaled(x, whole), [](Part x, Part whole)), x.v, whole.v);
 }
 INLINE Float sqrt(Float x) {
-    Lanes root;
-    for (int lane = 0; lane < 16; lane++) root[lane] = __builtin_sqrtf(x.v[lane]);
-    return root;
+    return each(EACH(root(x), [](Part x)), x.v);
 }
-INLINE Float inversesqrt(Float x) { return Float(1.0f) / sqrt(x); }
-#endif
+INLINE Float inversesqrt(Float x) {
+    return each(EACH(inverse_root(x), [](Part x)), x.v);
+}
 INLINE Float fract(Float x) { return x - floor(x); }
 
 INLINE Float exp2(Float x) {
@@ -125,12 +219,14 @@ INLINE Float exp2(Float x) {
 INLINE Float exp(Float x) { return exp2(x * 1.44269504f); }
 
 INLINE Float log2(Float x) {
-    const BitLanes bits = (BitLanes)max(x, 1.2e-38f).v;
-    const IntLanes exponent = (IntLanes)((bits + 0x004afb0du) >> 23) - 127;  // so that the mantissa is about 0.7 to 1.4
-    const Float m = Float((Lanes)(bits - ((BitLanes)exponent << 23))) - 1.0f;
+    x = max(x, 1.2e-38f);
+    // So that the mantissa is about 0.7 to 1.4.
+    const IntLanes exponent = each(EACH((IntPart)(((BitPart)x + 0x004afb0du) >> 23) - 127, [](Part x)), x.v);
+    const Float m = Float(each(EACH((Part)((BitPart)x - ((BitPart)exponent << 23)), [](Part x, IntPart exponent)), x.v,
+                               exponent)) - 1.0f;
     const Float square = m * m, low = m * -0.72113953f + 1.44271236f, middle = m * -0.36737274f + 0.47937919f;
     const Float high = m * -0.20684443f + 0.32193161f;
-    return Float(__builtin_convertvector(exponent, Lanes)) + m * (low + square * (middle + square * high));
+    return Float(numbers(exponent)) + m * (low + square * (middle + square * high));
 }
 INLINE Float pow(Float x, Float y) { return exp2(y * log2(x)); }
 
@@ -162,18 +258,46 @@ INLINE Float atan(Float y, Float x) {
 }
 
 // Differences between neighbours in a square of two by two pixels, to the right and down.
+#if REGISTER == 64
+#define SHUFFLED(x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
 INLINE Float dFdx(Float x) {
-    return __builtin_shufflevector(x.v, x.v, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15) -
-           __builtin_shufflevector(x.v, x.v, 0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14);
+    return SHUFFLED(x.v, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15) -
+           SHUFFLED(x.v, 0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14);
 }
 INLINE Float dFdy(Float x) {
-    return __builtin_shufflevector(x.v, x.v, 4, 5, 6, 7, 4, 5, 6, 7, 12, 13, 14, 15, 12, 13, 14, 15) -
-           __builtin_shufflevector(x.v, x.v, 0, 1, 2, 3, 0, 1, 2, 3, 8, 9, 10, 11, 8, 9, 10, 11);
+    return SHUFFLED(x.v, 4, 5, 6, 7, 4, 5, 6, 7, 12, 13, 14, 15, 12, 13, 14, 15) -
+           SHUFFLED(x.v, 0, 1, 2, 3, 0, 1, 2, 3, 8, 9, 10, 11, 8, 9, 10, 11);
+}
+#elif REGISTER == 32
+#define SHUFFLED(x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
+INLINE Float dFdx(Float x) {
+    return each(EACH(SHUFFLED(x, 1, 1, 3, 3, 5, 5, 7, 7) - SHUFFLED(x, 0, 0, 2, 2, 4, 4, 6, 6), [](Part x)), x.v);
+}
+INLINE Float dFdy(Float x) {
+    return each(EACH(SHUFFLED(x, 4, 5, 6, 7, 4, 5, 6, 7) - SHUFFLED(x, 0, 1, 2, 3, 0, 1, 2, 3), [](Part x)), x.v);
+}
+#else  // a row of the block in each register
+#define SHUFFLED(x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
+INLINE Float dFdx(Float x) {
+    return each(EACH(SHUFFLED(x, 1, 1, 3, 3) - SHUFFLED(x, 0, 0, 2, 2), [](Part x)), x.v);
+}
+INLINE Float dFdy(Float x) {
+    const Part above = x.v.first.second - x.v.first.first, below = x.v.second.second - x.v.second.first;
+    return Lanes{{above, above}, {below, below}};
+}
+#endif
+
+INLINE Lanes read(const float *from) {
+    Lanes values;
+    std::memcpy(&values, from, sizeof values);
+    return values;
 }
 
 // Column and row of each pixel in its block.
-INLINE Float block_columns() { return Lanes{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3}; }
-INLINE Float block_rows() { return Lanes{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3}; }
+alignas(64) const float BLOCK_COLUMNS[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+alignas(64) const float BLOCK_ROWS[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+INLINE Float block_columns() { return read(BLOCK_COLUMNS); }
+INLINE Float block_rows() { return read(BLOCK_ROWS); }
 
 INLINE float mean(Lanes values) {
     typedef float Line __attribute__((vector_size(16)));
@@ -187,18 +311,24 @@ INLINE float mean(Lanes values) {
 struct Bits {
     BitLanes v;
 };
-INLINE BitLanes scrambled(BitLanes h) {
-    h *= 0x2c1b3c6du;
-    h ^= h >> 15;
-    h *= 0x297a2d39u;
-    return h ^ (h >> 15);
-}
-INLINE BitLanes lattice(Float x) { return (BitLanes)__builtin_convertvector(x.v, IntLanes); }
 INLINE Bits hash(Float i, Float j, int seed) {
-    return {scrambled(lattice(i) * 0x9e3779b1u + lattice(j) * 0x85ebca77u + (uint32_t)seed * 0xc2b2ae3du)};
+    const uint32_t salt = (uint32_t)seed * 0xc2b2ae3du;
+    return {each(
+        [salt](IntPart i, IntPart j) __attribute__((always_inline)) {
+            BitPart h = (BitPart)i * 0x9e3779b1u + (BitPart)j * 0x85ebca77u + salt;
+            h *= 0x2c1b3c6du;
+            h ^= h >> 15;
+            h *= 0x297a2d39u;
+            return h ^ (h >> 15);
+        },
+        whole_numbers(i.v), whole_numbers(j.v))};
 }
-INLINE Float low(Bits bits) { return __builtin_convertvector((IntLanes)(bits.v & 0xffffu), Lanes) * (1.0f / 65536.0f); }
-INLINE Float high(Bits bits) { return __builtin_convertvector((IntLanes)(bits.v >> 16), Lanes) * (1.0f / 65536.0f); }
+INLINE Float low(Bits bits) {
+    return Float(numbers(each(EACH((IntPart)(bits & 0xffffu), [](BitPart bits)), bits.v))) * (1.0f / 65536.0f);
+}
+INLINE Float high(Bits bits) {
+    return Float(numbers(each(EACH((IntPart)(bits >> 16), [](BitPart bits)), bits.v))) * (1.0f / 65536.0f);
+}
 
 struct vec3 {
     float x, y, z;
@@ -257,17 +387,11 @@ struct Place {
 };
 
 INLINE Lanes gather(const float *values, IntLanes index) {
-#if defined(__AVX512F__)
-    return (Lanes)_mm512_mask_i32gather_ps(__m512{}, 0xffff, (__m512i)index, values, 4);
-#else
-    Lanes found{};
-    for (int lane = 0; lane < 16; lane++) found[lane] = values[index[lane]];
-    return found;
-#endif
+    return each([values](IntPart index) __attribute__((always_inline)) { return gathered(values, index); }, index);
 }
 
 INLINE Float table_between(const Table &table, Float i, Float j, Float u, Float v) {
-    const IntLanes index = __builtin_convertvector(j.v * (float)table.columns + i.v, IntLanes);
+    const IntLanes index = whole_numbers((j * (float)table.columns + i).v);
     const Float top_left = gather(table.values, index), top_right = gather(table.values + 1, index);
     const Float bottom_left = gather(table.values + table.columns, index);
     const Float bottom_right = gather(table.values + table.columns + 1, index);
