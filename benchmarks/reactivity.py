@@ -8,6 +8,7 @@ units of the mean change of all frames.
     python benchmarks/reactivity.py SONG...                                 the recipe that is drawn for each song
     python benchmarks/reactivity.py SONG... --presets pulse mine.toml       presets
     python benchmarks/reactivity.py SONG... --presets all --model stylegan2
+    python benchmarks/reactivity.py SONG... --presets all --model small     in a sixteenth of that time
     python benchmarks/reactivity.py SONG... --presets random drawn evolve hippo hippo-inputs all
     python benchmarks/reactivity.py SONG... --command                       by the real command, at its own size
 """
@@ -19,6 +20,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +46,7 @@ from audioreactive.pipeline.recipe import Recipe, song_seed
 from audioreactive.progress import Silent
 from audioreactive.rendering.previews import pictures_at
 from audioreactive.video import read_frames
+from common import save_small_builtin_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,6 +64,9 @@ SHEET = 24
 """Frames of each half of a sheet."""
 EVOLVED = 64
 """Number of presets that are scored while they evolve."""
+SMALL = "small"
+"""Name of the network that ships with the middle of its learned constant alone: it makes pictures of 64², with the same
+layers."""
 MADE = ("random", "drawn", "evolve", "hippo", "hippo-inputs")
 """Names of recipes that are made for a song."""
 HITS = {"bass": "bass.onsets", "high": "high.onsets"}
@@ -96,6 +102,16 @@ class Row:
             f"{self.song[:22]:>22} {self.recipe:>12} {self.z:+6.1f} {self.raw:6.3f} {lag} {self.flashes:5.1f} "
             f"{self.bass:6.2f} {self.high:5.2f} {self.change:6.2f} {self.bend:5.2f}{seed}"
         )
+
+
+def generator_named(model: str) -> Generator:
+    """Load a generator by name or file, or the small network."""
+    if model != SMALL:
+        return ar.load_generator(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.safetensors"
+        save_small_builtin_model(path)
+        return ar.load_generator(path)
 
 
 def passage(features: Features, start: float, seconds: float) -> range:
@@ -227,7 +243,7 @@ def main() -> None:
     parser.add_argument(
         "--presets", nargs="+", default=[], help=f"names or files, all, or {', '.join(MADE)}; else what is drawn"
     )
-    parser.add_argument("--model", default="painter")
+    parser.add_argument("--model", default="painter", help=f"name or file, or {SMALL}: the network that ships at 64²")
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--command", type=Path, metavar="FOLDER", help="render by the real command, into this folder")
@@ -239,7 +255,7 @@ def main() -> None:
     names = [name for one in options.presets for name in (shipped_presets() if one == "all" else [one])]
     if options.looks:
         options.looks.mkdir(parents=True, exist_ok=True)
-    generator = None if options.command else ar.load_generator(options.model)
+    generator = None if options.command else generator_named(options.model)
     rows: list[Row] = []
     chosen: dict[str, int] = {}
     print(HEAD)

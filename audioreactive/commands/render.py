@@ -372,7 +372,10 @@ def _render(
         except AudioReactiveError as error:  # a real run would say so
             progress.say(str(error))
         if order.save_preset is not None:
-            save_preset(decide(plan, progress)[0], order.save_preset)
+            preset, chosen = decide(plan, progress)
+            if order.recipe.evolve is not None and chosen is not None:  # others have said it during the search
+                progress.say(chosen)
+            save_preset(preset, order.save_preset)
         return
     production = prepare(plan, progress)
     if order.save_preset is not None:

@@ -62,10 +62,9 @@ def _evolved(plan: Plan, count: int, progress: Progress) -> tuple[Preset, str]:
     recipe, seed = plan.recipe, plan.recipe.seed or 0
     drawn = replace(recipe, overrides=(), knobs=Knobs()).make()
     result = evolve(drawn.patch, plan.features, plan.loaded.generator, count=count, seed=seed, progress=progress)
-    progress.say(f"{result.sentence}; they began with seed {seed}")
     evolved = drawn.model_copy(update={"patch": result.patch})
     preset = replace(recipe, preset=evolved, seed=None, evolve=None, leads=False).make()
-    return preset, f"the best of {count} that evolved has a score of {result.score:+.1f} deviations above chance"
+    return preset, f"{result.sentence}; they began with seed {seed}"
 
 
 def _signed(preset: Preset, plan: Plan) -> Preset:

@@ -178,6 +178,19 @@ def test_best_of_foretells_and_names_the_winner_at_the_end(call, model, tmp_path
     assert done.err.rindex("rendering") < done.err.rindex(last)
 
 
+@pytest.mark.parametrize("dry", [False, True])
+def test_the_score_of_what_evolved_is_said_once(call, model, tmp_path, monkeypatch, dry: bool) -> None:
+    from audioreactive.media.demo import DEMO_SONG
+    from audioreactive.pipeline import evolve as module
+
+    monkeypatch.setattr(module, "evolve", lambda patch, *_, count, **__: module.Evolution(patch, 5.0, 2.0, count))
+    more = ("--dry-run", "--save-preset", tmp_path / "e.toml") if dry else ("--start", 1, "--duration", 0.2)
+    done = call("render", DEMO_SONG, "--model", model, "--evolve", 8, "--seed", 5, "-o", tmp_path / "e.mp4", *more)
+    assert done.code == 0, done.err
+    said = [line for line in done.err.replace("\r", "\n").splitlines() if "above chance" in line]
+    assert len(said) == 1 and "of 8 presets that evolved" in said[0] and "seed 5" in said[0]
+
+
 @pytest.mark.usefixtures("little_learning")
 def test_hippo_foretells_from_its_first_steps(call, song, model, tmp_path) -> None:
     words = ["--synthesizer", "hippo", "--duration", 0.2, "-o", tmp_path / "h.mkv"]
