@@ -79,7 +79,8 @@ def flicker(family: str, places: torch.Tensor, shown: tuple[int, int], finer: in
     pictures = torch.stack(frames)
     window = torch.hann_window(FRAMES, periodic=False)[:, None, None]
     spectrum = torch.fft.rfft((pictures - pictures.mean(0)) * window, dim=0)
-    return spectrum[FRAMES // 4 + 1 :].abs().square().sum(0) * 2 / (FRAMES * window.square().sum())
+    energy: torch.Tensor = spectrum[FRAMES // 4 + 1 :].abs().square().sum(0) * 2 / (FRAMES * window.square().sum())
+    return energy
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from common import save_small_builtin_model
 
 import audioreactive as ar
 from audioreactive._support.pictures import save_picture, tile
@@ -46,7 +47,6 @@ from audioreactive.pipeline.recipe import Recipe, song_seed
 from audioreactive.progress import Silent
 from audioreactive.rendering.previews import pictures_at
 from audioreactive.video import read_frames
-from common import save_small_builtin_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

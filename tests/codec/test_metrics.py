@@ -15,7 +15,7 @@ from audioreactive.codec.clip import Clip, Sound
 from audioreactive.codec.compare import ENCODERS, coded, compare, table
 from audioreactive.codec.metrics import log_spectral_distance, psnr, sound_psnr, sqnr, ssim
 from audioreactive.codec.packing import PackSettings
-from audioreactive.codec.sound import decoded, good_opus, opus
+from audioreactive.codec.sound import RATES, decoded, good_opus, opus
 from audioreactive.media.ffmpeg import ffmpeg_path
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_opus_is_good_enough_or_as_good_as_there_is_room() -> None:
     noise = Sound(np.random.RandomState(0).randn(2 * RATE, 1).astype(np.float32) * 0.2, RATE)
     small, worse = good_opus(noise, most_bytes=9000)
     assert len(small) <= 9000 and worse < 35
-    assert len(good_opus(noise, most_bytes=1)[0]) == len(opus(noise, 24))
+    assert len(good_opus(noise, most_bytes=1)[0]) == len(opus(noise, RATES[0]))
 
 
 def test_the_table_has_equal_bytes(tmp_path: Path) -> None:
