@@ -18,6 +18,8 @@ Vec3 bubbles(Place p, Latents z) {
     Float radius = main_radius;
     Float own = 0.37f;
     Float second = 9.0f;
+    Float second_x = 0.0f;
+    Float second_y = 0.0f;
     UNROLL for (int k = 0; k < 9; k++) {
         float column = float(k % 3 - 1);
         float row = float(k / 3 - 1);
@@ -28,7 +30,10 @@ Vec3 bubbles(Place p, Latents z) {
         Float to_y = y - j - row - 0.5f - 0.27f * sin(TAU * a + stir);
         Float r = 0.10f + 0.55f * b * b + 0.06f * sin(TAU * a + 1.5f * z.c[7]);
         Float power = to_x * to_x + to_y * to_y - r * r;
-        second = min(max(power, least), second);
+        Float worse = max(power, least);  // of this bubble and the best one so far
+        second_x = select(worse < second, select(power < least, near_x, to_x), second_x);
+        second_y = select(worse < second, select(power < least, near_y, to_y), second_y);
+        second = min(worse, second);
         near_x = select(power < least, to_x, near_x);
         near_y = select(power < least, to_y, near_y);
         radius = select(power < least, r, radius);
@@ -40,9 +45,9 @@ Vec3 bubbles(Place p, Latents z) {
     Float ny = near_y / radius;
     Float q = nx * nx + ny * ny;
     Float nz = sqrt(max(1.0f - q, 0.0f));
-    Float inside = cover((1.0f - sqrt(q)) * radius, pixel);
+    Float inside = cover((1.0f - sqrt(q)) * radius, 1.5f * pixel);
     Float wall = (second - least) * 0.5f;
-    Float slope = footprint(wall) + 1e-5f;
+    Float slope = length2(near_x - second_x, near_y - second_y) * pixel + 1e-5f;
 
     // The film: thicker below, stirred; what is seen aslant is thicker too.
     Float curl = noise(nx * 1.3f + 7.0f * own + 0.5f * z.m[0], ny * 1.3f + 19.0f * own, 92, 1.4f * z.m[1]);
@@ -75,9 +80,12 @@ Vec3 bubbles(Place p, Latents z) {
     }
     Float rim = bell((1.0f - sqrt(q)) * 30.0f / (1.0f + 20.0f * pixel));
     colour += blend3(z.light, z.accent, 0.4f) * (rim * 0.35f * upper);
-    colour = colour * (inside * (0.22f + 1.0f * pool));
-    Float seam = line(wall, 0.010f, slope) * inside;
+    colour = colour * (0.22f + 1.0f * pool);
+    // Where two bubbles meet, one's colours end at once: a pixel of dark lies under the bright seam.
+    colour = colour * squared(clamp01(wall / (1.5f * slope)));
+    Float seam = line(wall, 0.010f, slope);
     colour += blend3(z.light, z.body, 0.6f) * (seam * 0.5f * (0.15f + pool));
     Float haze = exp(-1.1f * (at.x * at.x + at.y * at.y));
-    return colour + z.shadow * (0.35f * haze) + z.dark * 0.15f;
+    Vec3 behind = z.shadow * (0.35f * haze) + z.dark * 0.15f;
+    return laid(behind, behind + colour, inside);
 }

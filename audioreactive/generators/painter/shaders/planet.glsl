@@ -6,11 +6,13 @@ Float ring_density(Float rho, Latents z) {
     float outer = span(z.m[3], 2.0f, 2.6f);
     Float w = footprint(rho);
     Float bands = 0.55f + 0.65f * sin(rho * 9.0f + 1.5f * z.m[4] + 2.0f * sin(rho * 4.0f));
-    Float grooves = sin(rho * 61.0f + 3.0f * sin(rho * 17.0f)) * rise(0.05f, 0.02f, w) +
-                    0.8f * sin(rho * 173.0f + 2.0f) * rise(0.018f, 0.007f, w);
+    Float grooves = sin(rho * 61.0f + 3.0f * sin(rho * 17.0f)) * rise(0.020f, 0.009f, w) +
+                    0.8f * sin(rho * 173.0f + 2.0f) * rise(0.010f, 0.0045f, w);
     Float gap = 1.0f - 0.93f * bell((rho - (0.35f * inner + 0.65f * outer)) / 0.035f);
     Float ends = rise(inner - 0.5f * w, inner + 0.05f + w, rho) * rise(outer + 0.5f * w, outer - 0.10f - w, rho);
-    return clamp01(bands + 0.16f * grooves) * gap * ends;
+    // It rises from nothing slowly, so that the darkest lines have no hard edges on a display, which shows the root of light.
+    Float dense = max(bands + 0.16f * grooves, 0.0f);
+    return min(dense * dense / (dense + 0.06f), 1.0f) * gap * ends;
 }
 
 // Light of a moon at (x, y) of radius r.
