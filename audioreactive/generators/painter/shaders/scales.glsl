@@ -60,9 +60,9 @@ Vec3 scales(Place p, Latents z) {
         Float q = x * x / (wide * wide) + tip * tip;
         Float d = (1.0f - q) * 0.34f;
         Float shown = cover(d, pixel);
-        Float cast = rise(-0.5f, 0.4f, y);
-        shadow = select(shown > 0.0f, Float(0.0f), max(shadow, clamp01(1.0f + d * 3.6f) * cast));
-        shadow_below = select(shown > 0.0f, cast, shadow_below);
+        Float thrown = rise(-0.5f, 0.4f, y);
+        shadow = select(shown > 0.0f, Float(0.0f), max(shadow, clamp01(1.0f + d * 3.6f) * thrown));
+        shadow_below = select(shown > 0.0f, thrown, shadow_below);
         below_down = select(shown > 0.0f, down, below_down);
         below_slant = select(shown > 0.0f, slant, below_slant);
         below_tilt = select(shown > 0.0f, tilt, below_tilt);

@@ -10,7 +10,7 @@ Float strung(Float t, Float u, Float s, Float steep, float count, float width, f
     Float apart = rise(0.5f, 1.5f, gap / px);
     Float b = blend(0.5f, chance(i, 0.0f, k), apart);
     Float own = width * (0.55f + 0.9f * b * b);
-    Float e = max(own, 0.75f * px);
+    Float e = max(own, 0.9f * px);
     Float away = squared(abs(place - i - 0.5f) * gap / e);
     Float one = (own / e) * (exp2(-1.4f * away) + 0.06f * exp2(-0.022f * away));
     Float many = 2.6f * own * inversesqrt(gap * gap + 0.25f * px * px);
@@ -54,8 +54,11 @@ Vec3 threads(Place p, Latents z) {
         t = at_v.y;
         slope = slope_a + (slope_b + slope_c * t) * t;
         light += strung(t, u, s, inversesqrt(1.0f + slope * slope), count, width, spread, phase, k, p.px);
-        float blurred = 1.0f - width / max(width, 0.75f * p.px);
-        light = light * cover(at_v.w, p.px) * ((0.10f + 0.40f * exp(-0.25f * r2) + 0.9f * pool) * glitter);
+        float blurred = 1.0f - width / max(width, 0.9f * p.px);
+        // Squared: light is dense and white at a fold. A steep fold is narrow along v.
+        Float fold = max(footprint(at_v.w), p.px);
+        Float there = cover(at_v.w - 0.2f * fold, 1.6f * fold);
+        light = light * (there * there) * ((0.10f + 0.40f * exp(-0.25f * r2) + 0.9f * pool) * glitter);
         light = light / (1.0f + 0.5f * blurred * light);  // a bright line would not be as bright if wide
         Float warmth = rise(-0.7f, 0.7f, sin(0.9f * u + 1.3f * o + z.f[5]));
         Vec3 tint = blend3(z.body * (1.5f * float(k % 2)) + z.accent * (1.2f * float(1 - k % 2)),
