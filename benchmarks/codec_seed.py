@@ -1,10 +1,11 @@
-"""How good is the thesis' codec on clips of its kinds, before and after rounding, and how much does xz save?
+r"""How good is the thesis' codec on clips of its kinds, before and after rounding, and how much does xz save?
 
 Its Tables 9-1 to 9-4 and 9-15 and Figures 9-13 to 9-16, on clips made here. A processor cannot run 7000 epochs of
 448x256 in a day; a shorter run shows the trend, and the whole one is one command, for a machine with a GPU:
 
     python benchmarks/codec_seed.py --size 448x256 --epochs 7000 --batch 600000 --device cuda [--json FILE]
-    python benchmarks/codec_seed.py --size 64x36 --epochs 500 --batch 2048
+    python benchmarks/codec_seed.py --clips face --size 24x14 --seconds 0.5 --rate 4000 --batch 256 \
+        --epochs 700 --faster 10 --student-epochs 2000 --student-faster 3
 """
 
 from __future__ import annotations
