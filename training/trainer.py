@@ -89,11 +89,13 @@ class Painted:
 class Trainer:
     """The networks in training and all that a run needs to go on."""
 
-    def __init__(self, plan: Plan, device: torch.device | str = "cpu") -> None:
-        """Fresh networks from the plan's seed."""
+    def __init__(
+        self, plan: Plan, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16
+    ) -> None:
+        """Fresh networks from the plan's seed; `dtype` is the precision of convolutions."""
         self.plan = plan
         self.device = torch.device(device)
-        self.dtype = torch.bfloat16
+        self.dtype = dtype
         self.pictures_seen = 0
         self.step_number = 0
         with torch.random.fork_rng(devices=[]):

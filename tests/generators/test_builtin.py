@@ -114,8 +114,8 @@ def test_latents_nearby_give_pictures_nearby(generator: StyleGAN2, ws: torch.Ten
 def test_half_precision_looks_the_same(generator: StyleGAN2, ws: torch.Tensor, compiled: bool) -> None:
     """Noise and styles included: mean absolute error below 0.01 of [-1, 1], PSNR above 40 dB."""
     stream = torch.Generator().manual_seed(2)
-    noise = [torch.randn(6, 1, *size, generator=stream) for size in generator.noise_sizes]
-    mixed = torch.cat([ws[:, :5], ws.roll(1, 0)[:, 5:]], 1)[:6]
+    noise = [torch.randn(2, 1, *size, generator=stream) for size in generator.noise_sizes]
+    mixed = torch.cat([ws[:, :5], ws.roll(1, 0)[:, 5:]], 1)[:2]
     half = builtin_generator(dtype=torch.bfloat16)
     half.network.compiled = compiled and half.network.compiled
     error = half.synthesis(mixed, noise).float() - generator.synthesis(mixed, noise)
@@ -141,19 +141,22 @@ def test_compiled_kernels_paint_what_plain_pytorch_paints(generator: StyleGAN2, 
     assert (generator.synthesis(*inputs) - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
-@pytest.mark.parametrize(("dtype", "most", "usual"), [(torch.float32, 1, 0.01), (torch.bfloat16, 8, 0.5)])
+# Processors without bfloat16 take seconds for such a picture.
+@pytest.mark.parametrize(
+    ("dtype", "samples", "most", "usual"), [(torch.float32, 4, 1, 0.01), (torch.bfloat16, 2, 8, 0.5)]
+)
 def test_the_same_batch_gives_the_same_bits_and_others_nearly_the_same_levels(
-    ws: torch.Tensor, dtype: torch.dtype, most: int, usual: float
+    ws: torch.Tensor, dtype: torch.dtype, samples: int, most: int, usual: float
 ) -> None:
     """A convolution may sum in another order in another batch; bfloat16 keeps 8 bits, as a picture's levels have."""
     first, second = builtin_generator(dtype=dtype), builtin_generator(dtype=dtype)
-    inputs, noise = mixed_batch(first, ws, 4)
+    inputs, noise = mixed_batch(first, ws, samples)
     whole = first.synthesis(inputs, noise)
     with threads(2):
         assert torch.equal(second.synthesis(inputs, noise), whole)
         assert torch.equal(first.synthesis(inputs, noise), whole)
-    for batch in (1, 2, 3):
-        parts = [slice(at, at + batch) for at in range(0, 4, batch)]
+    for batch in range(1, samples):
+        parts = [slice(at, at + batch) for at in range(0, samples, batch)]
         pictures = torch.cat([first.synthesis(inputs[part], [maps[part] for maps in noise]) for part in parts])
         difference = (to_uint8(pictures).int() - to_uint8(whole).int()).abs()
         assert difference.max() <= most and difference.float().mean() < usual

@@ -22,6 +22,8 @@ from training.plan import Plan, plans
 from training.trainer import Trainer, cropped, distance
 
 TOY = plans()["toy"]
+EXACT = torch.float32
+"""Precision where none is asked for: processors without bfloat16 compute it slowly."""
 
 
 def short(*pictures: int) -> Plan:
@@ -49,7 +51,7 @@ def test_one_step_lowers_the_loss() -> None:
 
 def test_scattered_points_teach_both_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.trainer.WARM_UP", 1)
-    trainer = Trainer(short(480, 0, 0, 0))
+    trainer = Trainer(short(480, 0, 0, 0), dtype=EXACT)
     layer = trainer.generator.block(64).layers()[0]
     border = layer.weight.detach().clone()
     losses = [trainer.step() for _ in range(60)]
@@ -83,14 +85,14 @@ def test_every_stage_trains_both_networks_where_it_should() -> None:
 
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
     plan = short(16, 16, 16, 96)  # into the step that straightens paths
-    whole = Trainer(plan)
+    whole = Trainer(plan, dtype=EXACT)
     for _ in range(14):
         whole.step()
-    half = Trainer(plan)
+    half = Trainer(plan, dtype=EXACT)
     for _ in range(7):
         half.step()
     half.save(tmp_path / "state.pt")
-    resumed = Trainer(dataclasses.replace(plan, seed=plan.seed))
+    resumed = Trainer(dataclasses.replace(plan, seed=plan.seed), dtype=EXACT)
     resumed.load(tmp_path / "state.pt")
     for _ in range(7):
         resumed.step()
@@ -126,7 +128,7 @@ def test_another_seed_is_another_run() -> None:
 def test_windows_teach_both_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.trainer.WARM_UP", 1)
     stage = dataclasses.replace(TOY.stages[2], pictures=320, adversary=0.0, fit_scale=1)
-    trainer = Trainer(dataclasses.replace(TOY, stages=(stage,)))
+    trainer = Trainer(dataclasses.replace(TOY, stages=(stage,)), dtype=EXACT)
     losses = [trainer.step() for _ in range(40)]
     for name in ("fit", "deep"):
         assert sum(getattr(row, name) for row in losses[-8:]) < sum(getattr(row, name) for row in losses[:8])
@@ -137,7 +139,7 @@ def test_windows_are_parts_of_the_whole_and_those_in_a_corner_show_its_border(
     corners: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.trainer.CORNERS", corners)
-    trainer = Trainer(TOY)
+    trainer = Trainer(TOY, dtype=EXACT)
     for name, parameter in trainer.generator.named_parameters():
         if name.endswith("noise_strength"):
             parameter.data.fill_(0)
@@ -147,7 +149,7 @@ def test_windows_are_parts_of_the_whole_and_those_in_a_corner_show_its_border(
         for seed in range(12):
             painted = trainer._windows(TOY.stages[2], torch.Generator().manual_seed(seed))
             assert painted.of is not None and painted.image.shape == painted.target.shape == (8, 3, 32, 32)
-            inner = trainer.embedding(paint_ground(painted.of, 16)).to(torch.bfloat16)
+            inner = trainer.embedding(paint_ground(painted.of, 16))
             whole = trainer.generator.upper(inner, painted.ws, silence, 32)
             away = torch.stack(
                 [
