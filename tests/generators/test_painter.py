@@ -92,7 +92,7 @@ def test_registers_of_each_width_paint_the_same(architecture: str, monkeypatch: 
     monkeypatch.setattr(build, "FLAGS", tuple(flag.replace("-O3", "-O1") for flag in flags))
     without_libraries()
     try:
-        test_compiled_and_plain_agree("paper")
+        test_compiled_and_plain_agree("ink")
     finally:
         without_libraries()
 
