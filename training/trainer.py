@@ -89,9 +89,7 @@ class Painted:
 class Trainer:
     """The networks in training and all that a run needs to go on."""
 
-    def __init__(
-        self, plan: Plan, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16
-    ) -> None:
+    def __init__(self, plan: Plan, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> None:
         """Fresh networks from the plan's seed; `dtype` is the precision of convolutions."""
         self.plan = plan
         self.device = torch.device(device)

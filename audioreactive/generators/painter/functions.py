@@ -115,6 +115,11 @@ def _pow(x: Any, y: Any) -> torch.Tensor:
     return torch.pow(_tensor(x).clamp(min=1.2e-38), y)
 
 
+def _sqrt(x: Any) -> torch.Tensor:
+    """Of 0 the slope would be infinite; here it is 0, so that flat places have gradients."""
+    return _tensor(x).clamp(min=1.2e-38).sqrt()
+
+
 def broadcast(*values: Any) -> tuple[torch.Tensor, ...]:
     """Expand numbers and tensors to their common shape, on their common device; numbers are at home on any."""
     return tuple(torch.broadcast_tensors(*_together(*values)))  # type: ignore[no-untyped-call]
@@ -136,13 +141,14 @@ def _vector(*parts: Any) -> Vector:
     return parts[0] if isinstance(parts[0], Vector) else Vector(parts)
 
 
-_SAME_IN_TORCH: Final = ("abs", "floor", "sqrt", "exp", "exp2", "log2", "sin", "cos", "tanh")
+_SAME_IN_TORCH: Final = ("abs", "floor", "exp", "exp2", "log2", "sin", "cos", "tanh")
 
 BUILTINS: Final[Mapping[str, Any]] = {
     "min": lambda a, b: torch.minimum(*broadcast(a, b)),
     "max": lambda a, b: torch.maximum(*broadcast(a, b)),
     "select": lambda c, a, b: torch.where(*_together(c, a, b)),
     "pow": _pow,
+    "sqrt": _sqrt,
     "atan": lambda y, x: torch.atan2(*_together(y, x)),
     **{name: _unary(getattr(torch, name)) for name in _SAME_IN_TORCH},
     "fract": _unary(lambda x: x - x.floor()),

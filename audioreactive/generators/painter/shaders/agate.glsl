@@ -11,7 +11,7 @@ Vec2 jittered(Bits bits, float angle, float jitter) {
 #include "cells.glsl"
 
 // Crystals seen from above: a random pyramid of three faces on each cell. x: how much light its face takes, y: a glint,
-// z: distance to the crystal's wall, w: a random number of the crystal.
+// z: light that reaches it, less at the crystal's wall, w: a random number of the crystal.
 Vec4 crystals(Float x, Float y, Latents z, int seed) {
     Vec4 cell = cells(x, y, seed, z.m[3], 0.42f);
     Float pixel = max(footprint(x), footprint(y));
@@ -31,16 +31,19 @@ Vec4 crystals(Float x, Float y, Latents z, int seed) {
         light[k] = squared(clamp01(0.42f + 0.80f * slope));
         glint[k] = squared(squared(max(1.0f - 55.0f * squared(slope - 0.44f), 0.0f)));
     }
-    Float first = cover(side[0] - max(side[1], side[2]), pixel);
-    Float second = cover(side[1] - max(side[0], side[2]), pixel);
+    // Differences of two sides change by sqrt(3) on a way of 1.
+    Float first = cover(side[0] - max(side[1], side[2]), 1.73f * pixel);
+    Float second = cover(side[1] - max(side[0], side[2]), 1.73f * pixel);
     Float third = max(1.0f - first - second, 0.0f);
     Float tip = 1.0f - clamp01(1.5f * length2(cell.x, cell.y));
     Float taken = (first * light[0] + second * light[1] + third * light[2]) * (0.35f + 0.9f * tip);
     Float top = max(side[0], max(side[1], side[2]));
     Float least = min(side[0], min(side[1], side[2]));
-    Float ridge = stripe(side[0] + side[1] + side[2] - least - 2.0f * top, 0.02f, pixel);
+    Float ridge = stripe(side[0] + side[1] + side[2] - least - 2.0f * top, 0.02f, 1.73f * pixel);
     Float flash = (first * glint[0] + second * glint[1] + third * glint[2]) * tip + 0.35f * ridge * (0.3f + taken) * tip;
-    return Vec4(taken, flash, cell.z, cell.w);
+    // At the wall itself, where one crystal's colour ends and another's begins, there is a dark seam of a pixel.
+    Float seam = squared(clamp01(cell.z / (1.2f * pixel)));
+    return Vec4(taken, flash, seam * (0.15f + 0.85f * rise(0.0f, 0.10f, cell.z)), cell.w);
 }
 
 Vec3 agate(Place p, Latents z) {
@@ -65,12 +68,11 @@ Vec3 agate(Place p, Latents z) {
     // Bands: noise along the distance alone, coarse and fine, with hairlines between.
     float many = span(z.m[0], 9.0f, 16.0f);
     Float q = depth * many + 0.04f * shimmer;
-    Float lw = w * many;
     Float coarse = noise(q, 0.5f, 8, z.m[1]);
     Float middle = detail(q * 2.7f, 0.5f, 9, z.m[2]);
     Float fine = detail(q * 8.3f, 0.5f, 10, 2.0f * z.m[2]);
     Float bands = coarse + 0.8f * middle + 0.55f * fine * rise(-0.3f, 0.5f, coarse + swirl.x);
-    Float hair = stripe(middle - 0.05f, 0.035f, 2.7f * lw) + 0.7f * stripe(coarse + 0.2f, 0.02f, lw);
+    Float hair = stripe(middle - 0.05f, 0.035f, footprint(middle)) + 0.7f * stripe(coarse + 0.2f, 0.02f, footprint(coarse));
     Float lean = 0.5f + 0.5f * (u * z.sun.x + v * z.sun.y) * inversesqrt(u * u + v * v + 0.05f);
     Float inner = exp(-max(depth, 0.0f) * 6.0f);
     Float tone_at = (0.42f + 0.36f * bands + 0.10f * lean) * (0.35f + 0.70f * rise(0.95f, 0.0f, depth)) + 0.30f * inner * inner * inner;
@@ -93,8 +95,8 @@ Vec3 agate(Place p, Latents z) {
     Vec3 gem = ramp(z, 0.20f + 0.62f * lit_face + 0.22f * crystal.w * crystal.x) * (0.05f + 3.4f * lit_face * (0.35f + lit_face));
     gem += z.twin * (0.30f * squared(1.0f - down) * rise(0.25f, 0.0f, lit_face) * crystal.w);
     gem += blend3(z.accent, z.light, 0.6f) * (crystal.y * (1.0f - 0.7f * down) * (1.6f + 0.8f * shimmer) * span(z.f[5], 0.8f, 2.2f));
-    gem = gem * (0.15f + 0.85f * rise(0.0f, 0.10f, crystal.z));
+    gem = gem * crystal.z;
     gem = gem * (0.35f + 0.65f * rise(0.0f, 0.05f, -depth));
-    colour = blend3(colour, gem, cover(-depth, w));
+    colour = laid(colour, gem, cover(-depth, w));
     return colour + z.light * (0.9f * stripe(depth - 0.006f, 0.006f, w));
 }
