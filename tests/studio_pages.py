@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from audioreactive.studio.projects import Projects
     from audioreactive.studio.studio import Studio
 
-SECONDS = 8
+SECONDS = 12
 PATIENCE = 900
 """Seconds for which what must come is waited for: a busy machine may take its time."""
 RATE = 24_576

@@ -149,8 +149,7 @@ def _spline_slopes(values: NDArray[np.float64], *, closed: bool) -> NDArray[np.f
     right[1:-1] = 3 * (rise[1:] + rise[:-1])
     equations[0, :2], equations[-1, -2:] = (1, 2), (2, 1)
     right[0], right[-1] = (5 * rise[0] + rise[1]) / 2, (5 * rise[-1] + rise[-2]) / 2
-    found: NDArray[np.float64] = np.linalg.solve(equations, right)
-    return found
+    return np.asarray(np.linalg.solve(equations, right), np.float64)
 
 
 def base_weights(frames: int, knots: int) -> FloatArray:

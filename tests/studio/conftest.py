@@ -35,9 +35,9 @@ def run_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     stack = contextlib.ExitStack()
     small = stack.enter_context(pytest.MonkeyPatch.context())  # what is shown is painted all the time
-    small.setattr(painting, "HEIGHTS", (48,))
+    small.setattr(painting, "HEIGHTS", (144,))
     small.setattr(painting, "FINE", 1)
-    small.setattr(session, "TILE_HEIGHT", 24)
+    small.setattr(session, "TILE_HEIGHT", 72)
     loaded = open_generator(None, device="cpu")
 
     def run(song: Path) -> Running:

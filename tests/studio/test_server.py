@@ -118,7 +118,7 @@ def test_sound_is_what_the_video_plays(running: Running) -> None:
 
 
 def test_frames_are_those_of_the_video_and_come_by_credit(page: Page, running: Running) -> None:
-    page.send(type="show", view="main", section=0, at=5, credit=6, height=48)
+    page.send(type="show", view="main", section=0, at=5, credit=6, height=144)
     clip = page.until("clip")
     assert page.until("frame")["frame"] == clip["start"] + 5, "the one under the playhead comes first"
     page.until_frames(6)
@@ -156,15 +156,15 @@ def test_what_a_person_waits_for_is_painted_alone(running: Running, monkeypatch:
         assert condition(), painted
 
     try:
-        easel.show("tile0", clip, at=0, credit=240, height=48)
+        easel.show("tile0", clip, at=0, credit=240, height=144)
         until(lambda: len(painted) > 1)
         easel.hold()
-        easel.show("main", clip, at=3, credit=240, height=48, still=True)
+        easel.show("main", clip, at=3, credit=240, height=144, still=True)
         until(lambda: ("main", 3) in painted)
         after = len(painted)
         time.sleep(0.5)
         assert len(painted) == after < 240, "the tile waits while a slider moves"
-        easel.show("main", clip, at=5, credit=9, height=48)
+        easel.show("main", clip, at=5, credit=9, height=144)
         until(lambda: painted[-1][0] == "tile0")
         assert painted[after] == ("main", 5), "the tile goes on once the picture is there"
     finally:
@@ -189,7 +189,7 @@ def test_edits_are_recorded_saved_and_undone(page: Page, running: Running) -> No
 
 def test_an_attempt_shows_one_frame_and_changes_nothing(page: Page, running: Running) -> None:
     steps = running.studio.described()["steps"]
-    page.send(type="show", view="main", section=0, at=7, credit=20, still=True, height=48,
+    page.send(type="show", view="main", section=0, at=7, credit=20, still=True, height=144,
               edit={"kind": "turn", "section": 0, "knob": "reaction", "value": 0.1})  # fmt: skip
     clip = page.until("clip")
     page.until_frames(1)
