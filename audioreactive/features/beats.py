@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
 
 from audioreactive.features.spectra import hann
 
@@ -69,6 +68,8 @@ def likeliest_tempo(
 
 def mean_autocorrelation(envelope: FloatArray, length: int, stride: int) -> NDArray[np.float64]:
     """Average the autocorrelations (length,) of Hann windows around the frames, each divided by its largest value."""
+    import scipy.fft  # only songs that are analysed need it
+
     half = length // 2
     # Beyond both ends, the envelope fades out over half a window.
     padded = np.pad(np.asarray(envelope, np.float64), half, mode="linear_ramp")

@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +42,8 @@ def frames_of(y: FloatArray, *, frame_length: int, hop_length: int) -> FloatArra
 
 def stft(y: FloatArray, *, n_fft: int, hop_length: int) -> NDArray[np.complex64]:
     """Compute the short-time Fourier transform with a Hann window, (frames, 1 + n_fft / 2)."""
+    import scipy.fft  # only songs that are analysed need it
+
     frames = frames_of(y, frame_length=n_fft, hop_length=hop_length)
     spectrum: NDArray[np.complex64] = scipy.fft.rfft(frames * hann(n_fft), axis=1, overwrite_x=True)
     return spectrum
@@ -53,6 +54,8 @@ def istft(spectrum: NDArray[np.complex64], *, hop_length: int, length: int) -> F
 
     hop_length must divide n_fft.
     """
+    import scipy.fft
+
     n_fft = 2 * (spectrum.shape[1] - 1)
     window = hann(n_fft)
     pieces = scipy.fft.irfft(spectrum, n=n_fft, axis=1)

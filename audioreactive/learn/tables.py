@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from audioreactive.correlation import sound_tables
 from audioreactive.correlation.sides import WINDOW
@@ -77,6 +76,8 @@ def at_several_scales(tables: Mapping[str, FloatArray], features: Features) -> d
     """Add to features (T, C), by new names, what else an eye can follow of a song: each one's slow course; how fast a
     single envelope rises and falls; how loudness and the strokes of each range ring on.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     made = dict(tables)
     for name, table in tables.items():
         made[f"{name}, slow"] = gaussian_filter1d(table, SLOW * float(RATE), axis=0)

@@ -27,13 +27,14 @@ def make_motion(
 
     A synthesizer that is fitted to what is seen needs the generator, with pictures of its own size.
     """
-    from audioreactive.learn.synthesize import synthesize
     from audioreactive.patches.motion import motion
     from audioreactive.patches.schema import Patch
 
     patch, sections = (recipe, ()) if isinstance(recipe, Patch) else (recipe.patch, recipe.sections)
 
     def made(patch: Patch, features: Features) -> dict[str, NDArray[np.float32]]:
+        from audioreactive.learn.synthesize import synthesize  # few recipes need it
+
         return synthesize(patch, features, generator, progress)
 
     return motion(patch, features, made, sections=sections)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal, special
 
 Filter = NDArray[np.float32]
 
@@ -83,8 +82,12 @@ def lowpass(taps: int, cutoff: float, half_width: float, rate: float, *, radial:
     """
     if taps == 1:
         return None
+    from scipy import signal  # takes a second, and only models of StyleGAN3 need it
+
     if not radial:
         return np.asarray(signal.firwin(taps, cutoff, width=2 * half_width, fs=rate), np.float32)
+    from scipy import special
+
     place = (np.arange(taps) - (taps - 1) / 2) / rate
     radius = np.hypot(*np.meshgrid(place, place))
     values = special.j1(2 * np.pi * cutoff * radius) / (np.pi * radius)

@@ -87,8 +87,7 @@ def films(tmp_path_factory: pytest.TempPathFactory, song: Path, frames: np.ndarr
     return film
 
 
-@pytest.mark.parametrize("extension", [".mp4", ".webm"])
-@pytest.mark.parametrize("share", [0.35, 0.9])
+@pytest.mark.parametrize(("share", "extension"), [(0.35, ".mp4"), (0.35, ".webm"), (0.9, ".webm")])
 def test_the_size_is_kept(
     tmp_path: Path, song: Path, frames: np.ndarray, films: Callable[[str], Path], extension: str, share: float
 ) -> None:

@@ -109,6 +109,7 @@ def second(tmp_path):
     return path
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_weights_move_in_one_process_and_in_several_and_the_video_names_the_file(call, song, tmp_path, second) -> None:
     preset, first, again = tmp_path / "a.toml", tmp_path / "a.mkv", tmp_path / "b.mkv"
     preset.write_text(WEIGHTS.format(what='toward = "b.safetensors"'))

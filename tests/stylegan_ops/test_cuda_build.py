@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from emulated_gpu import emulated, guarded
+from once import FOLDER
 
 from audioreactive.generators.painter import cuda_kernels as painter_kernels
 from stylegan_ops import (
@@ -25,6 +26,7 @@ from stylegan_ops import (
     cuda_build,
     cuda_kernels,
     cuda_loading,
+    kernels,
     nvrtc,
     op_status,
     ops,
@@ -57,6 +59,12 @@ def real() -> NvrtcCompiler:
     return NvrtcCompiler()
 
 
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that tests share, also those of other processes: what several compile is compiled once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(os.environ[FOLDER], "nvrtc")))
+
+
 @dataclass(frozen=True)
 class Counting:
     """A compiler that does nothing, and remembers what it was asked for."""
@@ -79,7 +87,7 @@ def program(text: str = ANSWER, **others: object) -> Program:
 # --- NVRTC
 
 
-def test_nvrtc_compiles_every_source_for_the_first_or_the_last_gpu(cache: Path, real: NvrtcCompiler) -> None:
+def test_nvrtc_compiles_every_source_for_the_first_or_the_last_gpu(compiled: None, real: NvrtcCompiler) -> None:
     """Each for one of both, in turn; `.ci/run` compiles each for both."""
     known = [one for one in real.capabilities if one in cuda_build.CAPABILITIES]
     everything = [*cuda_kernels.programs(), *painter_kernels.programs(["finish", "reveal", "ink"])]
@@ -108,9 +116,7 @@ def test_no_source_is_left_out() -> None:
     assert "[*cuda_kernels.programs(), *painter.programs()]" in (root / ".ci" / "run").read_text("utf-8")
 
 
-def test_kernels_on_an_emulated_gpu_are_those_of_the_machine_code(
-    cache: Path, real: NvrtcCompiler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kernels_on_an_emulated_gpu_are_those_of_the_machine_code(compiled: None, real: NvrtcCompiler) -> None:
     for dtype, width, mode in itertools.product(cuda_kernels.NAMES.values(), ["vector", "single"], ["plain", "to_rgb"]):
         assert_has(real, "cuda-finish", f"finish_{dtype}_{width}_{mode}")
         assert_has(real, "cuda-smooth", f"smooth_{dtype}_{width}")
@@ -123,13 +129,13 @@ def assert_has(compiler: NvrtcCompiler, program_name: str, kernel: str) -> None:
     assert kernel.encode() + b"\0" in compile_all([found], compiler, 90)[0].content
 
 
-def test_a_gpu_that_is_newer_than_the_compiler_gets_ptx(cache: Path, real: NvrtcCompiler) -> None:
+def test_a_gpu_that_is_newer_than_the_compiler_gets_ptx(compiled: None, real: NvrtcCompiler) -> None:
     newer = max(real.capabilities) + 10
     image = compile_all(cuda_kernels.programs()[:1], real, newer)[0]
     assert image.content.startswith(b"//") and f".target sm_{max(real.capabilities)}".encode() in image.content
 
 
-def test_pixels_are_counted_without_divisions_of_64_bits(cache: Path, real: NvrtcCompiler) -> None:
+def test_pixels_are_counted_without_divisions_of_64_bits(compiled: None, real: NvrtcCompiler) -> None:
     for image in compile_all(cuda_kernels.programs(), real, max(real.capabilities) + 1):
         assert not re.findall(rb"\b(?:div|rem)\.[su]64", image.content)
 
@@ -206,8 +212,12 @@ def test_a_damaged_image_is_made_anew(cache: Path, damage: str) -> None:
 
 
 OTHER = """
-import sys, time
+import importlib.util, sys, types
+package = types.ModuleType("stylegan_ops")  # which imports PyTorch; a compiler's cache needs none
+package.__path__ = importlib.util.find_spec("stylegan_ops").submodule_search_locations
+sys.modules["stylegan_ops"] = package
 from stylegan_ops import cuda_build
+assert "torch" not in sys.modules
 class Slow:
     name = key = "a compiler"
     capabilities = [90]
@@ -298,8 +308,10 @@ class Machine:
 
 
 @pytest.fixture
-def machine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """Two GPUs, on which nothing runs until a test gives them a driver."""
+    kernels.cpu_kernels()  # of the usual cache: the one of these tests is empty
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     found = Machine([(9, 0), (9, 0)])
 
     def driver() -> object:
@@ -399,7 +411,7 @@ def test_without_a_gpu_no_compiler_is_looked_for(monkeypatch: pytest.MonkeyPatch
 
 
 def test_from_nvrtc_through_the_driver_to_pixels(
-    machine: Machine, real: NvrtcCompiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, compiled: None, real: NvrtcCompiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole way to a launch: compiled by NVRTC, loaded and started by the driver's functions."""
     library = emulated(cuda_kernels.programs(), tmp_path / "driver.so")
