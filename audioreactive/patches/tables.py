@@ -109,47 +109,16 @@ def spline_weights(position: NDArray[np.float64], knots: int, *, closed: bool) -
 
     closed: a periodic spline of period `knots`; else a not-a-knot spline over [0, knots - 1].
     """
+    from scipy.interpolate import CubicSpline
+
     if knots == 1:
         return np.ones((len(position), 1), np.float32)
-    values = np.vstack([np.eye(knots), np.eye(1, knots)]) if closed else np.eye(knots)
-    slopes = _spline_slopes(values, closed=closed)
-    span = position % knots if closed else position
-    before = np.clip(np.floor(span).astype(np.int64), 0, len(values) - 2)
-    x = (span - before)[:, None]
-    rise = values[1:] - values[:-1]
-    bend = slopes[:-1] + slopes[1:] - 2 * rise  # of the third degree
-    second = rise - slopes[:-1] - bend
-    curve: NDArray[np.float64] = values[before] + x * (slopes[before] + x * (second[before] + x * bend[before]))
-    return curve.astype(np.float32)
-
-
-def _spline_slopes(values: NDArray[np.float64], *, closed: bool) -> NDArray[np.float64]:
-    """Slopes (K, C) at the knots 0, 1, ..., K - 1 of the cubic spline through `values` (K, C), K > 1.
-
-    The second derivative is continuous (de Boor, "A Practical Guide to Splines", chapter IV), as is the third at the
-    second knot from each end, or the spline is periodic and the last values are the first ones.
-    """
-    count = len(values)
     if closed:
-        equations = np.zeros((count - 1, count - 1))
-        place = np.arange(count - 1)
-        for step, factor in ((-1, 1), (0, 4), (1, 1)):  # two or fewer knots are their own neighbours on both sides
-            np.add.at(equations, (place, (place + step) % (count - 1)), factor)
-        right = 3 * (np.roll(values[:-1], -1, axis=0) - np.roll(values[:-1], 1, axis=0))
-        slopes = np.linalg.solve(equations, right)
-        return np.concatenate([slopes, slopes[:1]])
-    rise = values[1:] - values[:-1]
-    if count == 2:  # a line
-        return np.concatenate([rise, rise])
-    if count == 3:  # a parabola
-        middle = (rise[0] + rise[1]) / 2
-        return np.stack([2 * rise[0] - middle, middle, 2 * rise[1] - middle])
-    equations = np.diag(np.full(count, 4.0)) + np.eye(count, k=1) + np.eye(count, k=-1)
-    right = np.zeros_like(values)
-    right[1:-1] = 3 * (rise[1:] + rise[:-1])
-    equations[0, :2], equations[-1, -2:] = (1, 2), (2, 1)
-    right[0], right[-1] = (5 * rise[0] + rise[1]) / 2, (5 * rise[-1] + rise[-2]) / 2
-    return np.asarray(np.linalg.solve(equations, right), np.float64)
+        values = np.vstack([np.eye(knots), np.eye(1, knots)])
+        curve = CubicSpline(np.arange(knots + 1), values, bc_type="periodic")
+        return curve(position).astype(np.float32)  # type: ignore[no-any-return]
+    curve = CubicSpline(np.arange(knots), np.eye(knots))
+    return curve(position).astype(np.float32)  # type: ignore[no-any-return]
 
 
 def base_weights(frames: int, knots: int) -> FloatArray:

@@ -138,17 +138,6 @@ def test_a_closed_spline_passes_its_knots_and_comes_back() -> None:
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("knots", [2, 3, 4, 5, 9])
-def test_splines_of_any_number_of_knots_are_those_of_scipy(knots: int) -> None:
-    round_and_round = np.linspace(-1.5 * knots, 2.5 * knots, 97)
-    curve = CubicSpline(np.arange(knots + 1), np.vstack([np.eye(knots), np.eye(1, knots)]), bc_type="periodic")
-    found = spline_weights(round_and_round, knots, closed=True)
-    np.testing.assert_allclose(found, curve(round_and_round), rtol=0, atol=1e-6)
-    along = np.linspace(0, knots - 1, 57)
-    expected = CubicSpline(np.arange(knots), np.eye(knots))(along)
-    np.testing.assert_allclose(spline_weights(along, knots, closed=False), expected, rtol=0, atol=1e-6)
-
-
 def test_the_base_is_the_spline_through_the_vectors_themselves() -> None:
     palette = np.random.RandomState(5).randn(6, 9)
     expected = CubicSpline(np.linspace(0, 1, 6), palette)(np.linspace(0, 1, 50))
