@@ -37,8 +37,12 @@ def test_without_a_cluster_there_is_a_sentence(
     scene: Scene, film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # away from the address of a cluster that ran here, or still does
+    from ray._private import services
+
+    # Clusters that ran here, or still do, are none of this test's.
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(services, "find_gcs_addresses", set)
     out = replace(film, output=tmp_path / "out.mkv")
     with pytest.raises(RenderError, match="no Ray cluster answers at 'auto'"):
         make_counting(out, RayExecutor(scene, film.encoding, "auto"))
