@@ -42,7 +42,7 @@ def test_without_a_cluster_there_is_a_sentence(
     # Clusters that ran here, or still do, are none of this test's.
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(services, "find_gcs_addresses", set)
+    monkeypatch.setattr(services, "_find_address_from_flag", lambda flag: set())
     out = replace(film, output=tmp_path / "out.mkv")
     with pytest.raises(RenderError, match="no Ray cluster answers at 'auto'"):
         make_counting(out, RayExecutor(scene, film.encoding, "auto"))
