@@ -25,10 +25,11 @@ def faults(implementation, whole, keep):
     g = Generator.random(img_resolution=256, channel_base=4096, z_dim=8, w_dim=8, mapping_layers=1, seed=0,
         implementation=implementation)
     ws = torch.zeros(6, g.num_ws, 8)
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+    for _ in range(6):
         g.synthesis(ws)
-    return kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return kept, min(after - before for before, after in zip(counts[2:], counts[3:]))
 
 for line in sys.stdin:  # each in a process whose memory nobody has used yet, all of one start of PyTorch
     if not os.fork():
@@ -39,7 +40,10 @@ for line in sys.stdin:  # each in a process whose memory nobody has used yet, al
 
 
 def page_faults(*cases: tuple[str, bool, bool]) -> list[tuple[bool, int]]:
-    """(kept, faults of the third batch) for each (implementation, whole batches at once, freed memory kept)."""
+    """(kept, faults of a batch) for each (implementation, whole batches at once, freed memory kept).
+
+    The fewest of four: a system that is short of memory takes some away, which comes back by faults as well.
+    """
     given = "".join(json.dumps(case) + "\n" for case in cases)
     done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True, input=given)
     return [(kept, faults) for kept, faults in map(json.loads, done.stdout.splitlines())]
@@ -47,7 +51,7 @@ def page_faults(*cases: tuple[str, bool, bool]) -> list[tuple[bool, int]]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
 def test_batches_do_not_fault_their_memory_in_again() -> None:
-    # The first batches teach glibc which sizes to keep.
+    # The first two batches teach glibc which sizes to keep.
     compiled = kernels.cpu_kernels().library is not None
     cases = [("reference", True, False), ("reference", False, False), ("reference", True, True)]
     (_, whole), (_, parts), (kept, whole_kept), *more = page_faults(*cases, *[("compiled", True, False)] * compiled)
