@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +51,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     side = np.roll(one, 4000) * 0.3
     slow = np.stack([song(1, 22_050)] * 2, 1)
     surround = np.stack([one, one * 0.9, one * 0.5, side * 0.2, side, side], 1)
+    click, bell, still = np.zeros(len(one)), np.zeros(len(one)), np.zeros(len(one))
+    click[300], bell[9000:20_000] = 0.5, 0.02 * one[9000:20_000]
+    floor = np.random.default_rng(7).integers(-4, 5, len(one)) / 2**15
     for name, samples, rate in (
+        ("offset", still + 0.05, RATE), ("click", click, RATE), ("floor", floor, RATE), ("bell", bell, RATE),
         ("mono", one, RATE), ("stereo", np.stack([one, 0.7 * one + side], 1), RATE), ("slow", slow, 22_050),
         ("other", np.stack([two, two], 1), RATE), ("silent", np.zeros((len(one), 2)), RATE),
         ("surround", surround, RATE),
@@ -118,6 +123,7 @@ JOINED = {
     "mono_stereo.opus": (("mono", *OPUS), ("stereo", *OPUS)),
     "mono_stereo.flac": (("mono", *FLAC), ("stereo", *FLAC)),
     "slow_fast.flac": (("slow", *FLAC), ("stereo", *FLAC)),
+    "tagged.flac": (("stereo", *FLAC), ("other", *FLAC)),
 }
 """Name -> two files, one behind the other in a file: the song and ffmpeg's arguments of each."""
 OTHER_CODINGS = ("vorbis_opus.ogg", "opus_flac.ogg", "flac_vorbis.ogg")
@@ -152,7 +158,8 @@ def make(name: str, sources: dict[str, Path], coded: dict[str, Path], folder: Pa
     if name in coded:
         path.write_bytes(coded[name].read_bytes())
     elif name in JOINED:
-        path.write_bytes(b"".join(coded[f"{number}_{name}"].read_bytes() for number in (0, 1)))
+        tag = b"ID3\4\0\0\0\0\0\x14" + b"ID3, a tag's words\0\0" if name.startswith("tagged") else b""
+        path.write_bytes(tag.join(coded[f"{number}_{name}"].read_bytes() for number in (0, 1)))
     elif name.startswith("late"):
         ffmpeg(*BLACK, "-itsoffset", "0.5", "-i", sources["stereo"], "-c:v", "libx264", "-c:a", "aac", path)
     elif name in UNFINISHED:
@@ -303,6 +310,31 @@ def ffmpeg_wav(path: Path) -> Path:
     return made
 
 
+@pytest.mark.parametrize(
+    ("faults", "level", "subtype"),
+    [(3, 1, "FLOAT"), (100, 1, "FLOAT"), (1e9, 1, "DOUBLE"), (-50, 1, "FLOAT"), (1e9, 128, "FLOAT"), (40, 5, "FLOAT")],
+)
+def test_a_few_samples_beyond_all_others_turn_nothing_down(
+    faults: float, level: float, subtype: str, tmp_path: Path
+) -> None:
+    """Of a converter's or an editor's fault, a player clips that sample, and nothing else changes."""
+    samples = song(1)
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    soundfile.write(good, samples * level, RATE, subtype)
+    samples[[20_000, 40_001]] = faults / level
+    soundfile.write(bad, samples * level, RATE, subtype)
+    expected, heard = load(good), load(bad)
+    assert [("is far louder at 2 of its samples" in note) for note in heard.notes if "clipped" in note] == [True]
+    coded = load(played(bad, ".mkv", Fraction(0), tmp_path).path)
+    for each in (heard, coded):
+        ratio = np.median(levels(each.samples) / levels(expected.samples).clip(1e-9))
+        assert 0.45 < ratio < 1.05, "twice the usual peak may be left of a fault"
+        assert min(correlations(levels(expected.samples), levels(each.samples), rate=96)) > 0.9
+    array = from_samples(soundfile.read(bad, dtype="float32")[0], RATE)
+    np.testing.assert_allclose(array.samples, heard.samples, atol=1e-6)
+    assert array.notes[0].endswith("they are clipped")
+
+
 def test_what_is_within_full_scale_stays_as_it_is(sources: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, song(1) * 1.3, RATE, "FLOAT")
@@ -365,6 +397,10 @@ TWO = {
     "both_flagged.mka": (("other", "mono"), ("-disposition:a:0", "default", "-disposition:a:1", "default"), 1),
     "broadcast.ts": (("silent", "other"), (), 2),
     "all_silent.mkv": (("silent", "silent"), (), 1),
+    "offset.mkv": (("offset", "other"), (), 2),
+    "click.mp4": (("click", "other"), (), 2),
+    "noise_floor.mov": (("floor", "other"), (), 2),
+    "one_bell.mkv": (("bell", "other"), (), 1),
 }
 
 
@@ -379,11 +415,48 @@ def test_the_default_track_is_played_unless_it_is_silent(name: str, sources: dic
     number = heard.recording.track.number
     assert expected in (None, number)
     assert [f"{len(songs)} tracks" in note and f"track {number} " in note for note in heard.notes] == [True]
-    if name not in ("all_silent.mkv", "broadcast.ts"):  # the last tells no encoder's delay
+    if name not in ("all_silent.mkv", "one_bell.mkv", "broadcast.ts"):  # the last tells no encoder's delay
         reference = load(sources[songs[number - 1]]).samples
         assert min(correlations(reference, heard.samples)[1:]) > 0.9
         coded = load(played(path, ".mkv", Fraction(0), tmp_path).path)
         assert min(correlations(heard.samples, coded.samples)) > 0.95
+
+
+def extensible(path: Path, samples: np.ndarray, places: int) -> Path:
+    """A WAV of 16 bits whose channels (n, C) stand at `places`, a bit for each (WAVEFORMATEXTENSIBLE)."""
+    count = samples.shape[1]
+    data = (samples * 32767).astype("<i2").tobytes()
+    form = struct.pack("<HHIIHHHHI", 0xFFFE, count, RATE, RATE * 2 * count, 2 * count, 16, 22, 16, places)
+    form += bytes.fromhex("0100000000001000800000aa00389b71")
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("places", "channel", "sides"),
+    [
+        (0x1, 0, "both"), (0x8, 0, "both"), (0x800, 0, "both"), (0x3F, 3, "both"), (0xB, 2, "both"),
+        (0x503F, 6, "left"), (0x5000, 0, "left"), (0x5000, 1, "right"), (0x3003F, 7, "right"), (0x63F, 4, "left"),
+        (0x2003F, 6, "right"), (0x3F, 2, "both"),
+    ],
+)  # fmt: skip
+def test_a_sound_in_any_place_is_played(places: int, channel: int, sides: str, tmp_path: Path) -> None:
+    """A single channel is mono wherever it stands, and low tones that are alone are heard."""
+    count = places.bit_count()
+    samples = np.zeros((round(SECONDS * RATE), count))
+    samples[:, channel] = song(1)
+    path = extensible(tmp_path / "a.wav", samples, places)
+    heard = load(path)
+    played(path, ".mkv", Fraction(0), tmp_path)
+    left, right = np.broadcast_to(
+        soundfile.read(ffmpeg_wav(tmp_path / "sound.mkv"), always_2d=True)[0].T, (2, len(samples))
+    )
+    louder = {"left": left, "right": right, "both": np.minimum(np.abs(left), np.abs(right)) * np.sign(left)}[sides]
+    assert np.std(louder) > 0.1 * np.std(heard.samples)
+    assert abs(np.corrcoef(louder, song(1))[0, 1]) > 0.99
+    if sides != "both" and places != 0x2003F:
+        assert np.abs(right if sides == "left" else left).max() < 1e-3
 
 
 def test_a_track_can_be_chosen(sources: dict[str, Path], tmp_path: Path) -> None:

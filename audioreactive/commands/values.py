@@ -170,7 +170,7 @@ class RealNumber(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Text -> number."""
         try:
-            finite = math.isfinite(float(value))
+            finite = str(value).isascii() and math.isfinite(float(value))
         except (ValueError, OverflowError):
             finite = False
         if not finite:
@@ -272,9 +272,11 @@ class Stem(click.ParamType):
             return value
         name, equals, file = str(value).partition("=")
         if not equals or not name.isidentifier() or not file:
-            self.fail(f"{value!r} is not NAME=FILE, such as drums=drums.wav", param, ctx)
+            self.fail(f"{shown(value)} is not NAME=FILE, such as drums=drums.wav", param, ctx)
         if name in SOURCES or name in EVERY_FEATURE:
-            self.fail(f"a stem cannot be called {name!r}: the program has a source or feature of that name", param, ctx)
+            self.fail(
+                f"a stem cannot be called {shown(name)}: the program has a source or feature of that name", param, ctx
+            )
         return name, PATH.convert(file, param, ctx)
 
 
@@ -300,7 +302,7 @@ class FeatureWeight(click.ParamType):
         except ValueError:
             weight = -1.0
         if not 0 <= weight <= LARGEST_WEIGHT:
-            self.fail(f"{value!r} is not NAME=WEIGHT with a weight from 0 to 1000, such as onsets=10", param, ctx)
+            self.fail(f"{shown(value)} is not NAME=WEIGHT with a weight from 0 to 1000, such as onsets=10", param, ctx)
         return name, weight
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from audioreactive._support.files import as_path
-from audioreactive.errors import SynthesizerError
+from audioreactive.errors import SynthesizerError, did_you_mean, shown
 from audioreactive.patches.schema import Hippo
 
 if TYPE_CHECKING:
@@ -51,4 +52,7 @@ def named_synthesizer(name: str, *, motion_seed: int = 0, weights: Mapping[str, 
         raise SynthesizerError("--weight is for hippo; a trained synthesizer learned its weights in training")
     from audioreactive.learn.model_file import embeddable
 
-    return embeddable(as_path(name), motion_seed)
+    path = as_path(name)
+    if not os.path.lexists(path) and (close := did_you_mean(name, (HIPPO, THESIS))):
+        raise SynthesizerError(f"there is no synthesizer {shown(name)}{close}")
+    return embeddable(path, motion_seed)

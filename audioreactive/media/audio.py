@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import mmap
 import tempfile
 from dataclasses import dataclass, replace
@@ -19,7 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from audioreactive.errors import AudioError, VideoError
-from audioreactive.media.decoding import BLOCK, Decoder, choose, contents, damage, recording_of
+from audioreactive.media.decoding import (
+    BLOCK,
+    Decoder,
+    choose,
+    contents,
+    damage,
+    nothing_but_bass,
+    recording_of,
+)
 from audioreactive.media.mixing import Mixer, is_silent
 
 if TYPE_CHECKING:
@@ -44,6 +53,10 @@ LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
 LOUDEST: Final = 2**0.5
 """Peak, 3 dB over full scale (1), beyond which a sound is scaled down to 1: the video's sound would be distorted
 otherwise. Lower peaks are left alone, because lossy decoders exceed 1 slightly in any loud song."""
+RARE: Final = 1e-4
+"""Share of all samples: if no more exceed LOUDEST, they alone are clipped, as players do; the rest stays as it is."""
+_ABOVE_USUAL: Final = 2.0
+"""Factor on the peak that all but RARE samples keep, beyond which a sample is a fault: peaks of music stay below."""
 _INTEGERS: Final = 16.0
 """Peak beyond which the samples must be integers that were stored as floats."""
 _IMPOSSIBLE: Final = 2.0**32
@@ -100,12 +113,15 @@ def load(path: Path, *, track: int | None = None, going: Callable[[], None] | No
         found = contents(path)
         chosen, notes = choose(found, path, track)
         decoder = Decoder(recording_of(path, chosen))
-        audio = _decoded(decoder, notes, going)
+        audio, peaks = _decoded(decoder, notes, going)
         for _ in range(_MOST_IMPROVEMENTS):
             if (better := decoder.improved()) is None:
                 break
             decoder = Decoder(better)
-            audio = _decoded(decoder, notes, going)
+            audio, peaks = _decoded(decoder, notes, going)
+        if math.isfinite(peaks.limit):
+            decoder = Decoder(replace(decoder.recording, limit=peaks.limit))
+            audio, _ = _decoded(decoder, [*notes, _clipped(str(path), peaks)], going)
     except VideoError as error:
         raise AudioError(f"{str(path)!r} cannot be decoded: {error}") from error
     note = damage(found, decoder, float(audio.duration))
@@ -120,8 +136,15 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     """
     block = np.asarray(samples, np.float32)
     block = block[:, None] if block.ndim == 1 else block
-    pieces = (block[start : start + BLOCK] for start in range(0, len(block), BLOCK))
-    return _collected(_Stream(sample_rate, pieces, []), source)
+    audio, peaks = _collected(_Stream(sample_rate, _pieces(block), []), source)
+    if math.isfinite(peaks.limit):
+        clipped = np.clip(block, -peaks.limit, peaks.limit)
+        audio, _ = _collected(_Stream(sample_rate, _pieces(clipped), [_clipped(source, peaks)]), source)
+    return audio
+
+
+def _pieces(block: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    return (block[start : start + BLOCK] for start in range(0, len(block), BLOCK))
 
 
 def check_file(path: Path) -> None:
@@ -138,7 +161,7 @@ def check_file(path: Path) -> None:
         raise AudioError(f"{str(path)!r} cannot be read: {error}") from error
 
 
-def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] | None) -> Audio:
+def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] | None) -> tuple[Audio, _Peaks]:
     """Decode a whole recording for the analysis."""
     recording = decoder.recording
 
@@ -153,8 +176,8 @@ def _decoded(decoder: Decoder, notes: Sequence[str], going: Callable[[], None] |
         return _collected(stream, str(recording.path), recording)
 
 
-def _collected(stream: _Stream, source: str, recording: Recording | None = None) -> Audio:
-    """Mix the blocks of a stream to mono, resample and check them."""
+def _collected(stream: _Stream, source: str, recording: Recording | None = None) -> tuple[Audio, _Peaks]:
+    """Mix the blocks of a stream to mono, resample and check them; the peaks tell whether some should be clipped."""
     if not LOWEST_RATE <= stream.sample_rate <= HIGHEST_RATE:
         raise AudioError(
             f"{source!r} claims {stream.sample_rate} samples a second; "
@@ -167,7 +190,7 @@ def _collected(stream: _Stream, source: str, recording: Recording | None = None)
     digest = hashlib.sha256(str(stream.sample_rate).encode())
     if channels > 1:
         digest.update(f" {channels} channels".encode())
-    count, peak, heard = 0, 0.0, 0
+    count, heard, peaks = 0, 0, _Peaks()
     mixer = Mixer(stream.sample_rate, channels)
     with contextlib.closing(_Collector(stream.sample_rate, source)) as collected:
         for block in chain((first,), stream.blocks):
@@ -179,21 +202,60 @@ def _collected(stream: _Stream, source: str, recording: Recording | None = None)
             _check_finite(block, count, stream.sample_rate, source)
             digest.update(block.astype("<f4").tobytes())
             count += len(block)
-            peak = max(peak, float(np.abs(block).max(initial=0)))
+            peaks.add(block)
             collected.add(mixer.add(block))
         collected.add(mixer.finish())
         samples = collected.finish(count)
-    if peak > LOUDEST:
-        samples /= peak
-        stream.notes.append(_too_loud(source, peak))
+    if peaks.highest > LOUDEST:
+        samples /= peaks.highest
+        stream.notes.append(_too_loud(source, peaks.highest))
     if mixer.gain != 1:
         samples *= np.float32(mixer.gain)
     if is_silent(samples):
         samples[:] = 0
     samples.flags.writeable = False
     if recording is not None:
-        recording = replace(recording, gain=1 / peak if peak > LOUDEST else 1.0, length=count)
-    return Audio(samples, ANALYSIS_RATE, source, digest.hexdigest(), tuple(stream.notes), recording)
+        gain = 1 / peaks.highest if peaks.highest > LOUDEST else 1.0
+        is_bass_alone = mixer.sounding is not None and nothing_but_bass(recording.track, mixer.sounding)
+        recording = replace(recording, gain=gain, length=count, is_bass_alone=is_bass_alone)
+    return Audio(samples, ANALYSIS_RATE, source, digest.hexdigest(), tuple(stream.notes), recording), peaks
+
+
+class _Peaks:
+    """Counts samples that exceed LOUDEST by their size, to tell a loud sound from a sound with a few faults."""
+
+    def __init__(self) -> None:
+        self.highest = 0.0
+        self._count = 0
+        self._beyond = np.zeros(4 * 32, np.int64)  # by quarters of an octave, up to _IMPOSSIBLE
+
+    def add(self, block: Samples) -> None:
+        size = np.abs(block)
+        self._count += size.size
+        self.highest = max(self.highest, float(size.max(initial=0)))
+        if self.highest > LOUDEST:
+            steps = 4 * np.log2(size[size > LOUDEST] / LOUDEST)
+            self._beyond += np.bincount(steps.astype(np.int64), minlength=len(self._beyond))
+
+    @property
+    def limit(self) -> float:
+        """Largest size of a sample that is no fault; infinite if there are none."""
+        if self.highest <= LOUDEST:
+            return math.inf
+        at_least = self._beyond[::-1].cumsum()[::-1]
+        usual = int(np.count_nonzero(at_least > RARE * self._count))
+        limit = LOUDEST * _ABOVE_USUAL * 2 ** (usual / 4) if usual else LOUDEST
+        return limit if limit < self.highest else math.inf
+
+    @property
+    def faults(self) -> int:
+        """Number of samples beyond the limit."""
+        step = 4 * math.log2(min(self.limit, _IMPOSSIBLE) / LOUDEST)
+        return int(self._beyond[round(step) :].sum())
+
+
+def _clipped(source: str, peaks: _Peaks) -> str:
+    return f"{source} is far louder at {peaks.faults} of its samples than anywhere else; they are clipped"
 
 
 def _too_loud(source: str, peak: float) -> str:

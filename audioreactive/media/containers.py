@@ -13,8 +13,10 @@ import mmap
 import os
 import re
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
+
+from audioreactive._support.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +43,10 @@ _JOINT: Final = re.compile(
     rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}|TAG[\x20-\x7e\x00]{30}|APETAGEX|(?:Xing|Info)\x00\x00\x00[\x00-\x0f]"
 )
 """Tags at the beginning or the end of an mp3 file; inside a file, they show where two files were joined."""
+_TAG_HEAD: Final = 10
+_LONGEST_TAG: Final = 1 << 24
+_TRIES: Final = 16
+"""Bytes of the head of an ID3 tag; longest tag, with a picture, that is looked for; places where one may begin."""
 _FIRST_FRAMES: Final = 1024
 """Bytes after the ID3 tag that contain the file's own Xing or Info header, which is not a join."""
 
@@ -80,26 +86,43 @@ def cut_off(path: Path) -> CutOff | None:
 
 def parts(path: Path) -> tuple[tuple[int, int], ...]:
     """Find the Ogg or FLAC files joined in this one: (first, one past the last) byte of each; empty if it is one."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(4)
         if head not in (b"OggS", b"fLaC") or not (size := os.fstat(file.fileno()).st_size):
             return ()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             starts = list(_ogg_starts(data) if head == b"OggS" else _flac_starts(data))
-    if not 1 < len(starts) <= MOST_PARTS:
-        return ()
-    return tuple(pairwise([*starts, size]))
+            if not 1 < len(starts) <= MOST_PARTS:
+                return ()
+            ends = [_without_tag(data, start) for start in starts[1:]]
+    return tuple(zip(starts, [*ends, size], strict=True))
+
+
+def _without_tag(data: mmap.mmap, start: int) -> int:
+    """Where the file before a joined one ends, if that has an ID3 tag before its first byte `start`."""
+    at = start
+    for _ in range(_TRIES):
+        if (at := data.rfind(b"ID3", max(start - _LONGEST_TAG, 0), at)) < 0:
+            break
+        if at + _TAG_HEAD + _seven_bits(data[at + 6 : at + _TAG_HEAD]) == start:
+            return at
+    return start
+
+
+def _seven_bits(size: bytes) -> int:
+    """The size of an ID3 tag, without its head: four bytes, seven bits in each."""
+    return sum((byte & 0x7F) << shift for byte, shift in zip(size.ljust(4, b"\0"), (21, 14, 7, 0), strict=True))
 
 
 def joints(path: Path) -> int:
     """Count the places in an mp3 where files may have been joined; a decoder may lose a packet or two at each."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(10)
         if not _is_mp3(head):
             return 0
         begin = 0
-        if head[:3] == b"ID3" and len(head) == 10:  # seven bits in each byte of the size
-            begin = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        if head[:3] == b"ID3" and len(head) == _TAG_HEAD:
+            begin = _TAG_HEAD + _seven_bits(head[6:])
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             found = _JOINT.finditer(data, min(begin + _FIRST_FRAMES, len(data)), max(len(data) - 160, 0))
             return sum(1 for _ in islice(found, MOST_CHUNKS))
@@ -110,7 +133,7 @@ def _is_mp3(head: bytes) -> bool:
 
 
 def lengths_of(path: Path) -> tuple[Lengths, int]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         there = os.fstat(file.fileno()).st_size
         head = file.read(16)
         if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):

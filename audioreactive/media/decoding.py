@@ -4,13 +4,14 @@ Conventions: a file is decoded by ffmpeg alone. All of a sound comes at one rate
 the file changes its rate or its channels midway; where it does, the highest rate and the most channels are taken.
 Sample n is heard n / rate seconds after the start of the sound, whatever the file's time stamps say. The analysis
 takes every channel. For the video, surround is mixed down to stereo with the weights of ITU-R BS.775, scaled so that it
-cannot clip; channels of which the file does not tell the places are shared between left and right so that the mean of
-both is the mean of all. Tracks are counted from 1.
+cannot clip. Channels of which the file does not tell the places, or of which only that of the low tones has sound, are
+shared between left and right so that the mean of both is the mean of all. Tracks are counted from 1.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import struct
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from audioreactive.errors import AudioError, printable
 from audioreactive.media.containers import cut_off, joints, parts
 from audioreactive.media.ffmpeg import SOUND_DEMUXERS, behind_head, file_url, plain_cause, reading, stranger
 from audioreactive.media.heads import readable_head, unfinished
+from audioreactive.media.offsets import OffsetFilter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 1 << 18
 """Samples per block, over all channels."""
-SILENT: Final = 1e-4
-"""Peak below which a track counts as silent; full scale is 1. The dither of 16-bit sound stays below."""
+SILENT: Final = 3e-4
+"""Root mean square of MOMENT samples of a track below which they count as silent; full scale is 1. The noise of 16-bit
+recordings stays below."""
+MOMENT, FEWEST_MOMENTS = 1024, 5
+"""Samples of a moment, and the moments of sound without which a track is silent: a click is no sound."""
 MOST_TRACKS: Final = 64
 """Most tracks of one file that are considered; broadcasts have a few dozen."""
 MOST_CHANNELS: Final = 256
@@ -47,9 +52,13 @@ _LOST_AT_JOINT: Final = 2
 _OPTIONS: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-guess_layout_max", "2")
 _STEREO: Final = (
     "aformat=sample_fmts=flt,pan=stereo"
-    "|FL<FL+DL+FLC+0.707FC+0.707BL+0.707SL+0.5BC|FR<FR+DR+FRC+0.707FC+0.707BR+0.707SR+0.5BC"
+    "|FL<FL+DL+FLC+0.707FC+0.707BL+0.707SL+0.5BC+0.707WL+0.707SDL+0.707TFL+0.707TSL+0.707TBL+0.707BFL"
+    "+0.5TC+0.5TFC+0.5TBC+0.5BFC"
+    "|FR<FR+DR+FRC+0.707FC+0.707BR+0.707SR+0.5BC+0.707WR+0.707SDR+0.707TFR+0.707TSR+0.707TBR+0.707BFR"
+    "+0.5TC+0.5TFC+0.5TBC+0.5BFC"
 )
-"""`<` scales the weights of the channels that are there to a sum of 1, so that mono stays as loud as it is."""
+"""`<` scales the weights of the channels that are there to a sum of 1, so that mono stays as loud as it is. Low tones
+(LFE) are left out, as in BS.775; wide channels and those above and below weigh as much as those behind."""
 _STAND_INS: Final = {
     "FL": (("FL", "DL"), ("FC",)),
     "FR": (("FR", "DR"), ("FC",)),
@@ -112,8 +121,8 @@ class Track:
 
     @property
     def is_mono_or_stereo(self) -> bool:
-        """Whether it can be coded as it is."""
-        return self.layout in ("mono", "stereo")
+        """Whether it can be coded as it is; a single channel is mono, wherever it stands."""
+        return self.layout in ("mono", "stereo") or self.layout.startswith("1 channels")
 
     def __str__(self) -> str:
         words = (self.codec, self.layout, *((self.language,) if self.language not in ("", "und") else ()))
@@ -141,6 +150,10 @@ class Recording:
     """What ffmpeg brings all of it to, as it changes its channels or its rate midway; else it stays as the track is."""
     parts: tuple[tuple[int, int], ...] = ()
     """(first, one past the last) byte of each joined file, if they must be decoded one by one; else empty."""
+    is_bass_alone: bool = False
+    """Whether nothing sounds but the channel of low tones (LFE), which a stereo mix leaves out otherwise."""
+    limit: float = math.inf
+    """Size to which samples are clipped, because a few are far beyond all others."""
     gain: float = 1.0
     """Factor that the analysis and the encoder apply to the samples; `Decoder` does not."""
     length: int = 0
@@ -198,7 +211,7 @@ class Decoder:
         recording = self.recording
         surround = recording.layout == "7.1" or (recording.track.has_places and not recording.track.is_mono_or_stereo)
         pan = {"": "", "stereo": _STEREO, "7.1": _SURROUND}[recording.layout]
-        if self.is_for_two_ears and surround:
+        if self.is_for_two_ears and surround and not recording.is_bass_alone:
             pan = _STEREO
         mixed = ["-af", pan] if pan else []
         sound = ["-map", f"0:{recording.track.stream}", "-vn", "-sn", "-dn", *mixed, "-ar", str(recording.rate)]
@@ -222,6 +235,8 @@ class Decoder:
         while data := pipe.read(max(BLOCK // self._channels, 1) * size):
             whole = len(data) - len(data) % size
             block = np.frombuffer(data[:whole], ">f4").astype(np.float32).reshape(-1, self._channels)
+            if math.isfinite(self.recording.limit):
+                block = block.clip(-self.recording.limit, self.recording.limit)
             if self.is_for_two_ears and self._channels > 2:
                 yield from_both_sides(block) if self.recording.track.is_ambisonic else folded(block)
             else:
@@ -268,7 +283,10 @@ def contents(path: Path) -> Contents:
     Raises:
         AudioError: there are none that can be decoded.
     """
-    source = _whole(path)
+    try:
+        source = _whole(path)
+    except OSError as error:
+        raise AudioError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     if (found := _described(source)).tracks:
         return found
     with source.reading() as pipe:
@@ -388,10 +406,40 @@ def _track(index: int, language: str, told: str) -> Track | None:
 
 
 def _is_silent(path: Path, track: Track) -> bool:
+    """Whether hardly anything is heard of a track; a constant offset is not."""
     blocks = Decoder(recording_of(path, track)).blocks()
+    heard = moments = 0
     with contextlib.closing(blocks), contextlib.suppress(AudioError):
-        return not any(np.abs(block).max(initial=0) > SILENT for block in blocks)
-    return True
+        offset = None
+        for block in blocks:
+            offset = offset or OffsetFilter(track.rate, block.shape[1])
+            found = _moments(offset.add(block))
+            moments, heard = moments + len(found), heard + int((found >= SILENT).sum())
+            if heard >= FEWEST_MOMENTS:
+                return False
+        if offset is not None:
+            found = _moments(offset.finish())
+            moments, heard = moments + len(found), heard + int((found >= SILENT).sum())
+    return heard < min(FEWEST_MOMENTS, max(moments, 1))
+
+
+def _moments(block: Block) -> NDArray[np.float64]:
+    """Root mean squares of the moments of (n, C) samples, each of its loudest channel."""
+    padded = np.pad(block, ((0, -len(block) % MOMENT), (0, 0))).reshape(-1, MOMENT, block.shape[1])
+    loudest: NDArray[np.float64] = np.sqrt(np.square(padded, dtype=np.float64).mean(axis=1)).max(axis=1, initial=0)
+    return loudest
+
+
+def nothing_but_bass(track: Track, sounding: NDArray[np.bool_]) -> bool:
+    """Whether of the channels (C,) of a track only those of low tones (LFE) sound."""
+    if named := re.fullmatch(r"\d+ channels \((.+)\)", track.layout):
+        bass = np.array([name.startswith("LFE") for name in named[1].split("+")])
+    elif re.match(r"\d\.1", track.layout):  # in ffmpeg's order, third or fourth
+        place = 2 if track.layout.startswith("2.1") or track.layout == "6.1(front)" else 3
+        bass = np.arange(len(sounding)) == place
+    else:
+        return False
+    return len(bass) == len(sounding) and bool(sounding.any()) and not bool((sounding & ~bass).any())
 
 
 def _whole(path: Path) -> _Source:

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from audioreactive._support.files import open_regular
 from audioreactive.errors import AudioError
 from audioreactive.media.containers import UNKNOWN_32, chunks_of, lengths_of, read_at
 
@@ -47,7 +48,7 @@ def mended_head(path: Path) -> MendedHead | None:
     least = max(first + len(content) for first, content in lengths.edits)  # a hostile header may end before its lengths
     if not least <= lengths.sound_at < min(there, LONGEST_HEAD):
         return None
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = bytearray(file.read(lengths.sound_at))
     if len(head) < lengths.sound_at:
         return None
@@ -75,7 +76,7 @@ def readable_head(path: Path) -> MendedHead | None:
     Raises:
         AudioError: the file is RIFX in an unknown coding.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         is_rifx = file.read(4) == b"RIFX" and read_at(file, 8, 4) == b"WAVE"
         other = _as_core_audio(file, path) if is_rifx else None
     return other or mended_head(path)

@@ -52,6 +52,11 @@ class Mixer:
         """Factor for the whole mix, known at its end: it makes up for channels that were always silent."""
         return 1.0 if self._energy is None else self._energy.gain
 
+    @property
+    def sounding(self) -> NDArray[np.bool_] | None:
+        """Which of the channels (C,) sounded so far; None for a single one."""
+        return None if self._energy is None else self._energy.sounding
+
     def _mix(self, block: Samples) -> Samples:
         return block[:, 0] if self._energy is None else self._energy.add(block)
 
@@ -77,13 +82,13 @@ class _EnergyMix:
         self._channels = channels
         self._waiting = np.zeros((self._hop, channels), np.float32)  # silence before the sound
         self._tail = np.zeros(self._hop, np.float32)
-        self._sounding = np.zeros(channels, bool)
+        self.sounding = np.zeros(channels, bool)
         self._length = 0
         self._given = -self._hop
 
     @property
     def gain(self) -> float:
-        return float(np.sqrt(self._channels / max(int(self._sounding.sum()), 1)))
+        return float(np.sqrt(self._channels / max(int(self.sounding.sum()), 1)))
 
     def add(self, block: Samples) -> Samples:
         self._length += len(block)
@@ -112,7 +117,7 @@ class _EnergyMix:
         step = self._frames * self._hop
         mean: Samples = sound[:step].mean(axis=1, dtype=np.float64).astype(np.float32)
         if (sound[:, 1:] == sound[:, :1]).all():
-            self._sounding |= np.abs(sound).max(axis=0) >= SILENT
+            self.sounding |= np.abs(sound).max(axis=0) >= SILENT
             pieces = np.zeros((self._frames, self._window), np.float32)
         else:
             pieces = self._difference_from_mean(sound)
@@ -131,9 +136,9 @@ class _EnergyMix:
         shape = np.sin(np.pi * np.arange(self._window) / self._window).astype(np.float32)  # squares add up to 1
         frames = np.lib.stride_tricks.sliding_window_view(sound, self._window, axis=0)[:: self._hop]  # [F, C, window]
         peaks = np.abs(frames).max(axis=2)
-        peaks[0] = np.where(self._sounding, SILENT, peaks[0])
+        peaks[0] = np.where(self.sounding, SILENT, peaks[0])
         sounding = np.logical_or.accumulate(peaks >= SILENT, axis=0)
-        self._sounding = sounding[-1].copy()
+        self.sounding = sounding[-1].copy()
         mixed = np.zeros((self._frames, self._hop + 1), np.complex64)
         mean, count = mixed.copy(), np.zeros((self._frames, 1), np.float32)
         for channel in range(self._channels):

@@ -93,11 +93,12 @@ def plan_render(
     preset = recipe.make()  # before anything takes long, so that mistakes show at once
     fps = _frame_rate(settings, preset, PAINTER_FPS if _is_painter(model) else DEFAULT_FPS)
     _check_output(output, settings, fps)
+    _check_files(*settings.weights, *([] if settings.follow is None else [settings.follow]))
     loaded = model if isinstance(model, LoadedGenerator) else None
     # The painter with default settings is opened after the analysis, to save memory: PyTorch takes 200 MB.
     asked = (model, recipe.label, settings.size) != (None, None, None) or settings.device not in ("auto", "cpu")
     if not isinstance(model, LoadedGenerator) and asked:
-        _check_song(song, stems or {})
+        _check_files(song, *(stems or {}).values())
         loaded = open_for(model, preset, settings, every=recipe.wild is not None)
     if recipe.wild is not None:
         able = frozenset() if loaded is None else abilities(loaded.generator)
@@ -267,13 +268,15 @@ def _check_output(output: Path, settings: RenderSettings, fps: Fraction) -> None
     kind.check(VideoSettings(fps=fps / DRAFT_STEP if settings.draft else fps, size=(2, 2), crf=settings.crf))
     if settings.duration is not None:
         check_duration(settings.duration)
+    if settings.chunk <= 0:
+        raise RenderError("pieces of 0 seconds hold no frame: give --chunk a longer time, such as 5")
 
 
-def _check_song(song: Path, stems: Mapping[str, Path]) -> None:
-    """Raise AudioError if the song or a stem does not exist."""
+def _check_files(*files: Path) -> None:
+    """Raise AudioError if one does not exist, or is no file."""
     from audioreactive.media.audio import check_file
 
-    for file in (song, *stems.values()):
+    for file in files:
         check_file(file)
 
 

@@ -429,3 +429,11 @@ def test_rates_that_cannot_be_read_are_not_packed(fps: Fraction) -> None:
         check_clip("clip", 1, fps, (16, 16))
     with pytest.raises(CodecError, match="frame rate"):
         read_rate({"picture": {"fps": str(fps)}})
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a folder"])
+def test_what_is_no_file_is_a_sentence(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    (os.mkfifo if what == "a pipe" else os.mkdir)(path)
+    with pytest.raises(CodecError, match=r"a device or a pipe|no folder of frames"):
+        read_clip(path)

@@ -198,3 +198,21 @@ def test_names_that_lead_nowhere_are_compared_by_where_they_lead(tmp_path: Path)
 def test_folders_are_no_files(call, song, words: str) -> None:
     result = call(*(str(song) if word == "{song}" else word for word in words.split()))
     assert result.code == 2 and "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("option", ["--follow", "--with", "--synthesizer", "--preset", "--model", "--stem"])
+@pytest.mark.parametrize("what", ["missing", "pipe", "folder"])
+def test_other_files_are_checked_before_anything_is_heard(call, song, tmp_path, option: str, what: str) -> None:
+    other = tmp_path / ("a.toml" if option == "--preset" else "a.safetensors")
+    if what == "pipe":
+        os.mkfifo(other)
+    elif what == "folder":
+        other.mkdir()
+    value = f"drums={other}" if option == "--stem" else other
+    result = call("render", song, option, value, "-o", tmp_path / "out.mp4")
+    assert result.code == 2 and "Traceback" not in result.err and "listening" not in result.err
+    assert other.name in result.err and not (tmp_path / "out.mp4").exists()
+
+
+def test_a_synthesizer_of_nearly_that_name_is_suggested(call, song) -> None:
+    assert "did you mean 'hippo'?" in call("render", song, "--synthesizer", "hipo").err

@@ -58,6 +58,26 @@ def test_numbers_in_their_ranges_are_taken(call: Callable[..., Outcome], tmp_pat
         assert outcome.code == 2 and "nothing.wav" in outcome.err, text
 
 
+@pytest.mark.parametrize("value", ["\u0663", "\uff11\uff12", "0.\u0665"])
+def test_digits_of_other_scripts_are_a_sentence(value: str, call: Callable[..., Outcome], tmp_path: Path) -> None:
+    for option in ("--motion", "--seed", "--crf", "--truncation"):
+        outcome = call("render", tmp_path / "nothing.wav", f"{option}={value}")
+        assert outcome.code == 2 and "nothing.wav" not in outcome.err, option
+
+
+@pytest.mark.parametrize(
+    "words", ["--weight onsets={}", "--weight onsets=-{}", "--stem {}", "--stem rms={}", "--stem {}=a"]
+)
+def test_a_value_is_shown_in_short(words: str, call: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = call("render", tmp_path / "nothing.wav", *words.format(MANY).split())
+    assert outcome.code == 2 and "..." in outcome.err and len(outcome.err) < 1200
+
+
+def test_pieces_without_a_frame_are_a_sentence(call: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = call("render", tmp_path / "nothing.wav", "--chunk", "0")
+    assert outcome.code == 2 and "pieces of 0 seconds hold no frame" in outcome.err
+
+
 DEVICES = [
     "meta", "meta:0", "cpu:1", "cpu:99999999999999999999", "cuda:", "cuda:-1", "cuda:" + MANY, "hpu", "ipu", "xla",
     "privateuseone", "mkldnn", "toaster", "", " ", "cpu ", "CPU", "cpu\n", "\u0663", "\udcff", "\0", "a" * 5000,
