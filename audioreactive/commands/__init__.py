@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -120,6 +121,7 @@ def render_main() -> NoReturn:
 def run(command: click.Command, name: str) -> NoReturn:
     """Run a command and exit: with 0, with 2 and a sentence for an error of the user, or with 130 if interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
+    _open_what_is_closed()
     warnings.formatwarning = _as_sentence
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("audioreactive.names", _as_it_is)
@@ -150,6 +152,20 @@ def run(command: click.Command, name: str) -> NoReturn:
         click.echo(f"error: {sentence}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_what_is_closed() -> None:
+    """Where a scheduler started the program without standard streams, give it such as lead nowhere.
+
+    Else the first file that is opened would take the number of one, and get what is printed.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # until the end
 
 
 def _tell_of_dashes() -> None:

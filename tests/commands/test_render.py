@@ -301,6 +301,14 @@ def test_a_name_is_just_a_name(call, song, model, tmp_path, monkeypatch, name: s
     assert probe(tmp_path / Path(name).with_suffix(".mp4")).width == 32
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_scheduler_may_close_all_streams(song, model, tmp_path, closed: str) -> None:
+    code = "from audioreactive.commands import render_main; render_main()"
+    words = (sys.executable, "-c", code, song, "--model", model, "--duration", "0.2", "-o", out := tmp_path / "a.mp4")
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, words)], capture_output=True)
+    assert (done.returncode, probe(out).frames) == (0, 5)
+
+
 def test_help_needs_nothing_heavy() -> None:
     heavy = "{'torch', 'librosa', 'scipy', 'numpy', 'pydantic', 'matplotlib'}"
     for module, name in (("audioreactive.commands.render", "render"), ("audioreactive.commands", "audioreactive")):
