@@ -202,7 +202,9 @@ class GridNetwork(nn.Module):
                 parts = [_lerped(part, rows, height, width) for part in own]
                 if share is not None:
                     way = _lerped(motion, rows, height, width)[None]
-                    found = displaced(keys[:1], keys[1:], way, torch.tensor([share]), rows, height)[0]
+                    found = displaced(
+                        keys[:1], keys[1:], way, torch.tensor([share], dtype=torch.float32), rows, height
+                    )[0]
                     parts.insert(0, _lerped(light, rows, height, width) * found)
                 colours = self.decode(torch.cat(parts).flatten(1)[None])[0].view(3, len(rows), width)
                 made[rows.start : rows.stop] = (colours.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0)

@@ -11,7 +11,7 @@ import torch
 from audioreactive.codec.analysis import analyse
 from audioreactive.codec.entropy import encode
 from audioreactive.codec.fitting import suited
-from audioreactive.codec.grids import LIGHT_UNIT, Layout, displaced, piled
+from audioreactive.codec.grids import LIGHT_UNIT, GridNetwork, Layout, displaced, piled
 from audioreactive.codec.motion import flow, moved, paths
 
 
@@ -113,3 +113,12 @@ def test_keys_are_at_whole_frames_from_the_first_to_the_last(frames: int, every:
         span, share = layout.span(knot)
         assert knots[span + round(share)] == knot and share in (0, 1) and span in (k, k - 1)
     assert Layout(frames, (40, 30)).knots == () and Layout(1, (40, 30), 4).knots == ()
+
+
+def test_a_moment_may_be_a_number_of_numpy() -> None:
+    network = GridNetwork(Layout(5, (40, 24), 2))
+    assert network.layout.knots
+    with torch.no_grad():
+        for grid in network.grids:
+            grid.copy_(torch.randn(grid.shape, generator=torch.Generator().manual_seed(1)) * 3)
+    assert torch.equal(network.picture(np.float64(0.3), (40, 24)), network.picture(0.3, (40, 24)))
