@@ -22,17 +22,6 @@ PATIENCE = 240_000
 """Milliseconds after which a page is given up; a busy machine takes its time."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def little_ahead() -> Iterator[None]:
-    """Clips are painted as long ones are, half a second ahead: nobody waits here until they are whole."""
-    from audioreactive.studio import painting
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(painting, "LONG_SECONDS", 0.0)
-        patch.setattr(painting, "AHEAD_SECONDS", 0.5)
-        yield
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright_api.sync_playwright() as playwright:
