@@ -317,7 +317,7 @@ def ffmpeg_wav(path: Path) -> Path:
 def test_a_few_samples_beyond_all_others_turn_nothing_down(
     faults: float, level: float, subtype: str, tmp_path: Path
 ) -> None:
-    """Of a converter's or an editor's fault, a player clips that sample, and nothing else changes."""
+    """A player clips the samples of a converter's fault, and plays all others as they are."""
     samples = song(1)
     good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
     soundfile.write(good, samples * level, RATE, subtype)

@@ -289,7 +289,7 @@ class _Packing:
         """PSNR in dB of some frames as a file would give them back."""
         network, last = rounded(self.fit.network), max(len(self.clip.frames) - 1, 1)
         some = np.unique(np.linspace(0, len(self.clip.frames) - 1, SEEN_FRAMES).astype(int))
-        made = np.stack([network.picture(float(i / last), self.clip.size).numpy() for i in some])
+        made = np.stack([network.picture(i / last, self.clip.size).numpy() for i in some])
         return psnr(self.clip.frames[some], made)
 
     def _sections(self) -> dict[str, bytes]:

@@ -76,7 +76,7 @@ def at_several_scales(tables: Mapping[str, FloatArray], features: Features) -> d
     """Add to features (T, C), by new names, what else an eye can follow of a song: each one's slow course; how fast a
     single envelope rises and falls; how loudness and the strokes of each range ring on.
     """
-    from scipy.ndimage import gaussian_filter1d
+    from scipy.ndimage import gaussian_filter1d  # only synthesizers need it
 
     made = dict(tables)
     for name, table in tables.items():

@@ -26,10 +26,10 @@ from audioreactive.media.decoding import (
     choose,
     contents,
     damage,
-    nothing_but_bass,
     recording_of,
 )
 from audioreactive.media.mixing import Mixer, is_silent
+from audioreactive.media.places import nothing_but_bass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -216,7 +216,7 @@ def _collected(stream: _Stream, source: str, recording: Recording | None = None)
     samples.flags.writeable = False
     if recording is not None:
         gain = 1 / peaks.highest if peaks.highest > LOUDEST else 1.0
-        is_bass_alone = mixer.sounding is not None and nothing_but_bass(recording.track, mixer.sounding)
+        is_bass_alone = mixer.sounding is not None and nothing_but_bass(recording.track.layout, mixer.sounding)
         recording = replace(recording, gain=gain, length=count, is_bass_alone=is_bass_alone)
     return Audio(samples, ANALYSIS_RATE, source, digest.hexdigest(), tuple(stream.notes), recording), peaks
 

@@ -13,7 +13,7 @@ import mmap
 import os
 import re
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from audioreactive._support.files import open_regular
@@ -44,9 +44,11 @@ _JOINT: Final = re.compile(
 )
 """Tags at the beginning or the end of an mp3 file; inside a file, they show where two files were joined."""
 _TAG_HEAD: Final = 10
+"""Bytes of the head of an ID3 tag."""
 _LONGEST_TAG: Final = 1 << 24
+"""Bytes of the longest ID3 tag that is looked for; it may contain a picture."""
 _TRIES: Final = 16
-"""Bytes of the head of an ID3 tag; longest tag, with a picture, that is looked for; places where one may begin."""
+"""Most places at which the beginning of a tag is tried, since its content may look like one."""
 _FIRST_FRAMES: Final = 1024
 """Bytes after the ID3 tag that contain the file's own Xing or Info header, which is not a join."""
 
@@ -94,15 +96,17 @@ def parts(path: Path) -> tuple[tuple[int, int], ...]:
             starts = list(_ogg_starts(data) if head == b"OggS" else _flac_starts(data))
             if not 1 < len(starts) <= MOST_PARTS:
                 return ()
-            ends = [_without_tag(data, start) for start in starts[1:]]
+            ends = [_without_tag(data, first, start) for first, start in pairwise(starts)]
     return tuple(zip(starts, [*ends, size], strict=True))
 
 
-def _without_tag(data: mmap.mmap, start: int) -> int:
-    """Where the file before a joined one ends, if that has an ID3 tag before its first byte `start`."""
+def _without_tag(data: mmap.mmap, first: int, start: int) -> int:
+    """Find the end of the file that begins at `first`: before the ID3 tag of the next one, if that has one in front of
+    its first byte `start`.
+    """
     at = start
     for _ in range(_TRIES):
-        if (at := data.rfind(b"ID3", max(start - _LONGEST_TAG, 0), at)) < 0:
+        if (at := data.rfind(b"ID3", max(start - _LONGEST_TAG, first), at)) < 0:
             break
         if at + _TAG_HEAD + _seven_bits(data[at + 6 : at + _TAG_HEAD]) == start:
             return at

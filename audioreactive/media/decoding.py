@@ -3,9 +3,7 @@
 Conventions: a file is decoded by ffmpeg alone. All of a sound comes at one rate and with as many channels, even where
 the file changes its rate or its channels midway; where it does, the highest rate and the most channels are taken.
 Sample n is heard n / rate seconds after the start of the sound, whatever the file's time stamps say. The analysis
-takes every channel. For the video, surround is mixed down to stereo with the weights of ITU-R BS.775, scaled so that it
-cannot clip. Channels of which the file does not tell the places, or of which only that of the low tones has sound, are
-shared between left and right so that the mean of both is the mean of all. Tracks are counted from 1.
+takes every channel; the video has two, as `places` mixes them. Tracks are counted from 1.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from audioreactive.media.containers import cut_off, joints, parts
 from audioreactive.media.ffmpeg import SOUND_DEMUXERS, behind_head, file_url, plain_cause, reading, stranger
 from audioreactive.media.heads import readable_head, unfinished
 from audioreactive.media.offsets import OffsetFilter
+from audioreactive.media.places import STEREO, SURROUND, folded, from_both_sides
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -50,35 +49,6 @@ _LOST_AT_JOINT: Final = 2
 """Packets that a decoder may lose where two mp3 files were joined: a tag, and one that refers to earlier data."""
 
 _OPTIONS: Final = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-guess_layout_max", "2")
-_STEREO: Final = (
-    "aformat=sample_fmts=flt,pan=stereo"
-    "|FL<FL+DL+FLC+0.707FC+0.707BL+0.707SL+0.5BC+0.707WL+0.707SDL+0.707TFL+0.707TSL+0.707TBL+0.707BFL"
-    "+0.5TC+0.5TFC+0.5TBC+0.5BFC"
-    "|FR<FR+DR+FRC+0.707FC+0.707BR+0.707SR+0.5BC+0.707WR+0.707SDR+0.707TFR+0.707TSR+0.707TBR+0.707BFR"
-    "+0.5TC+0.5TFC+0.5TBC+0.5BFC"
-)
-"""`<` scales the weights of the channels that are there to a sum of 1, so that mono stays as loud as it is. Low tones
-(LFE) are left out, as in BS.775; wide channels and those above and below weigh as much as those behind."""
-_STAND_INS: Final = {
-    "FL": (("FL", "DL"), ("FC",)),
-    "FR": (("FR", "DR"), ("FC",)),
-    "FC": (("FC",), ("FL",)),
-    "LFE": (("LFE",), ("FR",), ("FC",)),
-    "BL": (("BL",), ("SL",), ("BC",), ("FL",), ("FC",)),
-    "BR": (("BR",), ("SR",), ("BC",), ("FR",), ("FC",)),
-    "SL": (("SL", "FLC"), ("BL",), ("BC",), ("FL",), ("FC",)),
-    "SR": (("SR", "FRC"), ("BR",), ("BC",), ("FR",), ("FC",)),
-}
-"""Channel of 7.1 -> what sounds in it: the first of these that is there, so that mono sounds in all and stays as loud
-as it is, and left and right of stereo in as many."""
-_SURROUND: Final = "aformat=sample_fmts=flt,pan=7.1" + "".join(
-    f"|{channel}<"
-    + "+".join(f"{10 ** (7 * place)}*{name}" for place, names in enumerate(there[::-1]) for name in names)
-    for channel, there in _STAND_INS.items()
-)
-"""Weights so different that, after `<` has scaled them, only that of the first one remains."""
-_SIDES: Final = {3: "LRC", 5: "LRCLR", 6: "LRCCLR", 7: "LRCCCLR", 8: "LRCCLRLR"}
-"""Number of channels without told places -> side of each, in the order of WAV files; other numbers alternate."""
 _STREAM: Final = re.compile(r"^\[info\]   Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w{1,8})\))?: (\w+): (.*)$", re.M)
 _CHANGED: Final = re.compile(r"Reconfiguring filter graph because audio parameters changed to (\d+) Hz, ([^,\n]+)")
 _NOT_JOINED: Final = re.compile(
@@ -210,9 +180,9 @@ class Decoder:
         """Build ffmpeg's output arguments: an AU stream, whose header states rate and channels of its floats."""
         recording = self.recording
         surround = recording.layout == "7.1" or (recording.track.has_places and not recording.track.is_mono_or_stereo)
-        pan = {"": "", "stereo": _STEREO, "7.1": _SURROUND}[recording.layout]
+        pan = {"": "", "stereo": STEREO, "7.1": SURROUND}[recording.layout]
         if self.is_for_two_ears and surround and not recording.is_bass_alone:
-            pan = _STEREO
+            pan = STEREO
         mixed = ["-af", pan] if pan else []
         sound = ["-map", f"0:{recording.track.stream}", "-vn", "-sn", "-dn", *mixed, "-ar", str(recording.rate)]
         return [*sound, "-c:a", "pcm_f32be", "-f", "au", "-"]
@@ -261,20 +231,6 @@ class Decoder:
 def _widest(tracks: Sequence[Track]) -> Literal["stereo", "7.1"]:
     """The layout that has room for the channels of all."""
     return "stereo" if all(track.is_mono_or_stereo for track in tracks) else "7.1"
-
-
-def folded(block: Block) -> Block:
-    """Mix (n, more than 2 channels) down to left and right (n, 2), whose mean is the mean of all channels."""
-    count = block.shape[1]
-    sides = np.array(list(_SIDES.get(count, "LR" * (count // 2) + "C" * (count % 2))))
-    weights = np.stack([(sides == "C") / count + 2 * (sides == side) / count for side in "LR"], axis=1)
-    return np.asarray(block.astype(np.float64) @ weights, np.float32)
-
-
-def from_both_sides(block: Block) -> Block:
-    """(n, W Y Z X and on) -> (n, 2): Ambisonics as two cardioid microphones hear it that look left and right."""
-    middle, left = block[:, 0] / 2, block[:, 1] / 2
-    return np.stack([middle + left, middle - left], axis=1)
 
 
 def contents(path: Path) -> Contents:
@@ -407,20 +363,25 @@ def _track(index: int, language: str, told: str) -> Track | None:
 
 def _is_silent(path: Path, track: Track) -> bool:
     """Whether hardly anything is heard of a track; a constant offset is not."""
-    blocks = Decoder(recording_of(path, track)).blocks()
     heard = moments = 0
+    blocks = Decoder(recording_of(path, track)).blocks()
     with contextlib.closing(blocks), contextlib.suppress(AudioError):
-        offset = None
-        for block in blocks:
-            offset = offset or OffsetFilter(track.rate, block.shape[1])
-            found = _moments(offset.add(block))
-            moments, heard = moments + len(found), heard + int((found >= SILENT).sum())
+        for block in _without_offset(blocks, track.rate):
+            levels = _moments(block)
+            moments, heard = moments + len(levels), heard + int((levels >= SILENT).sum())
             if heard >= FEWEST_MOMENTS:
                 return False
-        if offset is not None:
-            found = _moments(offset.finish())
-            moments, heard = moments + len(found), heard + int((found >= SILENT).sum())
     return heard < min(FEWEST_MOMENTS, max(moments, 1))
+
+
+def _without_offset(blocks: Iterator[Block], rate: int) -> Iterator[Block]:
+    """Yield blocks (n, C) without their DC offset."""
+    filtered = None
+    for block in blocks:
+        filtered = filtered or OffsetFilter(rate, block.shape[1])
+        yield filtered.add(block)
+    if filtered is not None:
+        yield filtered.finish()
 
 
 def _moments(block: Block) -> NDArray[np.float64]:
@@ -428,18 +389,6 @@ def _moments(block: Block) -> NDArray[np.float64]:
     padded = np.pad(block, ((0, -len(block) % MOMENT), (0, 0))).reshape(-1, MOMENT, block.shape[1])
     loudest: NDArray[np.float64] = np.sqrt(np.square(padded, dtype=np.float64).mean(axis=1)).max(axis=1, initial=0)
     return loudest
-
-
-def nothing_but_bass(track: Track, sounding: NDArray[np.bool_]) -> bool:
-    """Whether of the channels (C,) of a track only those of low tones (LFE) sound."""
-    if named := re.fullmatch(r"\d+ channels \((.+)\)", track.layout):
-        bass = np.array([name.startswith("LFE") for name in named[1].split("+")])
-    elif re.match(r"\d\.1", track.layout):  # in ffmpeg's order, third or fourth
-        place = 2 if track.layout.startswith("2.1") or track.layout == "6.1(front)" else 3
-        bass = np.arange(len(sounding)) == place
-    else:
-        return False
-    return len(bass) == len(sounding) and bool(sounding.any()) and not bool((sounding & ~bass).any())
 
 
 def _whole(path: Path) -> _Source:

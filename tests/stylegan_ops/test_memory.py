@@ -24,7 +24,7 @@ def faults(implementation, whole, keep):
         generator.CPU_WORKING_SET = 1 << 40
     g = Generator.random(img_resolution=256, channel_base=4096, z_dim=8, w_dim=8, mapping_layers=1, seed=0,
         implementation=implementation)
-    ws = torch.zeros(6, g.num_ws, 8)
+    ws = torch.zeros(9, g.num_ws, 8)
     counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
     for _ in range(6):
         g.synthesis(ws)
@@ -56,9 +56,7 @@ def test_batches_do_not_fault_their_memory_in_again() -> None:
     cases = [("reference", True, False), ("reference", False, False), ("reference", True, True)]
     (_, whole), (_, parts), (kept, whole_kept), *more = page_faults(*cases, *[("compiled", True, False)] * compiled)
     assert kept
-    if whole < 500:
-        pytest.skip("this system gives out memory in huge pages")
-    assert whole > 5_000  # 25 MB activations, 4 KiB a page
+    assert whole > 5_000  # activations of 38 MB, beyond what glibc keeps by itself, and 4 KiB a page
     assert parts < whole / 5
     assert whole_kept < whole / 5
     assert len(more) == compiled and all(workspace < whole / 5 for _, workspace in more)

@@ -23,7 +23,7 @@ from training.trainer import Trainer, cropped, distance
 
 TOY = plans()["toy"]
 EXACT = torch.float32
-"""Precision where none is asked for: processors without bfloat16 compute it slowly."""
+"""Precision of tests that are not about bfloat16, which many processors compute slowly."""
 
 
 def short(*pictures: int) -> Plan:

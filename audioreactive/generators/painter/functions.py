@@ -116,7 +116,7 @@ def _pow(x: Any, y: Any) -> torch.Tensor:
 
 
 def _sqrt(x: Any) -> torch.Tensor:
-    """Of 0 the slope would be infinite; here it is 0, so that flat places have gradients."""
+    """Square root whose slope at 0 is 0 and not infinite, so that flat places have finite gradients."""
     return _tensor(x).clamp(min=1.2e-38).sqrt()
 
 

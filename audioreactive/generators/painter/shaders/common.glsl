@@ -42,8 +42,8 @@ Float cover(Float d, Float pixel) { return clamp01(d / pixel + 0.5f); }
 // Lays a light over another one with a coverage. Displays show about the root of light: half a pixel of a bright light in
 // the dark has to be a quarter of it, or the edge is narrower on the display than a pixel, and steps from pixel to pixel.
 Vec3 laid(Vec3 below, Vec3 above, Float coverage) {
-    Float a = sqrt(max(below.x + below.y + below.z, 1e-8f));
-    Float b = sqrt(max(above.x + above.y + above.z, 1e-8f));
+    Float a = sqrt(max(below.x + below.y + below.z, 0.0f));
+    Float b = sqrt(max(above.x + above.y + above.z, 0.0f));
     Float k = (b - a) / (a + b + 1e-4f);
     return blend3(below, above, coverage * (1.0f - k * (1.0f - coverage)));
 }
