@@ -151,6 +151,7 @@ class Easel:
             FIELD_BYTES, lambda f: f.nbytes
         )
         self._cost = {height: _expected(self._generator, height) for height in HEIGHTS}
+        self._delay = self._cost[HEIGHTS[0]]  # seconds by the clock from choosing a frame until it is painted
         self._changed = threading.Condition()
         self._stopped = False
         self._held = 0.0
@@ -279,6 +280,7 @@ class Easel:
                 view, place = task
                 view.asked[place] = 1
                 view.credit -= 1
+            chosen = time.monotonic()
             try:
                 picture = self._picture(view, place)
             except (AudioReactiveError, RuntimeError, MemoryError) as error:
@@ -288,6 +290,7 @@ class Easel:
                 self._complain(str(error).partition("\n")[0])
                 continue
             with self._changed:
+                self._delay += 0.1 * (time.monotonic() - chosen - self._delay)
                 current = self._views.get(view.name) is view
                 if view.name == "main" and not view.still:
                     self._held = 0.0
@@ -296,13 +299,13 @@ class Easel:
                 self._sink(view.name, view.number, view.clip.frames.start + place, picture)
 
     def _task(self) -> tuple[View, int] | None:
-        """Choose the view and the frame to paint next: the picture before the tiles, but for every third time."""
+        """Choose the view and the frame to paint next."""
         found = []
         held = time.monotonic() < self._held
+        lead = int(self._delay * self.fps) + 1
         for view in self._views.values():
             if held and (view.name != "main" or view.asked[view.at]):
                 continue
-            lead = int(self._cost.get(view.size[1], 0.02) * self.fps) + 1
             place = view.next(self.fps, lead)
             if place is not None:
                 found.append((self._rank(view, place), view.name, view, place))

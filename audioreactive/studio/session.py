@@ -241,7 +241,7 @@ class Session:
         view = self._easel.show(
             message.view,
             clip,
-            at=message.at - clip.frames.start,
+            at=_place(message.view, clip, message.at),
             credit=message.credit,
             still=message.still,
             height=height,
@@ -275,7 +275,7 @@ class Session:
 
     def _move(self, message: At) -> None:
         self._playing = message.playing
-        places = {name: message.frame - clip.frames.start for name, (_, clip) in self._clips.items()}
+        places = {name: _place(name, clip, message.frame) for name, (_, clip) in self._clips.items()}
         self._easel.move(places, message.playing)
 
     def _after_edit(self) -> None:
@@ -445,6 +445,14 @@ class Session:
 
     async def _think(self, function: Any) -> Any:
         return await self._loop.run_in_executor(self._thinker, function)
+
+
+def _place(view: str, clip: Clip, frame: int) -> int:
+    """Find the place in a clip of a frame of the song, as the page does: a tile loops while another part plays."""
+    begin, count = clip.frames.start, len(clip)
+    if view.startswith("tile") and frame not in clip.frames:
+        return frame % count
+    return min(max(frame - begin, 0), count - 1)
 
 
 def _aspect(size: str) -> float:

@@ -171,6 +171,45 @@ def test_what_a_person_waits_for_is_painted_alone(running: Running, monkeypatch:
         easel.stop()
 
 
+@pytest.mark.parametrize(("view", "wanted"), [("tile0", 70 % 48), ("main", 47)])
+def test_a_long_clip_is_painted_where_the_page_looks(
+    view: str, wanted: int, page: Page, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(painting, "AHEAD_SECONDS", 0.0)
+    page.send(type="edit", edit={"kind": "split", "section": 0, "at": float(48 / running.studio.fps)})
+    page.until("state")
+    page.send(type="show", view=view, section=0, at=0, credit=9)
+    clip = page.until("clip", view=view)
+    assert clip["stop"] - clip["start"] == 48
+    page.until_frames(1)
+    page.send(type="at", frame=70, playing=True)  # in the part after it: tiles loop, and the picture rests at its end
+    page.until_frames(2)
+    assert [frame for _, frame, _ in page.frames] == [0, wanted]
+    page.send(type="undo")
+
+
+def test_a_slow_machine_paints_further_ahead(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame that is painted after its time is one that nobody sees."""
+    monkeypatch.setattr(painting, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(painting.Easel, "_inputs", lambda *_: None)
+    monkeypatch.setattr(painting.Easel, "_pixels", lambda *_: time.sleep(0.3) or np.zeros((2, 2, 3), np.uint8))
+    painted: list[int] = []
+    studio = running.studio
+    clip = studio.clips.of_preset(studio.state.document.preset, range(240))
+    easel = painting.Easel(
+        studio.loaded.generator, 240.0, lambda *told: painted.append(told[2]), pytest.fail, threads=1
+    )
+    try:
+        easel.show("tile0", clip, at=0, credit=12, playing=True)
+        end = time.monotonic() + PATIENCE
+        while len(painted) < 12 and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        easel.stop()
+    assert painted[0] == 0 and painted[-1] > 0.15 * 240
+
+
 def test_edits_are_recorded_saved_and_undone(page: Page, running: Running) -> None:
     before = load_preset(str(running.studio.path)) if running.studio.path.exists() else None
     page.send(type="edit", edit={"kind": "set", "section": 0, "path": "noise.strength", "value": 2.5})

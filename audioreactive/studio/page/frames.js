@@ -3,6 +3,7 @@
 const CREDIT = 72;
 const REFILL = 18;
 const MOST_FRAMES = 3000;
+const LATE = 48; // frames by which a picture may be late, on a machine that is: rather that than none
 
 export class Frames {
   /**
@@ -92,7 +93,7 @@ export class Frames {
     let best = this.bitmaps.has(frame) ? frame : -1;
     if (best < 0) {
       for (const other of this.bitmaps.keys()) {
-        if (other <= frame && other > best && frame - other < 16) best = other;
+        if (other <= frame && other > best && frame - other < LATE) best = other;
       }
     }
     if (best < 0 || best === this.shown) return -1;
@@ -119,9 +120,9 @@ export class Frames {
     const wanted = new Set();
     for (let i = -1; i < count; i++) {
       let place = start + ((((frame - start + i) % length) + length) % length);
-      if (!this.blobs.has(place)) { // while a loop is being painted, every eighth frame is there first
+      if (!this.blobs.has(place)) { // not painted yet: while a loop is, every eighth frame is there first
         let back = place;
-        while (back > place - 8 && !this.blobs.has(back)) back--;
+        while (back > place - LATE && !this.blobs.has(back)) back--;
         place = back;
       }
       if (this.blobs.has(place)) wanted.add(place);
