@@ -186,6 +186,9 @@ def _check_names(draft: Draft, architecture: AnyArchitecture) -> None:
     for name, shape in expected.items():
         if name in sources and sources[name].shape != shape:
             found = sources[name].shape
+            if name.endswith("torgb.weight") and found[1:] == shape[1:]:
+                count = "1 channel (grey)" if found[0] == 1 else f"{found[0]} channels"
+                raise CheckpointError(f"its pictures have {count}; only models of 3 (red, green, blue) are supported")
             raise CheckpointError(f"{name} has the shape {found} instead of {shape}: another network, or damaged")
     extra = [name for name in sources if name not in expected]
     if isinstance(architecture, AliasFreeArchitecture):

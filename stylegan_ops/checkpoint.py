@@ -221,7 +221,7 @@ def _drafts(path: Path, root: Root) -> Iterator[Draft]:
     for reader in (read_nvidia_torch, read_nvidia_tensorflow):
         if (draft := reader(root.content)) is not None:
             return iter((draft,))
-    drafts = state_dict_drafts(root.content)
+    drafts = state_dict_drafts(root.content, root.unknown)
     if (first := next(drafts, None)) is not None:
         return chain((first,), drafts)
     refuse_unknown_names(root.unknown)

@@ -15,7 +15,7 @@ import torch
 from stylegan_ops.archives import Entry, read_directory
 from stylegan_ops.budget import Budget, Damaged
 from stylegan_ops.errors import CheckpointError
-from stylegan_ops.pickles import Constructor, Names, PickleReader, Record, refuse_unknown_names
+from stylegan_ops.pickles import Constructor, Foreign, Names, PickleReader, Record, refuse_unknown_names
 from stylegan_ops.records import (
     PLAIN_NAMES,
     STORAGE_TYPES,
@@ -177,7 +177,9 @@ def _read_legacy(data: memoryview, budget: Budget) -> Root:
     storages: dict[str, Storage] = {}
     content: dict[str, memoryview] = {}
 
-    def persistent(identity: object) -> Storage:
+    def persistent(identity: object) -> object:
+        if isinstance(identity, tuple) and len(identity) == 4 and isinstance(identity[1], Foreign):
+            return identity[1]  # a layer's class, with its source: the file will be refused by its name
         if not isinstance(identity, tuple) or len(identity) != 6 or identity[0] != "storage":
             raise Damaged("a tensor's storage has an unknown form")
         _, kind, key, _, numel, view = identity

@@ -304,12 +304,22 @@ def is_key(value: object) -> bool:
     return isinstance(value, float | None) or (isinstance(value, int) and value.bit_length() <= 64)
 
 
+MODULES = ("torch.nn.modules.", "torch.nn.parallel.")
+"""How names of PyTorch's layers begin. They stand in files where a network was saved as an object, not its weights."""
+
+
 def refuse_unknown_names(unknown: Iterable[str]) -> None:
     """End the reading of a file that mentions names which no StyleGAN2 file does.
 
     Raises:
         CheckpointError: there are any.
     """
+    unknown = tuple(unknown)
+    if any(name.startswith(MODULES) for name in unknown) and not any(map(is_dangerous, unknown)):
+        raise CheckpointError(
+            f"the file holds a whole network as an object of Python ({unknown[0][:200]!r}), which only the program "
+            "that wrote it can rebuild; nothing was run; save the network's state_dict() there and give that file"
+        )
     for name in unknown:
         raise CheckpointError(
             f"the file asks Python for {name[:200]!r}, which no StyleGAN2 model needs; nothing was run, and the file "

@@ -42,6 +42,9 @@ FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat1
 
 MAX_DIMENSIONS = 8
 
+MOST_REPEATS = 1 << 16
+"""Most times that a view (`tensor.expand`) repeats the numbers of its storage."""
+
 FEW = 16
 """Most numbers of an array that describes a network: sizes, rates."""
 
@@ -196,13 +199,16 @@ def _reach(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
 
 
 def _rebuild_tensor(storage: object, offset: object, shape: object, stride: object, *_unused: object) -> TensorRecord:
-    """`torch._utils._rebuild_tensor_v2`; refuses views that leave the storage or count its numbers many times over."""
+    """`torch._utils._rebuild_tensor_v2`; refuses views that leave the storage or count its numbers many times over. An
+    expanded view, such as a mean latent's rows, repeats them along whole axes: it costs nothing until it is wanted.
+    """
     if not isinstance(storage, Storage) or type(offset) is not int or offset < 0:
         raise Damaged("a tensor has no storage")
     if not _is_shape(shape) or not _is_shape(stride):
         raise Damaged("a tensor has no shape")
     assert isinstance(shape, tuple) and isinstance(stride, tuple)
-    if len(shape) != len(stride) or math.prod(shape) > storage.numel:
+    repeats = math.prod(length for length, step in zip(shape, stride, strict=False) if not step)
+    if len(shape) != len(stride) or repeats > MOST_REPEATS or math.prod(shape) > storage.numel * repeats:
         raise Damaged(f"a tensor of {shape} lies in a storage of {storage.numel} numbers")
     if math.prod(shape) and offset + _reach(shape, stride) >= storage.numel:
         raise Damaged(f"a tensor of {shape} reaches beyond its storage of {storage.numel} numbers")
@@ -281,19 +287,41 @@ def _numpy_names() -> dict[str, Constructor]:
     return names
 
 
+def _counted(counts: object = ()) -> object:
+    """`collections.Counter`, which is made from a dict."""
+    return counts if isinstance(counts, dict) else _dict(counts)
+
+
+def _builtin_names() -> dict[str, Constructor]:
+    """Plain types of Python, as they stand among the options of a training: by their names in Python 3 and 2."""
+    names: dict[str, Constructor] = {
+        "dict": _dict,
+        "list": _list,
+        "set": _list,
+        "frozenset": lambda items=(): tuple(_list(items)),
+        "tuple": lambda items=(): tuple(_list(items)),
+        **{name: _record(name) for name in ("bool", "bytearray", "complex", "float", "int", "slice", "str")},
+    }
+    both = {f"{module}.{name}": made for module in ("builtins", "__builtin__") for name, made in names.items()}
+    return both | {"builtins.range": _record("range"), "__builtin__.xrange": _record("range")}
+
+
 PLAIN_NAMES: dict[str, Constructor] = {
+    "collections.Counter": _counted,
     "collections.OrderedDict": _dict,
     "dnnlib.util.EasyDict": _dict,
-    "builtins.dict": _dict,
-    "__builtin__.dict": _dict,
     "collections.defaultdict": lambda *_factory: {},
-    "pathlib.PosixPath": _record("pathlib.Path"),
-    "pathlib.WindowsPath": _record("pathlib.Path"),
-    "builtins.set": _list,
-    "__builtin__.set": _list,
+    **{
+        f"{module}.{kind}Path": _record("pathlib.Path")
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "PurePosix", "PureWindows", "Windows")
+    },
     "_codecs.encode": _encode,
     "__builtin__.bytes": lambda: b"",  # how protocol 2 writes empty ones
     "argparse.Namespace": _record("argparse.Namespace"),
+    "types.SimpleNamespace": _record("types.SimpleNamespace"),
+    **{f"datetime.{name}": _record(f"datetime.{name}") for name in ("date", "datetime", "timedelta")},
+    **_builtin_names(),
     **_numpy_names(),
 }
 
@@ -301,7 +329,9 @@ TENSOR_NAMES: dict[str, Constructor] = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_unused: tensor,
+    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_unused: tensor,
     "torch.Size": lambda items=(): tuple(_list(items)),
     "torch.device": _record("torch.device"),
     **{f"torch.{name}": _record(name) for name in STORAGE_TYPES},
+    **{str(dtype): _record("torch.dtype") for dtype in STORAGE_TYPES.values()},
 }

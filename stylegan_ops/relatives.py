@@ -78,6 +78,7 @@ RELATIVES: tuple[Relative, ...] = (
     ),
     Relative(r"relative_position_bias_table|^layers\.\d+\.blocks\.\d+\.(?:attn|norm1)", "StyleSwin or another network "
              "of transformers"),
+    Relative(r"^iwt\.[lh][lh]$|^dwt\.[lh][lh]$", "SWAGAN, which paints wavelets and is another network"),
     Relative(r"^toRGBLayers\.|^scaleLayers\.|^ToRGB_lod\d", "a Progressive GAN, which is another network"),
     Relative(r"^se_\d+\.main\.|^feat_\d+\.\d+\.", "FastGAN, which is another network"),
     Relative(r"^gen_z\.|^blocks\.\d+\.\d+\.bn[12]\.(?:gain|bias)|^layers\.\d+\.bn_\d\.", "a BigGAN, which is another "

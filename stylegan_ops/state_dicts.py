@@ -10,11 +10,12 @@ Source: the names of https://github.com/rosinality/stylegan2-pytorch.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stylegan_ops.drafts import AS_IT_IS, MAX_TENSORS, Draft, Layout, Source, Stored, clean, shown
 from stylegan_ops.errors import CheckpointError
+from stylegan_ops.pickles import refuse_unknown_names
 from stylegan_ops.records import ArrayRecord, TensorRecord
 from stylegan_ops.relatives import UNSUPPORTED, refuse_relatives, refuse_steered
 
@@ -34,8 +35,12 @@ ROSINALITY, NVIDIA, ALIAS_FREE = "input.input", "synthesis.b4.const", "synthesis
 """The learned constant, or the frequencies of a StyleGAN3's input, by which a generator is found."""
 
 
-def state_dict_drafts(root: object) -> Iterator[Draft]:
+def state_dict_drafts(root: object, unknown: Iterable[str] = ()) -> Iterator[Draft]:
     """The generators in a dict of tensors, or of such dicts, from the likeliest to the least.
+
+    Args:
+        root: what the file holds.
+        unknown: names in the file that stand for nothing here; where there is no generator, they say more.
 
     Raises:
         CheckpointError: there is none, but tensors of another network.
@@ -45,6 +50,7 @@ def state_dict_drafts(root: object) -> Iterator[Draft]:
     tensors = flattened(root)
     yield from drafts_of_tensors(tensors, note=own_note(root))
     if tensors and not _candidates(tensors):
+        refuse_unknown_names(unknown)
         shown_keys = listed(tensors if set(tensors) <= set(root) else root)
         raise CheckpointError(f"the file holds {shown_keys}, no StyleGAN2 generator; {UNSUPPORTED}")
 

@@ -8,9 +8,12 @@ import json
 import os
 import pickle
 import random
+import re
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -222,6 +225,17 @@ CRITIC = {"final_linear.0.weight": torch.zeros(3, 3), "final_conv.0.weight": tor
 WRAPPINGS: dict[str, Callable[[Tensors, torch.Tensor], object]] = {
     "DataParallel": lambda g, mean: {"g_ema": under("module.", g), "latent_avg": mean},
     "rows of the mean": lambda g, mean: {"g_ema": g, "latent_avg": mean.repeat(8, 1)},
+    "rows that are one in memory": lambda g, mean: {
+        "g_ema": g, "latent_avg": mean.reshape(1, -1).expand(8, -1), "d": {"step": torch.ones(1).expand(3, 7)},
+    },
+    "options of plain types": lambda g, mean: {
+        "g_ema": g, "latent_avg": mean, "opts": argparse.Namespace(
+            dtype=torch.bfloat16, device=torch.device("cpu"), kinds=frozenset({"a"}), steps=range(3),
+            seen=Counter("ab"), spent=timedelta(1), begun=datetime(2020, 1, 1), root=1j, logs=defaultdict(list, a=[1]),
+            activation=float, more=SimpleNamespace(raw=bytearray(b"a"), part=slice(1)), path=Path("a"),
+            day=date(2020, 1, 1),
+        ),
+    },
     "a batch of rows": lambda g, mean: {"g_ema": g, "latent_avg": mean.repeat(8, 1)[None]},
     "one row": lambda g, mean: {"g_ema": g, "latent_avg": mean[None]},
     "pSp": lambda g, mean: {
@@ -405,6 +419,7 @@ STRANGERS = {
     "Progressive GAN": ["scaleLayers.0.0.module.weight", "toRGBLayers.0.module.weight"],
     "FastGAN": ["module.init.init.0.weight_orig", "module.se_64.main.1.weight_orig"],
     "BigGAN": ["linear.weight", "blocks.0.0.bn1.gain.weight", "shared.weight"],
+    "SWAGAN": ["g_ema.to_rgb1.conv.weight", "g_ema.to_rgbs.0.iwt.ll", "g_ema.iwt.hh"],
     "LoRA": ["lora_unet_down_blocks_0.lora_down.weight"],
     "a diffusion model": ["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.encoder.conv_in.weight"],
     "a diffusion model, which": ["down_blocks.0.resnets.0.conv1.weight", "time_embedding.linear_1.weight"],
@@ -424,6 +439,44 @@ def test_known_networks_are_called_by_their_names(words: str, tmp_path: Path) ->
         with pytest.raises(CheckpointError, match=f"this is .*{words}") as caught:
             read_checkpoint(tmp_path / name)
         assert "; " in str(caught.value)
+
+
+class Painter(torch.nn.Module):
+    """A network as rosinality's is, with layers in lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.style = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+
+
+WHOLE: dict[str, Callable[[], object]] = {
+    "bare": Painter,
+    "among weights": lambda: {"g_ema": Painter(), "latent_avg": torch.zeros(2)},
+    "DataParallel": lambda: {"g_ema": torch.nn.DataParallel(Painter())},
+}
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_networks_saved_as_objects_are_told_from_attacks(form: str, container: str, tmp_path: Path) -> None:
+    """Many people write `torch.save(model)`; they were told that the file may be hostile."""
+    path = tmp_path / "model.pt"
+    torch.save(WHOLE[form](), path, _use_new_zipfile_serialization=container == "zip")
+    with pytest.raises(CheckpointError, match=r"a whole network as an object of Python .* save .*state_dict\(\)"):
+        read_checkpoint(path)
+    torch.save([WHOLE[form](), Payload(os.system, "true")], path)
+    with pytest.raises(CheckpointError, match=r"nothing was run, and the file may be hostile"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(("channels", "words"), [(1, r"1 channel \(grey\)"), (4, "4 channels")])
+def test_pictures_without_colour_are_named(channels: int, words: str, tmp_path: Path) -> None:
+    state = dict(random_state(TINY, seed=1))
+    for name in [name for name in state if re.search(r"torgb\.(weight|bias)", name)]:
+        state[name] = torch.zeros(channels, *state[name].shape[1:])
+    save_file(state, tmp_path / "grey.safetensors")
+    with pytest.raises(CheckpointError, match=f"its pictures have {words}; only models of 3"):
+        read_checkpoint(tmp_path / "grey.safetensors")
 
 
 def test_a_whole_stylegan2_with_foreign_names_beside_it_is_not_used(tmp_path: Path) -> None:
