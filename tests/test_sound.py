@@ -117,6 +117,10 @@ JOINED = {
     "mono_stereo.ac3": (("mono",), ("stereo",)),
     "slow_fast.ogg": (("slow", *VORBIS), ("stereo", *VORBIS)),
     "same.ogg": (("stereo", *VORBIS), ("other", *VORBIS)),
+    "slower_fast.ogg": (("slow", *VORBIS, "-ar", 8000), ("stereo", *VORBIS)),
+    "mono_stereo.wv": (("mono",), ("stereo",)),
+    "fast_slow.wv": (("stereo",), ("slow",)),
+    "same.wv": (("stereo",), ("other",)),
     "vorbis_opus.ogg": (("stereo", *VORBIS), ("other", *OPUS)),
     "opus_flac.ogg": (("mono", *OPUS), ("stereo", *FLAC)),
     "flac_vorbis.ogg": (("stereo", *FLAC), ("mono", *VORBIS)),
@@ -126,7 +130,13 @@ JOINED = {
     "tagged.flac": (("stereo", *FLAC), ("other", *FLAC)),
 }
 """Name -> two files, one behind the other in a file: the song and ffmpeg's arguments of each."""
-OTHER_CODINGS = ("vorbis_opus.ogg", "opus_flac.ogg", "flac_vorbis.ogg")
+FIRST_ALONE = (
+    "vorbis_opus.ogg",
+    "opus_flac.ogg",
+    "flac_vorbis.ogg",
+    *(name for name in JOINED if name.endswith(".wv")),
+)
+"""Joined files of which ffmpeg decodes the first part alone."""
 UNFINISHED = {"unfinished.wav": ("WAV", 40, 44), "unfinished.au": ("AU", 8, 12), "unfinished.aiff": ("AIFF", 42, 46)}
 """Name -> libsndfile's format, and the bytes of the header that are the length of the samples."""
 OTHER = ("late.mp4", "late.mkv", "four.wav", "six.wav", "twelve.wav", "integers.wav", "+21dB.wav", *UNFINISHED)
@@ -257,7 +267,7 @@ def whole_files(name: str, path: Path, sources: dict[str, Path], coded: dict[str
     """Files from which ffmpeg alone decodes all of a sound, one after the other."""
     if name in UNFINISHED:
         return [sources["stereo"]]
-    if name in OTHER_CODINGS:  # of which ffmpeg decodes the first part alone
+    if name in FIRST_ALONE:
         return [coded[f"{number}_{name}"] for number in (0, 1)]
     return [path]
 
@@ -281,6 +291,16 @@ def test_mono_is_as_loud_beside_stereo_as_alone(
     both = load(make("mono_stereo.flac", sources, coded, tmp_path)).samples
     alone = load(sources["mono"]).samples
     np.testing.assert_allclose(both[1000 : len(alone) - 1000], alone[1000:-1000], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["same.wv", "same.flac"])
+def test_a_last_part_that_is_cut_off_is_told(name: str, sources: dict[str, Path], tmp_path: Path) -> None:
+    ffmpeg("-i", sources["stereo"], path := tmp_path / name)
+    content = path.read_bytes()
+    path.write_bytes(content + content[: len(content) // 2])
+    heard = load(path)
+    assert SECONDS * 1.2 < heard.duration < SECONDS * 1.8
+    assert [f" of {2 * SECONDS:.1f} seconds can be decoded" in note for note in heard.notes] == [True]
 
 
 def test_too_many_parts_are_no_parts(tmp_path: Path) -> None:

@@ -54,6 +54,14 @@ def written(kind: str, folder: Path) -> bytes:
     return b"BW64" + content[4:] if kind == "bw64" else content
 
 
+@pytest.mark.parametrize("share", [0.3, 0.45, 0.7])
+def test_a_file_of_few_bytes_a_frame_that_is_cut_off_states_its_length(share: float, tmp_path: Path) -> None:
+    """It has fewer bytes than frames, and was said not to tell its length."""
+    content = written("aifc_ulaw", tmp_path)
+    (path := tmp_path / "a.aifc").write_bytes(content[: (count := int(share * len(content)))])
+    assert load(path).notes == (f"a.aifc is cut off: {count} of {len(content)} bytes are there, and are used",)
+
+
 def filled(content: bytes, places: list[tuple[int, int, int]], size: str, order: str) -> bytes:
     """Write a size into the (first byte, width, value of an empty file) of a header."""
     result = bytearray(content)

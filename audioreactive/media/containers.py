@@ -39,6 +39,9 @@ _WAVE64_NAME: Final = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 _OGG_TAIL: Final = 1 << 17
 """Bytes at the end of an Ogg file that must contain its last page, which has 65,307 bytes at most."""
 _CODINGS_IN_OGG: Final = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+_WAVPACK_BLOCK: Final = re.compile(rb"wvpk.{4}[\x02-\x10]\x04", re.DOTALL)
+_FIRST_OF_CHANNELS: Final = 1 << 11
+"""Flag of the first of the WavPack blocks that hold the channels of the same samples."""
 _JOINT: Final = re.compile(
     rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}|TAG[\x20-\x7e\x00]{30}|APETAGEX|(?:Xing|Info)\x00\x00\x00[\x00-\x0f]"
 )
@@ -87,13 +90,13 @@ def cut_off(path: Path) -> CutOff | None:
 
 
 def parts(path: Path) -> tuple[tuple[int, int], ...]:
-    """Find the Ogg or FLAC files joined in this one: (first, one past the last) byte of each; empty if it is one."""
+    """Find the Ogg, FLAC or WavPack files joined in this one: (first, one past the last) byte of each; empty for one."""
     with open_regular(path) as file:
         head = file.read(4)
-        if head not in (b"OggS", b"fLaC") or not (size := os.fstat(file.fileno()).st_size):
+        if (starts_in := _STARTS.get(head)) is None or not (size := os.fstat(file.fileno()).st_size):
             return ()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            starts = list(_ogg_starts(data) if head == b"OggS" else _flac_starts(data))
+            starts = list(starts_in(data))
             if not 1 < len(starts) <= MOST_PARTS:
                 return ()
             ends = [_without_tag(data, first, start) for first, start in pairwise(starts)]
@@ -217,11 +220,14 @@ def _form(file: BinaryIO, head: bytes, there: int) -> Lengths:
     end = size + 8 if 0 < size < UNKNOWN_32 else None
     whole = (4, min(there - 8, _LARGEST_AIFF).to_bytes(4))
     frames: tuple[tuple[int, bytes], ...] = ()
+    told = frames_at = 0
     for kind, length, at in chunks_of(file, 12, order="big"):
-        if kind == b"COMM" and int.from_bytes(read_at(file, at + 2, 4)) > there:
-            frames = ((at + 2, bytes(4)),)  # 0 lets ffmpeg read all of the samples
+        if kind == b"COMM":
+            told, frames_at = int.from_bytes(read_at(file, at + 2, 4)), at + 2
         elif kind == b"SSND":
             is_empty = length <= 8 and _are_chunks(chunks_of(file, at + length, order="big"), there)
+            if told > max(there, length if length < UNKNOWN_32 else 0):  # more than were ever written
+                frames = ((frames_at, bytes(4)),)  # 0 lets ffmpeg read all of the samples
             if length >= UNKNOWN_32 or (length <= 8 and not is_empty):
                 edits = (whole, *frames, (at - 4, min(there - at, _LARGEST_AIFF - at).to_bytes(4)))
                 return Lengths(None, None if length > 8 else 0, at + 8, edits)
@@ -373,3 +379,16 @@ def _flac_starts(data: mmap.mmap) -> Iterator[int]:
         rate = int.from_bytes(data[at + 18 : at + 21], "big") >> 4
         if at == 0 or 0 < rate <= 655_350:
             yield at
+
+
+def _wavpack_starts(data: mmap.mmap) -> Iterator[int]:
+    """Find the first bytes of WavPack files by the block of sample 0 and the first channels."""
+    for match in _WAVPACK_BLOCK.finditer(data):
+        at = match.start()
+        index, samples, flags = (int.from_bytes(data[at + place : at + place + 4], "little") for place in (16, 20, 24))
+        if at == 0 or (index == data[at + 10] == 0 and samples and flags & _FIRST_OF_CHANNELS):
+            yield at
+
+
+_STARTS: Final = {b"OggS": _ogg_starts, b"fLaC": _flac_starts, b"wvpk": _wavpack_starts}
+"""What finds the files joined in one, by its first bytes."""

@@ -120,6 +120,8 @@ class Recording:
     """What ffmpeg brings all of it to, as it changes its channels or its rate midway; else it stays as the track is."""
     parts: tuple[tuple[int, int], ...] = ()
     """(first, one past the last) byte of each joined file, if they must be decoded one by one; else empty."""
+    promised: float | None = None
+    """Seconds that those files state together; None if one does not. What their first states of all may be wrong."""
     is_bass_alone: bool = False
     """Whether nothing sounds but the channel of low tones (LFE), which a stereo mix leaves out otherwise."""
     limit: float = math.inf
@@ -217,9 +219,13 @@ class Decoder:
         recording, track = self.recording, self.recording.track
         is_partial = _NOT_JOINED.search(self.log) or any(_lost(self.log))  # the latter where the coding changes
         if not recording.parts and is_partial and (found := parts(recording.path)):
-            tracks = [track for first, last in found for track in _described(_part(recording.path, first, last)).tracks]
+            described = [_described(_part(recording.path, first, last)) for first, last in found]
+            tracks = [track for each in described for track in each.tracks]
             rates = [recording.rate, *(each.rate for each in tracks)]
-            return replace(recording, parts=found, rate=max(rates), layout=_widest([track, *tracks]))
+            lengths = [each.promised for each in described if each.promised is not None]
+            promised = sum(lengths) if len(lengths) == len(found) else None
+            layout = _widest([track, *tracks])
+            return replace(recording, parts=found, promised=promised, rate=max(rates), layout=layout)
         changed = [replace(track, rate=int(rate), layout=layout.strip()) for rate, layout in _CHANGED.findall(self.log)]
         rate = max([recording.rate, *(each.rate for each in changed)])
         other = not recording.layout and any(each.layout != track.layout for each in changed)
@@ -321,8 +327,9 @@ def damage(found: Contents, decoder: Decoder, heard: float) -> str | None:
     if told := cut_off(path):
         return f"{path.name} is cut off: {told.there} of {told.promised} bytes are there, and are used"
     end = heard + max(track.start, 0.0)
-    if found.promised is not None and end < 0.99 * found.promised - 0.2:
-        return f"{path.name} is cut off: {heard:.1f} of {found.promised:.1f} seconds can be decoded, and are used"
+    promised = decoder.recording.promised if decoder.recording.parts else found.promised
+    if promised is not None and end < 0.99 * promised - 0.2:
+        return f"{path.name} is cut off: {heard:.1f} of {promised:.1f} seconds can be decoded, and are used"
     lost = sum("Invalid PCM packet" not in line for line in _lost(decoder.log))
     if decoder.failed or (lost and lost > _LOST_AT_JOINT * joints(path)):
         return f"{path.name} is damaged; the {heard:.1f} seconds that can be decoded are used"
