@@ -167,7 +167,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
         Path(aside).chmod(0o666 & ~_umask())
         Path(aside).replace(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be written: {error}") from error
+        full = "No space left" in str(error)
+        cause = "its disk is full; make room, or choose another folder" if full else str(error)
+        raise CheckpointError(f"{path} cannot be written: {cause}") from error
     finally:
         Path(aside).unlink(missing_ok=True)
 

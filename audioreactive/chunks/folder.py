@@ -189,8 +189,12 @@ class WorkFolder:
                 f"finish it as it was begun, or begin anew with --fresh (what is there lies in {self.path})"
             )
         self._empty()
-        with write_aside(self.path / _JOB_FILE) as partial:
-            partial.write_text(json.dumps(self._job, indent=1) + "\n", "utf-8")
+        try:
+            with write_aside(self.path / _JOB_FILE) as partial:
+                partial.write_text(json.dumps(self._job, indent=1) + "\n", "utf-8")
+        except BaseException:  # a full disk: nothing is in the folder that a later render could use
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def _read_job(self) -> dict[str, str] | None:
         """The job in the folder; None if there is none, and an empty one if it cannot be read."""

@@ -134,7 +134,7 @@ def run(command: click.Command, name: str) -> NoReturn:
         message = io.StringIO()
         error.show(message)
         for line in message.getvalue().splitlines():
-            click.echo(printable(line), err=True)
+            _tell(printable(line))
         if isinstance(error, click.UsageError):
             _tell_of_dashes()
         sys.exit(2)
@@ -149,7 +149,7 @@ def run(command: click.Command, name: str) -> NoReturn:
     except Exception as error:
         if (sentence := sentence_for(error)) is None:
             raise
-        click.echo(f"error: {sentence}", err=True)
+        _tell(f"error: {sentence}")
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -166,6 +166,16 @@ def _open_what_is_closed() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # until the end
+
+
+def _tell(line: str) -> None:
+    """Print a line to stderr, or nothing where stderr is a file on a full disk: the exit code tells as much."""
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)  # takes what is still buffered, which would fail again at the end
+        os.close(nowhere)
 
 
 def _tell_of_dashes() -> None:

@@ -90,7 +90,7 @@ def cut_off(path: Path) -> CutOff | None:
 
 
 def parts(path: Path) -> tuple[tuple[int, int], ...]:
-    """Find the Ogg, FLAC or WavPack files joined in this one: (first, one past the last) byte of each; empty for one."""
+    """Find Ogg, FLAC or WavPack files joined in this one: (first, one past the last) byte of each; empty for one."""
     with open_regular(path) as file:
         head = file.read(4)
         if (starts_in := _STARTS.get(head)) is None or not (size := os.fstat(file.fileno()).st_size):

@@ -25,7 +25,7 @@ from audioreactive.chunks.film import Revised, make_film
 from audioreactive.chunks.folder import WorkFolder, work_folder
 from audioreactive.chunks.making import ChunkMaker, LocalExecutor, encoders_at_once
 from audioreactive.chunks.plan import MadeChunk
-from audioreactive.errors import VideoError
+from audioreactive.errors import OutputError, VideoError
 from audioreactive.video import VideoWriter, ffmpeg_path, frame_times, probe, read_frames, read_preset
 from audioreactive.video.chunks import Encoding, read_chunks
 from audioreactive.video.encoder import explained
@@ -475,6 +475,18 @@ def test_a_disk_that_fills_costs_nothing_that_was_whole(tiny_disk: Path, extensi
     if extension == ".mkv":  # lossless
         np.testing.assert_array_equal(made, [picture(index) for index in range(50)])
     assert list(tiny_disk.iterdir()) == [film.output]
+
+
+@pytest.mark.parametrize("tiny_disk", [100], indirect=True)
+def test_a_disk_without_a_byte_keeps_no_work_folder(tiny_disk: Path, song: Path) -> None:
+    """The folder was made and locked, and stayed when its first file found no room."""
+    with pytest.raises(OSError, match="No space left"), (fill := tiny_disk / "fill").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    film = make_film_of(tiny_disk / "out.mkv", song, frames=10)
+    with pytest.raises(OutputError, match="make room"):
+        make(film)
+    assert list(tiny_disk.iterdir()) == [fill]
 
 
 def test_a_disk_that_is_full_of_arrays_is_called_full(tiny_disk: Path) -> None:

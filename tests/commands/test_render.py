@@ -309,6 +309,14 @@ def test_a_scheduler_may_close_all_streams(song, model, tmp_path, closed: str) -
     assert (done.returncode, probe(out).frames) == (0, 5)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("words", [("missing.wav",), ("--bogus",)])
+def test_a_log_on_a_full_disk_leaves_the_exit_code(words: tuple[str, ...], tmp_path: Path) -> None:
+    code = "from audioreactive.commands import render_main; render_main()"
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, stderr=full).returncode == 2
+
+
 def test_help_needs_nothing_heavy() -> None:
     heavy = "{'torch', 'librosa', 'scipy', 'numpy', 'pydantic', 'matplotlib'}"
     for module, name in (("audioreactive.commands.render", "render"), ("audioreactive.commands", "audioreactive")):

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from stylegan_ops import CheckpointError, convert_checkpoint, inspect_checkpoint, load_generator
+from stylegan_ops import CheckpointError, checkpoint, convert_checkpoint, inspect_checkpoint, load_generator
 from stylegan_ops.architecture import Architecture
 from stylegan_ops.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from stylegan_ops.initial import random_state
@@ -157,6 +158,16 @@ def test_conversion_writes_nothing_when_it_fails(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be written"):
         convert_checkpoint(GOLDEN / FILES[1], taken)
     assert list(tmp_path.iterdir()) == [taken]
+
+
+def test_a_full_disk_is_told_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*words: object, **choice: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(CheckpointError, match="its disk is full; make room, or choose another folder"):
+        convert_checkpoint(GOLDEN / "rosinality32.pt", tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_note_in_a_converted_file_stays(tmp_path: Path) -> None:
