@@ -355,6 +355,16 @@ def test_a_few_samples_beyond_all_others_turn_nothing_down(
     assert array.notes[0].endswith("they are clipped")
 
 
+def test_what_a_lossy_codec_adds_to_a_few_strokes_is_no_fault(tmp_path: Path) -> None:
+    samples = song(1)
+    expected = from_samples(samples.copy(), RATE)
+    samples[[20_000, 40_001]] = 1.7, -2.2
+    soundfile.write(path := tmp_path / "a.wav", samples, RATE, "FLOAT")
+    for heard in (load(path), from_samples(samples, RATE)):
+        assert heard.notes == ()
+        assert np.abs(levels(heard.samples) - levels(expected.samples)).max() < 0.1, "nothing is turned down"
+
+
 def test_what_is_within_full_scale_stays_as_it_is(sources: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, song(1) * 1.3, RATE, "FLOAT")

@@ -56,7 +56,8 @@ otherwise. Lower peaks are left alone, because lossy decoders exceed 1 slightly 
 RARE: Final = 1e-4
 """Share of all samples: if no more exceed LOUDEST, they alone are clipped, as players do; the rest stays as it is."""
 _ABOVE_USUAL: Final = 2.0
-"""Factor on the peak that all but RARE samples keep, beyond which a sample is a fault: peaks of music stay below."""
+"""Factor on the peak that all but RARE samples keep, beyond which a sample is a fault: peaks of music stay below. What
+is clipped by no more than this factor is not worth a note."""
 _INTEGERS: Final = 16.0
 """Peak beyond which the samples must be integers that were stored as floats."""
 _IMPOSSIBLE: Final = 2.0**32
@@ -121,7 +122,7 @@ def load(path: Path, *, track: int | None = None, going: Callable[[], None] | No
             audio, peaks = _decoded(decoder, notes, going)
         if math.isfinite(peaks.limit):
             decoder = Decoder(replace(decoder.recording, limit=peaks.limit))
-            audio, _ = _decoded(decoder, [*notes, _clipped(str(path), peaks)], going)
+            audio, _ = _decoded(decoder, [*notes, *_clipped(str(path), peaks)], going)
     except VideoError as error:
         raise AudioError(f"{str(path)!r} cannot be decoded: {error}") from error
     note = damage(found, decoder, float(audio.duration))
@@ -139,7 +140,7 @@ def from_samples(samples: NDArray[np.floating], sample_rate: int, *, source: str
     audio, peaks = _collected(_Stream(sample_rate, _pieces(block), []), source)
     if math.isfinite(peaks.limit):
         clipped = np.clip(block, -peaks.limit, peaks.limit)
-        audio, _ = _collected(_Stream(sample_rate, _pieces(clipped), [_clipped(source, peaks)]), source)
+        audio, _ = _collected(_Stream(sample_rate, _pieces(clipped), _clipped(source, peaks)), source)
     return audio
 
 
@@ -254,8 +255,10 @@ class _Peaks:
         return int(self._beyond[round(step) :].sum())
 
 
-def _clipped(source: str, peaks: _Peaks) -> str:
-    return f"{source} is far louder at {peaks.faults} of its samples than anywhere else; they are clipped"
+def _clipped(source: str, peaks: _Peaks) -> list[str]:
+    if peaks.highest <= _ABOVE_USUAL * peaks.limit:  # what a lossy codec adds to the loudest strokes
+        return []
+    return [f"{source} is far louder at {peaks.faults} of its samples than anywhere else; they are clipped"]
 
 
 def _too_loud(source: str, peak: float) -> str:
