@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import soundfile
+from sounds import music
 
 from audioreactive.errors import AudioError
 from audioreactive.media.audio import load
-from audioreactive.media.heads import LONGEST_HEAD, mended_head
+from audioreactive.media.ffmpeg import run
+from audioreactive.media.heads import LONGEST_HEAD, mended_head, unfinished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,3 +190,26 @@ def test_a_header_that_says_it_ends_before_its_lengths_is_not_mended(tmp_path: P
     path = tmp_path / "song.au"
     path.write_bytes(bytes.fromhex("2e736e64 00000001 00000000 ffffe803 00000040 0000ffff 0007ffff ff"))
     assert mended_head(path) is None
+
+
+@pytest.mark.parametrize("missing", [1, 0.5])
+def test_fragments_before_one_whose_head_is_cut_off_are_heard(missing: float, tmp_path: Path) -> None:
+    """A recorder writes fragments so that a crash costs the last alone; ffmpeg refuses the file altogether."""
+    soundfile.write(song := tmp_path / "song.wav", music(6), RATE)
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    fragments = ["-c:a", "aac", "-movflags", "+empty_moov+default_base_moof", "-frag_duration", "1000000"]
+    run(["-i", str(song), *fragments, str(whole)])
+    content = whole.read_bytes()
+    at, heads = 0, []
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 4], "big")
+        heads += [(at, size)] if content[at + 4 : at + 8] == b"moof" else []
+        at += size
+    at, size = heads[4]
+    cut.write_bytes(content[: at + (size - 1 if missing == 1 else size // 2)])
+    all_of_it, heard = load(whole), load(cut)
+    assert 3.8 < heard.duration < 4.2
+    count = len(heard.samples) - 2048
+    np.testing.assert_allclose(heard.samples[:count], all_of_it.samples[:count], atol=1e-4)
+    assert "cut.mp4 was never finished" in heard.notes[-1] and unfinished(cut) and not unfinished(whole)
+    assert load(whole).notes == ()

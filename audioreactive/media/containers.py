@@ -103,6 +103,22 @@ def parts(path: Path) -> tuple[tuple[int, int], ...]:
     return tuple(zip(starts, [*ends, size], strict=True))
 
 
+def whole_fragments(path: Path) -> int | None:
+    """Find where the last whole fragment of an MP4 file ends that is cut off within the head of the next.
+
+    ffmpeg refuses such a file altogether. A recorder writes fragments so that what it has written can be played.
+
+    Returns:
+        Number of bytes that can be read; None if ffmpeg reads the file as it is.
+    """
+    with open_regular(path) as file:
+        there = os.fstat(file.fileno()).st_size
+        if read_at(file, 4, 4) != b"ftyp":
+            return None
+        *before, (kind, first, end) = [(b"", 0, 0), *_boxes(file, there)]
+    return first if kind == b"moof" and end > there and any(kind == b"moov" for kind, _, _ in before) else None
+
+
 def _without_tag(data: mmap.mmap, first: int, start: int) -> int:
     """Find the end of the file that begins at `first`: before the ID3 tag of the next one, if that has one in front of
     its first byte `start`.
@@ -306,18 +322,22 @@ def _caf_chunks(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int, int]]:
 
 def _isobmff(file: BinaryIO, there: int) -> int | None:
     """Find the byte after the last top-level box."""
+    ends = [end for _, _, end in _boxes(file, there)]
+    return ends[-1] if ends and ends[-1] >= there else None  # or a box states no end, or other data follows
+
+
+def _boxes(file: BinaryIO, there: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (kind, first byte, one past the last) of top-level boxes, while they state their ends."""
     at = 0
     for _ in range(MOST_CHUNKS):
-        if at >= there:
-            return at
         head = read_at(file, at, 16)
         size = int.from_bytes(head[:4], "big")
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")
-        if len(head) < 8 or size < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", head[4:8]):
-            return None  # the box has no stated end, or other data follows the boxes
+        if at >= there or len(head) < 8 or size < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", head[4:8]):
+            return
+        yield head[4:8], at, at + size
         at += size
-    return None
 
 
 def _matroska(file: BinaryIO) -> int | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from audioreactive.errors import AudioError, printable
-from audioreactive.media.containers import cut_off, joints, parts
+from audioreactive.media.containers import cut_off, joints, parts, whole_fragments
 from audioreactive.media.ffmpeg import SOUND_DEMUXERS, behind_head, file_url, plain_cause, reading, stranger
 from audioreactive.media.heads import readable_head, unfinished
 from audioreactive.media.offsets import OffsetFilter
@@ -399,9 +399,11 @@ def _moments(block: Block) -> NDArray[np.float64]:
 
 
 def _whole(path: Path) -> _Source:
-    """Make the source of a whole untrusted file, with another header where ffmpeg needs one."""
+    """Make the source of a whole untrusted file: with another header, or to an earlier end, where ffmpeg needs one."""
     if head := readable_head(path):
         return _Source(path, behind_head(head.replaced, head.demuxer), head.content)
+    if end := whole_fragments(path):
+        return _part(path, 0, end)
     return _Source(path, stranger(path, SOUND_DEMUXERS))
 
 

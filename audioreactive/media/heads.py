@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from audioreactive._support.files import open_regular
 from audioreactive.errors import AudioError
-from audioreactive.media.containers import UNKNOWN_32, chunks_of, lengths_of, read_at
+from audioreactive.media.containers import UNKNOWN_32, chunks_of, lengths_of, read_at, whole_fragments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +36,8 @@ class MendedHead:
 
 
 def unfinished(path: Path) -> bool:
-    """Whether samples follow a header that does not state them, because the program that wrote it never finished."""
-    return mended_head(path) is not None
+    """Whether ffmpeg cannot read a file as it is, because the program that wrote it never finished."""
+    return mended_head(path) is not None or whole_fragments(path) is not None
 
 
 def mended_head(path: Path) -> MendedHead | None:
