@@ -67,6 +67,7 @@ MEDIA: Final = {
     "flv": ("-c:a", "libmp3lame", "-ar", "22050", "-b:a", "32k"),
     "avi": ("-c:a", "pcm_s16le"),
     "ts": ("-c:a", "aac", "-b:a", "32k"),
+    "mpg": ("-c:a", "mp2", "-ar", "32000", "-ac", "1", "-b:a", "32k"),
 }
 """Sounds that ffmpeg reads, by extension: the encoder's arguments."""
 

@@ -23,7 +23,7 @@ from audioreactive._support.interrupts import held_back
 from audioreactive.errors import VideoError
 
 SOUND_DEMUXERS: Final = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpegts,ogg,opus,tta,w64,wav,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,opus,tta,w64,wav,wv"
 )
 VIDEO_DEMUXERS: Final = "gif,matroska,mov,webp_anim"
 """Readers of all kinds of video that this program writes; an older ffmpeg has none for animated WebP."""
