@@ -12,7 +12,7 @@ Vec3 crystals(Place p, Latents z) {
     float zoom = span(z.m[0], 1.20f, 1.65f);
     Float x = at.x * (1.0f / zoom) + 0.0025f * ruffle(p);
     Float y = at.y * (1.0f / zoom);
-    float sharpness = 0.5f * zoom / p.px;
+    float sharpness = 0.25f * zoom / p.px;
     // the highest surface so far: height, normal, thickness, places along and across the crystal, its share of accent
     Float top = -3.0f;
     Float nx = 0.0f;
@@ -59,8 +59,10 @@ Vec3 crystals(Place p, Latents z) {
             float side_y = up * (cos(a) * ct * sp + sin(a) * cp);
             float far = wide * (1.0f + 0.22f * sin(3.1f * float(i) + 2.0f * j)) * steep;
             Float slope = u * (side_x * steep) + v * (side_y * steep);
-            front = facet(front, far - slope, side_x, side_y, sharpness);
-            back = facet(back, far + slope, -side_x, -side_y, sharpness);
+            // edges between flat facets shine: two pixels wide, or they break up; steep ones turn away within one
+            float own = sharpness * min(max(0.6f * steep, 1.0f), 4.0f);
+            front = facet(front, far - slope, side_x, side_y, own);
+            back = facet(back, far + slope, -side_x, -side_y, own);
             // a face of the tip, seen or behind
             float b = spin + 2.0943951f * float(i) + 0.5f;
             float tip_x = sharp * (cos(b) * ct * cp - sin(b) * sp) + blunt * st * cp;
@@ -70,12 +72,13 @@ Vec3 crystals(Place p, Latents z) {
             float reach = blunt * long_by * (1.0f + 0.06f * sin(2.0f * float(i) + j)) * tip_steep;
             float hidden = select(tip_z > 0.0f, 0.0f, 99.0f);
             Float height = reach - u * (tip_x * tip_steep) - v * (tip_y * tip_steep);
-            front = facet(front, height + hidden, tip_x, tip_y, sharpness);
-            back = facet(back, height + (99.0f - hidden), tip_x, tip_y, sharpness);
+            float tip_own = sharpness * min(max(0.6f * tip_steep, 1.0f), 4.0f);
+            front = facet(front, height + hidden, tip_x, tip_y, tip_own);
+            back = facet(back, height + (99.0f - hidden), tip_x, tip_y, tip_own);
         }
         Float depth = front.x + back.x;
         Float place = (u * cp + v * sp) * st + front.x * ct;
-        Float shown = clamp01(depth / (abs(dFdx(depth)) + abs(dFdy(depth)) + 0.0001f) + 0.5f) * clamp01((front.x - top) * (0.6f * sharpness) + 0.5f) *
+        Float shown = clamp01(depth / (abs(dFdx(depth)) + abs(dFdy(depth)) + 0.0001f) + 0.5f) * clamp01((front.x - top) * (1.2f * sharpness) + 0.5f) *
                       clamp01(4.0f * place + 1.6f);
         top = blend(top, front.x, shown);
         nx = blend(nx, front.y, shown);
