@@ -18,7 +18,7 @@ from audioreactive.features.tempo import ANY_TEMPO, TempoLimits
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANALYSIS_VERSION: Final = 7
+ANALYSIS_VERSION: Final = 8
 """Version of the results; increase it whenever a change makes the analysis give other values for the same file."""
 _MAGIC: Final = b"audioreactive analysis\n"
 _LARGEST: Final = 1 << 31

@@ -99,6 +99,16 @@ def measured(path: Doubles, heard: Heard, period: float, offsets: Doubles) -> Do
     return np.concatenate((in_step, late, in_bar, on_beats, thirds, with_others, strokes, again), axis=1)
 
 
+def between(evidence: NDArray[np.floating]) -> Doubles:
+    """(readings,) how much kick and snare take turns at half a beat, 0 or more: twice the tempo has both on beats."""
+    at = {name: evidence[:, EVIDENCE.index(name)] for name in STROKES}
+    kick, kick_off, snare, snare_off = (
+        at[name] for name in ("kick on beats", "kick half way", "snare on beats", "snare half way")
+    )
+    there = np.maximum(np.minimum(kick, snare_off) - snare, 0) + np.maximum(np.minimum(kick_off, snare) - snare_off, 0)
+    return np.asarray(there, np.float64)
+
+
 def _turns(path: Doubles, drums: FloatArray) -> tuple[Doubles, Doubles]:
     """(bands, 16) complex means of each band's strokes around a bar, and how much three of them repeat in threes."""
     frames = np.arange(int(np.ceil(path[0])), min(int(path[-1]) + 1, len(drums)))

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from audioreactive.features import beats, rhythm, spectra
 from audioreactive.features.blocks import ATTACK_STEP, pieces
-from audioreactive.features.evidence import BANDS, HAT, KICK, SNARE, Heard, judge, measured
+from audioreactive.features.evidence import BANDS, HAT, KICK, SNARE, Heard, between, judge, measured
 from audioreactive.features.grid import FINE_RATE
 from audioreactive.media.audio import ANALYSIS_RATE
 
@@ -43,6 +43,9 @@ MOST_CANDIDATES = 14
 HEARD_SECONDS, HEARD_SPANS = 15, 8
 """Readings are compared on spans of about 15 s, for no longer is a band steady, and on eight of them at most."""
 USUAL_BPM, USUAL_LOW, USUAL_HIGH = 144.0, 70.0, 182.0
+TAKES_TURNS = 2.0
+"""How much the logarithm of a probability falls where a snare plays half way between kicks, as loud as they are, and
+twice the tempo is usual too. The least that tells fast rock and house; at 3, slow songs are read twice as fast."""
 UNUSUAL = 40.0
 """How much the logarithm of a probability falls with each octave outside of the usual tempi."""
 SAME_TEMPO = 0.04
@@ -235,7 +238,11 @@ def _evidence(readings: Readings, heard: Heard) -> float:
     """Logarithm of how probable a period is, up to a constant, wherever in it the beats lie."""
     if len(readings.path) < FEWEST_BEATS:
         return -np.inf
-    return float(np.logaddexp.reduce(readings.scores(heard)))
+    evidence = measured(readings.path, heard, readings.period, readings.offsets)
+    scores = judge().scores(evidence)
+    if 2 * 60 * FINE_RATE / readings.period <= USUAL_HIGH:
+        scores = scores - TAKES_TURNS * between(evidence)
+    return float(np.logaddexp.reduce(scores))
 
 
 class SteadyGrids:

@@ -30,8 +30,10 @@ def stroke(voice: str, random: np.random.Generator) -> np.ndarray:
     return 0.12 * np.diff(hiss) * np.exp(-t / 0.015)
 
 
-def drums(pattern: str, bpm: float) -> np.ndarray:
+def drums(pattern: str, bpm: float, *, pad: float = 0.0) -> np.ndarray:
     random, song = np.random.default_rng(0), noise(SECONDS, 1e-3)
+    t = np.arange(len(song)) / ANALYSIS_RATE
+    song += (pad * sum(np.sin(2 * np.pi * hz * t) for hz in (110, 164.8, 220))).astype(np.float32)
     step = 60 / bpm / 4
     for voice, strokes in PATTERNS[pattern].items():
         for i in range(int((SECONDS - FIRST - 0.3) / step)):
@@ -61,6 +63,14 @@ def test_the_tempo_is_the_beat(pattern: str, bpm: float) -> None:
     assert features.tempo == pytest.approx(bpm, rel=0.02)
     assert off(features, bpm) < 0.04
     assert 0.3 < features.tempo_confidence <= 1
+
+
+@pytest.mark.parametrize("pattern, bpm", [("rock", 170), ("rock", 180), ("house", 170)])
+def test_a_fast_backbeat_under_a_chord_is_on_beats(pattern: str, bpm: float) -> None:
+    """At half the tempo, the kick is on the beats and the snare between them."""
+    features = heard(drums(pattern, bpm, pad=0.03))
+    assert features.tempo == pytest.approx(bpm, rel=0.02)
+    assert off(features, bpm) < 0.04
 
 
 def test_a_given_tempo_is_kept_and_beats_are_placed_by_what_is_heard() -> None:
