@@ -187,6 +187,7 @@ def test_a_long_clip_is_painted_where_the_page_looks(
     page.until_frames(2)
     assert [frame for _, frame, _ in page.frames] == [0, wanted]
     page.send(type="undo")
+    page.until("state")  # or the page is gone before the studio has read it
 
 
 def test_a_slow_machine_paints_further_ahead(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
