@@ -101,12 +101,10 @@ def measured(path: Doubles, heard: Heard, period: float, offsets: Doubles) -> Do
 
 def between(evidence: NDArray[np.floating]) -> Doubles:
     """(readings,) how much kick and snare take turns at half a beat, 0 or more: twice the tempo has both on beats."""
-    at = {name: evidence[:, EVIDENCE.index(name)] for name in STROKES}
-    kick, kick_off, snare, snare_off = (
-        at[name] for name in ("kick on beats", "kick half way", "snare on beats", "snare half way")
-    )
-    there = np.maximum(np.minimum(kick, snare_off) - snare, 0) + np.maximum(np.minimum(kick_off, snare) - snare_off, 0)
-    return np.asarray(there, np.float64)
+    names = ("kick on beats", "kick half way", "snare on beats", "snare half way")
+    kick, kick_off, snare, snare_off = evidence[:, [EVIDENCE.index(name) for name in names]].T.astype(np.float64)
+    turns = np.maximum(np.minimum(kick, snare_off) - snare, 0)
+    return np.asarray(turns + np.maximum(np.minimum(kick_off, snare) - snare_off, 0))
 
 
 def _turns(path: Doubles, drums: FloatArray) -> tuple[Doubles, Doubles]:

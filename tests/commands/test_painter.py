@@ -59,7 +59,6 @@ def test_a_family_of_a_preset_that_is_not_there_is_told(call, song) -> None:
     assert "no family" not in call(*words, 'palette.family = "sylk"', "--model", "painter:ink").err
 
 
-@pytest.mark.skipif(len(FAMILIES) < 2, reason="there is one family")
 def test_sections_may_be_of_several_families(call, song, tmp_path) -> None:
     first, second = list(FAMILIES)[:2]
     preset = tmp_path / "two.toml"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from compilers import needs_compiler
 
-from audioreactive.generators.painter import choice, kernels
+from audioreactive.generators.painter import kernels
 from audioreactive.generators.painter.families import SHADERS
 from stylegan_ops import build
 
@@ -62,8 +63,7 @@ NAMES = (*FUNCTIONS, "extremes", "powers", "angles", "means")
 
 @pytest.fixture(scope="module", params=["widest", "narrower"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    if choice.kernels() is None:
-        pytest.skip("there is no compiler here")
+    needs_compiler()
     narrower = request.param == "narrower"
     if narrower and platform.machine() != "x86_64":
         pytest.skip("this chip has vectors of one width")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from compilers import needs_compiler
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from stylegan_ops import AliasFreeGenerator, CheckpointError, StyleGANError, convert_checkpoint, load_generator
-from stylegan_ops.kernels import cpu_kernels
 from stylegan_ops.memory import Workspace
 from stylegan_ops.stylegan3 import generator as generator_module
 from stylegan_ops.stylegan3.design import Plan
@@ -234,8 +234,7 @@ def test_the_compiled_activation_is_the_plain_one(up: int, down: int, kind: str,
         torch.randn(up_taps, generator=draw), down_filter, up, down, padding, out_size, 1.5, kind == "mirrored"
     )
     scale, bias, style = torch.rand(2, 21, generator=draw), torch.randn(21, generator=draw), torch.randn(2, 21)
-    if cpu_kernels().library is None:
-        pytest.skip("no compiler")
+    needs_compiler()
     for own_style in (style, None):
         found = filtered_lrelu(x, scale, bias, own_style, resampling, Workspace(), "y")
         wanted = filtered_lrelu(x, scale, bias, own_style, resampling)

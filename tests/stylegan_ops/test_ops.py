@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from compilers import needs_compiler
 
 from stylegan_ops import StyleGANError, cpu_ops, kernels, ops
 from stylegan_ops.fused import Finish, ToRGB
@@ -15,6 +16,13 @@ from stylegan_ops.memory import Workspace
 needs_kernels = pytest.mark.skipif(
     kernels.cpu_kernels().library is None, reason=f"no kernels: {kernels.cpu_kernels().reason}"
 )
+
+
+def test_kernels_are_there_where_a_compiler_is() -> None:
+    """Without this, a build that fails would only leave out the tests of what was to be built."""
+    needs_compiler()
+    assert kernels.cpu_kernels().library is not None, kernels.cpu_kernels().reason
+
 
 # Sums of up to 360 products in another order; in 16 bits the convolution and the result are rounded to 2^-9 each, and
 # an up-sampling convolution's nine products too.

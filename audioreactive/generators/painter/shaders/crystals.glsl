@@ -1,7 +1,7 @@
 // A cluster of crystals that grows out of the dark: glassy prisms with pointed ends, lit from within.
 
-// One more facet of a solid: the lower of two surfaces (x), and the normal's x and y there; smooth over about a pixel,
-// `sharpness` its reciprocal.
+// One more facet of a solid: the lower of two surfaces (x), and the normal's x and y there; blended over 1 / `sharpness`, in
+// height.
 Vec3 facet(Vec3 front, Float height, float nx, float ny, float sharpness) {
     Float t = clamp01((front.x - height) * sharpness + 0.5f);
     return Vec3(min(front.x, height), blend(front.y, Float(nx), t), blend(front.z, Float(ny), t));
