@@ -155,13 +155,14 @@ def test_tensors_are_views_of_their_storage() -> None:
     assert torch.equal(tensor(6, 4, (2,), (1,)), torch.tensor([4.0, 5.0]))
     assert tensor(1, 0, (), ()) == 0
     assert tensor(0, 0, (0, 3), (3, 1)).shape == (0, 3)
+    assert torch.equal(tensor(6, 4, (7, 2), (0, 1)), torch.tensor([[4.0, 5.0]]).repeat(7, 1))  # expanded rows
 
 
 @pytest.mark.parametrize(
     ("offset", "shape", "stride"),
     [
         (0, (10**9, 10**9), (0, 0)),  # many numbers from one
-        (0, (7,), (0,)),
+        (0, ((1 << 16) + 1,), (0,)),
         (0, (2, 3), (4, 1)),  # beyond the end
         (5, (2,), (1,)),
         (-1, (2,), (1,)),  # before the start
