@@ -206,7 +206,7 @@ def _make(path: Path, kind: str, data: bytes, size: Any, mine: Path) -> None:
     makers: dict[str, Callable[[], object]] = {
         "pipe": lambda: os.mkfifo(path),
         "socket": lambda: os.mknod(path, stat.S_IFSOCK | 0o600),
-        "folder": lambda: (path / "deep").mkdir(parents=True),
+        "folder": lambda: (path.mkdir(), (path / "deep").mkdir()),  # not through what an earlier entry made
         "link": lambda: path.symlink_to(mine / "letter" if size != 1 else mine),
         "endless": lambda: path.symlink_to("/dev/zero"),
         "circle": lambda: path.symlink_to(path.name),

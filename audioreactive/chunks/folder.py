@@ -43,8 +43,8 @@ _LONGEST_JOB: Final = 1 << 20
 """Most bytes of the job file that are read."""
 _KEPT: Final = (f"{CHUNK}_", f"{LIGHT}_")
 """Prefixes of the files that are kept for the next run."""
-_MOST_LINES: Final = 1 << 17
-"""Most lines of the journal that are read; a line is a chunk of some seconds."""
+_MOST_LINES: Final = 1 << 15
+"""Most lines of the journal that are read; a line is a chunk of some seconds, and a song has at most six hours."""
 _LONGEST_LINE: Final = 1 << 10
 """Most bytes of a line of the journal; a usual line has 150."""
 _LONGEST_NAME: Final = 200
