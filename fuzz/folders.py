@@ -206,7 +206,7 @@ def _make(path: Path, kind: str, data: bytes, size: Any, mine: Path) -> None:
     makers: dict[str, Callable[[], object]] = {
         "pipe": lambda: os.mkfifo(path),
         "socket": lambda: os.mknod(path, stat.S_IFSOCK | 0o600),
-        "folder": lambda: (path.mkdir(), (path / "deep").mkdir()),  # not through what an earlier entry made
+        "folder": lambda: _make_folders(path),
         "link": lambda: path.symlink_to(mine / "letter" if size != 1 else mine),
         "endless": lambda: path.symlink_to("/dev/zero"),
         "circle": lambda: path.symlink_to(path.name),
@@ -220,6 +220,11 @@ def _make(path: Path, kind: str, data: bytes, size: Any, mine: Path) -> None:
     if kind == "sparse":
         with path.open("rb+") as file:
             file.truncate(min(max(int(size), 0), LARGEST))
+
+
+def _make_folders(path: Path) -> None:
+    path.mkdir()  # not through a link that an earlier entry made
+    (path / "deep").mkdir()
 
 
 def _check_finished(place: Path, output: Path) -> None:

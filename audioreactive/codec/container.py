@@ -164,6 +164,11 @@ def _parsed(text: bytes, path: Path) -> dict[str, Any]:
     raise CodecError(f"the header of {str(path)!r} is no canonical JSON: it was not made by pack")
 
 
+def whole(*numbers: object) -> bool:
+    """Whether all of these are whole numbers; truth values are none, though Python counts them among them."""
+    return all(type(number) is int for number in numbers)
+
+
 def _placed(header: Mapping[str, Any], start: int, total: int, path: Path) -> tuple[Section, ...]:
     listed = header.get("sections")
     if not isinstance(listed, list) or len(listed) > MOST_SECTIONS:
@@ -172,7 +177,7 @@ def _placed(header: Mapping[str, Any], start: int, total: int, path: Path) -> tu
     for entry in listed:
         match entry:
             case {"name": str(name), "bytes": int(size), "sha256": str(digest), **rest} if (
-                not rest and type(size) is int and 0 <= size <= total and _NAME.fullmatch(name)
+                not rest and whole(size) and 0 <= size <= total and _NAME.fullmatch(name)
             ):
                 placed.append(Section(name, start, size, digest))
                 start += size

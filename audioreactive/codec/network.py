@@ -16,6 +16,7 @@ import torch
 
 from audioreactive.codec import entropy
 from audioreactive.codec.clip import MOST_FRAMES, MOST_PIXELS
+from audioreactive.codec.container import whole
 from audioreactive.codec.grids import EVERY, GridNetwork, Layout
 from audioreactive.errors import CodecError, shown
 
@@ -137,7 +138,7 @@ def read_picture(header: Mapping[str, Any]) -> tuple[int, tuple[int, int]]:
     """
     told = header.get("picture")
     match told:
-        case {"frames": int(frames), "width": int(width), "height": int(height)}:
+        case {"frames": int(frames), "width": int(width), "height": int(height)} if whole(frames, width, height):
             sides_fit = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE
             if sides_fit and 0 < frames <= MOST_FRAMES and frames * width * height <= MOST_PIXELS:
                 return frames, (width, height)

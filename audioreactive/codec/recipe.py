@@ -22,7 +22,7 @@ import numpy as np
 
 from audioreactive._support.files import read_regular
 from audioreactive.codec.clip import read_sound
-from audioreactive.codec.container import LARGEST_FILE, write_archive
+from audioreactive.codec.container import LARGEST_FILE, whole, write_archive
 from audioreactive.codec.metrics import psnr
 from audioreactive.codec.packing import SUFFIXES, read_suffix
 from audioreactive.codec.quantise import MEMORY
@@ -484,6 +484,6 @@ def _recipe(header: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _frame_count(header: Mapping[str, Any]) -> int:
     match header.get("picture"):
-        case {"frames": int(frames)} if 0 < frames < MOST_FRAMES:
+        case {"frames": int(frames)} if whole(frames) and 0 < frames < MOST_FRAMES:
             return frames
     raise CodecError("the header states no number of frames: get the file again")

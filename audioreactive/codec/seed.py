@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from audioreactive.codec.clip import Clip, Sound
-from audioreactive.codec.container import write_archive
+from audioreactive.codec.container import whole, write_archive
 from audioreactive.codec.denoise import spectral_gate
 from audioreactive.codec.distill import BATCH, TEACHER_EPOCHS, Samples, places, train_student, train_teacher
 from audioreactive.codec.metrics import psnr, sound_psnr
@@ -198,7 +198,7 @@ def _sound(header: Mapping[str, Any]) -> tuple[int, int, float]:
     match header.get("sound"):
         case None:
             return 0, 1, 1.0
-        case {"peak": float(peak), "rate": int(rate), "samples": int(samples)}:
+        case {"peak": float(peak), "rate": int(rate), "samples": int(samples)} if whole(rate, samples):
             if 0 < peak < 1e4 and 2000 <= rate <= 768_000 and 0 < samples <= MOST_SAMPLES:
                 return samples, rate, peak
     raise CodecError("the header states no sound that can be made: get the file again")

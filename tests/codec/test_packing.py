@@ -344,6 +344,8 @@ def test_a_single_frame(tmp_path: Path) -> None:
         ("picture", {"fps": "8", "frames": 9, "height": 32, "width": 48}),
         ("picture", {"fps": "8/0", "frames": 8, "height": 32, "width": 48}),
         ("picture", {"fps": "1e9", "frames": 8, "height": 32, "width": 48}),
+        ("picture", {"fps": "8", "frames": True, "height": 32, "width": 48}),
+        ("picture", {"fps": "8", "frames": 8, "height": True, "width": 48}),
         ("picture", None),
         ("network", {"every": 4, "form": 2, "hidden": 10**6}),
         ("network", {"every": 4, "form": 2, "hidden": 23}),

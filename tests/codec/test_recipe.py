@@ -136,6 +136,7 @@ def test_videos_without_a_recipe(clip_file: Path, tmp_path: Path) -> None:
     ("key", "value"),
     [
         ("recipe", None), ("recipe", {}), ("sound", {"suffix": ".exe"}), ("picture", {"frames": 0}),
+        ("picture", {"frames": True}),
         ("start", "1/0"), ("start", "1e99"), ("frames", [10**12] * 8), ("frames", list(range(99))),
         ("sha256", []), ("model", {"name": 3, "sha256": ""}),
     ],
