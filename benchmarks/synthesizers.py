@@ -140,8 +140,8 @@ class Bench:
     def keep(self, key: str, value: Any) -> None:
         """Store a result."""
         self.results[key] = value
-        with write_aside(self.file) as partial:
-            partial.write_text(json.dumps(self.results, indent=1) + "\n", "utf-8")
+        with write_aside(self.file) as file:
+            file.write(json.dumps(self.results, indent=1).encode() + b"\n")
 
     # Figures 5.2 and 5.3: rendered frames.
 

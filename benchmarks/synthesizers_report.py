@@ -148,8 +148,8 @@ def draw(results: Results, path: Path) -> None:
     scores, cost = figure.subplots(1, 2, width_ratios=[1.5, 1])
     _draw_scores(scores, films(results))
     _draw_cost(cost, results)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)
 
 
 def _style(axes: Axes) -> None:

@@ -5,6 +5,7 @@ safetensors: the state under the names of `Architecture.shapes()`, the rest of t
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -14,8 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from stylegan_ops.assembly import AnyArchitecture, assembled, family
 from stylegan_ops.assembly import Checkpoint as Checkpoint
@@ -159,15 +159,16 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
     state = {name: tensor.to(dtype).contiguous() for name, tensor in checkpoint.state.items()}
     try:
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-        os.close(handle)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}; choose another folder") from error
     try:
-        save_file(state, aside, metadata=metadata)
-        Path(aside).chmod(0o666 & ~_umask())
+        with os.fdopen(handle, "wb") as file:  # not by its name, where somebody could have put a link meanwhile
+            file.write(save(state, metadata=metadata))
+            if hasattr(os, "fchmod"):
+                os.fchmod(handle, 0o666 & ~_umask())
         Path(aside).replace(path)
-    except (OSError, SafetensorError) as error:
-        full = "No space left" in str(error)
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
         cause = "its disk is full; make room, or choose another folder" if full else str(error)
         raise CheckpointError(f"{path} cannot be written: {cause}") from error
     finally:

@@ -15,6 +15,7 @@ from audioreactive._support.files import (
     as_path,
     check_name,
     create,
+    make_aside,
     open_regular,
     read_regular,
     shortened,
@@ -27,9 +28,9 @@ from audioreactive.errors import OutputError
 @pytest.mark.parametrize("stem", ["a" * 250, "ü" * 120, "🎵" * 62], ids=["ascii", "two bytes", "four bytes"])
 def test_the_longest_names_can_be_written(tmp_path: Path, stem: str) -> None:
     path = tmp_path / f"{stem}.svg"
-    with write_aside(path) as partial:
-        partial.write_text("whole")
-        assert not path.exists() and partial.suffix == ".svg"
+    with write_aside(path) as file:
+        file.write(b"whole")
+        assert not path.exists() and [item.suffix for item in tmp_path.iterdir()] == [".svg"]
     assert [item.read_text() for item in tmp_path.iterdir()] == ["whole"] and path.exists()
 
 
@@ -44,16 +45,16 @@ def test_bytes_are_on_the_disk_before_they_have_the_name(tmp_path: Path, monkeyp
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    with write_aside(path) as partial:
-        partial.write_text("newer")
+    with write_aside(path) as file:
+        file.write(b"newer")
     assert brought == [(5, "old")] and path.read_text() == "newer"
 
 
 def test_a_body_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), write_aside(path) as partial:
-        partial.write_text("half")
+    with pytest.raises(KeyboardInterrupt), write_aside(path) as file:
+        file.write(b"half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [path] and path.read_text() == "old"
 
@@ -123,25 +124,59 @@ def test_a_link_that_leads_nowhere_has_the_name(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists"):
         check_name(path, (".toml",), overwrite=False)
     check_name(path, (".toml",), overwrite=True)
-    with write_aside(path) as partial:
-        partial.write_text("whole")
+    with write_aside(path) as file:
+        file.write(b"whole")
     assert not path.is_symlink() and not (tmp_path / "gone").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_told_early() -> None:
     with pytest.raises(OutputError, match="not writable"):
         check_name(Path("/proc/x.toml"), (".toml",), overwrite=False)
-    with pytest.raises(OutputError, match="cannot be written"), write_aside(Path("/proc/x.toml")) as partial:
-        partial.write_text("x")
+    with pytest.raises(OutputError, match="cannot be written"), write_aside(Path("/proc/x.toml")) as file:
+        file.write(b"x")
 
 
 @pytest.mark.parametrize("tiny_disk", [40], indirect=True)
 def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(tiny_disk: Path) -> None:
     path = tiny_disk / "x.json"
     path.write_text("old")
-    with pytest.raises(OutputError, match="No space left on device"), write_aside(path) as partial:
-        partial.write_bytes(bytes(100_000))
+    with pytest.raises(OutputError, match="No space left on device"), write_aside(path) as file:
+        file.write(bytes(100_000))
     assert path.read_text() == "old" and list(tiny_disk.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_nothing_is_written_through_a_link_in_the_temporary_place(tmp_path: Path, kind: str) -> None:
+    """As somebody puts it there who may rename files in the folder."""
+    (tmp_path / "letter").write_text("dear")
+    with pytest.raises(OutputError, match="another file has taken its place"), write_aside(tmp_path / "x.toml") as file:
+        (partial,) = tmp_path.glob(".x.partial-*")
+        partial.unlink()
+        partial.symlink_to("letter") if kind == "link" else os.link(tmp_path / "letter", partial)
+        file.write(b"mine")
+    assert (tmp_path / "letter").read_text() == "dear" and [item.name for item in tmp_path.iterdir()] == ["letter"]
+
+
+def test_what_a_program_makes_aside_lies_where_only_this_user_writes(tmp_path: Path) -> None:
+    """Also if somebody moves the folder away meanwhile, and puts a link there."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "letters").mkdir()
+    with make_aside(tmp_path / "place" / "x.mkv") as made:
+        (folder,) = (tmp_path / "place").iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        folder.rename(tmp_path / "place" / "taken")
+        folder.symlink_to(tmp_path / "letters")
+        made.write_bytes(b"whole")
+    assert (tmp_path / "place" / "x.mkv").read_bytes() == b"whole" and not list((tmp_path / "letters").iterdir())
+
+
+def test_what_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), make_aside(tmp_path / "x.mkv") as made:
+        made.write_bytes(b"half")
+        raise KeyboardInterrupt
+    with pytest.raises(OutputError, match="cannot be written"), make_aside(tmp_path / "x.mkv"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_new_files_are_not_written_through_links(tmp_path: Path) -> None:

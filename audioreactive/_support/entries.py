@@ -47,6 +47,6 @@ def write_entry(path: Path, magic: bytes, arrays: Mapping[str, np.ndarray]) -> N
     body = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with write_aside(path) as partial, partial.open("wb") as file:
+        with write_aside(path) as file:
             file.write(magic + hashlib.sha256(body).digest())
             file.write(body)

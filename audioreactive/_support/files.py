@@ -103,28 +103,60 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def write_aside(path: Path) -> Iterator[Path]:
-    """Yield a new, empty file beside `path`; rename it to `path` if the body succeeds, remove it otherwise.
+def write_aside(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file beside `path`, to write to; rename it to `path` if the body succeeds, remove it otherwise.
 
     The bytes are flushed to the disk before the rename, so a power cut leaves either the old file or the whole new one.
+    It is never opened by its name: whoever may rename files in the folder could have put a link there.
 
     Raises:
         OutputError: the file cannot be written.
     """
     partial = path.with_name(f".{shortened(path.stem, LONGEST_STEM)}.partial-{secrets.token_hex(8)}{path.suffix}")
     try:
-        create(partial).close()
-        yield partial
-        with partial.open("rb+") as file:
+        with create(partial) as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
+            _check_same(partial, os.fstat(file.fileno()))
         partial.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"{str(path)!r} cannot be written ({error.strerror or error}); make room, or choose another place"
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def make_aside(path: Path) -> Iterator[Path]:
+    """As `write_aside`, for programs that want a name: yield one of a file to be made, in a folder of this user alone.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent, ignore_cleanup_errors=True) as name:
+            folder = PrivateFolder(Path(name))
+            try:
+                made = folder.inside / f"made{path.suffix}"
+                yield made
+                with made.open("rb+") as file:
+                    os.fsync(file.fileno())
+                made.replace(path)
+            finally:
+                folder.close()
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _check_same(path: Path, status: os.stat_result) -> None:
+    if not os.path.samestat(path.lstat(), status):
+        raise OSError(errno.ESTALE, "another file has taken its place", str(path))
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or error
+    return OutputError(f"{str(path)!r} cannot be written ({reason}); make room, or choose another place")
 
 
 def check_name(path: Path, suffixes: Sequence[str], *, overwrite: bool, inputs: Iterable[Path | None] = ()) -> None:
@@ -250,6 +282,12 @@ class PrivateFolder:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def inside(self) -> Path:
+        """A path that leads into this folder wherever it is moved, until `close`; on Linux, elsewhere its name."""
+        known = Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
+        return known if self._descriptor is not None and known.is_dir() else self.path
 
     def check(self) -> None:
         """Check that the path still leads to this folder.

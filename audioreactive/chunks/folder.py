@@ -119,8 +119,8 @@ class WorkFolder:
                 and self._holds(made, most_bytes(len(chunk)))
             ):
                 found[chunk.index] = made
-        with write_aside(self.path / _JOURNAL) as partial:
-            partial.write_bytes(b"".join(map(_line, found.values())))
+        with write_aside(self.path / _JOURNAL) as file:
+            file.writelines(map(_line, found.values()))
         return found
 
     def accept(self, made: MadeChunk) -> None:
@@ -190,8 +190,8 @@ class WorkFolder:
             )
         self._empty()
         try:
-            with write_aside(self.path / _JOB_FILE) as partial:
-                partial.write_text(json.dumps(self._job, indent=1) + "\n", "utf-8")
+            with write_aside(self.path / _JOB_FILE) as file:
+                file.write(json.dumps(self._job, indent=1).encode() + b"\n")
         except BaseException:  # a full disk: nothing is in the folder that a later render could use
             shutil.rmtree(self.path, ignore_errors=True)
             raise

@@ -88,7 +88,7 @@ class Archive:
         """
         section = self._section(name)
         digest, left = hashlib.sha256(), section.size
-        with write_aside(goal) as partial, partial.open("wb") as out, _opened(self.path) as file:
+        with write_aside(goal) as out, _opened(self.path) as file:
             file.seek(section.offset)
             while left and (piece := file.read(min(left, 1 << 20))):
                 digest.update(piece)
@@ -122,8 +122,8 @@ def archive_bytes(header: Mapping[str, Any], sections: Mapping[str, bytes]) -> b
 def write_archive(path: Path, header: Mapping[str, Any], sections: Mapping[str, bytes]) -> int:
     """Write a file, which gets its name only when it is whole; returns its size in bytes."""
     data = archive_bytes(header, sections)
-    with write_aside(path) as partial:
-        partial.write_bytes(data)
+    with write_aside(path) as file:
+        file.write(data)
     return len(data)
 
 

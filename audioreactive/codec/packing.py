@@ -298,8 +298,8 @@ class _Packing:
     def _write(self, sections: Mapping[str, bytes], *, finished: bool) -> Packed:
         frames = self.clip.frames
         data = archive_bytes(self._header(self.fit.network), self._whole(sections))
-        with write_aside(self.output) as partial:
-            partial.write_bytes(data)
+        with write_aside(self.output) as file:
+            file.write(data)
         network = rounded(self.fit.network)
         made = np.stack(
             [network.picture(i / max(len(frames) - 1, 1), self.clip.size).numpy() for i in range(len(frames))]

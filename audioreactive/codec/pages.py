@@ -35,8 +35,8 @@ def write_page(
         CodecError: the file is damaged, or a page cannot draw it.
     """
     made = _network(archive) if archive.header.get("kind") == KIND else _recipe(archive, size, fps, progress)
-    with write_aside(output) as partial:
-        partial.write_bytes(made)
+    with write_aside(output) as file:
+        file.write(made)
     return len(made)
 
 

@@ -51,8 +51,8 @@ def plot_features(features: Features, path: Path, *, title: str) -> None:
     rows[-1].set_xlim(0, seconds)
     rows[-1].set_xlabel("seconds", color=INK)
     figure.suptitle(f"{title}   {features.tempo:.1f} bpm, {len(features.beats)} beats", color=INK)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)
 
 
 def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
@@ -84,8 +84,8 @@ def plot_score(card: ScoreCard, path: Path, *, title: str) -> None:
     lags.set_xlim(seconds[0], seconds[-1])
     lags.set_xlabel("seconds by which the sound comes after the picture; the band is chance, ± 2 deviations", color=INK)
     figure.suptitle(f"{title}   {card.total.z:+.1f} deviations above chance, peak at lag {card.lag} frames", color=INK)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)
 
 
 def plot_flashes(report: FlashReport, path: Path, *, title: str) -> None:
@@ -114,8 +114,8 @@ def plot_flashes(report: FlashReport, path: Path, *, title: str) -> None:
     rows[-1].set_xlim(float(report.times[0]), float(report.times[-1]))
     rows[-1].set_xlabel("seconds; the dashed line is the limit, a shaded stretch is beyond it", color=INK)
     figure.suptitle(sentence(report, title), color=INK)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)
 
 
 def plot_sync(report: SyncReport, path: Path, *, title: str) -> None:
@@ -159,8 +159,8 @@ def plot_sync(report: SyncReport, path: Path, *, title: str) -> None:
         over.set_xlim(left=0)
         over.set_xlabel("seconds; points: each passage by itself; line: offset, drift and jumps", color=INK)
     figure.suptitle(f"{title}: {report.verdict}\n{report.reason}", color=INK, fontsize=11, wrap=True)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)
 
 
 def plot_takes(report: TakesReport, path: Path, *, title: str) -> None:
@@ -182,8 +182,8 @@ def plot_takes(report: TakesReport, path: Path, *, title: str) -> None:
     behind.axhline(0, color=INK, linewidth=0.5)
     behind.set_xlabel("seconds of the first take; dashed: both at the same speed", color=INK)
     figure.suptitle(f"{title}: {report.verdict}\n{report.reason}", color=INK, fontsize=11, wrap=True)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)
 
 
 def _row_height(channels: int) -> float:

@@ -42,6 +42,6 @@ def write_numbers(values: Mapping[str, object], path: Path) -> None:
     """Write numbers as JSON and print the path."""
     from audioreactive._support.files import write_aside
 
-    with write_aside(path) as partial:
-        partial.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+    with write_aside(path) as file:
+        file.write(json.dumps(values, indent=2).encode() + b"\n")
     click.echo(path)

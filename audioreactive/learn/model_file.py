@@ -138,8 +138,8 @@ def file_bytes(network: SynthesizerNetwork) -> bytes:
 
 def write_model(network: SynthesizerNetwork, path: Path) -> None:
     """Write a trained synthesizer to a temporary file and rename it."""
-    with write_aside(path) as partial:
-        partial.write_bytes(file_bytes(network))
+    with write_aside(path) as file:
+        file.write(file_bytes(network))
 
 
 def read_model(path: Path) -> SynthesizerModel:

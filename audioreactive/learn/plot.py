@@ -45,5 +45,5 @@ def plot_losses(curves: Curves, path: Path, *, title: str) -> None:
     axes.tick_params(colors=INK)
     axes.set_title(title, color=INK)
     axes.legend(facecolor=PAPER, labelcolor=INK, edgecolor=FAINT)
-    with write_aside(path) as partial:
-        figure.savefig(partial, dpi=110, facecolor=PAPER)
+    with write_aside(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110, facecolor=PAPER)

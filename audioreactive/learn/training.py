@@ -324,8 +324,8 @@ class Training:
             {name: tensor.contiguous() for name, tensor in tensors.items()},
             {"plan": self._identity(), "held": held},
         )
-        with write_aside(path) as partial:
-            partial.write_bytes(content)
+        with write_aside(path) as file:
+            file.write(content)
 
     def resume(self, path: Path) -> None:
         """Continue from a saved state.

@@ -81,8 +81,8 @@ def save_mapping(mapping: Mapping, path: Path) -> None:
     """Write a mapping."""
     import tomli_w
 
-    with write_aside(path) as partial:
-        partial.write_text(tomli_w.dumps(mapping.model_dump(mode="json")), encoding="utf-8")
+    with write_aside(path) as file:
+        tomli_w.dump(mapping.model_dump(mode="json"), file)
 
 
 class MidiControls:

@@ -151,15 +151,15 @@ def _place(content: bytes, folder: Path, digest: str) -> None:
     if path.is_file() and not path.is_symlink():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with write_aside(path) as partial:
-        partial.write_bytes(content)
+    with write_aside(path) as file:
+        file.write(content)
     _library_entry.cache_clear()
 
 
 def save_latents(ws: NDArray[np.float32], path: Path) -> None:
     """Write latents (1, L, W) as other projectors do: an .npz with `w`."""
-    with write_aside(path) as partial:
-        np.savez(partial, w=ws.astype(np.float32))
+    with write_aside(path) as file:
+        np.savez(file, w=ws.astype(np.float32))
 
 
 # Sidecars of presets.

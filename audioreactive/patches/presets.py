@@ -264,6 +264,6 @@ def _on_one_line(array: re.Match[str]) -> str:
 
 def save_preset(preset: Preset, path: Path) -> None:
     """Write a preset to a TOML file, which is replaced only when the new one is complete."""
-    with write_aside(path) as partial:
-        partial.write_bytes(preset_text(preset).encode())
+    with write_aside(path) as file:
+        file.write(preset_text(preset).encode())
     accompany((preset.patch, *preset.section_patches()), path.absolute().parent)

@@ -112,8 +112,8 @@ class Journal:
             self.history = History(self.document.data())
         if path.exists():
             path.replace(path.with_name(f"{path.stem}.old{path.suffix}"))
-        with write_aside(path) as partial:
-            partial.write_bytes(_line({"base": self.history.data}))
+        with write_aside(path) as file:
+            file.write(_line({"base": self.history.data}))
         self.history = History(self.history.data, saved=self.history.saved)
         self._file = _open_to_append(path)
 
@@ -161,7 +161,7 @@ class Journal:
         entries += [{"label": one.label, "do": one.forwards, "undo": one.backwards} for one in history.edits]
         entries += [{"step": "undo"}] * (len(history.edits) - history.done)
         entries += [{"saved": digest} for digest in sorted(history.saved)]
-        with write_aside(self._path) as partial, partial.open("wb") as file:
+        with write_aside(self._path) as file:
             file.writelines(map(_line, entries))
         self._file.close()
         self._file = _open_to_append(self._path)

@@ -59,8 +59,8 @@ def kept_stems(folder: Path) -> dict[str, Path]:
 def keep_stem(folder: Path, name: str, path: Path) -> None:
     """Remember a stem that lies in the project's folder."""
     told = {**{known: file.name for known, file in kept_stems(folder).items()}, name: path.name}
-    with write_aside(folder / STEMS) as partial:
-        partial.write_text(json.dumps(told) + "\n", "utf-8")
+    with write_aside(folder / STEMS) as file:
+        file.write(json.dumps(told).encode() + b"\n")
 
 
 class Project:
@@ -145,8 +145,8 @@ class Project:
         self.journal.sync()
         if old is not None:
             self._keep(old)
-        with write_aside(self.path) as partial:
-            partial.write_bytes(text.encode())
+        with write_aside(self.path) as file:
+            file.write(text.encode())
         preset = self.document.preset
         accompany((preset.patch, *preset.section_patches()), self.path.absolute().parent)
         return True
@@ -171,8 +171,8 @@ class Project:
             earlier = self._generation(number)
             if earlier.exists():
                 earlier.replace(self._generation(number + 1))
-        with write_aside(self._generation(1)) as partial:
-            partial.write_bytes(text.encode())
+        with write_aside(self._generation(1)) as file:
+            file.write(text.encode())
 
     def _generation(self, number: int) -> Path:
         return self.folder / f"generation-{number}.toml"

@@ -38,8 +38,8 @@ def keep_jobs(path: Path, jobs: Sequence[Job]) -> None:
     """Write the queue aside and rename it."""
     kept = [KeptJob(delivery=job.delivery, preset=preset_text(job.preset), state=job.state,
                     message=job.message[:500]) for job in jobs]  # fmt: skip
-    with write_aside(path) as partial:
-        partial.write_text(json.dumps([one.model_dump(mode="json") for one in kept]) + "\n", "utf-8")
+    with write_aside(path) as file:
+        file.write(json.dumps([one.model_dump(mode="json") for one in kept]).encode() + b"\n")
 
 
 def kept_jobs(path: Path, folders: Sequence[Path]) -> list[Job]:

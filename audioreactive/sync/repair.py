@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audioreactive._support.files import as_path, check_name, write_aside
+from audioreactive._support.files import as_path, check_name, make_aside
 from audioreactive.errors import SyncError, VideoError
 from audioreactive.media.audio import load
 from audioreactive.media.decoding import Decoder, heard_track
@@ -135,7 +135,7 @@ def repair(
     times = frame_times(video)
     correction = correction_of(report, float(times.frames[-1]))
     start, slope = correction.start, correction.slope
-    with write_aside(output) as partial:
+    with make_aside(output) as partial:
         if audio is None and (not slope or retime_picture):
             # Second t of the picture is shown at (t - start) / (1 + slope): the sound stays as it is.
             _restamp(video, partial, later=start / (1 + slope), stretch=1 / (1 + slope))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import pickle
 import random
 import re
+import stat
+import tempfile
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from datetime import date, datetime, timedelta
@@ -19,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from stylegan_ops import CheckpointError, checkpoint, convert_checkpoint, inspect_checkpoint, load_generator
@@ -160,14 +162,29 @@ def test_conversion_writes_nothing_when_it_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [taken]
 
 
-def test_a_full_disk_is_told_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*words: object, **choice: object) -> None:
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+@pytest.mark.parametrize("tiny_disk", [40], indirect=True)
+def test_a_full_disk_is_told_with_the_remedy(tiny_disk: Path) -> None:
     with pytest.raises(CheckpointError, match="its disk is full; make room, or choose another folder"):
+        convert_checkpoint(GOLDEN / "rosinality32.pt", tiny_disk / "a.safetensors")
+    assert not list(tiny_disk.iterdir())
+
+
+def test_a_model_is_not_written_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put into the temporary file's place by somebody who may rename files in the folder."""
+    (tmp_path / "letter").write_text("dear")
+    (tmp_path / "letter").chmod(0o600)
+
+    def swapped(**choice: object) -> tuple[int, str]:
+        handle, aside = tempfile.mkstemp(**choice)
+        Path(aside).unlink()
+        Path(aside).symlink_to(tmp_path / "letter")
+        return handle, aside
+
+    monkeypatch.setattr(checkpoint, "tempfile", SimpleNamespace(mkstemp=swapped))
+    with contextlib.suppress(CheckpointError):
         convert_checkpoint(GOLDEN / "rosinality32.pt", tmp_path / "a.safetensors")
-    assert not list(tmp_path.iterdir())
+    assert (tmp_path / "letter").read_text() == "dear"
+    assert stat.S_IMODE((tmp_path / "letter").stat().st_mode) == 0o600
 
 
 def test_the_note_in_a_converted_file_stays(tmp_path: Path) -> None:
