@@ -161,13 +161,15 @@ def test_what_a_program_makes_aside_lies_where_only_this_user_writes(tmp_path: P
     """Also if somebody moves the folder away meanwhile, and puts a link there."""
     (tmp_path / "place").mkdir()
     (tmp_path / "letters").mkdir()
+    letter = tmp_path / "letters" / "made.mkv"
+    letter.write_text("dear")
     with make_aside(tmp_path / "place" / "x.mkv") as made:
         (folder,) = (tmp_path / "place").iterdir()
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and made.name == letter.name
         folder.rename(tmp_path / "place" / "taken")
         folder.symlink_to(tmp_path / "letters")
         made.write_bytes(b"whole")
-    assert (tmp_path / "place" / "x.mkv").read_bytes() == b"whole" and not list((tmp_path / "letters").iterdir())
+    assert (tmp_path / "place" / "x.mkv").read_bytes() == b"whole" and letter.read_text() == "dear"
 
 
 def test_what_could_not_be_made_leaves_nothing(tmp_path: Path) -> None:

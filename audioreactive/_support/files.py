@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -320,6 +321,14 @@ def is_plain(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
+
+
+def remove(item: Path) -> None:
+    """Remove a file, a link (not what it leads to), or a folder with all that is in it; nothing if it is gone."""
+    if item.is_dir() and not item.is_symlink():
+        shutil.rmtree(item, ignore_errors=True)
+    else:
+        item.unlink(missing_ok=True)
 
 
 def described(error: OSError) -> str:

@@ -51,5 +51,6 @@ def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
     """Write a picture (H, W, 3) to a file; its ending chooses the format."""
     from PIL import Image
 
-    with write_aside(path) as partial:
-        Image.fromarray(picture).save(partial, quality=92)  # used by JPEG only
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    with write_aside(path) as file:
+        Image.fromarray(picture).save(file, kind, quality=92)  # used by JPEG only

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
-from audioreactive._support.files import PrivateFolder, is_plain, open_regular, read_regular, shortened, write_aside
+from audioreactive._support.files import (
+    PrivateFolder,
+    is_plain,
+    open_regular,
+    read_regular,
+    remove,
+    shortened,
+    write_aside,
+)  # fmt: skip
 from audioreactive.chunks.light import LIGHT
 from audioreactive.chunks.making import CHUNK, chunk_name
 from audioreactive.chunks.plan import MadeChunk
@@ -162,7 +170,7 @@ class WorkFolder:
         """Take the lock; return False if it was removed meanwhile, with the folder."""
         lock = self.path / _LOCK_FILE
         if os.path.lexists(lock) and not is_plain(lock):
-            _remove(lock)  # not a lock file of ours; locking it would write to its target
+            remove(lock)  # not a lock file of ours; locking it would write to its target
         try:
             self._lock.acquire()
         except Timeout:
@@ -232,19 +240,19 @@ class WorkFolder:
         """Remove links, pipes, devices, and files with a second name elsewhere; a render leaves none of these."""
         for item in self.path.iterdir():
             if item.name != _LOCK_FILE and not is_plain(item):
-                _remove(item)
+                remove(item)
 
     def _sweep(self) -> None:
         """Remove everything that an earlier run left, except finished chunks and the files about them."""
         keep = {_JOB_FILE, _JOURNAL, _LOCK_FILE}
         for item in self.path.iterdir():
             if item.name not in keep and not (item.name.startswith(_KEPT) and ".partial-" not in item.name):
-                _remove(item)
+                remove(item)
 
     def _empty(self) -> None:
         for item in self.path.iterdir():
             if item.name != _LOCK_FILE:
-                _remove(item)
+                remove(item)
 
 
 def work_folder(output: Path) -> Path:
@@ -264,10 +272,3 @@ def work_folder(output: Path) -> Path:
 
 def _line(made: MadeChunk) -> bytes:
     return json.dumps(dataclasses.asdict(made)).encode() + b"\n"
-
-
-def _remove(item: Path) -> None:
-    if item.is_dir() and not item.is_symlink():
-        shutil.rmtree(item, ignore_errors=True)
-    else:
-        item.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ class _Palettes(HelpfulGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the usual command's name before its arguments."""
-        return super().parse_args(ctx, args if args[:1] == ["import"] else ["show", *args])
+        return super().parse_args(ctx, args if args and args[0] in self.commands else ["show", *args])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -55,7 +55,7 @@ def command(
 
         if output is not None:
             raise click.UsageError("-o writes a video and --html a page: give one of the two")
-        check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file,))
+        check_name(html, (".html", ".htm"), overwrite=overwrite, inputs=(file, model, *others))
         archive = open_archive(file)
         if archive.header.get("kind") != "recipe" and (size is not None or fps is not None):
             raise click.UsageError("the page of a network fills its window at any rate: leave --size and --fps out")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from audioreactive._support.files import write_aside
+from audioreactive._support.files import read_regular, write_aside
 from audioreactive.errors import LiveError, did_you_mean, printable, shown
 from audioreactive.live.deck import ACTIONS
 
@@ -66,9 +66,7 @@ def load_mapping(path: Path) -> Mapping:
     if not path.exists():
         return Mapping()
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise LiveError(f"{str(path)!r} is too large for a mapping: the most are {LARGEST_FILE >> 20} MB")
-        return Mapping.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return Mapping.model_validate(tomllib.loads(read_regular(path, LARGEST_FILE).decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise LiveError(f"{str(path)!r} is no mapping of controls ({printable(str(error), 200)})") from None
     except ValidationError as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from audioreactive._support.files import kind_of
 from audioreactive.errors import AudioError, VideoError
 from audioreactive.media.decoding import (
     BLOCK,
@@ -154,7 +155,7 @@ def check_file(path: Path) -> None:
         if not path.exists():
             raise AudioError(f"there is no file {str(path)!r}")
         if not path.is_file():
-            raise AudioError(f"{str(path)!r} is not a file but a {'folder' if path.is_dir() else 'device'}")
+            raise AudioError(f"{str(path)!r} is not a file but a {kind_of(path.stat().st_mode)}")
         with path.open("rb") as file:
             if not file.read(1):
                 raise AudioError(f"{str(path)!r} is empty")

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from audioreactive._support.files import create, open_regular, write_aside
+from audioreactive._support.files import create, is_plain, open_regular, write_aside
 from audioreactive.errors import PresetError
 from audioreactive.studio.deltas import Delta, changed, difference
 from audioreactive.studio.document import Document, document_of
@@ -102,7 +102,7 @@ class Journal:
             history, length, size = found
             self.history = history
             self.document = document_of(history.data)
-            if size <= COMPACTED:
+            if size <= COMPACTED and is_plain(path):  # else it is written anew, and its other name keeps what it has
                 if length < size:  # a line that was cut short
                     os.truncate(path, length)
                 self._file = _open_to_append(path)
@@ -110,7 +110,7 @@ class Journal:
         else:
             self.document = first()
             self.history = History(self.document.data())
-        if path.exists():
+        if os.path.lexists(path):
             path.replace(path.with_name(f"{path.stem}.old{path.suffix}"))
         with write_aside(path) as file:
             file.write(_line({"base": self.history.data}))
@@ -190,7 +190,7 @@ class Journal:
 def read_history(path: Path) -> tuple[History, int, int] | None:
     """Read a journal: (history, bytes that could be read, bytes of the file); None if not even its start can be."""
     try:
-        with open_regular(path) as file:
+        with open_regular(path, follow=False) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_BYTES:
                 return None

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from filelock import FileLock, Timeout
 
-from audioreactive._support.files import PrivateFolder, described, is_plain, read_regular, shortened, write_aside
+from audioreactive._support.files import (
+    PrivateFolder,
+    described,
+    is_plain,
+    read_regular,
+    remove,
+    shortened,
+    write_aside,
+)  # fmt: skip
 from audioreactive.errors import AudioReactiveError, PresetError, RenderError
 from audioreactive.patches.own_pictures import accompany, adopt
 from audioreactive.patches.presets import LARGEST_PRESET, parse_preset, preset_text
@@ -93,14 +101,22 @@ class Project:
             raise AudioReactiveError(
                 f"the project's folder {str(self.folder)!r} cannot be used: {described(error)}"
             ) from error
-        self._lock = FileLock(self.folder / "lock", blocking=False, thread_local=False)  # closed by any thread
+        lock = self.folder / "lock"
+        self._lock = FileLock(lock, blocking=False, thread_local=False)  # closed by any thread
         try:
+            if not is_plain(lock):  # a link that came with an archive: some versions of filelock empty what it leads to
+                remove(lock)
             self._lock.acquire()
         except Timeout:
             self._folder.close()
             raise AudioReactiveError(
                 f"another studio has {str(self.path)!r} open: use its page, or stop it first"
             ) from None
+        except OSError as error:
+            self._folder.close()
+            raise AudioReactiveError(
+                f"the project's folder {str(self.folder)!r} cannot be used: {described(error)}"
+            ) from error
 
     def _open(self, first: Callable[[], Preset]) -> None:
         text = self._text()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,6 @@ from audioreactive.errors import LiveError
 from audioreactive.live.midi import Control, Mapping, MidiControls, load_mapping, save_mapping
 from audioreactive.live.osc import OscIn, OscOut, handle
 from audioreactive.live.serving import Served
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PATIENCE = 600
 """Seconds, only so that a failure ends."""
@@ -123,6 +122,17 @@ def test_a_bad_mapping_is_told_in_a_sentence(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(LiveError, match="is no mapping of controls"):
         load_mapping(path)
+
+
+def test_a_mapping_is_never_waited_for_and_has_an_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in ((tmp_path / "pipe", "it is a pipe"), (Path("/dev/zero"), "it is a device")):
+        with pytest.raises(LiveError, match=words):
+            load_mapping(path)
+    with (tmp_path / "long.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(LiveError, match="it has more than"):
+        load_mapping(tmp_path / "long.toml")
 
 
 def test_the_page_shows_pictures_to_those_with_its_address() -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,6 +168,52 @@ def test_a_project_is_open_once(tmp_path: Path) -> None:
     with Project(path, lambda: FIRST.preset), pytest.raises(AudioReactiveError, match="another studio has"):
         Project(path, lambda: FIRST.preset)
     Project(path, lambda: FIRST.preset).close()
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder"])
+def test_a_lock_that_leads_elsewhere_is_taken_away(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came with an archive; filelock before 3.21 empties the file that it opens."""
+    path, letter = tmp_path / "song.studio.toml", tmp_path / "letter"
+    letter.write_text("dear")
+    lock = tmp_path / ".song.studio" / "lock"
+    lock.parent.mkdir(mode=0o700)
+    made = {
+        "link": lambda: lock.symlink_to(letter), "hard link": lambda: os.link(letter, lock),
+        "pipe": lambda: os.mkfifo(lock), "folder": lambda: lock.mkdir(),
+    }  # fmt: skip
+    made[kind]()
+    locks: list[tuple[int, int]] = []
+    acquire = FileLock.acquire
+
+    def emptied(self: FileLock, *given: Any, **choice: Any) -> Any:
+        if lock.exists():
+            os.truncate(lock, 0)
+        taken = acquire(self, *given, **choice)
+        locks.append((lock.lstat().st_nlink, lock.lstat().st_size))
+        return taken
+
+    monkeypatch.setattr(FileLock, "acquire", emptied)
+    with Project(path, lambda: FIRST.preset):
+        assert lock.is_file() and not lock.is_symlink()
+    assert letter.read_text() == "dear" and locks == [(1, 0)]
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_a_journal_with_another_name_is_not_written_there(tmp_path: Path, kind: str) -> None:
+    ours, other = tmp_path / "journal.jsonl", tmp_path / "other.jsonl"
+    with Journal(other, lambda: FIRST) as journal:
+        journal.record("a", louder(journal.document, 2.0))
+    with other.open("ab") as file:
+        file.write(b"half a li")
+    before = other.read_bytes()
+    ours.symlink_to(other.name) if kind == "link" else os.link(other, ours)
+    with Journal(ours, lambda: FIRST) as journal:
+        assert journal.recovered == (kind == "hard link")
+        journal.record("b", louder(journal.document, 3.0))
+        assert strength(journal.document) == 3.0
+    assert other.read_bytes() == before
+    with Journal(ours, lambda: FIRST) as journal:
+        assert strength(journal.document) == 3.0 and not ours.is_symlink()
 
 
 def test_a_folder_deleted_meanwhile_is_made_again_with_every_edit(tmp_path: Path) -> None:
