@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pytest
+import torch
+from second_backend import Discs
 from support import make_features
 
 from audioreactive.correlation import sound_tables
+from audioreactive.flashes.detect import most_flashes
 from audioreactive.generators.painter import Painter
 from audioreactive.generators.protocol import Cost
 from audioreactive.learn.scoring import motion_score
 from audioreactive.patches.motion import motion
 from audioreactive.pipeline import choose
 from audioreactive.pipeline.recipe import Recipe, song_seed
+from audioreactive.rendering.previews import pictures_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LED = Recipe(leads=True)
 
@@ -108,3 +116,31 @@ def test_the_strongest_strokes_are_found() -> None:
     assert 0 < len(frames) <= choose.STROKES and list(frames) == sorted(set(frames))
     peaks = [t for t in range(1, len(strokes) - 1) if strokes[t - 1] <= strokes[t] > strokes[t + 1]]
     assert min(strokes[frames]) >= sorted(strokes[peaks])[-len(frames)]
+
+
+@dataclass(frozen=True)
+class Lines(Discs):
+    """Thin white lines on black, a fifth of the picture, lit at 4 Hz; its sketches have no room for them."""
+
+    img_size: tuple[int, int] = (360, 640)
+    painted: list[int] = field(default_factory=list)
+
+    def synthesis(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        rows, columns = self.img_size
+        lines = torch.arange(rows) % 5 == 0 if rows >= 180 else torch.full((rows,), 0.2)
+        frames = len(self.painted) + torch.arange(len(ws))
+        self.painted.extend(frames.tolist())
+        lit = (frames // 3 % 2)[:, None, None, None] * lines[:, None].float()
+        return (2 * lit - 1).expand(-1, 3, -1, columns)
+
+    def sketching(self) -> Self:
+        return replace(self, img_size=(36, 64), painted=[])
+
+
+def test_the_light_of_thin_lines_is_watched_for_flashes() -> None:
+    """On a black ground they are what flashes; pictures that are shrunk show a dark grey."""
+    features = make_features(seconds=4)
+    moving = motion(replace(LED, seed=1).make().patch, features)
+    assert choose.most_flashes_of(moving, features, Lines()) >= 4
+    dim = list(pictures_at(moving, Lines().sketching(), np.arange(90)))
+    assert most_flashes(dim, 24) == 0, "they would have passed"

@@ -104,7 +104,7 @@ def _flash_times(stage: Stage, moving: Motion, frames: range) -> list[tuple[floa
     """Begin and end, in seconds of the song, of each second of a passage in which pictures flash too often."""
     fps, meter, found = float(stage.features.fps), None, []
     shown = np.arange(frames.start, frames.stop)
-    for index, picture in enumerate(pictures_at(moving, stage.generator, shown)):
+    for index, picture in enumerate(pictures_at(moving, stage.generator, shown, height=None)):
         meter = meter or FlashMeter(Geometry.of(picture.shape[1], picture.shape[0]))
         (excesses,) = meter.excesses(to_light(measure(picture[None])[0][None]), [index / fps])
         found += [((frames.start + one.since) / fps, (frames.start + one.until) / fps) for one in excesses if one]

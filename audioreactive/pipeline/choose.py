@@ -82,6 +82,10 @@ QUICK = 10**8
 """Most multiplications for a picture of such a generator."""
 WATCHED, WATCHED_AT_ONCE = 2400, 240
 """Frames in which a motion is watched for flashes, in passages of so many spread over the song."""
+WATCHED_ROWS = 180
+"""Rows of the sketches in which it is watched: as many as the rule sees (`flashes.watched_size`)."""
+MISSED = 0.5
+"""Flashes a second that are added to those of sketches, in which thin lines have less light than in the pictures."""
 MOST_PREVIEWING = 2 * 10**12
 """Multiplications up to which the previews of all candidates are rendered, not only of the best `PREVIEWS`."""
 
@@ -186,7 +190,7 @@ def chosen_seed(recipe: Recipe, features: Features, generator: Generator) -> int
     for index in order[: CANDIDATES if quick else min(TRIED, looks)]:
         change, flashing[index] = change_at_strokes(motions[index], features, generator)
         if change >= LEAST_CHANGE and flashing[index] <= MOST_FLASHING:
-            flashes[index] = most_flashes_of(motions[index], features, sketch) if quick else 0.0
+            flashes[index] = most_flashes_of(motions[index], features, generator) if quick else 0.0
             if flashes[index] <= FLASHES:
                 return seeds[int(index)]
         if len(flashes) == TRIED:
@@ -261,16 +265,21 @@ def preview_score(
         return 0.0
 
 
-def most_flashes_of(moving: Motion, features: Features, sketch: Generator) -> float:
+def most_flashes_of(moving: Motion, features: Features, generator: Generator) -> float:
     """Count the most flashes in a second, in sketches of some passages; those after one that breaks the rule are not
     watched.
     """
+    sketch, missed = generator.sketching(), 0.0
+    if sketch.img_size != generator.img_size:
+        times = max(min(WATCHED_ROWS, *generator.img_size) // min(sketch.img_size), 1)
+        sketch, missed = sketch.resized((sketch.img_size[0] * times, sketch.img_size[1] * times)), MISSED
     passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
     starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
     most = 0.0
     for start in starts:
         shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
-        most = max(most, most_flashes(pictures_at(moving, sketch, shown), float(features.fps)))
+        pictures = pictures_at(moving, sketch, shown, height=None)
+        most = max(most, most_flashes(pictures, float(features.fps)) + missed)
         if most > FLASHES:
             break
     return most

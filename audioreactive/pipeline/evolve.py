@@ -154,12 +154,11 @@ def _safest(population: list[tuple[float, Patch]], features: Features, generator
     """The best of the population (best first) that keeps the rule for flashes, or of the best few the one that comes
     nearest to it; of a slow generator, the best.
     """
-    sketch = generator.sketching()
-    if sketch.cost.multiplications > QUICK:
+    if generator.sketching().cost.multiplications > QUICK:
         return population[0]
     worst = []
     for member in population[:PARENTS]:
-        worst.append(most_flashes_of(motion(member[1], features), features, sketch))
+        worst.append(most_flashes_of(motion(member[1], features), features, generator))
         if worst[-1] <= FLASHES:
             return member
     return population[int(np.argmin(worst))]

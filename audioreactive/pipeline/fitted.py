@@ -120,4 +120,4 @@ def look_at(moving: Motion, features: Features, generator: Generator) -> Look:
         score = score_total(heard, watch(pictures_at(moving, sketch, shown), expected=length), fps=features.fps).z
     except ScoreError:
         score = 0.0
-    return Look(score, most_flashes_of(moving, features, sketch) if quick else 0.0)
+    return Look(score, most_flashes_of(moving, features, generator) if quick else 0.0)

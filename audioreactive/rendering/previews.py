@@ -101,9 +101,17 @@ def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def pictures_at(
-    motion: Motion, generator: Generator, shown: NDArray[np.int64], *, batch: int | None = None
+    motion: Motion,
+    generator: Generator,
+    shown: NDArray[np.int64],
+    *,
+    batch: int | None = None,
+    height: int | None = LOOK_HEIGHT,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Render small pictures (h, w, 3) uint8 of these frames, in any order; large ones are shrunk to `LOOK_HEIGHT`."""
+    """Render small pictures (h, w, 3) uint8 of these frames, in any order; higher ones are shrunk to `height`.
+
+    None leaves them as they are: shrinking weakens the light of thin bright lines, of which flashes are made.
+    """
     import torch
 
     from audioreactive.generators import to_uint8
@@ -117,7 +125,7 @@ def pictures_at(
     for first in range(0, len(shown), batch):
         with torch.inference_mode():
             images = generator.synthesis(*inputs.frames(first, first + batch)).float().clamp(-1, 1)
-            pictures = to_uint8(shrink(images, LOOK_HEIGHT)).cpu().numpy()
+            pictures = to_uint8(images if height is None else shrink(images, height)).cpu().numpy()
         yield from pictures[: len(shown) - first]
 
 
