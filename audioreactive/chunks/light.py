@@ -128,7 +128,8 @@ class FlashWatch:
         self._left = list(reversed(chunks))
         self._here: dict[int, MadeChunk] = {}
         self._frames = 0
-        self._breaking: list[int] = []
+        self._breaking: set[int] = set()
+        """Frames of stretches with too many flashes, as `audioreactive flashes` lists them."""
 
     def accept(self, made: MadeChunk) -> None:
         """Take a finished chunk, and count flashes in all chunks whose turn has come."""
@@ -141,7 +142,7 @@ class FlashWatch:
         """Warning for the user; None if the video keeps the rules."""
         if not self._breaking:
             return None
-        minutes, seconds = divmod(int(self._breaking[0] / self._fps), 60)
+        minutes, seconds = divmod(int(min(self._breaking) / self._fps), 60)
         lasting = len(self._breaking) / float(self._fps)
         return (
             f"this video flashes more than {FLASHES} times in a second, first at {minutes}:{seconds:02} and for "
@@ -153,9 +154,9 @@ class FlashWatch:
         seen = 0
         for thumbnails in self._thumbnails(chunk, made):
             times = [float((self._frames + i) / self._fps) for i in range(len(thumbnails))]
-            for i, kinds in enumerate(self._meter.excesses(to_light(thumbnails), times)):
-                if any(kinds):
-                    self._breaking.append(self._frames + i)
+            for kinds in self._meter.excesses(to_light(thumbnails), times):
+                for excess in filter(None, kinds):
+                    self._breaking.update(range(excess.since, excess.until + 1))
             self._frames += len(thumbnails)
             seen += len(thumbnails)
         self._frames += len(chunk) - seen

@@ -20,7 +20,7 @@ from audioreactive.chunks.light import FlashWatch, LightRecorder, light_name
 from audioreactive.chunks.making import ChunkMaker, LocalExecutor
 from audioreactive.chunks.plan import plan_chunks
 from audioreactive.chunks.workers import WorkerExecutor
-from audioreactive.flashes import measure, watched_size
+from audioreactive.flashes import find_flashes, measure, watched_size
 from audioreactive.flashes.definition import Geometry
 from audioreactive.generators import plan_canvas
 from audioreactive.video import VideoSettings, output_format
@@ -66,6 +66,16 @@ def test_a_video_that_flashes_is_told_in_one_line_with_the_remedy(tmp_path, name
     (line,) = said(film_of(tmp_path / name, frames), frames)
     assert "more than 3 times in a second, first at 0:00" in line
     assert "--flash-safe" in line
+
+
+def test_a_render_tells_the_stretches_that_the_command_lists(tmp_path) -> None:
+    calm = np.full((48, 64, 96, 3), 60, np.uint8)
+    frames = np.concatenate([calm, flicker(), calm, flicker(seconds=1)])
+    (line,) = said(film_of(tmp_path / "a.mkv", frames), frames)
+    stretches = find_flashes(tmp_path / "a.mkv").stretches
+    lasting = sum(one.stop - one.start for one in stretches if one.kind == "general")
+    assert len(stretches) == 2 and lasting > 3
+    assert f"first at 0:0{int(stretches[0].start)} and for {lasting:.1f} s in all" in line
 
 
 @pytest.mark.parametrize("make", [videos.three_a_second, videos.slow_fades, videos.moving_stripes, videos.one_cut])
