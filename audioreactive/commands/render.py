@@ -499,13 +499,14 @@ def describe(plan: Plan, output: Path) -> str:
     if plan.recipe.evolve is not None:
         drawn = f"what evolves over {plan.recipe.evolve} presets from {drawn}, which begins with"
     height, width = plan.loaded.generator.img_size
+    paints = "paints at any size" if plan.loaded.generator.families else f"{width}x{height}"
     fps = plan.encoding.settings.fps
     rows = {
         "song": f"{plan.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
         "preset": f"{drawn}: {_contents(preset)}",
         "hears": ", ".join((*preset.feature_names(), *(f"sections of {n}" for n in preset.segmentation_names()))),
         "palette": "; ".join(f"{_vectors(len(p.seeds))}, truncation {p.truncation:g}" for p in preset.palettes()),
-        "model": f"{plan.loaded.source.name}, {width}x{height}",
+        "model": f"{plan.loaded.source.name}, {paints}",
         "picture": f"{canvas.size[0]}x{canvas.size[1]} from {canvas.frame_size[0]}x{canvas.frame_size[1]}",
         "frames": f"{plan.start} to {plan.stop - 1} at {fps} a second",
         "output": str(output),

@@ -72,7 +72,7 @@ def _signed(preset: Preset, plan: Plan) -> Preset:
     from audioreactive.generators import ModelFile, WeightedSource
     from audioreactive.patches.preset import MadeWith, RenderDefaults
 
-    source, size = plan.loaded.source, plan.canvas.size
+    source, size = plan.loaded.source, plan.size
     if isinstance(source, WeightedSource):
         preset, source = with_digests(preset, source.files), source.base
     made_with = MadeWith(

@@ -59,6 +59,8 @@ class Plan:
     preset: Preset
     """Preset of the recipe; the first of several candidates."""
     loaded: LoadedGenerator
+    size: tuple[int, int]
+    """(width, height) of the whole video, of which a draft is a smaller copy."""
     canvas: Canvas
     encoding: Encoding
     start: int
@@ -130,6 +132,7 @@ def plan_render(
         check_patch(patch, loaded.generator)
     kind = encoder_kind(kind, settings, on_gpu=loaded.generator.device.type == "cuda")
     canvas = _canvas(loaded.generator, preset, settings, even=kind.even, progress=progress)
+    size = canvas.size
     if settings.draft:
         canvas, fps = _draft(loaded.generator, canvas, settings.fit or preset.render.fit or "widen"), fps / DRAFT_STEP
         start, stop = -(-start // DRAFT_STEP), -(-stop // DRAFT_STEP)
@@ -149,6 +152,7 @@ def plan_render(
         recipe=recipe,
         preset=preset,
         loaded=loaded,
+        size=size,
         canvas=canvas,
         encoding=encoding,
         start=start,

@@ -132,6 +132,7 @@ def test_a_draft_is_small(call, song, model, tmp_path) -> None:
     words = ["render", song, "--model", model, "--size", "1080p", "--duration", 0.3, "--draft", "-q", "-o", draft]
     assert call(*words).code == 0
     assert (probe(draft).width, probe(draft).height) == (480, 270)
+    assert load_preset(str(draft)).render.size == "1920x1080"  # it gives the whole video
 
 
 def test_knobs_are_in_the_video(call, song, model, tmp_path) -> None:
