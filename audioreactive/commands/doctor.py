@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 import click
@@ -120,7 +121,25 @@ def _video() -> list[str]:
 def _ops() -> list[str]:
     from stylegan_ops.ops import op_status
 
-    return [f"{status.op:24} {status.implementation:10} {status.reason}" for status in op_status()]
+    networks = [f"{status.op:24} {status.implementation:10} {status.reason}" for status in op_status()]
+    return [_painter(), *networks]
+
+
+def _painter() -> str:
+    """Which form of the painter paints on the CPU."""
+    from audioreactive.errors import RenderError
+    from audioreactive.generators.painter.choice import kernels
+
+    with warnings.catch_warnings(record=True) as told:  # the reason why it is not compiled
+        warnings.simplefilter("always")
+        try:
+            compiled = kernels() is not None
+        except RenderError as error:
+            return f"{'painter':24} {'none':10} {error}"
+    if compiled:
+        return f"{'painter':24} {'compiled':10} CPU; each family when it is first painted"
+    reason = str(told[0].message) if told else "STYLEGAN_OPS asks for it"
+    return f"{'painter':24} {'reference':10} plain PyTorch, some twenty times slower; {reason}"
 
 
 def _extras() -> list[str]:

@@ -155,7 +155,7 @@ def _recipe(
         video, output, song=song, model=model, weights=others, with_model=with_model, as_opus=opus,
         start=start or Fraction(0), device=device, progress=progress,
     )  # fmt: skip
-    apart = f"{made.psnr:.1f} dB from" if made.psnr < 100 else "exactly"
+    apart = f"as its encoder left them, {made.psnr:.1f} dB from" if made.psnr < 100 else "exactly"
     return (
         f"{made.path}: {made.bytes / 1000:.1f} KB, {made.song_bytes / 1000:.1f} KB of it the song; the video has "
         f"{made.video_bytes / 1000:.1f} KB, and its frames are {apart} those that are rendered again"

@@ -472,8 +472,11 @@ def _inputs_and_outputs(
         ):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")
         outputs = [(output / song.name if output else song).with_suffix(ending) for song in songs]
-        if len(set(outputs)) < len(outputs):
-            raise click.UsageError("two of the songs would give a video of the same name: render them one by one")
+        for song, video in zip(songs, outputs, strict=True):
+            if (first := songs[outputs.index(video)]) is not song:
+                raise click.UsageError(
+                    f"{str(first)!r} and {str(song)!r} would give a video of the same name: render one by itself"
+                )
     else:
         outputs = [output or songs[0].with_suffix(ending)]
     for song, video in zip(songs, outputs, strict=True):

@@ -202,8 +202,9 @@ def test_videos_of_many_songs_go_where_they_are_wanted(call, song, model, tmp_pa
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"0.mp4", "2.mp4"}
     refused = call(*common, "-o", tmp_path / "one.mp4")
     assert refused.code == 2 and "names a folder" in refused.err
-    twice = call("render", songs[0], songs[0], "--model", model)
-    assert twice.code == 2 and "same name" in twice.err
+    other = songs[1].with_suffix(".flac")
+    twice = call("render", songs[0], songs[1], other, "--model", model)
+    assert twice.code == 2 and f"'{songs[1]}' and '{other}' would give a video of the same name" in twice.err
     saved = call(*common, "--save-preset", tmp_path / "x.toml")
     assert saved.code == 2 and "--save-preset" in saved.err
 

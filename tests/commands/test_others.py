@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,6 +131,26 @@ def test_the_doctor_reports(call) -> None:
     assert result.code == 0, result.err
     for word in ("torch", "ffmpeg", ".mp4", "cpu:", "conv2d", "madmom", "CC BY-NC-SA"):
         assert word in result.out
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (object(), r"painter +compiled +CPU"),
+        (
+            "there is no C++ compiler",
+            r"painter +reference +plain PyTorch, some twenty times slower; .*no C\+\+ compiler",
+        ),
+    ],
+)
+def test_the_doctor_tells_whether_the_painter_is_compiled(call, monkeypatch, found: object, told: str) -> None:
+    def kernels() -> object:
+        if isinstance(found, str):
+            warnings.warn(found, RuntimeWarning, stacklevel=2)
+        return found if not isinstance(found, str) else None
+
+    monkeypatch.setattr("audioreactive.generators.painter.choice.kernels", kernels)
+    assert re.search(told, call("doctor").out)
 
 
 def test_help_lists_every_command(call) -> None:
