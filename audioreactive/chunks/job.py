@@ -57,7 +57,7 @@ def describe_job(scene: Scene, encoding: Encoding, origin: Origin, *, frames: ra
         "encoder": f"{encoding.kind.video_encoder} of ffmpeg {ffmpeg_version()}, {settings.layout}, {settings.threads}",
         "quality": f"crf {settings.crf:g}, {settings.speed}",
         "program": f"audioreactive {version('audioreactive')}, torch {version('torch')}",
-        "generator": scene.fingerprint,
+        "generator": scene.fingerprint + (", sketched" if scene.sketched else ""),
     }
 
 

@@ -35,6 +35,8 @@ class Scene:
     """Latent vectors between which the motion moves, shape (P, L, W)."""
     batch: int
     layout: Layout
+    sketched: bool = False
+    """Whether the generator makes rougher pictures that take less time (`Generator.sketching`)."""
 
     @property
     def torch_device(self) -> torch.device:
@@ -57,7 +59,7 @@ class Scene:
 
     def generator_key(self) -> tuple[object, ...]:
         """Key of the generator; two scenes with equal keys can share one."""
-        return self.source.sha256, self.img_size, self.device, self.dtype, self.fingerprint
+        return self.source.sha256, self.img_size, self.device, self.dtype, self.fingerprint, self.sketched
 
     def load(self, *, device: str | None = None) -> Generator:
         """Load the generator, resized for the scene; raises the same errors as `renderer`."""
@@ -70,7 +72,7 @@ class Scene:
                 f"{self.fingerprint}, which differ in a frame's last bits; set STYLEGAN_OPS=reference for all, or see "
                 "`audioreactive doctor` there"
             )
-        return generator.resized(self.img_size)
+        return (generator.sketching() if self.sketched else generator).resized(self.img_size)
 
     def renderer_with(self, generator: Generator, *, say: Callable[[str], None] | None = None) -> Renderer:
         """A renderer with a generator that is already loaded and resized."""

@@ -46,6 +46,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Production:
     features, canvas, generator = plan.features, plan.canvas, plan.loaded.generator
     preset, chosen = decide(plan, progress)
     moving = make_motion(preset, features, generator, progress)
+    generator = generator.sketching() if plan.settings.draft else generator
     generator = generator.resized((canvas.frame_size[1], canvas.frame_size[0]))
     moving = moving.at(slice(None, None, DRAFT_STEP)) if plan.settings.draft else moving
     if plan.settings.loop:

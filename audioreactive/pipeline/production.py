@@ -182,6 +182,7 @@ def make_scene(
         palette=motion.vectors(generator).cpu().numpy(),
         batch=settings.batch or default_batch(generator.device, generator.cost),
         layout=encoding.settings.layout,
+        sketched=settings.draft,
     )
 
 

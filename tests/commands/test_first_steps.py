@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
@@ -133,6 +134,19 @@ def test_a_draft_is_small(call, song, model, tmp_path) -> None:
     assert call(*words).code == 0
     assert (probe(draft).width, probe(draft).height) == (480, 270)
     assert load_preset(str(draft)).render.size == "1920x1080"  # it gives the whole video
+
+
+def test_a_draft_of_the_painter_is_sketched_by_every_worker_alike(call, song, tmp_path) -> None:
+    common = ("render", song, "--model", "painter:silk", "--seed", 4, "--duration", 0.4, "--size", "1280x720", "-q")
+    alone, both, whole = tmp_path / "a.mkv", tmp_path / "b.mkv", tmp_path / "c.mkv"
+    assert call(*common, "--draft", "-o", alone).code == 0
+    assert call(*common, "--draft", "--workers", 2, "--chunk", 0.1, "-o", both).code == 0
+    assert call(*common, "-o", whole).code == 0
+    first, second = (np.stack(list(read_frames(path))) for path in (alone, both))
+    assert np.array_equal(first, second)
+    (large, *_) = read_frames(whole)
+    small = cv2.resize(large, first[0].shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert 0.01 < np.abs(first[0].astype(int) - small).mean() < 6, "the same picture, painted anew"
 
 
 def test_knobs_are_in_the_video(call, song, model, tmp_path) -> None:
