@@ -197,7 +197,7 @@ SECTIONS = {
 @click.option("--fresh", is_flag=True, help="Begin anew where an unfinished render of another kind is found.")
 @click.option("--save-preset", type=PATH, metavar="FILE", help="Also write the preset as a .toml file.")
 @quiet_option
-@click.option("--draft", is_flag=True, help="Small, with half the frames, quickly coded; the same motion.")
+@click.option("--draft", is_flag=True, help="Small and rough, with half the frames, quickly coded; the same motion.")
 @click.option(
     "--deadline",
     type=Amount("TIME", parse_deadline),

@@ -82,8 +82,8 @@ QUICK = 10**8
 """Most multiplications for a picture of such a generator."""
 WATCHED, WATCHED_AT_ONCE = 2400, 240
 """Frames in which a motion is watched for flashes, in passages of so many spread over the song."""
-WATCHED_ROWS = 180
-"""Rows of the sketches in which it is watched: as many as the rule sees (`flashes.watched_size`)."""
+WATCHED_CLOSELY, WATCHED_ROWS = 2, 180
+"""Passages that are watched again in sketches of so many rows, as many as the rule sees (`flashes.watched_size`)."""
 MISSED = 0.5
 """Flashes a second that are added to those of sketches, in which thin lines have less light than in the pictures."""
 MOST_PREVIEWING = 2 * 10**12
@@ -267,22 +267,33 @@ def preview_score(
 
 def most_flashes_of(moving: Motion, features: Features, generator: Generator) -> float:
     """Count the most flashes in a second, in sketches of some passages; those after one that breaks the rule are not
-    watched.
+    watched. The passages that flash most are watched again in larger sketches.
     """
-    sketch, missed = generator.sketching(), 0.0
-    if sketch.img_size != generator.img_size:
-        times = max(min(WATCHED_ROWS, *generator.img_size) // min(sketch.img_size), 1)
-        sketch, missed = sketch.resized((sketch.img_size[0] * times, sketch.img_size[1] * times)), MISSED
+    sketch = generator.sketching()
     passages = max(min(features.frames, WATCHED) // WATCHED_AT_ONCE, 1)
     starts = np.linspace(0, max(features.frames - WATCHED_AT_ONCE, 0), passages).astype(int)
-    most = 0.0
+    counts = _counted(moving, features, sketch, starts)
+    most = max(counts)
+    if most > FLASHES or sketch.img_size == generator.img_size:
+        return most
+    times = max(min(WATCHED_ROWS, *generator.img_size) // min(sketch.img_size), 1)
+    larger = sketch.resized((sketch.img_size[0] * times, sketch.img_size[1] * times))
+    order = np.argsort(-np.array(counts), kind="stable")
+    return max(_counted(moving, features, larger, starts[order[:WATCHED_CLOSELY]], missed=MISSED))
+
+
+def _counted(
+    moving: Motion, features: Features, sketch: Generator, starts: NDArray[np.int64], *, missed: float = 0.0
+) -> list[float]:
+    """The most flashes in a second of each passage, and `missed`; up to the first that breaks the rule."""
+    counts: list[float] = []
     for start in starts:
         shown = np.arange(start, min(start + WATCHED_AT_ONCE, features.frames))
         pictures = pictures_at(moving, sketch, shown, height=None)
-        most = max(most, most_flashes(pictures, float(features.fps)) + missed)
-        if most > FLASHES:
+        counts.append(most_flashes(pictures, float(features.fps)) + missed)
+        if counts[-1] > FLASHES:
             break
-    return most
+    return counts
 
 
 def preview_frames(sketch: Generator, features: Features, *, short: bool = False) -> tuple[int, int]:
