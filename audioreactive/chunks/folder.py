@@ -30,7 +30,7 @@ from audioreactive._support.files import (
     remove,
     shortened,
     write_aside,
-)  # fmt: skip
+)
 from audioreactive.chunks.light import LIGHT
 from audioreactive.chunks.making import CHUNK, chunk_name
 from audioreactive.chunks.plan import MadeChunk

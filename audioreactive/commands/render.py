@@ -472,11 +472,10 @@ def _inputs_and_outputs(
         ):
             raise click.UsageError(f"of {len(songs)} songs, -o names a folder for the videos; {str(output)!r} is none")
         outputs = [(output / song.name if output else song).with_suffix(ending) for song in songs]
-        for song, video in zip(songs, outputs, strict=True):
-            if (first := songs[outputs.index(video)]) is not song:
-                raise click.UsageError(
-                    f"{str(first)!r} and {str(song)!r} would give a video of the same name: render one by itself"
-                )
+        for number, video in enumerate(outputs):
+            if (first := outputs.index(video)) < number:
+                names = f"{str(songs[first])!r} and {str(songs[number])!r}"
+                raise click.UsageError(f"{names} would give a video of the same name: render one by itself")
     else:
         outputs = [output or songs[0].with_suffix(ending)]
     for song, video in zip(songs, outputs, strict=True):

@@ -21,7 +21,7 @@ from audioreactive._support.files import (
     remove,
     shortened,
     write_aside,
-)  # fmt: skip
+)
 from audioreactive.errors import AudioReactiveError, PresetError, RenderError
 from audioreactive.patches.own_pictures import accompany, adopt
 from audioreactive.patches.presets import LARGEST_PRESET, parse_preset, preset_text
