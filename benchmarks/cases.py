@@ -48,7 +48,7 @@ def make(script: Path, *arguments: object) -> None:
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command."""
     command = [sys.executable, "-m", "audioreactive", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -179,7 +179,7 @@ def inspected(path: Path) -> Verdict:
         "finally: print('USED', used()[0] - seconds, used()[1] - megabytes, file=sys.stderr)\n"
     )
     command = [sys.executable, "-c", run, "model", "inspect", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     said, _, figures = done.stderr.rpartition("USED")
     seconds, megabytes = map(float, figures.split())
     good = done.returncode == 2 and "Traceback" not in said and seconds < MAX_SECONDS and megabytes < MAX_MEGABYTES
@@ -215,13 +215,13 @@ def shared_folder(script: Path) -> Iterator[Verdict]:
     if os.geteuid():
         yield "another user's folder", True, "left out: only root can try it"
         return
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, encoding="utf-8", check=True)
     yield "another user's folder", "'precious\\n'" in done.stdout, done.stdout.strip().replace("\n", "; ")[-90:]
 
 
 def workfolder(script: Path) -> Iterator[Verdict]:
     """A fifo in a work folder."""
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, encoding="utf-8", check=True)
     code = re.search(r"exit code (\d+)", done.stdout)
     yield "a fifo", code is not None and code[1] in "02", done.stdout.strip().splitlines()[-1]
 
@@ -230,7 +230,7 @@ def tempo(script: Path) -> Iterator[Verdict]:
     """Patterns of known tempo; trap at 70 may also be counted at 140."""
     alias = "import sys, audioreactive.media.audio as reader\nsys.modules['audioreactive.audio'] = reader\n"
     run = alias + script.read_text(encoding="utf-8")  # it knows the reader by another name
-    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, encoding="utf-8", check=True)
     for line in done.stdout.splitlines():
         found = re.match(r"(.+?)\s+true (\d+) got ([\d.]+) .* 90% (\d+)", line)
         assert found is not None, line
