@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from audioreactive.features import Features
 
 Verdict = tuple[str, bool, str]
-"""What of a case, whether it is right, and the figures."""
+"""A part of a case: its name, whether it came out right, and the figures."""
 
 FPS: Final = 24
 MAX_SECONDS: Final = 2.0
 MAX_MEGABYTES: Final = 300.0
-"""Of processor time and memory, in which a hostile model file is refused, beyond what starting the program takes."""
+"""Most processor time and memory in which a hostile model file is refused, beyond what starting the program takes."""
 
 
 def make(script: Path, *arguments: object) -> None:
@@ -52,7 +52,7 @@ def program(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What it said at last."""
+    """Return the last line that a command printed."""
     return (done.stderr or done.stdout).strip().splitlines()[-1][:90] if (done.stderr or done.stdout).strip() else ""
 
 

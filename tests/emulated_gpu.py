@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from compilers import compiler
 from once import made_once
 
 from stylegan_ops.cuda_loading import Loaded
@@ -38,16 +39,16 @@ class Machine:
 
 def emulated(programs: Sequence[cuda_build.Program], library: Path) -> ctypes.CDLL:
     """CUDA programs, compiled for the CPU: a library that answers as a GPU's driver does and knows their kernels."""
-    compiler = shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler")
+    found = compiler()
+    if found is None:
+        pytest.skip("there is no C++ compiler here")
     digest = hashlib.sha256(repr([(one.headers, one.text) for one in programs]).encode()).hexdigest()
-    made = made_once(f"{digest[:24]}.so", lambda path: _compile(compiler, programs, path))
+    made = made_once(f"{digest[:24]}.so", lambda path: _compile(found, programs, path))
     shutil.copyfile(made, library)  # each has an emulated GPU of its own
     return ctypes.CDLL(str(library))
 
 
-def _compile(compiler: str, programs: Sequence[cuda_build.Program], library: Path) -> None:
+def _compile(cxx: str, programs: Sequence[cuda_build.Program], library: Path) -> None:
     files = []
     with tempfile.TemporaryDirectory() as place:
         for at, program in enumerate(programs):
@@ -57,8 +58,8 @@ def _compile(compiler: str, programs: Sequence[cuda_build.Program], library: Pat
                 (folder / name).write_text(text, "utf-8")
             files.append(str(folder / "source.cu"))
         flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas"]
-        player = ["-x", "none", str(made_once("emulation.o", lambda path: _compile_player(compiler, path)))]
-        command = [compiler, *flags, f"-I{EMULATION}", "-x", "c++", *files, *player, "-o", str(library)]
+        player = ["-x", "none", str(made_once("emulation.o", lambda path: _compile_player(cxx, path)))]
+        command = [cxx, *flags, f"-I{EMULATION}", "-x", "c++", *files, *player, "-o", str(library)]
         subprocess.run(command, check=True)
 
 
@@ -74,10 +75,10 @@ def use_default_stream(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=None))
 
 
-def _compile_player(compiler: str, path: Path) -> None:
+def _compile_player(cxx: str, path: Path) -> None:
     """Compile what runs kernels."""
     flags = ["-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden"]
-    subprocess.run([compiler, *flags, "-c", EMULATION / "emulation.cpp", "-o", path], check=True)
+    subprocess.run([cxx, *flags, "-c", EMULATION / "emulation.cpp", "-o", path], check=True)
 
 
 def allow(library: ctypes.CDLL, values: torch.Tensor, *, write: bool) -> None:

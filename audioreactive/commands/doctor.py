@@ -126,20 +126,20 @@ def _ops() -> list[str]:
 
 
 def _painter() -> str:
-    """Which form of the painter paints on the CPU."""
-    from audioreactive.errors import RenderError
-    from audioreactive.generators.painter.choice import kernels
+    """Line about the form in which the painter paints on the CPU."""
+    from audioreactive.generators.painter.kernels import cpu_kernels
+    from stylegan_ops.choice import VARIABLE, wanted_implementation
 
-    with warnings.catch_warnings(record=True) as told:  # the reason why it is not compiled
-        warnings.simplefilter("always")
-        try:
-            compiled = kernels() is not None
-        except RenderError as error:
-            return f"{'painter':24} {'none':10} {error}"
-    if compiled:
-        return f"{'painter':24} {'compiled':10} CPU; each family when it is first painted"
-    reason = str(told[0].message) if told else "STYLEGAN_OPS asks for it"
-    return f"{'painter':24} {'reference':10} plain PyTorch, some twenty times slower; {reason}"
+    if wanted_implementation(None) == "reference":
+        reason = f"{VARIABLE} asks for it"
+    else:
+        with warnings.catch_warnings():  # the reason stands in the line
+            warnings.simplefilter("ignore")
+            found = cpu_kernels()
+        if not isinstance(found, str):
+            return f"{'painter':24} {'compiled':10} CPU; each family when it is first painted"
+        reason = found
+    return f"{'painter':24} {'reference':10} plain PyTorch, some twenty times slower: {reason}"
 
 
 def _extras() -> list[str]:

@@ -155,10 +155,10 @@ def _recipe(
         video, output, song=song, model=model, weights=others, with_model=with_model, as_opus=opus,
         start=start or Fraction(0), device=device, progress=progress,
     )  # fmt: skip
-    apart = f"as its encoder left them, {made.psnr:.1f} dB from" if made.psnr < 100 else "exactly"
+    likeness = f", as its encoder left them, are {made.psnr:.1f} dB from" if made.psnr < 100 else " are exactly"
     return (
         f"{made.path}: {made.bytes / 1000:.1f} KB, {made.song_bytes / 1000:.1f} KB of it the song; the video has "
-        f"{made.video_bytes / 1000:.1f} KB, and its frames are {apart} those that are rendered again"
+        f"{made.video_bytes / 1000:.1f} KB, and its frames{likeness} those that are rendered again"
     )
 
 

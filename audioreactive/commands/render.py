@@ -12,6 +12,7 @@ import click
 from audioreactive._support.amounts import parse_bytes, parse_deadline, parse_rate
 from audioreactive.commands import CONTEXT, sentence_for
 from audioreactive.commands.bars import progress_for
+from audioreactive.commands.dry_run import describe_plan
 from audioreactive.commands.options import (
     beats_option,
     check_tempo,
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
     from audioreactive.features.names import BeatTracker
     from audioreactive.generators import Fit, LoadedGenerator
     from audioreactive.generators.devices import Precision
-    from audioreactive.patches.preset import Preset
-    from audioreactive.pipeline.planning import Plan
     from audioreactive.pipeline.production import RenderSettings
     from audioreactive.pipeline.recipe import Recipe
     from audioreactive.video import VideoEncoder
@@ -366,7 +365,7 @@ def _render(
         progress=progress,
     )
     if order.dry_run:
-        click.echo(describe(plan, output))
+        click.echo(describe_plan(plan, output))
         try:
             check_output(output, order.overwrite)
         except AudioReactiveError as error:  # a real run would say so
@@ -482,39 +481,3 @@ def _inputs_and_outputs(
         if output is None and video == song:
             raise click.UsageError(f"{str(song)!r} is an mp4 itself: name the new video with -o")
     return list(zip(songs, outputs, strict=True))
-
-
-def _contents(preset: Preset) -> str:
-    """Text about the contents of a preset."""
-    patch, sections = preset.patch, len(preset.sections)
-    counted = f"{len(patch.latents.sequences)} latent and {len(patch.noise.sequences)} noise sequences"
-    return counted + (f", {sections} section{'s' * (sections > 1)}" if sections else "")
-
-
-def describe(plan: Plan, output: Path) -> str:
-    """Text for the user about the planned render."""
-    features, canvas, preset = plan.features, plan.canvas, plan.preset
-    seed = preset.made_with.seed if preset.made_with else None
-    drawn = "given" if seed is None else f"seed {seed}"
-    if plan.recipe.best_of is not None:
-        drawn = f"the most audio-reactive of {plan.recipe.best_of} from {drawn} upwards, which begins with"
-    if plan.recipe.evolve is not None:
-        drawn = f"what evolves over {plan.recipe.evolve} presets from {drawn}, which begins with"
-    height, width = plan.loaded.generator.img_size
-    paints = "paints at any size" if plan.loaded.generator.families else f"{width}x{height}"
-    fps = plan.encoding.settings.fps
-    rows = {
-        "song": f"{plan.song}, {float(features.duration):.2f} s, {features.tempo:.1f} bpm",
-        "preset": f"{drawn}: {_contents(preset)}",
-        "hears": ", ".join((*preset.feature_names(), *(f"sections of {n}" for n in preset.segmentation_names()))),
-        "palette": "; ".join(f"{_vectors(len(p.seeds))}, truncation {p.truncation:g}" for p in preset.palettes()),
-        "model": f"{plan.loaded.source.name}, {paints}",
-        "picture": f"{canvas.size[0]}x{canvas.size[1]} from {canvas.frame_size[0]}x{canvas.frame_size[1]}",
-        "frames": f"{plan.start} to {plan.stop - 1} at {fps} a second",
-        "output": str(output),
-    }
-    return "\n".join(f"{key:8} {printable(value)}" for key, value in rows.items())
-
-
-def _vectors(count: int) -> str:
-    return "1 vector" if count == 1 else f"{count} vectors"

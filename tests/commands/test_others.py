@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,22 +133,18 @@ def test_the_doctor_reports(call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("wanted", "found", "told"),
     [
-        (object(), r"painter +compiled +CPU"),
-        (
-            "there is no C++ compiler",
-            r"painter +reference +plain PyTorch, some twenty times slower; .*no C\+\+ compiler",
-        ),
+        ("auto", object(), r"painter +compiled +CPU"),
+        ("auto", "there is no C++ compiler", r"painter +reference .* slower: there is no C\+\+ compiler"),
+        ("reference", object(), r"painter +reference .* slower: STYLEGAN_OPS asks for it"),
     ],
 )
-def test_the_doctor_tells_whether_the_painter_is_compiled(call, monkeypatch, found: object, told: str) -> None:
-    def kernels() -> object:
-        if isinstance(found, str):
-            warnings.warn(found, RuntimeWarning, stacklevel=2)
-        return found if not isinstance(found, str) else None
-
-    monkeypatch.setattr("audioreactive.generators.painter.choice.kernels", kernels)
+def test_the_doctor_tells_whether_the_painter_is_compiled(
+    call, monkeypatch, wanted: str, found: object, told: str
+) -> None:
+    monkeypatch.setenv("STYLEGAN_OPS", wanted)
+    monkeypatch.setattr("audioreactive.generators.painter.kernels.cpu_kernels", lambda: found)
     assert re.search(told, call("doctor").out)
 
 
